@@ -1,0 +1,60 @@
+"""Bucketing: averages of random groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.aggregation import PreAggregation, Rows
+from robustfl.aggregation.kernels import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucketing(PreAggregation):
+    """Bucketing: the updates are shuffled and each group of s becomes its mean, which makes clients more alike.
+
+    Formula: ``y_b = mean(x_i, i in bucket b)`` over ceil(n/s) buckets of a random permutation; the last bucket is
+    divided by its own size.
+
+    Shapes: [n, d] -> [ceil(n/s), d]. Cost: nothing beyond the pass of the rule that follows.
+
+    Guarantee: up to f of the ceil(n/s) buckets are contaminated, so the rule that follows needs its precondition at
+    n' = ceil(n/s) with the same f. The permutation is drawn from (`seed`, number of earlier calls): fresh in every
+    round, equal in every run (state `round`).
+
+    References
+    ----------
+    S. P. Karimireddy, L. He, M. Jaggi. Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing. ICLR 2022.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import Bucketing
+    >>> len(Bucketing(size=2)([[1.0], [2.0], [3.0], [4.0], [5.0]]))
+    3
+    """
+
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+    guarantee: ClassVar[str] = "at most f of the ceil(n/size) buckets are contaminated"
+    breakdown: ClassVar[str] = "that of the next rule, divided by size"
+    reference: ClassVar[str] = (
+        "Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022"
+    )
+    state_keys: ClassVar[tuple[str, ...]] = ("round",)
+
+    size: Annotated[int, Ge(1), Doc("updates in a bucket")] = 2
+    seed: Annotated[int, Ge(0), Doc("seed of the permutations")] = 0
+
+    def output_rows(self, n: int) -> int:
+        return -(-n // self.size)
+
+    def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
+        number = int(self._state.get("round", 0))
+        order = np.random.default_rng([self.seed, number]).permutation(rows.n)
+        bucket = np.arange(rows.n) // self.size
+        mixing = np.zeros((self.output_rows(rows.n), rows.n))
+        mixing[bucket, order] = 1.0
+        return mixing / mixing.sum(axis=1, keepdims=True), {"round": number + 1}

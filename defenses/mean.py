@@ -1,0 +1,45 @@
+"""The plain mean: what everything else is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation.kernels import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(GramAggregator):
+    """Plain averaging, the rule of FedAvg: optimal without an attack, broken by a single malicious client.
+
+    Formula: ``(1/n) sum_i x_i``.
+
+    Shapes: [n, d] -> [d]. Cost: one pass over the data; the Gram is never formed.
+
+    Guarantee: none. Breakdown point 0: one finite row moves the result anywhere (rows that are not finite are
+    refused before, as for every rule).
+
+    References
+    ----------
+    H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas. Communication-Efficient Learning of Deep
+    Networks from Decentralized Data. AISTATS 2017.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import Mean
+    >>> Mean()([[1.0, 2.0], [3.0, 6.0]]).tolist()
+    [2.0, 4.0]
+    """
+
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+    guarantee: ClassVar[str] = "none: one malicious client moves the result anywhere"
+    breakdown: ClassVar[str] = "0"
+    reference: ClassVar[str] = (
+        "McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017"
+    )
+
+    def weights(self, gram: Gram) -> Floats:
+        return np.full(gram.n, 1.0 / gram.n)

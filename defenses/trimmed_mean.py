@@ -1,0 +1,46 @@
+"""The coordinate-wise trimmed mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from robustfl.aggregation import CoordinateWise
+from robustfl.aggregation.kernels import Array, Kernels
+from robustfl.components import ByzantineCount
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimmedMean(CoordinateWise):
+    """The coordinate-wise trimmed mean (CWTM): the mean without the f smallest and f largest values of a coordinate.
+
+    Formula: ``y_j = (1/(n - 2f)) sum_{k=f+1}^{n-f} x_(k)j`` over the ascending order of column j. ``f=0`` is the mean.
+
+    Shapes: [n, d] -> [d]. Cost: one pass over the data with a partial sort per column.
+
+    Guarantee: (f, kappa)-robust with kappa = f/(n - 2f), the best constant that any rule can have, for n >= 2f + 1.
+    Breakdown point: just under 1/2.
+
+    References
+    ----------
+    D. Yin, Y. Chen, K. Ramchandran, P. Bartlett. Byzantine-Robust Distributed Learning: Towards Optimal Statistical
+    Rates. ICML 2018.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import TrimmedMean
+    >>> TrimmedMean(f=1)([[1.0], [2.0], [3.0], [1e9]]).tolist()
+    [2.5]
+    """
+
+    requires: ClassVar[tuple[int, int]] = (2, 1)
+    guarantee: ClassVar[str] = "(f, kappa)-robust with the optimal kappa = f/(n - 2f) while n >= 2f + 1"
+    breakdown: ClassVar[str] = "< 1/2"
+    reference: ClassVar[str] = (
+        "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"
+    )
+
+    f: ByzantineCount
+
+    def columns(self, block: Array, ops: Kernels) -> Array:
+        return ops.trimmed_mean(block, self.f)

@@ -1,0 +1,300 @@
+"""From the caller's updates to one ``[n, d]`` matrix, and back in the caller's own type, dtype and device.
+
+A collection of updates is a stacked numpy array or torch tensor whose first axis is the client, a sequence with one
+entry a client, or a mapping from client id to entry. An entry is an array, a tensor, a list of numbers, a list of
+arrays, or a state dict. Entries that cannot be read, or that do not look like the strict majority, become rejected
+rows with a reason; they never reach the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustfl.aggregation.kernels import Array, is_tensor
+from robustfl.errors import UpdatesError
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array inside an update: where it lives, its shape and its type."""
+
+    tensor: bool
+    shape: tuple[int, ...]
+    dtype: str
+    device: str = "cpu"
+
+    @property
+    def floating(self) -> bool:
+        """Whether the leaf takes part in the geometry; integers and booleans (counters) are carried beside it."""
+        return "float" in self.dtype
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one update looks: a bare array, a sequence of arrays, or a mapping from names to arrays."""
+
+    form: str
+    names: tuple[Hashable, ...]
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """What must agree between clients: everything but the width of the floating-point type."""
+        return self.form, self.names, tuple((leaf.shape, leaf.floating) for leaf in self.leaves)
+
+    @property
+    def size(self) -> int:
+        return sum(leaf.size for leaf in self.leaves if leaf.floating)
+
+    @property
+    def working(self) -> str:
+        """The type that the arithmetic runs in: float64 if any leaf has it, else float32 (also for half precision)."""
+        return "float64" if any(leaf.dtype == "float64" for leaf in self.leaves) else "float32"
+
+    def describe(self) -> str:
+        shapes = ", ".join(str(list(leaf.shape)) for leaf in self.leaves[:4])
+        return f"{self.form} of shape {shapes}{', ...' if len(self.leaves) > 4 else ''}"
+
+    def restore(self, vector: Array, carried: Sequence[Any]) -> Any:
+        """A flat result [d] as an update of this layout; `carried` holds the values of the non-floating leaves."""
+        values, start, extra = [], 0, iter(carried)
+        for leaf in self.leaves:
+            if leaf.floating:
+                values.append(_as_leaf(vector[start : start + leaf.size], leaf))
+                start += leaf.size
+            else:
+                values.append(next(extra))
+        if self.form == "array":
+            return values[0]
+        return dict(zip(self.names, values, strict=True)) if self.form == "mapping" else values
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Updates as read: the matrix of the readable rows, and what must be known to answer in the caller's terms."""
+
+    matrix: Array
+    layout: Layout
+    entries: list[list[Array]] | None
+    stacked: bool
+    ids: tuple[Hashable, ...]
+    readable: list[int]
+    rejected: dict[int, str]
+
+    def restore(self, vector: Array, accepted: list[int]) -> Any:
+        """The aggregate [d] in the caller's terms; counters take their element-wise lower median over accepted rows."""
+        carried = []
+        if self.entries is not None:
+            for position, leaf in enumerate(self.layout.leaves):
+                if not leaf.floating:
+                    carried.append(_lower_median([self.entries[row][position] for row in accepted], leaf))
+        return self.layout.restore(vector, carried)
+
+    def restore_rows(self, matrix: Array, accepted: list[int]) -> Any:
+        """Rows [m, d] as updates: stacked when they came stacked, else a list."""
+        rows = [self.restore(row, accepted) for row in matrix]
+        if not self.stacked:
+            return rows
+        if is_tensor(rows[0]):
+            import torch
+
+            return torch.stack(rows)
+        return np.stack(rows)
+
+
+def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
+    """Read any supported collection of updates; raises :class:`UpdatesError` when no row can be trusted to be one."""
+    if isinstance(updates, Mapping):
+        if ids is not None:
+            raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
+        ids, updates = updates.keys(), list(updates.values())
+    if is_tensor(updates) or isinstance(updates, np.ndarray):
+        return _read_stacked(updates, ids)
+    if isinstance(updates, str | bytes) or not isinstance(updates, Iterable):
+        raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
+    return _read_entries(list(updates), ids)
+
+
+def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
+    """A stacked array or tensor: read without a copy where its type is the working type."""
+    if updates.ndim < 2 or 0 in updates.shape:
+        found = f"an array of shape {list(updates.shape)}"
+        raise UpdatesError(
+            f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
+        )
+    names, duplicates = _identify(ids, len(updates))
+    leaf = _leaf(updates[0])
+    if leaf is None or not leaf.floating:
+        raise UpdatesError(f"Updates should be floating-point numbers. Found {updates.dtype}. Convert them first.")
+    layout = Layout("array", (), (leaf,))
+    matrix = _working(updates.reshape(len(updates), -1), layout.working)
+    readable = [row for row in range(len(updates)) if row not in duplicates]
+    if duplicates:
+        matrix = matrix[readable]
+    return Batch(matrix, layout, None, True, names, readable, duplicates)
+
+
+def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
+    """One entry a client, any of which may be missing, malformed or of another shape."""
+    if not updates:
+        raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
+    names, rejected = _identify(ids, len(updates))
+    parsed: dict[int, tuple[Layout, list[Array]]] = {}
+    for row, update in enumerate(updates):
+        if row in rejected:
+            continue
+        entry = None if update is None else _parse(update)
+        if entry is None:
+            rejected[row] = "missing" if update is None else f"unreadable ({type(update).__name__})"
+        else:
+            parsed[row] = entry
+    layout = _majority(parsed)
+    for row in [row for row, (own, _) in parsed.items() if own.signature != layout.signature]:
+        rejected[row] = f"wrong layout: {parsed.pop(row)[0].describe()}"
+    readable = sorted(parsed)
+    entries = {row: parsed[row][1] for row in readable}
+    matrix = _assemble([entries[row] for row in readable], layout)
+    return Batch(matrix, layout, _by_row(entries, len(updates)), False, names, readable, rejected)
+
+
+def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
+    return [entries.get(row, []) for row in range(count)]
+
+
+def _identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
+    """Client ids, and the rows that repeat an id: the first row of an id counts, a replay or a clone does not."""
+    names = tuple(range(count)) if ids is None else tuple(ids)
+    if len(names) != count:
+        raise UpdatesError(f"`ids` should name every update once. Found {len(names)} ids for {count} updates.")
+    seen: set[Hashable] = set()
+    duplicates = {}
+    for row, name in enumerate(names):
+        if name in seen:
+            duplicates[row] = f"duplicate id {name!r}"
+        seen.add(name)
+    return names, duplicates
+
+
+def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
+    """The layout of the strict majority, in the widest type that its rows use."""
+    counts = Counter(layout.signature for layout, _ in parsed.values())
+    if not counts:
+        raise UpdatesError("No update could be read: every row is missing or is no array of floating-point numbers.")
+    signature, votes = counts.most_common(1)[0]
+    alike = [layout for layout, _ in parsed.values() if layout.signature == signature]
+    if 2 * votes <= len(parsed):
+        found = "; ".join(dict.fromkeys(layout.describe() for layout, _ in parsed.values()))
+        raise UpdatesError(
+            f"The updates have {len(counts)} different layouts and none has a majority: {found}. "
+            "Pass one update a client; for one client's state dict, put it in a list."
+        )
+    layout = Counter(alike).most_common(1)[0][0]
+    if layout.size == 0:
+        raise UpdatesError("The updates hold no floating-point values to aggregate.")
+    return layout
+
+
+def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
+    """One client's entry with its layout, or None when it cannot be read."""
+    if isinstance(update, Mapping):
+        form, names, values = "mapping", tuple(update.keys()), list(update.values())
+    elif is_tensor(update) or isinstance(update, np.ndarray):
+        form, names, values = "array", (), [update]
+    elif isinstance(update, Sequence) and not isinstance(update, str | bytes):
+        if update and all(isinstance(value, int | float | np.number) for value in update):
+            form, names, values = "array", (), [np.asarray(update, dtype=np.float64)]
+        else:
+            form, names, values = "sequence", (), list(update)
+    else:
+        return None
+    leaves = [_leaf(value) for value in values]
+    known = [leaf for leaf in leaves if leaf is not None]
+    if not known or len(known) != len(leaves):
+        return None
+    return Layout(form, names, tuple(known)), values
+
+
+def _leaf(value: Any) -> Leaf | None:
+    """The description of one array, or None for what is not an array of real numbers."""
+    if is_tensor(value):
+        dtype = str(value.dtype).removeprefix("torch.")
+        real = value.dtype.is_floating_point or not value.dtype.is_complex
+        return Leaf(True, tuple(value.shape), dtype, str(value.device)) if real else None
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
+        return Leaf(False, value.shape, value.dtype.name)
+    return None
+
+
+def _assemble(entries: list[list[Array]], layout: Layout) -> Array:
+    """The floating leaves of all entries, flattened and joined, as one matrix of the working type."""
+    floating = [position for position, leaf in enumerate(layout.leaves) if leaf.floating]
+    accelerated = next((leaf.device for leaf in layout.leaves if leaf.tensor and leaf.device != "cpu"), None)
+    if accelerated is not None:
+        import torch
+
+        matrix: Array = torch.empty(
+            (len(entries), layout.size), dtype=getattr(torch, layout.working), device=accelerated
+        )
+    else:
+        matrix = np.empty((len(entries), layout.size), dtype=layout.working)
+    for row, entry in enumerate(entries):
+        start = 0
+        for position in floating:
+            size = layout.leaves[position].size
+            flat = _working(entry[position].reshape(-1), layout.working, to_host=accelerated is None)
+            if accelerated is not None and not is_tensor(flat):
+                flat = _tensor(flat, accelerated)
+            matrix[row, start : start + size] = flat
+            start += size
+    return matrix
+
+
+def _working(values: Array, working: str, to_host: bool = True) -> Array:
+    """`values` in the working type; CPU tensors become numpy arrays that share their memory."""
+    if is_tensor(values):
+        import torch
+
+        values = values.detach().to(getattr(torch, working))
+        return values.numpy() if to_host and values.device.type == "cpu" else values
+    with np.errstate(over="ignore"):
+        return values.astype(working, copy=False)
+
+
+def _tensor(values: Array, device: str) -> Array:
+    import torch
+
+    return torch.as_tensor(np.ascontiguousarray(values), device=device)
+
+
+def _as_leaf(values: Array, leaf: Leaf) -> Array:
+    """A slice of the result with the leaf's shape, type and device; half precision saturates instead of overflowing."""
+    if not leaf.tensor:
+        host = values.cpu().numpy() if is_tensor(values) else values
+        if leaf.dtype == "float16":
+            host = host.clip(-np.finfo(np.float16).max, np.finfo(np.float16).max)
+        return host.reshape(leaf.shape).astype(leaf.dtype, copy=True)
+    import torch
+
+    dtype = getattr(torch, leaf.dtype)
+    tensor = values if is_tensor(values) else torch.from_numpy(np.array(values))
+    if dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
+    return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=True)
+
+
+def _lower_median(values: list[Array], leaf: Leaf) -> Array:
+    """Element-wise lower median of counters: one of the values that were sent, whatever a minority sends."""
+    if leaf.tensor:
+        import torch
+
+        return torch.stack([value.to(leaf.device) for value in values]).sort(dim=0).values[(len(values) - 1) // 2]
+    return np.sort(np.stack(values), axis=0)[(len(values) - 1) // 2]
