@@ -1,0 +1,70 @@
+"""A little is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Knowledge, TiledAttack, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALIE(TiledAttack):
+    """A little is enough (ALIE): the honest mean, shifted by a few standard deviations that hide in the spread.
+
+    Formula: ``v = mu + s z sigma`` with ``s = -1`` (``minus``, as published), ``+1`` (``plus``, as several libraries
+    have it), or ``s = -sign(mu)`` per coordinate (``against``). ``z`` is a number, or ``"formula"`` for the published
+    ``z_max = Phi^-1((n - f - (floor(n/2) + 1 - f))/(n - f))``, the quantile clamped to [0.001, 0.999]; with few
+    attackers it is 0 or less, and the attack harmless.
+
+    Knowledge: all honest updates; ``estimate="own"`` takes mu and sigma from the malicious clients' own data, the
+    published threat model, which needs f >= 2.
+
+    References
+    ----------
+    G. Baruch, M. Baruch, Y. Goldberg. A Little Is Enough: Circumventing Defenses For Distributed Learning.
+    NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import ALIE
+    >>> H = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+    >>> ALIE(z=1.5, ddof=1)(H, f=1).tolist()
+    [[-0.5, 0.5, 1.5]]
+    """
+
+    reference: ClassVar[str] = (
+        "Baruch et al., A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019"
+    )
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
+
+    z: Annotated[Literal["formula"] | float, Gt(0), Doc("standard deviations from the mean, or 'formula'")] = 1.5
+    sign: Annotated[Literal["minus", "plus", "against"], Doc("direction of the shift")] = "minus"
+    estimate: Annotated[Literal["peers", "own"], Doc("whose updates mu and sigma are taken from")] = "peers"
+    ddof: Annotated[int, Ge(0), Le(1), Doc("divisor of the variance is the number of rows less ddof")] = 0
+
+    def required_knowledge(self) -> Knowledge:
+        return Knowledge.PEERS if self.estimate == "peers" else Knowledge.OWN
+
+    def vector(self, view: View) -> Tensor:
+        z = alie_z(view.n, view.f) if self.z == "formula" else self.z
+        mean, shift = view.mean(self.estimate), z * view.std(self.estimate, self.ddof)
+        if self.sign == "against":
+            return mean - mean.sign() * shift
+        return mean + shift if self.sign == "plus" else mean - shift
+
+
+def alie_z(n: int, f: int) -> float:
+    """The published z_max for n clients of which f are malicious, in standard deviations."""
+    from scipy.special import ndtri
+
+    supporters = n // 2 + 1 - f
+    share = (n - f - supporters) / (n - f)
+    return float(ndtri(min(max(share, 1e-3), 0.999)))

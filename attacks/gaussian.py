@@ -1,0 +1,60 @@
+"""Random noise in place of an update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from robustfl.threats import Knowledge, UpdateAttack, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian(UpdateAttack):
+    """Gaussian noise: malicious clients send random vectors, each its own.
+
+    Formula: ``pure``: ``v_i ~ N(0, scale^2 I)``; ``additive``: ``o_i + N(0, scale^2 I)``; ``matched``:
+    ``mean(H) + scale ||mean(H)||/sqrt(d) N(0, I)``, noise as long as the signal.
+
+    Knowledge: none, own updates, all honest updates, in this order of modes. Breaks only the plain mean: a check of
+    sanity, no evidence of robustness.
+
+    References
+    ----------
+    P. Blanchard, E. M. El Mhamdi, R. Guerraoui, J. Stainer. Machine Learning with Adversaries: Byzantine Tolerant
+    Gradient Descent. NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Gaussian
+    >>> Gaussian(scale=10.0)(np.zeros((8, 3)), f=2).shape
+    (2, 3)
+    """
+
+    reference: ClassVar[str] = (
+        "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
+    )
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
+
+    mode: Annotated[Literal["pure", "additive", "matched"], Doc("what the noise is added to")] = "pure"
+    scale: Annotated[float, Gt(0), Doc("standard deviation (matched: ratio of noise to signal)")] = 1.0
+
+    def required_knowledge(self) -> Knowledge:
+        return {"pure": Knowledge.NOTHING, "additive": Knowledge.OWN, "matched": Knowledge.PEERS}[self.mode]
+
+    def craft(self, view: View) -> Tensor:
+        noise = self.scale * view.normal(view.f)
+        if self.mode == "additive":
+            return view.own + noise
+        if self.mode == "matched":
+            mean = view.mean()
+            signal = float(mean.norm()) / math.sqrt(view.d)
+            return mean + signal * noise
+        return noise

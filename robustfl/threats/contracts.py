@@ -1,0 +1,172 @@
+"""The attack surfaces, one contract each. Authors write the mathematics; the machine checks the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from robustfl.components import Component
+from robustfl.errors import AttackError, ParameterError
+from robustfl.threats.knowledge import Facts, Knowledge, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Component, ABC):
+    """Anything that malicious clients do; active in rounds `start_round, start_round + every, ... < stop_round`.
+
+    Outside its window the malicious clients behave honestly, which is how behave-then-attack is written.
+    """
+
+    surface: ClassVar[str] = ""
+    knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
+
+    start_round: Annotated[int, Ge(0), Doc("first round of the attack")] = 0
+    stop_round: Annotated[int | None, Ge(0), Doc("first round without the attack again; never when not given")] = None
+    every: Annotated[int, Ge(1), Doc("attack in every so many rounds")] = 1
+
+    def required_knowledge(self) -> Knowledge:
+        """What these hyper-parameters need; the class attribute `knowledge` unless overridden."""
+        return self.knowledge
+
+    def active(self, number: int) -> bool:
+        """Whether the attack acts in round `number`."""
+        started = number >= self.start_round and (number - self.start_round) % self.every == 0
+        return started and (self.stop_round is None or number < self.stop_round)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateAttack(Attack):
+    """Crafts the updates of the malicious clients from what the adversary knows."""
+
+    surface: ClassVar[str] = "update"
+
+    @abstractmethod
+    def craft(self, view: View) -> Tensor:
+        """The malicious updates [f, d], in the type and on the device of the honest ones."""
+
+    @final
+    def __call__(
+        self,
+        honest: Any,
+        *,
+        f: int,
+        own: Any = None,
+        aggregate: Callable[[Any], Any] | None = None,
+        message: Literal["delta", "gradient"] = "gradient",
+        rng: np.random.Generator | int = 0,
+    ) -> Any:
+        """Craft `f` malicious updates against `honest` [h, d], outside any simulation.
+
+        `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
+        would have sent honestly, `aggregate` the defense under attack: each only for attacks that need it.
+        """
+        import torch
+
+        from robustfl.threats.adversary import Adversary
+
+        numpy = not isinstance(honest, torch.Tensor)
+        rows = torch.as_tensor(np.asarray(honest)) if numpy else honest
+        if rows.ndim != 2 or not rows.is_floating_point():
+            raise AttackError(
+                f"`honest` should be floating-point updates [h, d]. Found {rows.dtype} {list(rows.shape)}."
+            )
+
+        def own_rows() -> Tensor:
+            if own is None:
+                raise AttackError(f"{self!r} needs `own`, the malicious clients' own honest updates [f, d].")
+            return torch.as_tensor(own, dtype=rows.dtype, device=rows.device)
+
+        facts = Facts(
+            round=self.start_round,
+            f=f,
+            declared_f=f,
+            honest=rows,
+            honest_ids=tuple(range(len(rows))),
+            own=own_rows,
+            aggregate=aggregate,
+            message=message,
+            rng=np.random.default_rng(rng),
+        )
+        crafted = Adversary(self).craft(facts)
+        return crafted.numpy() if numpy else crafted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledAttack(UpdateAttack):
+    """An attack whose malicious clients all send one vector, made harder to spot on request.
+
+    Identical rows are trivial prey for similarity defenses, so a score against tiled rows alone overstates them.
+    `diversify="jitter"` adds fresh noise of 1 % of the length; `"pairs"` adds plus and minus a unit direction, times
+    the length, to the two halves: directions are drawn once, orthogonal, and cancel in the mean of an even f.
+    """
+
+    diversify: Annotated[
+        Literal["none", "jitter", "pairs"], Doc("how the malicious rows are made to differ from each other")
+    ] = "none"
+
+    @abstractmethod
+    def vector(self, view: View) -> Tensor:
+        """The one malicious update [d]."""
+
+    @final
+    def craft(self, view: View) -> Tensor:
+        vector = self.vector(view)
+        rows = vector.repeat(view.f, 1)
+        if self.diversify == "jitter":
+            noise = view.normal(view.f)
+            radius = 0.01 * vector.norm() * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
+            rows += noise / noise.norm(dim=1, keepdim=True) * radius
+        elif self.diversify == "pairs":
+            rows += vector.norm() * self._pairs(view)
+        return rows
+
+    def _pairs(self, view: View) -> Tensor:
+        """Unit directions [f, d], drawn in the first attacked round: q_1, ..., q_m, -q_1, ..., -q_m."""
+        half = -(-view.f // 2)
+        directions: Tensor | None = view.memory.get("pairs")
+        if directions is None or len(directions) < half:
+            if half > view.d:
+                raise ParameterError(f"diversify='pairs' needs f/2 <= d. Found f={view.f}, d={view.d}.")
+            import torch
+
+            directions = torch.linalg.qr(view.normal(half).double().T).Q.T.to(view.full(0.0))
+            view.memory["pairs"] = directions
+        directions = directions[:half]
+        import torch
+
+        return torch.cat([directions, -directions])[: view.f]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPoisoning(Attack):
+    """Changes the training data of the malicious clients, which then train as every client does."""
+
+    surface: ClassVar[str] = "data"
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN
+
+    @abstractmethod
+    def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
+        """The malicious clients' labels [N] after poisoning; called once, before the first round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault(Component, ABC):
+    """Something that goes wrong without malice, to any client."""
+
+    surface: ClassVar[str] = "fault"
+
+    @abstractmethod
+    def strike(self, messages: Tensor, number: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Messages [n, d] as they arrive in round `number`, and which of them arrive at all, bool [n]."""

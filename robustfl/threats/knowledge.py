@@ -1,0 +1,163 @@
+"""What an adversary knows: declared by the attack, enforced here.
+
+:class:`Facts` is the whole truth of a round, held by the machine. An attack only ever sees a :class:`View` of it,
+which hands out what the attack declared to know and raises :class:`~robustfl.errors.KnowledgeError` for the rest.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from robustfl.errors import AttackError, KnowledgeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Message = Literal["delta", "gradient"]
+"""What clients send: a model difference that the server adds, or a gradient that it subtracts."""
+
+
+class Knowledge(enum.Flag):
+    """What an attack may look at; combine with `|`."""
+
+    NOTHING = 0
+    OWN = enum.auto()
+    """What the malicious clients would have sent honestly, from their own data."""
+    HISTORY = enum.auto()
+    """The global models so far, which every participant receives."""
+    PEERS = enum.auto()
+    """All honest updates of this round (an omniscient adversary)."""
+    DEFENSE = enum.auto()
+    """The defense itself, as a function that may be called (white-box)."""
+
+    def names(self) -> list[str]:
+        """The members in words, for records: `["own", "peers"]`."""
+        return [str(member.name).lower() for member in type(self) if member in self]
+
+
+@dataclass(kw_only=True)
+class Facts:
+    """The whole truth of one round.
+
+    Attributes
+    ----------
+    round : round number, from 0
+    f : malicious clients in this round
+    declared_f : what the defense believes f to be
+    honest : [h, d] honest updates exactly as submitted
+    honest_ids : the h clients that sent them
+    own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
+    weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None
+    aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
+    message : the message convention
+    rng : the attack's own generator
+    """
+
+    round: int
+    f: int
+    declared_f: int
+    honest: Tensor
+    honest_ids: tuple[Hashable, ...]
+    own: Callable[[], Tensor]
+    weights: Tensor | None = None
+    previous_weights: Tensor | None = None
+    aggregate: Callable[[Tensor], Tensor] | None = None
+    message: Message = "gradient"
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+
+class View:
+    """One round through the eyes of an attack.
+
+    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, and `memory`, a dictionary that the attack
+    keeps between the rounds of a trial. The rest needs the knowledge that it names.
+    """
+
+    def __init__(self, facts: Facts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+        self._facts = facts
+        self._knowledge = knowledge
+        self._owner = owner
+        self._own: Tensor | None = None
+        self.memory = memory
+        self.round, self.f, self.declared_f = facts.round, facts.f, facts.declared_f
+        self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
+        self.n = self.h + self.f
+        self.message, self.rng = facts.message, facts.rng
+
+    def _need(self, knowledge: Knowledge, what: str) -> None:
+        if knowledge not in self._knowledge:
+            declared = ", ".join(self._knowledge.names()) or "nothing"
+            raise KnowledgeError(
+                f"{self._owner} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
+                f"It declares: {declared}. Declare it, or do without."
+            )
+
+    @property
+    def honest(self) -> Tensor:
+        """[h, d] honest updates (needs PEERS)."""
+        self._need(Knowledge.PEERS, "the honest updates")
+        return self._facts.honest
+
+    @property
+    def honest_ids(self) -> tuple[Hashable, ...]:
+        """The clients behind `honest`, in order (needs PEERS)."""
+        self._need(Knowledge.PEERS, "the honest clients' ids")
+        return self._facts.honest_ids
+
+    @property
+    def own(self) -> Tensor:
+        """[f, d] what the malicious clients would have sent honestly (needs OWN)."""
+        self._need(Knowledge.OWN, "the malicious clients' own updates")
+        if self._own is None:
+            self._own = self._facts.own()
+        return self._own
+
+    @property
+    def weights(self) -> Tensor:
+        """[d] the global model at the start of the round (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "the global model")
+        if self._facts.weights is None:
+            raise AttackError(f"{self._owner} needs the global model, which was not given.")
+        return self._facts.weights
+
+    @property
+    def previous_weights(self) -> Tensor | None:
+        """[d] the global model one round earlier, None in the first round (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "the previous global model")
+        return self._facts.previous_weights
+
+    def aggregate(self, updates: Tensor) -> Tensor:
+        """[n, d] -> [d] what the defense would make of `updates`, malicious rows first (needs DEFENSE)."""
+        self._need(Knowledge.DEFENSE, "the defense")
+        if self._facts.aggregate is None:
+            raise AttackError(f"{self._owner} needs the defense, which was not given.")
+        return self._facts.aggregate(updates)
+
+    def mean(self, of: Literal["peers", "own"] = "peers") -> Tensor:
+        """[d] mean of the finite honest (or own) updates; zeros when there are none."""
+        rows = self._finite(of)
+        return rows.mean(dim=0) if len(rows) else self.full(0.0)
+
+    def std(self, of: Literal["peers", "own"] = "peers", ddof: int = 0) -> Tensor:
+        """[d] standard deviation of the finite honest (or own) updates; zeros when there are too few."""
+        rows = self._finite(of)
+        return rows.std(dim=0, correction=ddof) if len(rows) > ddof else self.full(0.0)
+
+    def full(self, value: float) -> Tensor:
+        """[d] one value everywhere, in the updates' type and device."""
+        return self._facts.honest.new_full((self.d,), value)
+
+    def normal(self, rows: int | None = None) -> Tensor:
+        """Standard normal draws from the attack's own generator: [d], or [rows, d]."""
+        draws = self.rng.standard_normal((self.d,) if rows is None else (rows, self.d), dtype=np.float32)
+        return self._facts.honest.new_tensor(draws)
+
+    def _finite(self, of: Literal["peers", "own"]) -> Tensor:
+        rows = self.honest if of == "peers" else self.own
+        finite = rows.isfinite().all(dim=1)
+        return rows if bool(finite.all()) else rows[finite]
