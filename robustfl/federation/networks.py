@@ -1,0 +1,104 @@
+"""The torch modules behind the models, and their initialisation from a generator; imported when a model is built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_STAGES = (16, 32, 64)
+_BLOCKS = 3
+
+_MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def dense(input_shape: tuple[int, ...], hidden: Sequence[int], classes: int) -> nn.Module:
+    """Flatten, then linear layers with ReLU between them: [batch, *input_shape] -> [batch, classes]."""
+    widths = (math.prod(input_shape), *hidden, classes)
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])  # no ReLU after the logits
+
+
+def convolutions(image: tuple[int, int, int], channels: Sequence[int], classes: int, *, normed: bool) -> nn.Module:
+    """Stages of convolution, group norm if `normed`, ReLU and pooling; one linear layer: [batch, *image] -> logits."""
+    depth, height, width = image
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((depth, *channels)):
+        norm = [nn.GroupNorm(math.gcd(outputs, 8), outputs)] if normed else []
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), *norm, nn.ReLU(), nn.MaxPool2d(2)]
+        height, width = height // 2, width // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, classes))
+
+
+class ResidualBlock(nn.Module):
+    """y = relu(x' + norm(conv(relu(norm(conv(x)))))); x' is x, or x at every second pixel padded with zero channels."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        super().__init__()
+        self.stride = 1 if inputs == outputs else 2
+        self.padding = outputs - inputs
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=self.stride, padding=1, bias=False)
+        self.first_norm = nn.GroupNorm(groups, outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.GroupNorm(groups, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:  # [batch, inputs, h, w] -> [batch, outputs, h / stride, w / stride]
+        inner = functional.relu(self.first_norm(self.first(x)))
+        inner = self.second_norm(self.second(inner))
+        shortcut = x if self.stride == 1 else functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.padding))
+        return functional.relu(inner + shortcut)
+
+
+class ResidualNetwork(nn.Module):
+    """A stem, three stages of residual blocks, the mean over pixels and a linear layer."""
+
+    def __init__(self, channels: int, classes: int, groups: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, _STAGES[0], 3, padding=1, bias=False)
+        self.stem_norm = nn.GroupNorm(groups, _STAGES[0])
+        widths = (_STAGES[0], *(width for width in _STAGES for _ in range(_BLOCKS)))
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, groups) for a, b in pairwise(widths)))
+        self.head = nn.Linear(_STAGES[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:  # [batch, channels, height, width] -> [batch, classes]
+        x = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
+        logits: Tensor = self.head(x.mean(dim=(-2, -1)))
+        return logits
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Every parameter of `network` anew, from `generator` alone, in the order of its modules.
+
+    Linear and convolution: weight and bias uniform in ±1/sqrt(fan_in), torch's default (Kaiming uniform, a = sqrt 5).
+    Group norm: weight 1, bias 0.
+
+    Raises TypeError for a layer with parameters of another kind, a layer that keeps buffers (batch norm) and dropout:
+    those would not be initialised, or not work per client.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            for parameter in module.parameters(recurse=False):
+                parameter.uniform_(-bound, bound, generator=generator)
+        elif isinstance(module, nn.GroupNorm):
+            if module.affine:
+                module.weight.fill_(1)
+                module.bias.fill_(0)
+        elif isinstance(module, (*_MIXING, *_RANDOM)) or _own_tensors(module):
+            raise TypeError(
+                f"A model should consist of Linear, Conv2d, GroupNorm and layers without parameters or state. Found "
+                f"{type(module).__name__}. Use GroupNorm for batch norm, and leave dropout out."
+            )
+
+
+def _own_tensors(module: nn.Module) -> list[Tensor]:
+    """The parameters and buffers that the module itself holds."""
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]

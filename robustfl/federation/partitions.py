@@ -1,0 +1,175 @@
+"""How the training samples are dealt to the clients.
+
+>>> import numpy as np
+>>> labels = np.repeat(np.arange(3), 4)
+>>> parts = Shards(per_client=1).split(labels, clients=3, rng=np.random.default_rng(0))
+>>> class_histogram(labels, parts, classes=3).max(axis=1).tolist()
+[4, 4, 4]
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, final
+
+import numpy as np
+import numpy.typing as npt
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.components import Component
+from robustfl.errors import DataError, ParameterError
+
+Indices = npt.NDArray[np.int64]
+
+Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small is skewed, large is even")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition(Component, ABC):
+    """A way to deal samples to clients: every sample goes to exactly one client, and every client gets one or more."""
+
+    @final
+    def split(self, labels: npt.NDArray[Any], clients: int, rng: np.random.Generator) -> list[Indices]:
+        """The sorted sample indices of each client.
+
+        Shapes: `labels` [N] -> `clients` index arrays that together hold 0 .. N - 1 once.
+
+        Raises DataError when the labels are not class numbers, ParameterError when there are not enough samples.
+        """
+        y = np.asarray(labels)
+        if y.ndim != 1 or y.dtype.kind not in "iu" or y.size == 0 or y.min() < 0:
+            raise DataError(f"Labels should be class numbers from 0, [N]. Found dtype {y.dtype}, shape {y.shape}.")
+        if not 1 <= clients <= len(y):
+            raise ParameterError(
+                f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= samples. Found clients={clients}, "
+                f"samples={len(y)}. Use fewer clients or more data."
+            )
+        parts = [np.sort(part).astype(np.int64) for part in self._deal(y.astype(np.int64), clients, rng)]
+        sizes = [len(part) for part in parts]
+        dealt = np.sort(np.concatenate(parts)) if parts else np.empty(0)
+        if len(parts) != clients or not all(sizes) or not np.array_equal(dealt, np.arange(len(y))):
+            raise DataError(
+                f"{type(self).__name__} should deal each of {len(y)} samples once and leave none of {clients} clients "
+                f"without. Found parts of sizes {sizes[:10]} ..., {len(np.unique(dealt))} different samples."
+            )
+        return parts
+
+    @abstractmethod
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        """One index array for each client, in any order within; 1 <= clients <= N holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IID(Partition):
+    """Samples at random, sizes equal up to one: every client sees the same distribution."""
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return np.array_split(rng.permutation(len(labels)), clients)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dirichlet(Partition):
+    """The samples of each class divided over the clients in Dirichlet(alpha) proportions: skewed labels and sizes.
+
+    For each class c: p ~ Dirichlet(alpha, ..., alpha) over the clients, and client i gets the share p_i of class c.
+    Who falls short of `minimum` gets random samples of whoever then has most.
+
+    References: Hsu, Qi, Brown, "Measuring the effects of non-identical data distribution for federated visual
+    classification", 2019 (the concentration as a measure of skew); Yurochkin et al., "Bayesian nonparametric federated
+    learning of neural networks", ICML 2019 (proportions for each class over the clients, as here).
+    """
+
+    alpha: Alpha
+    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        dealt: list[list[Indices]] = [[] for _ in range(clients)]
+        for label in np.unique(labels):
+            members = rng.permutation(np.flatnonzero(labels == label))
+            shares = rng.dirichlet(np.full(clients, self.alpha))
+            cuts = np.rint(np.cumsum(shares)[:-1] * len(members)).astype(np.int64).clip(max=len(members))
+            for client, piece in enumerate(np.split(members, cuts)):
+                dealt[client].append(piece)
+        parts = [rng.permutation(np.concatenate(pieces)) for pieces in dealt]
+        return _topped_up(parts, self.minimum, type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards(Partition):
+    """Samples sorted by label, cut into equal shards, `per_client` random shards dealt to each client.
+
+    With as many samples in each class, a client sees about `per_client` classes.
+
+    Reference: McMahan et al., "Communication-efficient learning of deep networks from decentralized data", AISTATS
+    2017.
+    """
+
+    per_client: Annotated[int, Ge(1), Doc("shards for each client")] = 2
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        count = clients * self.per_client
+        if count > len(labels):
+            raise ParameterError(
+                f"Shards: `per_client` should satisfy clients * per_client <= samples. Found per_client="
+                f"{self.per_client}, clients={clients}, samples={len(labels)}. Use fewer shards or more data."
+            )
+        mixed = rng.permutation(len(labels))  # which samples of a class share a shard is chance, not file order
+        shards = np.array_split(mixed[np.argsort(labels[mixed], kind="stable")], count)
+        hands = rng.permutation(count).reshape(clients, self.per_client)
+        return [np.concatenate([shards[shard] for shard in hand]) for hand in hands]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantitySkew(Partition):
+    """Sizes in Dirichlet(alpha) proportions, samples at random: clients differ in how much, not in what, they know.
+
+    Reference: Li et al., "Federated learning on non-IID data silos: an experimental study", ICDE 2022.
+    """
+
+    alpha: Alpha
+    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        shares = rng.dirichlet(np.full(clients, self.alpha))
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(labels)).astype(np.int64).clip(max=len(labels))
+        return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
+
+
+def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int) -> Indices:
+    """How many samples of each class each client has.
+
+    Shapes: `labels` [N], one index array a client -> [clients, classes].
+    """
+    y = np.asarray(labels)
+    if y.size and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise DataError(f"Labels should lie from 0 to {classes - 1}. Found {y.min()} to {y.max()}.")
+    rows = [np.bincount(y[part], minlength=classes) for part in parts]
+    return np.array(rows, dtype=np.int64).reshape(len(parts), classes)
+
+
+def _topped_up(parts: Sequence[Indices], minimum: int, owner: str) -> list[Indices]:
+    """The parts after moving samples, one at a time from the end of the largest part, to every part below `minimum`.
+
+    Drawing the whole partition again until it fits, as is usual, need not end: for small alpha almost no draw fits.
+    """
+    sizes = np.array([len(part) for part in parts])
+    if minimum * len(parts) > sizes.sum():
+        raise ParameterError(
+            f"{owner}: `minimum` should satisfy minimum * clients <= samples. Found minimum={minimum}, "
+            f"clients={len(parts)}, samples={sizes.sum()}. Use fewer clients or more data."
+        )
+    kept = [list(part) for part in parts]
+    for poor in np.flatnonzero(sizes < minimum):
+        while sizes[poor] < minimum:
+            rich = int(sizes.argmax())
+            kept[poor].append(kept[rich].pop())
+            sizes[poor] += 1
+            sizes[rich] -= 1
+    return [np.array(part, dtype=np.int64) for part in kept]
+
+
+PARTITIONS: tuple[type[Partition], ...] = (IID, Dirichlet, Shards, QuantitySkew)
+"""Every partition, for lookup by `name`."""

@@ -1,0 +1,79 @@
+"""The rules of a federation as data: read from scenarios, hashed into trials, used by the simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Settings(BaseModel):
+    """Base of all scenario models: frozen, unknown keys refused, the text under a field is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Server(Settings):
+    """How the server applies an aggregate to the global model."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Optimiser over the aggregates: sgd (with momentum if wanted) or adam (FedAdam)."""
+    learning_rate: Annotated[float, Gt(0)] = 0.5
+    """Step of the server; 1.0 with messages `delta` is plain FedAvg."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Server momentum (sgd)."""
+
+
+class Federation(Settings):
+    """Who takes part, what they compute, what they send and how the server steps."""
+
+    clients: Annotated[int, Ge(1)] = 15
+    """All clients, malicious ones included."""
+    rounds: Annotated[int, Ge(1)] = 100
+    """Rounds of training."""
+    algorithm: Literal["fedsgd", "fedavg"] = "fedsgd"
+    """fedsgd: one gradient on one batch a round; fedavg: `local_steps` of local SGD."""
+    local_steps: Annotated[int, Ge(1)] = 1
+    """SGD steps of a client in a round (fedavg)."""
+    local_learning_rate: Annotated[float, Gt(0)] = 0.1
+    """Step of the clients' local SGD (fedavg)."""
+    batch_size: Annotated[int, Ge(1)] = 16
+    """Samples in a batch, drawn with replacement from the client's own data."""
+    message: Literal["gradient", "delta"]
+    """What clients send: a gradient that the server subtracts, or a model difference that it adds."""
+    client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Exponential moving average that clients keep over their messages and send: m <- beta m + (1 - beta) message."""
+    participation: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Share of the clients that takes part in a round."""
+    malicious_per_round: Literal["fixed", "sampled"] = "fixed"
+    """fixed: malicious clients are sampled in proportion in every round; sampled: chance decides how many."""
+    server: Server = Server()
+    """The server's optimiser."""
+    evaluate_every: Annotated[int, Ge(1)] = 10
+    """Rounds between two measurements on the test set; the last round is always measured."""
+    client_mode: Literal["auto", "vmap", "loop"] = "auto"
+    """How clients are computed: all at once, one by one, or whichever is faster for model and device."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_message(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("message") is None:
+            return {**values, "message": "delta" if values.get("algorithm") == "fedavg" else "gradient"}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.algorithm == "fedsgd" and self.local_steps != 1:
+            raise ValueError(f"fedsgd takes one step a round, but local_steps={self.local_steps}. Use fedavg.")
+        return self
+
+    @property
+    def per_round(self) -> int:
+        """Clients that take part in a round."""
+        return max(1, round(self.participation * self.clients))
+
+    def malicious_rows(self, f: int) -> int:
+        """Rows of a round that may be malicious when `f` of all clients are, rounded up."""
+        return min(self.per_round, math.ceil(f * self.per_round / self.clients - 1e-9))

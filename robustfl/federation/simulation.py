@@ -1,0 +1,269 @@
+"""The round: sample, honest messages, adversary, faults, defense, apply, measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustfl.aggregation import Aggregator
+from robustfl.errors import InfeasibleError
+from robustfl.federation.settings import Federation
+from robustfl.federation.stopwatch import Stopwatch
+from robustfl.federation.streams import stream
+from robustfl.federation.task import Population
+from robustfl.federation.training import measure, trainer_for
+from robustfl.threats import Adversary, Attack, DataPoisoning, Facts, Fault, Knowledge, UpdateAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(kw_only=True)
+class Trace:
+    """What a simulation leaves behind.
+
+    Attributes
+    ----------
+    accuracy, loss : (round, value) on the test set; the round counts finished rounds
+    malicious : ids of the malicious clients
+    malicious_share : mean share of the aggregation weights that malicious rows got, None for rules without weights
+    rejected_rows : rows that the defense refused, over all rounds; `lost_rows`: messages lost to faults
+    held_rounds : rounds in which too few rows were left, so that the model stayed as it was
+    diverged : whether the weights stopped being finite
+    seconds : time by phase
+    """
+
+    accuracy: list[tuple[int, float]] = field(default_factory=list)
+    loss: list[tuple[int, float | None]] = field(default_factory=list)
+    malicious: list[int] = field(default_factory=list)
+    malicious_share: float | None = None
+    rejected_rows: int = 0
+    lost_rows: int = 0
+    held_rounds: int = 0
+    diverged: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Simulation:
+    """A federation under attack, behind a server with a defense.
+
+    Parameters
+    ----------
+    population : the task made ready, with everybody's data and the initial model
+    settings : the rules of the federation
+    defense : the aggregator or pipeline; its state belongs to this simulation
+    attack : what the malicious clients do, None for nothing
+    f : number of malicious clients of all
+    faults : what goes wrong without malice
+    seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        settings: Federation,
+        defense: Aggregator,
+        *,
+        attack: Attack | None = None,
+        f: int = 0,
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
+    ) -> None:
+        self.population, self.settings, self.defense, self.faults = population, settings, defense, faults
+        self.attack = attack if f else None
+        self.f = f
+        self.adversary = Adversary(self.attack) if isinstance(self.attack, UpdateAttack) else None
+        self.rng = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack", "faults")}
+        order = self.rng["identities"].permutation(settings.clients)
+        self.malicious: Ids = np.sort(order[:f])
+        self._is_malicious = np.isin(np.arange(settings.clients), self.malicious)
+        self.weights = population.initial.clone()
+        self.previous_weights: Tensor | None = None
+        self._train = trainer_for(population, settings)
+        self._momentum = (
+            population.initial.new_zeros((settings.clients, population.d)) if settings.client_momentum else None
+        )
+        self._labels = self._poisoned_labels() if isinstance(self.attack, DataPoisoning) else population.labels
+        self._optimizer = self._server_optimizer()
+        self._shares: list[float] = []
+        self.trace = Trace(malicious=self.malicious.tolist())
+
+    def run(self) -> Trace:
+        """Play all rounds, or until the model diverges."""
+        self.watch = Stopwatch(self.population.device)
+        for number in range(self.settings.rounds):
+            self.play_round(number)
+            last = number + 1 == self.settings.rounds
+            if (last or (number + 1) % self.settings.evaluate_every == 0) and not self.measure(number + 1):
+                break
+        self.trace.seconds = self.watch.seconds()
+        self.trace.malicious_share = float(np.mean(self._shares)) if self._shares else None
+        return self.trace
+
+    def play_round(self, number: int) -> None:
+        """One round, from sampling to the server's step."""
+        malicious, honest = self.sample()
+        with self.watch.phase("compute"):
+            own, messages = self.honest_messages(number, malicious, honest)
+        with self.watch.phase("attack"):
+            messages = self.attacked(number, malicious, honest, own, messages)
+        ids = np.concatenate([malicious, honest])
+        messages, ids = self.struck(number, messages, ids)
+        with self.watch.phase("aggregate"):
+            aggregate = self.aggregated(messages, ids)
+        if aggregate is not None:
+            self.apply(aggregate)
+
+    def sample(self) -> tuple[Ids, Ids]:
+        """The malicious and the honest clients of this round, each in ascending order."""
+        k, rng = self.settings.per_round, self.rng["sampling"]
+        if k == self.settings.clients:
+            return self.malicious, np.flatnonzero(~self._is_malicious)
+        if self.settings.malicious_per_round == "sampled":
+            chosen = np.sort(rng.permutation(self.settings.clients)[:k])
+        else:
+            order = rng.permutation(self.settings.clients)
+            rows = self.settings.malicious_rows(self.f)
+            bad, good = order[self._is_malicious[order]], order[~self._is_malicious[order]]
+            chosen = np.sort(np.concatenate([bad[:rows], good[: k - rows]]))
+        mask = self._is_malicious[chosen]
+        return chosen[mask], chosen[~mask]
+
+    def honest_messages(self, number: int, malicious: Ids, honest: Ids) -> tuple[Tensor | None, Tensor]:
+        """What honest clients send [h, d], and what the malicious would send honestly [f, d] where anybody asks."""
+        settings, population = self.settings, self.population
+        drawn = population.draw(self.rng["batches"], settings.local_steps * settings.batch_size)
+        wanted = len(malicious) > 0 and self._own_messages_wanted(number)
+        ids = np.concatenate([malicious, honest]) if wanted else honest
+        poisoned = self.attack is not None and self.attack.active(number)
+        labels = self._labels if poisoned else population.labels
+        index = torch.as_tensor(drawn[ids].reshape(-1), device=population.device)
+        shape = (len(ids), settings.local_steps, settings.batch_size)
+        features = population.features.index_select(0, index).reshape(*shape, *population.features.shape[1:])
+        total = self._train(self.weights, features, labels.index_select(0, index).reshape(shape))
+        if settings.message == "delta":
+            messages = total.mul_(-settings.local_learning_rate)
+        else:
+            messages = total.div_(settings.local_steps) if settings.local_steps > 1 else total
+        messages = self._with_momentum(messages, ids)
+        split = len(malicious) if wanted else 0
+        return messages[:split] if wanted else None, messages[split:]
+
+    def attacked(self, number: int, malicious: Ids, honest: Ids, own: Tensor | None, messages: Tensor) -> Tensor:
+        """All messages of the round [k, d], malicious rows first."""
+        if not len(malicious):
+            return messages
+        if self.adversary is None:
+            assert own is not None
+            return torch.cat([own, messages])
+
+        def own_messages() -> Tensor:
+            assert own is not None, "computed whenever the attack declares to know it or pauses"
+            return own
+
+        crafted = self.adversary.craft(
+            Facts(
+                round=number,
+                f=len(malicious),
+                declared_f=self.defense.byzantine or 0,
+                honest=messages,
+                honest_ids=tuple(honest.tolist()),
+                own=own_messages,
+                weights=self.weights,
+                previous_weights=self.previous_weights,
+                aggregate=self._white_box(np.concatenate([malicious, honest])),
+                message=self.settings.message,
+                rng=self.rng["attack"],
+            )
+        )
+        return torch.cat([crafted, messages])
+
+    def struck(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
+        """The messages that arrive after the faults, and who sent them."""
+        for fault in self.faults:
+            messages, arrived = fault.strike(messages, number, self.rng["faults"])
+            if not arrived.all():
+                self.trace.lost_rows += int((~arrived).sum())
+                messages, ids = messages[torch.as_tensor(arrived, device=messages.device)], ids[arrived]
+        return messages, ids
+
+    def aggregated(self, messages: Tensor, ids: Ids) -> Tensor | None:
+        """The defense's answer [d], or None in a round that too few rows have reached."""
+        if not len(ids):
+            self.trace.held_rounds += 1
+            return None
+        try:
+            answer = self.defense.aggregate(messages, ids=ids.tolist())
+        except InfeasibleError:
+            self.trace.held_rounds += 1
+            self.trace.rejected_rows += int((~messages.isfinite().all(dim=1)).sum())
+            return None
+        self.trace.rejected_rows += int(answer.rejected.sum())
+        if answer.weights is not None and self.f:
+            total = float(np.abs(answer.weights).sum())
+            if total > 0:
+                self._shares.append(float(np.abs(answer.weights[self._is_malicious[ids]]).sum()) / total)
+        value: Tensor = answer.value
+        return value
+
+    def apply(self, aggregate: Tensor) -> None:
+        """The server's step: against a gradient, along a delta."""
+        self.previous_weights = self.weights.clone()
+        self.weights.grad = aggregate if self.settings.message == "gradient" else -aggregate
+        self._optimizer.step()
+
+    def measure(self, finished: int) -> bool:
+        """Accuracy and loss after `finished` rounds; False when the model is no longer finite."""
+        with self.watch.phase("evaluate"):
+            if not bool(self.weights.isfinite().all()):
+                self.trace.diverged = True
+                return False
+            accuracy, loss = measure(self.population, self.weights)
+        self.trace.accuracy.append((finished, accuracy))
+        self.trace.loss.append((finished, loss if math.isfinite(loss) else None))
+        return True
+
+    def _own_messages_wanted(self, number: int) -> bool:
+        if self.attack is None or self.adversary is None:
+            return True
+        return Knowledge.OWN in self.attack.required_knowledge() or not self.attack.active(number)
+
+    def _with_momentum(self, messages: Tensor, ids: Ids) -> Tensor:
+        if self._momentum is None:
+            return messages
+        rows = torch.as_tensor(ids, device=messages.device)
+        updated = self._momentum.index_select(0, rows).lerp_(messages, 1.0 - self.settings.client_momentum)
+        self._momentum.index_copy_(0, rows, updated)
+        return updated
+
+    def _white_box(self, ids: Ids) -> Any:
+        def aggregate(updates: Tensor) -> Tensor:
+            value: Tensor = self.defense.preview(updates, ids=ids.tolist()).value
+            return value
+
+        return aggregate
+
+    def _poisoned_labels(self) -> Tensor:
+        assert isinstance(self.attack, DataPoisoning)
+        labels = self.population.labels.clone()
+        touched = torch.as_tensor(
+            np.concatenate([self.population.parts[client] for client in self.malicious]), device=labels.device
+        )
+        clean = labels[touched].cpu().numpy()
+        poisoned = self.attack.poison_labels(clean, self.population.classes, self.rng["attack"])
+        labels[touched] = torch.as_tensor(poisoned, device=labels.device)
+        return labels
+
+    def _server_optimizer(self) -> torch.optim.Optimizer:
+        server = self.settings.server
+        if server.optimizer == "adam":
+            return torch.optim.Adam([self.weights], lr=server.learning_rate)
+        return torch.optim.SGD([self.weights], lr=server.learning_rate, momentum=server.momentum)

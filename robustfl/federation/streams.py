@@ -1,0 +1,22 @@
+"""Random streams: one for each purpose, all from one seed, none of them global.
+
+Seed r gives every defense and every attack the same partition, initial weights, client samples, batches and malicious
+identities (common random numbers), so differences between two of them are paired differences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """The generator for one purpose, such as "partition"; independent of all others."""
+    return np.random.default_rng(stream_seed(seed, purpose))
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """A 63-bit seed for one purpose, for generators of other libraries."""
+    digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,105 @@
+"""Tasks: what is learnt, from whose data, with which model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.federation.data import Data, Dataset
+from robustfl.federation.models import Model
+from robustfl.federation.partitions import Partition
+from robustfl.federation.streams import stream, stream_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A data set, its partition over the clients, and a model."""
+
+    data: Data
+    model: Model
+    partition: Partition
+
+    def parts(self, clients: int, seed: int, root: Path | None = None) -> tuple[Dataset, list[Indices]]:
+        """The data and the sample indices of every client, for one seed."""
+        dataset = self.data.load(root)
+        return dataset, self.partition.split(dataset.train_y, clients, stream(seed, "partition"))
+
+    def prepare(self, *, clients: int, seed: int, device: str = "cpu", root: Path | None = None) -> Population:
+        """The task for one seed, on one device."""
+        dataset, parts = self.parts(clients, seed, root)
+        return Population(self, dataset, parts, seed, device)
+
+
+class Population:
+    """A task made ready: the clients' data and the initial model, as tensors on a device.
+
+    Attributes
+    ----------
+    module : the model's structure; its parameters are replaced by views of flat vectors when it is called
+    initial : [d] initial weights
+    features, labels : all training samples; `test_features`, `test_labels` the test set
+    """
+
+    def __init__(self, task: Task, dataset: Dataset, parts: list[Indices], seed: int, device: str) -> None:
+        import torch
+
+        self.task, self.dataset, self.parts, self.device = task, dataset, parts, torch.device(device)
+        self.classes = len(dataset.classes)
+        generator = torch.Generator().manual_seed(stream_seed(seed, "weights"))
+        self.module: nn.Module = task.model.build(dataset.input_shape, self.classes, generator).to(self.device)
+        self.module.requires_grad_(False)
+        self.shapes = {name: parameter.shape for name, parameter in self.module.named_parameters()}
+        self.initial = torch.cat([parameter.detach().reshape(-1) for parameter in self.module.parameters()])
+        self.features, self.labels = self._tensor(dataset.train_x), self._tensor(dataset.train_y)
+        self.test_features, self.test_labels = self._tensor(dataset.test_x), self._tensor(dataset.test_y)
+        self._order = np.concatenate(parts)
+        self._sizes = np.array([len(part) for part in parts])
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+
+    @property
+    def clients(self) -> int:
+        return len(self.parts)
+
+    @property
+    def d(self) -> int:
+        """Number of parameters."""
+        return int(self.initial.numel())
+
+    @cached_property
+    def chance(self) -> float:
+        """Accuracy of always answering the most frequent class of the test set."""
+        return float(self.dataset.chance)
+
+    def draw(self, rng: np.random.Generator, samples: int) -> Indices:
+        """Indices [clients, samples] into the training samples, uniform with replacement within each client's part."""
+        offsets = (rng.random((self.clients, samples)) * self._sizes[:, None]).astype(np.int64)
+        drawn: Indices = self._order[self._starts[:, None] + offsets]
+        return drawn
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """A flat vector [..., d] as named parameters [..., *shape], without a copy."""
+        named, start = {}, 0
+        for name, shape in self.shapes.items():
+            size = shape.numel()
+            named[name] = flat[..., start : start + size].reshape(*flat.shape[:-1], *shape)
+            start += size
+        return named
+
+    def _tensor(self, values: NDArray[np.generic]) -> Tensor:
+        """Shares the memory of the read-only arrays on the CPU; nothing in the simulation writes to samples."""
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.as_tensor(values, device=self.device)

@@ -1,0 +1,162 @@
+"""Partitions deal every sample once, leave nobody without, and skew what they say they skew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustfl.errors import DataError, ParameterError
+from robustfl.federation.partitions import (
+    IID,
+    PARTITIONS,
+    Dirichlet,
+    Partition,
+    QuantitySkew,
+    Shards,
+    class_histogram,
+)
+
+Indices = npt.NDArray[np.int64]
+
+partitions = st.one_of(
+    st.just(IID()),
+    st.builds(Dirichlet, alpha=st.sampled_from([1e-300, 1e-3, 0.1, 1.0, 1e6])),
+    st.just(Shards(per_client=1)),
+    st.builds(QuantitySkew, alpha=st.sampled_from([1e-300, 1e-3, 0.1, 1.0, 1e6])),
+)
+
+
+def balanced(classes: int = 10, each: int = 100) -> Indices:
+    return np.tile(np.arange(classes), each)
+
+
+def split(partition: Partition, labels: Indices, clients: int, seed: int = 0) -> list[Indices]:
+    return partition.split(labels, clients, np.random.default_rng(seed))
+
+
+@given(partitions, st.lists(st.integers(0, 5), min_size=1, max_size=80), st.data())
+def test_every_sample_goes_to_exactly_one_client_and_nobody_goes_without(
+    partition: Partition, labels: list[int], data: st.DataObject
+) -> None:
+    clients = data.draw(st.integers(1, len(labels)))
+    parts = split(partition, np.array(labels), clients, data.draw(st.integers(0, 2**32)))
+    assert len(parts) == clients
+    assert all(len(part) >= 1 and (np.diff(part) > 0).all() for part in parts)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
+
+
+@given(partitions, st.integers(0, 2**32))
+def test_equal_seeds_give_equal_parts(partition: Partition, seed: int) -> None:
+    first, second = (split(partition, balanced(), 7, seed) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("partition", [member() for member in PARTITIONS], ids=lambda p: p.name)
+def test_another_seed_gives_other_parts_and_the_labels_are_left_alone(partition: Partition) -> None:
+    labels = balanced()
+    labels.flags.writeable = False
+    first, second = split(partition, labels, 7, 0), split(partition, labels, 7, 1)
+    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@given(st.integers(2, 40), st.integers(1, 12), st.integers(0, 1000), st.sampled_from([1e-4, 0.1, 10.0]))
+def test_the_minimum_holds_at_any_concentration(clients: int, minimum: int, seed: int, alpha: float) -> None:
+    labels = balanced(5, 96)  # 480 = 40 * 12 samples: at the bound in the extreme
+    for partition in (Dirichlet(alpha=alpha, minimum=minimum), QuantitySkew(alpha=alpha, minimum=minimum)):
+        assert min(len(part) for part in split(partition, labels, clients, seed)) >= minimum
+
+
+def test_iid_sizes_differ_by_one_at_most() -> None:
+    sizes = {len(part) for part in split(IID(), balanced(10, 10), 7)}
+    assert sizes == {14, 15}
+
+
+def label_skew(partition: Partition, clients: int = 20) -> float:
+    """Mean total variation distance between a client's class shares and the whole's (uniform)."""
+    labels = balanced(10, 500)
+    counts = class_histogram(labels, split(partition, labels, clients), 10)
+    return float(np.abs(counts / counts.sum(axis=1, keepdims=True) - 0.1).sum(axis=1).mean() / 2)
+
+
+def test_dirichlet_goes_from_one_class_each_to_iid_with_alpha() -> None:
+    skews = [label_skew(Dirichlet(alpha=alpha)) for alpha in (0.01, 0.1, 1.0, 1e6)]
+    assert skews == sorted(skews, reverse=True)
+    assert skews[0] > 0.7
+    assert skews[-1] < 0.01
+    assert label_skew(IID()) < 0.1
+
+
+def test_shards_give_at_most_per_client_classes_when_shards_divide_classes() -> None:
+    labels = balanced(10, 100)
+    counts = class_histogram(labels, split(Shards(per_client=2), labels, 25), 10)
+    assert ((counts > 0).sum(axis=1) <= 2).all()
+    assert set(counts.sum(axis=1)) == {40}
+
+
+def test_quantity_skew_skews_sizes_and_not_labels() -> None:
+    labels = balanced(10, 1000)
+    spreads = []
+    for alpha in (1e6, 1.0, 0.1):
+        parts = split(QuantitySkew(alpha=alpha), labels, 10)
+        sizes = np.array([len(part) for part in parts])
+        spreads.append(sizes.std() / sizes.mean())
+    assert spreads[0] < 0.01
+    assert spreads[0] < 0.5 * spreads[1] < 0.5 * spreads[2]
+    largest = class_histogram(labels, parts, 10)[sizes.argmax()]
+    assert np.abs(largest / largest.sum() - 0.1).max() < 0.03
+
+
+def test_class_histogram_counts() -> None:
+    counts = class_histogram(np.array([0, 2, 2, 1]), [np.array([0, 1]), np.array([2, 3])], classes=4)
+    assert counts.tolist() == [[1, 0, 1, 0], [0, 1, 1, 0]]
+    with pytest.raises(DataError, match="from 0 to 1"):
+        class_histogram(np.array([0, 2]), [np.array([0])], classes=2)
+
+
+@pytest.mark.parametrize("partition", [member() for member in PARTITIONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("clients", [0, -1, 5])
+def test_more_clients_than_samples_is_an_error(partition: Partition, clients: int) -> None:
+    with pytest.raises(ParameterError, match=f"clients={clients}, samples=4"):
+        split(partition, np.array([0, 1, 0, 1]), clients)
+
+
+@pytest.mark.parametrize("labels", [[], [0.5, 1.0], [[0, 1]], [-1, 0]])
+def test_labels_that_are_no_class_numbers_are_an_error(labels: list[object]) -> None:
+    with pytest.raises(DataError, match="class numbers"):
+        IID().split(np.array(labels), 1, np.random.default_rng(0))
+
+
+def test_too_many_shards_and_too_high_a_minimum_are_errors() -> None:
+    with pytest.raises(ParameterError, match="per_client=3, clients=2, samples=4"):
+        split(Shards(per_client=3), np.arange(4), 2)
+    for partition in (Dirichlet(minimum=3), QuantitySkew(minimum=3)):
+        with pytest.raises(ParameterError, match="minimum=3, clients=2, samples=4"):
+            split(partition, np.arange(4), 2)
+
+
+@pytest.mark.parametrize("alpha", [0, -1, float("nan"), float("inf")])
+def test_a_concentration_out_of_range_is_an_error(alpha: float) -> None:
+    for kind in (Dirichlet, QuantitySkew):
+        with pytest.raises(ParameterError, match="alpha"):
+            kind(alpha=alpha)
+
+
+class Careless(Partition):
+    """Forgets the last sample: what the base class must notice."""
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return np.array_split(np.arange(len(labels) - 1), clients)
+
+
+def test_the_base_class_notices_a_partition_that_loses_samples() -> None:
+    with pytest.raises(DataError, match="Careless should deal each of 10 samples once"):
+        split(Careless(), np.zeros(10, dtype=np.int64), 3)
+
+
+def test_names() -> None:
+    assert [member.name for member in PARTITIONS] == ["iid", "dirichlet", "shards", "quantity_skew"]
