@@ -134,7 +134,7 @@ def test_labels_that_are_no_class_numbers_are_an_error(labels: list[object]) -> 
 def test_too_many_shards_and_too_high_a_minimum_are_errors() -> None:
     with pytest.raises(ParameterError, match="per_client=3, clients=2, samples=4"):
         split(Shards(per_client=3), np.arange(4), 2)
-    for partition in (Dirichlet(minimum=3), QuantitySkew(minimum=3)):
+    for partition in (Dirichlet(alpha=0.5, minimum=3), QuantitySkew(alpha=0.5, minimum=3)):
         with pytest.raises(ParameterError, match="minimum=3, clients=2, samples=4"):
             split(partition, np.arange(4), 2)
 

@@ -1,0 +1,35 @@
+# Two commands are all the set-up there is: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types bench report clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)  ## install, then score eight defenses against eight attacks on real data
+	$(BIN)/robustfl run quickstart --out runs/quickstart
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## style and the two import laws
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy --strict on the machine and the four plug-in folders
+	$(BIN)/mypy
+
+bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-sort=name
+
+report: $(READY)  ## write the reports of the last demo again
+	$(BIN)/robustfl report runs/quickstart
+
+clean:  ## remove what the other targets made, but no results
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .benchmarks .hypothesis

@@ -1,0 +1,118 @@
+"""What people see in a terminal: progress on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+
+def output() -> Console:
+    """Standard output; wide enough for the tables when nobody's terminal limits it."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def messages() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+class RunProgress:
+    """Live progress with the time left on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total = self._done = self._failed = 0
+        self._began = self._last = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: Any = None
+
+    def start(self, total: int, done: int) -> None:
+        self.stop()
+        self._total, self._done, self._began = total, done, time.monotonic()
+        if done:
+            self._console.print(f"{done} of {total} trials are stored already.")
+        if self._console.is_terminal and done < total:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            left = (TextColumn("left"), TimeRemainingColumn())
+            self._bar = Progress(*columns, *left, console=self._console, transient=True)
+            self._task = self._bar.add_task("trials", total=total, completed=done)
+            self._bar.start()
+
+    def advance(self, record: dict[str, Any]) -> None:
+        self._done += 1
+        if record["status"] == "failed":
+            self._failed += 1
+            labels, error = record["labels"], record["error"]
+            cell = f"{labels['defense']} / {labels['attack']} / f={record['f']} / seed {record['seed']}"
+            self._console.print(Text(f"failed: {cell}: {error['type']}: {error['message']}"))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done)
+        elif time.monotonic() - self._last >= 10:
+            self._last = time.monotonic()
+            spent = self._last - self._began
+            left = spent * (self._total - self._done) / max(1, self._done)
+            self._console.print(f"{self._done}/{self._total} trials, {spent:.0f} s spent, about {left:.0f} s left")
+
+    def stop(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def ranking_table(scores: dict[str, Any]) -> Table:
+    """The ranking: resilience with its interval, the worst case at the largest f, and the breakdown point."""
+    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("defense")
+    table.add_column("resilience", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("worst case at max f", justify="right")
+    table.add_column("under")
+    table.add_column("survives f", justify="right")
+    for row in scores["ranking"]:
+        interval = row["R_ci"]
+        table.add_row(
+            str(row["rank"]),
+            Text(row["defense"]),
+            number(row["R_mean"]),
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one seed",
+            number(row["W_at_max_f"]),
+            Text(row["worst_attack"] or "not applicable"),
+            ", ".join(_survived(scores, row["defense"])),
+        )
+    return table
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with fixed digits, or a word where there is none."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def _survived(scores: dict[str, Any], defense: str) -> list[str]:
+    """The breakdown point in each world, as `>= 6 of 15`."""
+    shown = []
+    for world in scores["worlds"]:
+        for entry in world["defenses"]:
+            if entry["defense"] == defense and entry["breakdown"] is not None:
+                found = entry["breakdown"]
+                sign = ">= " if found["verdict"] == "at_least" else ""
+                shown.append("none" if found["verdict"] == "none" else f"{sign}{found['f']} of {world['clients']}")
+    return shown
+
+
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table without lines; cells are shown as they are, never read as markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table

@@ -1,0 +1,8 @@
+"""From a scenario to numbers that can be trusted: scenario model, trials, run store, executors, score.
+
+* :mod:`~robustfl.evaluation.scenario`: one complete description, and suites of them
+* :mod:`~robustfl.evaluation.trial`: one scenario and one seed, the unit of execution, caching and resume
+* :mod:`~robustfl.evaluation.store`: append-only records that survive a killed process
+* :mod:`~robustfl.evaluation.runner`: plays a suite and writes its results
+* :mod:`~robustfl.evaluation.score`: what the records say
+"""

@@ -1,0 +1,113 @@
+"""What a suite asks for: its cells, the trials that answer them, and the cells that no trial can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from robustfl.aggregation import Aggregator
+from robustfl.errors import RobustflError
+from robustfl.evaluation.parts import DefenseTemplate
+from robustfl.evaluation.scenario import Experiment, Scenario, World
+from robustfl.evaluation.trial import Trial
+from robustfl.threats import Attack
+
+NO_ATTACK = "none"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One question: this defense, this attack, this many malicious clients, this seed.
+
+    Several cells may share a trial: without an attack, a defense that is not told f does the same for every f.
+    `invalid` says why the defense's own precondition forbids the cell; it then has no trial.
+    """
+
+    world: str
+    defense: str
+    attack: str
+    f: int
+    seed: int
+    trial: Trial | None
+    invalid: str = ""
+
+
+class Plan:
+    """All cells of an experiment, with the baseline: the plain rule without an attack, once a world and seed."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        suite = experiment.suite
+        self.seeds = tuple(range(suite.seeds))
+        self.plain = DefenseTemplate.read(suite.baseline)
+        self.cells = [
+            cell
+            for world in experiment.worlds
+            for f in suite.adversary.grid(world.federation.clients)
+            for cell in self.cells_at(world, f)
+        ]
+        self.baseline = [
+            cell
+            for world in experiment.worlds
+            for cell in self._cells(world, self.plain, None, 0)
+            if cell.trial is not None
+        ]
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Every trial once, in the order of the suite; trials of one world and seed stand together."""
+        return distinct_trials([*self.baseline, *self.cells])
+
+    def cells_at(self, world: World, f: int, defense: str | None = None) -> Iterator[Cell]:
+        """The cells of a world for one number of malicious clients, of all defenses or of one."""
+        suite = self.experiment.suite
+        attacks: list[Attack | None] = [None, *suite.attacks] if f else [None]
+        for template in suite.defenses:
+            if defense is None or template.label == defense:
+                for attack in attacks:
+                    yield from self._cells(world, template, attack, f)
+
+    def _cells(self, world: World, template: DefenseTemplate, attack: Attack | None, f: int) -> Iterator[Cell]:
+        reason = self.invalid(world, template, f)
+        attack_label = NO_ATTACK if attack is None else str(attack)
+        for seed in self.seeds:
+            trial = None
+            if not reason:
+                scenario = Scenario(
+                    task=world.task,
+                    federation=world.federation,
+                    faults=self.experiment.suite.faults,
+                    defense=template.build(self.declared_rows(world, f)),
+                    attack=attack,
+                    f=f if attack is not None else 0,
+                )
+                trial = Trial(scenario, seed, world.label, template.label, attack_label)
+            yield Cell(world.label, template.label, attack_label, f, seed, trial, reason)
+
+    def declared_rows(self, world: World, f: int) -> int:
+        """The number of rows that defenses are told may be Byzantine in a round."""
+        declared = self.experiment.suite.adversary.declared
+        return world.federation.malicious_rows(f if declared is None else declared)
+
+    def invalid(self, world: World, template: DefenseTemplate, f: int) -> str:
+        """Why the defense cannot be deployed against `f` malicious clients, or an empty text."""
+        clients, rows = world.federation.clients, world.federation.per_round
+        if f >= clients:
+            return f"f should satisfy f < n. Found f={f}, n={clients}."
+        declared = self.declared_rows(world, f)
+        try:
+            defense = template.build(declared)
+        except RobustflError as error:
+            return str(error)
+        assert isinstance(defense, Aggregator)
+        return defense.infeasible(rows, declared) or ""
+
+
+def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:
+    """The trials behind some cells, each once, grouped by world and seed."""
+    trials: dict[str, Trial] = {}
+    for cell in cells:
+        if cell.trial is not None:
+            trials.setdefault(cell.trial.id, cell.trial)
+    return sorted(trials.values(), key=lambda trial: (trial.world, trial.seed))

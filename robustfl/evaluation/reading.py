@@ -1,0 +1,144 @@
+"""From a YAML file to an experiment: strict reading, `extends`, overrides, and errors that name the key."""
+
+from __future__ import annotations
+
+import typing
+from importlib.resources.abc import Traversable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from robustfl import registry
+from robustfl.errors import ScenarioError, did_you_mean
+from robustfl.evaluation.scenario import Experiment, Suite
+
+_LARGEST_FILE = 1_000_000
+
+
+def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
+    """The suite of the catalogue with this name, or in the file at this path.
+
+    Parameters
+    ----------
+    name : a name of the catalogue, or the path of a YAML 1.2 file
+    overrides : `key.path=value`, the value read as YAML, applied before anything is checked
+
+    Raises
+    ------
+    ScenarioError : not found, not YAML, or not a valid suite; the message names the file and the path to each key
+    """
+    source = _source(name)
+    values = _load(source)
+    base = values.get("extends")
+    if base is not None:
+        parent = _load(_source(str(base)))
+        if parent.get("extends") is not None:
+            raise ScenarioError(f"{source}: {base!r} itself extends another suite; one level is the limit.")
+        values = _merged(parent, values)
+    for override in overrides:
+        values = _overridden(values, override)
+    values.setdefault("name", Path(str(source)).stem)
+    try:
+        return Experiment(values)
+    except ValidationError as error:
+        raise ScenarioError(f"{source} is not a valid suite:\n{explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """The errors of a validation, one a line, each with the path to its key and a suggestion for unknown keys."""
+    lines = []
+    items = error.errors(include_url=False)
+    deeper = {item["loc"][:-1] for item in items}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in deeper:
+            continue  # the items were there and each was refused for its own reason
+        path = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            known = _fields_at(item["loc"][:-1])
+            message = f"unknown key. {did_you_mean(str(item['loc'][-1]), known)}"
+        elif item["type"] == "missing":
+            message = "this key is required"
+        lines.append(f"  {path}: {message}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _source(name: str) -> Path | Traversable:
+    catalogue = registry.scenario_files()
+    if name in catalogue:
+        return catalogue[name]
+    path = Path(name)
+    if path.is_file():
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ScenarioError(f"{path} is larger than {_LARGEST_FILE} bytes, which no suite needs.")
+        return path
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        raise ScenarioError(f"There is no scenario file at {path}.")
+    raise ScenarioError(f"There is no scenario named {name!r}. {did_you_mean(name, catalogue)}")
+
+
+def _load(source: Path | Traversable) -> dict[str, Any]:
+    """The file as plain data: YAML 1.2 without tags, aliases or duplicate keys."""
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{source} is not UTF-8 text.") from None
+    values = _yaml(text, str(source))
+    if not isinstance(values, dict):
+        raise ScenarioError(f"{source} should hold a mapping of keys to values. Found {type(values).__name__}.")
+    return values
+
+
+def _yaml(text: str, where: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        for event in yaml.parse(StringIO(text)):
+            if getattr(event, "anchor", None) is not None:
+                raise ScenarioError(f"{where}: anchors and aliases are not supported, for they can grow without bound.")
+        return yaml.load(text)
+    except YAMLError as error:
+        raise ScenarioError(f"{where} is not valid YAML: {error}") from None
+    except RecursionError:
+        raise ScenarioError(f"{where} is nested too deeply.") from None
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Values of `own` over those of `base`; mappings below are merged, lists and components are replaced.
+
+    Giving one of `fractions` and `f` drops the other from the base.
+    """
+    result = dict(base)
+    for key, value in own.items():
+        below = result.get(key)
+        if key in ("task", "federation", "adversary", "score", "server") and isinstance(below, dict):
+            kept = {
+                k: v for k, v in below.items() if not ({k} <= {"f", "fractions"} and value.keys() & {"f", "fractions"})
+            }
+            result[key] = _merged(kept, value) if isinstance(value, dict) else value
+        else:
+            result[key] = value
+    return result
+
+
+def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
+    path, separator, text = override.partition("=")
+    if not separator or not path.strip():
+        raise ScenarioError(f"--set takes key.path=value. Found {override!r}.")
+    nested: Any = _yaml(text, f"--set {override}")
+    for key in reversed(path.strip().split(".")):
+        nested = {key: nested}
+    return _merged(values, nested)
+
+
+def _fields_at(path: tuple[int | str, ...]) -> list[str]:
+    """The known keys of the model at a path of the suite."""
+    model: Any = Suite
+    for key in path:
+        field = getattr(model, "model_fields", {}).get(key)
+        candidates = [field.annotation, *typing.get_args(field.annotation)] if field is not None else []
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return list(getattr(model, "model_fields", {}))

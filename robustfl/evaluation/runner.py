@@ -1,0 +1,247 @@
+"""Plays a suite: decides what is left to do, runs it, keeps every record, scores, and writes the results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from robustfl import registry
+from robustfl.evaluation.breakdown import breakdown_point, minority
+from robustfl.evaluation.executors import Executor, Processes, Serial
+from robustfl.evaluation.plan import NO_ATTACK, Cell, Plan, distinct_trials
+from robustfl.evaluation.provenance import data_fingerprint, histogram, provenance
+from robustfl.evaluation.scenario import Experiment, World
+from robustfl.evaluation.store import Store, set_aside, write_atomically
+from robustfl.evaluation.trial import Place, Trial
+
+Record = dict[str, Any]
+
+
+class Progress(Protocol):
+    """Hears how a run goes on."""
+
+    def start(self, total: int, done: int) -> None:
+        """`total` trials are wanted, `done` of them are already stored."""
+
+    def advance(self, record: Record) -> None:
+        """One more trial has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, not what: none of this changes a result."""
+
+    out: Path
+    workers: int = 2
+    place: Place = field(default_factory=Place)
+    fresh: bool = False
+    command: str = ""
+
+
+def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress) -> dict[str, Any]:
+    """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; returns the summary.
+
+    Trials that are stored with the same fingerprint (code, versions, data) are taken over. An interruption of any
+    kind loses at most the trials in flight; running again continues.
+    """
+    return _Run(experiment, options, progress).play()
+
+
+class _Run:
+    def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
+        self.experiment, self.options, self.progress = experiment, options, progress
+        self.plan = Plan(experiment)
+        self.executor: Executor = Processes(options.workers) if options.workers else Serial()
+        self.started = time.perf_counter()
+        root = options.place.data_root
+        self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
+
+    def play(self) -> dict[str, Any]:
+        path = self.options.out / "records.jsonl"
+        if self.options.fresh:
+            set_aside(path)
+        with Store(path) as store:
+            self.run_trials(store, self.plan.trials)
+            breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
+            summary = self.summary(store.records, breakdowns)
+            store.finish(trial.id for trial in self.plan.trials)
+        write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
+        return summary
+
+    def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
+        """Run those trials of which no valid record is stored."""
+        wanted = [(trial, trial.fingerprint(self.data[trial.world])) for trial in trials]
+        left = [job for job in wanted if not _is_done(store.records.get(job[0].id), job[1])]
+        self.progress.start(len(wanted), len(wanted) - len(left))
+        for record in self.executor.run(left, self.options.place) if left else ():
+            store.append(record)
+            self.progress.advance(record)
+
+    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any]]:
+        """The largest f that each defense withstands, over all integers, by bisection with further trials."""
+        found = {}
+        for world in self.experiment.worlds:
+            grid = minority(world.federation.clients)
+            for template in self.experiment.suite.defenses:
+                label = template.label
+                result = breakdown_point(self._withstands(store, world, label), grid)
+                beta = result.beta(world.federation.clients)
+                shown = {"f": result.f, "beta": beta, "verdict": result.verdict, "evaluated": list(result.evaluations)}
+                found[world.label, label] = {**shown, "grid": list(grid)}
+        return found
+
+    def _withstands(self, store: Store, world: World, defense: str) -> Callable[[int], bool]:
+        def passes(f: int) -> bool:
+            from robustfl.evaluation.score import worst_case
+
+            cells = list(self.plan.cells_at(world, f, defense))
+            self.run_trials(store, distinct_trials(cells))
+            worst = worst_case(self.outcomes(cells, store.records), self._world(world, store.records))
+            return worst is not None and worst >= self.experiment.suite.score.threshold
+
+        return passes
+
+    def summary(self, records: Mapping[str, Record], breakdowns: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+        """Everything that reports need beside the records themselves."""
+        suite, root = self.experiment.suite, self.options.place.data_root
+        worst_f = {w.label: max(suite.adversary.grid(w.federation.clients)) for w in self.experiment.worlds}
+        scores = self.scores(records)
+        for world in scores["worlds"]:
+            for defense in world["defenses"]:
+                defense["breakdown"] = breakdowns.get((world["world"], defense["defense"]), defense["breakdown"])
+        statuses = Counter(records[trial.id]["status"] for trial in self.plan.trials if trial.id in records)
+        invalid = sum(1 for cell in self.plan.cells if cell.invalid)
+        return {
+            "schema": 1,
+            "suite": {
+                "name": suite.name,
+                "description": suite.description,
+                "hash": self.experiment.hash,
+                "command": self.options.command,
+                "seeds": list(self.plan.seeds),
+                "settings": suite.model_dump(mode="json"),
+            },
+            "provenance": provenance(self.options.place.device),
+            "time": {
+                "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                "elapsed_s": round(time.perf_counter() - self.started, 3),
+                "workers": self.options.workers,
+            },
+            "trials": {
+                "total": len(self.plan.trials),
+                **{name: statuses.get(name, 0) for name in ("ok", "diverged", "failed")},
+                "invalid": invalid,
+            },
+            "components": self.components(),
+            "histograms": {w.label: histogram(w, 0, worst_f[w.label], root) for w in self.experiment.worlds},
+            "scores": scores,
+        }
+
+    def scores(self, records: Mapping[str, Record]) -> dict[str, Any]:
+        """What the records say, as JSON values."""
+        from robustfl.evaluation.score import ScoreSettings, score
+
+        suite = self.experiment.suite
+        declared = suite.adversary.declared
+        return score(
+            self.outcomes(self.plan.cells, records),
+            [self._world(world, records) for world in self.experiment.worlds],
+            ScoreSettings(**suite.score.model_dump()),
+            plain=self.plan.plain.label,
+            knowledge={str(attack): attack.required_knowledge().names() for attack in suite.attacks},
+            declared=None if declared is None else {cell.f: declared for cell in self.plan.cells if cell.f},
+        )
+
+    def outcomes(self, cells: Iterable[Cell], records: Mapping[str, Record]) -> list[Any]:
+        """Cells with what came of them."""
+        from robustfl.evaluation.score import Outcome
+
+        found = []
+        for cell in cells:
+            record = records.get(cell.trial.id) if cell.trial else None
+            metrics = (record or {}).get("metrics") or {}
+            status = "invalid" if cell.trial is None else record["status"] if record else "missing"
+            found.append(
+                Outcome(
+                    world=cell.world,
+                    defense=cell.defense,
+                    attack=cell.attack,
+                    f=cell.f,
+                    seed=cell.seed,
+                    trial=cell.trial.id if cell.trial else "",
+                    accuracy=metrics.get("tail_accuracy"),
+                    test_size=metrics.get("test_size", 0),
+                    chance=metrics.get("chance", 0.0),
+                    status=status,
+                    reason=cell.invalid or ((record or {}).get("error") or {}).get("message", ""),
+                )
+            )
+        return found
+
+    def _world(self, world: World, records: Mapping[str, Record]) -> Any:
+        """The world with its baseline: accuracy of the plain rule without an attack, a value a seed."""
+        from robustfl.evaluation.score import World as Scored
+
+        dataset = world.task.data.load(self.options.place.data_root)
+        baseline = []
+        for cell in self.plan.baseline:
+            if cell.world == world.label and cell.trial is not None:
+                metrics = records.get(cell.trial.id, {}).get("metrics") or {}
+                baseline.append(metrics.get("tail_accuracy"))
+        return Scored(
+            label=world.label,
+            clients=world.federation.clients,
+            baseline=tuple(baseline),
+            chance=dataset.chance,
+            test_size=len(dataset.test_y),
+            seeds=self.plan.seeds,
+        )
+
+    def components(self) -> dict[str, Any]:
+        """What is said of each defense and attack by its own documentation."""
+        suite = self.experiment.suite
+        attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
+        for attack in suite.attacks:
+            facts = registry.describe(type(attack))
+            knowledge = attack.required_knowledge().names()
+            attacks[str(attack)] = {
+                "summary": facts["summary"],
+                "knowledge": knowledge,
+                "reference": facts["reference"],
+            }
+        return {
+            "defenses": {t.label: _described([name for name, _ in t.stages]) for t in suite.defenses},
+            "attacks": attacks,
+        }
+
+
+def _described(stages: list[str]) -> dict[str, Any]:
+    """The stages of a defense; summary and requirement are those of its last stage, the aggregator."""
+    facts = [registry.describe(registry.get("defense", name)) for name in stages]
+    return {
+        "stages": [fact["class"].rpartition(".")[2] for fact in facts],
+        "summary": " ".join(fact["summary"] for fact in facts),
+        "guarantee": "; ".join(fact["guarantee"] for fact in facts if fact["guarantee"]),
+        "requires": facts[-1]["requires"],
+        "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
+    }
+
+
+def _is_done(record: Record | None, fingerprint: str) -> bool:
+    return record is not None and record["status"] != "failed" and record["fingerprint"] == fingerprint
+
+
+class Quiet:
+    """A listener that says nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, record: Record) -> None:
+        """Nothing to show."""

@@ -1,0 +1,263 @@
+"""The scenario model: one complete description (:class:`Scenario`), and suites of them (:class:`Suite`).
+
+A suite says which world is learnt in, which defenses and attacks meet there, and for how many malicious clients.
+Any single value under `task` and `federation` may be a list: the suite then holds a world for every combination.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any, Self, get_origin
+
+from annotated_types import Ge, Gt, Len, Lt
+from pydantic import BeforeValidator, PlainSerializer, model_validator
+from pydantic.fields import FieldInfo
+
+from robustfl.components import Component
+from robustfl.errors import RobustflError
+from robustfl.evaluation.parts import DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.federation.settings import Federation, Settings
+
+DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
+ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
+PartitionPart = Annotated[Any, PartSchema("partition"), reader("partition"), writer]
+DefensePart = Annotated[Any, PartSchema("defense"), reader("defense"), writer]
+AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
+
+
+def _template(value: Any) -> DefenseTemplate:
+    if isinstance(value, DefenseTemplate):
+        return value
+    try:
+        return DefenseTemplate.read(value)
+    except RobustflError as error:
+        raise ValueError(str(error)) from None
+
+
+TemplatePart = Annotated[
+    Any,
+    BeforeValidator(_template),
+    PlainSerializer(lambda template: [{name: dict(parameters)} for name, parameters in template.stages]),
+]
+
+
+class TaskSettings(Settings):
+    """What is learnt, from whose data, with which model."""
+
+    data: DataPart
+    """Data set."""
+    model: ModelPart
+    """Model."""
+    partition: PartitionPart
+    """How the training data are spread over the clients."""
+
+
+class Scenario(Settings):
+    """One complete description: a world, a defense, and what it has to withstand. A trial adds the seed."""
+
+    task: TaskSettings
+    """Data, model and partition."""
+    federation: Federation
+    """The rules of the federation."""
+    faults: tuple[AttackPart, ...] = ()
+    """What goes wrong without malice."""
+    defense: DefensePart
+    """The aggregator or pipeline, told how many rows may be Byzantine."""
+    attack: AttackPart | None = None
+    """What the malicious clients do."""
+    f: Annotated[int, Ge(0)] = 0
+    """Malicious clients."""
+
+
+class AdversarySettings(Settings):
+    """How many clients are malicious, and how many the defenses are told."""
+
+    fractions: tuple[Annotated[float, Ge(0), Lt(1)], ...] = ()
+    """Shares of malicious clients; each becomes floor(share x clients)."""
+    f: tuple[Annotated[int, Ge(0)], ...] = ()
+    """Numbers of malicious clients, in place of `fractions`."""
+    declared: Annotated[int, Ge(0)] | None = None
+    """Malicious clients that the defenses believe in, when that is not the truth."""
+    breakdown: bool = False
+    """Whether to search the largest f that each defense withstands over all integers, with more trials."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.fractions) == bool(self.f):
+            raise ValueError("give either `fractions` or `f`, with at least one value")
+        return self
+
+    def grid(self, clients: int) -> tuple[int, ...]:
+        """The numbers of malicious clients, ascending, each once."""
+        counts = self.f or tuple(int(share * clients + 1e-9) for share in self.fractions)
+        return tuple(sorted(set(counts)))
+
+
+class Scoring(Settings):
+    """How the records become a score."""
+
+    threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """Utility that a defense must keep to have withstood (breakdown point)."""
+    margin: Annotated[float, Ge(0)] = 0.01
+    """Difference in utility below which two defenses are of one rank."""
+    alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
+    """Level of the tests between defenses."""
+    bootstrap: Annotated[int, Ge(100)] = 10_000
+    """Resamples of the seeds for the intervals of minima and areas."""
+
+
+class Suite(Settings):
+    """A grid of scenarios: every defense against every attack, in every world, for every f."""
+
+    name: str
+    """Name of the suite."""
+    description: str = ""
+    """One line for the catalogue and the report."""
+    extends: str | None = None
+    """A suite of the catalogue whose values are the defaults (one level)."""
+    task: TaskSettings
+    """Data, model and partition."""
+    federation: Federation
+    """The rules of the federation."""
+    adversary: AdversarySettings
+    """How many clients are malicious."""
+    faults: tuple[AttackPart, ...] = ()
+    """What goes wrong without malice, in every scenario."""
+    defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
+    """Defenses: names, `{name: {parameter: value}}`, or lists of these for pipelines; `f` is filled in."""
+    attacks: tuple[AttackPart, ...] = ()
+    """Attacks; no attack is always part of the suite."""
+    seeds: Annotated[int, Ge(1)] = 5
+    """Number of seeds, or what they are paired over."""
+    baseline: str = "mean"
+    """The plain rule whose accuracy without an attack counts as utility 1."""
+    score: Scoring = Scoring()
+    """How the records become a score."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for what, labels in (
+            ("defenses", [template.label for template in self.defenses]),
+            ("attacks", [str(attack) for attack in self.attacks]),
+        ):
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"{what} that are listed twice: {', '.join(twice)}")
+        for attack in self.attacks:
+            if getattr(attack, "surface", "") == "fault":
+                raise ValueError(f"{attack} is a fault: list it under `faults`")
+        for fault in self.faults:
+            if getattr(fault, "surface", "") != "fault":
+                raise ValueError(f"{fault} is an attack: list it under `attacks`")
+        return self
+
+
+class World(Settings):
+    """What all defenses and attacks of a suite share: a task and a federation, with a label."""
+
+    label: str
+    task: TaskSettings
+    federation: Federation
+
+
+class Experiment:
+    """A suite read from a file: its worlds, and the suite's other values."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        variants = list(_product(values))
+        suites = [Suite.model_validate(variant) for variant, _ in variants]
+        self.suite = suites[0]
+        self.worlds = [
+            World(label=_label(suite, swept), task=suite.task, federation=suite.federation)
+            for suite, (_, swept) in zip(suites, variants, strict=True)
+        ]
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash of everything that decides the score."""
+        content = self.suite.model_dump(mode="json", exclude={"name", "description", "extends", "task", "federation"})
+        return content_hash({**content, "worlds": [world.model_dump(mode="json") for world in self.worlds]})
+
+
+def content_hash(value: Any) -> str:
+    """16 hexadecimal digits over the canonical JSON of a value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every combination of the lists under `task` and `federation`, with the values that make it different."""
+    axes = [
+        (path, options)
+        for section, model in (("task", TaskSettings), ("federation", Federation))
+        if isinstance(values.get(section), dict)
+        for path, options in _axes(values[section], model.model_fields, (section,))
+    ]
+    for choice in itertools.product(*(options for _, options in axes)):
+        variant, swept = values, {}
+        for (path, options), value in zip(axes, choice, strict=True):
+            variant = _replaced(variant, path, value)
+            if len(options) > 1:
+                swept[".".join(path)] = value
+        yield variant, swept
+
+
+def _axes(
+    values: dict[str, Any], fields: dict[str, FieldInfo], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """The keys whose value is a list where the model has a single value."""
+    for key, value in values.items():
+        field = fields.get(key)
+        if field is None:
+            continue
+        nested = getattr(field.annotation, "model_fields", None)
+        if nested is not None and isinstance(value, dict):
+            yield from _axes(value, nested, (*path, key))
+        elif isinstance(value, list) and value and get_origin(field.annotation) is not tuple:
+            yield (*path, key), value
+
+
+def _replaced(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    key, *rest = path
+    return {**values, key: _replaced(values[key], tuple(rest), value) if rest else value}
+
+
+def _label(suite: Suite, swept: dict[str, Any]) -> str:
+    """`Digits, MLP(hidden=(24,)), Dirichlet(alpha=0.5)`, and whatever else differs between the worlds."""
+    parts: list[Component] = [suite.task.data, suite.task.model, suite.task.partition]
+    federation = suite.federation.model_dump(mode="json")
+    extra = []
+    for path in swept:
+        section, *keys = path.split(".")
+        if section == "federation":
+            value: Any = federation
+            for key in keys:
+                value = value[key]
+            extra.append(f"{keys[-1]}={value}")
+    return ", ".join([*(str(part) for part in parts), *extra])
+
+
+def suite_schema() -> dict[str, Any]:
+    """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
+    schema = Suite.model_json_schema()
+    definitions = schema["$defs"]
+    for name in ("TaskSettings", "Federation", "Server"):
+        for key, value in definitions[name]["properties"].items():
+            if "$ref" in value or ("allOf" in value):
+                continue
+            described = {k: v for k, v in value.items() if k in ("description", "default", "title")}
+            single = {k: v for k, v in value.items() if k not in described}
+            definitions[name]["properties"][key] = {
+                **described,
+                "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
+            }
+    definitions["Federation"]["required"] = []
+    schema["properties"]["defenses"]["items"] = part_schema("defense")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+__all__ = ["Experiment", "Scenario", "Suite", "World", "content_hash", "suite_schema"]

@@ -1,0 +1,177 @@
+"""A trial: one scenario and one seed. The unit of execution, of caching and of resume."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustfl import __version__
+from robustfl.evaluation.scenario import Scenario, TaskSettings, content_hash
+
+if TYPE_CHECKING:
+    from robustfl.federation.simulation import Trace
+    from robustfl.federation.task import Population
+
+SCHEMA = 1
+"""Version of the records; part of every trial's id."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A scenario, a seed and the labels of both for people; the labels are no part of the identity."""
+
+    scenario: Scenario
+    seed: int
+    world: str
+    defense: str
+    attack: str
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash of the resolved scenario, the seed and the record schema."""
+        return content_hash({"scenario": self.description, "seed": self.seed, "schema": SCHEMA})
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The scenario as JSON values, every default written out."""
+        return self.scenario.model_dump(mode="json")
+
+    def fingerprint(self, data: str) -> str:
+        """Hash of what else decides the result: the code of the parts and of the simulation, versions, and the data.
+
+        A stored record is taken over only while its fingerprint is the same, so an edited defense is run anew.
+        """
+        scenario = self.scenario
+        parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults]
+        parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
+        sources = sorted({_source_hash(_module_file(stage)) for part in parts for stage in _stages(part)})
+        return content_hash([_machine_hash(), _versions(), sources, data])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trials are run: the device, and the folder with data files. No part of a trial's identity."""
+
+    device: str = "cpu"
+    data_root: Path | None = None
+
+
+def run_trial(trial: Trial, place: Place, fingerprint: str) -> dict[str, Any]:
+    """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
+    try:
+        return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
+    except Exception as error:
+        message = str(error) or type(error).__name__
+        return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
+
+
+def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> dict[str, Any]:
+    """The record of a trial that did not come to an end."""
+    error = {"type": kind, "message": message, "traceback": trace}
+    missing: dict[str, Any] = {"status": "failed", "metrics": None, "bytes": None, "time": {}}
+    return {**_frame(trial, fingerprint), **missing, "error": error}
+
+
+def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
+    """What a record says whatever came of the trial."""
+    return {
+        "schema": SCHEMA,
+        "trial": trial.id,
+        "labels": {"world": trial.world, "defense": trial.defense, "attack": trial.attack},
+        "seed": trial.seed,
+        "f": trial.scenario.f,
+        "scenario": trial.description,
+        "fingerprint": fingerprint,
+    }
+
+
+def _played(trial: Trial, place: Place) -> dict[str, Any]:
+    from robustfl.federation.simulation import Simulation
+
+    scenario = trial.scenario
+    population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
+    defense = scenario.defense
+    defense.reset()
+    simulation = Simulation(
+        population,
+        scenario.federation,
+        defense,
+        attack=scenario.attack,
+        f=scenario.f,
+        faults=scenario.faults,
+        seed=trial.seed,
+    )
+    trace = simulation.run()
+    size = population.initial.element_size() * population.d
+    return {
+        "status": "diverged" if trace.diverged else "ok",
+        "metrics": _metrics(trace, population),
+        "bytes": {"up_per_client_round": size, "down_per_client_round": size},
+        "time": {name: round(value, 6) for name, value in trace.seconds.items()},
+    }
+
+
+def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
+    values = [value for _, value in trace.accuracy]
+    tail = values[-max(1, len(values) // 10) :]
+    return {
+        "accuracy": [list(point) for point in trace.accuracy],
+        "loss": [list(point) for point in trace.loss],
+        "tail_accuracy": sum(tail) / len(tail) if tail else None,
+        "chance": population.chance,
+        "test_size": len(population.test_labels),
+        "parameters": population.d,
+        "malicious": trace.malicious,
+        "malicious_weight": trace.malicious_share,
+        "rejected_rows": trace.rejected_rows,
+        "lost_rows": trace.lost_rows,
+        "held_rounds": trace.held_rounds,
+    }
+
+
+def _population(task: TaskSettings, clients: int, seed: int, place: Place) -> Population:
+    return _prepared(task.data, task.model, task.partition, clients, seed, place)
+
+
+@lru_cache(maxsize=4)
+def _prepared(data: Any, model: Any, partition: Any, clients: int, seed: int, place: Place) -> Population:
+    """Many trials share a population; consecutive ones mostly do."""
+    from robustfl.federation.task import Task
+
+    task = Task(data=data, model=model, partition=partition)
+    return task.prepare(clients=clients, seed=seed, device=place.device, root=place.data_root)
+
+
+def _stages(component: Any) -> list[Any]:
+    parts = [getattr(component, name) for name in ("before", "rule", "first", "then") if hasattr(component, name)]
+    return [stage for part in parts for stage in _stages(part)] or [component]
+
+
+def _module_file(component: Any) -> str:
+    import inspect
+
+    return inspect.getsourcefile(type(component)) or ""
+
+
+@lru_cache(maxsize=512)
+def _source_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+@lru_cache(maxsize=1)
+def _machine_hash() -> str:
+    """Hash of the floors that decide what happens in a round."""
+    root = Path(__file__).resolve().parent.parent
+    files = [file for floor in ("aggregation", "threats", "federation") for file in sorted((root / floor).glob("*.py"))]
+    return content_hash([_source_hash(str(file)) for file in files])
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    from importlib.metadata import version
+
+    return [__version__, version("numpy"), version("torch")]

@@ -1,0 +1,207 @@
+"""Finds defenses, attacks, data sets, models, partitions, report formats and scenarios by name.
+
+Names come from the project's own folders and from entry points of other distributions, in the groups
+`robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions`,
+`robustfl.reports` (a class each) and `robustfl.scenarios` (a package that holds YAML files):
+
+>>> from robustfl import registry
+>>> registry.build("defense", "NNM(f=2) >> TrimmedMean(f=2)")
+NNM(f=2) >> TrimmedMean(f=2)
+>>> registry.get("attack", "ipm").__name__
+'IPM'
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import warnings
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from robustfl.components import Component
+from robustfl.errors import ParameterError, RobustflError, UnknownNameError, did_you_mean
+
+_FOLDERS = {
+    "defense": "robustfl.defenses",
+    "attack": "robustfl.attacks",
+    "report": "robustfl.reports",
+    "data": "robustfl.federation.data_sets",
+    "model": "robustfl.federation.models",
+    "partition": "robustfl.federation.partitions",
+}
+_GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, "scenario")}
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of things that have names."""
+    return (*_FOLDERS, "scenario")
+
+
+@cache
+def find(kind: str) -> dict[str, type[Component]]:
+    """All classes of a kind by name; the project's own first, then those of other distributions."""
+    found: dict[str, type[Component]] = {}
+    for value in vars(import_module(_FOLDERS[kind])).values():
+        if inspect.isclass(value) and issubclass(value, Component) and not _is_contract(value):
+            found.setdefault(value.name, value)
+    for point in entry_points(group=_GROUPS[kind]):
+        loaded = _load(point)
+        if loaded is None:
+            continue
+        if loaded.name in found and found[loaded.name] is not loaded:
+            warnings.warn(f"{point.group}: {point.value} is ignored, {loaded.name!r} is taken.", stacklevel=2)
+            continue
+        found[loaded.name] = loaded
+    return found
+
+
+def get(kind: str, name: str) -> type[Component]:
+    """The class of a name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are one name."""
+    wanted = _folded(name)
+    for known, cls in find(kind).items():
+        if _folded(known) == wanted or _folded(cls.__name__) == wanted:
+            return cls
+    raise UnknownNameError(f"There is no {kind} named {name!r}. {did_you_mean(name, find(kind))}")
+
+
+def build(kind: str, spec: Any, **defaults: Any) -> Any:
+    """A component from a name, an expression like `NNM(f=2) >> Krum(f=2)`, or `{name: {parameter: value}}`.
+
+    `defaults` fill in parameters that the component has and the specification leaves out.
+    """
+    stages = [make(kind, name, parameters, **defaults) for name, parameters in parse(spec)]
+    whole = stages[-1]
+    for stage in reversed(stages[:-1]):
+        if not hasattr(stage, "__rshift__"):
+            raise ParameterError(f"{stage!r} cannot stand before {whole!r}: only pre-aggregations can.")
+        whole = stage >> whole
+    return whole
+
+
+def make(kind: str, name: str, parameters: dict[str, Any], **defaults: Any) -> Component:
+    """One component; unknown parameters are refused with the nearest known ones."""
+    cls = get(kind, name)
+    known = [parameter.name for parameter in cls.declared_parameters()]
+    for given in parameters:
+        if given not in known:
+            raise ParameterError(f"{cls.__name__} has no parameter {given!r}. {did_you_mean(given, known)}".strip())
+    missing = [p.name for p in cls.declared_parameters() if p.required and p.name not in {**parameters, **defaults}]
+    if missing:
+        raise ParameterError(f"{cls.__name__} needs {', '.join(f'`{name}`' for name in missing)}.")
+    filled = {key: value for key, value in defaults.items() if key in known}
+    return cls(**{**filled, **parameters})
+
+
+def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The stages of a specification as (name, parameters); nothing is evaluated that is not a literal."""
+    if isinstance(spec, list | tuple):
+        if not spec:
+            raise ParameterError("An empty list is no pipeline.")
+        return [stage for part in spec for stage in parse(part)]
+    if isinstance(spec, dict):
+        if len(spec) != 1:
+            found = ", ".join(repr(key) for key in spec) or "none"
+            raise ParameterError(f"A component is `name` or `{{name: {{parameter: value}}}}`. Found the keys {found}.")
+        name, parameters = next(iter(spec.items()))
+        if parameters is not None and not isinstance(parameters, dict):
+            raise ParameterError(f"The parameters of {name!r} should be a mapping. Found {parameters!r}.")
+        return [(str(name), {str(key): value for key, value in (parameters or {}).items()})]
+    if not isinstance(spec, str):
+        raise ParameterError(f"A component is a name or a mapping. Found {spec!r}.")
+    try:
+        return _stages(ast.parse(spec.strip(), mode="eval").body)
+    except (SyntaxError, ValueError):
+        return [(spec, {})]
+
+
+def scenario_files() -> dict[str, Traversable]:
+    """The catalogue of scenarios by name: the project's own and those of other distributions."""
+    packages = [import_module("robustfl.scenarios")]
+    packages += [module for point in entry_points(group=_GROUPS["scenario"]) if (module := _module(point)) is not None]
+    found: dict[str, Traversable] = {}
+    for package in packages:
+        for entry in sorted(files(package).iterdir(), key=lambda item: item.name):
+            if entry.name.endswith(".yaml"):
+                found.setdefault(entry.name.removesuffix(".yaml"), entry)
+    return found
+
+
+def _stages(node: ast.expr) -> list[tuple[str, dict[str, Any]]]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.RShift):
+        return _stages(node.left) + _stages(node.right)
+    if isinstance(node, ast.Name):
+        return [(node.id, {})]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        return [(node.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords})]
+    raise ValueError
+
+
+def _load(point: EntryPoint) -> type[Component] | None:
+    """The class behind an entry point; one that cannot be used is reported and does not take the rest down."""
+    try:
+        loaded = point.load()
+    except Exception as error:
+        warnings.warn(f"{point.group}: {point.value} cannot be loaded ({type(error).__name__}: {error}).", stacklevel=3)
+        return None
+    if not (inspect.isclass(loaded) and issubclass(loaded, Component)) or inspect.isabstract(loaded):
+        warnings.warn(f"{point.group}: {point.value} is not a concrete robustfl component.", stacklevel=3)
+        return None
+    return loaded
+
+
+def _module(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        warnings.warn(f"{point.group}: {point.value} cannot be loaded ({type(error).__name__}: {error}).", stacklevel=3)
+        return None
+
+
+def _is_contract(cls: type[Component]) -> bool:
+    return inspect.isabstract(cls) or cls is Component
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def describe(cls: type[Component]) -> dict[str, Any]:
+    """What is known of a component, as JSON values: name, docstring, parameters and the metadata of its kind."""
+    facts: dict[str, Any] = {
+        "name": cls.name,
+        "class": f"{cls.__module__}.{cls.__qualname__}",
+        "summary": cls.summary(),
+        "documentation": inspect.cleandoc(cls.__doc__ or ""),
+        "parameters": [parameter.describe() for parameter in cls.declared_parameters()],
+        "reference": cls.reference,
+    }
+    requires = getattr(cls, "requires", None)
+    if requires is not None:
+        a, b = requires
+        facts |= {"guarantee": cls.guarantee, "breakdown": cls.breakdown, "channel": cls.channel}  # type: ignore[attr-defined]
+        facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
+        facts["stateful"] = bool(cls.state_keys)  # type: ignore[attr-defined]
+    if hasattr(cls, "knowledge"):
+        facts |= {"knowledge": cls.knowledge.names(), "surface": cls.surface}  # type: ignore[attr-defined]
+    return facts
+
+
+def catalogue(kind: str) -> list[tuple[str, str]]:
+    """(name, one-line summary) of everything of a kind."""
+    if kind == "scenario":
+        return [(name, _scenario_summary(file)) for name, file in scenario_files().items()]
+    if kind not in _FOLDERS:
+        raise UnknownNameError(f"There is no kind {kind!r}. {did_you_mean(kind, kinds())}")
+    return [(name, cls.summary()) for name, cls in find(kind).items()]
+
+
+def _scenario_summary(file: Traversable) -> str:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("description:"):
+            return line.removeprefix("description:").strip().strip("\"'")
+    raise RobustflError(f"The scenario {file.name} has no `description:` line.")
