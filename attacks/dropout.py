@@ -26,6 +26,14 @@ class Dropout(Fault):
     References
     ----------
     K. Bonawitz et al. Towards Federated Learning at Scale: System Design. MLSys 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Dropout
+    >>> _, arrived = Dropout(probability=0.5).strike(np.ones((8, 3)), 0, np.random.default_rng(0))
+    >>> arrived.tolist()
+    [True, False, False, False, True, True, True, True]
     """
 
     probability: Annotated[float, Ge(0), Lt(1), Doc("chance that a message is lost")] = 0.1

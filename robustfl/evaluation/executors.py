@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,13 +24,13 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 class Executor(Protocol):
     """Runs jobs and yields their records in the order in which they end."""
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Iterator[dict[str, Any]]: ...
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]: ...
 
 
 class Serial:
     """One trial after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Iterator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
         import torch
 
         threads = torch.get_num_threads()
@@ -52,7 +52,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Iterator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
         queue, suspects = list(reversed(jobs)), list[Job]()
         while queue or suspects:
             if queue:
@@ -72,7 +72,8 @@ class Processes:
                 while queue or running:
                     while queue and len(running) < window:
                         job = queue.pop()
-                        running[pool.submit(run_trial, job[0], place, job[1])] = job
+                        with _interrupts_held():
+                            running[pool.submit(run_trial, job[0], place, job[1])] = job
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         record = _record_of(future, running[future])
@@ -121,6 +122,19 @@ def _single_threaded() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the block is over; processes that start in it never hear of one, not even while they load."""
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - a platform without signal masks
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _initialise_worker() -> None:

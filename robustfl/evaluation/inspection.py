@@ -64,13 +64,7 @@ def examine() -> list[dict[str, str]]:
     checks.append(_check("processor", "ok", f"{processor_name()}, {os.cpu_count()} cores"))
     checks.append(_cuda())
     checks.append(_plugins())
-    checks += [
-        _check(f"data {entry['name']}", "ok" if entry["status"] == "ready" else "note", entry["detail"])
-        for entry in data_overview(None)["data"]
-        if entry["status"] != "needs parameters"
-    ]
-    checks.append(_aggregation())
-    return checks
+    return [*checks, *_data(), _aggregation()]
 
 
 def _check(name: str, status: str, detail: str) -> dict[str, str]:
@@ -93,6 +87,18 @@ def _plugins() -> dict[str, str]:
     if caught:
         return _check("plug-ins", "bad", "; ".join(str(item.message) for item in caught))
     return _check("plug-ins", "ok", f"{count} named things found")
+
+
+def _data() -> list[dict[str, str]]:
+    try:
+        entries = data_overview(None)["data"]
+    except DataError as error:  # the data root itself
+        return [_check("data", "bad", str(error))]
+    return [
+        _check(f"data {entry['name']}", "ok" if entry["status"] == "ready" else "note", entry["detail"])
+        for entry in entries
+        if entry["status"] != "needs parameters"
+    ]
 
 
 def _aggregation() -> dict[str, str]:

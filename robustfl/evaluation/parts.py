@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from robustfl import registry
 from robustfl.aggregation import Aggregator, Chain, Pipeline
 from robustfl.components import Component, Parameter
-from robustfl.errors import RobustflError
+from robustfl.errors import ParameterError, RobustflError
 
 
 def canonical(component: Component) -> Any:
@@ -38,7 +39,11 @@ class PartSchema:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return part_schema(self.kind)
+        return {PART: self.kind}
+
+
+PART = "part"
+"""Stands in the schema of a model for that of a component, which the schema of the whole file holds once a kind."""
 
 
 def part_schema(kind: str) -> dict[str, Any]:
@@ -93,9 +98,11 @@ def reader(kind: str) -> BeforeValidator:
         if isinstance(value, Component):
             return value
         try:
-            return registry.build(kind, _from_canonical(value))
+            component = registry.build(kind, _from_canonical(value))
+            _require_storable(component)
         except RobustflError as error:
             raise ValueError(str(error)) from None
+        return component
 
     return BeforeValidator(read)
 
@@ -107,6 +114,16 @@ def _from_canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_canonical(item) for item in value]
     return value
+
+
+def _require_storable(component: Component) -> None:
+    """Records hold every hyper-parameter, and trials are named after them: JSON has no infinity."""
+    try:
+        json.dumps(canonical(component), allow_nan=False)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"Every parameter should be a finite number, a text, true, false or a list of these. Found {component!r}."
+        ) from None
 
 
 writer = PlainSerializer(canonical)
@@ -126,6 +143,7 @@ class DefenseTemplate:
         whole = template.build(0)
         if not isinstance(whole, Aggregator):
             raise RobustflError(f"{whole!r} is not a complete defense: end it with an aggregator, such as `mean`.")
+        _require_storable(whole)
         return template
 
     def build(self, f: int) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from robustfl import registry
 from robustfl.aggregation import Aggregator
 from robustfl.errors import RobustflError
 from robustfl.evaluation.parts import DefenseTemplate
@@ -102,6 +103,16 @@ class Plan:
             return str(error)
         assert isinstance(defense, Aggregator)
         return defense.infeasible(rows, declared) or ""
+
+    def bound(self, world: World, template: DefenseTemplate) -> str:
+        """The theoretical bound to print beside a measured breakdown point."""
+        clients = world.federation.clients
+        allowed = [f for f in range(clients) if not self.invalid(world, template, f)]
+        if not allowed:
+            return "its precondition holds for no f"
+        claims = registry.describe(registry.get("defense", template.stages[-1][0]))["breakdown"]
+        claimed = f"; breakdown point in theory: {claims}" if claims else ""
+        return f"its precondition holds up to f = {max(allowed)} of {clients}{claimed}"
 
 
 def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:

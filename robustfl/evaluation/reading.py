@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterable
 from importlib.resources.abc import Traversable
 from io import StringIO
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from robustfl import registry
 from robustfl.errors import ScenarioError, did_you_mean
 from robustfl.evaluation.scenario import Experiment, Suite
 
-_LARGEST_FILE = 1_000_000
+_LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
+_DEEPEST = 50
+_EITHER = {"f", "fractions"}
 
 
 def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -35,7 +39,7 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
     values = _load(source)
     base = values.get("extends")
     if base is not None:
-        parent = _load(_source(str(base)))
+        parent = _load(_base(base, source))
         if parent.get("extends") is not None:
             raise ScenarioError(f"{source}: {base!r} itself extends another suite; one level is the limit.")
         values = _merged(parent, values)
@@ -72,19 +76,44 @@ def _source(name: str) -> Path | Traversable:
     if name in catalogue:
         return catalogue[name]
     path = Path(name)
-    if path.is_file():
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ScenarioError(f"{path} is larger than {_LARGEST_FILE} bytes, which no suite needs.")
+    try:
+        found, exists = path.is_file(), path.exists()
+    except OSError as error:
+        raise ScenarioError(f"There is no scenario named {name[:60]!r}...: {error.strerror}.") from None
+    if found:
         return path
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or exists:
         raise ScenarioError(f"There is no scenario file at {path}.")
     raise ScenarioError(f"There is no scenario named {name!r}. {did_you_mean(name, catalogue)}")
+
+
+def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
+    """The suite that another extends: of the catalogue, or a file beside it; a suite reaches no other folder."""
+    catalogue = registry.scenario_files()
+    if isinstance(name, str):
+        if name in catalogue:
+            return catalogue[name]
+        if isinstance(source, Path) and name not in ("", "..") and "\\" not in name and Path(name).name == name:
+            beside = source.parent / name
+            if beside.is_file():
+                return beside
+    raise ScenarioError(
+        f"{source}: `extends` should name a suite of the catalogue or a file in the same folder. Found {name!r}. "
+        f"{did_you_mean(str(name), catalogue)}"
+    )
 
 
 def _load(source: Path | Traversable) -> dict[str, Any]:
     """The file as plain data: YAML 1.2 without tags, aliases or duplicate keys."""
     try:
-        text = source.read_text(encoding="utf-8")
+        with source.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ScenarioError(f"{source} cannot be read: {error.strerror or error}.") from None
+    if len(content) > _LARGEST_FILE:
+        raise ScenarioError(f"{source} is larger than {_LARGEST_FILE} bytes, which no suite needs.")
+    try:
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise ScenarioError(f"{source} is not UTF-8 text.") from None
     values = _yaml(text, str(source))
@@ -96,14 +125,31 @@ def _load(source: Path | Traversable) -> dict[str, Any]:
 def _yaml(text: str, where: str) -> Any:
     yaml = YAML(typ="safe", pure=True)
     try:
-        for event in yaml.parse(StringIO(text)):
-            if getattr(event, "anchor", None) is not None:
-                raise ScenarioError(f"{where}: anchors and aliases are not supported, for they can grow without bound.")
-        return yaml.load(text)
-    except YAMLError as error:
-        raise ScenarioError(f"{where} is not valid YAML: {error}") from None
-    except RecursionError:
-        raise ScenarioError(f"{where} is nested too deeply.") from None
+        refused = _refusal(yaml.parse(StringIO(text)))
+        values = None if refused else yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise ScenarioError(f"{where} is not valid YAML: {error.problem}{place}.") from None
+    except (YAMLError, ValueError) as error:  # ValueError: a date that is none, an integer of thousands of digits
+        raise ScenarioError(f"{where} is not valid YAML: {error}.") from None
+    if refused:
+        raise ScenarioError(f"{where}: {refused}")
+    return values
+
+
+def _refusal(events: Iterable[Any]) -> str:
+    """What is valid YAML and yet has no place in a scenario, or an empty text; read before anything is built of it."""
+    depth = 0
+    for event in events:
+        if getattr(event, "anchor", None) is not None:
+            return "anchors and aliases are not supported, for they can grow without bound."
+        if getattr(event, "tag", None) is not None:
+            return f"tags are not supported. Found {event.tag!r}."
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            return f"nested more than {_DEEPEST} levels deep."
+    return ""
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +161,10 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     for key, value in own.items():
         below = result.get(key)
         if key in ("task", "federation", "adversary", "score", "server") and isinstance(below, dict):
-            kept = {
-                k: v for k, v in below.items() if not ({k} <= {"f", "fractions"} and value.keys() & {"f", "fractions"})
-            }
-            result[key] = _merged(kept, value) if isinstance(value, dict) else value
+            if isinstance(value, dict):
+                dropped = _EITHER if _EITHER & value.keys() else set()
+                value = _merged({k: v for k, v in below.items() if k not in dropped}, value)
+            result[key] = value
         else:
             result[key] = value
     return result

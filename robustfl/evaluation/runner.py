@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,7 @@ class _Run:
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
         self.started = time.perf_counter()
         root = options.place.data_root
+        self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
 
     def play(self) -> dict[str, Any]:
@@ -70,18 +72,23 @@ class _Run:
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
             summary = self.summary(store.records, breakdowns)
-            store.finish(trial.id for trial in self.plan.trials)
+            store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
         return summary
 
     def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
         """Run those trials of which no valid record is stored."""
+        trials = list(trials)
+        self.wanted |= {trial.id: trial for trial in trials}
         wanted = [(trial, trial.fingerprint(self.data[trial.world])) for trial in trials]
         left = [job for job in wanted if not _is_done(store.records.get(job[0].id), job[1])]
         self.progress.start(len(wanted), len(wanted) - len(left))
-        for record in self.executor.run(left, self.options.place) if left else ():
-            store.append(record)
-            self.progress.advance(record)
+        if not left:
+            return
+        with closing(self.executor.run(left, self.options.place)) as records:  # whatever happens, no worker stays
+            for record in records:
+                store.append(record)
+                self.progress.advance(record)
 
     def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any]]:
         """The largest f that each defense withstands, over all integers, by bisection with further trials."""
@@ -97,13 +104,15 @@ class _Run:
         return found
 
     def _withstands(self, store: Store, world: World, defense: str) -> Callable[[int], bool]:
-        def passes(f: int) -> bool:
-            from robustfl.evaluation.score import worst_case
+        from robustfl.evaluation.score import score
 
+        def passes(f: int) -> bool:
             cells = list(self.plan.cells_at(world, f, defense))
             self.run_trials(store, distinct_trials(cells))
-            worst = worst_case(self.outcomes(cells, store.records), self._world(world, store.records))
-            return worst is not None and worst >= self.experiment.suite.score.threshold
+            scored = score(self.outcomes(cells, store.records), [self._world(world, store.records)], self.settings)
+            point = scored["worlds"][0]["defenses"][0]["curve"][0]
+            whole = point["W"] is not None and not point["incomplete"]  # else the worst attack may be among the missing
+            return whole and bool(point["W"] >= self.settings.threshold)
 
         return passes
 
@@ -115,7 +124,7 @@ class _Run:
         for world in scores["worlds"]:
             for defense in world["defenses"]:
                 defense["breakdown"] = breakdowns.get((world["world"], defense["defense"]), defense["breakdown"])
-        statuses = Counter(records[trial.id]["status"] for trial in self.plan.trials if trial.id in records)
+        statuses = Counter(records[trial]["status"] for trial in self.wanted if trial in records)
         invalid = sum(1 for cell in self.plan.cells if cell.invalid)
         return {
             "schema": 1,
@@ -134,7 +143,7 @@ class _Run:
                 "workers": self.options.workers,
             },
             "trials": {
-                "total": len(self.plan.trials),
+                "total": len(self.wanted),
                 **{name: statuses.get(name, 0) for name in ("ok", "diverged", "failed")},
                 "invalid": invalid,
             },
@@ -145,25 +154,35 @@ class _Run:
 
     def scores(self, records: Mapping[str, Record]) -> dict[str, Any]:
         """What the records say, as JSON values."""
-        from robustfl.evaluation.score import ScoreSettings, score
+        from robustfl.evaluation.score import score
 
         suite = self.experiment.suite
         declared = suite.adversary.declared
         return score(
             self.outcomes(self.plan.cells, records),
             [self._world(world, records) for world in self.experiment.worlds],
-            ScoreSettings(**suite.score.model_dump()),
+            self.settings,
+            {(w.label, t.label): self.plan.bound(w, t) for w in self.experiment.worlds for t in suite.defenses},
             plain=self.plan.plain.label,
             knowledge={str(attack): attack.required_knowledge().names() for attack in suite.attacks},
-            declared=None if declared is None else {cell.f: declared for cell in self.plan.cells if cell.f},
+            declared={} if declared is None else {cell.f: declared for cell in self.plan.cells if cell.f},
         )
+
+    @property
+    def settings(self) -> Any:
+        """The suite's scoring in the form that the score takes."""
+        from robustfl.evaluation.score import ScoreSettings
+
+        return ScoreSettings(**self.experiment.suite.score.model_dump())
 
     def outcomes(self, cells: Iterable[Cell], records: Mapping[str, Record]) -> list[Any]:
         """Cells with what came of them."""
         from robustfl.evaluation.score import Outcome
 
-        found = []
+        root, found = self.options.place.data_root, []
+        datasets = {world.label: world.task.data.load(root) for world in self.experiment.worlds}
         for cell in cells:
+            dataset = datasets[cell.world]
             record = records.get(cell.trial.id) if cell.trial else None
             metrics = (record or {}).get("metrics") or {}
             status = "invalid" if cell.trial is None else record["status"] if record else "missing"
@@ -176,8 +195,8 @@ class _Run:
                     seed=cell.seed,
                     trial=cell.trial.id if cell.trial else "",
                     accuracy=metrics.get("tail_accuracy"),
-                    test_size=metrics.get("test_size", 0),
-                    chance=metrics.get("chance", 0.0),
+                    test_size=len(dataset.test_y),
+                    chance=dataset.chance,
                     status=status,
                     reason=cell.invalid or ((record or {}).get("error") or {}).get("message", ""),
                 )
@@ -189,15 +208,16 @@ class _Run:
         from robustfl.evaluation.score import World as Scored
 
         dataset = world.task.data.load(self.options.place.data_root)
-        baseline = []
+        baseline: list[Any] = []
         for cell in self.plan.baseline:
             if cell.world == world.label and cell.trial is not None:
-                metrics = records.get(cell.trial.id, {}).get("metrics") or {}
-                baseline.append(metrics.get("tail_accuracy"))
+                record = records.get(cell.trial.id) or {}
+                reached = (record.get("metrics") or {}).get("tail_accuracy")
+                baseline.append(dataset.chance if record.get("status") == "diverged" else reached)
         return Scored(
             label=world.label,
             clients=world.federation.clients,
-            baseline=tuple(baseline),
+            baseline=tuple(baseline) if None not in baseline else (),
             chance=dataset.chance,
             test_size=len(dataset.test_y),
             seeds=self.plan.seeds,

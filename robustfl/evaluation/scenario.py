@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
-from pydantic import BeforeValidator, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
 from pydantic.fields import FieldInfo
 
 from robustfl.components import Component
-from robustfl.errors import RobustflError
-from robustfl.evaluation.parts import DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.errors import RobustflError, ScenarioError
+from robustfl.evaluation.parts import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
 from robustfl.federation.settings import Federation, Settings
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
@@ -27,6 +28,8 @@ ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
 PartitionPart = Annotated[Any, PartSchema("partition"), reader("partition"), writer]
 DefensePart = Annotated[Any, PartSchema("defense"), reader("defense"), writer]
 AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
+
+MOST_WORLDS = 1000
 
 
 def _template(value: Any) -> DefenseTemplate:
@@ -110,15 +113,30 @@ class Scoring(Settings):
     """Resamples of the seeds for the intervals of minima and areas."""
 
 
+def _folder_name(name: str) -> str:
+    """Results go to `runs/NAME`: a name from someone else's file must not lead anywhere else."""
+    if not name.isprintable() or not name.strip() or name.startswith(".") or {"/", "\\"} & set(name) or len(name) > 100:
+        raise ValueError(
+            "a name is a text of 1 to 100 printable characters without slashes that does not begin with a dot. "
+            f"Found {name[:100]!r}"
+        )
+    return name
+
+
+def _plain_rule(name: str) -> str:
+    _template(name)
+    return name
+
+
 class Suite(Settings):
     """A grid of scenarios: every defense against every attack, in every world, for every f."""
 
-    name: str
-    """Name of the suite."""
+    name: Annotated[str, AfterValidator(_folder_name)]
+    """Name of the suite, and of the folder that its results go to."""
     description: str = ""
     """One line for the catalogue and the report."""
     extends: str | None = None
-    """A suite of the catalogue whose values are the defaults (one level)."""
+    """A suite of the catalogue, or a file in the same folder, whose values are the defaults (one level)."""
     task: TaskSettings
     """Data, model and partition."""
     federation: Federation
@@ -133,7 +151,7 @@ class Suite(Settings):
     """Attacks; no attack is always part of the suite."""
     seeds: Annotated[int, Ge(1)] = 5
     """Number of seeds, or what they are paired over."""
-    baseline: str = "mean"
+    baseline: Annotated[str, AfterValidator(_plain_rule)] = "mean"
     """The plain rule whose accuracy without an attack counts as utility 1."""
     score: Scoring = Scoring()
     """How the records become a score."""
@@ -165,7 +183,13 @@ class World(Settings):
 
 
 class Experiment:
-    """A suite read from a file: its worlds, and the suite's other values."""
+    """A suite read from a file: its worlds, and the suite's other values.
+
+    Raises
+    ------
+    ValidationError : a value is not valid
+    ScenarioError : the lists make the same world twice, or more than `MOST_WORLDS`
+    """
 
     def __init__(self, values: dict[str, Any]) -> None:
         variants = list(_product(values))
@@ -175,6 +199,10 @@ class Experiment:
             World(label=_label(suite, swept), task=suite.task, federation=suite.federation)
             for suite, (_, swept) in zip(suites, variants, strict=True)
         ]
+        labels = [world.label for world in self.worlds]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ScenarioError(f"Worlds that are listed twice: {'; '.join(twice)}. Leave the repeated values out.")
 
     @cached_property
     def hash(self) -> str:
@@ -197,6 +225,10 @@ def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str,
         if isinstance(values.get(section), dict)
         for path, options in _axes(values[section], model.model_fields, (section,))
     ]
+    count = math.prod(len(options) for _, options in axes)
+    if count > MOST_WORLDS:
+        lists = ", ".join(".".join(path) for path, _ in axes)
+        raise ScenarioError(f"The lists under {lists} make {count} worlds; {MOST_WORLDS} is the limit.")
     for choice in itertools.product(*(options for _, options in axes)):
         variant, swept = values, {}
         for (path, options), value in zip(axes, choice, strict=True):
@@ -231,12 +263,14 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
     parts: list[Component] = [suite.task.data, suite.task.model, suite.task.partition]
     federation = suite.federation.model_dump(mode="json")
     extra = []
-    for path in swept:
+    for path, given in swept.items():
         section, *keys = path.split(".")
         if section == "federation":
             value: Any = federation
             for key in keys:
                 value = value[key]
+            if isinstance(given, dict) and isinstance(value, dict):  # a list of whole servers: what each of them sets
+                value = "(" + ", ".join(f"{key}={value[key]}" for key in given) + ")"
             extra.append(f"{keys[-1]}={value}")
     return ", ".join([*(str(part) for part in parts), *extra])
 
@@ -256,8 +290,19 @@ def suite_schema() -> dict[str, Any]:
                 "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
             }
     definitions["Federation"]["required"] = []
-    schema["properties"]["defenses"]["items"] = part_schema("defense")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema["properties"]["defenses"]["items"] = {PART: "defense"}
+    kinds = ("data", "model", "partition", "defense", "attack")
+    definitions |= {kind: part_schema(kind) for kind in kinds}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_references(schema)}
+
+
+def _with_references(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        if set(schema) >= {PART}:
+            kind = schema[PART]
+            return {**{k: v for k, v in schema.items() if k != PART}, "$ref": f"#/$defs/{kind}"}
+        return {key: _with_references(value) for key, value in schema.items()}
+    return [_with_references(item) for item in schema] if isinstance(schema, list) else schema
 
 
 __all__ = ["Experiment", "Scenario", "Suite", "World", "content_hash", "suite_schema"]

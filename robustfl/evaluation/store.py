@@ -23,13 +23,17 @@ class Store:
 
     Raises
     ------
-    StoreError : another process is writing, a record is of another schema, or a line inside the file is broken
+    StoreError : another process is writing, a record is of another schema, a line inside the file is broken, or the
+        file cannot be opened for writing
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened for writing: {error.strerror}. Use another --out.") from None
         try:
             _lock(self._file, path)
             _cut_torn_tail(self._file)
@@ -83,8 +87,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)
-            schema, _ = record["schema"], record["trial"]
-        except (ValueError, TypeError, KeyError):
+            schema = record["schema"]
+            if not all(isinstance(record[key], str) for key in ("trial", "status", "fingerprint")):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise StoreError(
                 f"{path}, line {number}: not a record. Remove the line to run its trial again, or use another --out."
             ) from None
@@ -113,13 +119,23 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def set_aside(path: Path) -> Path | None:
-    """Rename an existing store to the first free `NAME.N.bak`; nothing is deleted."""
+    """Rename an existing store to the first free `NAME.N.bak`; nothing is deleted.
+
+    Raises
+    ------
+    StoreError : another process is writing
+    """
     if not path.exists():
         return None
-    number = 1
-    while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
-        number += 1
-    path.rename(kept)
+    file = os.open(path, os.O_RDWR)
+    try:
+        _lock(file, path)
+        number = 1
+        while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
+            number += 1
+        path.rename(kept)
+    finally:
+        os.close(file)
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import traceback
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -48,7 +49,8 @@ class Trial:
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults]
         parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
-        sources = sorted({_source_hash(_module_file(stage)) for part in parts for stage in _stages(part)})
+        files = {file for part in parts for stage in _stages(part) for file in _source_files(type(stage))}
+        sources = sorted(_source_hash(file) for file in files)
         return content_hash([_machine_hash(), _versions(), sources, data])
 
 
@@ -64,7 +66,7 @@ def run_trial(trial: Trial, place: Place, fingerprint: str) -> dict[str, Any]:
     """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
     try:
         return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends its trial, not the run
         message = str(error) or type(error).__name__
         return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
 
@@ -151,15 +153,16 @@ def _stages(component: Any) -> list[Any]:
     return [stage for part in parts for stage in _stages(part)] or [component]
 
 
-def _module_file(component: Any) -> str:
-    import inspect
-
-    return inspect.getsourcefile(type(component)) or ""
+def _source_files(cls: type) -> tuple[str, ...]:
+    """The files that define a class and what it inherits from; a class without one (typed at a prompt) has none."""
+    modules = [sys.modules.get(base.__module__) for base in cls.__mro__]
+    files = [getattr(module, "__file__", None) for module in modules]
+    return tuple(dict.fromkeys(file for file in files if file))
 
 
 @lru_cache(maxsize=512)
 def _source_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)

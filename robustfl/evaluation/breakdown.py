@@ -1,0 +1,109 @@
+"""The breakdown point: the most malicious clients that a defense bears, found with few evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Literal
+
+from robustfl.errors import ParameterError
+
+Verdict = Literal["none", "exact", "at_least"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown:
+    """The outcome of a search for the breakdown point.
+
+    `f` is the largest number of malicious clients up to which every number passes, -1 when not even the smallest does.
+    `verdict` says how to read it: "none" (broken at the smallest number, without any attack when that is 0), "exact"
+    (the next number of the grid fails) or "at_least" (the largest number of the grid still passes).
+    """
+
+    f: int
+    verdict: Verdict
+    evaluations: tuple[int, ...]
+    grid: tuple[int, ...]
+
+    def beta(self, clients: int) -> float | None:
+        """The breakdown point as a share of all clients, `f / clients`; None when there is none."""
+        if clients < 1:
+            raise ParameterError(f"`clients` should satisfy clients >= 1. Found clients={clients}.")
+        return None if self.f < 0 else self.f / clients
+
+    def report(self, clients: int) -> dict[str, Any]:
+        """The outcome as JSON values."""
+        return {
+            "f": self.f,
+            "beta": self.beta(clients),
+            "verdict": self.verdict,
+            "evaluated": list(self.evaluations),
+            "grid": list(self.grid),
+        }
+
+
+def minority(clients: int) -> range:
+    """Every number of malicious clients that leaves an honest majority: 0, 1, ..., ⌊(n - 1) / 2⌋."""
+    if clients < 1:
+        raise ParameterError(f"`clients` should satisfy clients >= 1. Found clients={clients}.")
+    return range((clients - 1) // 2 + 1)
+
+
+def breakdown_point(passes: Callable[[int], bool], grid: Iterable[int]) -> Breakdown:
+    """The largest f of `grid` such that `passes` holds for it and for every smaller one.
+
+    Bisection over the sorted grid: both ends, then the middle of what is left. A bisection trusts that a defense which
+    fails at f also fails beyond it. One probe in the untested half below the result checks this; where it fails, every
+    number is tried from the smallest on. No number is evaluated twice.
+
+    Cost: about log2(len(grid)) + 3 evaluations; at most len(grid).
+    """
+    counts = tuple(sorted(set(grid)))
+    if not counts or counts[0] < 0:
+        raise ParameterError(
+            f"`grid` should hold at least one number of malicious clients, none negative. Found {list(counts)}."
+        )
+    known: dict[int, bool] = {}
+
+    def holds(position: int) -> bool:
+        if position not in known:
+            known[position] = bool(passes(counts[position]))
+        return known[position]
+
+    def result(position: int) -> Breakdown:
+        verdict: Verdict = "none" if position < 0 else "at_least" if position == len(counts) - 1 else "exact"
+        f = counts[position] if position >= 0 else -1
+        return Breakdown(f=f, verdict=verdict, evaluations=tuple(counts[p] for p in known), grid=counts)
+
+    low, high = 0, len(counts) - 1
+    bottom, top = holds(low), holds(high)
+    if not bottom:
+        return result(-1)
+    if top:
+        low = high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    untested = [p for p in range(low) if p not in known]
+    if untested and not holds(low // 2 if low // 2 in untested else untested[0]):
+        low = next(p for p in range(len(counts)) if not holds(p)) - 1
+    return result(low)
+
+
+def breakdown_of_curve(points: Sequence[Mapping[str, Any]], threshold: float) -> Breakdown | None:
+    """The breakdown point over the f values that a score's curve has; passing means `W >= threshold`.
+
+    A point that lacks runs cannot be said to pass, but it fails for certain when its W is below the threshold already
+    (more attacks only lower it). The search ends before the first point that is undecided, so that its verdict is at
+    best "at_least"; None when that is the very first one.
+    """
+    verdicts = {point["f"]: _verdict(point, threshold) for point in points}
+    decided = list(takewhile(lambda f: verdicts[f] is not None, sorted(verdicts)))
+    return breakdown_point(lambda f: verdicts[f] is True, decided) if decided else None
+
+
+def _verdict(point: Mapping[str, Any], threshold: float) -> bool | None:
+    if point["W"] is None or (point["incomplete"] and point["W"] >= threshold):
+        return None
+    return bool(point["W"] >= threshold)

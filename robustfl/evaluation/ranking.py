@@ -1,0 +1,175 @@
+"""Ranks with ties: a defense is placed behind those that beat it beyond chance and by a margin that matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from robustfl.errors import ParameterError
+from robustfl.evaluation.statistics import FloatArray, Resamples, holm, paired_test
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two defenses compared on the same seeds: `mean` is the mean of a - b; `p` is None when no test is possible."""
+
+    a: str
+    b: str
+    mean: float
+    p: float | None
+    significant: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Every pair, and who beats whom.
+
+    `tested` is False when there was one seed: then the margin alone decides.
+    """
+
+    pairs: tuple[Pair, ...]
+    beats: Mapping[str, tuple[str, ...]]
+    tested: bool
+
+    def beaten_by(self, defense: str) -> tuple[str, ...]:
+        """Who beats this defense."""
+        return tuple(other for other, losers in self.beats.items() if defense in losers)
+
+    def rank(self, defense: str) -> int:
+        """The dominance rank: 1 + the number of defenses that beat this one. Ties share a rank: 1, 1, 3."""
+        return 1 + len(self.beaten_by(defense))
+
+
+def rank(values: Mapping[str, Sequence[float]], *, margin: float = 0.01, alpha: float = 0.05) -> Ranking:
+    """Compare every two defenses on the same seeds.
+
+    `values[defense]` is [R], one value a seed, higher is better. i beats j when the mean of `values[i] - values[j]`
+    exceeds `margin` and its paired t-test survives Holm's correction over all pairs at level `alpha`. The rank counts
+    by how many a defense is beaten, so it needs no transitivity: A = B, B = C and A > C may all hold.
+    """
+    if not (math.isfinite(margin) and margin >= 0):
+        raise ParameterError(f"`margin` should satisfy margin >= 0. Found margin={margin}.")
+    seeds = {len(column) for column in values.values()}
+    if len(seeds) > 1 or 0 in seeds:
+        raise ParameterError(
+            "`values` should hold one value for each of the same seeds for every defense. "
+            f"Found {dict(zip(values, map(len, values.values()), strict=True))}."
+        )
+    broken = [defense for defense, column in values.items() if not np.isfinite(column).all()]
+    if broken:
+        raise ParameterError(f"`values` should be finite. Found {list(values[broken[0]])} for {broken[0]!r}.")
+    tested = seeds != {1}
+    pairs = _tested_pairs(values, alpha) if tested else _untested_pairs(values)
+    beats: dict[str, list[str]] = {defense: [] for defense in values}
+    for pair in pairs:
+        if abs(pair.mean) > margin and (pair.significant or not tested):
+            winner, loser = (pair.a, pair.b) if pair.mean > 0 else (pair.b, pair.a)
+            beats[winner].append(loser)
+    frozen = MappingProxyType({defense: tuple(losers) for defense, losers in beats.items()})
+    return Ranking(pairs=pairs, beats=frozen, tested=tested)
+
+
+def _tested_pairs(values: Mapping[str, Sequence[float]], alpha: float) -> tuple[Pair, ...]:
+    names = list(combinations(values, 2))
+    tests = [paired_test(values[a], values[b]) for a, b in names]
+    verdicts = holm([p for _, p in tests], alpha)
+    return tuple(
+        Pair(a=a, b=b, mean=mean, p=p, significant=significant)
+        for (a, b), (mean, p), significant in zip(names, tests, verdicts, strict=True)
+    )
+
+
+def _untested_pairs(values: Mapping[str, Sequence[float]]) -> tuple[Pair, ...]:
+    return tuple(
+        Pair(a=a, b=b, mean=float(values[a][0]) - float(values[b][0]), p=None, significant=False)
+        for a, b in combinations(values, 2)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What one world says about one defense with a complete curve.
+
+    `per_seed` [R] is the area of each seed under the worst attacks, unclipped; `replicates` [B] the bootstrapped
+    `area`, with the resamples that made it; `last` and `worst_attack` are W and its attack at the largest f.
+    """
+
+    seeds: tuple[int, ...]
+    area: float
+    per_seed: FloatArray
+    last: float
+    worst_attack: str | None
+    replicates: FloatArray | None = None
+    resamples: Resamples | None = None
+
+    def interval(self, alpha: float) -> list[float] | None:
+        """The bootstrap interval of `area`; None with a single seed."""
+        if self.resamples is None or self.replicates is None:
+            return None
+        return list(self.resamples.interval(self.replicates, 1 - alpha))
+
+
+def standings(
+    worlds: Sequence[Mapping[str, Standing | None]], defenses: Sequence[str], *, margin: float, alpha: float
+) -> tuple[list[dict[str, Any]], Ranking]:
+    """The table of ranks over several worlds, best first, as JSON values, and the comparisons behind it.
+
+    A defense is compared by the average over worlds of its per-seed areas, on the seeds that all worlds share; with
+    fewer than two of those, by its plain average and the margin alone. A defense that is incomplete (None) in any
+    world is not compared: it comes last, without numbers.
+    """
+    found: dict[str, list[Standing]] = {}
+    for defense in defenses:
+        own = [world.get(defense) for world in worlds]
+        if own and all(standing is not None for standing in own):
+            found[defense] = [standing for standing in own if standing is not None]
+    ranking = rank(_paired_values(found), margin=margin, alpha=alpha)
+    rows = [_row(defense, found.get(defense), ranking, alpha) for defense in defenses]
+    return sorted(rows, key=lambda row: (row["rank"], -(row["R_mean"] or 0.0))), ranking
+
+
+def _paired_values(found: Mapping[str, Sequence[Standing]]) -> dict[str, list[float]]:
+    """Each defense's average over worlds, a value for each shared seed; a single value when fewer than 2 are shared."""
+    seed_sets = [set(standing.seeds) for own in found.values() for standing in own]
+    common = sorted(set.intersection(*seed_sets)) if seed_sets else []
+    if len(common) < 2:
+        return {name: [float(np.mean([s.per_seed.mean() for s in own]))] for name, own in found.items()}
+    return {
+        name: [float(np.mean([s.per_seed[s.seeds.index(seed)] for s in own])) for seed in common]
+        for name, own in found.items()
+    }
+
+
+def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"rank": 1 + len(ranking.beats), "defense": defense}
+    row |= dict.fromkeys(("R_mean", "R_min", "R_ci", "W_at_max_f", "worst_attack"))
+    if own is None:
+        return {**row, "beaten_by": [], "beats": []}
+    areas = [standing.area for standing in own]
+    hardest = min(own, key=lambda standing: standing.last)
+    return {
+        **row,
+        "rank": ranking.rank(defense),
+        "R_mean": float(np.mean(areas)),
+        "R_min": min(areas),
+        "R_ci": _interval(own, alpha),
+        "W_at_max_f": hardest.last,
+        "worst_attack": hardest.worst_attack,
+        "beaten_by": list(ranking.beaten_by(defense)),
+        "beats": list(ranking.beats[defense]),
+    }
+
+
+def _interval(own: Sequence[Standing], alpha: float) -> list[float] | None:
+    """The bootstrap interval of the mean area; None where the worlds' seeds cannot be resampled together."""
+    resamples = own[0].resamples
+    replicates = [standing.replicates for standing in own if standing.replicates is not None]
+    if resamples is None or len(replicates) < len(own) or len({standing.seeds for standing in own}) > 1:
+        return None
+    return list(resamples.interval(np.mean(replicates, axis=0), 1 - alpha))

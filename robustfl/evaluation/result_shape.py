@@ -1,0 +1,176 @@
+"""The shape of a run's results, declared once as data, and the check that walks it.
+
+A shape is written as an example of itself: ``{"key": shape}`` asks for these keys (others may be there too; ``"key?"``
+may be absent), ``{"*": shape}`` for any keys with such values, ``[shape]`` for a list of any length, ``(a, b)`` for a
+list of exactly two, ``Maybe(shape)`` also for null, ``float`` for a finite number and a bare ``1`` for that very value.
+
+>>> require_shape({"rows": [1, 2]}, {"rows": [int]}, "table")
+>>> require_shape({"rows": [1, None]}, {"rows": [int]}, "table")
+Traceback (most recent call last):
+...
+robustfl.errors.StoreError: `table.rows[1]` should be an integer. Found None. Repeat the run or its scoring with this \
+version of robustfl.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from robustfl.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """The shape of what may be null."""
+
+    shape: Any
+
+
+SCHEMA = 1
+"""The version of the shape of results; a change that an older reader cannot follow raises it."""
+
+NUMBER = Maybe(float)
+INTERVAL = Maybe((float, float))  # [low, high]; null with a single seed
+CURVE = [(int, NUMBER)]  # [[round, value], ...]
+
+CELL = {"u": [NUMBER], "U": NUMBER, "ci": INTERVAL, "accuracy": [NUMBER], "trials": [Maybe(str)], "status": [str]}
+POINT = {
+    "f": int,
+    "fraction": float,
+    "W": NUMBER,
+    "W_ci": INTERVAL,
+    "M": NUMBER,
+    "worst_attack": Maybe(str),
+    "invalid": Maybe(str),
+    "incomplete": [str],
+    "attacks": {"*": CELL},
+}
+DEFENSE = {
+    "defense": str,
+    "R_unt": NUMBER,
+    "R_unt_ci": INTERVAL,
+    "curve": [POINT],
+    "breakdown": Maybe({"f": int, "beta": NUMBER, "verdict": str}),
+}
+WORLD = {
+    "world": str,
+    "clients": int,
+    "seeds": [int],
+    "f_grid": [int],
+    "chance": float,
+    "test_size": int,
+    "baseline": {"mean": NUMBER},
+    "informative": bool,
+    "defenses": [DEFENSE],
+}
+RANK = {
+    "rank": int,
+    "defense": str,
+    "R_mean": NUMBER,
+    "R_min": NUMBER,
+    "R_ci": INTERVAL,
+    "W_at_max_f": NUMBER,
+    "worst_attack": Maybe(str),
+    "beats": [str],
+}
+FLAG = {
+    "code": str,
+    "level": str,
+    "world": Maybe(str),
+    "defense": Maybe(str),
+    "attack": Maybe(str),
+    "f": Maybe(int),
+    "message": str,
+}
+DEFENSE_CARD = {
+    "stages?": [str],
+    "summary?": Maybe(str),
+    "guarantee?": Maybe(str),
+    "requires?": Maybe(str),
+    "reference?": Maybe(str),
+}
+ATTACK_CARD = {"summary?": Maybe(str), "knowledge?": [str], "reference?": Maybe(str)}
+
+SUMMARY: dict[str, Any] = {
+    "schema": SCHEMA,
+    "suite": {"name": str, "description": Maybe(str), "hash": str, "command": str, "seeds": [int]},
+    "provenance": dict,
+    "time": {"created": str, "elapsed_s": float, "workers": int},
+    "trials": {"total": int, "ok": int, "diverged": int, "failed": int, "invalid": int},
+    "components": {"defenses": {"*": DEFENSE_CARD}, "attacks": {"*": ATTACK_CARD}},
+    "histograms": {"*": {"classes": [str], "seed": int, "counts": [[int]], "malicious": [int]}},
+    "scores": {
+        "schema": SCHEMA,
+        "settings": {"threshold?": float},
+        "worlds": [WORLD],
+        "ranking": [RANK],
+        "flags": [FLAG],
+    },
+}
+"""What the reports read of ``summary.json``."""
+
+RECORD: dict[str, Any] = {
+    "schema": SCHEMA,
+    "trial": str,
+    "status": str,
+    "labels": {"world": str, "defense": str, "attack": str},
+    "seed": int,
+    "f": int,
+    "metrics?": Maybe({"accuracy?": CURVE, "malicious_weight?": NUMBER, "rejected_rows?": Maybe(float)}),
+    "bytes?": Maybe({"up_per_client_round?": NUMBER, "down_per_client_round?": NUMBER}),
+    "time?": Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}),
+    "error?": Maybe({"type?": Maybe(str), "message?": Maybe(str), "traceback?": Maybe(str)}),
+}
+"""What the reports read of a line of ``records.jsonl``."""
+
+_WORDS = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false", dict: "an object"}
+
+
+def require_shape(value: Any, shape: Any, path: str) -> None:
+    """Raises :class:`StoreError` with the path of the first value that does not fit the shape."""
+    if isinstance(shape, Maybe):
+        if value is not None:
+            require_shape(value, shape.shape, path)
+    elif isinstance(shape, dict):
+        _require(isinstance(value, dict), path, "an object", value)
+        for key, inner in _expected(value, shape, path):
+            require_shape(value[key], inner, f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]")
+    elif isinstance(shape, list | tuple):
+        _require(isinstance(value, list), path, "a list", value)
+        _require(isinstance(shape, list) or len(value) == len(shape), path, f"a list of {len(shape)}", value)
+        inners = shape if isinstance(shape, tuple) else shape * len(value)
+        for index, (item, inner) in enumerate(zip(value, inners, strict=True)):
+            require_shape(item, inner, f"{path}[{index}]")
+    elif isinstance(shape, type):
+        _require(_is(value, shape), path, _WORDS[shape], value)
+    else:
+        _require(type(value) is type(shape) and value == shape, path, repr(shape), value)
+
+
+def _expected(value: dict[str, Any], shape: dict[str, Any], path: str) -> list[tuple[str, Any]]:
+    """The keys of `value` that the shape speaks of, each with its shape."""
+    if "*" in shape:
+        return [(key, shape["*"]) for key in value]
+    for key in shape:
+        if not key.endswith("?") and key not in value:
+            raise StoreError(f"`{path}.{key}` is missing. {_REMEDY}")
+    return [(key.rstrip("?"), inner) for key, inner in shape.items() if key.rstrip("?") in value]
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+_REMEDY = "Repeat the run or its scoring with this version of robustfl."
+
+
+def _require(holds: bool, path: str, expected: str, value: Any) -> None:
+    if not holds:
+        found = repr(value)
+        raise StoreError(
+            f"`{path}` should be {expected}. Found {found if len(found) < 80 else found[:80] + '…'}. {_REMEDY}"
+        )

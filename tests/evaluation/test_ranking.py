@@ -1,0 +1,160 @@
+"""Paired comparisons, Holm's correction and dominance ranks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustfl.errors import ParameterError
+from robustfl.evaluation.ranking import Standing, rank, standings
+from robustfl.evaluation.statistics import paired_resamples
+
+VALUES: dict[str, tuple[float, ...]] = {
+    "A": (0.62, 0.58, 0.60, 0.64, 0.56),
+    "B": (0.60, 0.57, 0.59, 0.61, 0.55),
+    "C": (0.50, 0.49, 0.47, 0.52, 0.46),
+}
+
+
+def standing(per_seed: tuple[float, ...], seeds: tuple[int, ...] = (0, 1, 2, 3, 4), last: float = 0.1) -> Standing:
+    resamples = paired_resamples(len(seeds)) if len(seeds) > 1 else None
+    return Standing(
+        seeds=seeds,
+        area=float(np.mean(per_seed)),
+        per_seed=np.array(per_seed),
+        last=last,
+        worst_attack="alie",
+        replicates=None if resamples is None else resamples.means(per_seed),
+        resamples=resamples,
+    )
+
+
+def ranks(values: dict[str, tuple[float, ...]], margin: float = 0.01) -> list[int]:
+    ranking = rank(values, margin=margin)
+    return [ranking.rank(defense) for defense in values]
+
+
+def test_the_worked_example_ranks_all_three() -> None:
+    ranking = rank(VALUES)
+    assert [(pair.a, pair.b, pair.significant) for pair in ranking.pairs] == [
+        ("A", "B", True),
+        ("A", "C", True),
+        ("B", "C", True),
+    ]
+    assert [pair.mean for pair in ranking.pairs] == pytest.approx([0.016, 0.112, 0.096])
+    assert ranks(VALUES) == [1, 2, 3]
+    assert dict(ranking.beats) == {"A": ("B", "C"), "B": ("C",), "C": ()}
+    assert ranking.beaten_by("C") == ("A", "B")
+
+
+def test_a_wider_margin_ties_the_first_two() -> None:
+    assert ranks(VALUES, margin=0.02) == [1, 1, 3]
+
+
+def test_a_large_but_noisy_difference_is_a_tie() -> None:
+    assert ranks({"A": (0.9, 0.1, 0.8, 0.2), "B": (0.2, 0.5, 0.1, 0.6)}) == [1, 1]
+
+
+def test_ties_need_not_be_transitive() -> None:
+    # B is level with both neighbours within the margin; A beats C.
+    assert ranks({"A": (0.52, 0.52), "B": (0.51, 0.51), "C": (0.50, 0.50)}, margin=0.015) == [1, 1, 2]
+
+
+def test_one_seed_goes_by_the_margin_and_says_so() -> None:
+    ranking = rank({"A": (0.7,), "B": (0.695,), "C": (0.5,)})
+    assert not ranking.tested
+    assert [pair.p for pair in ranking.pairs] == [None, None, None]
+    assert not any(pair.significant for pair in ranking.pairs)
+    assert [ranking.rank(defense) for defense in "ABC"] == [1, 1, 3]
+
+
+def test_no_defense_and_one_defense() -> None:
+    assert rank({}).pairs == ()
+    assert rank({"A": (0.1, 0.2)}).rank("A") == 1
+
+
+@given(st.integers(2, 6), st.integers(1, 7), st.integers(0, 10_000))
+def test_ranks_do_not_depend_on_the_order_of_the_defenses(defenses: int, seeds: int, stream: int) -> None:
+    table = np.random.default_rng(stream).uniform(size=(defenses, 1)) + np.random.default_rng(stream + 1).normal(
+        scale=0.02, size=(defenses, seeds)
+    )
+    values = {f"D{i}": tuple(row) for i, row in enumerate(table.tolist())}
+    forward = rank(values)
+    backward = rank(dict(reversed(values.items())))
+    for defense in values:
+        assert forward.rank(defense) == backward.rank(defense)
+        assert set(forward.beats[defense]) == set(backward.beats[defense])
+        assert defense not in forward.beats[defense]
+
+
+@pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
+def test_an_impossible_margin_is_refused(margin: float) -> None:
+    with pytest.raises(ParameterError, match="margin >= 0"):
+        rank(VALUES, margin=margin)
+
+
+def test_columns_that_cannot_be_paired_are_refused() -> None:
+    with pytest.raises(ParameterError, match=r"same seeds.*'B': 1"):
+        rank({"A": (0.1, 0.2), "B": (0.1,)})
+    with pytest.raises(ParameterError, match="same seeds"):
+        rank({"A": (), "B": ()})
+    with pytest.raises(ParameterError, match=r"finite.*'B'"):
+        rank({"A": (0.1,), "B": (math.nan,)})
+
+
+def test_standings_of_one_world_are_the_ranking_of_its_seeds() -> None:
+    world = {name: standing(values) for name, values in VALUES.items()}
+    rows, ranking = standings([world], ["C", "B", "A"], margin=0.01, alpha=0.05)
+    assert [(row["rank"], row["defense"]) for row in rows] == [(1, "A"), (2, "B"), (3, "C")]
+    assert rows[0]["R_mean"] == pytest.approx(0.6)
+    assert rows[2]["beaten_by"] == ["B", "A"]
+    assert rows[0]["R_ci"][0] < 0.6 < rows[0]["R_ci"][1]
+    assert ranking.tested
+
+
+def test_standings_average_worlds_and_show_the_hardest() -> None:
+    easy = {"A": standing((0.8, 0.8), (0, 1), last=0.7)}
+    hard = {"A": standing((0.4, 0.6), (0, 1), last=0.2)}
+    (row,), _ = standings([easy, hard], ["A"], margin=0.01, alpha=0.05)
+    assert row["R_mean"] == pytest.approx(0.65)
+    assert row["R_min"] == pytest.approx(0.5)
+    assert row["W_at_max_f"] == 0.2
+    # The resamples (0, 0), (0, 1) twice and (1, 1) are common to both worlds: 0.6, 0.65, 0.65 and 0.7.
+    assert row["R_ci"] == pytest.approx(np.quantile([0.6, 0.65, 0.65, 0.7], [0.025, 0.975]).tolist())
+
+
+def test_worlds_are_paired_on_the_seeds_that_they_share() -> None:
+    first = {"A": standing((0.9, 0.5, 0.5), (7, 1, 2)), "B": standing((0.1, 0.4, 0.4), (7, 1, 2))}
+    second = {"A": standing((0.5, 0.5), (2, 1)), "B": standing((0.4, 0.4), (2, 1))}
+    rows, ranking = standings([first, second], ["A", "B"], margin=0.01, alpha=0.05)
+    assert ranking.tested
+    assert ranking.pairs[0].mean == pytest.approx(0.1)  # seed 7 is not in the second world
+    assert rows[0]["R_ci"] is None
+
+
+def test_worlds_without_common_seeds_are_compared_untested() -> None:
+    first = {"A": standing((0.9, 0.9), (0, 1)), "B": standing((0.1, 0.1), (0, 1))}
+    second = {"A": standing((0.9, 0.9), (2, 3)), "B": standing((0.1, 0.1), (2, 3))}
+    rows, ranking = standings([first, second], ["B", "A"], margin=0.01, alpha=0.05)
+    assert not ranking.tested
+    assert [(row["rank"], row["defense"]) for row in rows] == [(1, "A"), (2, "B")]
+
+
+def test_an_incomplete_defense_comes_last_without_numbers() -> None:
+    worlds = [{"A": standing((0.1, 0.1), (0, 1)), "B": None}, {"A": standing((0.1, 0.1), (0, 1)), "B": None}]
+    rows, _ = standings(worlds, ["B", "A"], margin=0.01, alpha=0.05)
+    assert [(row["rank"], row["defense"], row["R_mean"]) for row in rows] == [
+        (1, "A", pytest.approx(0.1)),
+        (2, "B", None),
+    ]
+    assert rows[1]["beaten_by"] == []
+
+
+def test_without_an_informative_world_nobody_has_numbers() -> None:
+    rows, ranking = standings([], ["A", "B"], margin=0.01, alpha=0.05)
+    assert [row["R_mean"] for row in rows] == [None, None]
+    assert ranking.pairs == ()

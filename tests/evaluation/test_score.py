@@ -1,0 +1,419 @@
+"""The score of a suite: the worked examples, every rule for runs that went wrong, and the shape of the result."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robustfl.errors import DataError, ParameterError
+from robustfl.evaluation.score import (
+    Outcome,
+    ScoreSettings,
+    World,
+    area,
+    lowest_mean,
+    score,
+    utility,
+    worst_case,
+)
+
+EXAMPLE = {"none": (1, 0.98, 1.02), "A": (0.7, 0.8, 0.6), "B": (0.5, 0.55, 0.6), "C": (0.45, 0.65, 0.7)}
+
+
+def world(seeds: int = 3, **changes: Any) -> World:
+    """Chance 0.1 and baseline 0.5: a utility of u is an accuracy of 0.1 + 0.4 u."""
+    known = {"label": "w", "clients": 10, "chance": 0.1, "test_size": 100_000, "seeds": tuple(range(seeds))}
+    return World(**{**known, "baseline": (0.5,) * seeds, **changes})
+
+
+def cell(attack: str, f: int, utilities: tuple[float, ...], defense: str = "D", place: str = "w") -> list[Outcome]:
+    return [
+        Outcome(
+            world=place,
+            defense=defense,
+            attack=attack,
+            f=f,
+            seed=seed,
+            trial=f"{place}-{defense}-{attack}-{f}-{seed}",
+            accuracy=0.1 + 0.4 * u,
+            test_size=100_000,
+            chance=0.1,
+            status="ok",
+        )
+        for seed, u in enumerate(utilities)
+    ]
+
+
+def suite(
+    heights: dict[int, float], seeds: int = 3, defense: str = "D", spread: float = 0.02, place: str = "w"
+) -> list[Outcome]:
+    """A defense whose W at f is `heights[f]`, under the attack "bad", with "mild" and "none" above it."""
+    noise = np.linspace(-spread, spread, seeds) if seeds > 1 else np.zeros(1)
+    outcomes = []
+    for f, height in heights.items():
+        levels = {"none": height} if f == 0 else {"none": 1.0, "mild": (1 + height) / 2, "bad": height}
+        for attack, level in levels.items():
+            outcomes += cell(attack, f, tuple((level + noise).tolist()), defense, place)
+    return outcomes
+
+
+def only(result: dict[str, Any]) -> dict[str, Any]:
+    """The single defense of a single world."""
+    (report,) = result["worlds"]
+    (defense,) = report["defenses"]
+    return dict(defense)
+
+
+def changed(outcomes: list[Outcome], attack: str, f: int, seed: int, **changes: Any) -> list[Outcome]:
+    return [replace(o, **changes) if (o.attack, o.f, o.seed) == (attack, f, seed) else o for o in outcomes]
+
+
+def codes(result: dict[str, Any]) -> set[str]:
+    return {flag["code"] for flag in result["flags"]}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected", "clipped"),
+    [(0.9, 1, 1), (0.5, 0.5, 0.5), (0.1, 0, 0), (0.05, -0.0625, 0), (0.92, 1.025, 1)],
+)
+def test_utility_of_the_worked_example(accuracy: float, expected: float, clipped: float) -> None:
+    assert float(utility(accuracy, chance=0.1, baseline=0.9)) == pytest.approx(expected)
+    outcomes = [replace(cell("none", 0, (0.0,))[0], accuracy=accuracy)]
+    shown = only(score(outcomes, [world(1, baseline=(0.9,))]))["curve"][0]["attacks"]["none"]
+    assert shown["u"] == pytest.approx([expected])
+    assert shown["U"] == pytest.approx(clipped)
+
+
+def test_utility_needs_a_baseline_above_chance() -> None:
+    with pytest.raises(ParameterError, match="baseline > chance"):
+        utility(0.5, chance=0.5, baseline=0.5)
+
+
+def test_the_worst_case_is_the_minimum_of_means() -> None:
+    attack, lowest = lowest_mean(EXAMPLE)
+    assert attack == "B"
+    assert lowest == pytest.approx(0.55)
+    outcomes = [outcome for attack, u in EXAMPLE.items() for outcome in cell(attack, 3, u)]
+    (point,) = only(score(outcomes, [world()]))["curve"]
+    assert point["W"] == pytest.approx(0.55)  # the mean of the minima would be 0.5333
+    assert point["worst_attack"] == "B"
+    assert point["M"] == pytest.approx(0.61666667)
+    assert point["fraction"] == pytest.approx(0.3)
+    assert {a: c["U"] for a, c in point["attacks"].items()} == pytest.approx({"none": 1, "A": 0.7, "B": 0.55, "C": 0.6})
+    assert point["attacks"]["B"]["trials"] == ["w-D-B-3-0", "w-D-B-3-1", "w-D-B-3-2"]
+    assert worst_case(outcomes, world()) == pytest.approx(0.55)
+
+
+def test_the_bootstrap_of_the_worst_case_is_exact() -> None:
+    outcomes = [o for attack in ("B", "C") for o in cell(attack, 3, EXAMPLE[attack])] + cell("none", 3, (2, 2, 2))
+    (point,) = only(score(outcomes, [world()]))["curve"]
+    assert point["W_ci"] == pytest.approx([0.49333333, 0.58916667], abs=1e-8)
+
+
+def test_the_area_of_the_worked_example() -> None:
+    assert float(area([0, 0.1, 0.2, 0.3, 0.4], [1, 0.9, 0.7, 0.3, 0])) == pytest.approx(0.6)
+    heights = {0: 1.0, 1: 0.9, 2: 0.7, 3: 0.3, 4: 0.0}
+    assert only(score(suite(heights, seeds=1), [world(1)]))["R_unt"] == pytest.approx(0.6)
+
+
+def test_the_area_of_an_uneven_grid_and_of_one_point() -> None:
+    assert float(area([0, 0.1, 0.4], [1, 1, 0])) == pytest.approx((0.1 + 0.15) / 0.4)
+    np.testing.assert_allclose(area([0.2], [[0.3, 0.4]]), [0.3, 0.4])
+    with pytest.raises(ParameterError, match="`fractions` should increase"):
+        area([0.2, 0.1], [1, 1])
+    with pytest.raises(ParameterError, match="match the first axis"):
+        area([0.1, 0.2], [1, 1, 1])
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
+def test_the_area_lies_between_the_lowest_and_the_highest_point(values: list[float]) -> None:
+    height = float(area(np.arange(len(values)), values))
+    assert min(values) - 1e-12 <= height <= max(values) + 1e-12
+
+
+def test_intervals_hold_the_values_and_are_marked_optimistic() -> None:
+    defense = only(score(suite({0: 1.0, 2: 0.7, 4: 0.3}, seeds=5), [world(5)]))
+    assert defense["optimistic"]
+    assert defense["R_unt_ci"][0] < defense["R_unt"] < defense["R_unt_ci"][1]
+    for point in defense["curve"][1:]:
+        assert point["W_ci"][0] < point["W"] < point["W_ci"][1]
+        assert point["M_ci"][0] < point["M"] < point["M_ci"][1]
+    assert not only(score(suite({0: 1.0}, seeds=10), [world(10)]))["optimistic"]
+
+
+def test_one_seed_has_no_intervals() -> None:
+    defense = only(score(suite({0: 1.0, 4: 0.3}, seeds=1), [world(1)]))
+    assert defense["R_unt"] == pytest.approx(0.65)
+    assert defense["R_unt_ci"] is None
+    assert [(point["W_ci"], point["M_ci"]) for point in defense["curve"]] == [(None, None)] * 2
+    assert defense["curve"][1]["attacks"]["bad"]["ci"] is None
+
+
+def test_cross_fitting_is_shown_from_six_seeds_on() -> None:
+    few, many = (only(score(suite({4: 0.3}, seeds=n), [world(n)]))["curve"][0] for n in (5, 6))
+    assert few["W_cross_fitted"] is None
+    assert many["W_cross_fitted"] == pytest.approx(0.3)
+
+
+def test_diverged_runs_count_as_chance() -> None:
+    outcomes = changed(suite({0: 1.0, 4: 0.6}), "bad", 4, 1, status="diverged", accuracy=None, chance=0.0, test_size=0)
+    result = score(outcomes, [world()])
+    bad = only(result)["curve"][1]["attacks"]["bad"]
+    assert bad["u"][1] == 0.0
+    assert bad["accuracy"][1] == pytest.approx(0.1)
+    assert bad["status"] == ["ok", "diverged", "ok"]
+    assert only(result)["curve"][1]["W"] == pytest.approx((0.58 + 0.62) / 3)
+    assert "DIVERGED" in codes(result)
+
+
+def test_an_invalid_f_has_no_resilience() -> None:
+    outcomes = [
+        replace(o, status="invalid", accuracy=None, trial="", test_size=0, chance=0.0, reason="n >= 4f + 3 fails.")
+        if o.f == 4
+        else o
+        for o in suite({0: 1.0, 2: 0.8, 4: 0.6})
+    ]
+    result = score(outcomes, [world()])
+    defense = only(result)
+    last = defense["curve"][-1]
+    assert (last["W"], last["W_ci"], last["M"], last["worst_attack"]) == (0.0, None, None, None)
+    assert last["invalid"] == "n >= 4f + 3 fails."
+    assert last["incomplete"] == []
+    assert defense["R_unt"] == pytest.approx((0.9 + 0.4) / 2)
+    assert defense["breakdown"]["f"] == 2
+    assert result["ranking"][0]["W_at_max_f"] == 0.0
+    assert codes(result) >= {"CONFIG_INVALID"}
+    assert worst_case([o for o in outcomes if o.f == 4], world()) == 0.0
+
+
+@pytest.mark.parametrize("status", ["failed", "missing"])
+def test_a_cell_without_all_its_seeds_is_left_out_and_said_so(status: str) -> None:
+    outcomes = changed(suite({0: 1.0, 4: 0.2}), "bad", 4, 1, status=status, accuracy=None, reason="no memory left")
+    result = score(outcomes, [world()])
+    defense = only(result)
+    point = defense["curve"][1]
+    assert point["incomplete"] == ["bad"]
+    assert point["W"] == pytest.approx(0.6)  # that of "mild"
+    assert point["attacks"]["bad"]["U"] is None
+    assert [u is None for u in point["attacks"]["bad"]["u"]] == [False, True, False]
+    assert (defense["R_unt"], defense["R_unt_ci"]) == (None, None)
+    assert (defense["breakdown"]["f"], defense["breakdown"]["verdict"]) == (0, "at_least")
+    assert result["ranking"][0]["R_mean"] is None
+    assert codes(result) >= {"INCOMPLETE", "UNRANKED"}
+    assert worst_case([o for o in outcomes if o.f == 4], world()) is None
+
+
+def test_a_hole_in_the_suite_is_incomplete() -> None:
+    outcomes = [o for o in suite({0: 1.0, 2: 0.9, 4: 0.8}) if (o.attack, o.f) != ("bad", 2)]
+    defense = only(score(outcomes, [world()]))
+    assert [point["incomplete"] for point in defense["curve"]] == [[], ["bad"], []]
+    assert defense["curve"][1]["attacks"]["bad"]["status"] == ["missing"] * 3
+
+
+def test_a_seed_without_outcome_is_incomplete() -> None:
+    outcomes = [o for o in suite({0: 1.0, 2: 0.9}) if (o.attack, o.f, o.seed) != ("none", 0, 2)]
+    defense = only(score(outcomes, [world()]))
+    assert defense["curve"][0]["incomplete"] == ["none"]
+    assert defense["curve"][0]["W"] is None
+    assert defense["breakdown"] is None
+
+
+def test_a_defense_that_never_ran_in_a_world_is_shown_there_as_incomplete() -> None:
+    outcomes = suite({0: 1.0, 2: 0.9}) + suite({0: 1.0}, defense="E") + suite({0: 1.0}, place="v")
+    result = score(outcomes, [world(), world(label="v")])
+    names = [[defense["defense"] for defense in report["defenses"]] for report in result["worlds"]]
+    assert names == [["D", "E"], ["D", "E"]]
+    assert [report["f_grid"] for report in result["worlds"]] == [[0, 2], [0]]
+    assert {row["defense"]: row["R_mean"] is None for row in result["ranking"]} == {"D": False, "E": True}
+
+
+def test_an_uninformative_world_is_shown_but_not_scored() -> None:
+    outcomes = suite({0: 1.0, 2: 0.9}) + suite({0: 1.0, 2: 0.1}, place="v")
+    result = score(outcomes, [world(), world(label="v", baseline=(0.14, 0.15, 0.14))])
+    informative, other = result["worlds"]
+    assert (informative["informative"], other["informative"]) == (True, False)
+    (defense,) = other["defenses"]
+    assert (defense["R_unt"], defense["breakdown"], defense["curve"][1]["W"]) == (None, None, None)
+    assert defense["curve"][1]["attacks"]["bad"]["accuracy"] == pytest.approx([0.132, 0.14, 0.148])
+    assert result["ranking"][0]["R_mean"] == pytest.approx(0.95)
+    assert codes(result) >= {"UNINFORMATIVE"}
+    assert "INCOMPLETE" not in codes(result)
+
+
+def test_a_gap_of_exactly_the_limit_is_informative() -> None:
+    assert world(1, baseline=(0.15,)).informative
+    assert not world(1, baseline=(0.1499,)).informative
+
+
+@pytest.mark.parametrize("baseline", [(), (0.5,), (0.5, None, 0.5)])
+def test_a_world_whose_baseline_is_not_there_yet_is_not_scored(baseline: tuple[float | None, ...]) -> None:
+    place = world(baseline=baseline)
+    outcomes = suite({0: 1.0, 2: 0.9})
+    result = score(outcomes, [place])
+    assert result["worlds"][0]["baseline"] == {"mean": None, "per_seed": list(baseline)}
+    assert only(result)["R_unt"] is None
+    assert codes(result) >= {"NO_BASELINE", "UNRANKED"}
+    assert worst_case([o for o in outcomes if o.f == 2], place) is None
+
+
+def test_breakdown_over_the_grid_with_its_bound() -> None:
+    result = score(suite({0: 1.0, 1: 0.9, 2: 0.7, 3: 0.3, 4: 0.0}), [world()], None, {("w", "D"): "f < n/2"})
+    assert only(result)["breakdown"] == {
+        "f": 2,
+        "beta": 0.2,
+        "verdict": "exact",
+        "evaluated": [0, 4, 2, 3, 1],
+        "grid": [0, 1, 2, 3, 4],
+        "bound": "f < n/2",
+    }
+    strict = score(suite({0: 1.0, 1: 0.9, 2: 0.7, 3: 0.3, 4: 0.0}), [world()], ScoreSettings(threshold=0.8))
+    assert only(strict)["breakdown"]["f"] == 1
+
+
+def test_ranks_of_one_world_and_one_f_are_the_paired_comparison() -> None:
+    values = {
+        "A": (0.62, 0.58, 0.60, 0.64, 0.56),
+        "B": (0.60, 0.57, 0.59, 0.61, 0.55),
+        "C": (0.50, 0.49, 0.47, 0.52, 0.46),
+    }
+    outcomes = [
+        o for defense, u in values.items() for o in (*cell("none", 4, (1.0,) * 5, defense), *cell("bad", 4, u, defense))
+    ]
+    result = score(outcomes, [world(5)])
+    assert [(row["rank"], row["defense"]) for row in result["ranking"]] == [(1, "A"), (2, "B"), (3, "C")]
+    assert [pair["mean"] for pair in result["pairs"]] == pytest.approx([0.016, 0.112, 0.096])
+    assert result["pairs"][0]["p"] == pytest.approx(0.01613009, abs=1e-7)
+    tied = score(outcomes, [world(5)], ScoreSettings(margin=0.02))
+    assert [row["rank"] for row in tied["ranking"]] == [1, 1, 3]
+
+
+def test_ranks_use_the_worst_attack_of_each_f() -> None:
+    # "x" is worst at f = 2 and "y" at f = 4; E is at 0.5 throughout.
+    outcomes = []
+    for f, x, y in ((2, 0.3, 0.9), (4, 0.8, 0.1)):
+        outcomes += cell("none", f, (1.0, 1.0)) + cell("x", f, (x, x)) + cell("y", f, (y, y))
+        outcomes += [o for a in ("none", "x", "y") for o in cell(a, f, (0.5, 0.5), "E")]
+    result = score(outcomes, [world(2)])
+    assert result["pairs"][0]["mean"] == pytest.approx(0.2 - 0.5)
+    assert [(row["defense"], row["worst_attack"]) for row in result["ranking"]] == [("E", "none"), ("D", "y")]
+
+
+def test_the_result_is_json_with_exactly_the_promised_keys() -> None:
+    result = score(suite({0: 1.0, 4: 0.3}) + suite({0: 0.9, 4: 0.6}, defense="E"), [world()])
+    again = json.loads(json.dumps(result, allow_nan=False))
+    assert again == result
+    assert set(result) == {"schema", "settings", "worlds", "ranking", "pairs", "flags"}
+    (report,) = result["worlds"]
+    assert set(report) == {
+        *("world", "clients", "seeds", "f_grid", "chance", "test_size", "baseline", "informative", "defenses"),
+    }
+    defense = report["defenses"][0]
+    assert set(defense) == {"defense", "R_unt", "R_unt_ci", "optimistic", "curve", "breakdown"}
+    assert set(defense["curve"][1]) == {
+        *("f", "fraction", "W", "W_ci", "W_cross_fitted", "M", "M_ci", "worst_attack", "invalid", "incomplete"),
+        "attacks",
+    }
+    assert set(defense["curve"][1]["attacks"]["bad"]) == {
+        *("u", "U", "ci", "accuracy", "trials", "status", "reasons"),
+    }
+    assert set(result["ranking"][0]) == {
+        *("rank", "defense", "R_mean", "R_min", "R_ci", "W_at_max_f", "worst_attack", "beaten_by", "beats"),
+    }
+    assert set(result["pairs"][0]) == {"a", "b", "mean", "p", "significant"}
+
+
+def test_no_outcomes_are_an_empty_result() -> None:
+    result = score([], [world()])
+    assert (result["worlds"][0]["defenses"], result["ranking"], result["pairs"]) == ([], [], [])
+    assert score([], [])["worlds"] == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(["ok", "diverged", "failed", "invalid", "missing"]), min_size=18, max_size=18),
+    st.lists(st.floats(0, 1), min_size=18, max_size=18),
+)
+def test_any_mixture_of_statuses_gives_bounded_json(statuses: list[str], accuracies: list[float]) -> None:
+    places = [o for d in "DE" for o in suite({0: 1.0, 4: 0.3}, defense=d) if o.attack != "mild"]
+    outcomes = [
+        replace(o, status=status, accuracy=accuracy if status == "ok" else None)
+        for o, status, accuracy in zip(places, statuses, accuracies, strict=True)
+    ]
+    result = score(outcomes, [world()])
+    json.dumps(result, allow_nan=False)
+    for defense in result["worlds"][0]["defenses"]:
+        for point in defense["curve"]:
+            assert point["W"] is None or 0 <= point["W"] <= 1
+            assert point["W"] == 0 or not point["invalid"]
+        unfinished = any(point["incomplete"] for point in defense["curve"])
+        assert (defense["R_unt"] is None) == unfinished
+
+
+def test_the_order_of_outcomes_does_not_matter() -> None:
+    outcomes = suite({0: 1.0, 2: 0.8, 4: 0.3})
+    shuffled = [outcomes[i] for i in np.random.default_rng(0).permutation(len(outcomes))]
+    assert only(score(shuffled, [world()]))["R_unt_ci"] == only(score(outcomes, [world()]))["R_unt_ci"]
+
+
+def test_outcomes_that_contradict_the_worlds_are_refused() -> None:
+    outcomes = suite({0: 1.0})
+    with pytest.raises(DataError, match="no known world and seed"):
+        score(outcomes, [world(label="other")])
+    with pytest.raises(DataError, match="no known world and seed"):
+        score(outcomes, [world(2)])
+    with pytest.raises(DataError, match="is there twice"):
+        score([*outcomes, outcomes[0]], [world()])
+    with pytest.raises(DataError, match="distinct labels"):
+        score(outcomes, [world(), world()])
+    with pytest.raises(DataError, match="one world, one defense and one f"):
+        worst_case(suite({0: 1.0, 2: 0.5}), world())
+    with pytest.raises(DataError, match="one world, one defense and one f"):
+        worst_case([], world())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"status": "done"}, r"`status` should be one of.*Found 'done'"),
+        ({"f": -1}, "f should be >= 0"),
+        ({"f": 0, "attack": "bad"}, "the only attack is 'none'"),
+        ({"accuracy": math.nan}, "accuracy.*Found nan"),
+        ({"accuracy": None}, "accuracy.*Found None"),
+        ({"accuracy": 1.5}, "accuracy.*Found 1.5"),
+    ],
+)
+def test_impossible_outcomes_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        replace(cell("bad", 2, (0.5,))[0], **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": ()},
+        {"seeds": (1, 1, 2)},
+        {"clients": 0},
+        {"test_size": 0},
+        {"baseline": (0.5,) * 4},
+        {"baseline": (0.5, 0.5, math.nan)},
+        {"chance": math.inf},
+    ],
+)
+def test_impossible_worlds_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="World 'w'"):
+        replace(world(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"threshold": 0}, {"threshold": math.nan}, {"margin": -1}, {"alpha": 1.0}, {"bootstrap": 0}]
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match="ScoreSettings should satisfy"):
+        ScoreSettings(**changes)

@@ -1,0 +1,250 @@
+"""Intervals, the bootstrap and the tests behind the score, against hand-computed values and independent formulas."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from robustfl.errors import ParameterError
+from robustfl.evaluation.statistics import (
+    cross_fitted_minimum,
+    detectable_drop,
+    holm,
+    paired_resamples,
+    paired_test,
+    seeds_needed,
+    standard_error,
+    student_interval,
+    wilson_interval,
+)
+
+A = (0.62, 0.58, 0.60, 0.64, 0.56)
+B = (0.60, 0.57, 0.59, 0.61, 0.55)
+C = (0.50, 0.49, 0.47, 0.52, 0.46)
+ATTACKS = ((0.5, 0.55, 0.6), (0.45, 0.65, 0.7))
+
+samples = st.lists(st.floats(-10, 10), min_size=2, max_size=12)
+
+
+def test_student_interval_of_the_worked_example() -> None:
+    assert student_interval(A) == pytest.approx((0.6 - 0.03926486, 0.6 + 0.03926486), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("size", "confidence", "quantile"),
+    [(3, 0.95, 4.30265273), (5, 0.95, 2.77644511), (10, 0.95, 2.26215716), (5, 0.9, 2.13184679), (10, 0.9, 1.83311293)],
+)
+def test_student_interval_uses_the_t_quantile(size: int, confidence: float, quantile: float) -> None:
+    values = np.arange(size, dtype=float)
+    interval = student_interval(values, confidence)
+    assert interval is not None
+    assert (interval[1] - interval[0]) / 2 == pytest.approx(quantile * values.std(ddof=1) / math.sqrt(size), abs=1e-7)
+
+
+def test_one_value_has_no_interval_and_no_standard_error() -> None:
+    assert student_interval([0.4]) is None
+    with pytest.raises(ParameterError, match="at least 2 values"):
+        standard_error([0.4])
+
+
+def test_equal_values_have_no_spread_whatever_the_rounding() -> None:
+    assert standard_error([0.1 + 0.2, 0.3, 0.3]) == 0.0
+
+
+@given(samples, st.floats(-5, 5))
+def test_student_interval_moves_with_its_values(values: list[float], shift: float) -> None:
+    low, high = student_interval(values) or (math.nan, math.nan)
+    moved = student_interval(np.add(values, shift)) or (math.nan, math.nan)
+    assert low <= np.mean(values) + 1e-12
+    assert high >= np.mean(values) - 1e-12
+    assert moved == pytest.approx((low + shift, high + shift), abs=1e-9)
+
+
+@pytest.mark.parametrize("values", [[], [0.1, math.nan], [0.1, math.inf], [[0.1, 0.2]]])
+def test_values_that_are_no_sample_are_refused(values: list[float]) -> None:
+    with pytest.raises(ParameterError, match="`values` should be"):
+        student_interval(values)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    [(5, 100, (0.02154368, 0.11175047)), (0, 50, (0.0, 0.07134760)), (50, 50, (1 - 0.07134760, 1.0))],
+)
+def test_wilson_interval(successes: int, trials: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-8)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_holds_the_share_and_agrees_with_scipy(case: tuple[int, int]) -> None:
+    successes, trials = case
+    low, high = wilson_interval(successes, trials)
+    assert 0 <= low <= successes / trials <= high <= 1
+    reference = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 5), (6, 5), (0, 0)])
+def test_wilson_interval_refuses_impossible_counts(successes: int, trials: int) -> None:
+    with pytest.raises(ParameterError, match="0 <= successes <= trials"):
+        wilson_interval(successes, trials)
+
+
+def test_bootstrapped_minimum_of_the_worked_example() -> None:
+    resamples = paired_resamples(3)
+    minimum = resamples.means(ATTACKS).min(axis=0)
+    assert resamples.counts.sum() == 27
+    assert resamples.mean(minimum) == pytest.approx(0.54814815, abs=1e-8)
+    assert resamples.interval(minimum) == pytest.approx((0.49333333, 0.58916667), abs=1e-8)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4, 5, 6])
+def test_exact_bootstrap_equals_the_naive_enumeration(seeds: int) -> None:
+    table = np.random.default_rng(seeds).normal(size=(3, seeds))
+    naive = [table[:, list(draw)].mean(axis=1).min() for draw in itertools.product(range(seeds), repeat=seeds)]
+    resamples = paired_resamples(seeds)
+    minimum = resamples.means(table).min(axis=0)
+    assert len(naive) == resamples.counts.sum()
+    assert resamples.mean(minimum) == pytest.approx(np.mean(naive))
+    assert resamples.interval(minimum, 0.9) == pytest.approx(np.quantile(naive, [0.05, 0.95]))
+
+
+def test_many_seeds_are_drawn_reproducibly_and_from_the_given_stream() -> None:
+    first, again = paired_resamples(12, 500), paired_resamples(12, 500)
+    other = paired_resamples(12, 500, np.random.default_rng(1))
+    assert first.weights.shape == (500, 12)
+    np.testing.assert_array_equal(first.weights, again.weights)
+    assert (first.weights != other.weights).any()
+    np.testing.assert_allclose(first.weights.sum(axis=1), 1)
+
+
+def test_drawn_bootstrap_has_the_variance_of_the_plug_in() -> None:
+    values = np.random.default_rng(3).normal(size=20)
+    resamples = paired_resamples(20, 20_000)
+    replicates = resamples.means(values)
+    assert replicates.mean() == pytest.approx(values.mean(), abs=0.01)
+    assert replicates.std() == pytest.approx(values.std() / math.sqrt(20), rel=0.03)
+
+
+def test_the_global_generator_is_not_touched() -> None:
+    before = str(np.random.get_state())  # noqa: NPY002
+    paired_resamples(9, 50)
+    assert str(np.random.get_state()) == before  # noqa: NPY002
+
+
+@pytest.mark.parametrize(("seeds", "replicates"), [(0, 10), (8, 0)])
+def test_bootstrap_refuses_nothing_to_draw(seeds: int, replicates: int) -> None:
+    with pytest.raises(ParameterError, match="at least 1"):
+        paired_resamples(seeds, replicates)
+
+
+def test_cross_fitting_evaluates_on_the_other_half() -> None:
+    # On seeds 0 and 2 the first row looks worst (0 < 1), on seeds 1 and 3 the second (2 < 8).
+    assert cross_fitted_minimum([[0, 8, 0, 8], [1, 2, 1, 2]]) == pytest.approx((8 + 1) / 2)
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000))
+def test_cross_fitting_never_falls_below_the_minimum_of_a_half(rows: int, seeds: int, stream: int) -> None:
+    table = np.random.default_rng(stream).normal(size=(rows, seeds))
+    halves = table[:, 0::2].mean(axis=1), table[:, 1::2].mean(axis=1)
+    assert cross_fitted_minimum(table) >= (halves[0].min() + halves[1].min()) / 2 - 1e-12
+
+
+@pytest.mark.parametrize("table", [[[1.0]], [1.0, 2.0], [[1.0, math.nan]]])
+def test_cross_fitting_refuses_what_it_cannot_halve(table: list[list[float]]) -> None:
+    with pytest.raises(ParameterError, match="at least 1 attack and 2 seeds"):
+        cross_fitted_minimum(table)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "mean", "p"),
+    [(A, B, 0.016, 0.01613009), (A, C, 0.112, 1.08070e-4), (B, C, 0.096, 1.446329e-4)],
+)
+def test_paired_test_of_the_worked_example(
+    first: tuple[float, ...], second: tuple[float, ...], mean: float, p: float
+) -> None:
+    found_mean, found_p = paired_test(first, second)
+    assert found_mean == pytest.approx(mean)
+    assert found_p == pytest.approx(p, rel=1e-5)
+
+
+def test_pairing_finds_what_an_unpaired_test_misses() -> None:
+    assert stats.ttest_ind(A, B, equal_var=False).pvalue == pytest.approx(0.39616, abs=1e-5)
+    assert paired_test(A, B)[1] < 0.05
+    assert student_interval(np.subtract(A, B)) == pytest.approx((0.00489422, 0.02710578), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        ((0.5, 0.6), (0.4, 0.5), 0.0),  # 0.1 and 0.09999999999999998: equal up to rounding
+        ((0.5, 0.6), (0.5, 0.6), 1.0),
+        ((0.1 + 0.2, 0.7), (0.3, 0.7), 1.0),
+    ],
+)
+def test_equal_differences_have_no_t_statistic(first: tuple[float, ...], second: tuple[float, ...], p: float) -> None:
+    assert paired_test(first, second)[1] == p
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=10))
+def test_paired_test_is_antisymmetric_and_agrees_with_scipy(pairs: list[tuple[float, float]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    mean, p = paired_test(first, second)
+    other_mean, other_p = paired_test(second, first)
+    assert mean == pytest.approx(-other_mean)
+    assert p == pytest.approx(other_p)
+    if np.subtract(first, second).std() > 1e-6:
+        assert p == pytest.approx(stats.ttest_rel(first, second).pvalue, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second"), [((1.0,), (2.0,)), ((1.0, 2.0), (1.0, 2.0, 3.0))])
+def test_paired_test_refuses_what_is_not_paired(first: tuple[float, ...], second: tuple[float, ...]) -> None:
+    with pytest.raises(ParameterError, match="same seeds"):
+        paired_test(first, second)
+
+
+def test_holm_steps_down() -> None:
+    assert holm([0.01613009, 1.08070e-4, 1.44635e-4]) == [True, True, True]
+    # 0.03 passes its own threshold (0.05) but stands behind 0.026, which misses 0.025.
+    assert holm([0.03, 0.01, 0.026]) == [False, True, False]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
+def test_holm_lies_between_bonferroni_and_no_correction(p_values: list[float]) -> None:
+    for p, significant in zip(p_values, holm(p_values), strict=True):
+        assert significant or p > 0.05 / len(p_values)
+        assert not significant or p <= 0.05
+
+
+@pytest.mark.parametrize("p", [math.nan, -0.1, 1.1])
+def test_holm_refuses_what_is_no_probability(p: float) -> None:
+    with pytest.raises(ParameterError, match="0 <= p <= 1"):
+        holm([0.5, p])
+
+
+@pytest.mark.parametrize(("seeds", "drop"), [(3, 2.298), (5, 1.374), (10, 0.859), (20, 0.579)])
+def test_detectable_drop(seeds: int, drop: float) -> None:
+    assert detectable_drop(seeds) == pytest.approx(drop, abs=5e-4)
+
+
+@given(st.floats(0.02, 5), st.floats(0.1, 2))
+def test_seeds_needed_are_just_enough(drop: float, spread: float) -> None:
+    seeds = seeds_needed(drop, spread)
+    assert seeds is not None
+    assert detectable_drop(seeds) * spread <= drop * (1 + 1e-12)
+    assert seeds == 2 or detectable_drop(seeds - 1) * spread > drop * (1 - 1e-12)
+
+
+def test_seeds_needed_at_the_ends() -> None:
+    assert seeds_needed(0.1, 0.0) == 2
+    assert seeds_needed(1e-9, 1.0) is None
+    with pytest.raises(ParameterError, match="drop > 0"):
+        seeds_needed(0.0, 1.0)
+    with pytest.raises(ParameterError, match="seeds >= 2"):
+        detectable_drop(1)

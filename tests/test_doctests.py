@@ -1,0 +1,42 @@
+"""The examples in docstrings, run under their public names."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+import robustfl
+import robustfl.attacks
+import robustfl.defenses
+
+
+def modules() -> list[str]:
+    """Every module of the machine and of the plug-in folders, by its public name."""
+    names = ["robustfl"]
+    for package in ("aggregation", "threats", "federation", "evaluation", "attacks", "defenses", "reports"):
+        loaded = importlib.import_module(f"robustfl.{package}")
+        names.append(loaded.__name__)
+        names += [f"{loaded.__name__}.{info.name}" for info in pkgutil.iter_modules(loaded.__path__)]
+    return [*names, "robustfl.components", "robustfl.registry", "robustfl.errors"]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_the_examples_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("folder", [robustfl.attacks, robustfl.defenses], ids=lambda folder: folder.__name__)
+def test_everything_public_has_an_example(folder: ModuleType) -> None:
+    without = [
+        name
+        for name, value in vars(folder).items()
+        if inspect.isclass(value)
+        and value.__module__.startswith(folder.__name__)
+        and ">>>" not in (value.__doc__ or "")
+    ]
+    assert without == []
