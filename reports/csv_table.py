@@ -1,0 +1,110 @@
+"""A table for spreadsheets and data frames: one row a world, defense, number of malicious clients and attack."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from robustfl.evaluation.reporting import ReportFormat, RunResults
+
+from .wording import well_formed
+
+COLUMNS = (
+    "world",
+    "clients",
+    "defense",
+    "f",
+    "fraction",
+    "attack",
+    "utility",
+    "utility_low",
+    "utility_high",
+    "accuracy",
+    "seeds",
+    "status",
+    "worst_case",
+    "worst_case_low",
+    "worst_case_high",
+    "is_worst",
+    "mean_utility",
+    "resilience",
+    "invalid",
+    "baseline",
+    "chance",
+    "trials",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CSV(ReportFormat):
+    """The scores as comma-separated values with a header, numbers in full precision, nothing where nothing is known.
+
+    A text that a spreadsheet would take for a formula is given a leading apostrophe. What differs between seeds
+    (status, trials) is separated by spaces, in the order of the seeds.
+    """
+
+    filename: ClassVar[str] = "scores.csv"
+
+    def render(self, results: RunResults) -> str:
+        """The table; equal results give equal bytes."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for world in results.summary["scores"]["worlds"]:
+            for defense in world["defenses"]:
+                for point in defense["curve"]:
+                    table.writerows(_rows(world, defense, point))
+        return well_formed(text.getvalue())
+
+
+def _rows(world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row an attack; a point without attacks (it cannot be used, or nothing was tried) still has its row."""
+    low, high = _pair(point["W_ci"])
+    shared = {
+        "world": safe(world["world"]),
+        "clients": world["clients"],
+        "defense": safe(defense["defense"]),
+        "f": point["f"],
+        "fraction": point["fraction"],
+        "worst_case": point["W"],
+        "worst_case_low": low,
+        "worst_case_high": high,
+        "mean_utility": point["M"],
+        "resilience": defense["R_unt"],
+        "invalid": safe(point["invalid"] or ""),
+        "baseline": world["baseline"]["mean"],
+        "chance": world["chance"],
+        "seeds": _joined(world["seeds"]),
+    }
+    if not point["attacks"]:
+        yield shared
+    for attack, cell in point["attacks"].items():
+        low, high = _pair(cell["ci"])
+        known = [accuracy for accuracy in cell["accuracy"] if accuracy is not None]
+        yield {
+            **shared,
+            "attack": safe(attack),
+            "utility": cell["U"],
+            "utility_low": low,
+            "utility_high": high,
+            "accuracy": sum(known) / len(known) if known and len(known) == len(cell["accuracy"]) else None,
+            "is_worst": int(attack == point["worst_attack"]),
+            "status": safe(_joined(cell["status"])),
+            "trials": safe(_joined(trial or "-" for trial in cell["trials"])),
+        }
+
+
+def safe(text: str) -> str:
+    """The text, marked as text when a spreadsheet would run it as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _joined(values: Any) -> str:
+    return " ".join(str(value) for value in values)
+
+
+def _pair(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval[0], interval[1])

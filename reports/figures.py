@@ -1,0 +1,79 @@
+"""Geometry of the hand-drawn SVG figures: from values to coordinates and paths, nothing of style.
+
+Coordinates have one decimal, so that equal results give equal bytes and files stay small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+Point = tuple[float, float | None]
+"""x and y; y is None where nothing is known, and the line has a gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A plot area inside an SVG of `width` x `height` units, over x in [low, high] and y in [0, 1]."""
+
+    width: float
+    height: float
+    low: float
+    high: float
+    left: float = 26
+    right: float = 8
+    top: float = 8
+    bottom: float = 22
+
+    def x(self, value: float) -> float:
+        """The horizontal coordinate; a single x value lies in the middle."""
+        inner = self.width - self.left - self.right
+        share = 0.5 if self.high <= self.low else (value - self.low) / (self.high - self.low)
+        return round(self.left + share * inner, 1)
+
+    def y(self, value: float) -> float:
+        """The vertical coordinate; values outside [0, 1] stay at the edge."""
+        inner = self.height - self.top - self.bottom
+        return round(self.top + (1 - min(max(value, 0.0), 1.0)) * inner, 1)
+
+    def line(self, points: Iterable[Point]) -> str:
+        """An SVG path through the points, interrupted where y is None."""
+        return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in run) for run in self._runs(points))
+
+    def band(self, points: Iterable[tuple[float, Sequence[float] | None]]) -> str:
+        """A closed SVG path around intervals [low, high], interrupted where there is none."""
+        known = list(points)
+        lows = self._runs((x, pair[0] if pair else None) for x, pair in known)
+        highs = self._runs((x, pair[1] if pair else None) for x, pair in known)
+        paths = []
+        for low, high in zip(lows, highs, strict=True):
+            paths.append("M" + "L".join(f"{x:g} {y:g}" for x, y in [*high, *reversed(low)]) + "Z")
+        return "".join(paths)
+
+    def _runs(self, points: Iterable[Point]) -> Iterator[list[tuple[float, float]]]:
+        for known, run in groupby(points, key=lambda point: point[1] is not None):
+            if known:
+                yield [(self.x(x), self.y(y)) for x, y in run if y is not None]
+
+
+def thinned(points: Sequence[Point], limit: int = 60) -> list[Point]:
+    """At most about `limit` of the points, evenly spaced, always with the first and the last."""
+    step = max(1, math.ceil(len(points) / limit))
+    kept = list(points[::step])
+    return kept if not points or kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def ticks(values: Sequence[int], limit: int = 8) -> list[int]:
+    """At most about `limit` of the sorted values, always with the first and the last."""
+    step = max(1, math.ceil((len(values) - 1) / (limit - 1))) if values else 1
+    kept = list(values[::step])
+    if values and kept[-1] != values[-1]:
+        kept[-1:] = [values[-1]] if len(kept) > 1 else [*kept, values[-1]]
+    return kept
+
+
+def radius(count: int, largest: int, full: float) -> float:
+    """The radius of a dot whose area is in proportion to a count, `full` for the largest."""
+    return round(full * math.sqrt(count / largest), 1) if count > 0 and largest > 0 else 0.0
