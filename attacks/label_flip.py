@@ -46,6 +46,11 @@ class LabelFlip(DataPoisoning):
     target: Annotated[int, Ge(0), Doc("class that it becomes in mode targeted")] = 1
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that is touched")] = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode == "targeted" and self.source == self.target:
+            raise ParameterError(f"LabelFlip: `target` should differ from `source`. Found both {self.source}.")
+
     def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
         if self.mode == "targeted" and max(self.source, self.target) >= classes:
             found = f"source={self.source}, target={self.target} with {classes} classes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -21,7 +22,8 @@ class Mimic(TiledAttack):
     Formula: during `warmup` rounds the direction z of largest variance of the honest updates is tracked by power
     steps with running means, ``z <- normalise(t/(1+t) z + c/((1+t)||c||))``, ``c = sum_i <x_i - nu, z>(x_i - nu)``, and
     the target is ``argmax_i <x_i, z>``; after it the last target stays (when it does not take part in a round, the
-    client that the rule would choose). No update is an outlier; it harms only heterogeneous clients.
+    client that the rule would choose). No update is an outlier; it harms only heterogeneous clients. Updates that are
+    not finite are no targets; zeros are sent when all are such.
 
     Knowledge: all honest updates.
 
@@ -51,11 +53,15 @@ class Mimic(TiledAttack):
         if step < self.warmup:
             self._track(view, step)
         memory["step"] = step + 1
-        row = int((honest @ memory["direction"]).nan_to_num(nan=-1e30).argmax())
+        finite = honest.isfinite().all(dim=1)
+        if not bool(finite.any()):
+            return view.full(0.0)
+        row = int((honest @ memory["direction"]).masked_fill(~finite, -math.inf).argmax())
         if step < self.warmup:
             memory["target"] = view.honest_ids[row]
-        elif memory["target"] in view.honest_ids:
-            row = view.honest_ids.index(memory["target"])
+        elif memory.get("target") in view.honest_ids:
+            kept = view.honest_ids.index(memory["target"])
+            row = kept if bool(finite[kept]) else row
         return honest[row].clone()
 
     def _track(self, view: View, step: int) -> None:
@@ -64,11 +70,13 @@ class Mimic(TiledAttack):
         keep = step / (1.0 + step)
         center = mean if step == 0 else keep * memory["center"] + mean / (1.0 + step)
         direction = view.normal() if step == 0 else memory["direction"]
-        deviations = (view.honest - center).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        honest = view.honest
+        deviations = (honest - center).masked_fill(~honest.isfinite().all(dim=1, keepdim=True), 0.0)
+        largest = float(deviations.abs().max())
+        if largest > 0.0:  # to [-1, 1]: the squares of large deviations are no floats
+            deviations = deviations / largest
         pull = (deviations @ direction) @ deviations
-        length = pull.norm()
-        if float(length) > 0.0:
-            pull = pull / length
-        direction = pull if step == 0 else keep * direction + pull / (1.0 + step)
-        length = direction.norm()
-        memory["center"], memory["direction"] = center, direction / length if float(length) > 0.0 else direction
+        if float(pull.norm()) > 0.0:  # else nothing varies, and the direction stays
+            pull = pull / pull.norm()
+            direction = pull if step == 0 else keep * direction + pull / (1.0 + step)
+        memory["center"], memory["direction"] = center, direction / direction.norm()

@@ -20,7 +20,8 @@ class NonFinite(UpdateAttack):
     """Non-finite payloads: updates full of NaN or infinity, sprinkled with NaN, or finite but too large to sum.
 
     Formula: ``nan``, ``inf`` and ``-inf`` fill the update; ``sparse_nan`` puts NaN into a share `density` of an
-    otherwise zero update; ``huge`` fills it with 1e38, finite in float32 but not after adding a few.
+    otherwise zero update; ``huge`` fills it with 0.3 of the largest finite number (1e38 in float32), which no sum of
+    a few survives.
 
     Knowledge: none. A library that lets one such row through returns NaN for everybody.
 
@@ -38,8 +39,11 @@ class NonFinite(UpdateAttack):
     density: Annotated[float, Gt(0), Le(1), Doc("share of NaN entries in sparse_nan, at least one entry")] = 1e-3
 
     def craft(self, view: View) -> Tensor:
+        import torch
+
         if self.payload != "sparse_nan":
-            value = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "huge": 1e38}[self.payload]
+            huge = 0.3 * torch.finfo(view.full(0.0).dtype).max
+            value = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "huge": huge}[self.payload]
             return view.full(value).repeat(view.f, 1)
         rows = view.full(0.0).repeat(view.f, 1)
         count = max(1, round(self.density * view.d))

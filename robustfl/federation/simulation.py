@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregator
-from robustfl.errors import InfeasibleError
+from robustfl.errors import AttackError, InfeasibleError, ParameterError
 from robustfl.federation.settings import Federation
 from robustfl.federation.stopwatch import Stopwatch
 from robustfl.federation.streams import stream
@@ -37,12 +37,12 @@ class Trace:
     malicious_share : mean share of the aggregation weights that malicious rows got, None for rules without weights
     rejected_rows : rows that the defense refused, over all rounds; `lost_rows`: messages lost to faults
     held_rounds : rounds in which too few rows were left, so that the model stayed as it was
-    diverged : whether the weights stopped being finite
+    diverged : whether the weights, or the loss on the test set, stopped being finite
     seconds : time by phase
     """
 
     accuracy: list[tuple[int, float]] = field(default_factory=list)
-    loss: list[tuple[int, float | None]] = field(default_factory=list)
+    loss: list[tuple[int, float]] = field(default_factory=list)
     malicious: list[int] = field(default_factory=list)
     malicious_share: float | None = None
     rejected_rows: int = 0
@@ -61,9 +61,13 @@ class Simulation:
     settings : the rules of the federation
     defense : the aggregator or pipeline; its state belongs to this simulation
     attack : what the malicious clients do, None for nothing
-    f : number of malicious clients of all
+    f : number of malicious clients of all; somebody has to be honest
     faults : what goes wrong without malice
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
+
+    Raises
+    ------
+    ParameterError : `f` out of range, or a population for another number of clients
     """
 
     def __init__(
@@ -77,6 +81,13 @@ class Simulation:
         faults: Sequence[Fault] = (),
         seed: int = 0,
     ) -> None:
+        if not 0 <= f < settings.clients:
+            raise ParameterError(f"`f` should satisfy 0 <= f < clients. Found f={f}, clients={settings.clients}.")
+        if population.clients != settings.clients:
+            raise ParameterError(
+                f"The population should have as many clients as the federation. Found {population.clients} and "
+                f"{settings.clients}. Prepare the task with clients={settings.clients}."
+            )
         self.population, self.settings, self.defense, self.faults = population, settings, defense, faults
         self.attack = attack if f else None
         self.f = f
@@ -95,6 +106,7 @@ class Simulation:
         self._optimizer = self._server_optimizer()
         self._shares: list[float] = []
         self.trace = Trace(malicious=self.malicious.tolist())
+        self.watch = Stopwatch(population.device)
 
     def run(self) -> Trace:
         """Play all rounds, or until the model diverges."""
@@ -141,7 +153,7 @@ class Simulation:
         """What honest clients send [h, d], and what the malicious would send honestly [f, d] where anybody asks."""
         settings, population = self.settings, self.population
         drawn = population.draw(self.rng["batches"], settings.local_steps * settings.batch_size)
-        wanted = len(malicious) > 0 and self._own_messages_wanted(number)
+        wanted = len(malicious) > 0 and (len(honest) == 0 or self._own_messages_wanted(number))
         ids = np.concatenate([malicious, honest]) if wanted else honest
         poisoned = self.attack is not None and self.attack.active(number)
         labels = self._labels if poisoned else population.labels
@@ -158,10 +170,13 @@ class Simulation:
         return messages[:split] if wanted else None, messages[split:]
 
     def attacked(self, number: int, malicious: Ids, honest: Ids, own: Tensor | None, messages: Tensor) -> Tensor:
-        """All messages of the round [k, d], malicious rows first."""
+        """All messages of the round [k, d], malicious rows first.
+
+        Where chance samples nobody honest there is nothing to craft against: malicious clients send their own.
+        """
         if not len(malicious):
             return messages
-        if self.adversary is None:
+        if self.adversary is None or not len(honest):
             assert own is not None
             return torch.cat([own, messages])
 
@@ -221,18 +236,24 @@ class Simulation:
         self._optimizer.step()
 
     def measure(self, finished: int) -> bool:
-        """Accuracy and loss after `finished` rounds; False when the model is no longer finite."""
+        """Accuracy and loss after `finished` rounds; False when the model is no longer finite, which ends the run."""
         with self.watch.phase("evaluate"):
             if not bool(self.weights.isfinite().all()):
                 self.trace.diverged = True
                 return False
             accuracy, loss = measure(self.population, self.weights)
+            if not math.isfinite(loss):  # no defense lets the weights become infinite: it refuses all rows before
+                self.trace.diverged = True
+                return False
         self.trace.accuracy.append((finished, accuracy))
-        self.trace.loss.append((finished, loss if math.isfinite(loss) else None))
+        self.trace.loss.append((finished, loss))
         return True
 
     def _own_messages_wanted(self, number: int) -> bool:
+        """Whether the malicious clients' honest messages matter in this round, or in a later one through momentum."""
         if self.attack is None or self.adversary is None:
+            return True
+        if self._momentum is not None and (self.attack.every > 1 or self.attack.stop_round is not None):
             return True
         return Knowledge.OWN in self.attack.required_knowledge() or not self.attack.active(number)
 
@@ -258,7 +279,14 @@ class Simulation:
             np.concatenate([self.population.parts[client] for client in self.malicious]), device=labels.device
         )
         clean = labels[touched].cpu().numpy()
-        poisoned = self.attack.poison_labels(clean, self.population.classes, self.rng["attack"])
+        classes = self.population.classes
+        poisoned = np.asarray(self.attack.poison_labels(clean, classes, self.rng["attack"]))
+        whole = poisoned.shape == clean.shape and poisoned.dtype.kind in "iu"
+        if not whole or poisoned.min() < 0 or poisoned.max() >= classes:
+            raise AttackError(
+                f"{self.attack!r} should return {len(clean)} labels from 0 to {classes - 1}. Found {poisoned.dtype} "
+                f"{list(poisoned.shape)}{f', {poisoned.min()} to {poisoned.max()}' if whole else ''}."
+            )
         labels[touched] = torch.as_tensor(poisoned, device=labels.device)
         return labels
 

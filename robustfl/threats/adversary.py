@@ -24,35 +24,42 @@ class Adversary:
 
         Raises
         ------
-        AttackError : wrong shape, type or device; or the attack changed something that it may only read
+        AttackError : nobody honest; wrong shape, type or device; or a change to what may only be read
         KnowledgeError : the attack looked at more than it declared
         """
         if facts.f == 0:
             return facts.honest.new_empty((0, facts.honest.shape[1]))
-        if len(facts.honest) == 0:
-            raise AttackError("An attack needs at least one honest update to hide among. Found none.")
         if not self.attack.active(facts.round):
             return facts.own()
-        # Every in-place change to a tensor raises its version, so no copy is needed to see one.
-        guarded = [tensor for tensor in (facts.honest, facts.weights, facts.previous_weights) if tensor is not None]
-        versions = [tensor._version for tensor in guarded]
+        if len(facts.honest) == 0:
+            raise AttackError("An attack needs at least one honest update to hide among. Found none.")
         view = View(facts, self.attack.required_knowledge(), repr(self.attack), self.memory)
         crafted = self.attack.craft(view)
-        if versions != [tensor._version for tensor in guarded]:
+        changed = view.changed()
+        if changed:
             raise AttackError(
-                f"{self.attack!r} changed the honest updates or the global model, which it may only read."
+                f"{self.attack!r} changed {' and '.join(changed)}, which it may only read. Work on a copy."
             )
-        self._check(crafted, facts)
+        self._check(crafted, facts, view)
         return crafted
 
-    def _check(self, crafted: Any, facts: Facts) -> None:
+    def _check(self, crafted: Any, facts: Facts, view: View) -> None:
+        import torch
+
         wanted = (facts.f, facts.honest.shape[1])
-        shape = tuple(getattr(crafted, "shape", ()))
+        if not isinstance(crafted, torch.Tensor):
+            raise AttackError(
+                f"{self.attack!r} should craft a torch tensor {wanted}. Found {type(crafted).__name__}. "
+                f"Convert with `view.honest.new_tensor`, or `torch.as_tensor` and the type of `view.full(0.0)`."
+            )
+        shape = tuple(crafted.shape)
         if shape != wanted:
             raise AttackError(f"{self.attack!r} should craft updates of shape {wanted}. Found {shape}.")
         if crafted.dtype != facts.honest.dtype or crafted.device != facts.honest.device:
             expected, found = f"{facts.honest.dtype} on {facts.honest.device}", f"{crafted.dtype} on {crafted.device}"
             raise AttackError(f"{self.attack!r} should craft updates of type {expected}. Found {found}.")
-        shared = crafted.untyped_storage().data_ptr() == facts.honest.untyped_storage().data_ptr()
-        if shared or (facts.f > 1 and crafted.stride(0) == 0):
-            raise AttackError(f"{self.attack!r} returned rows that share memory. Return copies.")
+        if view.lends(crafted) or (facts.f > 1 and crafted.stride(0) == 0):
+            raise AttackError(
+                f"{self.attack!r} returned rows that share memory with each other or with what it was shown. "
+                f"Return copies, as from `repeat` or `clone`."
+            )

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from robustfl.components import Component
+from robustfl.components import Component, checked
 from robustfl.errors import AttackError, ParameterError
 from robustfl.threats.knowledge import Facts, Knowledge, View
 
@@ -35,6 +35,14 @@ class Attack(Component, ABC):
     start_round: Annotated[int, Ge(0), Doc("first round of the attack")] = 0
     stop_round: Annotated[int | None, Ge(0), Doc("first round without the attack again; never when not given")] = None
     every: Annotated[int, Ge(1), Doc("attack in every so many rounds")] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stop_round is not None and self.stop_round <= self.start_round:
+            raise ParameterError(
+                f"{type(self).__name__}: `stop_round` should satisfy stop_round > start_round, or the attack never "
+                f"acts. Found start_round={self.start_round}, stop_round={self.stop_round}."
+            )
 
     def required_knowledge(self) -> Knowledge:
         """What these hyper-parameters need; the class attribute `knowledge` unless overridden."""
@@ -71,22 +79,32 @@ class UpdateAttack(Attack):
 
         `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
         would have sent honestly, `aggregate` the defense under attack: each only for attacks that need it.
+
+        Raises AttackError for inputs of the wrong shape or type, or that the attack needs and were not given.
         """
         import torch
 
         from robustfl.threats.adversary import Adversary
 
+        f = checked(f, int, (Ge(0),), type(self).__name__, "f")
         numpy = not isinstance(honest, torch.Tensor)
-        rows = torch.as_tensor(np.asarray(honest)) if numpy else honest
-        if rows.ndim != 2 or not rows.is_floating_point():
+        # Reversed or read-only arrays, which torch cannot share, are copied.
+        rows = torch.as_tensor(np.require(honest, requirements=["C", "W"])) if numpy else honest
+        if rows.ndim != 2 or not rows.shape[1] or not rows.is_floating_point():
             raise AttackError(
-                f"`honest` should be floating-point updates [h, d]. Found {rows.dtype} {list(rows.shape)}."
+                f"`honest` should be floating-point updates [h, d], d >= 1. Found {rows.dtype} {list(rows.shape)}."
             )
 
         def own_rows() -> Tensor:
             if own is None:
                 raise AttackError(f"{self!r} needs `own`, the malicious clients' own honest updates [f, d].")
-            return torch.as_tensor(own, dtype=rows.dtype, device=rows.device)
+            given = own if isinstance(own, torch.Tensor) else torch.as_tensor(np.array(own))
+            if tuple(given.shape) != (f, rows.shape[1]):
+                raise AttackError(
+                    f"`own` should have a row for each malicious client, {[f, rows.shape[1]]}. "
+                    f"Found {list(given.shape)}."
+                )
+            return given.to(rows, copy=True)
 
         facts = Facts(
             round=self.start_round,
@@ -133,19 +151,19 @@ class TiledAttack(UpdateAttack):
         return rows
 
     def _pairs(self, view: View) -> Tensor:
-        """Unit directions [f, d], drawn in the first attacked round: q_1, ..., q_m, -q_1, ..., -q_m."""
-        half = -(-view.f // 2)
-        directions: Tensor | None = view.memory.get("pairs")
-        if directions is None or len(directions) < half:
-            if half > view.d:
-                raise ParameterError(f"diversify='pairs' needs f/2 <= d. Found f={view.f}, d={view.d}.")
-            import torch
-
-            directions = torch.linalg.qr(view.normal(half).double().T).Q.T.to(view.full(0.0))
-            view.memory["pairs"] = directions
-        directions = directions[:half]
+        """Unit directions [f, d], kept from the first attacked round on: q_1, ..., q_m, -q_1, ..., -q_m."""
         import torch
 
+        half = -(-view.f // 2)
+        if half > view.d:
+            raise ParameterError(f"diversify='pairs' needs f/2 <= d. Found f={view.f}, d={view.d}.")
+        directions: Tensor = view.memory.get("pairs", view.full(0.0).double()[None, :][:0])
+        missing = half - len(directions)
+        if missing > 0:  # more rows than in any round before: new directions, orthogonal to the known ones
+            grown = torch.cat([directions, view.normal(missing).double()])
+            directions = torch.cat([directions, torch.linalg.qr(grown.T).Q.T[len(directions) :]])
+            view.memory["pairs"] = directions
+        directions = directions[:half].to(view.full(0.0))
         return torch.cat([directions, -directions])[: view.f]
 
 

@@ -83,6 +83,7 @@ class View:
         self._knowledge = knowledge
         self._owner = owner
         self._own: Tensor | None = None
+        self._lent: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
         self.memory = memory
         self.round, self.f, self.declared_f = facts.round, facts.f, facts.declared_f
         self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
@@ -97,11 +98,26 @@ class View:
                 f"It declares: {declared}. Declare it, or do without."
             )
 
+    def _lend(self, tensor: Tensor, what: str) -> Tensor:
+        """Hand out a tensor that may only be read, and remember how it looked."""
+        if what not in self._lent:
+            self._lent[what] = (tensor, _fingerprint(tensor))
+        return tensor
+
+    def changed(self) -> list[str]:
+        """What was handed out to be read only, and has been written to since."""
+        return [what for what, (tensor, before) in self._lent.items() if _fingerprint(tensor) != before]
+
+    def lends(self, tensor: Tensor) -> bool:
+        """Whether `tensor` lies in the memory of something that was handed out."""
+        place = tensor.untyped_storage().data_ptr()
+        return any(place == lent.untyped_storage().data_ptr() for lent, _ in self._lent.values())
+
     @property
     def honest(self) -> Tensor:
         """[h, d] honest updates (needs PEERS)."""
         self._need(Knowledge.PEERS, "the honest updates")
-        return self._facts.honest
+        return self._lend(self._facts.honest, "the honest updates")
 
     @property
     def honest_ids(self) -> tuple[Hashable, ...]:
@@ -115,7 +131,7 @@ class View:
         self._need(Knowledge.OWN, "the malicious clients' own updates")
         if self._own is None:
             self._own = self._facts.own()
-        return self._own
+        return self._lend(self._own, "the malicious clients' own updates")
 
     @property
     def weights(self) -> Tensor:
@@ -123,13 +139,14 @@ class View:
         self._need(Knowledge.HISTORY, "the global model")
         if self._facts.weights is None:
             raise AttackError(f"{self._owner} needs the global model, which was not given.")
-        return self._facts.weights
+        return self._lend(self._facts.weights, "the global model")
 
     @property
     def previous_weights(self) -> Tensor | None:
         """[d] the global model one round earlier, None in the first round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the previous global model")
-        return self._facts.previous_weights
+        previous = self._facts.previous_weights
+        return None if previous is None else self._lend(previous, "the previous global model")
 
     def aggregate(self, updates: Tensor) -> Tensor:
         """[n, d] -> [d] what the defense would make of `updates`, malicious rows first (needs DEFENSE)."""
@@ -161,3 +178,16 @@ class View:
         rows = self.honest if of == "peers" else self.own
         finite = rows.isfinite().all(dim=1)
         return rows if bool(finite.all()) else rows[finite]
+
+
+def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:
+    """Changes when the tensor [..., d] is written to: its version, and on the CPU some 64 columns.
+
+    Torch raises the version at every change of its own; numpy arrays that share the memory write past it.
+    """
+    import torch
+
+    if tensor.device.type != "cpu":
+        return tensor._version, b""
+    columns = tensor.detach()[..., :: max(1, tensor.shape[-1] // 64)].contiguous()
+    return tensor._version, columns.view(torch.uint8).numpy().tobytes()

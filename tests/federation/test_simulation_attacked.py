@@ -1,0 +1,341 @@
+"""The round when something is wrong with it: attacks, faults, divergence; and what a run leaves behind."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robustfl.aggregation import Aggregator
+from robustfl.attacks import IPM, Dropout, Gaussian, LabelFlip, NonFinite
+from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
+from robustfl.errors import AttackError, KnowledgeError
+from robustfl.federation.models import CNN, Model, Softmax
+from robustfl.federation.streams import stream
+from robustfl.threats import Attack, DataPoisoning, Fault, Knowledge, UpdateAttack, View
+from tests.federation.worlds import ATTACKS, CLIENTS, SMALL_MLP, batches, gradient, rules, simulation
+
+# -- attacks inside the round
+
+
+def test_attacks_do_harm_and_defenses_help() -> None:
+    values: dict[str, Any] = {"clients": 10, "rounds": 40, "batch_size": 16, "f": 2, "attack": IPM(epsilon=10.0)}
+    broken, defended = simulation(Mean(), **values).run(), simulation(TrimmedMean(f=2), **values).run()
+    assert broken.accuracy[-1][1] < 0.5
+    assert defended.accuracy[-1][1] > 0.9
+
+
+def test_label_flips_reach_malicious_clients_only() -> None:
+    clean, flipped = (simulation(f=2, attack=attack) for attack in (None, LabelFlip()))
+    results = [sim.honest_messages(0, *sim.sample()) for sim in (clean, flipped)]
+    assert torch.equal(results[0][1], results[1][1])
+    own = [rows for rows, _ in results if rows is not None]
+    assert (own[0] != own[1]).any(dim=1).tolist() == [True, True]
+
+
+def test_label_flips_train_on_the_flipped_labels() -> None:
+    sim = simulation(f=2, attack=LabelFlip(mode="cyclic"))
+    own, _ = sim.honest_messages(0, *sim.sample())
+    assert own is not None
+    for row, client in zip(own, sim.malicious, strict=True):
+        x, y = batches(sim.population, rounds=1, steps=1, size=4)[0][client]
+        expected = gradient(sim.population, sim.population.initial, x[0], (y[0] + 1) % 3)
+        assert torch.allclose(row, expected, atol=1e-6)
+
+
+def test_label_flips_outside_their_window_do_nothing() -> None:
+    late, never = (simulation(f=2, attack=attack) for attack in (LabelFlip(start_round=4), None))
+    for number in range(4):
+        late.play_round(number)
+        never.play_round(number)
+    assert torch.equal(late.weights, never.weights)
+    late.play_round(4)
+    never.play_round(4)
+    assert not torch.equal(late.weights, never.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadLabels(DataPoisoning):
+    """Poisoned labels that are none."""
+
+    bad: object
+
+    def poison_labels(self, labels: NDArray[np.int64], classes: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        assert callable(self.bad)
+        answer: NDArray[np.int64] = self.bad(labels)
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("bad", "found"),
+    [
+        (lambda labels: labels + 1, "0 to 2. Found int64 .*, 1 to 3"),
+        (lambda labels: labels - 1, "0 to 2. Found int64 .*, -1 to 1"),
+        (lambda labels: labels[1:], r"should return \d+ labels"),
+        (lambda labels: labels.astype(float), "Found float64"),
+        (lambda labels: None, "Found object"),
+    ],
+)
+def test_poisoned_labels_have_to_be_labels(bad: object, found: str) -> None:
+    with pytest.raises(AttackError, match=found):
+        simulation(f=2, attack=BadLabels(bad=bad))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spy(UpdateAttack):
+    """Sends zeros; what it sees, and what it does besides, is the test's."""
+
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY | Knowledge.PEERS | Knowledge.DEFENSE
+
+    what: object
+
+    def craft(self, view: View) -> Tensor:
+        assert callable(self.what)
+        self.what(view)
+        return view.full(0.0).repeat(view.f, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blind(Spy):
+    """Declares nothing."""
+
+    knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
+
+
+def test_attacks_see_the_truth() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def look(view: View) -> None:
+        everybody = torch.cat([view.own, view.honest])
+        weights, previous = view.weights.clone(), view.previous_weights
+        seen.append(
+            {
+                "sizes": (view.round, view.n, view.f, view.h, view.d, view.declared_f, view.message),
+                "ids": view.honest_ids,
+                "own": view.own.clone(),
+                "honest": view.honest.clone(),
+                "weights": weights,
+                "previous": None if previous is None else previous.clone(),
+                "aggregate": view.aggregate(everybody),
+            }
+        )
+
+    sim = simulation(TrimmedMean(f=1), f=2, attack=Spy(what=look), rounds=3)
+    plain = simulation(f=2)
+    own, honest = plain.honest_messages(0, *plain.sample())
+    sim.run()
+    assert own is not None
+    assert [entry["sizes"] for entry in seen] == [(t, 6, 2, 4, sim.population.d, 1, "gradient") for t in range(3)]
+    assert seen[0]["ids"] == tuple(i for i in range(6) if i not in sim.malicious)
+    assert torch.equal(seen[0]["own"], own)
+    assert torch.equal(seen[0]["honest"], honest)
+    assert torch.equal(seen[0]["weights"], sim.population.initial)
+    assert seen[0]["previous"] is None
+    assert torch.equal(seen[2]["previous"], seen[1]["weights"])
+    assert torch.equal(seen[0]["aggregate"], TrimmedMean(f=1)(torch.cat([own, honest])))
+
+
+@pytest.mark.parametrize("defense", [CenteredClipping(), CenteredClipping(iterations=3)], ids=repr)
+def test_asking_the_defense_leaves_its_state_alone(defense: Aggregator) -> None:
+    def ask(view: View) -> None:
+        for factor in (1.0, -50.0, float("nan")):
+            view.aggregate(factor * torch.cat([view.own, view.honest]) if factor == factor else spoilt(view))
+
+    def spoilt(view: View) -> Tensor:
+        return torch.cat([view.full(float("nan")).repeat(view.f, 1), view.honest])
+
+    sims = [simulation(copy.deepcopy(defense), f=2, attack=Spy(what=what)) for what in (ask, lambda view: None)]
+    for sim in sims:
+        sim.run()
+    assert torch.equal(sims[0].weights, sims[1].weights)
+    assert sims[0].trace.rejected_rows == 0
+    assert sims[0].defense.state_dict().keys() == sims[1].defense.state_dict().keys() == {"center"}
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        (lambda view: view.honest, "the honest updates"),
+        (lambda view: view.own, "own updates"),
+        (lambda view: view.weights, "the global model"),
+        (lambda view: view.aggregate(torch.zeros(6, 51)), "the defense"),
+    ],
+)
+def test_undeclared_looks_end_the_run(what: object, found: str) -> None:
+    with pytest.raises(KnowledgeError, match=found):
+        simulation(f=2, attack=Blind(what=what)).run()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda view: view.honest.zero_(),
+        lambda view: view.own.zero_(),
+        lambda view: view.weights.zero_(),
+        lambda view: view.honest.numpy().fill(0.0),
+    ],
+)
+def test_writing_to_the_world_ends_the_run(what: object) -> None:
+    with pytest.raises(AttackError, match="which it may only read"):
+        simulation(f=2, attack=Spy(what=what)).run()
+
+
+# -- faults, held rounds, divergence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoil(Fault):
+    """Every message, or the first of them, arrives as NaN."""
+
+    rows: int = 1_000
+
+    def strike(self, messages: Tensor, number: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
+        spoilt = messages.clone()
+        spoilt[: self.rows] = float("nan")
+        return spoilt, np.ones(len(messages), dtype=np.bool_)
+
+
+def test_dropout_loses_messages_and_counts_them() -> None:
+    sim = simulation(faults=[Dropout(probability=0.4)], rounds=20)
+    trace = sim.run()
+    rng = stream(0, "faults")
+    expected = sum(int((rng.random(CLIENTS) < 0.4).sum()) for _ in range(20))
+    assert trace.lost_rows == expected
+    assert expected > 20
+    assert trace.rejected_rows == 0
+
+
+def test_aggregation_is_over_the_messages_that_arrive() -> None:
+    sim = simulation(faults=[Dropout(probability=0.4)], rounds=1, server={"learning_rate": 1.0})
+    _, messages = sim.honest_messages(0, *sim.sample())
+    arrived = stream(0, "faults").random(CLIENTS) >= 0.4
+    assert 0 < arrived.sum() < CLIENTS
+    fresh = simulation(faults=[Dropout(probability=0.4)], rounds=1, server={"learning_rate": 1.0})
+    fresh.run()
+    expected = sim.population.initial - messages[torch.as_tensor(arrived)].mean(dim=0)
+    assert torch.allclose(fresh.weights, expected, atol=1e-6)
+
+
+def test_faults_follow_one_another() -> None:
+    trace = simulation(faults=[Dropout(probability=0.5), Dropout(probability=0.5)], rounds=50).run()
+    assert trace.lost_rows / (50 * CLIENTS) == pytest.approx(0.75, abs=0.08)
+
+
+def test_rounds_that_nothing_usable_reaches_are_held() -> None:
+    sim = simulation(faults=[Spoil()], server={"momentum": 0.9})
+    trace = sim.run()
+    assert (trace.held_rounds, trace.rejected_rows, trace.lost_rows) == (6, 36, 0)
+    assert torch.equal(sim.weights, sim.population.initial)
+    assert not trace.diverged
+    assert trace.accuracy[0][1] == trace.accuracy[-1][1]
+
+
+def test_rounds_that_too_few_messages_reach_are_held() -> None:
+    sim = simulation(TrimmedMean(f=2), faults=[Dropout(probability=0.999)], rounds=10)
+    trace = sim.run()
+    assert trace.held_rounds == 10
+    assert trace.rejected_rows == 0
+    assert torch.equal(sim.weights, sim.population.initial)
+
+
+def test_spoilt_messages_are_rejected_and_the_rest_is_used() -> None:
+    trace = simulation(TrimmedMean(f=2), faults=[Spoil(rows=2)]).run()
+    assert (trace.held_rounds, trace.rejected_rows) == (0, 12)
+
+
+@pytest.mark.parametrize("payload", ["nan", "inf", "-inf", "sparse_nan", "huge"])
+def test_payloads_are_rejected_by_the_plain_mean(payload: Any) -> None:
+    """The mean of the others: as if the malicious clients had stayed at home."""
+    attack = NonFinite(payload=payload)
+    sim = simulation(f=2, attack=attack, server={"learning_rate": 0.3})
+    trace = sim.run()
+    assert trace.rejected_rows == 2 * 6
+    assert trace.held_rounds == 0
+    weights = sim.population.initial.clone()
+    for clients in batches(sim.population, rounds=6, steps=1, size=4):
+        honest = [clients[i] for i in range(CLIENTS) if i not in sim.malicious]
+        x, y = (torch.cat([data[part][0] for data in honest]) for part in (0, 1))
+        weights -= 0.3 * gradient(sim.population, weights, x, y)
+    assert torch.allclose(sim.weights, weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [Softmax(), SMALL_MLP], ids=repr)
+def test_a_model_that_diverges_is_noticed_and_stopped(model: Model) -> None:
+    trace = simulation(model=model, rounds=60, evaluate_every=10, server={"learning_rate": 1e38}).run()
+    assert trace.diverged
+    assert trace.accuracy == []
+    assert trace.loss == []
+    assert trace.held_rounds < 10
+
+
+def test_a_large_step_alone_is_no_divergence() -> None:
+    trace = simulation(rounds=6, server={"learning_rate": 1e6}).run()
+    assert not trace.diverged
+    assert [number for number, _ in trace.accuracy] == [3, 6]
+
+
+# -- what is left behind
+
+
+@pytest.mark.parametrize(
+    ("rounds", "every", "measured"), [(10, 4, [4, 8, 10]), (8, 4, [4, 8]), (3, 100, [3]), (3, 1, [1, 2, 3])]
+)
+def test_the_last_round_is_always_measured(rounds: int, every: int, measured: list[int]) -> None:
+    trace = simulation(rounds=rounds, evaluate_every=every).run()
+    assert [number for number, _ in trace.accuracy] == measured
+    assert [number for number, _ in trace.loss] == measured
+    assert all(0.0 <= value <= 1.0 for _, value in trace.accuracy)
+
+
+def test_seconds_add_up() -> None:
+    seconds = simulation(f=2, attack=IPM()).run().seconds
+    assert set(seconds) == {"total_s", "compute_s", "attack_s", "aggregate_s", "evaluate_s", "other_s"}
+    assert all(value >= 0.0 for value in seconds.values())
+    assert sum(value for name, value in seconds.items() if name != "total_s") == pytest.approx(seconds["total_s"])
+
+
+def test_the_share_of_the_malicious_in_the_aggregate() -> None:
+    values: dict[str, Any] = {"f": 2, "attack": IPM(epsilon=3.0)}
+    assert simulation(Mean(), **values).run().malicious_share == pytest.approx(2 / 6)
+    assert simulation(Median(), **values).run().malicious_share is None
+    huge: dict[str, Any] = {"f": 1, "attack": Gaussian(scale=1e4)}
+    assert simulation(Krum(f=1), **huge).run().malicious_share == 0.0
+    assert simulation(Mean(), f=2, attack=NonFinite()).run().malicious_share == 0.0
+
+
+def test_malicious_clients_are_named() -> None:
+    sim = simulation(f=3, attack=IPM())
+    trace = sim.run()
+    assert trace.malicious == sim.malicious.tolist()
+    assert len(set(trace.malicious)) == 3
+
+
+# -- accelerators
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("attack", [None, *ATTACKS], ids=repr)
+@pytest.mark.parametrize("model", [SMALL_MLP, CNN(channels=(2,))], ids=repr)
+def test_an_accelerator_computes_what_the_cpu_computes(model: Model, attack: Attack | None) -> None:
+    from robustfl.federation.simulation import Simulation
+    from tests.federation.worlds import task
+
+    settings = rules(client_momentum=0.5)
+    sims = [
+        Simulation(
+            task(model).prepare(clients=CLIENTS, seed=0, device=device), settings, TrimmedMean(f=2), attack=attack, f=2
+        )
+        for device in ("cpu", "cuda")
+    ]
+    for sim in sims:
+        sim.run()
+    assert sims[1].weights.device.type == "cuda"
+    assert torch.allclose(sims[0].weights, sims[1].weights.cpu(), atol=1e-3)
+    assert sims[0].trace.rejected_rows == sims[1].trace.rejected_rows
