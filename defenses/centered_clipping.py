@@ -53,12 +53,12 @@ class CenteredClipping(GramAggregator):
         center = self._state.get("center")
         d = source.matrix.shape[1]
         if center is None:
-            center = source.kernels.zeros(d, like=source.matrix)
-        if center.shape != (d,):
+            return [source.kernels.zeros(d, like=source.matrix)]
+        if tuple(center.shape) != (d,):
             raise StateError(
                 f"CenteredClipping remembers a center of {len(center)} values; the updates have {d}. Call reset()."
             )
-        return [center]
+        return [source.kernels.place(center, like=source.matrix)]
 
     def weights(self, gram: Gram) -> Floats:
         weights = np.zeros(gram.n + 1)

@@ -19,14 +19,17 @@ class GeometricMedian(GramAggregator):
 
     Formula: ``argmin_y sum_i ||y - x_i||`` by Weiszfeld's iteration ``y <- sum_i b_i x_i / sum_i b_i`` with
     ``b_i = 1 / max(smoothing, ||y - x_i||)``, run in Gram space until a step is shorter than `tolerance` times the
-    mean distance. (The change of the objective is no stopping rule: it is flat around the minimum.) Without
-    smoothing, a data point that is itself the minimiser is recognised exactly by its first-order condition. The
-    published RFA is ``iterations=3, smoothing=1e-6``.
+    median distance. (The change of the objective is no stopping rule: it is flat around the minimum; nor is the mean
+    distance a yardstick: one huge row sets it.) Without smoothing, rows that are themselves minimisers are recognised
+    exactly by their first-order condition (several, as on a line with n even: their mean), and an iterate that meets
+    any other row leaves it by the step of Vardi and Zhang. The published RFA is
+    ``iterations=3, smoothing=1e-6, start="mean"``.
 
     Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 an iteration after it.
 
     Guarantee: for n >= 2f + 1 the result stays bounded whatever f rows hold; (f, kappa)-robust with
-    kappa <= 4(1 + f/(n - 2f))^2. Breakdown point: just under 1/2.
+    kappa <= 4(1 + f/(n - 2f))^2. Breakdown point: just under 1/2. From the default start this holds after any number
+    of iterations, as the sum of distances never grows; from the mean, only once the iteration has converged.
 
     References
     ----------
@@ -46,42 +49,73 @@ class GeometricMedian(GramAggregator):
     reference: ClassVar[str] = "Pillutla et al., Robust Aggregation for Federated Learning, IEEE TSP 2022"
 
     iterations: Annotated[int, Ge(1), Doc("most Weiszfeld steps")] = 1000
-    tolerance: Annotated[float, Ge(0), Doc("length of a step, relative to the mean distance, at which to stop")] = 1e-9
+    tolerance: Annotated[float, Ge(0), Doc("length of a step, relative to the median distance, at which to stop")] = (
+        1e-9
+    )
     smoothing: Annotated[float, Ge(0), Doc("smallest distance that is divided by, in the updates' own unit")] = 0.0
-    start: Annotated[Literal["mean", "origin"], Doc("where the iteration starts")] = "mean"
+    start: Annotated[
+        Literal["central", "mean", "origin"],
+        Doc("where the iteration starts: the row of smallest median distance to the others, the mean, or zero"),
+    ] = "central"
 
     def weights(self, gram: Gram) -> Floats:
         if self.smoothing == 0.0:
-            at_row = _minimising_row(gram)
-            if at_row is not None:
-                return at_row
-        weights = np.full(gram.n, 1.0 / gram.n) if self.start == "mean" else np.zeros(gram.n)
-        floor = max(self.smoothing, float(np.finfo(np.float64).eps * np.sqrt(gram.squared_distances.max())))
-        if floor == 0.0:
-            return np.full(gram.n, 1.0 / gram.n)
+            at_rows = _minimising_rows(gram)
+            if at_rows is not None:
+                return at_rows
+        weights = self._first(gram)
         for _ in range(self.iterations):
             distances = np.sqrt(gram.squared_distances_from(weights))
-            pull = 1.0 / np.maximum(distances, floor)
-            previous, weights = weights, pull / pull.sum()
-            if gram.squared_length(weights - previous) <= (self.tolerance * distances.mean()) ** 2:
+            scale = float(np.median(distances))
+            previous, weights = weights, _step(gram, weights, distances, self.smoothing)
+            if gram.squared_length(weights - previous) <= (self.tolerance * scale) ** 2:
                 break
         return weights
 
+    def _first(self, gram: Gram) -> Floats:
+        if self.start == "mean":
+            return np.full(gram.n, 1.0 / gram.n)
+        weights = np.zeros(gram.n)
+        if self.start == "central":
+            weights[gram.central] = 1.0
+        return weights
 
-def _minimising_row(gram: Gram) -> Floats | None:
-    """Weights of the row that minimises the sum of distances over the whole space, or None if no row does.
 
-    Only the medoid can: it is the minimiser iff the unit vectors from it to the other rows sum to a vector no longer
-    than the number of rows that lie on it.
+NOISE = float(np.sqrt(np.finfo(np.float64).eps))
+"""Distances below this share of the typical one are rounding errors of squared distances."""
+
+
+def _minimising_rows(gram: Gram) -> Floats | None:
+    """Equal weights over the rows that minimise the sum of distances over the whole space, or None if no row does.
+
+    A row is a minimiser iff the unit vectors from it to the other rows sum to a vector no longer than the number of
+    rows that lie on it. The sums of distances themselves are never compared: a huge row drowns their differences.
     """
     distances = np.sqrt(gram.squared_distances)
-    medoid = int(np.argmin(distances.sum(axis=1)))
-    own = distances[medoid]
-    here = own == 0.0
-    pull = np.divide(1.0, own, out=np.zeros(gram.n), where=~here)
-    coefficients = pull.copy()
-    coefficients[medoid] -= pull.sum()
-    if np.sqrt(gram.squared_length(coefficients)) > here.sum():
-        return None
-    weights: Floats = here / here.sum()
-    return weights
+    here = distances == 0.0
+    coefficients = np.divide(1.0, distances, out=np.zeros_like(distances), where=~here)
+    np.fill_diagonal(coefficients, -coefficients.sum(axis=1))
+    lengths = np.array([gram.squared_length(row) for row in coefficients])
+    minimal = np.sqrt(lengths) <= here.sum(axis=1) * (1.0 + 1e-9)
+    return minimal / minimal.sum() if minimal.any() else None
+
+
+def _step(gram: Gram, weights: Floats, distances: Floats, smoothing: float) -> Floats:
+    """One Weiszfeld step from the point of `weights`, at which the rows have these `distances`.
+
+    Rows on the point would hold it for ever; with Vardi and Zhang, they only make the step shorter.
+    """
+    if smoothing > 0.0:
+        pull = 1.0 / np.maximum(distances, smoothing)
+        smoothed: Floats = pull / pull.sum()
+        return smoothed
+    near = distances <= NOISE * np.median(distances)
+    if near.all():
+        return weights
+    pull = np.divide(1.0, distances, out=np.zeros(gram.n), where=~near)
+    target: Floats = pull / pull.sum()
+    if not near.any():
+        return target
+    length = np.sqrt(gram.squared_length(pull - pull.sum() * weights))
+    stay = min(1.0, float(near.sum()) / max(float(length), 1.0))
+    return stay * weights + (1.0 - stay) * target

@@ -36,8 +36,8 @@ class MultiKrum(GramAggregator):
     Examples
     --------
     >>> from robustfl.defenses import MultiKrum
-    >>> MultiKrum(f=1, k=3)([[1.0, 2.0], [1.2, 1.8], [0.8, 2.2], [1.0, 2.0], [50.0, -50.0]]).tolist()
-    [1.0666666666666667, 1.9333333333333333]
+    >>> MultiKrum(f=1, k=3)([[1.0, 2.0], [1.2, 1.8], [0.8, 2.2], [1.0, 2.0], [50.0, -50.0]]).round(4).tolist()
+    [1.0667, 1.9333]
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 3)
@@ -56,9 +56,10 @@ class MultiKrum(GramAggregator):
         return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
 
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        if self.k is not None and self.k > n:
-            return f"MultiKrum selects k={self.k} rows. Found n={n}."
-        return super().infeasible(n, f)
+        reason = super().infeasible(n, f)
+        if reason is None and self.k is not None and self.k > n:
+            return f"MultiKrum selects k={self.k} rows. Found n={n}, f={self.f}. Lower k."
+        return reason
 
     def weights(self, gram: Gram) -> Floats:
         k = self.k if self.k is not None else max(gram.n - self.f - 2, 1)

@@ -36,7 +36,7 @@ def main() -> None:
     """The entry point: errors of the user are told in one sentence, with exit code 2."""
     try:
         app()
-    except RobustflError as error:
+    except (RobustflError, OSError) as error:  # OSError: a file that cannot be read or written, a full disk
         fail(str(error))
 
 
@@ -132,8 +132,8 @@ def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=device).item()  # the device `meta` makes tensors that hold nothing
+    except (RuntimeError, AssertionError, ImportError) as error:
         fail(f"--device {device} is not usable here: {str(error).splitlines()[0]}")
 
 

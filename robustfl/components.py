@@ -145,8 +145,10 @@ def _declared(cls: Any) -> tuple[tuple[Parameter, tuple[Any, ...]], ...]:
 def checked(value: Any, kind: Any, limits: tuple[Any, ...], owner: str, name: str) -> Any:
     """`value` as the declared kind and within the limits, or a :class:`ParameterError` that says what is wrong."""
     try:
-        result = _cast(value, kind)
-    except (TypeError, ValueError):
+        result = _cast(value, kind, owner, name)
+    except ParameterError:  # an item of a list has said what is wrong with it
+        raise
+    except (TypeError, ValueError, OverflowError):
         raise ParameterError(f"{owner}: `{name}` should be {_type_name(kind)}. Found {name}={value!r}.") from None
     if isinstance(result, int | float):
         for limit in limits:
@@ -158,28 +160,28 @@ def checked(value: Any, kind: Any, limits: tuple[Any, ...], owner: str, name: st
     return result
 
 
-def _cast(value: Any, kind: Any) -> Any:
+def _cast(value: Any, kind: Any, owner: str, name: str) -> Any:
     """Lossless conversion to a declared kind; raises TypeError or ValueError where there is none."""
     origin, options = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return checked(value, options[0], tuple(o for o in options[1:] if type(o) in _LIMITS), "", "value")
+        return checked(value, options[0], tuple(o for o in options[1:] if type(o) in _LIMITS), owner, name)
     if origin is Literal:
         if value not in options:
             raise ValueError
         return value
     if origin in (Union, types.UnionType):
-        return _cast_union(value, options)
+        return _cast_union(value, options, owner, name)
     if origin is tuple:
         if isinstance(value, str):
             raise TypeError
-        return tuple(_cast(item, options[0]) for item in value)
+        return tuple(_cast(item, options[0], owner, f"{name}[{place}]") for place, item in enumerate(value))
     return _cast_scalar(value, kind)
 
 
-def _cast_union(value: Any, options: tuple[Any, ...]) -> Any:
+def _cast_union(value: Any, options: tuple[Any, ...], owner: str, name: str) -> Any:
     for option in options:
         try:
-            return _cast(value, option)
+            return _cast(value, option, owner, name)
         except (TypeError, ValueError):
             continue
     raise TypeError

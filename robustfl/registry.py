@@ -21,7 +21,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, cast
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError, RobustflError, UnknownNameError, did_you_mean
@@ -34,6 +34,15 @@ _FOLDERS = {
     "model": "robustfl.federation.models",
     "partition": "robustfl.federation.partitions",
 }
+_CONTRACTS = {
+    "defense": ("robustfl.aggregation.contracts", ("Defense",)),
+    "attack": ("robustfl.threats.contracts", ("Attack", "Fault")),
+    "report": ("robustfl.evaluation.reporting", ("ReportFormat",)),
+    "data": ("robustfl.federation.data", ("Data",)),
+    "model": ("robustfl.federation.models", ("Model",)),
+    "partition": ("robustfl.federation.partitions", ("Partition",)),
+}
+"""What an entry point has to be to count as one of its kind: module and classes."""
 _GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, "scenario")}
 
 
@@ -45,12 +54,14 @@ def kinds() -> tuple[str, ...]:
 @cache
 def find(kind: str) -> dict[str, type[Component]]:
     """All classes of a kind by name; the project's own first, then those of other distributions."""
+    if kind not in _FOLDERS:
+        raise UnknownNameError(f"There is no kind {kind!r} of component. {did_you_mean(kind, _FOLDERS)}")
     found: dict[str, type[Component]] = {}
     for value in vars(import_module(_FOLDERS[kind])).values():
         if inspect.isclass(value) and issubclass(value, Component) and not _is_contract(value):
             found.setdefault(value.name, value)
     for point in entry_points(group=_GROUPS[kind]):
-        loaded = _load(point)
+        loaded = _load(point, kind)
         if loaded is None:
             continue
         if loaded.name in found and found[loaded.name] is not loaded:
@@ -66,7 +77,8 @@ def get(kind: str, name: str) -> type[Component]:
     for known, cls in find(kind).items():
         if _folded(known) == wanted or _folded(cls.__name__) == wanted:
             return cls
-    raise UnknownNameError(f"There is no {kind} named {name!r}. {did_you_mean(name, find(kind))}")
+    shown = name if len(name) <= 80 else f"{name[:77]}..."
+    raise UnknownNameError(f"There is no {kind} named {shown!r}. {did_you_mean(name, find(kind))}")
 
 
 def build(kind: str, spec: Any, **defaults: Any) -> Any:
@@ -115,7 +127,9 @@ def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
         raise ParameterError(f"A component is a name or a mapping. Found {spec!r}.")
     try:
         return _stages(ast.parse(spec.strip(), mode="eval").body)
-    except (SyntaxError, ValueError):
+    except ParameterError:
+        raise
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the last two: nested beyond reason
         return [(spec, {})]
 
 
@@ -137,27 +151,33 @@ def _stages(node: ast.expr) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(node, ast.Name):
         return [(node.id, {})]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        given = [str(keyword.arg) for keyword in node.keywords]
+        for name in given:
+            if given.count(name) > 1:
+                raise ParameterError(f"{node.func.id} is given `{name}` more than once.")
         return [(node.func.id, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords})]
     raise ValueError
 
 
-def _load(point: EntryPoint) -> type[Component] | None:
+def _load(point: EntryPoint, kind: str) -> type[Component] | None:
     """The class behind an entry point; one that cannot be used is reported and does not take the rest down."""
-    try:
-        loaded = point.load()
-    except Exception as error:
-        warnings.warn(f"{point.group}: {point.value} cannot be loaded ({type(error).__name__}: {error}).", stacklevel=3)
+    loaded = _module(point)
+    if loaded is None:
         return None
-    if not (inspect.isclass(loaded) and issubclass(loaded, Component)) or inspect.isabstract(loaded):
-        warnings.warn(f"{point.group}: {point.value} is not a concrete robustfl component.", stacklevel=3)
+    module, names = _CONTRACTS[kind]
+    contracts = tuple(getattr(import_module(module), name) for name in names)
+    if not (inspect.isclass(loaded) and issubclass(loaded, contracts)) or inspect.isabstract(loaded):
+        wanted = " or ".join(f"{module}.{name}" for name in names)
+        warnings.warn(f"{point.group}: {point.value} is ignored, it is no concrete {wanted}.", stacklevel=3)
         return None
-    return loaded
+    return cast(type[Component], loaded)
 
 
 def _module(point: EntryPoint) -> Any:
+    """What an entry point names, or None after a warning; code that exits while it is imported is only broken code."""
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         warnings.warn(f"{point.group}: {point.value} cannot be loaded ({type(error).__name__}: {error}).", stacklevel=3)
         return None
 

@@ -19,7 +19,7 @@ from robustfl.aggregation.kernels import Array, Floats, kernels_for
 from robustfl.aggregation.layout import Batch, read_updates
 from robustfl.aggregation.rows import Rows, Source
 from robustfl.components import Component
-from robustfl.errors import InfeasibleError, RobustflError, StateError, UpdatesError
+from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
 
 if TYPE_CHECKING:
     from robustfl.aggregation.families import Chain, Pipeline
@@ -34,7 +34,8 @@ class Aggregation:
     Attributes
     ----------
     value : the aggregate, in the caller's own type
-    weights : [n] share of each row in the aggregate, or None when the rule is no weighted sum of rows
+    weights : [n] share of each row in the aggregate, or None when the rule is no weighted sum of rows; what is missing
+        to 1 was clipped away or stayed with the rule's own point, such as the center of centered clipping
     rejected : bool [n], rows that were refused before the rule saw them
     info : `reasons` (row -> why it was refused), `ids`, and what the rule has to tell
     """
@@ -105,12 +106,17 @@ class Defense(Component, ABC):
         return copy.deepcopy(self._state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned; a state that does not fit changes nothing."""
         unknown = set(state) - set(self.state_keys)
         if unknown:
             known = ", ".join(self.state_keys) or "none, it is stateless"
             raise StateError(f"{type(self).__name__} has no state {sorted(unknown)}. Its state: {known}.")
-        self._commit(copy.deepcopy(state))
+        current = self.state_dict()
+        try:
+            self._commit(copy.deepcopy(state))
+        except StateError:
+            self._commit(current)
+            raise
 
     def reset(self) -> None:
         """Forget everything learnt from earlier calls."""
@@ -144,6 +150,10 @@ class PreAggregation(Defense):
     def __rshift__(self, then: Aggregator | PreAggregation) -> Pipeline | Chain:
         from robustfl.aggregation.families import Chain, Pipeline
 
+        if isinstance(then, Pipeline):  # `a >> (b >> c)` is `(a >> b) >> c`
+            return (self >> then.before) >> then.rule
+        if isinstance(then, Chain):
+            return (self >> then.first) >> then.then
         if isinstance(then, Aggregator):
             return Pipeline(before=self, rule=then)
         if isinstance(then, PreAggregation):
@@ -239,6 +249,8 @@ def _prepare(
     defense: Defense, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile
 ) -> tuple[Batch, Source, list[int]]:
     """Read the updates and refuse hostile rows: the clean source and the caller's positions of its rows."""
+    if hostile not in ("reject", "raise"):
+        raise ParameterError(f"`hostile` should be 'reject' or 'raise'. Found hostile={hostile!r}.")
     batch = read_updates(updates, ids)
     kernels = kernels_for(batch.matrix)
     peak, squared_norms = kernels.row_extent(batch.matrix)

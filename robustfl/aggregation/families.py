@@ -72,8 +72,12 @@ class Pipeline(Aggregator):
     def stateful(self) -> bool:
         return self.before.stateful or self.rule.stateful
 
+    @property
+    def byzantine(self) -> int | None:
+        return _most(self.before, self.rule)
+
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        return self.before.infeasible(n, f) or self.rule.infeasible(self.before.output_rows(n), f)
+        return _infeasible(self.before, self.rule, n, f)
 
     def with_fewer(self, dropped: int) -> Pipeline:
         if not dropped:
@@ -117,8 +121,12 @@ class Chain(PreAggregation):
     def stateful(self) -> bool:
         return self.first.stateful or self.then.stateful
 
+    @property
+    def byzantine(self) -> int | None:
+        return _most(self.first, self.then)
+
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        return self.first.infeasible(n, f) or self.then.infeasible(self.first.output_rows(n), f)
+        return _infeasible(self.first, self.then, n, f)
 
     def output_rows(self, n: int) -> int:
         return self.then.output_rows(self.first.output_rows(n))
@@ -141,6 +149,21 @@ class Chain(PreAggregation):
         inner, first = self.first.matrix(rows)
         outer, then = self.then.matrix(rows.mixed(inner))
         return outer @ inner, {"first": first, "then": then}
+
+
+def _most(*parts: Defense) -> int | None:
+    """The largest number of Byzantine rows that a part declares, or None when no part is told."""
+    return max((part.byzantine for part in parts if part.byzantine is not None), default=None)
+
+
+def _infeasible(before: PreAggregation, then: Defense, n: int, f: int | None) -> str | None:
+    """Why either part cannot work; the second one sees the rows that the first one makes."""
+    left = before.output_rows(n)
+    reason = before.infeasible(n, f)
+    if reason is not None:
+        return reason
+    reason = then.infeasible(left, f)
+    return f"{before} makes {left} rows of {n}. {reason}" if reason is not None and left != n else reason
 
 
 def _commit_parts(state: dict[str, Any], **parts: Defense) -> None:

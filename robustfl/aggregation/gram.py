@@ -15,6 +15,9 @@ import numpy as np
 from robustfl.aggregation.kernels import Floats
 from robustfl.errors import ParameterError
 
+ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+"""A difference of inner products below this share of their size carries no information."""
+
 
 class Gram:
     """Inner products between `n` rows, the origin and `e` extra points, all relative to one reference row.
@@ -33,12 +36,19 @@ class Gram:
 
     @cached_property
     def squared_distances(self) -> Floats:
-        """`||x_i - x_j||^2`, [n, n], never negative, exactly 0 on the diagonal."""
+        """`||x_i - x_j||^2`, [n, n], never negative; 0 on the diagonal and where nothing but rounding is left."""
         inner = self.centred[: self.n, : self.n]
         own = np.diag(inner)
-        squared = np.maximum(own[:, None] + own[None, :] - 2.0 * inner, 0.0)
+        size = own[:, None] + own[None, :]
+        squared: Floats = size - (inner + inner.T)
+        squared[squared <= ROUNDING * size] = 0.0
         np.fill_diagonal(squared, 0.0)
         return squared
+
+    @cached_property
+    def central(self) -> int:
+        """The row of smallest median distance to the others: near honest rows while those are a strict majority."""
+        return int(np.argmin(np.median(self.squared_distances, axis=1)))
 
     @cached_property
     def squared_norms(self) -> Floats:

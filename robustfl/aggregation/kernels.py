@@ -26,6 +26,10 @@ BLOCK = 8192
 class Kernels(Protocol):
     """The operations that rules may use on a matrix ``[n, d]`` or on a block of its columns ``[n, b]``."""
 
+    @property
+    def block(self) -> int:
+        """Columns that are worth working on at a time."""
+
     def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
         """Largest magnitude and squared norm of each row, both [n]; a row with NaN has a NaN magnitude."""
 
@@ -50,6 +54,9 @@ class Kernels(Protocol):
     def zeros(self, size: int, like: Array) -> Array:
         """A vector of zeros with the type and device of `like`."""
 
+    def place(self, vector: Array, like: Array) -> Array:
+        """A vector from anywhere, such as a state saved on another machine, where `like` lives."""
+
     def take(self, matrix: Array, rows: list[int]) -> Array:
         """The chosen rows, as a new matrix."""
 
@@ -65,6 +72,8 @@ def column_blocks(columns: int, size: int = BLOCK) -> Iterator[slice]:
 
 class Host:
     """The operations on numpy arrays."""
+
+    block = BLOCK
 
     def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
         peak, square = np.zeros(len(matrix)), np.zeros(len(matrix))
@@ -104,6 +113,9 @@ class Host:
     def zeros(self, size: int, like: Array) -> Array:
         return np.zeros(size, dtype=like.dtype)
 
+    def place(self, vector: Array, like: Array) -> Array:
+        return vector.cpu().numpy() if is_tensor(vector) else np.asarray(vector)
+
     def take(self, matrix: Array, rows: list[int]) -> Array:
         return matrix[rows]
 
@@ -114,13 +126,17 @@ class Host:
 class Device:
     """The operations on torch tensors; used for accelerators, and written to give the host's results."""
 
+    block = 64 * BLOCK
+
     def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
         import torch
 
-        peak = matrix.abs().amax(dim=1).double()
+        peak = torch.zeros(len(matrix), dtype=torch.float64, device=matrix.device)
         square = torch.zeros_like(peak)
-        for block in column_blocks(matrix.shape[1]):
-            square += matrix[:, block].double().square().sum(dim=1)
+        for block in column_blocks(matrix.shape[1], self.block):
+            part = matrix[:, block].double()
+            peak = torch.maximum(peak, part.abs().amax(dim=1))
+            square += part.square().sum(dim=1)
         return peak.cpu().numpy(), square.cpu().numpy()
 
     def centred_gram(self, points: list[Array], reference: Array) -> Floats:
@@ -128,7 +144,7 @@ class Device:
 
         count = sum(len(rows) for rows in points)
         total = torch.zeros((count, count), dtype=torch.float64, device=reference.device)
-        for block in column_blocks(len(reference), 64 * BLOCK):
+        for block in column_blocks(len(reference), self.block):
             part = torch.cat([rows[:, block] for rows in points]).double() - reference[block].double()
             total += part @ part.T
         result: Floats = total.cpu().numpy()
@@ -137,7 +153,10 @@ class Device:
     def combine(self, weights: Floats, matrix: Array) -> Array:
         import torch
 
-        return torch.as_tensor(weights, dtype=matrix.dtype, device=matrix.device) @ matrix
+        # float64, because the program around may allow float32 products of reduced precision
+        exact = torch.as_tensor(weights, dtype=torch.float64, device=matrix.device)
+        blocks = column_blocks(matrix.shape[1], self.block)
+        return torch.cat([(exact @ matrix[:, block].double()).to(matrix.dtype) for block in blocks], dim=-1)
 
     def median(self, block: Array) -> Array:
         n = len(block)
@@ -163,6 +182,11 @@ class Device:
         import torch
 
         return torch.zeros(size, dtype=like.dtype, device=like.device)
+
+    def place(self, vector: Array, like: Array) -> Array:
+        import torch
+
+        return torch.as_tensor(vector, device=like.device)
 
     def take(self, matrix: Array, rows: list[int]) -> Array:
         return matrix[rows]

@@ -34,6 +34,11 @@ class Leaf:
         return "float" in self.dtype
 
     @property
+    def bits(self) -> int:
+        """Width of a floating-point leaf, from the name of its type: 16 for `bfloat16`, 8 for `float8_e5m2`."""
+        return int(self.dtype.partition("float")[2].partition("_")[0])
+
+    @property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
@@ -57,8 +62,9 @@ class Layout:
 
     @property
     def working(self) -> str:
-        """The type that the arithmetic runs in: float64 if any leaf has it, else float32 (also for half precision)."""
-        return "float64" if any(leaf.dtype == "float64" for leaf in self.leaves) else "float32"
+        """The type of the arithmetic: float64 if a leaf is as wide, else float32 (also for half precision)."""
+        wide = any(leaf.floating and leaf.bits > 32 for leaf in self.leaves)
+        return "float64" if wide else "float32"
 
     def describe(self) -> str:
         shapes = ", ".join(str(list(leaf.shape)) for leaf in self.leaves[:4])
@@ -132,9 +138,11 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
     names, duplicates = _identify(ids, len(updates))
+    if isinstance(updates, np.ndarray):
+        updates = np.asarray(updates)  # subclasses such as np.matrix have arithmetic of their own
     leaf = _leaf(updates[0])
     if leaf is None or not leaf.floating:
-        raise UpdatesError(f"Updates should be floating-point numbers. Found {updates.dtype}. Convert them first.")
+        raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
     layout = Layout("array", (), (leaf,))
     matrix = _working(updates.reshape(len(updates), -1), layout.working)
     readable = [row for row in range(len(updates)) if row not in duplicates]
@@ -148,6 +156,7 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
     names, rejected = _identify(ids, len(updates))
+    updates = _in_one_order(updates)
     parsed: dict[int, tuple[Layout, list[Array]]] = {}
     for row, update in enumerate(updates):
         if row in rejected:
@@ -166,6 +175,18 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
     return Batch(matrix, layout, _by_row(entries, len(updates)), False, names, readable, rejected)
 
 
+def _in_one_order(updates: list[Any]) -> list[Any]:
+    """State dicts with the same names get the same order of names: that of the first of them."""
+    orders: dict[frozenset[Hashable], list[Hashable]] = {}
+    ordered = []
+    for update in updates:
+        if isinstance(update, Mapping):
+            order = orders.setdefault(frozenset(update), list(update))
+            update = {name: update[name] for name in order}
+        ordered.append(update)
+    return ordered
+
+
 def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
     return [entries.get(row, []) for row in range(count)]
 
@@ -173,6 +194,8 @@ def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
 def _identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
     """Client ids, and the rows that repeat an id: the first row of an id counts, a replay or a clone does not."""
     names = tuple(range(count)) if ids is None else tuple(ids)
+    if not all(isinstance(name, Hashable) for name in names):
+        raise UpdatesError("`ids` should be hashable, such as numbers or texts: clients are remembered by them.")
     if len(names) != count:
         raise UpdatesError(f"`ids` should name every update once. Found {len(names)} ids for {count} updates.")
     seen: set[Hashable] = set()
@@ -185,7 +208,7 @@ def _identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashabl
 
 
 def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
-    """The layout of the strict majority, in the widest type that its rows use."""
+    """The layout of the strict majority, in the types that most of its rows use."""
     counts = Counter(layout.signature for layout, _ in parsed.values())
     if not counts:
         raise UpdatesError("No update could be read: every row is missing or is no array of floating-point numbers.")
@@ -211,7 +234,10 @@ def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
         form, names, values = "array", (), [update]
     elif isinstance(update, Sequence) and not isinstance(update, str | bytes):
         if update and all(isinstance(value, int | float | np.number) for value in update):
-            form, names, values = "array", (), [np.asarray(update, dtype=np.float64)]
+            try:
+                form, names, values = "array", (), [np.asarray(update, dtype=np.float64)]
+            except OverflowError:  # an integer beyond any float
+                return None
         else:
             form, names, values = "sequence", (), list(update)
     else:
@@ -227,7 +253,7 @@ def _leaf(value: Any) -> Leaf | None:
     """The description of one array, or None for what is not an array of real numbers."""
     if is_tensor(value):
         dtype = str(value.dtype).removeprefix("torch.")
-        real = value.dtype.is_floating_point or not value.dtype.is_complex
+        real = not value.dtype.is_complex and str(value.layout) == "torch.strided"
         return Leaf(True, tuple(value.shape), dtype, str(value.device)) if real else None
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
         return Leaf(False, value.shape, value.dtype.name)
@@ -286,15 +312,21 @@ def _as_leaf(values: Array, leaf: Leaf) -> Array:
 
     dtype = getattr(torch, leaf.dtype)
     tensor = values if is_tensor(values) else torch.from_numpy(np.array(values))
-    if dtype in (torch.float16, torch.bfloat16):
+    if dtype.itemsize < 4:
         tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
     return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=True)
 
 
 def _lower_median(values: list[Array], leaf: Leaf) -> Array:
-    """Element-wise lower median of counters: one of the values that were sent, whatever a minority sends."""
+    """Element-wise lower median of counters: one of the values that were sent, whatever a minority sends.
+
+    Every value is brought to the leaf's own type first: a minority's wider type must not become the result's.
+    """
+    middle = (len(values) - 1) // 2
     if leaf.tensor:
         import torch
 
-        return torch.stack([value.to(leaf.device) for value in values]).sort(dim=0).values[(len(values) - 1) // 2]
-    return np.sort(np.stack(values), axis=0)[(len(values) - 1) // 2]
+        same = [torch.as_tensor(value).to(device=leaf.device, dtype=getattr(torch, leaf.dtype)) for value in values]
+        return torch.stack(same).sort(dim=0).values[middle]
+    host = [np.asarray(value.cpu() if is_tensor(value) else value).astype(leaf.dtype) for value in values]
+    return np.asarray(np.sort(np.stack(host), axis=0)[middle])

@@ -11,6 +11,9 @@ import numpy as np
 from robustfl.aggregation.gram import Gram
 from robustfl.aggregation.kernels import Array, Floats, Kernels, column_blocks, kernels_for
 
+FAR = 1e6
+"""Squared distance of the reference row, in squared distances between rows: beyond it, ten digits are not enough."""
+
 
 @dataclass
 class Source:
@@ -27,14 +30,23 @@ class Source:
 
     @cached_property
     def gram(self) -> Gram:
-        """The Gram around the row of median norm: one row of any size cannot spoil it, as it would spoil the mean."""
-        n = len(self.matrix)
-        reference = self.matrix[int(np.argsort(self.squared_norms, kind="stable")[(n - 1) // 2])]
+        """The Gram around the row of median norm: one row of any size cannot spoil it, as it would spoil the mean.
+
+        A hostile row can have the median norm too (honest rows with the sign flipped do). Where the reference turns
+        out to lie far from rows that are close together, the data are read once more, around one of those.
+        """
+        gram = self._gram_around(int(np.argsort(self.squared_norms, kind="stable")[(len(self.matrix) - 1) // 2]))
+        offset = gram.centred[gram.central, gram.central]
+        if offset > FAR * np.median(gram.squared_distances[gram.central]):
+            return self._gram_around(gram.central)
+        return gram
+
+    def _gram_around(self, row: int) -> Gram:
         origin = self.kernels.stack([self.kernels.zeros(self.matrix.shape[1], like=self.matrix)])
         points = [self.matrix, origin]
         if self.extras:
             points.append(self.kernels.stack(self.extras))
-        return Gram(self.kernels.centred_gram(points, reference), n)
+        return Gram(self.kernels.centred_gram(points, self.matrix[row]), len(self.matrix))
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Rows:
 
     def blocks(self) -> Iterator[Array]:
         """The rows, a block of columns [n, b] at a time."""
-        for block in column_blocks(self.d):
+        for block in column_blocks(self.d, self.kernels.block):
             part = self.source.matrix[:, block]
             yield part if self.mixing is None else self.kernels.combine(self.mixing, part)
 
