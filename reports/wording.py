@@ -46,8 +46,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def pieces(label: str) -> list[str]:
-    """A label cut where a line may break: before a bracket, after an equals sign and inside camel case."""
-    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()|(?<==)", label)
+    """A label cut where a line may break: before a bracket and inside camel case."""
+    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
 
 
 def counted(count: int, noun: str) -> str:
@@ -75,7 +75,7 @@ def size(value: float | None) -> str:
         if abs(value) < 1000:
             return f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:.3g} TB"
+    return f"{value:.0f} TB"
 
 
 def breakdown(found: Mapping[str, Any] | None, clients: int) -> str:

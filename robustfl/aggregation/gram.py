@@ -8,6 +8,7 @@ negative squared distances).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -26,13 +27,19 @@ class Gram:
     ----------
     n : number of rows
     extras : number of extra points `e`
-    centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points
+    centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. Given as a matrix, or
+        as a function that computes it, together with the number of `extras`
     """
 
-    def __init__(self, centred: Floats, n: int) -> None:
-        self.centred = centred
+    def __init__(self, centred: Floats | Callable[[], Floats], n: int, extras: int = 0) -> None:
+        self._compute = centred if callable(centred) else lambda: centred
         self.n = n
-        self.extras = len(centred) - n - 1
+        self.extras = extras if callable(centred) else len(centred) - n - 1
+
+    @cached_property
+    def centred(self) -> Floats:
+        """Computed when a rule first asks for something in it: a plain mean never pays for it."""
+        return self._compute()
 
     @cached_property
     def squared_distances(self) -> Floats:
@@ -86,14 +93,14 @@ class Gram:
         full[:m, : self.n] = matrix
         full[:m, self.n] = 1.0 - matrix.sum(axis=1)
         full[m:, self.n :] = np.eye(kept)
-        return Gram(full @ self.centred @ full.T, m)
+        return Gram(lambda: full @ self.centred @ full.T, m, self.extras)
 
     def _affine(self, weights: Floats) -> Floats:
         """Coefficients over all points that sum to 1: what is missing is put on the origin, where it adds nothing."""
         if len(weights) not in (self.n, self.n + self.extras):
             message = f"`weights` should have {self.n} or {self.n + self.extras} entries. Found {len(weights)}."
             raise ParameterError(message)
-        full = np.zeros(len(self.centred))
+        full = np.zeros(self.n + 1 + self.extras)
         full[: self.n] = weights[: self.n]
         full[self.n + 1 : self.n + 1 + len(weights) - self.n] = weights[self.n :]
         full[self.n] = 1.0 - weights.sum()

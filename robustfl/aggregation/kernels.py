@@ -97,12 +97,13 @@ class Host:
         return weights.astype(matrix.dtype) @ matrix
 
     def median(self, block: Array) -> Array:
-        return np.median(block, axis=0)
+        n, ordered = len(block), _sorted_columns(block)
+        return ordered[:, n // 2] if n % 2 else (ordered[:, n // 2 - 1] + ordered[:, n // 2]) / 2
 
     def trimmed_mean(self, block: Array, f: int) -> Array:
         if f == 0:
             return block.mean(axis=0)
-        return np.sort(block, axis=0)[f:-f].mean(axis=0)
+        return _sorted_columns(block)[:, f:-f].mean(axis=1)
 
     def join(self, blocks: list[Array]) -> Array:
         return np.concatenate(blocks)
@@ -121,6 +122,11 @@ class Host:
 
     def is_finite(self, vector: Array) -> bool:
         return bool(np.isfinite(vector).all())
+
+
+def _sorted_columns(block: Array) -> Array:
+    """The columns of [n, b] as sorted rows [b, n]: contiguous values sort several times faster."""
+    return np.sort(np.ascontiguousarray(block.T), axis=1)
 
 
 class Device:

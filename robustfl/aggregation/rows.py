@@ -30,7 +30,11 @@ class Source:
 
     @cached_property
     def gram(self) -> Gram:
-        """The Gram around the row of median norm: one row of any size cannot spoil it, as it would spoil the mean.
+        """The Gram of rows, origin and extra points; the data are read when a rule first asks for something in it."""
+        return Gram(self._centred_gram, len(self.matrix), len(self.extras))
+
+    def _centred_gram(self) -> Floats:
+        """Inner products around the row of median norm: one row of any size cannot spoil it, as it would the mean.
 
         A hostile row can have the median norm too (honest rows with the sign flipped do). Where the reference turns
         out to lie far from rows that are close together, the data are read once more, around one of those.
@@ -38,8 +42,8 @@ class Source:
         gram = self._gram_around(int(np.argsort(self.squared_norms, kind="stable")[(len(self.matrix) - 1) // 2]))
         offset = gram.centred[gram.central, gram.central]
         if offset > FAR * np.median(gram.squared_distances[gram.central]):
-            return self._gram_around(gram.central)
-        return gram
+            return self._gram_around(gram.central).centred
+        return gram.centred
 
     def _gram_around(self, row: int) -> Gram:
         origin = self.kernels.stack([self.kernels.zeros(self.matrix.shape[1], like=self.matrix)])
@@ -76,7 +80,7 @@ class Rows:
 
     @cached_property
     def gram(self) -> Gram:
-        """Gram space of these rows; the data are read when a rule first asks for something in it."""
+        """Gram space of these rows."""
         return self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
 
     def mixed(self, matrix: Floats) -> Rows:

@@ -32,12 +32,14 @@ class Serial:
 
     def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
         import torch
+        from threadpoolctl import threadpool_limits
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in the workers, so that results are the same to the last bit
         try:
-            for trial, fingerprint in jobs:
-                yield run_trial(trial, place, fingerprint)
+            with threadpool_limits(1):
+                for trial, fingerprint in jobs:
+                    yield run_trial(trial, place, fingerprint)
         finally:
             torch.set_num_threads(threads)
 
@@ -126,7 +128,7 @@ def _single_threaded() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits until the block is over; processes that start in it never hear of one, not even while they load."""
+    """Processes that are started in the block hear of no Ctrl-C, not even before their first line has run."""
     if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - a platform without signal masks
         yield
         return

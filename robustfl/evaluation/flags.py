@@ -331,7 +331,7 @@ def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]
             "warning",
             f"No attack {f'on {defense} ' if defense else ''}knew which defense it was up against. A real attacker may "
             "know, and can then craft messages that slip past exactly this defense. Read these numbers as 'at most "
-            "this good': the true resilience may be much lower. Add attacks that know the defense (white-box, adaptive).",
+            "this good': the true resilience may be much lower. Add white-box attacks, which know the defense.",
             defense=defense,
         )
         for defense in untested

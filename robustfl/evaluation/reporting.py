@@ -70,9 +70,7 @@ def _summary(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise StoreError(
-            f"{path} is not valid JSON ({reason}). Run the suite again."
-        ) from error
+        raise StoreError(f"{path} is not valid JSON ({reason}). Run the suite again.") from error
     if not isinstance(value, dict):
         raise StoreError(f"{path} should hold a JSON object. Found {type(value).__name__}. Run the suite again.")
     return value

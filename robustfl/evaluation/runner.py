@@ -54,6 +54,10 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     return _Run(experiment, options, progress).play()
 
 
+class _Undecided(Exception):
+    """A number of malicious clients for which trials failed, so that nothing can be said about it."""
+
+
 class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
         self.experiment, self.options, self.progress = experiment, options, progress
@@ -90,29 +94,31 @@ class _Run:
                 store.append(record)
                 self.progress.advance(record)
 
-    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any]]:
+    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any] | None]:
         """The largest f that each defense withstands, over all integers, by bisection with further trials."""
-        found = {}
+        found: dict[tuple[str, str], dict[str, Any] | None] = {}
         for world in self.experiment.worlds:
-            grid = minority(world.federation.clients)
+            clients = world.federation.clients
             for template in self.experiment.suite.defenses:
-                label = template.label
-                result = breakdown_point(self._withstands(store, world, label), grid)
-                beta = result.beta(world.federation.clients)
-                shown = {"f": result.f, "beta": beta, "verdict": result.verdict, "evaluated": list(result.evaluations)}
-                found[world.label, label] = {**shown, "grid": list(grid)}
+                try:
+                    result = breakdown_point(self._withstands(store, world, template.label), minority(clients))
+                except _Undecided:
+                    found[world.label, template.label] = None
+                else:
+                    report = {**result.report(clients), "bound": self.plan.bound(world, template)}
+                    found[world.label, template.label] = report
         return found
 
     def _withstands(self, store: Store, world: World, defense: str) -> Callable[[int], bool]:
-        from robustfl.evaluation.score import score
+        from robustfl.evaluation.score import worst_case
 
         def passes(f: int) -> bool:
             cells = list(self.plan.cells_at(world, f, defense))
             self.run_trials(store, distinct_trials(cells))
-            scored = score(self.outcomes(cells, store.records), [self._world(world, store.records)], self.settings)
-            point = scored["worlds"][0]["defenses"][0]["curve"][0]
-            whole = point["W"] is not None and not point["incomplete"]  # else the worst attack may be among the missing
-            return whole and bool(point["W"] >= self.settings.threshold)
+            worst = worst_case(self.outcomes(cells, store.records), self._world(world, store.records))
+            if worst is None:
+                raise _Undecided
+            return bool(worst >= self.settings.threshold)
 
         return passes
 

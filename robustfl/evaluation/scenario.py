@@ -292,17 +292,20 @@ def suite_schema() -> dict[str, Any]:
     definitions["Federation"]["required"] = []
     schema["properties"]["defenses"]["items"] = {PART: "defense"}
     kinds = ("data", "model", "partition", "defense", "attack")
-    definitions |= {kind: part_schema(kind) for kind in kinds}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_references(schema)}
+    schema = _with_references(schema)
+    schema["$defs"] |= {kind: part_schema(kind) for kind in kinds}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _with_references(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        if set(schema) >= {PART}:
-            kind = schema[PART]
-            return {**{k: v for k, v in schema.items() if k != PART}, "$ref": f"#/$defs/{kind}"}
-        return {key: _with_references(value) for key, value in schema.items()}
-    return [_with_references(item) for item in schema] if isinstance(schema, list) else schema
+    """The schema with `{PART: kind}` as a reference to the definition of that kind."""
+    if isinstance(schema, list):
+        return [_with_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema.get(PART), str):
+        return {**{key: value for key, value in schema.items() if key != PART}, "$ref": f"#/$defs/{schema[PART]}"}
+    return {key: _with_references(value) for key, value in schema.items()}
 
 
 __all__ = ["Experiment", "Scenario", "Suite", "World", "content_hash", "suite_schema"]

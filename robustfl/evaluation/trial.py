@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 import traceback
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def _played(trial: Trial, place: Place) -> dict[str, Any]:
 
 def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
     values = [value for _, value in trace.accuracy]
-    tail = values[-max(1, len(values) // 10) :]
+    tail = values[-math.ceil(len(values) / 10) :] if values else []
     return {
         "accuracy": [list(point) for point in trace.accuracy],
         "loss": [list(point) for point in trace.loss],

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.aggregation import Gram, Rows
+from robustfl.aggregation.kernels import Host
 from robustfl.aggregation.rows import Source
+from robustfl.defenses import Bucketing, Krum, Mean
 from robustfl.errors import ParameterError
 from tests.aggregation.cases import gaussian
 from tests.aggregation.oracles import Matrix
@@ -109,6 +111,21 @@ def test_equal_rows_have_distance_zero_exactly() -> None:
         assert (squared[np.ix_(group, group)] == 0).all()
 
 
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, 0.0), (2.0**-52, 0.0), (-(2.0**-52), 0.0), (1e-9, 2e-9)])
+def test_what_rounding_leaves_of_a_distance_is_zero(gap: float, expected: float) -> None:
+    centred = np.ones((3, 3))
+    centred[0, 1] = centred[1, 0] = 1.0 - gap
+    assert Gram(centred, n=2).squared_distances[0, 1] == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_mixtures_have_distance_zero_exactly(seed: int) -> None:
+    matrix = np.random.default_rng(seed).uniform(size=(4, 30))
+    squared = source(gaussian(seed, 30, 50)).gram.mix(np.vstack([matrix, matrix])).squared_distances
+    assert (np.diag(squared[:4, 4:]) == 0).all()
+    assert (squared[:4, :4] > 0).sum() == 12
+
+
 def test_the_central_row_is_among_the_majority() -> None:
     x = gaussian(4, 7, 3, offset=0.0)
     x[[0, 2, 5]] = 1e9
@@ -136,3 +153,15 @@ def test_rows_are_lazy_but_say_the_same(seed: int, n: int, d: int, extras: int, 
     value = rows.combine(weights)
     np.testing.assert_allclose(value, weights[:2] @ expected + weights[2:] @ more, atol=slack)
     np.testing.assert_allclose(rows.source_weights(weights[:2]) @ x, weights[:2] @ expected, atol=slack)
+
+
+def test_a_rule_that_asks_nothing_of_the_geometry_does_not_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the Gram was computed")
+
+    monkeypatch.setattr(Host, "centred_gram", refuse)
+    rows = np.arange(12.0).reshape(4, 3)
+    assert Mean()(rows).tolist() == [4.5, 5.5, 6.5]
+    assert (Bucketing(size=2) >> Mean())(rows).tolist() == [4.5, 5.5, 6.5]
+    with pytest.raises(AssertionError, match="computed"):
+        Krum(f=0)(rows)

@@ -184,6 +184,15 @@ def test_the_geometric_median_leaves_a_row_that_its_start_falls_on() -> None:
         np.testing.assert_allclose(GeometricMedian(start=start)(x), expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_the_sum_of_distances_never_grows_from_the_first_row_on(seed: int) -> None:
+    x = gaussian(seed, 5, 2)
+    sums = [sum(oracles.length(GeometricMedian(iterations=i)(x) - row) for row in x) for i in range(1, 8)]
+    central = int(np.argmin(np.median([[oracles.length(a - b) for b in x] for a in x], axis=1)))
+    sums.insert(0, sum(oracles.length(x[central] - row) for row in x))
+    assert (np.diff(sums) <= 1e-12).all()
+
+
 @pytest.mark.parametrize("size", [1e6, 1e12, 1e30])
 @pytest.mark.parametrize("start", ["central", "mean"])
 def test_the_geometric_median_converges_whatever_a_minority_holds(size: float, start: str) -> None:

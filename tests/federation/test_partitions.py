@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robustfl import registry
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.partitions import (
     IID,
@@ -22,6 +23,8 @@ from robustfl.federation.partitions import (
 )
 
 Indices = npt.NDArray[np.int64]
+
+EVERY = [registry.build("partition", name, alpha=0.5) for name in registry.find("partition")]
 
 partitions = st.one_of(
     st.just(IID()),
@@ -56,7 +59,7 @@ def test_equal_seeds_give_equal_parts(partition: Partition, seed: int) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("partition", [member() for member in PARTITIONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("partition", EVERY, ids=lambda p: p.name)
 def test_another_seed_gives_other_parts_and_the_labels_are_left_alone(partition: Partition) -> None:
     labels = balanced()
     labels.flags.writeable = False
@@ -118,7 +121,7 @@ def test_class_histogram_counts() -> None:
         class_histogram(np.array([0, 2]), [np.array([0])], classes=2)
 
 
-@pytest.mark.parametrize("partition", [member() for member in PARTITIONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("partition", EVERY, ids=lambda p: p.name)
 @pytest.mark.parametrize("clients", [0, -1, 5])
 def test_more_clients_than_samples_is_an_error(partition: Partition, clients: int) -> None:
     with pytest.raises(ParameterError, match=f"clients={clients}, samples=4"):

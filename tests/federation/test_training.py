@@ -53,7 +53,6 @@ def test_trainers_agree_with_each_other_and_with_plain_torch(model: Model, steps
     assert not looped.requires_grad
 
 
-@pytest.mark.slow
 def test_trainers_agree_for_the_residual_network() -> None:
     made = population(ResNet20(), side=8)
     x, y = batches(made, k=2, steps=1, size=2)
@@ -62,17 +61,20 @@ def test_trainers_agree_for_the_residual_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "mode", "expected"),
+    ("model", "mode", "size", "expected"),
     [
-        (SMALL_MLP, "auto", VmappedTrainer),
-        (CNN(channels=(2,)), "auto", LoopedTrainer),
-        (SMALL_MLP, "loop", LoopedTrainer),
-        (CNN(channels=(2,)), "vmap", VmappedTrainer),
+        (SMALL_MLP, "auto", 100_000, VmappedTrainer),
+        (CNN(channels=(2,)), "auto", 1, VmappedTrainer),
+        (CNN(channels=(2,)), "auto", 100_000, LoopedTrainer),
+        (SMALL_MLP, "loop", 1, LoopedTrainer),
+        (CNN(channels=(2,)), "vmap", 100_000, VmappedTrainer),
     ],
     ids=str,
 )
-def test_the_trainer_is_chosen_by_the_model_unless_named(model: Model, mode: str, expected: type) -> None:
-    assert type(trainer_for(population(model), rules(client_mode=mode))) is expected
+def test_large_convolutions_are_looped_on_a_cpu_unless_named(
+    model: Model, mode: str, size: int, expected: type
+) -> None:
+    assert type(trainer_for(population(model), rules(client_mode=mode, batch_size=size))) is expected
 
 
 def test_one_client_and_one_sample() -> None:
