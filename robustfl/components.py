@@ -62,7 +62,7 @@ class Parameter:
     def describe(self) -> dict[str, Any]:
         """The parameter as plain JSON values, for ``robustfl describe --json``."""
         shown = {"name": self.name, "type": _type_name(self.kind), "required": self.required}
-        default = {} if self.required else {"default": self.default}
+        default = {} if self.required else {"default": _plain(self.default)}
         return {**shown, **default, "limits": list(self.limits), "doc": self.doc}
 
 

@@ -80,7 +80,9 @@ def plugin(tmp_path: Path) -> Callable[..., Path]:
         metadata.mkdir(parents=True)
         (folder / f"{module}.py").write_text(dedent(code))
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        lines = [f"[{group}]\n" + "".join(f"{c} = {module}:{c}\n" for c in classes) for group, classes in entries.items()]
+        lines = [
+            f"[{group}]\n" + "".join(f"{c} = {module}:{c}\n" for c in classes) for group, classes in entries.items()
+        ]
         (metadata / "entry_points.txt").write_text("\n".join(lines))
         return folder
 

@@ -93,26 +93,31 @@ class Plan:
 
     def invalid(self, world: World, template: DefenseTemplate, f: int) -> str:
         """Why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        clients, rows = world.federation.clients, world.federation.per_round
+        clients = world.federation.clients
         if f >= clients:
             return f"f should satisfy f < n. Found f={f}, n={clients}."
-        declared = self.declared_rows(world, f)
-        try:
-            defense = template.build(declared)
-        except RobustflError as error:
-            return str(error)
-        assert isinstance(defense, Aggregator)
-        return defense.infeasible(rows, declared) or ""
+        return _infeasible(template, world.federation.per_round, self.declared_rows(world, f))
 
     def bound(self, world: World, template: DefenseTemplate) -> str:
         """The theoretical bound to print beside a measured breakdown point."""
         clients = world.federation.clients
-        allowed = [f for f in range(clients) if not self.invalid(world, template, f)]
+        rows = [world.federation.malicious_rows(f) for f in range(clients)]
+        allowed = [f for f in range(clients) if not _infeasible(template, world.federation.per_round, rows[f])]
         if not allowed:
             return "its precondition holds for no f"
         claims = registry.describe(registry.get("defense", template.stages[-1][0]))["breakdown"]
         claimed = f"; breakdown point in theory: {claims}" if claims else ""
         return f"its precondition holds up to f = {max(allowed)} of {clients}{claimed}"
+
+
+def _infeasible(template: DefenseTemplate, rows: int, f: int) -> str:
+    """Why the defense cannot work on so many rows of which `f` may be Byzantine, or an empty text."""
+    try:
+        defense = template.build(f)
+    except RobustflError as error:
+        return str(error)
+    assert isinstance(defense, Aggregator)
+    return defense.infeasible(rows, f) or ""
 
 
 def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:

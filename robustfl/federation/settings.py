@@ -6,13 +6,22 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 
 class Settings(BaseModel):
     """Base of all scenario models: frozen, unknown keys refused, the text under a field is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """`true` is not 1 and `"2"` is not 2: such a value is a slip that should be seen."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation in (int, float) and isinstance(value, bool | str):
+            raise ValueError(f"should be a number. Found {value!r}")
+        return value
 
 
 class Server(Settings):

@@ -1,0 +1,138 @@
+"""The same records from every executor; a part that fails, exits or dies costs its own trial and no other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustfl.evaluation import executors
+from robustfl.evaluation.executors import Executor, Processes, Serial
+from robustfl.evaluation.plan import Plan
+from robustfl.evaluation.reading import read_experiment
+from robustfl.evaluation.store import read_records
+from robustfl.evaluation.trial import Place
+
+SUITE = """\
+name: tiny
+task: {data: digits, model: {mlp: {hidden: [8]}}, partition: {dirichlet: {alpha: 0.5}}}
+federation: {clients: 5, rounds: 4, client_momentum: 0.9, evaluate_every: 2}
+adversary: {f: [1]}
+faults: [{dropout: {probability: 0.2}}]
+defenses: [mean, "nnm >> trimmed_mean"]
+attacks: [{gaussian: {scale: 10}}, non_finite]
+seeds: 1
+"""
+HOSTILE = """
+    import os, signal, sys
+    from dataclasses import dataclass
+    from robustfl.threats import UpdateAttack
+
+    @dataclass(frozen=True, kw_only=True)
+    class Raises(UpdateAttack):
+        '''Fails with an exception.'''
+        def craft(self, view):
+            raise RuntimeError("no <b>idea</b>")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Quits(UpdateAttack):
+        '''Leaves as a script does.'''
+        def craft(self, view):
+            sys.exit("enough")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Vanishes(UpdateAttack):
+        '''Ends its process without a word.'''
+        def craft(self, view):
+            os._exit(0)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Dies(UpdateAttack):
+        '''Is killed, as by a system without memory.'''
+        def craft(self, view):
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_records_are_the_same_whatever_the_executor(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SUITE)
+    jobs = [(trial, "print") for trial in Plan(read_experiment(str(path))).trials]
+
+    def records(executor: Executor) -> dict[str, Any]:
+        found = list(executor.run(jobs, Place()))
+        assert len(found) == len(jobs)
+        return {record["trial"]: {**record, "time": None} for record in found}
+
+    serial = records(Serial())
+    assert {record["status"] for record in serial.values()} == {"ok"}
+    assert records(Processes(1)) == serial
+    assert records(Processes(2)) == serial
+
+
+def test_serial_leaves_the_threads_of_its_process_as_they_were() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    assert list(Serial().run([], Place())) == []
+    assert torch.get_num_threads() == before
+
+
+def test_the_environment_is_as_before_once_the_workers_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with executors._single_threaded():
+        assert {os.environ[name] for name in executors._THREAD_VARIABLES} == {"1"}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_processes_that_are_started_as_workers_are_never_interrupted() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('still here')"
+    with executors._interrupts_held():
+        shielded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shielded.stdout == "still here\n"
+    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert plain.stdout == ""
+
+
+def test_parts_that_die_cost_their_own_trials_only(
+    command: Callable[..., Any], plugin: Callable[..., Path], tmp_path: Path
+) -> None:
+    site = plugin("hostile_parts", HOSTILE, {"robustfl.attacks": ["Raises", "Quits", "Vanishes", "Dies"]})
+    (tmp_path / "tiny.yaml").write_text(
+        SUITE.replace("[{gaussian: {scale: 10}}, non_finite]", "[raises, vanishes, dies, sign_flip, quits]").replace(
+            '[mean, "nnm >> trimmed_mean"]', "[mean]"
+        )
+    )
+    done = command("run", "tiny.yaml", "--out", "out", "--workers", "1", cwd=tmp_path, plugins=(site,))
+    assert done.returncode == 3, done.stderr
+    records = {record["labels"]["attack"]: record for record in read_records(tmp_path / "out" / "records.jsonl")}
+    assert {attack: record["status"] for attack, record in records.items()} == {
+        "none": "ok",
+        "Raises": "failed",
+        "Quits": "failed",
+        "Vanishes": "failed",
+        "Dies": "failed",
+        "SignFlip": "ok",
+    }
+    errors = {attack: record["error"] for attack, record in records.items() if record["error"]}
+    assert {attack: error["type"] for attack, error in errors.items()} == {
+        "Raises": "RuntimeError",
+        "Quits": "SystemExit",
+        "Vanishes": "WorkerDied",
+        "Dies": "WorkerDied",
+    }
+    assert errors["Raises"]["message"] == "no <b>idea</b>"
+    assert "hostile_parts.py" in errors["Raises"]["traceback"]
+    assert "4 trials failed; the report shows their tracebacks." in done.stderr
+    assert "failed: Mean / Raises / f=1 / seed 0: RuntimeError: no <b>idea</b>" in done.stderr
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "hostile_parts.py" in report
+    assert "<b>idea</b>" not in report
+    assert "Mean" in done.stdout

@@ -1,0 +1,106 @@
+"""What `robustfl doctor` and `robustfl data` see, and where numbers come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustfl import registry
+from robustfl.errors import DataError, UnknownNameError
+from robustfl.evaluation import inspection
+from robustfl.evaluation.inspection import data_overview, dataset_facts, examine
+from robustfl.evaluation.provenance import histogram, installed, processor_name, provenance
+from robustfl.evaluation.scenario import Experiment
+
+
+@pytest.fixture(autouse=True)
+def no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+
+
+def checks() -> dict[str, dict[str, str]]:
+    return {check["check"]: check for check in examine()}
+
+
+def test_a_sound_installation_has_nothing_bad() -> None:
+    found = checks()
+    assert {check["status"] for check in found.values()} <= {"ok", "note"}
+    assert {"robustfl", "torch", "cuda", "plug-ins", "data digits", "aggregation"} <= set(found)
+    assert all(check["detail"] for check in found.values())
+
+
+def test_a_missing_library_is_bad_and_a_missing_extra_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "installed", lambda name: "not installed")
+    found = checks()
+    assert found["scipy"]["status"] == "bad"
+    assert found["ray (optional)"]["status"] == "note"
+
+
+def test_an_aggregation_that_fails_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "build", lambda kind, spec, **_: lambda rows: np.array([np.nan]))
+    assert inspection._aggregation()["status"] == "bad"
+
+
+def test_data_that_are_not_there_are_a_note_with_the_remedy() -> None:
+    entry = next(entry for entry in data_overview(None)["data"] if entry["name"] == "cifar10")
+    assert entry["status"] == "missing"
+    assert "ROBUSTFL_DATA" in entry["detail"]
+
+
+def test_a_data_root_that_is_not_there_is_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBUSTFL_DATA", str(tmp_path / "nowhere"))
+    assert checks()["data"]["status"] == "bad"
+    with pytest.raises(DataError, match="should be an existing folder"):
+        data_overview(None)
+
+
+def test_every_data_set_is_in_the_overview(tmp_path: Path) -> None:
+    overview = data_overview(tmp_path)
+    assert overview["roots"] == [str(tmp_path)]
+    assert [entry["name"] for entry in overview["data"]] == list(registry.find("data"))
+
+
+def test_facts_of_a_data_set_add_up() -> None:
+    facts = dataset_facts("digits", None)
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert (facts["train"], facts["test"], facts["input_shape"]) == (1347, 450, [1, 8, 8])
+    assert (sum(facts["train_counts"]), sum(facts["test_counts"])) == (1347, 450)
+    assert len(facts["train_counts"]) == len(facts["classes"]) == 10
+    assert facts["chance"] == pytest.approx(max(facts["test_counts"]) / 450, abs=1e-6)
+
+
+def test_names_of_no_data_set() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'digits'"):
+        dataset_facts("digit", None)
+
+
+def test_provenance_is_json_and_names_the_device() -> None:
+    found: dict[str, Any] = provenance("cuda:1")
+    assert json.loads(json.dumps(found)) == found
+    assert found["device"] == "cuda:1"
+    assert found["cores"] >= 1
+    assert found["numpy"] == np.__version__
+    assert installed("no-such-distribution") == "not installed"
+    assert "\n" not in processor_name()
+
+
+def test_the_histogram_counts_every_training_sample_once() -> None:
+    values = {
+        "name": "tiny",
+        "task": {"data": "digits", "model": "softmax", "partition": {"dirichlet": {"alpha": 0.3}}},
+        "federation": {"clients": 6},
+        "adversary": {"f": [2]},
+        "defenses": ["mean"],
+    }
+    (world,) = Experiment(values).worlds
+    found = histogram(world, seed=3, f=2, root=None)
+    assert np.array(found["counts"]).shape == (6, 10)
+    assert np.array(found["counts"]).sum(axis=0).tolist() == dataset_facts("digits", None)["train_counts"]
+    assert len(set(found["malicious"])) == 2
+    assert set(found["malicious"]) <= set(range(6))
+    assert histogram(world, seed=3, f=2, root=None) == found
+    assert histogram(world, seed=4, f=2, root=None)["counts"] != found["counts"]

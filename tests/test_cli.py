@@ -1,0 +1,226 @@
+"""The command as people and scripts use it: real processes, both streams, exit codes and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustfl import __version__, registry
+
+Command = Callable[..., Any]
+COMMANDS = ("run", "report", "list", "describe", "compare", "schema", "data", "doctor")
+
+
+def test_help_of_everything(command: Command, tmp_path: Path) -> None:
+    top = command("--help", cwd=tmp_path)
+    assert top.returncode == 0
+    assert all(re.search(rf"\b{name}\b", top.stdout) for name in COMMANDS)
+    assert command("-h", cwd=tmp_path).stdout == top.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(name: str, command: Command, tmp_path: Path) -> None:
+    done = command(name, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"robustfl {name}" in done.stdout
+
+
+def test_version(command: Command, tmp_path: Path) -> None:
+    assert command("--version", cwd=tmp_path).stdout == f"robustfl {__version__}\n"
+
+
+def test_no_command_shows_the_help(command: Command, tmp_path: Path) -> None:
+    done = command(cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+
+
+def test_a_run_prints_the_ranking_and_nothing_else_on_standard_output(smoke: tuple[Any, Path]) -> None:
+    done, folder = smoke
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("smoke: ")
+    (header,) = (number for number, line in enumerate(lines) if line.startswith("rank"))
+    summary = json.loads((folder / "summary.json").read_text())
+    for row, line in zip(summary["scores"]["ranking"], lines[header + 1 :], strict=False):
+        assert re.match(rf"\s*{row['rank']}\s+{re.escape(row['defense'])}\s+{row['R_mean']:.2f}\s", line)
+    assert lines[-1] == "Report: results/report.html"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_leaves_records_summary_and_reports(smoke: tuple[Any, Path]) -> None:
+    _, folder = smoke
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "records.jsonl",
+        "report.html",
+        "report.md",
+        "scores.csv",
+        "summary.json",
+    ]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["suite"]["command"] == "robustfl run smoke --out results --workers 0"
+    assert (
+        summary["trials"]["ok"]
+        == summary["trials"]["total"]
+        == len((folder / "records.jsonl").read_text().splitlines())
+    )
+
+
+def test_a_finished_run_answers_at_once_and_in_json(smoke: tuple[Any, Path], command: Command) -> None:
+    _, folder = smoke
+    done = command("run", "smoke", "--out", "results", "--workers", "2", "--json", cwd=folder.parent)
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert answer["suite"]["name"] == "smoke"
+    assert answer["scores"]["ranking"]
+    assert all((folder.parent / name).is_file() for name in answer["files"])
+    total = answer["trials"]["total"]
+    assert f"{total} of {total} trials are stored already." in done.stderr
+
+
+def test_reports_can_be_written_again(smoke: tuple[Any, Path], command: Command) -> None:
+    _, folder = smoke
+    before = (folder / "report.md").read_bytes()
+    (folder / "report.md").unlink()
+    done = command("report", str(folder), "--format", "markdown", "--json", cwd=folder.parent)
+    assert [Path(path).name for path in json.loads(done.stdout)] == ["report.md"]
+    assert (folder / "report.md").read_bytes() == before
+
+
+def test_a_run_compared_with_itself_is_equal(smoke: tuple[Any, Path], command: Command) -> None:
+    _, folder = smoke
+    found = json.loads(command("compare", str(folder), str(folder), "--json", cwd=folder.parent).stdout)
+    assert found["remarks"] == []
+    assert {row["verdict"] for row in found["rows"]} == {"equal"}
+    table = command("compare", str(folder), str(folder), cwd=folder.parent)
+    assert table.stdout.splitlines()[0].split()[:4] == ["world", "defense", "f", "before"]
+    assert len(table.stdout.splitlines()) == 1 + len(found["rows"])
+
+
+def test_lists(command: Command, tmp_path: Path) -> None:
+    everything = json.loads(command("list", "--json", cwd=tmp_path).stdout)
+    assert list(everything) == list(registry.kinds())
+    assert {"krum", "nnm", "median"} <= set(everything["defense"])
+    defenses = command("list", "defenses", cwd=tmp_path)
+    assert re.search(r"^trimmed_mean +The coordinate-wise trimmed mean", defenses.stdout, re.MULTILINE)
+    assert "sign_flip" not in defenses.stdout
+
+
+def test_descriptions(command: Command, tmp_path: Path) -> None:
+    facts = json.loads(command("describe", "krum", "--json", cwd=tmp_path).stdout)
+    assert (facts["kind"], facts["requires"]) == ("defense", "n >= 2f + 3")
+    text = command("describe", "krum", cwd=tmp_path).stdout
+    assert text.startswith("krum (defense, robustfl.defenses.krum.Krum)")
+    assert "Requires: n >= 2f + 3" in text
+    scenario = command("describe", "smoke", cwd=tmp_path).stdout
+    assert "defenses: [mean, trimmed_mean, [nnm, krum]]" in scenario
+
+
+def test_the_schema_goes_to_standard_output_or_a_file(command: Command, tmp_path: Path) -> None:
+    printed = command("schema", cwd=tmp_path)
+    written = command("schema", "--out", "schema.json", cwd=tmp_path)
+    assert (written.returncode, written.stdout) == (0, "")
+    assert (tmp_path / "schema.json").read_text() == printed.stdout
+    assert json.loads(printed.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_data(command: Command, tmp_path: Path) -> None:
+    overview = json.loads(command("data", "--json", "--data-root", ".", cwd=tmp_path).stdout)
+    assert str(tmp_path) in overview["roots"]
+    states = {entry["name"]: entry["status"] for entry in overview["data"]}
+    assert states["digits"] == "ready"
+    assert states["csv"] == "needs parameters"
+    facts = json.loads(command("data", "digits(test_fraction=0.5)", "--json", cwd=tmp_path).stdout)
+    assert facts["train"] + facts["test"] == 1797
+    assert sum(facts["test_counts"]) == facts["test"]
+
+
+def test_the_doctor_finds_this_installation_well(command: Command, tmp_path: Path) -> None:
+    done = command("doctor", "--json", cwd=tmp_path)
+    checks = {check["check"]: check for check in json.loads(done.stdout)}
+    assert done.returncode == 0, checks
+    assert {check["status"] for check in checks.values()} <= {"ok", "note"}
+    assert checks["aggregation"]["status"] == checks["data digits"]["status"] == "ok"
+
+
+def test_the_doctor_notices_a_data_root_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    done = command("doctor", "--json", cwd=tmp_path, ROBUSTFL_DATA="nowhere")
+    assert done.returncode == 1
+    (check,) = (check for check in json.loads(done.stdout) if check["status"] == "bad")
+    assert (check["check"], "'nowhere'" in check["detail"]) == ("data", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "smok"), "There is no scenario named 'smok'. Did you mean 'smoke'?"),
+        (("run", "nowhere.yaml"), "There is no scenario file at nowhere.yaml."),
+        (("run", "broken.yaml"), "broken.yaml is not valid YAML"),
+        (("run", "unknown.yaml"), "roundz: unknown key. Did you mean 'rounds'?"),
+        (("run", "smoke", "--set", "federation.rounds=many"), "federation.rounds: should be a number"),
+        (("run", "smoke", "--device", "nonsense"), "--device nonsense is not usable here: "),
+        (("run", "smoke", "--device", "meta"), "--device meta is not usable here: "),
+        (("run", "smoke", "--out", "broken.yaml"), "--out broken.yaml is a file. Name a folder."),
+        (("run", "smoke", "--out", "broken.yaml/sub"), "cannot be opened for writing: Not a directory"),
+        (("run", "smoke", "--data-root", "nowhere"), "The data root should be an existing folder"),
+        (("run", "smoke", "--set", "task.data={npz: {path: ../x}}", "--data-root", "."), "inside it. Found '../x'"),
+        (("report", "."), "summary.json cannot be read: No such file or directory. Point at the folder"),
+        (("report", "nowhere"), "nowhere/summary.json cannot be read: No such file or directory"),
+        (("compare", ".", "."), "summary.json cannot be read"),
+        (("list", "defences"), "There is no kind 'defences'. Did you mean 'defenses'"),
+        (("describe", "krumm"), "Nothing is named 'krumm'. Did you mean 'krum'"),
+        (("data", "digit"), "There is no data named 'digit'. Did you mean 'digits'?"),
+        (("data", "csv"), "CSV needs `path`, `label_column`."),
+        (("schema", "--out", "nowhere/schema.json"), "No such file or directory"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence_with_exit_code_2(
+    arguments: tuple[str, ...], message: str, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    (tmp_path / "unknown.yaml").write_text("extends: smoke\nfederation: {roundz: 3}\n")
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("rum",), "No such command 'rum'"),
+        (("run",), "Missing argument"),
+        (("run", "smoke", "--workers", "-1"), "'--workers'"),
+        (("run", "smoke", "--workers", "two"), "'--workers'"),
+        (("run", "smoke", "--seeds", "0"), "'--seeds'"),
+        (("run", "smoke", "--wrokers", "2"), "No such option: --wrokers"),
+    ],
+)
+def test_wrong_arguments_have_exit_code_2(
+    arguments: tuple[str, ...], message: str, command: Command, tmp_path: Path
+) -> None:
+    done = command(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_results_of_another_program_are_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text('{"schema": 1}')
+    (tmp_path / "records.jsonl").write_text("")
+    done = command("report", ".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "summary" in done.stderr
+
+
+def test_a_store_that_is_broken_inside_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text("nonsense\n{}\n")
+    done = command("run", "smoke", "--out", ".", "--workers", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "records.jsonl, line 1: not a record." in done.stderr
+    assert (tmp_path / "records.jsonl").read_text() == "nonsense\n{}\n"
