@@ -107,7 +107,7 @@ def test_overrides_are_read_as_yaml_before_anything_is_checked(write: Write) -> 
         ("seeds=&a 3", "anchors and aliases"),
         ("seed=3", "seed: unknown key. Did you mean 'seeds'"),
         ("federation..rounds=3", "unknown key"),
-        ("federation.rounds=", "federation.rounds: should be a number"),
+        ("federation.rounds=", "federation.rounds: Input should be a valid integer"),
         ("adversary=3", "adversary: Input should be"),
     ],
 )
@@ -176,7 +176,7 @@ def test_extending_with_a_section_of_the_wrong_type(section: str, value: str, wr
         ),
         ("data: digits", "data: [digits, 3]", "task.data: A component is a name or a mapping. Found 3"),
         ("rounds: 2", "rounds: no", "federation.rounds: should be a number"),
-        ("rounds: 2", "rounds: 2.5", "federation.rounds: should be a number"),
+        ("rounds: 2", "rounds: 2.5", "federation.rounds: Input should be a valid integer"),
         ("rounds: 2", "rounds: [2, -1]", "federation.rounds: Input should be greater than or equal to 1"),
         ("rounds: 2", "rounds: .inf", "federation.rounds: Input should be a finite number"),
         ("{clients: 5, rounds: 2}", "fast", "federation: Input should be a valid dictionary"),
