@@ -76,6 +76,8 @@ class Component:
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    telling: ClassVar[tuple[str, ...]] = ()
+    """Parameters that belong into the short label even when they have their default values."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -101,9 +103,10 @@ class Component:
         return {p.name: _plain(getattr(self, p.name)) for p in self.declared_parameters()}
 
     def __str__(self) -> str:
-        """The short label that tables and plots use: what differs from the defaults, without `f`."""
+        """The short label that tables and plots use: `telling` parameters and what is not default, without `f`."""
         own = [(p, getattr(self, p.name)) for p in self.declared_parameters() if p.name != "f"]
-        shown = ", ".join(f"{p.name}={value}" for p, value in own if p.required or value != p.default)
+        told = [(p, value) for p, value in own if p.required or p.name in self.telling or value != p.default]
+        shown = ", ".join(f"{p.name}={_short(value)}" for p, value in told)
         return f"{self.label}({shown})" if shown else self.label
 
     @classmethod
@@ -227,6 +230,13 @@ def _type_name(kind: Any) -> str:
     if origin is tuple:
         return f"a list of which each is {_type_name(options[0])}"
     return simple.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _short(value: Any) -> str:
+    """A value in a label: `10` for 10.0, `64-32` for (64, 32)."""
+    if isinstance(value, tuple):
+        return "-".join(_short(item) for item in value) or "none"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:
