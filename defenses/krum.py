@@ -12,14 +12,40 @@ from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels import Floats
 from robustfl.components import ByzantineCount
 
-Neighbours = Annotated[
-    Literal["n-f-2", "n-f-1"],
-    Doc("neighbours that count: n-f-2 as published (needs n >= 2f + 3), or n-f-1 as later analyses have it (2f + 1)"),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class KrumFamily(GramAggregator):
+    """Rules that select rows by Krum's score: the sum of a row's distances to its nearest other rows."""
+
+    requires: ClassVar[tuple[int, int]] = (2, 3)
+    breakdown: ClassVar[str] = "(n - 3)/2"
+    reference: ClassVar[str] = (
+        "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
+    )
+
+    f: ByzantineCount
+    neighbours: Annotated[
+        Literal["n-f-2", "n-f-1"],
+        Doc(
+            "neighbours in a score: n-f-2 as published (needs n >= 2f + 3), or n-f-1 as later analyses have it (2f + 1)"
+        ),
+    ] = "n-f-2"
+    squared: Annotated[bool, Doc("whether scores add squared distances, as published, or plain ones")] = True
+
+    def precondition(self) -> tuple[int, int]:
+        return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
+
+    def scores(self, gram: Gram) -> Floats:
+        """The score of every row [n]; smaller is better."""
+        count = gram.n - self.f - (2 if self.neighbours == "n-f-2" else 1)
+        distances = gram.squared_distances if self.squared else np.sqrt(gram.squared_distances)
+        others = distances + np.diag(np.full(gram.n, np.inf))
+        scores: Floats = np.sort(others, axis=1)[:, :count].sum(axis=1)
+        return scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Krum(GramAggregator):
+class Krum(KrumFamily):
     """Krum: the one update whose nearest neighbours are closest.
 
     Formula: ``x_k`` with ``k = argmin_i sum_{j in N(i)} ||x_i - x_j||^2``, where N(i) holds the n-f-2 rows nearest to
@@ -42,30 +68,9 @@ class Krum(GramAggregator):
     [1.0, 2.0]
     """
 
-    requires: ClassVar[tuple[int, int]] = (2, 3)
     guarantee: ClassVar[str] = "selects a row within a constant of the honest mean while n >= 2f + 3"
-    breakdown: ClassVar[str] = "(n - 3)/2"
-    reference: ClassVar[str] = (
-        "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
-    )
-
-    f: ByzantineCount
-    neighbours: Neighbours = "n-f-2"
-    squared: Annotated[bool, Doc("whether scores add squared distances, as published, or plain ones")] = True
-
-    def precondition(self) -> tuple[int, int]:
-        return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
 
     def weights(self, gram: Gram) -> Floats:
         chosen = np.zeros(gram.n)
-        chosen[np.argmin(krum_scores(gram, self.f, self.neighbours, self.squared))] = 1.0
+        chosen[np.argmin(self.scores(gram))] = 1.0
         return chosen
-
-
-def krum_scores(gram: Gram, f: int, neighbours: str = "n-f-2", squared: bool = True) -> Floats:
-    """Krum's score of every row [n]: the sum of its distances to its nearest other rows; smaller is better."""
-    count = gram.n - f - (2 if neighbours == "n-f-2" else 1)
-    distances = gram.squared_distances if squared else np.sqrt(gram.squared_distances)
-    others = distances + np.diag(np.full(gram.n, np.inf))
-    scores: Floats = np.sort(others, axis=1)[:, :count].sum(axis=1)
-    return scores

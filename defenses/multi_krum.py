@@ -9,15 +9,14 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation import Gram
 from robustfl.aggregation.kernels import Floats
-from robustfl.components import ByzantineCount
 
-from .krum import Neighbours, krum_scores
+from .krum import KrumFamily
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiKrum(GramAggregator):
+class MultiKrum(KrumFamily):
     """Multi-Krum: the mean of the k updates with the best Krum scores.
 
     Formula: ``(1/k) sum_{i in S} x_i``, S the k rows of smallest Krum score (ties: the lower row). k defaults to
@@ -40,20 +39,9 @@ class MultiKrum(GramAggregator):
     [1.0667, 1.9333]
     """
 
-    requires: ClassVar[tuple[int, int]] = (2, 3)
     guarantee: ClassVar[str] = "averages rows within a constant of the honest mean while n >= 2f + 3"
-    breakdown: ClassVar[str] = "(n - 3)/2"
-    reference: ClassVar[str] = (
-        "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
-    )
 
-    f: ByzantineCount
     k: Annotated[int | None, Ge(1), Doc("number of selected rows; n-f-2 when not given")] = None
-    neighbours: Neighbours = "n-f-2"
-    squared: Annotated[bool, Doc("whether scores add squared distances, as published, or plain ones")] = True
-
-    def precondition(self) -> tuple[int, int]:
-        return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
 
     def infeasible(self, n: int, f: int | None = None) -> str | None:
         reason = super().infeasible(n, f)
@@ -63,7 +51,7 @@ class MultiKrum(GramAggregator):
 
     def weights(self, gram: Gram) -> Floats:
         k = self.k if self.k is not None else max(gram.n - self.f - 2, 1)
-        order = np.argsort(krum_scores(gram, self.f, self.neighbours, self.squared), kind="stable")
+        order = np.argsort(self.scores(gram), kind="stable")
         weights = np.zeros(gram.n)
         weights[order[:k]] = 1.0 / k
         return weights
