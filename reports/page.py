@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustfl.evaluation.reporting import RunResults
+from robustfl.wording import counted
 
-from .wording import LOOKS, MISSING, answer, breakdown, counted, interval, listed, named, number, seconds, threshold
+from .wording import LOOKS, MISSING, answer, breakdown, interval, listed, named, number, seconds, threshold
 from .world import histogram_view, world_view
 
 MOST_FAILURES = 30

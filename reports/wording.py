@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustfl.evaluation.reporting import RunResults
+from robustfl.wording import counted
 
 MISSING = "–"
 
@@ -48,11 +49,6 @@ def listed(names: Sequence[str]) -> str:
 def pieces(label: str) -> list[str]:
     """A label cut where a line may break: before a bracket and inside camel case."""
     return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
-
-
-def counted(count: int, noun: str) -> str:
-    """`2, trial` -> `2 trials`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def seconds(value: float | None) -> str:

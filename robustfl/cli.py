@@ -16,6 +16,7 @@ import typer
 
 from robustfl import __version__
 from robustfl.errors import RobustflError
+from robustfl.wording import counted
 
 app = typer.Typer(
     name="robustfl",
@@ -122,7 +123,7 @@ def run(
     else:
         _print_ranking(summary, folder)
     if summary["trials"]["failed"]:
-        screen.print(f"{summary['trials']['failed']} trials failed; the report shows their tracebacks.")
+        screen.print(f"{counted(summary['trials']['failed'], 'trial')} failed; the report shows the tracebacks.")
         raise SystemExit(3)
 
 
@@ -144,7 +145,7 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
     suite, counts = summary["suite"], summary["trials"]
     screen.print(f"{suite['name']}: {suite['description']}", markup=False)
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
-    screen.print(f"{grids}; {len(suite['seeds'])} seeds, {counts['total']} trials\n", markup=False)
+    screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
     serious = [flag for flag in scores["flags"] if flag["level"] == "error"]
     others = len(scores["flags"]) - len(serious)

@@ -14,6 +14,7 @@ MACHINE = ROOT / "robustfl"
 FOLDERS = ("attacks", "defenses", "scenarios", "reports")
 FLOORS = {
     "errors": 0,
+    "wording": 0,
     "components": 0,
     "aggregation": 1,
     "threats": 1,

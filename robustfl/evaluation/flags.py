@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robustfl.evaluation.statistics import detectable_drop, standard_error
+from robustfl.wording import counted
 
 Report = Mapping[str, Any]
 Flag = dict[str, Any]
@@ -252,8 +253,8 @@ def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
     name = defense["defense"]
     for attack, counts in lost.items():
         message = (
-            f"Training blew up (values that are not numbers) in {sum(counts.values())} runs of {name} under {attack} "
-            f"(f = {', '.join(map(str, counts))}). Such a model is useless, so these runs count as guessing."
+            f"Training blew up (values that are not numbers) in {counted(sum(counts.values()), 'run')} of {name} "
+            f"under {attack} (f = {', '.join(map(str, counts))}). Such a model is useless, so these runs count as guessing."
         )
         f = next(iter(counts)) if len(counts) == 1 else None
         yield make_flag("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
@@ -268,8 +269,8 @@ def _incomplete(place: Place) -> Flag:
     lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
     shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
     message = (
-        f"{lost} runs of {place.defense['defense']} with {point['f']} malicious clients failed or are missing "
-        f"(attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
+        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
+        f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
         f"resilience is given.{f' First reason: {reason}.' if reason else ''} Run again to fill the gap."
     )
     return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
