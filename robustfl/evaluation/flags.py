@@ -254,7 +254,8 @@ def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
     for attack, counts in lost.items():
         message = (
             f"Training blew up (values that are not numbers) in {counted(sum(counts.values()), 'run')} of {name} "
-            f"under {attack} (f = {', '.join(map(str, counts))}). Such a model is useless, so these runs count as guessing."
+            f"under {attack} (f = {', '.join(map(str, counts))}). Such a model is useless, so these runs count as "
+            "guessing."
         )
         f = next(iter(counts)) if len(counts) == 1 else None
         yield make_flag("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
