@@ -212,12 +212,11 @@ def _kind(text: str) -> str:
     from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 
-    for kind in registry.kinds():
-        if text.lower() in (kind, f"{kind}s"):
+    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in registry.kinds()}
+    for plural, kind in plurals.items():
+        if text.lower() in (kind, plural):
             return kind
-    raise UnknownNameError(
-        f"There is no kind {text!r}. {did_you_mean(text, [f'{kind}s' for kind in registry.kinds()])}"
-    )
+    raise UnknownNameError(f"There is no kind {text!r}. {did_you_mean(text, plurals)}")
 
 
 @app.command()

@@ -28,15 +28,19 @@ class RunProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._total = self._done = self._failed = 0
+        self._total = self._done = self._stored = 0
+        self._batches = 0
         self._began = self._last = time.monotonic()
         self._bar: Progress | None = None
         self._task: Any = None
 
     def start(self, total: int, done: int) -> None:
         self.stop()
-        self._total, self._done, self._began = total, done, time.monotonic()
-        if done:
+        self._total, self._done, self._stored, self._began = total, done, done, time.monotonic()
+        self._batches += 1
+        if self._batches == 2:
+            self._console.print("Further trials for the breakdown points.")
+        if done and self._batches == 1:
             self._console.print(f"{done} of {total} trials are stored already.")
         if self._console.is_terminal and done < total:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -48,7 +52,6 @@ class RunProgress:
     def advance(self, record: dict[str, Any]) -> None:
         self._done += 1
         if record["status"] == "failed":
-            self._failed += 1
             labels, error = record["labels"], record["error"]
             cell = f"{labels['defense']} / {labels['attack']} / f={record['f']} / seed {record['seed']}"
             self._console.print(Text(f"failed: {cell}: {error['type']}: {error['message']}"))
@@ -57,7 +60,7 @@ class RunProgress:
         elif time.monotonic() - self._last >= 10:
             self._last = time.monotonic()
             spent = self._last - self._began
-            left = spent * (self._total - self._done) / max(1, self._done)
+            left = spent * (self._total - self._done) / max(1, self._done - self._stored)
             self._console.print(f"{self._done}/{self._total} trials, {spent:.0f} s spent, about {left:.0f} s left")
 
     def stop(self) -> None:
@@ -75,7 +78,7 @@ def ranking_table(scores: dict[str, Any]) -> Table:
     table.add_column("resilience", justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column("worst case at max f", justify="right")
-    table.add_column("under")
+    table.add_column("under", overflow="fold")
     table.add_column("survives f", justify="right")
     for row in scores["ranking"]:
         interval = row["R_ci"]

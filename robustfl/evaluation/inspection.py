@@ -13,6 +13,7 @@ import numpy as np
 from robustfl import __version__, registry
 from robustfl.errors import DataError, RobustflError
 from robustfl.evaluation.provenance import installed, processor_name
+from robustfl.evaluation.reading import read_yaml
 from robustfl.federation.data import Data
 from robustfl.federation.data_files import data_roots
 
@@ -35,8 +36,8 @@ def data_overview(root: Path | None) -> dict[str, Any]:
 
 
 def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
-    """What is in one data set: sizes, shape, classes and how often each occurs."""
-    data = registry.build("data", spec)
+    """What is in one data set, named as in a scenario: sizes, shape, classes and how often each occurs."""
+    data = registry.build("data", read_yaml(spec, "the name of the data"))
     assert isinstance(data, Data)
     dataset = data.load(root)
     classes = len(dataset.classes)

@@ -116,13 +116,14 @@ def _load(source: Path | Traversable) -> dict[str, Any]:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise ScenarioError(f"{source} is not UTF-8 text.") from None
-    values = _yaml(text, str(source))
+    values = read_yaml(text, str(source))
     if not isinstance(values, dict):
         raise ScenarioError(f"{source} should hold a mapping of keys to values. Found {type(values).__name__}.")
     return values
 
 
-def _yaml(text: str, where: str) -> Any:
+def read_yaml(text: str, where: str) -> Any:
+    """YAML 1.2 as plain data; `where` names its source in errors. Tags, aliases and duplicate keys are refused."""
     yaml = YAML(typ="safe", pure=True)
     try:
         refused = _refusal(yaml.parse(StringIO(text)))
@@ -174,7 +175,7 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
     path, separator, text = override.partition("=")
     if not separator or not path.strip():
         raise ScenarioError(f"--set takes key.path=value. Found {override!r}.")
-    nested: Any = _yaml(text, f"--set {override}")
+    nested: Any = read_yaml(text, f"--set {override}")
     for key in reversed(path.strip().split(".")):
         nested = {key: nested}
     return _merged(values, nested)

@@ -58,6 +58,14 @@ class _Undecided(Exception):
     """A number of malicious clients for which trials failed, so that nothing can be said about it."""
 
 
+class _Unanswered(Exception):
+    """A number of malicious clients whose trials have not been run yet."""
+
+    def __init__(self, cells: list[Cell]) -> None:
+        super().__init__()
+        self.cells = cells
+
+
 class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
         self.experiment, self.options, self.progress = experiment, options, progress
@@ -95,26 +103,37 @@ class _Run:
                 self.progress.advance(record)
 
     def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any] | None]:
-        """The largest f that each defense withstands, over all integers, by bisection with further trials."""
-        found: dict[tuple[str, str], dict[str, Any] | None] = {}
-        for world in self.experiment.worlds:
-            clients = world.federation.clients
-            for template in self.experiment.suite.defenses:
-                try:
-                    result = breakdown_point(self._withstands(store, world, template.label), minority(clients))
-                except _Undecided:
-                    found[world.label, template.label] = None
-                else:
-                    report = {**result.report(clients), "bound": self.plan.bound(world, template)}
-                    found[world.label, template.label] = report
-        return found
+        """The largest f that each defense withstands, over all integers, by bisection with further trials.
+
+        All searches advance together: each is replayed up to its first question without an answer, and the trials
+        behind these questions are run at once.
+        """
+        while True:
+            found: dict[tuple[str, str], dict[str, Any] | None] = {}
+            asked: list[Cell] = []
+            for world in self.experiment.worlds:
+                clients = world.federation.clients
+                for template in self.experiment.suite.defenses:
+                    try:
+                        result = breakdown_point(self._withstands(store, world, template.label), minority(clients))
+                    except _Unanswered as question:
+                        asked += question.cells
+                    except _Undecided:
+                        found[world.label, template.label] = None
+                    else:
+                        report = {**result.report(clients), "bound": self.plan.bound(world, template)}
+                        found[world.label, template.label] = report
+            if not asked:
+                return found
+            self.run_trials(store, distinct_trials(asked))
 
     def _withstands(self, store: Store, world: World, defense: str) -> Callable[[int], bool]:
         from robustfl.evaluation.score import worst_case
 
         def passes(f: int) -> bool:
             cells = list(self.plan.cells_at(world, f, defense))
-            self.run_trials(store, distinct_trials(cells))
+            if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
+                raise _Unanswered(cells)
             worst = worst_case(self.outcomes(cells, store.records), self._world(world, store.records))
             if worst is None:
                 raise _Undecided

@@ -104,3 +104,10 @@ def test_the_histogram_counts_every_training_sample_once() -> None:
     assert set(found["malicious"]) <= set(range(6))
     assert histogram(world, seed=3, f=2, root=None) == found
     assert histogram(world, seed=4, f=2, root=None)["counts"] != found["counts"]
+
+
+def test_data_are_named_as_in_a_scenario(tmp_path: Path) -> None:
+    rows = [f"{number},{'odd' if number % 2 else 'even'}" for number in range(40)]
+    (tmp_path / "numbers.csv").write_text("\n".join(["value,kind", *rows]))
+    facts = dataset_facts("{csv: {path: numbers.csv, label_column: kind}}", tmp_path)
+    assert (facts["train"] + facts["test"], facts["classes"]) == (40, ["even", "odd"])
