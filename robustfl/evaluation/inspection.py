@@ -56,7 +56,7 @@ def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
 def examine() -> list[dict[str, str]]:
     """The checks of `robustfl doctor`; `bad` is what keeps robustfl from working, `note` what limits it."""
     checks = [_check("robustfl", "ok", __version__), _check("python", "ok", sys.version.split()[0])]
-    for package in ("numpy", "scipy", "torch", "numba", "scikit-learn", "pydantic", "matplotlib"):
+    for package in ("numpy", "scipy", "torch", "numba", "scikit-learn", "pydantic"):
         found = installed(package)
         checks.append(_check(package, "bad" if found == "not installed" else "ok", found))
     for package in ("opacus", "ray", "flwr", "nvflare", "pfl"):
