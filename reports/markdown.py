@@ -36,6 +36,7 @@ class Markdown(ReportFormat):
             *_failures(results.records),
             "## Reproduce",
             _fenced(summary["suite"]["command"]),
+            *_rows(summary["suite"].get("rows", {})),
             _table(("", ""), [(key, str(value)) for key, value in summary["provenance"].items()], "ll"),
         ]
         return well_formed("\n\n".join(block for block in blocks if block) + "\n")
@@ -123,6 +124,12 @@ def _failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     more = [f"{found['more']} more kinds of failure are in records.jsonl."] if found["more"] > 0 else []
     return ["## Failed trials", "\n".join(lines), *more] if lines else []
+
+
+def _rows(commands: Mapping[str, str]) -> list[str]:
+    """The commands that repeat one defense each."""
+    lead = ["One defense at a time:"] if commands else []
+    return [*lead, *(_fenced(command) for command in commands.values())]
 
 
 def _fenced(text: str) -> str:

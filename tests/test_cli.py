@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,17 @@ def test_a_store_that_is_broken_inside_is_refused(command: Command, tmp_path: Pa
     assert done.returncode == 2
     assert "records.jsonl, line 1: not a record." in done.stderr
     assert (tmp_path / "records.jsonl").read_text() == "nonsense\n{}\n"
+
+
+def test_the_command_of_a_row_gives_its_numbers_again(
+    smoke: tuple[Any, Path], command: Command, tmp_path: Path
+) -> None:
+    whole = json.loads((smoke[1] / "summary.json").read_text())
+    words = shlex.split(whole["suite"]["rows"]["NNM > Krum"])
+    assert words[0] == "robustfl"
+    done = command(*words[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    alone = json.loads((tmp_path / "results-alone" / "summary.json").read_text())
+    (row,) = alone["scores"]["worlds"][0]["defenses"]
+    wanted = next(entry for entry in whole["scores"]["worlds"][0]["defenses"] if entry["defense"] == "NNM > Krum")
+    assert row["curve"] == wanted["curve"]

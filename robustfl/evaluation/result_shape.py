@@ -95,7 +95,7 @@ ATTACK_CARD = {"summary?": Maybe(str), "knowledge?": [str], "reference?": Maybe(
 
 SUMMARY: dict[str, Any] = {
     "schema": SCHEMA,
-    "suite": {"name": str, "description": Maybe(str), "hash": str, "command": str, "seeds": [int]},
+    "suite": {"name": str, "description": Maybe(str), "hash": str, "command": str, "rows?": {"*": str}, "seeds": [int]},
     "provenance": dict,
     "time": {"created": str, "elapsed_s": float, "workers": int},
     "trials": {"total": int, "ok": int, "diverged": int, "failed": int, "invalid": int},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -158,6 +159,7 @@ class _Run:
                 "description": suite.description,
                 "hash": self.experiment.hash,
                 "command": self.options.command,
+                "rows": self.row_commands(),
                 "seeds": list(self.plan.seeds),
                 "settings": suite.model_dump(mode="json"),
             },
@@ -247,6 +249,17 @@ class _Run:
             test_size=len(dataset.test_y),
             seeds=self.plan.seeds,
         )
+
+    def row_commands(self) -> dict[str, str]:
+        """For each defense the command that gives its row again, alone, in a folder of its own."""
+        if not self.options.command:
+            return {}
+        folder = shlex.quote(f"{self.options.out}-alone")
+        stages = {t.label: [{name: dict(given)} for name, given in t.stages] for t in self.experiment.suite.defenses}
+        return {
+            label: f"{self.options.command} --out {folder} --set {shlex.quote(f'defenses={json.dumps([spec])}')}"
+            for label, spec in stages.items()
+        }
 
     def components(self) -> dict[str, Any]:
         """What is said of each defense and attack by its own documentation."""

@@ -60,6 +60,7 @@ def run(
             "description": "Seven defenses against seven attacks on handwritten digits, in a few minutes.",
             "hash": trial_id("suite"),
             "command": "robustfl run quickstart --out runs/quickstart",
+            "rows": {"Mean": "robustfl run quickstart --out runs/quickstart-alone --set 'defenses=[[{\"mean\": {}}]]'"},
             "seeds": list(seeds),
         },
         "provenance": {

@@ -246,3 +246,7 @@ def test_the_scale_can_be_read_without_colour() -> None:
 def test_templates_lie_flat_so_that_they_are_packaged() -> None:
     folder = Path(__file__).resolve().parents[2] / "reports" / "templates"
     assert all(path.is_file() for path in folder.iterdir())
+
+
+def test_each_row_has_its_command() -> None:
+    assert "robustfl run quickstart --out runs/quickstart-alone --set" in PAGE

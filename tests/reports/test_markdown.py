@@ -76,3 +76,10 @@ def test_escaped_text_is_one_line_without_markup(text: str) -> None:
     assert "<" not in line
     assert not re.search(r"(?<!\\)(?:\\\\)*[|*_\[\]#`~]", line)
     assert not re.match(r"([-+>] |\d+[.)] )", line)
+
+
+def test_each_row_has_its_command() -> None:
+    assert (
+        "One defense at a time:\n\n```\nrobustfl run quickstart --out runs/quickstart-alone --set"
+        in Markdown().render(run())
+    )
