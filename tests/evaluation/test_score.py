@@ -3,80 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.errors import DataError, ParameterError
+from robustfl.errors import ParameterError
 from robustfl.evaluation.score import (
-    Outcome,
     ScoreSettings,
-    World,
     area,
     lowest_mean,
     score,
     utility,
     worst_case,
 )
-
-EXAMPLE = {"none": (1, 0.98, 1.02), "A": (0.7, 0.8, 0.6), "B": (0.5, 0.55, 0.6), "C": (0.45, 0.65, 0.7)}
-
-
-def world(seeds: int = 3, **changes: Any) -> World:
-    """Chance 0.1 and baseline 0.5: a utility of u is an accuracy of 0.1 + 0.4 u."""
-    known = {"label": "w", "clients": 10, "chance": 0.1, "test_size": 100_000, "seeds": tuple(range(seeds))}
-    return World(**{**known, "baseline": (0.5,) * seeds, **changes})
-
-
-def cell(attack: str, f: int, utilities: tuple[float, ...], defense: str = "D", place: str = "w") -> list[Outcome]:
-    return [
-        Outcome(
-            world=place,
-            defense=defense,
-            attack=attack,
-            f=f,
-            seed=seed,
-            trial=f"{place}-{defense}-{attack}-{f}-{seed}",
-            accuracy=0.1 + 0.4 * u,
-            test_size=100_000,
-            chance=0.1,
-            status="ok",
-        )
-        for seed, u in enumerate(utilities)
-    ]
-
-
-def suite(
-    heights: dict[int, float], seeds: int = 3, defense: str = "D", spread: float = 0.02, place: str = "w"
-) -> list[Outcome]:
-    """A defense whose W at f is `heights[f]`, under the attack "bad", with "mild" and "none" above it."""
-    noise = np.linspace(-spread, spread, seeds) if seeds > 1 else np.zeros(1)
-    outcomes = []
-    for f, height in heights.items():
-        levels = {"none": height} if f == 0 else {"none": 1.0, "mild": (1 + height) / 2, "bad": height}
-        for attack, level in levels.items():
-            outcomes += cell(attack, f, tuple((level + noise).tolist()), defense, place)
-    return outcomes
-
-
-def only(result: dict[str, Any]) -> dict[str, Any]:
-    """The single defense of a single world."""
-    (report,) = result["worlds"]
-    (defense,) = report["defenses"]
-    return dict(defense)
-
-
-def changed(outcomes: list[Outcome], attack: str, f: int, seed: int, **changes: Any) -> list[Outcome]:
-    return [replace(o, **changes) if (o.attack, o.f, o.seed) == (attack, f, seed) else o for o in outcomes]
-
-
-def codes(result: dict[str, Any]) -> set[str]:
-    return {flag["code"] for flag in result["flags"]}
+from tests.evaluation.outcomes import EXAMPLE, cell, changed, codes, only, suite, world
 
 
 @pytest.mark.parametrize(
@@ -360,60 +303,3 @@ def test_the_order_of_outcomes_does_not_matter() -> None:
     outcomes = suite({0: 1.0, 2: 0.8, 4: 0.3})
     shuffled = [outcomes[i] for i in np.random.default_rng(0).permutation(len(outcomes))]
     assert only(score(shuffled, [world()]))["R_unt_ci"] == only(score(outcomes, [world()]))["R_unt_ci"]
-
-
-def test_outcomes_that_contradict_the_worlds_are_refused() -> None:
-    outcomes = suite({0: 1.0})
-    with pytest.raises(DataError, match="no known world and seed"):
-        score(outcomes, [world(label="other")])
-    with pytest.raises(DataError, match="no known world and seed"):
-        score(outcomes, [world(2)])
-    with pytest.raises(DataError, match="is there twice"):
-        score([*outcomes, outcomes[0]], [world()])
-    with pytest.raises(DataError, match="distinct labels"):
-        score(outcomes, [world(), world()])
-    with pytest.raises(DataError, match="one world, one defense and one f"):
-        worst_case(suite({0: 1.0, 2: 0.5}), world())
-    with pytest.raises(DataError, match="one world, one defense and one f"):
-        worst_case([], world())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"status": "done"}, r"`status` should be one of.*Found 'done'"),
-        ({"f": -1}, "f should be >= 0"),
-        ({"f": 0, "attack": "bad"}, "the only attack is 'none'"),
-        ({"accuracy": math.nan}, "accuracy.*Found nan"),
-        ({"accuracy": None}, "accuracy.*Found None"),
-        ({"accuracy": 1.5}, "accuracy.*Found 1.5"),
-    ],
-)
-def test_impossible_outcomes_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        replace(cell("bad", 2, (0.5,))[0], **changes)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seeds": ()},
-        {"seeds": (1, 1, 2)},
-        {"clients": 0},
-        {"test_size": 0},
-        {"baseline": (0.5,) * 4},
-        {"baseline": (0.5, 0.5, math.nan)},
-        {"chance": math.inf},
-    ],
-)
-def test_impossible_worlds_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="World 'w'"):
-        replace(world(), **changes)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"threshold": 0}, {"threshold": math.nan}, {"margin": -1}, {"alpha": 1.0}, {"bootstrap": 0}]
-)
-def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ParameterError, match="ScoreSettings should satisfy"):
-        ScoreSettings(**changes)
