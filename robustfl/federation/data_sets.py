@@ -43,7 +43,4 @@ class Digits(Data):
         )
 
 
-DATA: tuple[type[Data], ...] = (Digits, FashionMNIST, CSV, IDX, NPZ, CIFAR10)
-"""Every data set, for lookup by `name`."""
-
-__all__ = ["CIFAR10", "CSV", "DATA", "IDX", "NPZ", "Digits", "FashionMNIST"]
+__all__ = ["CIFAR10", "CSV", "IDX", "NPZ", "Digits", "FashionMNIST"]

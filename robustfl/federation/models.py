@@ -150,7 +150,3 @@ class ResNet20(Model):
 
         channels, _, _ = self._image(input_shape, side=8)
         return ResidualNetwork(channels, classes, groups=self.groups)
-
-
-MODELS: tuple[type[Model], ...] = (Softmax, MLP, CNN, ResNet20)
-"""Every model, for lookup by `name`."""

@@ -169,7 +169,3 @@ def _topped_up(parts: Sequence[Indices], minimum: int, owner: str) -> list[Indic
             sizes[poor] += 1
             sizes[rich] -= 1
     return [np.array(part, dtype=np.int64) for part in kept]
-
-
-PARTITIONS: tuple[type[Partition], ...] = (IID, Dirichlet, Shards, QuantitySkew)
-"""Every partition, for lookup by `name`."""

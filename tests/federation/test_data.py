@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robustfl import registry
 from robustfl.errors import DataError
 from robustfl.federation.data import Data, Dataset
 from robustfl.federation.data_files import ROOT_VARIABLE, data_roots, inside
-from robustfl.federation.data_sets import CIFAR10, CSV, DATA, IDX, NPZ, Digits
+from robustfl.federation.data_sets import CIFAR10, CSV, IDX, NPZ, Digits
 from robustfl.federation.labels import number_classes, stratified, stratified_split
 
 Array = npt.NDArray[Any]
@@ -208,4 +209,4 @@ def test_loading_is_cached_and_depends_on_the_parameters() -> None:
 
 
 def test_names() -> None:
-    assert [member.name for member in DATA] == ["digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"]
+    assert set(registry.find("data")) == {"digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"}

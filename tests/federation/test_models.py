@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional
 
+from robustfl import registry
 from robustfl.errors import ParameterError
-from robustfl.federation.models import CNN, MLP, MODELS, Model, ResNet20, Softmax
+from robustfl.federation.models import CNN, MLP, Model, ResNet20, Softmax
 from robustfl.federation.networks import initialise
 
 EVERY = [Softmax(), MLP(), MLP(hidden=(8, 4)), MLP(hidden=()), CNN(), CNN(norm="group"), CNN(channels=(6,)), ResNet20()]
@@ -188,7 +189,7 @@ def test_gradient_descent_lowers_the_loss(model: Model) -> None:
 
 
 def test_names_and_what_dominates() -> None:
-    assert {member.name: member.convolutional for member in MODELS} == {
+    assert {name: member.convolutional for name, member in registry.find("model").items()} == {
         "softmax": False,
         "mlp": False,
         "cnn": True,

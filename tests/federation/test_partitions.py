@@ -14,7 +14,6 @@ from robustfl import registry
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.partitions import (
     IID,
-    PARTITIONS,
     Dirichlet,
     Partition,
     QuantitySkew,
@@ -162,4 +161,4 @@ def test_the_base_class_notices_a_partition_that_loses_samples() -> None:
 
 
 def test_names() -> None:
-    assert [member.name for member in PARTITIONS] == ["iid", "dirichlet", "shards", "quantity_skew"]
+    assert set(registry.find("partition")) == {"iid", "dirichlet", "shards", "quantity_skew"}
