@@ -203,11 +203,12 @@ def describe(cls: type[Component]) -> dict[str, Any]:
     requires = getattr(cls, "requires", None)
     if requires is not None:
         a, b = requires
-        facts |= {"guarantee": cls.guarantee, "breakdown": cls.breakdown, "channel": cls.channel}  # type: ignore[attr-defined]
+        facts |= {key: getattr(cls, key) for key in ("guarantee", "breakdown", "channel")}
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
-        facts["stateful"] = bool(cls.state_keys)  # type: ignore[attr-defined]
-    if hasattr(cls, "knowledge"):
-        facts |= {"knowledge": cls.knowledge.names(), "surface": cls.surface}  # type: ignore[attr-defined]
+        facts["stateful"] = bool(getattr(cls, "state_keys", ()))
+    knowledge = getattr(cls, "knowledge", None)
+    if knowledge is not None:
+        facts |= {"knowledge": knowledge.names(), "surface": getattr(cls, "surface", "")}
     return facts
 
 

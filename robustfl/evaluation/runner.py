@@ -18,6 +18,7 @@ from robustfl.evaluation.breakdown import breakdown_point, minority
 from robustfl.evaluation.executors import Executor, Processes, Serial
 from robustfl.evaluation.plan import NO_ATTACK, Cell, Plan, distinct_trials
 from robustfl.evaluation.provenance import data_fingerprint, histogram, provenance
+from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.scenario import Experiment, World
 from robustfl.evaluation.store import Store, set_aside, write_atomically
 from robustfl.evaluation.trial import Place, Trial
@@ -153,7 +154,7 @@ class _Run:
         statuses = Counter(records[trial]["status"] for trial in self.wanted if trial in records)
         invalid = sum(1 for cell in self.plan.cells if cell.invalid)
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "suite": {
                 "name": suite.name,
                 "description": suite.description,

@@ -25,6 +25,7 @@ from robustfl.errors import DataError, ParameterError
 from robustfl.evaluation.breakdown import breakdown_of_curve
 from robustfl.evaluation.flags import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_flags, sanity_flags
 from robustfl.evaluation.ranking import Standing, standings
+from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.statistics import (
     FloatArray,
     Resamples,
@@ -211,7 +212,7 @@ def score(
     flags = sanity_flags(reports, plain=plain, declared=declared or {}, knowledge=knowledge)
     flags += ranking_flags(ranks, tested=ranking.tested)
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "settings": asdict(settings),
         "worlds": reports,
         "ranking": ranks,

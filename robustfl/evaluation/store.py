@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.trial import SCHEMA
+from robustfl.evaluation.result_shape import SCHEMA
 
 
 class Store:

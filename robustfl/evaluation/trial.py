@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustfl import __version__
+from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.scenario import Scenario, TaskSettings, content_hash
 
 if TYPE_CHECKING:
     from robustfl.federation.simulation import Trace
     from robustfl.federation.task import Population
-
-SCHEMA = 1
-"""Version of the records; part of every trial's id."""
 
 
 @dataclass(frozen=True)
