@@ -105,7 +105,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

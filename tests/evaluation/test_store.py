@@ -205,3 +205,8 @@ def test_replacing_a_file_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"newer")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"nowhere.file\.json cannot be written: No such file or directory\."):
+        write_atomically(tmp_path / "nowhere" / "file.json", b"{}")
