@@ -43,6 +43,6 @@ class Clipping(PreAggregation):
     radius: Annotated[Literal["median"] | float, Gt(0), Doc("largest norm that is kept, or 'median'")] = "median"
 
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
-        norms = np.sqrt(rows.gram.squared_norms)
+        norms = np.sqrt(rows.squared_norms)
         radius = float(np.median(norms)) if self.radius == "median" else self.radius
         return np.diag(np.divide(radius, norms, out=np.ones(rows.n), where=norms > radius)), None

@@ -83,6 +83,11 @@ class Rows:
         """Gram space of these rows."""
         return self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
 
+    @property
+    def squared_norms(self) -> Floats:
+        """`||x_i||^2`, [n]; rows that are no mixtures need no geometry for it."""
+        return self.source.squared_norms if self.mixing is None else self.gram.squared_norms
+
     def mixed(self, matrix: Floats) -> Rows:
         """The rows after one more linear map [m, n]."""
         return Rows(self.source, matrix if self.mixing is None else matrix @ self.mixing)

@@ -1,13 +1,10 @@
 """The table of all rules: one row a rule, with a way to make it, an oracle and what it promises.
 
 Every test of the common checks walks this table, and a test in `test_properties.py` fails when a registered defense
-is missing from it. To add a rule: one oracle in `oracles.py`, one row here.
+is missing from it. To add a rule: an oracle, and one row here or in a module that is collected at the end.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -25,34 +22,11 @@ from robustfl.defenses import (
     MultiKrum,
     TrimmedMean,
 )
-from tests.aggregation import oracles
-from tests.aggregation.oracles import Matrix, Oracle
-
-
-def at_least(a: int, b: int) -> Callable[[int], int]:
-    """f -> a f + b rows."""
-    return lambda f: a * f + b
-
-
-MAJORITY = at_least(2, 1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One rule, and what holds for it."""
-
-    name: str
-    make: Callable[[int], Aggregator]  # f -> the rule
-    oracle: Oracle
-    least: Callable[[int], int]  # f -> smallest n that the rule accepts
-    told: bool = True  # whether the rule is told f
-    permutation: bool = True
-    translation: bool = True
-    scaling: bool = True
-    rotation: bool = True
-    box: bool = True  # the result lies between the smallest and the largest value of every coordinate
-    robust_from: Callable[[int], int] | None = MAJORITY  # f -> rows that bound f of any size; None: one breaks it
-    tolerance: float = 1e-9  # against the oracle, in units of the spread
+from tests.aggregation import column_rules, gram_rules, oracles
+from tests.aggregation.case import MAJORITY as MAJORITY
+from tests.aggregation.case import Case as Case
+from tests.aggregation.case import at_least
+from tests.aggregation.oracles import Matrix
 
 
 RULES = [
@@ -173,6 +147,8 @@ RULES = [
         translation=False,
         box=False,
     ),
+    *gram_rules.RULES,
+    *column_rules.RULES,
 ]
 
 each_rule = pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
