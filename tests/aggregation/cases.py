@@ -28,7 +28,6 @@ from tests.aggregation.case import Case as Case
 from tests.aggregation.case import at_least
 from tests.aggregation.oracles import Matrix
 
-
 RULES = [
     Case("mean", lambda f: Mean(), oracles.mean, at_least(0, 1), told=False, robust_from=None),
     Case("median", lambda f: Median(), oracles.median, at_least(0, 1), told=False, rotation=False),
