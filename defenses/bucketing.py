@@ -9,12 +9,12 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.aggregation import PreAggregation, Rows
+from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bucketing(PreAggregation):
+class Bucketing(RowMap):
     """Bucketing: the updates are shuffled and each group of s becomes its mean, which makes clients more alike.
 
     Formula: ``y_b = mean(x_i, i in bucket b)`` over ceil(n/s) buckets of a random permutation; the last bucket is

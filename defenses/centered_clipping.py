@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.rows import Source
+from robustfl.aggregation.source import Source
 from robustfl.errors import StateError
 
 
@@ -51,14 +51,14 @@ class CenteredClipping(GramAggregator):
 
     def extra_points(self, source: Source) -> list[Array]:
         center = self._state.get("center")
-        d = source.matrix.shape[1]
         if center is None:
-            return [source.kernels.zeros(d, like=source.matrix)]
-        if tuple(center.shape) != (d,):
+            return [source.zeros()]
+        if tuple(center.shape) != (source.d_here,):
             raise StateError(
-                f"CenteredClipping remembers a center of {len(center)} values; the updates have {d}. Call reset()."
+                f"CenteredClipping remembers a center of {len(center)} values; the updates have {source.d_here}. "
+                "Call reset()."
             )
-        return [source.kernels.place(center, like=source.matrix)]
+        return [source.place(center)]
 
     def weights(self, gram: Gram) -> Floats:
         weights = np.zeros(gram.n + 1)

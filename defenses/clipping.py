@@ -9,12 +9,12 @@ import numpy as np
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from robustfl.aggregation import PreAggregation, Rows
+from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clipping(PreAggregation):
+class Clipping(RowMap):
     """Norm clipping: updates longer than a radius are scaled back to it.
 
     Formula: ``y_i = x_i min(1, radius/||x_i||)``; ``radius="median"`` uses the median norm of the round.

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from robustfl.aggregation import PreAggregation, Rows
+from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels import Floats
 from robustfl.components import ByzantineCount
 
 
 @dataclass(frozen=True, kw_only=True)
-class NNM(PreAggregation):
+class NNM(RowMap):
     """Nearest-neighbour mixing: each update becomes the mean of the n-f updates nearest to it.
 
     Formula: ``y_i = (1/(n - f)) sum_{j in N(i)} x_j``, N(i) the n-f rows nearest to row i, itself included (ties: the

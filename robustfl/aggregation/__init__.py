@@ -3,19 +3,22 @@
 * :class:`Aggregator` turns updates into one update. Write a :class:`GramAggregator` when the result is a weighted sum
   of rows whose weights follow from the geometry, a :class:`CoordinateWise` when every column stands alone, and a plain
   :class:`Aggregator` for the rest.
-* :class:`PreAggregation` turns updates into updates and composes with ``>>``.
+* :class:`PreAggregation` turns updates into updates and composes with ``>>``; most are a :class:`RowMap`.
+* :class:`ColumnBlocks` holds updates that are larger than memory.
 * :class:`Aggregation` is the full answer of ``aggregator.aggregate(updates)``.
 """
 
 from robustfl.aggregation.contracts import Aggregation, Aggregator, Defense, Outcome, PreAggregation
-from robustfl.aggregation.families import Chain, CoordinateWise, GramAggregator, Pipeline
+from robustfl.aggregation.families import Chain, CoordinateWise, GramAggregator, Pipeline, RowMap
 from robustfl.aggregation.gram import Gram
+from robustfl.aggregation.readers import ColumnBlocks
 from robustfl.aggregation.rows import Rows
 
 __all__ = [
     "Aggregation",
     "Aggregator",
     "Chain",
+    "ColumnBlocks",
     "CoordinateWise",
     "Defense",
     "Gram",
@@ -23,5 +26,6 @@ __all__ = [
     "Outcome",
     "Pipeline",
     "PreAggregation",
+    "RowMap",
     "Rows",
 ]

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.aggregation.kernels import Array, Floats, kernels_for
+from robustfl.aggregation.kernels import Array, Floats
 from robustfl.aggregation.layout import Batch, read_updates
-from robustfl.aggregation.rows import Rows, Source
+from robustfl.aggregation.rows import Rows
+from robustfl.aggregation.source import HostileRows, Source, largest_magnitude
 from robustfl.components import Component
 from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
 
 if TYPE_CHECKING:
     from robustfl.aggregation.families import Chain, Pipeline
+
+T = TypeVar("T")
 
 Hostile = Literal["reject", "raise"]
 
@@ -77,6 +80,16 @@ class Defense(Component, ABC):
     def stateful(self) -> bool:
         """Whether the answer depends on earlier calls."""
         return bool(self.state_keys)
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Names of the properties in :mod:`robustfl.testing` that this defense does not promise."""
+        return frozenset()
+
+    @property
+    def wants_trusted(self) -> bool:
+        """Whether it needs an update that the server itself computed."""
+        return False
 
     @property
     def byzantine(self) -> int | None:
@@ -137,11 +150,11 @@ class Defense(Component, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PreAggregation(Defense):
-    """Updates -> updates, as a linear map of the rows; composes with `>>`."""
+    """Updates -> updates; composes with `>>`. Subclass :class:`RowMap` where each new row is a sum of weighted rows."""
 
     @abstractmethod
-    def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
-        """The map [m, n] for these rows, and the state after this call (None: unchanged)."""
+    def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
+        """The pre-aggregated rows, and the state after this call (None: unchanged)."""
 
     @overload
     def __rshift__(self, then: Aggregator) -> Pipeline: ...
@@ -163,16 +176,17 @@ class PreAggregation(Defense):
     @final
     def __call__(self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject") -> Any:
         """The pre-aggregated updates in the caller's own type: stacked if they came stacked, else a list."""
-        batch, source, accepted = _prepare(self, updates, ids, hostile)
-        rule = self.with_fewer(len(batch.ids) - len(accepted))
-        _require(rule, len(accepted), batch)
-        assert isinstance(rule, PreAggregation)
-        rows = Rows(source)
-        matrix, state = rule.matrix(rows)
-        result = rows.mixed(matrix).materialised()
+
+        def made(rule: Defense, source: Source) -> tuple[Array, dict[str, Any] | None]:
+            assert isinstance(rule, PreAggregation)
+            rows, state = rule.apply(Rows(source))
+            return rows.materialised(), state
+
+        batch = read_updates(updates, ids)
+        (result, state), source = _answered(self, batch, hostile, None, made)
         if state is not None:
             self._commit(state)
-        return batch.restore_rows(result, accepted)
+        return batch.restore_rows(result, batch.callers_rows(source))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,53 +194,69 @@ class Aggregator(Defense):
     """Updates -> one update. Subclass a family of :mod:`robustfl.aggregation.families` where one fits."""
 
     @final
-    def __call__(self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject") -> Any:
+    def __call__(
+        self,
+        updates: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        hostile: Hostile = "reject",
+        trusted: Any = None,
+    ) -> Any:
         """The aggregate of `updates` in the caller's own type; see :meth:`aggregate` for the rest of the answer."""
-        return self.aggregate(updates, ids=ids, hostile=hostile).value
+        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted).value
 
     @final
     def aggregate(
-        self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject"
+        self,
+        updates: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        hostile: Hostile = "reject",
+        trusted: Any = None,
     ) -> Aggregation:
         """Aggregate and say how.
 
         Parameters
         ----------
-        updates : [n, d] array or tensor; a list of arrays, of lists of arrays or of state dicts; or a mapping from
-            client id to any of these. Never mutated.
+        updates : [n, d] array or tensor (in memory or a `np.memmap`); a list of arrays, of lists of arrays or of state
+            dicts; a mapping from client id to any of these; or :class:`ColumnBlocks`. Never mutated.
         ids : client ids, one a row; stateful defenses remember clients by id, not by row
         hostile : what to do with rows that are missing, malformed, duplicate, not finite, or so large that a sum of
             `n` of them would overflow: `"reject"` them (each caught row lowers `f` by one) or `"raise"`
+        trusted : an update in the form of the others that the server computed itself, such as on clean data of its
+            own (or the peer, from its neighbours' point of view); for rules that measure the rows against one
 
         Raises
         ------
-        UpdatesError : the input is no collection of updates (or has hostile rows, with `hostile="raise"`)
+        UpdatesError : the input is no collection of updates (or has hostile rows, with `hostile="raise"`), or a rule
+            that wants a trusted update got none, or one that is not finite
         InfeasibleError : fewer accepted rows than the rule's precondition asks for
         """
-        answer, state = self._run(updates, ids, hostile)
+        answer, state = self._run(updates, ids, hostile, trusted)
         if state is not None:
             self._commit(state)
         return answer
 
     @final
     def preview(
-        self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject"
+        self,
+        updates: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        hostile: Hostile = "reject",
+        trusted: Any = None,
     ) -> Aggregation:
         """What :meth:`aggregate` would answer now, without any effect on the state."""
-        return self._run(updates, ids, hostile)[0]
+        return self._run(updates, ids, hostile, trusted)[0]
 
     def _run(
-        self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile
+        self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile, trusted: Any
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        batch, source, accepted = _prepare(self, updates, ids, hostile)
-        n, caught = len(batch.ids), len(batch.ids) - len(accepted)
-        rule = self.with_fewer(caught)
-        assert isinstance(rule, Aggregator)
-        _require(rule, len(accepted), batch)
-        source.extras.extend(rule.extra_points(source))
-        outcome = rule._aggregate(Rows(source))
-        if not source.kernels.is_finite(outcome.value):
-            raise RobustflError(f"{self!r} produced a value that is not finite from {len(accepted)} finite rows.")
+        batch = read_updates(updates, ids)
+        outcome, source = _answered(self, batch, hostile, trusted, _outcome)
+        if not source.agreed(source.kernels.is_finite(outcome.value)):
+            raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
+        n, accepted = len(batch.ids), batch.callers_rows(source)
         weights = None
         if outcome.weights is not None:
             weights = np.zeros(n)
@@ -245,38 +275,57 @@ class Aggregator(Defense):
         """The rule itself, over clean rows."""
 
 
-def _prepare(
-    defense: Defense, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile
-) -> tuple[Batch, Source, list[int]]:
-    """Read the updates and refuse hostile rows: the clean source and the caller's positions of its rows."""
+def _outcome(rule: Defense, source: Source) -> Outcome:
+    assert isinstance(rule, Aggregator)
+    source.extras.extend(rule.extra_points(source))
+    return rule._aggregate(Rows(source))
+
+
+def _answered(
+    defense: Defense, batch: Batch, hostile: Hostile, trusted: Any, work: Callable[[Defense, Source], T]
+) -> tuple[T, Source]:
+    """The work of a defense on the clean rows, and what was left to work on; hostile rows end up in the batch."""
     if hostile not in ("reject", "raise"):
         raise ParameterError(f"`hostile` should be 'reject' or 'raise'. Found hostile={hostile!r}.")
-    batch = read_updates(updates, ids)
-    kernels = kernels_for(batch.matrix)
-    peak, squared_norms = kernels.row_extent(batch.matrix)
-    limit = largest_magnitude(batch.layout.working, *batch.matrix.shape)
-    clean = [position for position in range(len(peak)) if peak[position] <= limit]
-    for position in sorted(set(range(len(peak))) - set(clean)):
-        finite = np.isfinite(peak[position])
-        batch.rejected[batch.readable[position]] = "too large to sum" if finite else "not finite"
-    if batch.rejected and hostile == "raise":
+    source = batch.source()
+    if defense.wants_trusted:
+        source.trusted = _trusted(defense, batch, trusted)
+    while True:
+        rule = defense.with_fewer(len(batch.ids) - source.n)
+        try:
+            if hostile == "raise":
+                source.verify()
+                _refuse(defense, batch)
+            if rule.infeasible(source.n) is not None:
+                source.verify()  # hostile rows lower f, and with it the bound
+                _require(rule, source.n, batch)
+            result = work(rule, source)
+            source.verify()  # for a rule that read nothing
+            return result, source
+        except HostileRows as found:
+            for row, reason in found.reasons.items():
+                batch.rejected[batch.callers_rows(source)[row]] = reason
+            source = source.without(found.reasons)
+            if hostile == "raise":
+                _refuse(defense, batch)
+
+
+def _trusted(defense: Defense, batch: Batch, update: Any) -> Array:
+    """The server's own update as a vector; a fault in it is an error of the caller's, not of a client."""
+    if update is None:
+        raise UpdatesError(
+            f"{defense!r} measures the rows against an update of the server's own. Pass it: `trusted=update`."
+        )
+    vector = batch.vector(update)
+    if not bool((abs(vector) <= largest_magnitude(batch.layout.working, batch.reader.n, batch.reader.d)).all()):
+        raise UpdatesError("`trusted` should be finite, and small enough to be summed. It is not.")
+    return vector
+
+
+def _refuse(defense: Defense, batch: Batch) -> None:
+    if batch.rejected:
         listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(batch.rejected.items()))
         raise UpdatesError(f"{defense!r} was given hostile rows and told to raise. {listed}.")
-    everything = len(clean) == len(peak)
-    matrix = batch.matrix if everything else kernels.take(batch.matrix, clean)
-    accepted = [batch.readable[position] for position in clean]
-    names = tuple(batch.ids[row] for row in accepted)
-    return batch, Source(matrix, names, squared_norms[clean]), accepted
-
-
-def largest_magnitude(working: str, n: int, d: int) -> float:
-    """Entries beyond this are hostile: sums of `n` rows, or squared norms in float64, could overflow.
-
-    float32 sums are the limit for float32 rows (their squares are summed in float64); squares for float64 rows.
-    """
-    if working == "float32":
-        return float(np.finfo(np.float32).max) / (4 * n)
-    return float(np.sqrt(np.finfo(np.float64).max / (16.0 * n * d)))
 
 
 def _require(rule: Defense, n: int, batch: Batch) -> None:

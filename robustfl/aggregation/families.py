@@ -11,7 +11,8 @@ import numpy as np
 from robustfl.aggregation.contracts import Aggregator, Defense, Outcome, PreAggregation
 from robustfl.aggregation.gram import Gram
 from robustfl.aggregation.kernels import Array, Floats, Kernels
-from robustfl.aggregation.rows import Rows, Source
+from robustfl.aggregation.rows import Rows
+from robustfl.aggregation.source import Source
 from robustfl.errors import RobustflError, StateError
 
 
@@ -49,8 +50,21 @@ class CoordinateWise(Aggregator):
 
     @final
     def _aggregate(self, rows: Rows) -> Outcome:
-        ops = rows.kernels
-        return Outcome(ops.join([self.columns(block, ops) for block in rows.blocks()]))
+        return Outcome(rows.columnwise(self.columns))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowMap(PreAggregation):
+    """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block."""
+
+    @abstractmethod
+    def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
+        """The map [m, n] for these rows, and the state after this call (None: unchanged)."""
+
+    @final
+    def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
+        matrix, state = self.matrix(rows)
+        return rows.mixed(matrix), state
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -71,6 +85,14 @@ class Pipeline(Aggregator):
     @property
     def stateful(self) -> bool:
         return self.before.stateful or self.rule.stateful
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        return self.before.unclaimed | self.rule.unclaimed
+
+    @property
+    def wants_trusted(self) -> bool:
+        return self.rule.wants_trusted
 
     @property
     def byzantine(self) -> int | None:
@@ -97,8 +119,8 @@ class Pipeline(Aggregator):
         return self.rule.extra_points(source)
 
     def _aggregate(self, rows: Rows) -> Outcome:
-        matrix, before = self.before.matrix(rows)
-        outcome = self.rule._aggregate(rows.mixed(matrix))
+        mixed, before = self.before.apply(rows)
+        outcome = self.rule._aggregate(mixed)
         return Outcome(outcome.value, outcome.weights, outcome.info, {"before": before, "rule": outcome.state})
 
 
@@ -120,6 +142,10 @@ class Chain(PreAggregation):
     @property
     def stateful(self) -> bool:
         return self.first.stateful or self.then.stateful
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        return self.first.unclaimed | self.then.unclaimed
 
     @property
     def byzantine(self) -> int | None:
@@ -145,10 +171,10 @@ class Chain(PreAggregation):
     def _commit(self, state: dict[str, Any]) -> None:
         _commit_parts(state, first=self.first, then=self.then)
 
-    def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
-        inner, first = self.first.matrix(rows)
-        outer, then = self.then.matrix(rows.mixed(inner))
-        return outer @ inner, {"first": first, "then": then}
+    def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
+        inner, first = self.first.apply(rows)
+        outer, then = self.then.apply(inner)
+        return outer, {"first": first, "then": then}
 
 
 def _most(*parts: Defense) -> int | None:

@@ -1,14 +1,16 @@
-"""The seam between the rules and the arithmetic: every pass over an ``[n, d]`` matrix happens in this module.
+"""The seam between the rules and the arithmetic: whatever is computed on a block of columns is one of these operations.
 
-One small set of operations, in two versions: :class:`Host` for numpy arrays (CPU tensors share their memory with one)
-and :class:`Device` for tensors on an accelerator, which never copies the matrix to the host. Geometry is accumulated
-in float64 over column blocks.
+Three versions with the same results: :class:`Host` in plain numpy, `Compiled` in numba (module `host`), and `Device`
+for tensors on an accelerator (module `device`), which never copies the matrix to the host. Geometry is accumulated in
+float64.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,25 +21,24 @@ Array = Any
 
 Floats = NDArray[np.float64]
 
-BLOCK = 8192
-"""Columns that are worked on at a time: 100 rows of float64 then take 6.5 MB."""
+COMPILE_FROM = 1 << 62
+"""Smallest matrix, in numbers, that is worth the compiled kernels: below, calls cost more than the arithmetic."""
 
 
 class Kernels(Protocol):
-    """The operations that rules may use on a matrix ``[n, d]`` or on a block of its columns ``[n, b]``."""
+    """The operations that rules may use on a block of columns ``[n, b]``, and on vectors ``[b]`` or ``[d]``."""
 
-    @property
-    def block(self) -> int:
-        """Columns that are worth working on at a time."""
+    def width(self, n: int) -> int:
+        """Columns of `n` rows that are worth working on at a time. Depends on `n` alone: sums keep their order."""
 
-    def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
-        """Largest magnitude and squared norm of each row, both [n]; a row with NaN has a NaN magnitude."""
+    def row_extent(self, block: Array) -> tuple[Floats, Floats]:
+        """Largest magnitude and sum of squares of each row, both [n]; a row with NaN has a NaN magnitude."""
 
-    def centred_gram(self, points: list[Array], reference: Array) -> Floats:
-        """Inner products [p, p] of all rows of `points` after subtracting `reference` [d]."""
+    def centred_gram(self, block: Array, reference: Array, extras: Array | None) -> Floats:
+        """Inner products [p, p] of the rows, the origin and the extra rows [e, b], relative to `reference` [b]."""
 
-    def combine(self, weights: Floats, matrix: Array) -> Array:
-        """`weights @ matrix`: [m, n] x [n, d] -> [m, d], or [n] x [n, d] -> [d]."""
+    def combine(self, weights: Floats, block: Array) -> Array:
+        """`weights @ block`: [m, n] x [n, b] -> [m, b], or [n] x [n, b] -> [b]."""
 
     def median(self, block: Array) -> Array:
         """Middle value of each column; the average of the middle two for an even number of rows."""
@@ -45,83 +46,86 @@ class Kernels(Protocol):
     def trimmed_mean(self, block: Array, f: int) -> Array:
         """Mean of each column without its `f` smallest and `f` largest values."""
 
-    def join(self, blocks: list[Array]) -> Array:
-        """Column results, in order, as one vector [d]."""
+    def mean_around(self, block: Array, centre: Array, count: int) -> Array:
+        """Mean of the `count` values of each column that are nearest to `centre` [b]; ties: the lower row."""
+
+    def sign_sum(self, block: Array) -> Array:
+        """How many more positive than negative values each column has, as a float; zeros count as neither."""
+
+    def concatenate(self, vectors: list[Array]) -> Array:
+        """Vectors, one after the other."""
 
     def stack(self, vectors: list[Array]) -> Array:
-        """Vectors [d] as the rows of one matrix."""
+        """Vectors as the rows of one matrix."""
 
-    def zeros(self, size: int, like: Array) -> Array:
-        """A vector of zeros with the type and device of `like`."""
+    def empty(self, shape: tuple[int, ...], working: str) -> Array:
+        """Room for a result where the kernels work."""
 
-    def place(self, vector: Array, like: Array) -> Array:
-        """A vector from anywhere, such as a state saved on another machine, where `like` lives."""
-
-    def take(self, matrix: Array, rows: list[int]) -> Array:
-        """The chosen rows, as a new matrix."""
+    def place(self, vector: Array, working: str) -> Array:
+        """A vector from anywhere, such as a state saved on another machine, where the kernels work."""
 
     def is_finite(self, vector: Array) -> bool:
         """Whether every entry is finite."""
 
 
-def column_blocks(columns: int, size: int = BLOCK) -> Iterator[slice]:
-    """Consecutive slices that cover `columns` columns."""
-    for start in range(0, columns, size):
-        yield slice(start, min(start + size, columns))
-
-
 class Host:
-    """The operations on numpy arrays."""
+    """The operations in numpy."""
 
-    block = BLOCK
+    def width(self, n: int) -> int:
+        return _power_of_two(1 << 20, n, 1 << 10, 1 << 14)
 
-    def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
-        peak, square = np.zeros(len(matrix)), np.zeros(len(matrix))
-        for block in column_blocks(matrix.shape[1]):
-            part = matrix[:, block].astype(np.float64)
-            np.maximum(peak, np.maximum(part.max(axis=1), -part.min(axis=1)), out=peak)
-            with np.errstate(over="ignore", invalid="ignore"):
-                square += np.einsum("ij,ij->i", part, part)
-        return peak, square
+    def row_extent(self, block: Array) -> tuple[Floats, Floats]:
+        part = block.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.maximum(part.max(axis=1), -part.min(axis=1)), np.einsum("ij,ij->i", part, part)
 
-    def centred_gram(self, points: list[Array], reference: Array) -> Floats:
-        count = sum(len(rows) for rows in points)
-        total = np.zeros((count, count))
-        for block in column_blocks(len(reference)):
-            part = np.concatenate([rows[:, block] for rows in points]).astype(np.float64)
-            part -= reference[block]
-            total += part @ part.T
-        return total
+    def centred_gram(self, block: Array, reference: Array, extras: Array | None) -> Floats:
+        points = [block, np.zeros((1, block.shape[1])), *([] if extras is None else [extras])]
+        part = np.concatenate(points, dtype=np.float64)
+        part -= reference
+        gram: Floats = part @ part.T
+        return gram
 
-    def combine(self, weights: Floats, matrix: Array) -> Array:
-        return weights.astype(matrix.dtype) @ matrix
+    def combine(self, weights: Floats, block: Array) -> Array:
+        return (weights @ block.astype(np.float64, copy=False)).astype(block.dtype, copy=False)
 
     def median(self, block: Array) -> Array:
         n, ordered = len(block), _sorted_columns(block)
         return ordered[:, n // 2] if n % 2 else (ordered[:, n // 2 - 1] + ordered[:, n // 2]) / 2
 
     def trimmed_mean(self, block: Array, f: int) -> Array:
-        if f == 0:
-            return block.mean(axis=0)
-        return _sorted_columns(block)[:, f:-f].mean(axis=1)
+        kept = _sorted_columns(block)[:, f : len(block) - f]
+        return kept.mean(axis=1, dtype=np.float64).astype(block.dtype, copy=False)
 
-    def join(self, blocks: list[Array]) -> Array:
-        return np.concatenate(blocks)
+    def mean_around(self, block: Array, centre: Array, count: int) -> Array:
+        distances = np.abs(block.astype(np.float64) - centre)
+        nearest = np.argsort(distances, axis=0, kind="stable")[:count]
+        kept = np.take_along_axis(block, nearest, axis=0)
+        return kept.mean(axis=0, dtype=np.float64).astype(block.dtype, copy=False)
+
+    def sign_sum(self, block: Array) -> Array:
+        return np.sign(block).sum(axis=0, dtype=block.dtype)
+
+    def concatenate(self, vectors: list[Array]) -> Array:
+        return np.concatenate(vectors)
 
     def stack(self, vectors: list[Array]) -> Array:
         return np.stack(vectors)
 
-    def zeros(self, size: int, like: Array) -> Array:
-        return np.zeros(size, dtype=like.dtype)
+    def empty(self, shape: tuple[int, ...], working: str) -> Array:
+        return np.empty(shape, dtype=working)
 
-    def place(self, vector: Array, like: Array) -> Array:
-        return vector.cpu().numpy() if is_tensor(vector) else np.asarray(vector)
-
-    def take(self, matrix: Array, rows: list[int]) -> Array:
-        return matrix[rows]
+    def place(self, vector: Array, working: str) -> Array:
+        host = vector.detach().cpu().numpy() if is_tensor(vector) else np.asarray(vector)
+        return host.astype(working, copy=False)
 
     def is_finite(self, vector: Array) -> bool:
         return bool(np.isfinite(vector).all())
+
+
+def _power_of_two(numbers: int, n: int, least: int, most: int) -> int:
+    """The power of two of columns that makes about `numbers` numbers in `n` rows, within bounds."""
+    return int(min(max(1 << (numbers // n).bit_length() - 1 if n <= numbers else least, least), most))
 
 
 def _sorted_columns(block: Array) -> Array:
@@ -129,81 +133,23 @@ def _sorted_columns(block: Array) -> Array:
     return np.sort(np.ascontiguousarray(block.T), axis=1)
 
 
-class Device:
-    """The operations on torch tensors; used for accelerators, and written to give the host's results."""
+def kernels_for(device: str | None, size: int) -> Kernels:
+    """The version of the operations for a matrix of `size` numbers that lives on `device`, None being the host."""
+    if device is not None:
+        from robustfl.aggregation.device import Device
 
-    block = 64 * BLOCK
+        return Device(device)
+    if size < COMPILE_FROM or not _has_numba():
+        return Host()
+    from robustfl.aggregation.host import Compiled
 
-    def row_extent(self, matrix: Array) -> tuple[Floats, Floats]:
-        import torch
-
-        peak = torch.zeros(len(matrix), dtype=torch.float64, device=matrix.device)
-        square = torch.zeros_like(peak)
-        for block in column_blocks(matrix.shape[1], self.block):
-            part = matrix[:, block].double()
-            peak = torch.maximum(peak, part.abs().amax(dim=1))
-            square += part.square().sum(dim=1)
-        return peak.cpu().numpy(), square.cpu().numpy()
-
-    def centred_gram(self, points: list[Array], reference: Array) -> Floats:
-        import torch
-
-        count = sum(len(rows) for rows in points)
-        total = torch.zeros((count, count), dtype=torch.float64, device=reference.device)
-        for block in column_blocks(len(reference), self.block):
-            part = torch.cat([rows[:, block] for rows in points]).double() - reference[block].double()
-            total += part @ part.T
-        result: Floats = total.cpu().numpy()
-        return result
-
-    def combine(self, weights: Floats, matrix: Array) -> Array:
-        import torch
-
-        # float64, because the program around may allow float32 products of reduced precision
-        exact = torch.as_tensor(weights, dtype=torch.float64, device=matrix.device)
-        blocks = column_blocks(matrix.shape[1], self.block)
-        return torch.cat([(exact @ matrix[:, block].double()).to(matrix.dtype) for block in blocks], dim=-1)
-
-    def median(self, block: Array) -> Array:
-        n = len(block)
-        ordered = block.sort(dim=0).values
-        return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2 if n % 2 == 0 else ordered[n // 2]
-
-    def trimmed_mean(self, block: Array, f: int) -> Array:
-        if f == 0:
-            return block.mean(dim=0)
-        return block.sort(dim=0).values[f:-f].mean(dim=0)
-
-    def join(self, blocks: list[Array]) -> Array:
-        import torch
-
-        return torch.cat(blocks)
-
-    def stack(self, vectors: list[Array]) -> Array:
-        import torch
-
-        return torch.stack(vectors)
-
-    def zeros(self, size: int, like: Array) -> Array:
-        import torch
-
-        return torch.zeros(size, dtype=like.dtype, device=like.device)
-
-    def place(self, vector: Array, like: Array) -> Array:
-        import torch
-
-        return torch.as_tensor(vector, device=like.device)
-
-    def take(self, matrix: Array, rows: list[int]) -> Array:
-        return matrix[rows]
-
-    def is_finite(self, vector: Array) -> bool:
-        return bool(vector.isfinite().all())
+    return Compiled()
 
 
-def kernels_for(matrix: Array) -> Kernels:
-    """The version of the operations that fits where `matrix` lives."""
-    return Device() if is_tensor(matrix) else Host()
+@cache
+def _has_numba() -> bool:
+    """Platforms without numba, and programs that set ROBUSTFL_COMPILED=0, use numpy throughout."""
+    return os.environ.get("ROBUSTFL_COMPILED", "1") != "0" and find_spec("numba") is not None
 
 
 def is_tensor(value: Any) -> bool:

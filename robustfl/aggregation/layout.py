@@ -1,8 +1,9 @@
-"""From the caller's updates to one ``[n, d]`` matrix, and back in the caller's own type, dtype and device.
+"""From the caller's updates to rows of one length, and back in the caller's own type, dtype and device.
 
 A collection of updates is a stacked numpy array or torch tensor whose first axis is the client, a sequence with one
-entry a client, or a mapping from client id to entry. An entry is an array, a tensor, a list of numbers, a list of
-arrays, or a state dict. Entries that cannot be read, or that do not look like the strict majority, become rejected
+entry a client, a mapping from client id to entry, or :class:`ColumnBlocks`. An entry is an array, a tensor, a list of
+numbers, a list of arrays, or a state dict. Nothing is copied here: readers take blocks of columns from where the
+values are. Entries that cannot be read, or that do not look like the strict majority, become rejected
 rows with a reason; they never reach the arithmetic.
 """
 
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels import Array, is_tensor
+from robustfl.aggregation.readers import Columns, Dense, Leaves, Reader, mapped_file
+from robustfl.aggregation.source import Source
 from robustfl.errors import UpdatesError
 
 
@@ -86,15 +89,40 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """Updates as read: the matrix of the readable rows, and what must be known to answer in the caller's terms."""
+    """Updates as read: where the readable rows are, and what must be known to answer in the caller's terms.
 
-    matrix: Array
+    `origin` says which of the caller's rows each row of the reader is; `rows` are the reader's rows that take part,
+    None for all; `rejected` has the reasons of the caller's rows that do not.
+    """
+
+    reader: Reader
     layout: Layout
     entries: list[list[Array]] | None
     stacked: bool
     ids: tuple[Hashable, ...]
-    readable: list[int]
+    origin: list[int]
+    rows: list[int] | None
     rejected: dict[int, str]
+
+    def source(self) -> Source:
+        """The rows that take part, unread."""
+        rows = range(self.reader.n) if self.rows is None else self.rows
+        opened = getattr(self.reader, "open", Source)  # columns that are spread over processes know how to meet
+        source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
+        return source
+
+    def callers_rows(self, source: Source) -> list[int]:
+        """Where the source's rows stand in the caller's updates."""
+        return self.origin if source.rows is None else [self.origin[row] for row in source.rows]
+
+    def vector(self, update: Any) -> Array:
+        """One more update of this layout as a vector [d], such as one that the server trusts."""
+        entry = _parse(update)
+        if entry is None or entry[0].signature != self.layout.signature:
+            found = entry[0].describe() if entry is not None else type(update).__name__
+            raise UpdatesError(f"`trusted` should look like the updates, {self.layout.describe()}. Found {found}.")
+        ((_, values),) = _over_leaves([entry[1]], self.layout).pieces(None, self.layout.size)
+        return values()[0]
 
     def restore(self, vector: Array, accepted: list[int]) -> Any:
         """The aggregate [d] in the caller's terms; counters take their element-wise lower median over accepted rows."""
@@ -123,6 +151,8 @@ def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
         if ids is not None:
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
         ids, updates = updates.keys(), list(updates.values())
+    if isinstance(updates, Columns):
+        return _read_columns(updates, ids)
     if is_tensor(updates) or isinstance(updates, np.ndarray):
         return _read_stacked(updates, ids)
     if isinstance(updates, str | bytes) or not isinstance(updates, Iterable):
@@ -138,17 +168,28 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
     names, duplicates = _identify(ids, len(updates))
-    if isinstance(updates, np.ndarray):
-        updates = np.asarray(updates)  # subclasses such as np.matrix have arithmetic of their own
     leaf = _leaf(updates[0])
     if leaf is None or not leaf.floating:
         raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
     layout = Layout("array", (), (leaf,))
-    matrix = _working(updates.reshape(len(updates), -1), layout.working)
-    readable = [row for row in range(len(updates)) if row not in duplicates]
-    if duplicates:
-        matrix = matrix[readable]
-    return Batch(matrix, layout, None, True, names, readable, duplicates)
+    droppable = None if is_tensor(updates) else mapped_file(updates)
+    if isinstance(updates, np.ndarray):
+        updates = np.asarray(updates)  # subclasses such as np.matrix have arithmetic of their own
+    reader = Dense(updates.reshape(len(updates), -1), layout.working, droppable)
+    return _stacked(reader, layout, names, duplicates)
+
+
+def _read_columns(updates: Columns, ids: Iterable[Hashable] | None) -> Batch:
+    """Updates that are a reader themselves; the answer is one vector."""
+    names, duplicates = _identify(ids, updates.n)
+    leaf = _leaf(updates.row)
+    assert leaf is not None
+    return _stacked(updates, Layout("array", (), (leaf,)), names, duplicates)
+
+
+def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], duplicates: dict[int, str]) -> Batch:
+    rows = [row for row in range(reader.n) if row not in duplicates] if duplicates else None
+    return Batch(reader, layout, None, True, names, list(range(reader.n)), rows, duplicates)
 
 
 def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
@@ -171,8 +212,8 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
         rejected[row] = f"wrong layout: {parsed.pop(row)[0].describe()}"
     readable = sorted(parsed)
     entries = {row: parsed[row][1] for row in readable}
-    matrix = _assemble([entries[row] for row in readable], layout)
-    return Batch(matrix, layout, _by_row(entries, len(updates)), False, names, readable, rejected)
+    reader = _over_leaves([entries[row] for row in readable], layout)
+    return Batch(reader, layout, _by_row(entries, len(updates)), False, names, readable, None, rejected)
 
 
 def _in_one_order(updates: list[Any]) -> list[Any]:
@@ -260,45 +301,11 @@ def _leaf(value: Any) -> Leaf | None:
     return None
 
 
-def _assemble(entries: list[list[Array]], layout: Layout) -> Array:
-    """The floating leaves of all entries, flattened and joined, as one matrix of the working type."""
+def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:
+    """A reader of the floating leaves of all entries; on an accelerator if one of them lives there."""
     floating = [position for position, leaf in enumerate(layout.leaves) if leaf.floating]
     accelerated = next((leaf.device for leaf in layout.leaves if leaf.tensor and leaf.device != "cpu"), None)
-    if accelerated is not None:
-        import torch
-
-        matrix: Array = torch.empty(
-            (len(entries), layout.size), dtype=getattr(torch, layout.working), device=accelerated
-        )
-    else:
-        matrix = np.empty((len(entries), layout.size), dtype=layout.working)
-    for row, entry in enumerate(entries):
-        start = 0
-        for position in floating:
-            size = layout.leaves[position].size
-            flat = _working(entry[position].reshape(-1), layout.working, to_host=accelerated is None)
-            if accelerated is not None and not is_tensor(flat):
-                flat = _tensor(flat, accelerated)
-            matrix[row, start : start + size] = flat
-            start += size
-    return matrix
-
-
-def _working(values: Array, working: str, to_host: bool = True) -> Array:
-    """`values` in the working type; CPU tensors become numpy arrays that share their memory."""
-    if is_tensor(values):
-        import torch
-
-        values = values.detach().to(getattr(torch, working))
-        return values.numpy() if to_host and values.device.type == "cpu" else values
-    with np.errstate(over="ignore"):
-        return values.astype(working, copy=False)
-
-
-def _tensor(values: Array, device: str) -> Array:
-    import torch
-
-    return torch.as_tensor(np.ascontiguousarray(values), device=device)
+    return Leaves([[entry[position] for position in floating] for entry in entries], layout.working, accelerated)
 
 
 def _as_leaf(values: Array, leaf: Leaf) -> Array:

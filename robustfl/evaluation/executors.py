@@ -13,12 +13,19 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
+from robustfl.aggregation.threads import limit_threads
 from robustfl.evaluation.trial import Place, Trial, failed_record, run_trial
 
 Job = tuple[Trial, str]
 """A trial and its fingerprint."""
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREAD_VARIABLES = (
+    "ROBUSTFL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 
 
 class Executor(Protocol):
@@ -37,7 +44,7 @@ class Serial:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in the workers, so that results are the same to the last bit
         try:
-            with threadpool_limits(1):
+            with threadpool_limits(1), limit_threads(1):
                 for trial, fingerprint in jobs:
                     yield run_trial(trial, place, fingerprint)
         finally:

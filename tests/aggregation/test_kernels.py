@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.aggregation.kernels import BLOCK, Device, Host, column_blocks, is_tensor, kernels_for
-from robustfl.aggregation.rows import Rows, Source
+from robustfl.aggregation.device import Device
+from robustfl.aggregation.kernels import Host, is_tensor, kernels_for
+from robustfl.aggregation.readers import Dense, column_blocks
+from robustfl.aggregation.rows import Rows
+from robustfl.aggregation.source import HostileRows, Source
 from robustfl.defenses import NNM, CenteredClipping
 from tests.aggregation.cases import Case, each_rule, gaussian
 
@@ -35,16 +38,16 @@ def tolerance(dtype: str) -> float:
 @devices
 @types
 @pytest.mark.parametrize("n", [1, 6, 7])
-@pytest.mark.parametrize("d", [1, 5, 2 * BLOCK + 3])
+@pytest.mark.parametrize("d", [1, 5, 4003])
 def test_the_device_agrees_with_the_host(device: str, dtype: str, n: int, d: int) -> None:
     x = gaussian(n, n, d).astype(dtype)
     far = np.stack([x[0] * 2])
     tensor, atol = on(device, x), tolerance(dtype)
-    ours, theirs = Host(), Device()
+    ours, theirs = Host(), Device(device)
     for found, expected in zip(theirs.row_extent(tensor), ours.row_extent(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
-    expected = ours.centred_gram([x, far], x[n // 2])
-    found = theirs.centred_gram([tensor, on(device, far)], tensor[n // 2])
+    expected = ours.centred_gram(x, x[n // 2], far)
+    found = theirs.centred_gram(tensor, tensor[n // 2], on(device, far))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     assert found.dtype == np.float64
     weights = gaussian(1, 3, n)
@@ -53,29 +56,36 @@ def test_the_device_agrees_with_the_host(device: str, dtype: str, n: int, d: int
     np.testing.assert_allclose(host(theirs.median(tensor)), ours.median(x), atol=atol)
     for f in range((n + 1) // 2):
         np.testing.assert_allclose(host(theirs.trimmed_mean(tensor, f)), ours.trimmed_mean(x, f), atol=atol)
-    np.testing.assert_array_equal(host(theirs.take(tensor, [n - 1, 0])), ours.take(x, [n - 1, 0]))
+    for count in range(1, n + 1):
+        near = ours.mean_around(x, x[0] / 2, count)
+        np.testing.assert_allclose(host(theirs.mean_around(tensor, tensor[0] / 2, count)), near, atol=atol)
+    np.testing.assert_array_equal(host(theirs.sign_sum(tensor)), ours.sign_sum(x))
     np.testing.assert_array_equal(host(theirs.stack([tensor[0], tensor[-1]])), ours.stack([x[0], x[-1]]))
-    np.testing.assert_array_equal(host(theirs.join([tensor[0], tensor[-1]])), ours.join([x[0], x[-1]]))
-    assert theirs.zeros(4, like=tensor).dtype == tensor.dtype
-    np.testing.assert_array_equal(host(theirs.zeros(4, like=tensor)), ours.zeros(4, like=x))
+    np.testing.assert_array_equal(host(theirs.place(x[0], dtype)), ours.place(tensor[0], dtype))
+    room = theirs.empty((2, 4), dtype)
+    assert (tuple(room.shape), room.dtype, room.device.type) == ((2, 4), tensor.dtype, device)
 
 
 @devices
 @pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_seen_in_every_block(device: str, hole: float) -> None:
-    for column in (0, BLOCK, 2 * BLOCK + 2):
-        x = gaussian(0, 3, 2 * BLOCK + 3)
+    for column in (0, 20_000, 40_002):
+        x = gaussian(0, 3, 40_003)
         x[1, column] = hole
-        for kernels, matrix in ((Host(), x), (Device(), on(device, x))):
+        for kernels, matrix in ((Host(), x), (Device(device), on(device, x))):
             peak, _ = kernels.row_extent(matrix)
             assert np.isfinite(peak).tolist() == [True, False, True]
             assert [kernels.is_finite(row) for row in matrix] == [True, False, True]
+        source = Source(Dense(x, "float64"), (0, 1, 2))
+        with pytest.raises(HostileRows, match="not finite"):
+            source.verify()
+        assert source.without({1: ""}).squared_norms == pytest.approx((x[[0, 2]] ** 2).sum(axis=1))
 
 
 @devices
 def test_extents_do_not_overflow_in_single_precision(device: str) -> None:
     x = np.full((2, 10), 1e30, dtype=np.float32)
-    for kernels, matrix in ((Host(), x), (Device(), on(device, x))):
+    for kernels, matrix in ((Host(), x), (Device(device), on(device, x))):
         peak, square = kernels.row_extent(matrix)
         np.testing.assert_allclose(peak, 1e30, rtol=1e-6)
         np.testing.assert_allclose(square, 1e61, rtol=1e-6)
@@ -95,11 +105,23 @@ def test_every_rule_gives_the_hosts_result_on_a_tensor(device: str, dtype: str, 
     np.testing.assert_array_equal(found.rejected, expected.rejected)
 
 
+class OnDevice(Dense):
+    """A tensor that is treated as an accelerator's, wherever it is."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.device = str(self.matrix.device)
+
+    def pieces(self, rows: Any, size: int) -> Any:
+        for columns in column_blocks(self.d, 100):
+            yield columns, lambda columns=columns: self.matrix[:, columns]
+
+
 @devices
 @each_rule
 def test_every_rule_runs_on_the_devices_own_operations(device: str, case: Case) -> None:
     x = gaussian(4, case.least(2) + 3, 300)
-    rule, source = case.make(2), Source(on(device, x), tuple(range(len(x))), (x**2).sum(axis=1))
+    rule, source = case.make(2), Source(OnDevice(on(device, x), "float64"), tuple(range(len(x))))
     source.extras.extend(rule.extra_points(source))
     assert isinstance(source.kernels, Device)
     outcome = rule._aggregate(Rows(source))
@@ -132,20 +154,20 @@ def test_reduced_precision_of_matrix_products_does_not_reach_the_result() -> Non
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        found = Device().combine(gaussian(2, 20, 20), tensor)
+        found = Device("cuda").combine(gaussian(2, 20, 20), tensor)
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_allclose(host(found), Host().combine(gaussian(2, 20, 20), x), atol=1e-4)
 
 
 def test_blocks_cover_every_column_once() -> None:
-    for columns in (1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK):
-        covered = [index for block in column_blocks(columns) for index in range(block.start, block.stop)]
+    for columns in (1, 99, 100, 101, 300):
+        covered = [index for block in column_blocks(columns, 100) for index in range(block.start, block.stop)]
         assert covered == list(range(columns))
 
 
 def test_arrays_stay_on_the_host_and_torch_is_not_loaded_for_them() -> None:
-    assert isinstance(kernels_for(np.zeros((1, 1))), Host)
-    assert isinstance(kernels_for(torch.zeros((1, 1))), Device)
+    assert isinstance(kernels_for(None, 1), Host)
+    assert isinstance(kernels_for("cuda", 1), Device)
     code = "import sys, robustfl.defenses as d; d.Krum(f=0)([[1.0], [1.1], [3.0]]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,129 @@
+"""Compiled geometry of rows: extents, centred inner products and linear combinations, with float64 sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robustfl.aggregation.compiled_vectors import (
+    add_product,
+    fetch,
+    fill,
+    from_image,
+    kernel,
+    larger,
+    load,
+    load_beside,
+    magnitude,
+    minus,
+    narrow,
+    rank_image,
+    store,
+    widen,
+)
+
+BESIDE = 4
+"""Output rows that are summed side by side: 4 rows of 4 registers leave room for the operands."""
+
+
+@kernel
+def row_extent(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, lane: Any, wide: Any, peak: Any, square: Any
+) -> None:
+    """Raise `peak` [n] to the magnitudes and increase `square` [n] by the squares of the values of each row.
+
+    The largest magnitude is found among the bits, where infinity and then NaN come last: neither can hide. `lane` and
+    `wide` are space for a vector of the type of the matrix and of float64.
+    """
+    for i in range(n):
+        at = address + i * stride
+        largest = fill(rank_image(fetch(like, at)), 0)
+        total = fill(widen(fetch(like, at)), 0.0)
+        for _ in range(0, columns, lanes):
+            x = fetch(like, at)
+            largest = larger(largest, rank_image(magnitude(x)))
+            total = add_product(total, widen(x), widen(x))
+            at += lanes * like.itemsize
+        store(lane, 0, from_image(largest))
+        store(wide, 0, total)
+        for q in range(lanes):
+            if not lane[q] <= peak[i] and peak[i] == peak[i]:
+                peak[i] = lane[q]
+            square[i] += wide[q]
+
+
+@kernel
+def combine(
+    address: int, stride: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
+) -> None:
+    """The sum of ``weights[r]`` times row ``rows[r]`` of a matrix, for few rows or many: one output.
+
+    `sums` is space for the float64 sums of some groups of columns, wide enough to read long stretches of each row.
+    """
+    nothing = fill(widen(fetch(like, address)), 0.0)
+    for first in range(0, columns, sums.size):
+        width = min(sums.size, columns - first)
+        for q in range(0, width, lanes):
+            store(sums, q, nothing)
+        for r in range(rows.size):
+            at = address + rows[r] * stride + first * like.itemsize
+            weight = fill(nothing, weights[r])
+            for q in range(0, width, lanes):
+                x = widen(fetch(like, at + q * like.itemsize))
+                store(sums, q, add_product(load_beside(sums, q, x), weight, x))
+        for q in range(0, width, lanes):
+            store(out, first + q, narrow(load_beside(sums, q, nothing), out))
+
+
+@kernel
+def combine_many(
+    address: int,
+    stride: int,
+    columns: int,
+    lanes: int,
+    rows: Any,
+    starts: Any,
+    weights: Any,
+    used: Any,
+    like: Any,
+    tile: Any,
+    out: Any,
+) -> None:
+    """Several combinations at once, four of them side by side.
+
+    Outputs 4g, ..., 4g + 3 add ``weights[e, 0..3]`` times row ``rows[e]`` for the entries e from ``starts[g]`` to
+    ``starts[g + 1]``. `used` lists the rows that any output needs; `tile` is space for one group of columns as float64.
+    """
+    step = BESIDE * 8
+    for first in range(0, columns, lanes):
+        for r in range(used.size):
+            i = used[r]
+            store(tile, i * lanes, widen(fetch(like, address + i * stride + first * like.itemsize)))
+        for part in range(0, lanes, step):
+            zero = fill(load(tile, 0), 0.0)
+            for g in range(starts.size - 1):
+                a, b, c, d = zero, zero, zero, zero
+                for e in range(starts[g], starts[g + 1]):
+                    x = load(tile, rows[e] * lanes + part)
+                    a = add_product(a, fill(x, weights[e, 0]), x)
+                    b = add_product(b, fill(x, weights[e, 1]), x)
+                    c = add_product(c, fill(x, weights[e, 2]), x)
+                    d = add_product(d, fill(x, weights[e, 3]), x)
+                at = BESIDE * g * columns + first + part
+                store(out, at, narrow(a, out))
+                store(out, at + columns, narrow(b, out))
+                store(out, at + 2 * columns, narrow(c, out))
+                store(out, at + 3 * columns, narrow(d, out))
+
+
+@kernel
+def centre_rows(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, reference: Any, first: int, tile: Any
+) -> None:
+    """Write `columns` columns of n rows, minus `reference` from column `first` on, to the first rows of `tile`."""
+    width = tile.shape[1]
+    flat = tile.reshape(-1)
+    for i in range(n):
+        at = address + i * stride + first * like.itemsize
+        for q in range(0, columns, lanes):
+            x = widen(fetch(like, at + q * like.itemsize))
+            store(flat, i * width + q, minus(x, load_beside(reference, first + q, x)))

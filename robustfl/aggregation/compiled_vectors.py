@@ -1,0 +1,297 @@
+"""Vectors of 256 bytes inside compiled kernels, and the few operations on them that the kernels need.
+
+Left to itself the compiler turns loops over the columns of a tile into slow code: it has to guard against overlapping
+rows and leftover columns in every inner loop. Here the width is fixed and said outright. One :class:`Vector` holds 64
+float32 or 32 float64 neighbours of one row; the compiler splits it into whatever registers the processor has.
+
+numba's cache notices changes in the file of a kernel only. After an edit here, remove ``__pycache__``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+BYTES = 256
+"""Size of a vector: four registers of AVX-512, so that the work outweighs the addressing. Half of it was 1.3 x slower."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """`function`, compiled at its first call without the interpreter lock, and kept on disk where that is possible."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(F, njit(cache=True, **options)(function))
+    except RuntimeError:  # neither the folder of the package nor the user's cache can be written to
+        return cast(F, njit(**options)(function))
+
+
+def lanes(dtype: np.dtype[Any]) -> int:
+    """Values of `dtype` in one vector."""
+    return BYTES // dtype.itemsize
+
+
+class Vector(types.Type):  # type: ignore[misc]
+    """numba's type of a vector: `count` values of a numba scalar type."""
+
+    def __init__(self, scalar: Any, count: int) -> None:
+        self.scalar, self.count = scalar, count
+        super().__init__(name=f"Vector({scalar}, {count})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    """A vector is a vector of the machine code, too."""
+
+    def __init__(self, manager: Any, vector: Any) -> None:
+        scalar = manager.lookup(vector.scalar).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(scalar, vector.count))
+
+
+def _operation(function: Callable[..., Any]) -> Any:
+    return intrinsic(function)
+
+
+def _simple(emit: Callable[[Any, list[Any]], Any]) -> Any:
+    """An operation whose operands and result are all of one vector type."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return emit(builder, args)
+
+    return generate
+
+
+def _full(scalar: Any) -> Vector:
+    return Vector(scalar, BYTES * 8 // scalar.bitwidth)
+
+
+def _constant(vector: Any, value: Any) -> Any:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _read(builder: Any, pointer: Any, vector: Any) -> Any:
+    result = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    result.align = 1
+    return result
+
+
+@_operation
+def load(typing: Any, array: Any, at: Any) -> Any:
+    """The vector that starts at element `at` of a contiguous array."""
+    result = _full(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return _read(builder, builder.gep(data, [args[1]]), context.get_value_type(result))
+
+    return result(array, types.intp), generate
+
+
+@_operation
+def load_beside(typing: Any, array: Any, at: Any, like: Any) -> Any:
+    """As many values as the vector `like` has, from element `at` of a contiguous array of any type."""
+    result = Vector(array.dtype, like.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return _read(builder, builder.gep(data, [args[1]]), context.get_value_type(result))
+
+    return result(array, types.intp, like), generate
+
+
+@_operation
+def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
+    """Write a vector to a contiguous array, from element `at` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        pointer = builder.gep(data, [args[1]])
+        builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
+
+
+@_operation
+def fetch(typing: Any, like: Any, address: Any) -> Any:
+    """The vector at an address in memory, of the type of the array `like`.
+
+    Matrices enter kernels by address: one compiled version then serves every memory layout, writable or not.
+    """
+    result = _full(like.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(result)
+        return _read(builder, builder.inttoptr(args[1], vector.as_pointer()), vector)
+
+    return result(like, types.intp), generate
+
+
+@_operation
+def fill(typing: Any, like: Any, value: Any) -> Any:
+    """A vector of the type of the vector `like` with one value everywhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(like)
+        scalar = context.cast(builder, args[1], value, like.scalar)
+        single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+        pattern = ir.Constant(ir.VectorType(ir.IntType(32), like.count), None)
+        return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), pattern)
+
+    return like(like, value), generate
+
+
+@_operation
+def low(typing: Any, a: Any, b: Any) -> Any:
+    """The smaller of each pair. With :func:`high` it permutes the pair whatever the values are, NaN included."""
+    return a(a, b), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[0], v[1]))
+
+
+@_operation
+def high(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of each pair."""
+    return a(a, b), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[1], v[0]))
+
+
+@_operation
+def plus(typing: Any, a: Any, b: Any) -> Any:
+    """Sums of integers or of floats."""
+    if isinstance(a.scalar, types.Integer):
+        return a(a, b), _simple(lambda builder, v: builder.add(*v))
+    return a(a, b), _simple(lambda builder, v: builder.fadd(*v))
+
+
+@_operation
+def minus(typing: Any, a: Any, b: Any) -> Any:
+    """Differences of floats."""
+    return a(a, b), _simple(lambda builder, v: builder.fsub(*v))
+
+
+@_operation
+def times(typing: Any, a: Any, b: Any) -> Any:
+    """Products of floats."""
+    return a(a, b), _simple(lambda builder, v: builder.fmul(*v))
+
+
+@_operation
+def add_product(typing: Any, total: Any, a: Any, b: Any) -> Any:
+    """``total + a * b`` of floats, rounded once where the processor can."""
+
+    def emit(builder: Any, v: Any) -> Any:
+        return builder.fadd(v[0], builder.fmul(v[1], v[2], flags=("contract",)), flags=("contract",))
+
+    return total(total, a, b), _simple(emit)
+
+
+@_operation
+def magnitude(typing: Any, a: Any) -> Any:
+    """Absolute values of floats, by clearing the sign."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integers = context.get_value_type(_integers(a))
+        mask = _constant(integers, (1 << (a.scalar.bitwidth - 1)) - 1)
+        return builder.bitcast(builder.and_(builder.bitcast(args[0], integers), mask), args[0].type)
+
+    return a(a), generate
+
+
+@_operation
+def where_less(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
+    """``yes`` in the lanes with a < b, ``no`` in the others; `a` and `b` are floats."""
+    return yes(a, b, yes, no), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", v[0], v[1]), *v[2:]))
+
+
+@_operation
+def where_equal(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
+    """``yes`` in the lanes with a = b, ``no`` in the others; `a` and `b` are floats."""
+    return yes(a, b, yes, no), _simple(
+        lambda builder, v: builder.select(builder.fcmp_ordered("==", v[0], v[1]), *v[2:])
+    )
+
+
+@_operation
+def where_at_most(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
+    """``yes`` in the lanes with a <= b, ``no`` in the others; `a` and `b` are integers."""
+    return yes(a, b, yes, no), _simple(lambda builder, v: builder.select(builder.icmp_signed("<=", v[0], v[1]), *v[2:]))
+
+
+@_operation
+def count_below(typing: Any, count: Any, a: Any, b: Any) -> Any:
+    """``count + 1`` in the lanes where a < b or one of the two is NaN; `a` and `b` are floats, `count` integers."""
+
+    def emit(builder: Any, v: Any) -> Any:
+        return builder.sub(v[0], builder.sext(builder.fcmp_unordered("<", v[1], v[2]), v[0].type))
+
+    return count(count, a, b), _simple(emit)
+
+
+@_operation
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of each pair of integers."""
+    return a(a, b), _simple(lambda builder, v: builder.select(builder.icmp_signed("<", *v), v[1], v[0]))
+
+
+@_operation
+def widen(typing: Any, a: Any) -> Any:
+    """The same numbers as float64."""
+    result = Vector(types.float64, a.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if a.scalar == types.float64:
+            return args[0]
+        convert = builder.sitofp if isinstance(a.scalar, types.Integer) else builder.fpext
+        return convert(args[0], context.get_value_type(result))
+
+    return result(a), generate
+
+
+@_operation
+def narrow(typing: Any, a: Any, array: Any) -> Any:
+    """The float64 numbers, rounded to the type of `array`."""
+    result = Vector(array.dtype, a.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return args[0] if array.dtype == a.scalar else builder.fptrunc(args[0], context.get_value_type(result))
+
+    return result(a, array), generate
+
+
+def _integers(vector: Any) -> Vector:
+    """Signed integers as wide as the values of `vector`."""
+    return Vector(types.int32 if vector.scalar.bitwidth == 32 else types.int64, vector.count)
+
+
+def _mirror(builder: Any, bits: Any) -> Any:
+    """Flip the order of the negative half, which turns the bits of floats into integers of the same order, and back."""
+    width = bits.type.element.width
+    negative = builder.ashr(bits, _constant(bits.type, width - 1))
+    return builder.xor(bits, builder.and_(negative, _constant(bits.type, (1 << (width - 1)) - 1)))
+
+
+@_operation
+def rank_image(typing: Any, a: Any) -> Any:
+    """Integers in the order of the floats `a`."""
+    result = _integers(a)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _mirror(builder, builder.bitcast(args[0], context.get_value_type(result)))
+
+    return result(a), generate
+
+
+@_operation
+def from_image(typing: Any, image: Any) -> Any:
+    """The floats of which `image` is the :func:`rank_image`."""
+    result = Vector(types.float32 if image.scalar.bitwidth == 32 else types.float64, image.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(_mirror(builder, args[0]), context.get_value_type(result))
+
+    return result(image), generate

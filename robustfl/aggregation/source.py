@@ -1,0 +1,264 @@
+"""The data that one aggregation reads, and how often: every pass over the columns happens in this module.
+
+The search for hostile rows is part of whatever reading comes first. A rule works on all rows meanwhile, and when the
+reading ends without a find, nothing was lost: a column-wise rule reads the data once, a geometric one twice, whatever
+chain of pre-aggregations stands before it. When there is a find, :class:`HostileRows` ends the attempt, and the same
+question is asked again about the other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import cached_property, partial
+from threading import Event
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.gram import Gram
+from robustfl.aggregation.kernels import Array, Floats, Kernels, kernels_for
+from robustfl.aggregation.readers import Dense, Reader
+from robustfl.aggregation.threads import in_order
+
+T = TypeVar("T")
+Extent = tuple[Floats, Floats]
+Work = Callable[[Array, slice, Extent | None], T]
+"""(values [n, b], their columns, the rows' extents where the reading computes them anyway) -> what is wanted of them"""
+
+FAR = 1e6
+"""Squared distance of the reference, in squared distances between rows: beyond it, ten digits are not enough."""
+
+NOISE_BLOCK = 1 << 16
+"""Columns whose noise is drawn from one generator: how the columns are split and spread cannot be seen in it."""
+
+
+class HostileRows(Exception):
+    """The rows, by position in the source, that the first reading found to be hostile, with the reasons."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+class Source:
+    """The accepted rows of one aggregation, its extra points and what has been learnt from reading them.
+
+    Attributes
+    ----------
+    ids : the clients of the rows
+    n, d : rows and columns; `d_here` is how many of the columns this process holds, from `offset` on
+    extras : points [d_here] that the geometry includes beside the rows
+    trusted : an update [d_here] that the server itself computed, or None
+    share : part of a row's weight that falls on the update that came in
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        ids: tuple[Hashable, ...],
+        rows: list[int] | None = None,
+        *,
+        trusted: Array | None = None,
+        share: float = 1.0,
+    ) -> None:
+        self.reader = reader
+        self.ids = ids
+        self.rows = rows
+        self.trusted = trusted
+        self.share = share
+        self.n = len(ids)
+        self.d = self.d_here = reader.d
+        self.offset = 0
+        self.extras: list[Array] = []
+        self.extent: Extent | None = None
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        return kernels_for(self.reader.device, self.n * self.d)
+
+    # Several processes may each hold some of the columns; these three are where they meet.
+
+    def total(self, value: Array) -> Array:
+        """The sum of `value` over all processes that hold columns."""
+        return value
+
+    def largest(self, value: Floats) -> Floats:
+        """The maximum over all processes, NaN where one has it."""
+        return value
+
+    def agreed(self, flag: bool) -> bool:
+        """Whether `flag` holds in all processes."""
+        return flag
+
+    # Reading
+
+    def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
+        """One reading: the work on every block of columns, in order, in parallel where that pays.
+
+        Until the extents of the rows are known, they are computed on the way.
+
+        Raises
+        ------
+        HostileRows : at the end of the first reading
+        """
+        size = self.kernels.width(self.n)
+        pieces = self.reader.pieces(self.rows, size)
+        if self.extent is not None:
+            for columns, result, _ in in_order(partial(_work, work, *piece) for piece in pieces):
+                yield columns, result
+            return
+        limit = largest_magnitude(self.reader.working, self.n, self.d)
+        peak, square, spoiled = np.zeros(self.n), np.zeros(self.n), Event()
+        tasks = (partial(_survey, work, self.kernels, limit, spoiled, *piece) for piece in pieces)
+        for columns, found, extent in in_order(tasks):
+            peak, square = np.maximum(peak, extent[0]), square + extent[1]
+            if found is not None and not spoiled.is_set():
+                yield columns, found
+        self._settle(self.largest(peak), self.total(square), limit)
+
+    def _settle(self, peak: Floats, square: Floats, limit: float) -> None:
+        self.extent = peak, square
+        hostile = np.flatnonzero(~(peak <= limit))
+        if len(hostile):
+            raise HostileRows(
+                {int(row): "too large to sum" if np.isfinite(peak[row]) else "not finite" for row in hostile}
+            )
+
+    def verify(self) -> None:
+        """Make sure that no row is hostile, by a reading of its own if there was none yet."""
+        if self.extent is None:
+            for _ in self.sweep(lambda values, columns, extent: True):
+                pass
+
+    def without(self, hostile: dict[int, str]) -> Source:
+        """The same data without some rows, whose extents need no reading any more."""
+        kept = [row for row in range(self.n) if row not in hostile]
+        rows = kept if self.rows is None else [self.rows[row] for row in kept]
+        rest = self._alike(self.reader, tuple(self.ids[row] for row in kept), rows)
+        if self.extent is not None:
+            rest.extent = self.extent[0][kept], self.extent[1][kept]
+        return rest
+
+    def replaced(self, matrix: Array, share: float) -> Source:
+        """Other rows [n, d_here] of the same clients, as a pre-aggregation with a memory makes them."""
+        other = self._alike(Dense(matrix, self.reader.working), self.ids, None)
+        other.extras, other.share = self.extras, self.share * share
+        return other
+
+    def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
+        return Source(reader, ids, rows, trusted=self.trusted, share=self.share)
+
+    # What rules ask for
+
+    @property
+    def squared_norms(self) -> Floats:
+        """`||x_i||^2`, [n]."""
+        self.verify()
+        assert self.extent is not None
+        return self.extent[1]
+
+    @cached_property
+    def gram(self) -> Gram:
+        """The Gram of rows, origin and extra points; the data are read when a rule first asks for something in it."""
+        return Gram(self._centred_gram, self.n, len(self.extras))
+
+    def _centred_gram(self) -> Floats:
+        """Inner products around a point that is, in every block of columns, the row of median norm there.
+
+        One row of any size cannot spoil it, as it would the mean. A hostile row can have the median norm too (honest
+        rows with the sign flipped do). Where the reference turns out to lie far from rows that are close together, the
+        data are read once more, around one of those.
+        """
+        gram = Gram(self._gram_around(None), self.n)
+        offset = gram.centred[gram.central, gram.central]
+        if offset > FAR * np.median(gram.squared_distances[gram.central]):
+            return self._gram_around(gram.central)
+        return gram.centred
+
+    def _gram_around(self, row: int | None) -> Floats:
+        def products(values: Array, columns: slice, extent: Extent | None) -> Floats:
+            reference = values[_typical(extent or self.kernels.row_extent(values)) if row is None else row]
+            extras = self.kernels.stack([extra[columns] for extra in self.extras]) if self.extras else None
+            return self.kernels.centred_gram(values, reference, extras)
+
+        size = self.n + 1 + len(self.extras)
+        gram = np.zeros((size, size))
+        for _, part in self.sweep(products):
+            gram += part
+        return np.asarray(self.total(gram))
+
+    def combine(self, weights: Floats) -> Array:
+        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]."""
+        return self.columnwise(lambda values: self.kernels.combine(weights, values), weights.shape[:-1])
+
+    def columnwise(self, work: Callable[[Array], Array], leading: tuple[int, ...] = ()) -> Array:
+        """What `work` makes of every block, [..., b], put together: [..., d_here]."""
+        result = self.kernels.empty((*leading, self.d_here), self.reader.working)
+        for columns, part in self.sweep(lambda values, columns, extent: work(values)):
+            result[..., columns] = part
+        return result
+
+    def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:
+        """The sum of what `work` makes of the given columns (ascending), block by block, over all processes."""
+        self.verify()
+        wanted = columns - self.offset
+
+        def part(values: Array, block: slice, extent: Extent | None) -> Floats | None:
+            first, last = np.searchsorted(wanted, (block.start, block.stop))
+            return np.asarray(work(values[:, wanted[first:last] - block.start])) if first < last else None
+
+        found = [result for _, result in self.sweep(part) if result is not None]
+        local = np.sum(found, axis=0, dtype=np.float64) if found else np.float64(0.0)
+        return np.asarray(self.total(np.asarray(local)))
+
+    def zeros(self) -> Array:
+        """A vector [d_here] of zeros."""
+        vector = self.kernels.empty((self.d_here,), self.reader.working)
+        vector[:] = 0
+        return vector
+
+    def place(self, vector: Array) -> Array:
+        """A vector [d_here] from anywhere, where the data live."""
+        return self.kernels.place(vector, self.reader.working)
+
+    def noise(self, *key: int) -> Array:
+        """Standard normal numbers [d_here] that depend on the key and the place of a column alone."""
+        result = np.empty(self.d_here, dtype=self.reader.working)
+        end = self.offset + self.d_here
+        for number in range(self.offset // NOISE_BLOCK, -(-end // NOISE_BLOCK)):
+            start = number * NOISE_BLOCK
+            drawn = np.random.default_rng([*key, number]).standard_normal(NOISE_BLOCK)
+            low, high = max(start, self.offset), min(start + NOISE_BLOCK, end)
+            result[low - self.offset : high - self.offset] = drawn[low - start : high - start]
+        return self.place(result)
+
+
+def largest_magnitude(working: str, n: int, d: int) -> float:
+    """Entries beyond this are hostile: sums of `n` rows, or squared norms in float64, could overflow.
+
+    float32 sums are the limit for float32 rows (their squares are summed in float64); squares for float64 rows.
+    """
+    if working == "float32":
+        return float(np.finfo(np.float32).max) / (4 * n)
+    return float(np.sqrt(np.finfo(np.float64).max / (16.0 * n * d)))
+
+
+def _work(work: Work[T], columns: slice, values: Callable[[], Array]) -> tuple[slice, T, None]:
+    return columns, work(values(), columns, None), None
+
+
+def _survey(
+    work: Work[T], kernels: Kernels, limit: float, spoiled: Event, columns: slice, values: Callable[[], Array]
+) -> tuple[slice, T | None, Extent]:
+    """The extents of a block, and the work on it unless a hostile value was met: no rule ever sees one."""
+    block = values()
+    extent = kernels.row_extent(block)
+    if not (extent[0] <= limit).all():
+        spoiled.set()
+    return columns, None if spoiled.is_set() else work(block, columns, extent), extent
+
+
+def _typical(extent: Extent) -> int:
+    """The row of median norm in a block; of several, the first."""
+    return int(np.argsort(extent[1], kind="stable")[(len(extent[1]) - 1) // 2])

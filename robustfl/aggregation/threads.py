@@ -1,0 +1,84 @@
+"""Threads for work on column blocks: numba and numpy release the interpreter, so plain threads run side by side.
+
+A pool of our own rather than a parallel runtime: it may be used from several threads of the caller at once, survives a
+fork, and hands results back in the order of the tasks, so that sums never depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+VARIABLES = ("ROBUSTFL_NUM_THREADS", "OMP_NUM_THREADS")
+"""Environment variables that set the number of threads; the first one that holds a number counts."""
+
+_local = threading.local()
+_lock = threading.Lock()
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_chosen: int | None = None
+
+
+def thread_count() -> int:
+    """How many threads an aggregation uses: as set by :func:`limit_threads`, by the environment, else one a core."""
+    if _chosen is not None:
+        return _chosen
+    for variable in VARIABLES:
+        value = os.environ.get(variable, "")
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """Use `count` threads within the block, in the whole process."""
+    global _chosen
+    before, _chosen = _chosen, count
+    try:
+        yield
+    finally:
+        _chosen = before
+
+
+def in_order(tasks: Iterator[Callable[[], T]]) -> Iterator[T]:
+    """The results of the tasks, in their order, computed a few at a time; within a task of the pool, one by one."""
+    count = 1 if getattr(_local, "inside", False) else thread_count()
+    head = list(islice(tasks, 2)) if count > 1 else []
+    if len(head) < 2:  # one task alone is not worth a thread
+        yield from (task() for task in (*head, *tasks))
+        return
+    pool = _pool(count)
+    pending: deque[Future[T]] = deque(pool.submit(_inside, task) for task in head)
+    try:
+        for task in tasks:
+            pending.append(pool.submit(_inside, task))
+            if len(pending) > 2 * count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _pool(count: int) -> ThreadPoolExecutor:
+    """The pool of this process: the threads of a parent do not exist in a forked child."""
+    with _lock:
+        key = (os.getpid(), count)
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(count, thread_name_prefix="robustfl")
+        return _pools[key]
+
+
+def _inside(task: Callable[[], T]) -> T:
+    _local.inside = True
+    return task()

@@ -1,0 +1,92 @@
+"""One process of a group: every rule of the table, sharded, against the same rule on the whole matrix.
+
+Started by `test_sharded.py` as `python -m tests.aggregation.sharded_worker RANK SIZE STORE`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from robustfl.aggregation.sharded import Shard, exchange, robust_all_reduce
+from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
+from robustfl.errors import InfeasibleError, UpdatesError
+from tests.aggregation.cases import RULES, gaussian
+
+
+def every_rule_equals_itself_on_the_whole_matrix(rank: int, size: int) -> int:
+    compared = 0
+    for case in RULES:
+        for f in (0, 1):
+            rule, whole = case.make(f), case.make(f)
+            if rule.infeasible(size) is not None:
+                continue
+            for number, d in enumerate((1, size - 1, 10, 5003)):
+                x = gaussian(number, size, d).astype(np.float64 if d % 2 else np.float32)
+                rule.reset(), whole.reset()
+                found = robust_all_reduce(torch.as_tensor(x[rank]), rule)
+                np.testing.assert_allclose(found.numpy(), whole(x), rtol=0, atol=1e-4, err_msg=case.name)
+                assert agreed(found), f"{case.name}: the processes differ"
+                compared += 1
+    return compared
+
+
+def agreed(tensor: torch.Tensor) -> bool:
+    """Whether all processes hold the same bits."""
+    rows = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(rows, tensor)
+    return all(torch.equal(row, tensor) for row in rows)
+
+
+def a_lying_process_is_rejected_everywhere(rank: int, size: int) -> None:
+    x = gaussian(5, size, 301).astype(np.float32)
+    for hole in (np.nan, np.inf, -1e38):
+        x[1, 300] = hole  # the last process is the only one that sees it
+        shard = exchange(torch.as_tensor(x[rank]))
+        answer = Krum(f=1, neighbours="n-f-1").aggregate(shard)
+        assert np.flatnonzero(answer.rejected).tolist() == [1]
+        whole = Krum(f=1, neighbours="n-f-1")(x)
+        own = slice(shard.offset, shard.offset + shard.d)
+        np.testing.assert_allclose(answer.value.numpy(), whole[own], rtol=0, atol=1e-6)
+        assert not np.array_equal(answer.value.numpy(), x[1, own])
+
+
+def errors_are_the_same_everywhere(rank: int, size: int) -> None:
+    for rule, update, error in (
+        (TrimmedMean(f=size), torch.ones(5), InfeasibleError),
+        (Mean(), torch.full((5,), torch.nan), InfeasibleError),
+        (Mean(), torch.ones(5, dtype=torch.int64), UpdatesError),
+        (Mean(), torch.ones(0), UpdatesError),
+    ):
+        try:
+            robust_all_reduce(update, rule)
+        except error:
+            continue
+        raise AssertionError(f"{rule} accepted {update}")
+
+
+def shapes_types_and_memories_are_kept(rank: int, size: int) -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        value = robust_all_reduce(torch.full((3, 2, 5), float(rank), dtype=dtype, requires_grad=True), Median())
+        assert (value.shape, value.dtype, value.requires_grad) == ((3, 2, 5), dtype, False)
+        assert (value == (size - 1) / 2).all()
+    rule, whole = CenteredClipping(radius=0.5), CenteredClipping(radius=0.5)
+    for number in range(3):
+        x = gaussian(number, size, 40)
+        np.testing.assert_allclose(robust_all_reduce(torch.as_tensor(x[rank]), rule).numpy(), whole(x), atol=1e-9)
+    assert isinstance(exchange(torch.ones(2)), Shard)
+
+
+if __name__ == "__main__":
+    rank, size = int(sys.argv[1]), int(sys.argv[2])
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=size)
+    compared = every_rule_equals_itself_on_the_whole_matrix(rank, size)
+    a_lying_process_is_rejected_everywhere(rank, size)
+    errors_are_the_same_everywhere(rank, size)
+    shapes_types_and_memories_are_kept(rank, size)
+    dist.destroy_process_group()
+    sys.stdout.write(f"compared {compared}\n")
