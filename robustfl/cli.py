@@ -204,7 +204,11 @@ def list_(
         return
     screen = console.output()
     for name, entries in found.items():
-        screen.print(console.plain_table((name, ""), entries))
+        if kind and name == "defense":
+            rows = registry.traits()
+            screen.print(console.plain_table(list(rows[0]), [list(row.values()) for row in rows]))
+        else:
+            screen.print(console.plain_table((name, ""), entries))
         screen.print()
 
 
@@ -252,7 +256,7 @@ def _described(facts: dict[str, Any]) -> str:
         default = "required" if parameter["required"] else f"default {parameter['default']!r}"
         limits = "".join(f", {limit}" for limit in parameter["limits"])
         lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
-    for key in ("requires", "guarantee", "breakdown", "knowledge", "surface"):
+    for key in ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "reference"):
         if facts.get(key):
             value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
             lines += ["", f"{key.capitalize()}: {value}"]

@@ -203,7 +203,8 @@ def describe(cls: type[Component]) -> dict[str, Any]:
     requires = getattr(cls, "requires", None)
     if requires is not None:
         a, b = requires
-        facts |= {key: getattr(cls, key) for key in ("guarantee", "breakdown", "channel")}
+        facts |= {key: getattr(cls, key) for key in ("family", "guarantee", "breakdown", "channel")}
+        facts["needs_f"] = any(parameter["name"] == "f" for parameter in facts["parameters"])
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
         facts["stateful"] = bool(getattr(cls, "state_keys", ()))
     knowledge = getattr(cls, "knowledge", None)
@@ -219,6 +220,24 @@ def catalogue(kind: str) -> list[tuple[str, str]]:
     if kind not in _FOLDERS:
         raise UnknownNameError(f"There is no kind {kind!r}. {did_you_mean(kind, kinds())}")
     return [(name, cls.summary()) for name, cls in find(kind).items()]
+
+
+def traits() -> list[dict[str, str]]:
+    """What tells one defense from another, in a few words each: the columns of the list of defenses."""
+    return [
+        {
+            "defense": name,
+            "family": facts["family"],
+            "requires": facts["requires"],
+            "breakdown": facts["breakdown"],
+            "needs f": "yes" if facts["needs_f"] else "",
+            "memory": "yes" if facts["stateful"] else "",
+            "channel": facts["channel"],
+            "": facts["summary"].partition(":")[0].removesuffix("."),
+        }
+        for name, cls in find("defense").items()
+        for facts in (describe(cls),)
+    ]
 
 
 def _scenario_summary(file: Traversable) -> str:

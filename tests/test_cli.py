@@ -107,7 +107,11 @@ def test_lists(command: Command, tmp_path: Path) -> None:
     assert list(everything) == list(registry.kinds())
     assert {"krum", "nnm", "median"} <= set(everything["defense"])
     defenses = command("list", "defenses", cwd=tmp_path)
-    assert re.search(r"^trimmed_mean +The coordinate-wise trimmed mean", defenses.stdout, re.MULTILINE)
+    header, *rows = defenses.stdout.splitlines()
+    assert header.split() == ["defense", "family", "requires", "breakdown", "needs", "f", "memory", "channel"]
+    assert any(re.match(r"trimmed_mean +column-wise +n >= 2f \+ 1 +< 1/2 +yes +dense +The coord", row) for row in rows)
+    assert any(re.match(r"centered_clipping +geometric .* +yes +dense", row) for row in rows)
+    assert re.search(r"^trimmed_mean +The coordinate-wise", command("list", cwd=tmp_path).stdout, re.MULTILINE)
     assert "sign_flip" not in defenses.stdout
 
 

@@ -16,6 +16,7 @@ from robustfl.aggregation.compiled_vectors import (
     magnitude,
     minus,
     narrow,
+    quick_sums,
     rank_image,
     store,
     widen,
@@ -127,3 +128,38 @@ def centre_rows(
         for q in range(0, columns, lanes):
             x = widen(fetch(like, at + q * like.itemsize))
             store(flat, i * width + q, minus(x, load_beside(reference, first + q, x)))
+
+
+@quick_sums
+def add_products(tile: Any, gram: Any) -> None:
+    """Add the inner products of the rows of `tile` [p, width] to the upper triangle of `gram` [p, p], 4 x 4 at a time.
+
+    p is a multiple of 4 and the width a multiple of all register sizes, so that every pair of rows meets the same
+    operations in the same order: equal rows have bitwise equal products, and a distance of exactly 0.
+    """
+    for i in range(0, len(tile), 4):
+        a0, a1, a2, a3 = tile[i], tile[i + 1], tile[i + 2], tile[i + 3]
+        for j in range(i, len(tile), 4):
+            b0, b1, b2, b3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
+            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
+            s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
+            for q in range(tile.shape[1]):
+                x0, x1, x2, x3 = a0[q], a1[q], a2[q], a3[q]
+                y0, y1, y2, y3 = b0[q], b1[q], b2[q], b3[q]
+                s00, s01, s02, s03 = s00 + x0 * y0, s01 + x0 * y1, s02 + x0 * y2, s03 + x0 * y3
+                s10, s11, s12, s13 = s10 + x1 * y0, s11 + x1 * y1, s12 + x1 * y2, s13 + x1 * y3
+                s20, s21, s22, s23 = s20 + x2 * y0, s21 + x2 * y1, s22 + x2 * y2, s23 + x2 * y3
+                s30, s31, s32, s33 = s30 + x3 * y0, s31 + x3 * y1, s32 + x3 * y2, s33 + x3 * y3
+            add_row(gram[i, j : j + 4], s00, s01, s02, s03)
+            add_row(gram[i + 1, j : j + 4], s10, s11, s12, s13)
+            add_row(gram[i + 2, j : j + 4], s20, s21, s22, s23)
+            add_row(gram[i + 3, j : j + 4], s30, s31, s32, s33)
+
+
+@kernel
+def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
+    """Add four numbers to the first four entries of `row`."""
+    row[0] += a
+    row[1] += b
+    row[2] += c
+    row[3] += d

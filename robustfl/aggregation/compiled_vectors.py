@@ -25,11 +25,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """`function`, compiled at its first call without the interpreter lock, and kept on disk where that is possible."""
-    options = {"nogil": True, "error_model": "numpy"}
+    """`function`, compiled at its first call to run without the interpreter lock."""
+    return _compiled(function)
+
+
+def quick_sums(function: F) -> F:
+    """A :func:`kernel` whose loops over float sums may be regrouped, so that they use whole registers."""
+    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compiled(function: F, **options: Any) -> F:
+    options = {"nogil": True, "error_model": "numpy", **options}
     try:
         return cast(F, njit(cache=True, **options)(function))
-    except RuntimeError:  # neither the folder of the package nor the user's cache can be written to
+    except RuntimeError:  # neither the folder of the package nor the user's folder for caches can be written to
         return cast(F, njit(**options)(function))
 
 

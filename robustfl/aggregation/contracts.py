@@ -64,7 +64,7 @@ class Defense(Component, ABC):
     """Common to aggregators and pre-aggregations: metadata, preconditions and state.
 
     Class attributes read by the runner, the documentation and the tests: `requires` = (a, b) for the precondition
-    `n >= a f + b`; `guarantee`, one line; `breakdown`, the largest tolerated share of Byzantine rows, as text;
+    `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of Byzantine rows, as text;
     `state_keys`, the entries of :meth:`state_dict`.
     """
 
@@ -72,6 +72,7 @@ class Defense(Component, ABC):
     guarantee: ClassVar[str] = ""
     breakdown: ClassVar[str] = ""
     channel: ClassVar[str] = "dense"
+    family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -151,6 +152,8 @@ class Defense(Component, ABC):
 @dataclass(frozen=True, kw_only=True)
 class PreAggregation(Defense):
     """Updates -> updates; composes with `>>`. Subclass :class:`RowMap` where each new row is a sum of weighted rows."""
+
+    family: ClassVar[str] = "pre-aggregation"
 
     @abstractmethod
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:

@@ -23,6 +23,8 @@ class GramAggregator(Aggregator):
     Two passes over the data, whatever happens between them: one for the Gram, one for the sum.
     """
 
+    family: ClassVar[str] = "geometric"
+
     @abstractmethod
     def weights(self, gram: Gram) -> Floats:
         """The weights: [n], or [n + e] for a rule with extra points."""
@@ -43,6 +45,8 @@ class GramAggregator(Aggregator):
 @dataclass(frozen=True, kw_only=True)
 class CoordinateWise(Aggregator):
     """A rule that treats every column on its own: one pass over the data, a block of columns at a time."""
+
+    family: ClassVar[str] = "column-wise"
 
     @abstractmethod
     def columns(self, block: Array, ops: Kernels) -> Array:
