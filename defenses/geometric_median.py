@@ -95,8 +95,7 @@ def _minimising_rows(gram: Gram) -> Floats | None:
     here = distances == 0.0
     coefficients = np.divide(1.0, distances, out=np.zeros_like(distances), where=~here)
     np.fill_diagonal(coefficients, -coefficients.sum(axis=1))
-    lengths = np.array([gram.squared_length(row) for row in coefficients])
-    minimal = np.sqrt(lengths) <= here.sum(axis=1) * (1.0 + 1e-9)
+    minimal = np.sqrt(gram.squared_lengths(coefficients)) <= here.sum(axis=1) * (1.0 + 1e-9)
     return minimal / minimal.sum() if minimal.any() else None
 
 

@@ -24,7 +24,7 @@ Block = NDArray[Any]
 Floats = NDArray[np.float64]
 
 TILE_BYTES = 1 << 18
-"""Size of a tile, a quarter of a second-level cache: 1/8 of it was 1.3 x slower at n = 100, 4 times as much the same."""
+"""Size of a tile, a quarter of a second-level cache: a tile of one vector per row was 1.2 x slower."""
 
 COMPARATOR_COST = 2.6
 """Time of one comparator in rounds of bisection over one row: measured 2.6 at n = 200 and 2.5 at n = 400 (AVX-512)."""
@@ -34,6 +34,9 @@ MOST_NETWORK_ROWS = 1024
 
 GRAM_COLUMNS = 256
 """Columns that are centred at a time: 64 were 1.4 x slower, 512 1.3 x slower at n = 500."""
+
+COMBINED_COLUMNS = 1024
+"""Columns whose sums are kept at a time by a single combination: 8 kB, beside the rows in a first-level cache."""
 
 NO_NETWORK = rank_network(1, 0, 0)
 
@@ -89,14 +92,14 @@ def mean_around(block: Block, centre: Block, count: int) -> Block:
         raise ValueError(f"`centre` should have one value per column, [{b}]. Found shape {list(centre.shape)}.")
     if np.result_type(centre, block) != block.dtype:
         return mean_around(block.astype(np.float64), centre, count).astype(block.dtype)
-    network, by_network = _plan(block, count - 1, count - 1, bisections=1) if count < n else (NO_NETWORK, True)
+    if count == n:
+        return trimmed_mean(block, 0)
+    network, by_network = _plan(block, count - 1, count - 1, bisections=1)
     tile, out, around = _tile(block), _output(block), _output(block)
     around[:b], around[b:] = centre, 0
-    distances = _aligned(n * lanes(block.dtype), block.dtype)
+    distances = _aligned(max(n, 2) * lanes(block.dtype), block.dtype)
     for first, part in _parts(block):
-        order.mean_around(
-            *_memory(part), around[first:], count, network, by_network, tile, distances, out[first:]
-        )
+        order.mean_around(*_memory(part), around[first:], count, network, by_network, tile, distances, out[first:])
     return out[:b]
 
 
@@ -109,9 +112,9 @@ def row_extent(block: Block) -> tuple[Floats, Floats]:
     block = _checked(block)
     count = lanes(block.dtype)
     peak, square = np.zeros(len(block)), np.zeros(len(block))
-    like, wide = np.empty(count, block.dtype), np.empty(count)
+    narrow, wide = np.empty(count, block.dtype), np.empty(count)
     for _, part in _parts(block):
-        geometry.row_extent(*_memory(part), like, wide, peak, square)
+        geometry.row_extent(*_memory(part), narrow, wide, peak, square)
     return peak, square
 
 
@@ -125,16 +128,131 @@ def centred_gram(block: Block, reference: Block, extras: Block | None = None) ->
     """
     block = _checked(block)
     n, b = block.shape
-    others = np.zeros((1, b)) if extras is None else np.concatenate([np.zeros((1, b)), extras])
-    centre = np.zeros(b + lanes(block.dtype))
+    reference, extras = np.asarray(reference), np.zeros((0, b)) if extras is None else np.asarray(extras)
+    if reference.shape != (b,) or extras.shape != (len(extras), b):
+        raise ValueError(
+            f"The points should have as many columns as the block, {b}. "
+            f"Found a reference of shape {list(reference.shape)} and extras of shape {list(extras.shape)}."
+        )
+    count = lanes(block.dtype)
+    centre, others = np.zeros(b + count), np.zeros((1 + len(extras), b + count))
     centre[:b] = reference
+    others[1:, :b] = extras
+    others -= centre
     points = n + len(others)
-    padded = -(-points // 4) * 4
-    gram = np.zeros((padded, padded))
-    tile = _aligned(padded * GRAM_COLUMNS, np.dtype(np.float64)).reshape(padded, GRAM_COLUMNS)
-    others -= reference
+    padded = -(-points // geometry.BESIDE) * geometry.BESIDE
+    gram, like = np.zeros((padded, padded)), np.empty(0, block.dtype)
+    tile = np.zeros((padded, min(GRAM_COLUMNS, -(-b // count) * count)))
     for first, part in _parts(block):
-        for start in range(0, part.shape[1], GRAM_COLUMNS):
-            pass
-    whole = np.triu(gram) + np.triu(gram, 1).T
-    return whole[:points, :points]
+        geometry.centred_gram(*_memory(part), like, first, centre, others, tile, gram)
+    return (np.triu(gram) + np.triu(gram, 1).T)[:points, :points]
+
+
+def combine(weights: Floats, block: Block) -> Block:
+    """``weights @ block``: sums in float64, result in the dtype of the block.
+
+    Rows with weight 0 are not read, so choosing one row costs one row. With several outputs this holds for rows
+    without weight in four consecutive outputs (0-3, 4-7, ...).
+
+    Shapes: [n], [n, b] -> [b], or [m, n], [n, b] -> [m, b]. Raises ValueError for other shapes.
+    """
+    block, weights = _checked(block), np.asarray(weights, dtype=np.float64)
+    n, b = block.shape
+    if weights.ndim not in (1, 2) or weights.shape[-1] != n:
+        raise ValueError(f"`weights` should have shape [{n}] or [m, {n}]. Found {list(weights.shape)}.")
+    if weights.ndim == 2:
+        return _combine_many(weights, block)
+    rows = np.flatnonzero(weights)
+    chosen, out = weights[rows], _output(block)
+    like, sums = np.empty(0, block.dtype), _aligned(COMBINED_COLUMNS, np.dtype(np.float64))
+    for first, part in _parts(block):
+        geometry.combine(*_memory(part), rows, chosen, like, sums, out[first:])
+    return out[:b]
+
+
+def _combine_many(weights: Floats, block: Block) -> Block:
+    m, n = weights.shape
+    b, count, beside = block.shape[1], lanes(block.dtype), geometry.BESIDE
+    groups = -(-m // beside)
+    padded = np.zeros((groups, beside, n))
+    padded.reshape(-1, n)[:m] = weights
+    group, rows = np.nonzero(padded.any(axis=1))
+    rows, entries = np.ascontiguousarray(rows), np.ascontiguousarray(padded[group, :, rows])
+    starts = np.searchsorted(group, np.arange(groups + 1))
+    pitch = -(-b // count) * count
+    out = np.empty((groups * beside, pitch), block.dtype)
+    like, tile = np.empty(0, block.dtype), np.zeros(n * count)
+    for first, part in _parts(block):
+        geometry.combine_many(
+            *_memory(part),
+            np.unique(rows),
+            rows,
+            starts,
+            entries,
+            like,
+            tile,
+            first,
+            pitch,
+            out.reshape(-1),
+        )
+    return out[:m, :b]
+
+
+def _checked(block: Block) -> Block:
+    """The block in a form that kernels read in place; copied only if neighbours in a row are not so in memory."""
+    block = np.asarray(block)
+    if block.ndim != 2 or len(block) == 0:
+        raise ValueError(f"A block should have shape [n, b] with n >= 1. Found {list(block.shape)}.")
+    if block.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        raise TypeError(f"A block should hold float32 or float64. Found {block.dtype}. Convert it with `astype`.")
+    if not block.dtype.isnative:
+        block = block.astype(block.dtype.newbyteorder("="))
+    return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
+
+
+def _parts(block: Block) -> Iterator[tuple[int, Block]]:
+    """Whole vectors of columns in place, then the columns left over in a copy filled up with zeros, each with its first
+    column: kernels only ever see whole vectors."""
+    n, b = block.shape
+    count = lanes(block.dtype)
+    whole = b - b % count
+    if whole:
+        yield 0, block[:, :whole]
+    if whole < b:
+        rest = np.zeros((n, count), block.dtype)
+        rest[:, : b - whole] = block[:, whole:]
+        yield whole, rest
+
+
+def _memory(part: Block) -> tuple[int, int, int, int, int]:
+    """Address, bytes from row to row, rows, columns and columns in a vector. The caller keeps `part` alive."""
+    n, columns = part.shape
+    return part.ctypes.data, part.strides[0], n, columns, lanes(part.dtype)
+
+
+def _plan(block: Block, first: int, last: int, bisections: int) -> tuple[Network, bool]:
+    """The network that delivers the ranks first, ..., last, and whether it is faster than so many bisections."""
+    n = len(block)
+    if n > MOST_NETWORK_ROWS:
+        return NO_NETWORK, False
+    network = rank_network(n, first, last)
+    return network, COMPARATOR_COST * len(network) <= bisections * 8 * block.itemsize * n
+
+
+def _tile(block: Block) -> Block:
+    """Uninitialised space for as many vectors of columns as fit in a tile, one at least."""
+    (n, b), count = block.shape, lanes(block.dtype)
+    wide = min(-(-b // count), max(1, TILE_BYTES // (n * count * block.itemsize)))
+    return _aligned(wide * n * count, block.dtype)
+
+
+def _output(block: Block) -> Block:
+    """Uninitialised space for a value per column, with room for a last vector that is not full."""
+    return np.empty(block.shape[1] + lanes(block.dtype), block.dtype)
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Block:
+    """Uninitialised space that starts at a cache line: registers that straddle two lines cost twice."""
+    space = np.empty(size + 64 // dtype.itemsize, dtype)
+    skip = -space.ctypes.data % 64 // dtype.itemsize
+    return space[skip : skip + size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from robustfl.aggregation.compiled_vectors import (
+    BYTES,
     add_product,
     fetch,
     fill,
@@ -28,7 +29,7 @@ BESIDE = 4
 
 @kernel
 def row_extent(
-    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, lane: Any, wide: Any, peak: Any, square: Any
+    address: int, stride: int, n: int, columns: int, lanes: int, lane: Any, wide: Any, peak: Any, square: Any
 ) -> None:
     """Raise `peak` [n] to the magnitudes and increase `square` [n] by the squares of the values of each row.
 
@@ -37,13 +38,13 @@ def row_extent(
     """
     for i in range(n):
         at = address + i * stride
-        largest = fill(rank_image(fetch(like, at)), 0)
-        total = fill(widen(fetch(like, at)), 0.0)
+        largest = fill(rank_image(fetch(lane, at)), 0)
+        total = fill(widen(fetch(lane, at)), 0.0)
         for _ in range(0, columns, lanes):
-            x = fetch(like, at)
+            x = fetch(lane, at)
             largest = larger(largest, rank_image(magnitude(x)))
             total = add_product(total, widen(x), widen(x))
-            at += lanes * like.itemsize
+            at += lanes * lane.itemsize
         store(lane, 0, from_image(largest))
         store(wide, 0, total)
         for q in range(lanes):
@@ -54,7 +55,7 @@ def row_extent(
 
 @kernel
 def combine(
-    address: int, stride: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
+    address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
 ) -> None:
     """The sum of ``weights[r]`` times row ``rows[r]`` of a matrix, for few rows or many: one output.
 
@@ -79,55 +80,54 @@ def combine(
 def combine_many(
     address: int,
     stride: int,
+    n: int,
     columns: int,
     lanes: int,
+    used: Any,
     rows: Any,
     starts: Any,
     weights: Any,
-    used: Any,
     like: Any,
     tile: Any,
+    first_out: int,
+    pitch: int,
     out: Any,
 ) -> None:
     """Several combinations at once, four of them side by side.
 
-    Outputs 4g, ..., 4g + 3 add ``weights[e, 0..3]`` times row ``rows[e]`` for the entries e from ``starts[g]`` to
-    ``starts[g + 1]``. `used` lists the rows that any output needs; `tile` is space for one group of columns as float64.
+    Outputs 4g, ..., 4g + 3 are the sums of ``weights[e, 0..3]`` times row ``rows[e]`` over the entries e from
+    ``starts[g]`` to ``starts[g + 1]``. `used` lists the rows that any output needs, `tile` is space for one group of
+    columns of all rows as float64, and output m starts at element ``m * pitch + first_out`` of `out`.
     """
-    step = BESIDE * 8
+    step = BYTES // 8
     for first in range(0, columns, lanes):
         for r in range(used.size):
-            i = used[r]
-            store(tile, i * lanes, widen(fetch(like, address + i * stride + first * like.itemsize)))
+            at = address + used[r] * stride + first * like.itemsize
+            store(tile, used[r] * lanes, widen(fetch(like, at)))
         for part in range(0, lanes, step):
-            zero = fill(load(tile, 0), 0.0)
+            nothing = fill(load(tile, 0), 0.0)
             for g in range(starts.size - 1):
-                a, b, c, d = zero, zero, zero, zero
+                a, b, c, d = nothing, nothing, nothing, nothing
                 for e in range(starts[g], starts[g + 1]):
                     x = load(tile, rows[e] * lanes + part)
                     a = add_product(a, fill(x, weights[e, 0]), x)
                     b = add_product(b, fill(x, weights[e, 1]), x)
                     c = add_product(c, fill(x, weights[e, 2]), x)
                     d = add_product(d, fill(x, weights[e, 3]), x)
-                at = BESIDE * g * columns + first + part
+                at = BESIDE * g * pitch + first_out + first + part
                 store(out, at, narrow(a, out))
-                store(out, at + columns, narrow(b, out))
-                store(out, at + 2 * columns, narrow(c, out))
-                store(out, at + 3 * columns, narrow(d, out))
+                store(out, at + pitch, narrow(b, out))
+                store(out, at + 2 * pitch, narrow(c, out))
+                store(out, at + 3 * pitch, narrow(d, out))
 
 
 @kernel
-def centre_rows(
-    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, reference: Any, first: int, tile: Any
-) -> None:
-    """Write `columns` columns of n rows, minus `reference` from column `first` on, to the first rows of `tile`."""
-    width = tile.shape[1]
-    flat = tile.reshape(-1)
-    for i in range(n):
-        at = address + i * stride + first * like.itemsize
-        for q in range(0, columns, lanes):
-            x = widen(fetch(like, at + q * like.itemsize))
-            store(flat, i * width + q, minus(x, load_beside(reference, first + q, x)))
+def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
+    """Add four numbers to the first four entries of `row`."""
+    row[0] += a
+    row[1] += b
+    row[2] += c
+    row[3] += d
 
 
 @quick_sums
@@ -157,9 +157,36 @@ def add_products(tile: Any, gram: Any) -> None:
 
 
 @kernel
-def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
-    """Add four numbers to the first four entries of `row`."""
-    row[0] += a
-    row[1] += b
-    row[2] += c
-    row[3] += d
+def centred_gram(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    like: Any,
+    first_out: int,
+    reference: Any,
+    others: Any,
+    tile: Any,
+    gram: Any,
+) -> None:
+    """Add the inner products of n centred rows and of `others` to the upper triangle of `gram` [p, p].
+
+    `reference` and `others` [e, ...], which are centred already, count their columns from ``-first_out``; `tile`
+    [p, width] is space for the centred points, p the number of points rounded up to a multiple of 4.
+    """
+    width = tile.shape[1]
+    flat = tile.reshape(-1)
+    for first in range(0, columns, width):
+        stop = min(width, columns - first)
+        if stop < width:
+            flat[:] = 0.0
+        for i in range(n):
+            at = address + i * stride + first * like.itemsize
+            for q in range(0, stop, lanes):
+                x = widen(fetch(like, at + q * like.itemsize))
+                store(flat, i * width + q, minus(x, load_beside(reference, first_out + first + q, x)))
+        for e in range(len(others)):
+            for q in range(stop):
+                tile[n + e, q] = others[e, first_out + first + q]
+        add_products(tile, gram)

@@ -27,6 +27,7 @@ from robustfl.aggregation.compiled_vectors import (
     magnitude,
     minus,
     narrow,
+    over,
     plus,
     rank_image,
     store,
@@ -87,11 +88,19 @@ def next_rank(tile: Any, base: int, lanes: int, n: int, rank: int, value: Any) -
 
 @kernel
 def middle(a: Any, b: Any) -> Any:
-    """The average of two vectors as float64, without overflow: where the float64 sum is infinite, each is halved first."""
+    """The average of two vectors as float64; where their sum overflows, each is halved first."""
     x, y = widen(a), widen(b)
     half, total = fill(x, 0.5), plus(x, y)
     safe = plus(times(x, half), times(y, half))
     return where_less(magnitude(total), fill(x, np.inf), times(total, half), safe)
+
+
+@kernel
+def share(total: Any, count: int, out: Any) -> Any:
+    """``total / count``. Where the result is rounded to float32 a product is as good, and several times faster."""
+    if out.itemsize == 4:
+        return times(total, fill(total, 1.0 / count))
+    return over(total, fill(total, 1.0 * count))
 
 
 @kernel
@@ -123,8 +132,8 @@ def trimmed_mean(
     stride: int,
     n: int,
     columns: int,
-    f: int,
     lanes: int,
+    f: int,
     network: Any,
     by_network: bool,
     tile: Any,
@@ -144,8 +153,7 @@ def trimmed_mean(
                 least = bisect(tile, base, lanes, n, f)
                 most = bisect(tile, base, lanes, n, n - 1 - f)
                 total = sum_between(tile, base, lanes, n, f, least, most)
-            mean = times(total, fill(total, 1.0 / (n - 2 * f)))
-            store(out, first + group * lanes, narrow(mean, out))
+            store(out, first + group * lanes, narrow(share(total, n - 2 * f, out), out))
 
 
 @kernel
@@ -187,9 +195,9 @@ def mean_around(
     stride: int,
     n: int,
     columns: int,
+    lanes: int,
     centre: Any,
     count: int,
-    lanes: int,
     network: Any,
     by_network: bool,
     tile: Any,
@@ -217,8 +225,7 @@ def mean_around(
             else:
                 border = bisect(distances, 0, lanes, n, count - 1)
             total, least, most = sum_near(tile, base, lanes, n, count, around, border)
-            mean = times(total, fill(total, 1.0 / count))
-            store(out, column, narrow(mean, out))
+            store(out, column, narrow(share(total, count, out), out))
             store(distances, 0, least)
             store(distances, lanes, most)
             for q in range(lanes):

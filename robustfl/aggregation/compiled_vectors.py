@@ -15,11 +15,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 BYTES = 256
-"""Size of a vector: four registers of AVX-512, so that the work outweighs the addressing. Half of it was 1.3 x slower."""
+"""Size of a vector: four registers of AVX-512, so that work outweighs addressing. Half of it was 1.3 x slower."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +46,7 @@ def lanes(dtype: np.dtype[Any]) -> int:
     return BYTES // dtype.itemsize
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """numba's type of a vector: `count` values of a numba scalar type."""
 
     def __init__(self, scalar: Any, count: int) -> None:
@@ -56,12 +55,12 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     """A vector is a vector of the machine code, too."""
 
     def __init__(self, manager: Any, vector: Any) -> None:
         scalar = manager.lookup(vector.scalar).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(scalar, vector.count))
+        super().__init__(manager, vector, ir.VectorType(scalar, vector.count))  # type: ignore[no-untyped-call]
 
 
 def _operation(function: Callable[..., Any]) -> Any:
@@ -187,6 +186,12 @@ def minus(typing: Any, a: Any, b: Any) -> Any:
 def times(typing: Any, a: Any, b: Any) -> Any:
     """Products of floats."""
     return a(a, b), _simple(lambda builder, v: builder.fmul(*v))
+
+
+@_operation
+def over(typing: Any, a: Any, b: Any) -> Any:
+    """Quotients of floats."""
+    return a(a, b), _simple(lambda builder, v: builder.fdiv(*v))
 
 
 @_operation

@@ -82,8 +82,14 @@ class Gram:
 
     def squared_length(self, coefficients: Floats) -> float:
         """`||sum_i c_i x_i||^2` for coefficients [n] over the rows; with sum 0 it is the length of a difference."""
-        full = np.concatenate([coefficients, [-coefficients.sum()], np.zeros(self.extras)])
-        return max(float(full @ self.centred @ full), 0.0)
+        return float(self.squared_lengths(coefficients[None, :])[0])
+
+    def squared_lengths(self, coefficients: Floats) -> Floats:
+        """:meth:`squared_length` of every row of `coefficients` [m, n], as [m]."""
+        m = len(coefficients)
+        full = np.hstack([coefficients, -coefficients.sum(axis=1, keepdims=True), np.zeros((m, self.extras))])
+        lengths: Floats = np.maximum(np.einsum("ij,ij->i", full @ self.centred, full), 0.0)
+        return lengths
 
     def mix(self, matrix: Floats) -> Gram:
         """The Gram of the rows `matrix @ X`, for a mixing matrix [m, n]; the data are not read again."""

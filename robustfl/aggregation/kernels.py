@@ -21,7 +21,7 @@ Array = Any
 
 Floats = NDArray[np.float64]
 
-COMPILE_FROM = 1 << 62
+COMPILE_FROM = 1 << 14
 """Smallest matrix, in numbers, that is worth the compiled kernels: below, calls cost more than the arithmetic."""
 
 
@@ -51,6 +51,12 @@ class Kernels(Protocol):
 
     def sign_sum(self, block: Array) -> Array:
         """How many more positive than negative values each column has, as a float; zeros count as neither."""
+
+    def sign_counts(self, block: Array) -> Floats:
+        """How many positive and how many negative values each row has, [n, 2]."""
+
+    def inner(self, block: Array, vector: Array) -> Floats:
+        """Inner products [n] of the rows with `vector` [b]."""
 
     def concatenate(self, vectors: list[Array]) -> Array:
         """Vectors, one after the other."""
@@ -105,6 +111,13 @@ class Host:
 
     def sign_sum(self, block: Array) -> Array:
         return np.sign(block).sum(axis=0, dtype=block.dtype)
+
+    def sign_counts(self, block: Array) -> Floats:
+        return np.stack([(block > 0).sum(axis=1), (block < 0).sum(axis=1)], axis=1).astype(np.float64)
+
+    def inner(self, block: Array, vector: Array) -> Floats:
+        products: Floats = block.astype(np.float64, copy=False) @ vector.astype(np.float64, copy=False)
+        return products
 
     def concatenate(self, vectors: list[Array]) -> Array:
         return np.concatenate(vectors)

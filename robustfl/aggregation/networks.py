@@ -1,6 +1,6 @@
 """Comparator networks that put chosen order statistics of n values into place.
 
-A comparator ``(a, b)`` with a < b moves the smaller of two rows to row a and the larger to row b. A network is a fixed
+A comparator ``(a, b)`` moves the smaller of two rows to row a and the larger to row b. A network is a fixed
 list of them: the same list serves every column, so a machine can treat many columns in one instruction and never
 branches on a value. Batcher's merge exchange sorts; a rule rarely needs that much, so :func:`prune` drops every
 comparator that cannot change what the rule reads.
@@ -44,7 +44,7 @@ def merge_exchange(n: int) -> Network:
 
 
 def prune(network: Network, labels: Sequence[Hashable]) -> Network:
-    """The comparators of a sorting network that matter when outputs of one label may change places.
+    """The comparators of a network that matter when outputs of one label may change places.
 
     ``labels[r]`` says what rank r is read for: ranks with the same label are read as a set (the band of a trimmed
     mean), ranks labelled :data:`UNREAD` are not read at all. Walking backwards, a comparator is dropped when both its
@@ -60,16 +60,65 @@ def prune(network: Network, labels: Sequence[Hashable]) -> Network:
     return _frozen(np.array(kept[::-1], dtype=np.intp).reshape(-1, 2))
 
 
+def tournament(n: int, low: int, high: int, groups: int) -> Network:
+    """Leaves the `low` smallest values, in order, in the first rows and the `high` largest, in order, in the last.
+
+    The rows are sorted in groups of at least low + high. From then on only the ends of a group are still in the race:
+    two sorted lists of m smallest values meet in reverse, value i against value m - 1 - i, the winners are the m
+    smallest of both (a sequence that rises and then falls) and are sorted again. For few values of many rows this
+    takes far fewer comparators than a pruned sorting network: 267 against 764 to cut 2 off both ends of 100.
+    """
+    pairs: list[tuple[int, int]] = []
+    lows, highs = [], []
+    for rows in np.array_split(np.arange(n), groups):
+        pairs += map(tuple, rows[merge_exchange(len(rows))].tolist())
+        lows.append(rows[:low].tolist())
+        highs.append(rows[len(rows) - high :].tolist())
+    while len(lows) > 1:
+        lows = [_meet(lows[i : i + 2], pairs, smallest=True) for i in range(0, len(lows), 2)]
+        highs = [_meet(highs[i : i + 2], pairs, smallest=False) for i in range(0, len(highs), 2)]
+    ends = {*lows[0], *highs[0]}
+    order = [*lows[0], *(row for row in range(n) if row not in ends), *highs[0]]
+    place = np.empty(n, dtype=np.intp)
+    place[order] = np.arange(n)
+    return place[np.array(pairs, dtype=np.intp).reshape(-1, 2)]
+
+
+def _meet(lists: list[list[int]], pairs: list[tuple[int, int]], smallest: bool) -> list[int]:
+    """Append the comparators that make one sorted list of the best of two, and return its rows."""
+    if len(lists) == 1:
+        return lists[0]
+    pairs += zip(lists[0], reversed(lists[1]), strict=True)
+    winners = lists[0] if smallest else lists[1]
+    # a bitonic merge of 2^k rows, of which the surplus holds -inf before or +inf behind the winners and never moves
+    size = 1 << max(len(winners) - 1, 0).bit_length()
+    before = size - len(winners) if smallest else 0
+    distance = size // 2
+    while distance:
+        for i in range(before, before + len(winners) - distance):
+            if not i & distance:
+                pairs.append((winners[i - before], winners[i - before + distance]))
+        distance //= 2
+    return winners
+
+
 @lru_cache(maxsize=256)
 def rank_network(n: int, first: int, last: int) -> Network:
     """Leaves the values of the ranks first, ..., last (counted from 0, inclusive) in the rows of those numbers.
 
-    The rows between may hold these values in any order, and all other rows hold anything.
+    The rows between may hold these values in any order, and all other rows hold anything. Of several networks that do
+    it, the one with the fewest comparators.
     """
     if not 0 <= first <= last < n:
         raise ValueError(f"Ranks should satisfy 0 <= first <= last < n. Found first={first}, last={last}, n={n}.")
     labels = ["read" if first <= rank <= last else UNREAD for rank in range(n)]
-    return prune(merge_exchange(n), labels)
+    # cut off both ends, or sort one end as far as the last rank that is read; the most groups have proved the best
+    candidates = [prune(merge_exchange(n), labels)]
+    for low, high in {(first, n - 1 - last), (last + 1, 0), (0, n - first)}:
+        groups = n // max(low + high, 1)
+        if groups > 1:
+            candidates.append(prune(tournament(n, low, high, groups), labels))
+    return min(candidates, key=len)
 
 
 def _frozen(network: Network) -> Network:
