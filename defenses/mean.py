@@ -41,5 +41,9 @@ class Mean(GramAggregator):
         "McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017"
     )
 
+    @property
+    def geometric(self) -> bool:
+        return False
+
     def weights(self, gram: Gram) -> Floats:
         return np.full(gram.n, 1.0 / gram.n)

@@ -46,6 +46,10 @@ class NNM(RowMap):
 
     f: ByzantineCount
 
+    @property
+    def geometric(self) -> bool:
+        return True
+
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
         distances = rows.gram.squared_distances.copy()
         np.fill_diagonal(distances, -1.0)  # a row is its own nearest neighbour even among duplicates

@@ -93,6 +93,11 @@ class Defense(Component, ABC):
         return False
 
     @property
+    def geometric(self) -> bool:
+        """Whether it asks for distances or products between rows; norms that are wanted first then come with them."""
+        return False
+
+    @property
     def byzantine(self) -> int | None:
         """The declared number of Byzantine rows, or None for rules that are not told."""
         value = getattr(self, "f", None)
@@ -182,6 +187,7 @@ class PreAggregation(Defense):
 
         def made(rule: Defense, source: Source) -> tuple[Array, dict[str, Any] | None]:
             assert isinstance(rule, PreAggregation)
+            source.geometric = rule.geometric
             rows, state = rule.apply(Rows(source))
             return rows.materialised(), state
 
@@ -280,6 +286,7 @@ class Aggregator(Defense):
 
 def _outcome(rule: Defense, source: Source) -> Outcome:
     assert isinstance(rule, Aggregator)
+    source.geometric = rule.geometric
     source.extras.extend(rule.extra_points(source))
     return rule._aggregate(Rows(source))
 

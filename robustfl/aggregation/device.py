@@ -47,6 +47,14 @@ class Device:
     def sign_sum(self, block: Array) -> Array:
         return block.sign().sum(dim=0)
 
+    def sign_counts(self, block: Array) -> Floats:
+        counts: Floats = torch.stack([(block > 0).sum(dim=1), (block < 0).sum(dim=1)], dim=1).double().cpu().numpy()
+        return counts
+
+    def inner(self, block: Array, vector: Array) -> Floats:
+        products: Floats = (block.double() @ vector.double()).cpu().numpy()
+        return products
+
     def concatenate(self, vectors: list[Array]) -> Array:
         return torch.cat(vectors)
 

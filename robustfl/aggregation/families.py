@@ -25,6 +25,10 @@ class GramAggregator(Aggregator):
 
     family: ClassVar[str] = "geometric"
 
+    @property
+    def geometric(self) -> bool:
+        return True
+
     @abstractmethod
     def weights(self, gram: Gram) -> Floats:
         """The weights: [n], or [n + e] for a rule with extra points."""
@@ -95,6 +99,10 @@ class Pipeline(Aggregator):
         return self.before.unclaimed | self.rule.unclaimed
 
     @property
+    def geometric(self) -> bool:
+        return self.before.geometric or self.rule.geometric
+
+    @property
     def wants_trusted(self) -> bool:
         return self.rule.wants_trusted
 
@@ -150,6 +158,10 @@ class Chain(PreAggregation):
     @property
     def unclaimed(self) -> frozenset[str]:
         return self.first.unclaimed | self.then.unclaimed
+
+    @property
+    def geometric(self) -> bool:
+        return self.first.geometric or self.then.geometric
 
     @property
     def byzantine(self) -> int | None:

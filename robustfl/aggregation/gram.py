@@ -28,11 +28,20 @@ class Gram:
     n : number of rows
     extras : number of extra points `e`
     centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. Given as a matrix, or
-        as a function that computes it, together with the number of `extras`
+        as a function that computes it, together with the number of `extras`. `norms` computes the squared norms where
+        those can be had for less
     """
 
-    def __init__(self, centred: Floats | Callable[[], Floats], n: int, extras: int = 0) -> None:
+    def __init__(
+        self,
+        centred: Floats | Callable[[], Floats],
+        n: int,
+        extras: int = 0,
+        *,
+        norms: Callable[[], Floats] | None = None,
+    ) -> None:
         self._compute = centred if callable(centred) else lambda: centred
+        self._norms = norms
         self.n = n
         self.extras = extras if callable(centred) else len(centred) - n - 1
 
@@ -60,6 +69,8 @@ class Gram:
     @cached_property
     def squared_norms(self) -> Floats:
         """`||x_i||^2`, [n]: the squared distances from the origin."""
+        if self._norms is not None:
+            return self._norms()
         return self.squared_distances_from(np.zeros(self.n))
 
     @cached_property

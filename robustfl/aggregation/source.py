@@ -49,6 +49,7 @@ class Source:
     ids : the clients of the rows
     n, d : rows and columns; `d_here` is how many of the columns this process holds, from `offset` on
     extras : points [d_here] that the geometry includes beside the rows
+    geometric : whether somebody will ask for the Gram
     trusted : an update [d_here] that the server itself computed, or None
     share : part of a row's weight that falls on the update that came in
     """
@@ -71,6 +72,7 @@ class Source:
         self.d = self.d_here = reader.d
         self.offset = 0
         self.extras: list[Array] = []
+        self.geometric = False
         self.extent: Extent | None = None
 
     @cached_property
@@ -143,7 +145,7 @@ class Source:
     def replaced(self, matrix: Array, share: float) -> Source:
         """Other rows [n, d_here] of the same clients, as a pre-aggregation with a memory makes them."""
         other = self._alike(Dense(matrix, self.reader.working), self.ids, None)
-        other.extras, other.share = self.extras, self.share * share
+        other.extras, other.share, other.geometric = self.extras, self.share * share, self.geometric
         return other
 
     def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
@@ -153,7 +155,9 @@ class Source:
 
     @property
     def squared_norms(self) -> Floats:
-        """`||x_i||^2`, [n]."""
+        """`||x_i||^2`, [n]; a reading of its own only where nobody will ask for the geometry."""
+        if self.extent is None and self.geometric:
+            _ = self.gram.centred
         self.verify()
         assert self.extent is not None
         return self.extent[1]
@@ -161,7 +165,7 @@ class Source:
     @cached_property
     def gram(self) -> Gram:
         """The Gram of rows, origin and extra points; the data are read when a rule first asks for something in it."""
-        return Gram(self._centred_gram, self.n, len(self.extras))
+        return Gram(self._centred_gram, self.n, len(self.extras), norms=lambda: self.squared_norms)
 
     def _centred_gram(self) -> Floats:
         """Inner products around a point that is, in every block of columns, the row of median norm there.

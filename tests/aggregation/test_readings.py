@@ -17,6 +17,8 @@ from robustfl.aggregation.readers import Dense, mapped_file
 from robustfl.aggregation.source import HostileRows, Source
 from robustfl.aggregation.threads import in_order, limit_threads, thread_count
 from robustfl.defenses import (
+    ARC,
+    CGE,
     NNM,
     Bucketing,
     CenteredClipping,
@@ -52,7 +54,11 @@ TWICE = [
     Krum(f=2),
     GeometricMedian(),
     CenteredClipping(),
+    CGE(f=2),
     Clipping() >> TrimmedMean(f=2),
+    Clipping() >> Krum(f=2),
+    ARC(f=2) >> Clipping() >> NNM(f=2) >> CenteredClipping(),
+    ARC(f=2) >> Bucketing() >> Median(),
     NNM(f=2) >> Mean(),
     NNM(f=2) >> TrimmedMean(f=2),
     NNM(f=2) >> Bucketing() >> Krum(f=2),
@@ -226,6 +232,7 @@ def test_the_environment_sets_the_number_of_threads(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("rule", [*ONCE, *TWICE], ids=str)
 def test_the_number_of_threads_cannot_be_seen_in_the_result(rule: Aggregator) -> None:
+    rule.reset()
     x = gaussian(7, N, 70_000).astype(np.float32)
     answers = []
     for threads in (1, 2, 3):

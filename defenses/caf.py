@@ -1,0 +1,94 @@
+"""The covariance-bound-agnostic filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation.kernels import Floats
+from robustfl.components import ByzantineCount
+
+ALIKE = 1e-12
+"""Distances that differ by less than this share differ by rounding: copies of a row are filtered alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CAF(GramAggregator):
+    """Covariance-bound-agnostic filter: rows that lie far out where the updates vary most lose weight, round by round.
+
+    Formula: weights ``c_i = 1`` at first. While ``sum(c) > n - 2f``: mu, the mean under c; (l, v), the largest
+    eigenvalue and its eigenvector of the covariance under c; then ``c_i <- c_i (1 - t_i / max t)`` with
+    ``t_i = (v . (x_i - mu))^2`` and the maximum over the rows of positive weight. The answer is the mu of smallest l
+    (ties: the earlier). ``f=0`` is the mean.
+
+    The eigenpair is exact, that of an n x n matrix, so the answer is a function of the rows alone. A maximum over all
+    rows, as in other implementations, lets one distant row that has no weight left slow the filter down without limit.
+
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^3 a round after it; every round takes all weight from at least
+    one row, so there are at most n (usually a few).
+
+    Guarantee: for n >= 2f + 1 the squared error is at most a constant times the largest eigenvalue of the honest
+    covariance, which the rule is not told. The largest ratios that a search has found: 1.90 at (n, f) = (7, 2), 2.33
+    at (9, 3); with the trace for the eigenvalue 1.11 and 1.81. Breakdown point: just under 1/2.
+
+    References
+    ----------
+    Y. Allouah, R. Guerraoui, J. Stephan. Towards Trustworthy Federated Learning with Untrusted Participants. ICML 2025.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import CAF
+    >>> CAF(f=1)([[1.0, 2.0], [1.2, 1.8], [0.9, 2.1], [1.1, 2.0], [50.0, -50.0]]).round(2).tolist()
+    [1.05, 1.97]
+    """
+
+    requires: ClassVar[tuple[int, int]] = (2, 1)
+    guarantee: ClassVar[str] = (
+        "the squared error is at most a constant times the largest eigenvalue of the honest covariance, n >= 2f + 1"
+    )
+    breakdown: ClassVar[str] = "< 1/2"
+    reference: ClassVar[str] = (
+        "Allouah et al., Towards Trustworthy Federated Learning with Untrusted Participants, ICML 2025"
+    )
+
+    f: ByzantineCount
+
+    def weights(self, gram: Gram) -> Floats:
+        n = gram.n
+        inner = gram.centred[:n, :n]
+        trust, least, answer = np.ones(n), np.inf, np.full(n, 1.0 / n)
+        while trust.sum() > n - 2 * self.f:
+            active = np.flatnonzero(trust)  # a row without weight, however far away, must not cost the others a digit
+            share = trust[active] / trust[active].sum()
+            variance, distances = widest_direction(inner[np.ix_(active, active)], share)
+            if variance < least:
+                least, answer = variance, np.zeros(n)
+                answer[active] = share
+            farthest = distances.max()
+            if farthest == 0.0:
+                break
+            distances /= farthest
+            trust[active] *= np.where(distances < 1.0 - ALIKE, 1.0 - distances**2, 0.0)
+        return answer
+
+
+def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:
+    """The largest eigenvalue of the covariance, and how far along its eigenvector the rows lie from the mean.
+
+    `inner` [m, m] are inner products of the rows around any point, `share` [m] their positive weights of sum 1. The
+    distances [m] are in an arbitrary unit, and all 0 where nothing but rounding is left of the covariance.
+    """
+    from scipy.linalg import eigh
+
+    m = len(inner)
+    to_mean = inner @ share
+    centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
+    root = np.sqrt(share)
+    values, vectors = eigh(root[:, None] * centred * root, subset_by_index=[m - 1, m - 1], check_finite=False)
+    variance = max(float(values[0]), 0.0)
+    if variance <= m * np.finfo(np.float64).eps * inner.diagonal().max():
+        return variance, np.zeros(m)
+    return variance, np.abs(centred @ (root * vectors[:, 0]))

@@ -1,0 +1,132 @@
+"""Smallest maximum eigenvalue averaging, by branch and bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation.kernels import Floats
+from robustfl.components import ByzantineCount
+from robustfl.errors import InfeasibleError
+
+Rows = NDArray[np.intp]
+"""Places of rows."""
+
+ALIKE = 1e-12
+"""Eigenvalues that differ by less than this share differ by rounding: the subset that was found first stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SMEA(GramAggregator):
+    """Smallest maximum eigenvalue averaging: the mean of the n-f updates that vary least in any direction.
+
+    Formula: ``(1/(n - f)) sum_{i in S} x_i`` with ``S = argmin l_max(cov(S))`` over the subsets of n-f rows, l_max the
+    largest eigenvalue (ties: the subset that leaves out more of the rows of largest median distance to the others).
+    ``f=0`` is the mean.
+
+    The eigenvalues are exact, those of (n-f) x (n-f) matrices, so the answer is a function of the rows alone. A subset
+    never varies less than a part of it: a part that varies as much as the best subset so far is not completed. Rows
+    far from the others come first, which makes the first subset good and bad parts small.
+
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram; after it at most n^3 a part, for about f parts if the Byzantine
+    rows are far away and for many of the (n choose f) subsets if all rows are much alike. More than `budget` parts are
+    an error.
+
+    Guarantee: (f, kappa)-robust with kappa = 4f/(n - f) (1 + f/(n - 2f))^2, for n >= 2f + 1, in the stronger sense
+    where the largest eigenvalue of the honest covariance takes the place of its trace. Breakdown point: just under 1/2.
+
+    Raises
+    ------
+    InfeasibleError : the search took more than `budget` parts
+
+    References
+    ----------
+    Y. Allouah, R. Guerraoui, N. Gupta, R. Pinot, J. Stephan. On the Privacy-Robustness-Utility Trilemma in Distributed
+    Learning. ICML 2023.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import SMEA
+    >>> SMEA(f=1)([[1.0, 2.0], [1.2, 1.8], [0.9, 2.1], [1.1, 2.1], [50.0, -50.0]]).round(2).tolist()
+    [1.05, 2.0]
+    """
+
+    requires: ClassVar[tuple[int, int]] = (2, 1)
+    guarantee: ClassVar[str] = (
+        "(f, kappa)-robust in spectral norm with kappa = 4f/(n - f) (1 + f/(n - 2f))^2 while n >= 2f + 1"
+    )
+    breakdown: ClassVar[str] = "< 1/2"
+    reference: ClassVar[str] = (
+        "Allouah et al., On the Privacy-Robustness-Utility Trilemma in Distributed Learning, ICML 2023"
+    )
+
+    f: ByzantineCount
+    budget: Annotated[
+        int, Ge(1), Doc("most parts of subsets that one search looks at; each costs at most n^3 operations")
+    ] = 100_000
+
+    def weights(self, gram: Gram) -> Floats:
+        kept = self._least_varying(gram)
+        weights = np.zeros(gram.n)
+        weights[kept] = 1.0 / len(kept)
+        return weights
+
+    def _least_varying(self, gram: Gram) -> Rows:
+        """The rows of the subset whose covariance has the smallest largest eigenvalue."""
+        n, size = gram.n, gram.n - self.f
+        inner, squared = gram.centred[:n, :n], gram.squared_distances
+        order = np.argsort(-np.median(squared, axis=1), kind="stable")
+        winner, least = order[self.f :], np.inf
+        parts = [(order[:0], order)] if self.f else []  # rows that are in, and rows that may follow
+        looked = 0
+        while parts:
+            part, rest = parts.pop()
+            looked += 1
+            if looked > self.budget:
+                raise self._gave_up(n)
+            rest = rest[(squared[np.ix_(part, rest)] < 2.0 * least).all(axis=0)]  # two rows alone vary by half of that
+            surplus = len(part) + len(rest) - size
+            if surplus < 0:
+                continue
+            if surplus == 0:
+                part, rest = np.concatenate([part, rest]), rest[:0]
+            scatter = _scatter(inner, part)
+            if not _is_below(scatter, least * (1.0 - ALIKE)):
+                continue
+            if len(part) == size:
+                winner, least = part, float(np.linalg.eigvalsh(scatter)[-1])
+                continue
+            parts += [(np.append(part, rest[place]), rest[place + 1 :]) for place in range(surplus)]
+            parts.append((np.concatenate([part, rest[surplus:]]), rest[:0]))  # the nearest rows: looked at first
+        return winner
+
+    def _gave_up(self, n: int) -> InfeasibleError:
+        return InfeasibleError(
+            f"SMEA found no proof of the smallest eigenvalue within budget={self.budget} parts of subsets. "
+            f"Found n={n}, f={self.f}. Raise `budget`, lower `f`, or use a rule without a search, such as CAF."
+        )
+
+
+def _scatter(inner: Floats, part: Rows) -> Floats:
+    """Inner products [k, k] of the rows of a part around their mean; its eigenvalues are those of k covariances."""
+    own = inner[np.ix_(part, part)]
+    to_mean = own.sum(axis=1) / max(len(part), 1)
+    centred: Floats = own - to_mean[:, None] - to_mean[None, :] + to_mean.sum() / max(len(part), 1)
+    return centred
+
+
+def _is_below(scatter: Floats, bound: float) -> bool:
+    """Whether all eigenvalues are below the bound: a Cholesky factorisation tells, at a tenth of the cost of one."""
+    if bound == np.inf:
+        return True
+    try:
+        np.linalg.cholesky(bound * np.eye(len(scatter)) - scatter)
+    except np.linalg.LinAlgError:  # not positive definite: the answer is no
+        return False
+    return True
