@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+GRID ?= default
+BENCH ?=
 
 .PHONY: demo test lint types bench report clean
 
@@ -25,8 +27,8 @@ lint: $(READY)  ## style and the two import laws
 types: $(READY)  ## mypy --strict on the machine and the four plug-in folders
 	$(BIN)/mypy
 
-bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-sort=name
+bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run; GRID=quick, default or full
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
 
 report: $(READY)  ## write the reports of the last demo again
 	$(BIN)/robustfl report runs/quickstart

@@ -48,6 +48,11 @@ class Bucketing(RowMap):
     size: Annotated[int, Ge(1), Doc("updates in a bucket")] = 2
     seed: Annotated[int, Ge(0), Doc("seed of the permutations")] = 0
 
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """The permutation is drawn over the rows as they come."""
+        return frozenset({"permutation"})
+
     def output_rows(self, n: int) -> int:
         return -(-n // self.size)
 

@@ -49,6 +49,12 @@ class CenteredClipping(GramAggregator):
     ] = "median"
     iterations: Annotated[int, Ge(1), Doc("clipping steps per call")] = 1
 
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Lengths are measured from a center; a radius that is a number is a length of its own."""
+        shifts = frozenset({"translation", "box"})
+        return shifts if self.radius == "median" else shifts | {"scaling", "consensus"}
+
     def extra_points(self, source: Source) -> list[Array]:
         center = self._state.get("center")
         if center is None:

@@ -42,6 +42,12 @@ class Clipping(RowMap):
 
     radius: Annotated[Literal["median"] | float, Gt(0), Doc("largest norm that is kept, or 'median'")] = "median"
 
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Lengths are measured from a center; a radius that is a number is a length of its own."""
+        shifts = frozenset({"translation", "box"})
+        return shifts if self.radius == "median" else shifts | {"scaling", "consensus"}
+
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
         norms = np.sqrt(rows.squared_norms)
         radius = float(np.median(norms)) if self.radius == "median" else self.radius

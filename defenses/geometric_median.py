@@ -58,6 +58,16 @@ class GeometricMedian(GramAggregator):
         Doc("where the iteration starts: the row of smallest median distance to the others, the mean, or zero"),
     ] = "central"
 
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """What holds at the minimum need not hold on the way to it; a smoothing is a length of its own."""
+        lost = set() if self.smoothing == 0.0 else {"scaling"}
+        if self.start == "mean":
+            lost |= {"breakdown"}
+        elif self.start == "origin":
+            lost |= {"breakdown", "translation", "box"}
+        return frozenset(lost)
+
     def weights(self, gram: Gram) -> Floats:
         if self.smoothing == 0.0:
             at_rows = _minimising_rows(gram)

@@ -42,6 +42,10 @@ class Mean(GramAggregator):
     )
 
     @property
+    def unclaimed(self) -> frozenset[str]:
+        return frozenset({"breakdown"})
+
+    @property
     def geometric(self) -> bool:
         return False
 

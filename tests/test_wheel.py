@@ -19,7 +19,7 @@ def source_files() -> set[str]:
     for folder in ("robustfl", *MAPPED):
         for path in (ROOT / folder).rglob("*"):
             parts = path.relative_to(ROOT).parts
-            if path.is_file() and "__pycache__" not in parts and "published" not in parts:
+            if path.is_file() and not {"__pycache__", "published", "benchmarks"} & set(parts):
                 found.add("/".join(parts if folder == "robustfl" else ("robustfl", *parts)))
     return found
 

@@ -1,0 +1,45 @@
+"""Is an aggregation rule what it says it is? A conformance kit for rules of robustfl, of third parties, and of others.
+
+:func:`check_aggregator` takes an :class:`~robustfl.aggregation.Aggregator`, a
+:class:`~robustfl.aggregation.PreAggregation`, a pipeline, or any callable from updates ``[n, d]`` to one update
+``[d]``, asks it many small questions, and reports each property as held, violated, not applicable or not claimed. A
+violated property comes with the smallest question that was found, as code to paste:
+
+>>> import numpy as np
+>>> from robustfl.testing import check_aggregator
+>>> def clipped_mean(updates):
+...     for row in updates:  # views: the caller's own rows
+...         row /= max(1.0, np.linalg.norm(row))
+...     return updates.mean(axis=0)
+>>> report = check_aggregator(clipped_mean, claims=["mutation", "permutation"], raise_on_violation=False)
+>>> print(report)  # doctest: +ELLIPSIS
+<function clipped_mean at ...>: 1 of 2 examined properties hold (f=0, n >= 3)
+          held  permutation: the order of the rows does not matter
+...
+      violated  mutation: the input is never changed
+    the rows were changed:
+        x = np.array([[0.0], [0.0], [2.0]])
+        rule(x); x
+        # found    np.array([[0.0], [0.0], [1.0]])
+        # expected np.array([[0.0], [0.0], [2.0]])
+...
+
+Without ``raise_on_violation=False`` that is a :class:`ConformanceError`, an ``AssertionError`` to test runners.
+:func:`aggregator_checks` yields the checks one by one, for parametrised tests; :func:`properties` lists what is
+examined. A rule that does not promise everything (clipping is not translation equivariant) says so, with its class
+attribute ``unclaimed`` or, for a callable, with ``skip``.
+
+The kit needs hypothesis: ``pip install 'robustfl[testing]'``.
+"""
+
+from robustfl.testing.conformance import aggregator_checks, check_aggregator, properties
+from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
+
+__all__ = [
+    "ConformanceError",
+    "ConformanceReport",
+    "Finding",
+    "aggregator_checks",
+    "check_aggregator",
+    "properties",
+]

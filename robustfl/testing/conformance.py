@@ -1,0 +1,159 @@
+"""The doors of the kit: examine everything at once, or one check at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from robustfl.errors import ParameterError
+from robustfl.testing import conduct, intake, robustness, symmetry
+from robustfl.testing.catalogue import ALL, Property, known_names
+from robustfl.testing.questions import load_hypothesis, search
+from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
+from robustfl.testing.subject import Subject, examine
+
+PROPERTIES: dict[str, Property] = {
+    each.name: each
+    for module in (symmetry, intake, robustness, conduct)
+    for each in ALL.values()
+    if each.check.__module__ == module.__name__
+}
+"""Every property by name, in the order of examination and of the report."""
+
+
+def properties() -> dict[str, str]:
+    """The names of all properties with what they say."""
+    return {name: each.statement for name, each in PROPERTIES.items()}
+
+
+def check_aggregator(
+    rule: Any,
+    *,
+    f: int | None = None,
+    least: int | None = None,
+    accepts: Iterable[str] = ("numpy",),
+    skip: Iterable[str] = (),
+    claims: Iterable[str] | None = None,
+    max_examples: int = 40,
+    seed: int = 0,
+    raise_on_violation: bool = True,
+) -> ConformanceReport:
+    """Examine an aggregation rule: every property that it promises, each on many small questions.
+
+    Parameters
+    ----------
+    rule : an `Aggregator` or a `PreAggregation`, or any callable from updates [n, d] to one update [d]
+    f : number of Byzantine rows that the rule is to bear; read from robustfl's own rules that hold it, else 1 for them
+        and 0 (nothing is claimed) for callables
+    least : smallest number of rows to ask with; read from robustfl's own rules, 2f + 3 for callables
+    accepts : the kinds of arrays that a callable takes, of `"numpy"` and `"torch"`
+    skip : names of properties that the rule does not promise, beside those that it declares in `unclaimed`
+    claims : names of the only properties to examine, whatever the rule declares
+    max_examples : questions a property
+    seed : of the questions; the same seed asks the same questions
+    raise_on_violation : whether a violated property is an error or only an entry of the report
+
+    Raises
+    ------
+    ConformanceError : a promise is broken; the message has the smallest counter-example to each
+    ParameterError : an unknown name of a property, or something that is no rule
+    RobustflError : hypothesis is not installed
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.testing import check_aggregator
+    >>> check_aggregator(lambda x: np.median(x, axis=0), f=1, skip=["hostile", "quiet"]).conforms
+    True
+    >>> def trimmed(x, f=0):
+    ...     return np.sort(x, axis=0)[f:-f].mean(axis=0)
+    >>> print(check_aggregator(trimmed, claims=["permutation"], raise_on_violation=False)["permutation"])
+          violated  permutation: the order of the rows does not matter
+        the answer is not finite:
+            x = np.array([[0.0], [0.0], [0.0], [0.0]])
+            rule(x)
+            # found    np.array([np.nan])
+    """
+    subject, chosen = _prepared(rule, f, least, accepts, skip, claims, max_examples)
+    findings = tuple(_find(each, subject, chosen, max_examples, seed) for each in PROPERTIES.values())
+    report = ConformanceReport(repr(rule), subject.f, subject.least, findings)
+    if raise_on_violation and not report.conforms:
+        raise ConformanceError(report)
+    return report
+
+
+def aggregator_checks(
+    rule: Any,
+    *,
+    f: int | None = None,
+    least: int | None = None,
+    accepts: Iterable[str] = ("numpy",),
+    skip: Iterable[str] = (),
+    claims: Iterable[str] | None = None,
+    max_examples: int = 40,
+    seed: int = 0,
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The checks of `check_aggregator` one by one, as pairs (name, check), for a test runner.
+
+    A check takes nothing and raises a `ConformanceError` when its property is violated. Properties that do not apply
+    or are not claimed are left out. With pytest, a failing property is then a failing test of its own::
+
+        CHECKS = dict(aggregator_checks(MyRule(f=1)))
+
+        @pytest.mark.parametrize("name", CHECKS)
+        def test_my_rule(name):
+            CHECKS[name]()
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.testing import aggregator_checks
+    >>> checks = dict(aggregator_checks(lambda x: x.mean(axis=0), claims=["permutation", "scaling"]))
+    >>> list(checks)
+    ['permutation', 'scaling']
+    >>> checks["scaling"]()
+    """
+    subject, chosen = _prepared(rule, f, least, accepts, skip, claims, max_examples)
+    for each in PROPERTIES.values():
+        if each.name in chosen and each.inapplicable(subject) is None:
+            yield each.name, partial(_run_alone, each, subject, max_examples, seed)
+
+
+def _prepared(
+    rule: Any,
+    f: int | None,
+    least: int | None,
+    accepts: Iterable[str],
+    skip: Iterable[str],
+    claims: Iterable[str] | None,
+    max_examples: int,
+) -> tuple[Subject, frozenset[str]]:
+    """The subject, and the names of the properties to examine."""
+    load_hypothesis()
+    if max_examples < 1:
+        raise ParameterError(f"`max_examples` should satisfy max_examples >= 1. Found max_examples={max_examples}.")
+    left_out = known_names(skip, "skip")
+    wanted = None if claims is None else known_names(claims, "claims") - left_out
+    subject = examine(rule, f=f, least=least, accepts=accepts, unclaimed=left_out)
+    known_names(subject.unclaimed, "unclaimed")
+    return subject, frozenset(PROPERTIES) - subject.unclaimed if wanted is None else wanted
+
+
+def _find(each: Property, subject: Subject, chosen: frozenset[str], max_examples: int, seed: int) -> Finding:
+    """The finding about one property."""
+    if each.name not in chosen:
+        return Finding(each.name, each.statement, "not claimed", "not among the promises of this rule")
+    reason = each.inapplicable(subject)
+    if reason is not None:
+        return Finding(each.name, each.statement, "not applicable", reason)
+    violation = search(each.check, subject, examples=max_examples, seed=seed)
+    if violation is None:
+        return Finding(each.name, each.statement, "held")
+    return Finding(each.name, each.statement, "violated", violation.complaint, violation.code)
+
+
+def _run_alone(each: Property, subject: Subject, max_examples: int, seed: int) -> None:
+    finding = _find(each, subject, frozenset([each.name]), max_examples, seed)
+    if finding.status == "violated":
+        raise ConformanceError(ConformanceReport(repr(subject.rule), subject.f, subject.least, (finding,)))

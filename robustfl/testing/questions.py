@@ -1,0 +1,115 @@
+"""Small questions with short numbers, and the search for the smallest one that a rule answers wrongly.
+
+hypothesis draws and shrinks; nothing else of the kit knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from robustfl.aggregation.kernels import Floats
+from robustfl.errors import RobustflError
+from robustfl.testing.subject import Subject
+from robustfl.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+T = TypeVar("T")
+
+
+class Questions:
+    """Draws the parts of a question; of two that show the same fault, the one with earlier choices is reported."""
+
+    def __init__(self, draw: Callable[[Any], Any], strategies: ModuleType) -> None:
+        self._draw = draw
+        self._st = strategies
+
+    def choose(self, options: Sequence[T]) -> T:
+        """One of the options; the simplest should come first."""
+        chosen: T = self._draw(self._st.sampled_from(options))
+        return chosen
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self._draw(self._st.integers(low, high)))
+
+    def integers(self, count: int, low: int = -9, high: int = 9) -> Floats:
+        """Small whole numbers [count], as floats."""
+        drawn = self._draw(self._st.lists(self._st.integers(low, high), min_size=count, max_size=count))
+        return np.array(drawn, dtype=np.float64)
+
+    def order(self, n: int) -> list[int]:
+        """A permutation of n rows."""
+        return list(self._draw(self._st.permutations(range(n))))
+
+    def vector(self, d: int) -> Floats:
+        """Short numbers [d], not all of them zero."""
+        numbers = self.integers(d)
+        if not numbers.any():
+            numbers[0] = 1.0
+        return decimals(numbers, self.choose((0, -1, 1, 3, -3)))
+
+    def rows(self, subject: Subject, *, more: int = 0, less_than: int = 4, columns: int = 3) -> Floats:
+        """Rows [n, d] of short numbers; n is at least the rule's own bound plus `more`, d at most `columns`."""
+        n = subject.least + more + self.integer(0, less_than - 1)
+        d = self.integer(1, columns)
+        return decimals(self.integers(n * d).reshape(n, d), self.choose((0, -1, 1, 3, -3)))
+
+
+def decimals(numbers: Floats, power: int) -> Floats:
+    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
+    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
+
+
+def search(
+    check: Callable[[Subject, Questions], None], subject: Subject, *, examples: int, seed: int
+) -> Violation | None:
+    """The smallest violation of one property that `examples` questions lead to, or None."""
+    hypothesis = load_hypothesis()
+    from hypothesis import strategies
+    from hypothesis.errors import Flaky
+
+    seen: list[Violation] = []
+
+    def attempt(data: Any) -> None:
+        try:
+            check(subject, Questions(data.draw, strategies))
+        except Violation as violation:
+            seen.append(violation)
+            raise
+
+    settings = hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+    )
+    run = hypothesis.seed(seed)(settings(hypothesis.given(strategies.data())(attempt)))
+    try:
+        run()
+    except Violation as violation:
+        return violation
+    except Flaky:  # the rule is random: the same question was answered rightly the second time
+        smallest = min(seen, key=lambda violation: len(violation.code))
+        smallest.complaint += " (not every time: the rule answers at random)"
+        return smallest
+    return None
+
+
+def load_hypothesis() -> Any:
+    """The hypothesis package, which is an optional extra."""
+    try:
+        import hypothesis
+    except ImportError:
+        raise RobustflError(
+            "The conformance checks search for counter-examples with hypothesis, which is not installed. "
+            "Install it: pip install 'robustfl[testing]'"
+        ) from None
+    return hypothesis

@@ -1,0 +1,199 @@
+"""What is examined: a rule of robustfl, a third party's subclass, or any callable, behind one face."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
+from robustfl.aggregation.kernels import Floats, is_tensor
+from robustfl.errors import ParameterError
+from robustfl.testing.violation import Violation
+
+MOST_ROWS = 500
+"""Where the search for the smallest number of rows that a rule accepts gives up."""
+
+ARRAYS = ("numpy", "torch")
+
+USABLE = 1e37
+"""Larger entries are refused by every rule that adds float32 numbers."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A rule, and what is known about it.
+
+    Attributes
+    ----------
+    rule : the rule as it was handed in; it is never asked itself, every question goes to a copy
+    f : number of Byzantine rows that it is examined with
+    least : smallest number of rows that it accepts with that f
+    accepts : the kinds of arrays that it takes
+    unclaimed : names of the properties that it does not promise
+    """
+
+    rule: Any
+    f: int
+    least: int
+    accepts: tuple[str, ...]
+    unclaimed: frozenset[str]
+
+    @cached_property
+    def own(self) -> Defense | None:
+        """The rule when it is a subclass of robustfl's contracts, which promise more than a callable can."""
+        return self.rule if isinstance(self.rule, Defense) else None
+
+    @property
+    def told(self) -> bool:
+        """Whether the rule itself holds the number of Byzantine rows."""
+        return self.own is not None and self.own.byzantine is not None
+
+    @property
+    def maps_rows(self) -> bool:
+        """Whether the answer is rows [m, d] rather than one update [d]."""
+        return isinstance(self.rule, PreAggregation)
+
+    @property
+    def stateful(self) -> bool:
+        return bool(getattr(self.rule, "stateful", False))
+
+    def promises(self, name: str) -> bool:
+        """Whether the property of this name is claimed."""
+        return name not in self.unclaimed
+
+    def fresh(self) -> Any:
+        """A copy that was never asked. What cannot be copied (a function that holds a lock, say) stands for itself."""
+        if not self._copies:
+            return self.rule
+        return copy.deepcopy(self.rule)
+
+    @cached_property
+    def _copies(self) -> bool:
+        try:
+            copy.deepcopy(self.rule)
+        except Exception:  # whatever stands in the way of a copy, the rule can still be asked
+            return False
+        return True
+
+    def put(self, x: Floats, kind: str | None = None) -> Any:
+        """Rows as the kind of array that the rule takes: the first that it accepts unless told."""
+        if (kind or self.accepts[0]) == "numpy":
+            return x
+        import torch
+
+        return torch.from_numpy(np.array(x))
+
+    def answer(self, rule: Any, question: Any, **parts: Any) -> Any:
+        """`rule(question)`, with a trusted update where the rule wants one."""
+        if getattr(rule, "wants_trusted", False) and "trusted" not in parts:
+            parts["trusted"] = trusted_update(question)
+        return rule(question, **parts)
+
+    def call(self, question: Any, rule: Any = None, **parts: Any) -> Any:
+        """The raw answer of `rule` (a fresh copy by default); what it raises is a violation that shows the question."""
+        asked = self.fresh() if rule is None else rule
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # warnings are a property of their own
+            try:
+                return self.answer(asked, question, **parts)
+            except Exception as error:
+                complaint = f"the rule raised {type(error).__name__}: {error}"
+                raise Violation(complaint, x=question) from error
+
+    def ask(self, x: Floats, rule: Any = None) -> Floats:
+        """The answer as float64 numbers, [d] or for a pre-aggregation [m, d], or a violation if it is no such thing."""
+        question = self.put(x)
+        return self.read(self.call(question, rule), question)
+
+    def read(self, answer: Any, question: Any) -> Floats:
+        """An answer as float64 numbers; it has to be of the right shape and finite."""
+        if answer is None:
+            raise Violation("the rule returned None", x=question)
+        try:
+            numbers = numeric(answer)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise Violation(f"the rule returned {type(answer).__name__}, not numbers", x=question) from error
+        d = question.shape[1]
+        if numbers.ndim != (2 if self.maps_rows else 1) or numbers.shape[-1] != d or not len(numbers):
+            wanted = f"[m, {d}]" if self.maps_rows else f"[{d}]"
+            raise Violation(f"the rule returned shape {list(numbers.shape)} instead of {wanted}", x=question)
+        if not np.isfinite(numbers).all():
+            raise Violation("the answer is not finite", found=numbers, x=question)
+        return numbers
+
+
+def examine(
+    rule: Any,
+    *,
+    f: int | None = None,
+    least: int | None = None,
+    accepts: Iterable[str] = ("numpy",),
+    unclaimed: Iterable[str] = (),
+) -> Subject:
+    """What is known about `rule`; for robustfl's own contracts everything but an untold `f` is read from the rule."""
+    if not callable(rule) or isinstance(rule, type):
+        raise ParameterError(
+            f"`rule` should be an instance of an aggregator or a callable [n, d] -> [d]. Found {rule!r}."
+            + (f" Pass {rule.__name__}(...)." if isinstance(rule, type) else "")
+        )
+    kinds = (accepts,) if isinstance(accepts, str) else tuple(accepts)
+    if not kinds or not set(kinds) <= set(ARRAYS):
+        raise ParameterError(f"`accepts` should name kinds of arrays, of {', '.join(ARRAYS)}. Found {accepts!r}.")
+    if f is not None and f < 0:
+        raise ParameterError(f"`f` should satisfy f >= 0. Found f={f}.")
+    if least is not None and least < 1:
+        raise ParameterError(f"`least` should satisfy least >= 1. Found least={least}.")
+    if not isinstance(rule, Aggregator | PreAggregation):
+        told = 0 if f is None else f
+        return Subject(rule, told, 2 * told + 3 if least is None else least, kinds, frozenset(unclaimed))
+    if rule.byzantine is not None and f not in (None, rule.byzantine):
+        raise ParameterError(f"{rule!r} holds f={rule.byzantine}. Found f={f}. Leave `f` out.")
+    told = rule.byzantine if rule.byzantine is not None else 1 if f is None else f
+    smallest = fewest_rows(rule, told)
+    given = smallest if least is None else max(smallest, least)
+    return Subject(rule, told, given, ARRAYS, frozenset(unclaimed) | rule.unclaimed)
+
+
+def fewest_rows(rule: Defense, f: int) -> int:
+    """The smallest n that a rule accepts when f rows may be Byzantine."""
+    for n in range(1, MOST_ROWS):
+        if rule.infeasible(n, f) is None:
+            return n
+    raise ParameterError(f"{rule!r} accepts no number of rows below {MOST_ROWS}: {rule.infeasible(MOST_ROWS, f)}")
+
+
+def parts_of(rule: Defense) -> list[Defense]:
+    """The single defenses that a pipeline is made of."""
+    if isinstance(rule, Pipeline):
+        return [*parts_of(rule.before), *parts_of(rule.rule)]
+    if isinstance(rule, Chain):
+        return [*parts_of(rule.first), *parts_of(rule.then)]
+    return [rule]
+
+
+def trusted_update(question: Any) -> Any:
+    """A stand-in for an update of the server's own: the median of the usable rows, in the kind and type of the rows.
+
+    It moves and scales with the rows, and neither their order nor a hostile minority changes it.
+    """
+    rows = numeric(question)
+    peak = np.abs(rows).max(axis=1)
+    usable = next((rows[mask] for mask in (peak <= USABLE, np.isfinite(peak)) if mask.any()), np.zeros_like(rows))
+    middle = np.median(usable, axis=0)
+    if is_tensor(question):
+        import torch
+
+        return torch.as_tensor(middle).to(dtype=question.dtype, device=question.device)
+    return middle.astype(question.dtype)
+
+
+def numeric(answer: Any) -> Floats:
+    """Numbers of any kind of array as float64 in numpy."""
+    host = answer.detach().cpu().double().numpy() if is_tensor(answer) else answer
+    return np.asarray(host, dtype=np.float64)

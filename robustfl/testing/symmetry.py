@@ -1,0 +1,94 @@
+"""How the answer follows when all rows are changed in the same way, and where it has to lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustfl.aggregation.kernels import Floats
+from robustfl.testing.catalogue import promise
+from robustfl.testing.compare import ROUNDING, difference, extent
+from robustfl.testing.questions import Questions
+from robustfl.testing.subject import Subject
+from robustfl.testing.violation import Violation
+
+
+@promise("the order of the rows does not matter")
+def permutation(subject: Subject, ask: Questions) -> None:
+    # one row more than the bound: with a single neighbour to count, the two nearest rows always tie
+    x = ask.rows(subject, more=1)
+    order = ask.order(len(x))
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        found, expected = subject.ask(rows[order]), subject.ask(rows)
+        if subject.maps_rows and len(expected) == len(rows):
+            expected = expected[order]  # a row of the answer belongs to the row in its place
+        elif subject.maps_rows:
+            found, expected = np.sort(found, axis=0), np.sort(expected, axis=0)
+        return found, expected, ROUNDING * extent(rows)
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        complaint = "the same rows in another order give another answer than rule(x)"
+        raise Violation(complaint, call="rule(x[order])", found=found, expected=expected, x=x, order=order)
+
+
+@promise("moving all rows by one vector moves the answer by that vector")
+def translation(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject)
+    shift = ask.vector(x.shape[1]) * ask.choose((1.0, 100.0))
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        return subject.ask(rows + shift), subject.ask(rows) + shift, ROUNDING * (extent(rows) + extent(shift))
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        complaint = "moved rows do not give rule(x) + shift"
+        raise Violation(complaint, call="rule(x + shift)", found=found, expected=expected, x=x, shift=shift)
+
+
+@promise("multiplying all rows by a positive number multiplies the answer by it")
+def scaling(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject)
+    factor = ask.choose((2.0, 0.5, 100.0, 0.01, 1e6, 1e-6, 1e9, 1e-9))
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        return subject.ask(rows * factor), subject.ask(rows) * factor, ROUNDING * extent(rows) * factor
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        complaint = "multiplied rows do not give rule(x) * factor"
+        raise Violation(complaint, call="rule(x * factor)", found=found, expected=expected, x=x, factor=factor)
+
+
+@promise("equal rows are their own aggregate")
+def consensus(subject: Subject, ask: Questions) -> None:
+    row = ask.vector(ask.integer(1, 3))
+    x = np.tile(row, (subject.least + ask.integer(0, 3), 1))
+    agrees_with_row(subject, x, ROUNDING, "equal rows do not come back")
+
+
+@promise(
+    "float64 rows are worked on in float64",
+    unless=lambda s: None if s.promises("consensus") else "it is seen on equal rows, which this rule does not return",
+)
+def precision(subject: Subject, ask: Questions) -> None:
+    row = (ask.vector(ask.integer(1, 3)) / 7).round(12)  # not representable in float32
+    x = np.tile(row, (subject.least + ask.integer(0, 3), 1))
+    agrees_with_row(subject, x, 1e-12, "digits beyond float32 are lost")
+
+
+def agrees_with_row(subject: Subject, x: Floats, tolerance: float, complaint: str) -> None:
+    """Whether equal rows come back, within a relative tolerance."""
+    found = subject.ask(x)
+    if (np.abs(found - x[0]) > tolerance * np.abs(x[0])).any():
+        raise Violation(complaint, found=found, expected=x[: len(found)] if subject.maps_rows else x[0], x=x)
+
+
+@promise("every coordinate of the answer lies between the rows'")
+def box(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject)
+    found, slack = subject.ask(x), ROUNDING * extent(x)
+    low, high = x.min(axis=0), x.max(axis=0)
+    if ((found < low - slack) | (found > high + slack)).any():
+        nearest = np.clip(found, low, high)
+        raise Violation("the answer lies outside the rows' own range", found=found, expected=nearest, x=x)
