@@ -118,7 +118,7 @@ RECORD: dict[str, Any] = {
     "labels": {"world": str, "defense": str, "attack": str},
     "seed": int,
     "f": int,
-    "metrics?": Maybe({"accuracy?": CURVE, "malicious_weight?": NUMBER, "rejected_rows?": Maybe(float)}),
+    "metrics?": Maybe({"accuracy?": CURVE, "malicious_weight?": NUMBER, "rejected_rows?": Maybe(float), "more?": dict}),
     "bytes?": Maybe({"up_per_client_round?": NUMBER, "down_per_client_round?": NUMBER}),
     "time?": Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}),
     "error?": Maybe({"type?": Maybe(str), "message?": Maybe(str), "traceback?": Maybe(str)}),

@@ -91,13 +91,13 @@ def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
 
 
 def _played(trial: Trial, place: Place) -> dict[str, Any]:
-    from robustfl.federation.simulation import Simulation
+    from robustfl.federation.simulations import simulation_for
 
     scenario = trial.scenario
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
-    simulation = Simulation(
+    simulation = simulation_for(defense)(
         population,
         scenario.federation,
         defense,
@@ -107,11 +107,11 @@ def _played(trial: Trial, place: Place) -> dict[str, Any]:
         seed=trial.seed,
     )
     trace = simulation.run()
-    size = population.initial.element_size() * population.d
+    up, down = simulation.message_bytes()
     return {
         "status": "diverged" if trace.diverged else "ok",
         "metrics": _metrics(trace, population),
-        "bytes": {"up_per_client_round": size, "down_per_client_round": size},
+        "bytes": {"up_per_client_round": up, "down_per_client_round": down},
         "time": {name: round(value, 6) for name, value in trace.seconds.items()},
     }
 
@@ -131,6 +131,7 @@ def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
         "rejected_rows": trace.rejected_rows,
         "lost_rows": trace.lost_rows,
         "held_rounds": trace.held_rounds,
+        "more": trace.more,
     }
 
 

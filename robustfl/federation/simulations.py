@@ -1,0 +1,24 @@
+"""Which kind of federation a defense lives in: what clients send decides what a round looks like."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from robustfl.aggregation import Defense
+from robustfl.errors import ParameterError
+from robustfl.federation.simulation import Simulation
+
+_SIMULATIONS = {
+    "dense": "robustfl.federation.simulation:Simulation",
+}
+"""Channel of a defense -> the simulation of its rounds."""
+
+
+def simulation_for(defense: Defense) -> type[Simulation]:
+    """The simulation that speaks the defense's channel."""
+    if defense.channel not in _SIMULATIONS:
+        known = ", ".join(_SIMULATIONS)
+        raise ParameterError(f"{defense!r} speaks the channel {defense.channel!r}. Channels that exist: {known}.")
+    module, _, name = _SIMULATIONS[defense.channel].partition(":")
+    found: type[Simulation] = getattr(import_module(module), name)
+    return found
