@@ -213,8 +213,9 @@ class Source:
             return np.asarray(work(values[:, wanted[first:last] - block.start])) if first < last else None
 
         found = [result for _, result in self.sweep(part) if result is not None]
-        local = np.sum(found, axis=0, dtype=np.float64) if found else np.float64(0.0)
-        return np.asarray(self.total(np.asarray(local)))
+        if not found:  # every process has to add something of the same shape
+            found = [np.asarray(work(self.kernels.empty((self.n, 0), self.reader.working)))]
+        return np.asarray(self.total(np.sum(found, axis=0, dtype=np.float64)))
 
     def zeros(self) -> Array:
         """A vector [d_here] of zeros."""

@@ -1,37 +1,80 @@
 """Order statistics of columns on a GPU: every number is read once, and nothing is written but the result.
 
-A program holds a tile of whole columns, [rows, columns] with the rows padded by infinities to a power of two, in
-registers. It looks for a *cut*: a threshold with a wanted number of values at or below it. Cuts are found by bisection
-over the integers that have the order of the floats, so at most 32 (float64: 64) rounds of counting lead to it, whatever
-the values; most columns need about half. A cut is enough: the median is the nearest value beside one, a trimmed mean is
-what lies between two, and the values nearest to a centre are those whose distances lie below one. Where equal values
-straddle the place, there is no such threshold; the search then ends at that value, and the count says how many of its
-copies belong to which side.
+A program holds a tile of whole columns in registers, [ROWS, COLUMNS], the rows padded with infinities to a power of
+two. It looks for a *cut* in each column: a threshold with a wanted number of values at or below it. Bisection over the
+integers that have the order of the floats finds it in rounds of counting, about fifteen for most data. A cut is all one
+needs: the median is a value beside one, a trimmed mean is what lies between two, and the values nearest to a centre
+have their distances below one. Where equal values straddle the place there is no such threshold; the search then ends
+at that value, and the counts say how many of its copies belong to which side.
 
-Values must be finite. Two zeros of different sign are the same number here, as in every comparison of floats.
+Values must be finite. Medians are those of the host to the last bit, and sums are taken in float64.
 """
 
 from __future__ import annotations
-
-import threading
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
 from robustfl.aggregation.kernels import Array
+from robustfl.aggregation.triton_launch import launch
 
 MOST_ROWS = 1024
-"""Rows of a column that registers hold in one program."""
+"""Rows of a column that the registers of one program can hold."""
 
-_launching = threading.Lock()
-"""One launch at a time: the first of its kind compiles, and the compiler is not made for several threads."""
+NARROW, WIDE = 64, 32
+"""Values that a thread holds of tiles in float32 and in float64: with more, registers spill to memory."""
+
+UNSPECIALIZED = ("n", "columns", "row_stride")
+"""Arguments whose values need no code of their own: one compilation serves all matrices of about as many rows.
+
+It is also faster so. Code for strides that are multiples of 16 gives each thread four neighbouring columns, whose
+counts it then has to gather from other threads; this way a thread has as much of one column as it can hold.
+"""
+
+
+def median(block: Array) -> Array:
+    """The middle value of each column of [n, b], the average of the middle two for even n: [b]."""
+    n = len(block)
+    return _select(median_kernel, block, n // 2, (n + 1) // 2, EVEN=n % 2 == 0)
+
+
+def trimmed_mean(block: Array, f: int) -> Array:
+    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]."""
+    return _select(trimmed_mean_kernel, block, f, len(block) - f)
+
+
+def mean_around(block: Array, centre: Array, count: int) -> Array:
+    """The mean of the `count` values of each column of [n, b] nearest to `centre` [b]; ties: the lower row: [b].
+
+    Distances are float64, as on the host.
+    """
+    return _select(mean_around_kernel, block, centre.contiguous(), count, distances=True)
+
+
+def _select(kernel: Array, block: Array, *arguments: Array, distances: bool = False, **constants: bool) -> Array:
+    n, columns = block.shape
+    out = torch.empty(columns, dtype=block.dtype, device=block.device)
+    rows, wide, warps = tile_shape(n, distances or block.dtype == torch.float64)
+    counts = [float(value) if isinstance(value, int) else value for value in arguments]
+    place = (n, columns, *block.stride())
+    launch(kernel, triton.cdiv(columns, wide), block, out, *place, *counts, ROWS=rows, COLUMNS=wide, warps=warps, **constants)
+    return out
+
+
+def tile_shape(n: int, double: bool) -> tuple[int, int, int]:
+    """Rows and columns of the tile for columns of `n` values, and the warps that share it.
+
+    Whole columns in one thread need no exchange, but long ones do not fit; then 8 columns of float64 or 16 of float32
+    still fill what memory delivers at a time.
+    """
+    rows, held = triton.next_power_of_2(n), WIDE if double else NARROW
+    columns = min(32, max(32 * held // rows, 8 if double else 16))
+    return rows, columns, max(1, rows * columns // (32 * held))
 
 
 @triton.jit
-def _image(x):  # type: ignore[no-untyped-def]
+def _image(x):
     """Integers in the order of the floats `x`, as wide as these; 0 for both zeros."""
     if x.dtype == tl.float64:
         bits = x.to(tl.int64, bitcast=True)
@@ -43,7 +86,7 @@ def _image(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _number(image):  # type: ignore[no-untyped-def]
+def _number(image):
     """The floats that have these images."""
     size = tl.abs(image)
     if image.dtype == tl.int64:
@@ -54,35 +97,40 @@ def _number(image):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _cut(x, low, below, high, least, most):  # type: ignore[no-untyped-def]
+def _cut(x, low, below, high, least, most):
     """Cut the columns of `x` so that `least` to `most` values lie at or below.
 
-    `low` and `high` are images of thresholds, with `below` <= `most` values at or below the first and more than `most`
-    at or below the second. Returns `low` and `below` of the cut, and `high`. Either ``least <= below``, or the cut
-    falls among equal values, whose image is `high`, and `low` is just below it.
+    `low` and `high` are images of thresholds, with `below` <= `most` values at or below the first, and more than `most`
+    at or below the second or at most one image between them. Returns `low` and `below` of the cut, and `high`: either
+    ``least <= below``, or the cut falls among equal values, whose image is `high`, and `low` is just under it.
 
-    Counts are float32: a comparison then yields 1.0 or 0.0 in one instruction, and additions of floats take place
-    beside comparisons instead of competing with them.
+    From the 14th round on, when few values are left in between, every fourth round tries the least of them in place of
+    the middle. Equal values then end the search at once; without that they would take all 32 (float64: 64) rounds.
+
+    Counts are float32: a comparison then yields 1.0 or 0.0 in one instruction, and additions of floats run beside
+    comparisons where those of integers would compete with them.
     """
     rounds = 0
-    searching = tl.max(((below < least) & (low + 1 < high)).to(tl.int32), axis=0)
+    open_columns = (below < least) & (low + 1 < high)
+    searching = tl.max(open_columns.to(tl.int32), axis=0)
     while searching > 0:
         middle = (low & high) + ((low ^ high) >> 1)  # the average, rounded down, without overflow
         if (rounds >= 14) & (rounds % 4 == 2):
-            above = tl.min(tl.where(x > _number(low)[None, :], x, float("inf")), axis=0)
-            middle = _image(above)
-            low = middle - 1
+            above = _image(tl.min(tl.where(x > _number(low)[None, :], x, float("inf")), axis=0))
+            middle = tl.where(open_columns, above, middle)
+            low = tl.where(open_columns, above - 1, low)
         count = tl.sum(tl.where(x <= _number(middle)[None, :], 1.0, 0.0), axis=0)
         high = tl.where(count > most, middle, high)
         low = tl.where(count > most, low, middle)
         below = tl.where(count > most, below, count)
-        searching = tl.max(((below < least) & (low + 1 < high)).to(tl.int32), axis=0)
+        open_columns = (below < least) & (low + 1 < high)
+        searching = tl.max(open_columns.to(tl.int32), axis=0)
         rounds += 1
     return low, below, high
 
 
 @triton.jit
-def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """The values of this program's tile, [ROWS, COLUMNS], and its rows and columns.
 
     Rows after the last are the last again, and so are columns: loads without a condition need fewer registers.
@@ -95,13 +143,13 @@ def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLU
 
 
 @triton.jit
-def _bracket(x):  # type: ignore[no-untyped-def]
+def _bracket(x):
     """Images of thresholds with no value and with every value of `x` at or below them."""
     return _image(tl.min(x, axis=0)) - 1, _image(tl.max(x, axis=0))
 
 
-@triton.jit
-def median_kernel(  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def median_kernel(
     block, out, n, columns, row_stride, column_stride, least, most,
     EVEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
@@ -121,8 +169,8 @@ def median_kernel(  # type: ignore[no-untyped-def]
     tl.store(out + column, value, mask=column < columns)
 
 
-@triton.jit
-def trimmed_mean_kernel(  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def trimmed_mean_kernel(
     block, out, n, columns, row_stride, column_stride, first, last, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """Cut off `first` values, then as many above as leaves `last` at or below; sum what lies between."""
@@ -140,8 +188,8 @@ def trimmed_mean_kernel(  # type: ignore[no-untyped-def]
     tl.store(out + column, mean.to(x.dtype), mask=column < columns)
 
 
-@triton.jit
-def mean_around_kernel(  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def mean_around_kernel(
     block, out, n, columns, row_stride, column_stride, centre, kept, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """Cut the distances to the centre, and then, where the cut falls among equal ones, the numbers of their rows."""

@@ -33,6 +33,9 @@ class Server(Settings):
     """Step of the server; 1.0 with messages `delta` is plain FedAvg."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Server momentum (sgd)."""
+    trusted_samples: Annotated[int, Ge(1)] = 100
+    """Clean training samples on which the server computes an update of its own, for rules that want one (FLTrust).
+    A random choice in the class proportions of all of them; clients keep them as well."""
 
 
 class Federation(Settings):

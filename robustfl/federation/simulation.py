@@ -18,6 +18,7 @@ from robustfl.federation.stopwatch import Stopwatch
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
 from robustfl.federation.training import measure, trainer_for
+from robustfl.federation.trusted import TrustedSamples
 from robustfl.threats import Adversary, Attack, DataPoisoning, Facts, Fault, Knowledge, UpdateAttack
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Trace:
     held_rounds : rounds in which too few rows were left, so that the model stayed as it was
     diverged : whether the weights, or the loss on the test set, stopped being finite
     seconds : time by phase
+    more : further measurements of the simulation's own kind: name -> number, or a list of numbers
     """
 
     accuracy: list[tuple[int, float]] = field(default_factory=list)
@@ -50,10 +52,14 @@ class Trace:
     held_rounds: int = 0
     diverged: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 class Simulation:
     """A federation under attack, behind a server with a defense.
+
+    For a defense that wants a trusted update, the server trains on a few clean samples of its own, in the way of the
+    clients: `trusted` is what it computed in the present round, None for all other defenses.
 
     Parameters
     ----------
@@ -103,6 +109,8 @@ class Simulation:
             population.initial.new_zeros((settings.clients, population.d)) if settings.client_momentum else None
         )
         self._labels = self._poisoned_labels() if isinstance(self.attack, DataPoisoning) else population.labels
+        self._samples = TrustedSamples(population, settings, seed) if defense.wants_trusted else None
+        self.trusted: Tensor | None = None
         self._optimizer = self._server_optimizer()
         self._shares: list[float] = []
         self.trace = Trace(malicious=self.malicious.tolist())
@@ -125,6 +133,7 @@ class Simulation:
         malicious, honest = self.sample()
         with self.watch.phase("compute"):
             own, messages = self.honest_messages(number, malicious, honest)
+            self.trusted = self.trusted_message()
         with self.watch.phase("attack"):
             messages = self.attacked(number, malicious, honest, own, messages)
         ids = np.concatenate([malicious, honest])
@@ -161,13 +170,15 @@ class Simulation:
         shape = (len(ids), settings.local_steps, settings.batch_size)
         features = population.features.index_select(0, index).reshape(*shape, *population.features.shape[1:])
         total = self._train(self.weights, features, labels.index_select(0, index).reshape(shape))
-        if settings.message == "delta":
-            messages = total.mul_(-settings.local_learning_rate)
-        else:
-            messages = total.div_(settings.local_steps) if settings.local_steps > 1 else total
-        messages = self._with_momentum(messages, ids)
+        messages = self._with_momentum(self._as_messages(total), ids)
         split = len(malicious) if wanted else 0
         return messages[:split] if wanted else None, messages[split:]
+
+    def trusted_message(self) -> Tensor | None:
+        """What the server itself would send [d] as a client with its own samples, or None where nobody asks."""
+        if self._samples is None:
+            return None
+        return self._samples.with_momentum(self._as_messages(self._train(self.weights, *self._samples.draw()))[0])
 
     def attacked(self, number: int, malicious: Ids, honest: Ids, own: Tensor | None, messages: Tensor) -> Tensor:
         """All messages of the round [k, d], malicious rows first.
@@ -216,7 +227,7 @@ class Simulation:
             self.trace.held_rounds += 1
             return None
         try:
-            answer = self.defense.aggregate(messages, ids=ids.tolist())
+            answer = self.defense.aggregate(messages, ids=ids.tolist(), trusted=self.trusted)
         except InfeasibleError:
             self.trace.held_rounds += 1
             self.trace.rejected_rows += int((~messages.isfinite().all(dim=1)).sum())
@@ -234,6 +245,11 @@ class Simulation:
         self.previous_weights = self.weights.clone()
         self.weights.grad = aggregate if self.settings.message == "gradient" else -aggregate
         self._optimizer.step()
+
+    def message_bytes(self) -> tuple[float, float]:
+        """Bytes that a client sends, and gets, in a round."""
+        size = self.population.initial.element_size() * self.population.d
+        return size, size
 
     def measure(self, finished: int) -> bool:
         """Accuracy and loss after `finished` rounds; False when the model is no longer finite, which ends the run."""
@@ -257,6 +273,13 @@ class Simulation:
             return True
         return Knowledge.OWN in self.attack.required_knowledge() or not self.attack.active(number)
 
+    def _as_messages(self, total: Tensor) -> Tensor:
+        """Sums of gradients over the local steps [k, d] as messages, in place."""
+        settings = self.settings
+        if settings.message == "delta":
+            return total.mul_(-settings.local_learning_rate)
+        return total.div_(settings.local_steps) if settings.local_steps > 1 else total
+
     def _with_momentum(self, messages: Tensor, ids: Ids) -> Tensor:
         if self._momentum is None:
             return messages
@@ -267,7 +290,7 @@ class Simulation:
 
     def _white_box(self, ids: Ids) -> Any:
         def aggregate(updates: Tensor) -> Tensor:
-            value: Tensor = self.defense.preview(updates, ids=ids.tolist()).value
+            value: Tensor = self.defense.preview(updates, ids=ids.tolist(), trusted=self.trusted).value
             return value
 
         return aggregate

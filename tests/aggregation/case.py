@@ -31,5 +31,8 @@ class Case:
     scaling: bool = True
     rotation: bool = True
     box: bool = True  # the result lies between the smallest and the largest value of every coordinate
+    consensus: bool = True  # equal rows are their own aggregate
+    signed: bool = False  # rows may count against their own direction, with negative weights
+    stretching: bool = False  # rows may get longer, so that weights may sum to more than 1
     robust_from: Callable[[int], int] | None = MAJORITY  # f -> rows that bound f of any size; None: one breaks it
     tolerance: float = 1e-9  # against the oracle, in units of the spread

@@ -125,7 +125,8 @@ def test_every_rule_runs_on_the_devices_own_operations(device: str, case: Case) 
     source.extras.extend(rule.extra_points(source))
     assert isinstance(source.kernels, Device)
     outcome = rule._aggregate(Rows(source))
-    assert outcome.value.device.type == device
+    # rows that a stage has made anew are a plain tensor, which on the CPU is not mistaken for an accelerator's
+    assert (outcome.value.device.type if is_tensor(outcome.value) else "cpu") == device
     np.testing.assert_allclose(host(outcome.value), case.make(2)(x), rtol=0, atol=20 * case.tolerance)
 
 

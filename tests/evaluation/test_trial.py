@@ -46,6 +46,7 @@ CHANGES: dict[str, Any] = {
     "federation.server.optimizer": "adam",
     "federation.server.learning_rate": 0.25,
     "federation.server.momentum": 0.9,
+    "federation.server.trusted_samples": 50,
     "federation.evaluate_every": 1,
     "federation.client_mode": "loop",
     "faults": ["dropout"],

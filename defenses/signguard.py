@@ -1,0 +1,137 @@
+"""SignGuard: rows of plausible norm whose signs look like those of most others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from robustfl.aggregation import Aggregator, Outcome, Rows
+from robustfl.aggregation.kernels import Floats
+
+TIE = 1e-9
+"""Features, between 0 and 1, and their distances are equal if they differ by less: rounding decides nothing."""
+
+MOST_STEPS = 300
+"""Mean shift stops when no row enters or leaves a neighbourhood, usually after a few steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignGuard(Aggregator):
+    """SignGuard: the mean of the updates, clipped to the median norm, that pass a norm filter and a sign filter.
+
+    Formula: with M the median norm, S1 holds the rows with ``lower M < ||x_i|| < upper M``. The sign filter counts the
+    positive, zero and negative values of each row in a random contiguous block of ceil(share d) columns, as fractions,
+    each divided by its maximum over the rows + 1e-8, and clusters these features by mean shift from every row (flat
+    kernel; bandwidth: the mean distance from a row to the floor(n/2)-th nearest, itself included; 0 means one cluster).
+    S2 is the largest cluster. Then ``y = mean(x_i min(1, M/||x_i||), i in S1 and S2)``; over S1 where S2 holds none of
+    it, and over the rows of norm nearest to M where S1 is empty.
+
+    The block starts at a column drawn from (`seed`, number of earlier calls): fresh in every round, equal in every run
+    (state `round`): ``numpy.random.default_rng([seed, calls]).integers(d - ceil(share d) + 1)``.
+
+    Shapes: [n, d] -> [d]. Cost: one pass for the norms, a part of one for the signs, one for the sum; about n^2 for
+    the clusters.
+
+    Guarantee: for n >= 2f + 1 the result is no longer than the median norm, which is no longer than the longest honest
+    update. The filters are heuristics: attacks that keep norms and sign statistics get through. Breakdown point: just
+    under 1/2.
+
+    References
+    ----------
+    J. Xu, S.-L. Huang, L. Song, T. Lan. Byzantine-robust Federated Learning through Collaborative Malicious Gradient
+    Filtering. ICDCS 2022.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import SignGuard
+    >>> updates = [[1.0, 2.0, -1.0], [1.2, 1.8, -1.0], [0.9, 2.1, -1.1], [-1.0, -2.0, 1.0], [9.0, 9.0, 9.0]]
+    >>> SignGuard(share=1.0)(updates).round(2).tolist()
+    [1.02, 1.94, -1.02]
+    """
+
+    name: ClassVar[str] = "signguard"
+    requires: ClassVar[tuple[int, int]] = (2, 1)
+    guarantee: ClassVar[str] = "no longer than the median update while n >= 2f + 1"
+    breakdown: ClassVar[str] = "< 1/2"
+    reference: ClassVar[str] = (
+        "Xu et al., Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering, ICDCS 2022"
+    )
+    state_keys: ClassVar[tuple[str, ...]] = ("round",)
+
+    lower: Annotated[float, Ge(0), Lt(1), Doc("smallest plausible norm, in median norms")] = 0.1
+    upper: Annotated[float, Gt(1), Doc("largest plausible norm, in median norms")] = 3.0
+    share: Annotated[float, Gt(0), Le(1), Doc("share of the columns whose signs are counted")] = 0.1
+    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns")] = 0
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Signs and norms are those from zero."""
+        return frozenset({"translation", "box"})
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        number = int(self._state.get("round", 0))
+        norms = np.sqrt(rows.squared_norms)
+        radius = float(np.median(norms))
+        plausible = (norms > self.lower * radius) & (norms < self.upper * radius)
+        if not plausible.any():
+            gap = np.abs(norms - radius)
+            plausible = gap == gap.min()
+        kept = plausible & largest_cluster(self._sign_features(rows, number))
+        if not kept.any():
+            kept = plausible
+        weights = kept * np.divide(radius, norms, out=np.ones(rows.n), where=norms > radius) / kept.sum()
+        return Outcome(rows.combine(weights), rows.source_weights(weights), state={"round": number + 1})
+
+    def _sign_features(self, rows: Rows, number: int) -> Floats:
+        """Fractions of positive, zero and negative values of each row, in units of the largest of each, [n, 3]."""
+        count = min(int(np.ceil(self.share * rows.d)), rows.d)
+        start = int(np.random.default_rng([self.seed, number]).integers(rows.d - count + 1))
+        counts = rows.fold(rows.kernels.sign_counts, np.arange(start, start + count))
+        positive, negative = counts.T / count
+        features = np.stack([positive, 1.0 - positive - negative, negative], axis=1)
+        scaled: Floats = features / (features.max(axis=0) + 1e-8)
+        return scaled
+
+
+def largest_cluster(features: Floats) -> NDArray[np.bool_]:
+    """The rows [n] of the largest mean-shift cluster; of several, the one around the densest place.
+
+    A row belongs to the nearest mode, to none if that is farther than the bandwidth.
+    """
+    from scipy.spatial.distance import cdist
+
+    n = len(features)
+    reach = max(n // 2, 1) - 1
+    bandwidth = float(np.partition(cdist(features, features), reach, axis=1)[:, reach].mean())
+    if bandwidth <= TIE:
+        return np.ones(n, dtype=np.bool_)
+    modes = _modes(features, bandwidth + TIE)
+    distances = cdist(features, modes)
+    nearest = distances.min(axis=1)
+    label = np.argmax(distances <= nearest[:, None] + TIE, axis=1)
+    label[nearest > bandwidth + TIE] = len(modes)
+    chosen: NDArray[np.bool_] = label == np.argmax(np.bincount(label)[: len(modes)])
+    return chosen
+
+
+def _modes(features: Floats, bandwidth: float) -> Floats:
+    """Where means of the rows around them come to rest, started at every row; the densest first, none near another."""
+    from scipy.spatial.distance import cdist
+
+    around = cdist(features, features) <= bandwidth
+    for _ in range(MOST_STEPS):
+        means = around @ features / around.sum(axis=1, keepdims=True)
+        before, around = around, cdist(means, features) <= bandwidth
+        if np.array_equal(around, before):
+            break
+    resting = np.unique(np.column_stack([around.sum(axis=1), np.round(means, 9)]), axis=0)[::-1]
+    modes: list[Floats] = []
+    for place in resting[:, 1:]:
+        if all(np.linalg.norm(place - mode) > bandwidth for mode in modes):
+            modes.append(place)
+    return np.array(modes)
