@@ -8,19 +8,45 @@
 >>> answer.value.round(2).tolist()
 [1.05, 1.98]
 
-Rules: :class:`Mean`, :class:`Median`, :class:`TrimmedMean`, :class:`Krum`, :class:`MultiKrum`,
-:class:`GeometricMedian`, :class:`CenteredClipping`. Pre-aggregations, composed with ``>>``: :class:`NNM`,
-:class:`Bucketing`, :class:`Clipping`. Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the
-answer comes back in the same type, dtype and device. To add a rule: one file here, one import line below.
+Weighted sums of updates: :class:`Mean`, :class:`Krum`, :class:`MultiKrum`, :class:`GeometricMedian`,
+:class:`CenteredClipping`, :class:`MDA`, :class:`SMEA`, :class:`CAF`, :class:`CGE`, :class:`DnC`, :class:`NormBound`,
+:class:`FLAME`, :class:`SignGuard`, :class:`Flag`. Coordinate by coordinate: :class:`Median`, :class:`TrimmedMean`,
+:class:`Meamed`, :class:`Phocas`, :class:`Bulyan`, :class:`SignMajority`, :class:`RobustLearningRate`. Around an
+update that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`. With a reputation of every client:
+:class:`FoolsGold`, :class:`MeritRank`. Pre-aggregations, composed with ``>>``: :class:`NNM`, :class:`Bucketing`,
+:class:`Clipping`, :class:`ARC`, :class:`ClientMomentum`.
+
+Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type, dtype
+and device. To add a rule: one file here, one import line below.
 """
 
+from .arc import ARC as ARC
 from .bucketing import Bucketing as Bucketing
+from .bulyan import Bulyan as Bulyan
+from .caf import CAF as CAF
 from .centered_clipping import CenteredClipping as CenteredClipping
+from .cge import CGE as CGE
+from .client_momentum import ClientMomentum as ClientMomentum
 from .clipping import Clipping as Clipping
+from .dnc import DnC as DnC
+from .flag import Flag as Flag
+from .flame import FLAME as FLAME
+from .fltrust import FLTrust as FLTrust
+from .fools_gold import FoolsGold as FoolsGold
 from .geometric_median import GeometricMedian as GeometricMedian
 from .krum import Krum as Krum
+from .mda import MDA as MDA
+from .meamed import Meamed as Meamed
 from .mean import Mean as Mean
 from .median import Median as Median
+from .merit_rank import MeritRank as MeritRank
+from .monna import MoNNA as MoNNA
 from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
+from .norm_bound import NormBound as NormBound
+from .phocas import Phocas as Phocas
+from .robust_learning_rate import RobustLearningRate as RobustLearningRate
+from .sign_majority import SignMajority as SignMajority
+from .signguard import SignGuard as SignGuard
+from .smea import SMEA as SMEA
 from .trimmed_mean import TrimmedMean as TrimmedMean

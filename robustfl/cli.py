@@ -1,6 +1,7 @@
 """The command `robustfl`: run suites, read what they found, and look things up.
 
-Exit codes: 0 done; 2 a wrong argument or file, with the reason; 3 done, but some trials failed; 130 interrupted.
+Exit codes: 0 done; 1 `doctor` or `verify` found something wrong; 2 a wrong argument or file, with the reason; 3 done,
+but some trials failed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -324,6 +325,31 @@ def data(
     screen.print("Looked for in: " + ", ".join(overview["roots"]), markup=False)
     rows = [(entry["name"], entry["status"], entry["detail"]) for entry in overview["data"]]
     screen.print(console.plain_table(("data", "status", ""), rows))
+
+
+@app.command()
+def verify(
+    ledger: Annotated[Path, typer.Argument(help="A ledger of decisions about clients.")],
+    head: Annotated[
+        str | None, typer.Option(help="The published head of an earlier state; entries may have been added since.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that no entry of a ledger was altered, removed, inserted or moved; exit code 1 if one was.
+
+    Entries removed at the end are noticed against a published head alone: keep the one that this prints.
+    """
+    from dataclasses import asdict
+
+    from robustfl.reputation import verify as examine_ledger
+
+    verdict = examine_ledger(ledger, head=head)
+    if as_json:
+        typer.echo(json.dumps(asdict(verdict), indent=1))
+    else:
+        typer.echo(f"{ledger}: {verdict.summary()}")
+    if not verdict.intact:
+        raise SystemExit(1)
 
 
 @app.command()

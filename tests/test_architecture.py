@@ -19,6 +19,7 @@ FLOORS = {
     "aggregation": 1,
     "threats": 1,
     "privacy": 1,
+    "reputation": 1,
     "registry": 1,
     "federation": 2,
     "evaluation": 3,

@@ -14,7 +14,7 @@ import pytest
 from robustfl import __version__, registry
 
 Command = Callable[..., Any]
-COMMANDS = ("run", "report", "list", "describe", "compare", "schema", "data", "doctor")
+COMMANDS = ("run", "report", "list", "describe", "compare", "schema", "data", "verify", "doctor")
 
 
 def test_help_of_everything(command: Command, tmp_path: Path) -> None:

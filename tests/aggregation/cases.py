@@ -22,7 +22,7 @@ from robustfl.defenses import (
     MultiKrum,
     TrimmedMean,
 )
-from tests.aggregation import column_rules, gram_rules, oracles
+from tests.aggregation import column_rules, flag_rules, gram_rules, oracles, reputation_rules, rffl_rules
 from tests.aggregation.case import MAJORITY as MAJORITY
 from tests.aggregation.case import Case as Case
 from tests.aggregation.case import at_least
@@ -148,6 +148,9 @@ RULES = [
     ),
     *gram_rules.RULES,
     *column_rules.RULES,
+    *flag_rules.RULES,
+    *reputation_rules.RULES,
+    *rffl_rules.RULES,
 ]
 
 each_rule = pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)

@@ -1,0 +1,142 @@
+"""The Flag Aggregator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation.kernels import Floats
+
+from .flag_subspace import FAINT, ROUNDING, TINY, Pairs, Span, Subspace, coordinates, subspaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(GramAggregator):
+    """The Flag Aggregator: the mean of the updates, projected on the subspace that explains most of each.
+
+    Formula: with unit rows ``u_i = x_i / ||x_i||``, P is the projection on a subspace of `dimension` m, by default
+    ``ceil((n + 1)/2)``, that minimises ``sum_i sqrt(1 - ||P u_i||^2)`` plus ``pairwise / (n - 1)`` times
+    ``sum_{i != j} sqrt(1 - ||P y_ij||^2)``, with ``y_ij`` the unit vector along ``u_i - u_j``, or along ``x_i - x_j``
+    with ``pair_rows="raw"``. The answer is
+
+    - with ``mode="reference"``, ``P sum_i u_i / m``, as the published code has it. Its length, at most n/m, says
+      nothing of that of the updates. The default ``rescale="median_norm"``, which is not published, multiplies by m/n
+      and the median length: the projected mean of the rows, all brought to one length, is of the size of a mean.
+    - with ``mode="paper"``, ``P sum_i x_i / n``, which a row moves in proportion to its length; `rescale` has no say.
+
+    P comes from at most `iterations` steps of iteratively reweighted least squares, the first with equal weights; a
+    step that gains no more than `tolerance` is the last. `regularisation` is added under each root, and the objective
+    with it never grows. Where the steps lead is stationary, but need not be the least value.
+
+    P leaves something out only while m is less than the rank of the rows, so n and d should both be above m. Elsewhere
+    it is the identity, and ``mode="paper"`` is the mean. If the m-th direction ties with others, they share its place
+    alike: the answer is a function of the rows. Rows shorter than a millionth of the typical one count like zero rows,
+    in n and nowhere else; pairs that are closer than a millionth of the typical distance have no term. The published
+    code weighs the terms of pairs in another way.
+
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^3 a step after it, with or without pairs. `weights` may be
+    negative, and need not sum to 1.
+
+    Guarantee: no bound on the distance to the honest mean is known. By default the answer is never longer than the
+    median update, whatever less than half of the rows hold; with ``mode="paper"`` one row can move it without limit.
+    Hostile rows that agree on a direction are explained like honest ones, and with a large `pairwise` the differences
+    between honest rows can crowd out their mean.
+
+    References
+    ----------
+    H. Almasi, H. Mishra, B. Vamanan, S. N. Ravi. Flag Aggregator: Scalable Distributed Training under Failures and
+    Augmented Losses using Convex Optimization. ICLR 2024.
+
+    Examples
+    --------
+    >>> from robustfl.defenses import Flag
+    >>> Flag(dimension=1)([[3.0, 4.0], [3.1, 3.9], [2.9, 4.1], [3.0, 4.0], [-40.0, 30.0]]).round(2).tolist()
+    [2.4, 3.2]
+    """
+
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+    guarantee: ClassVar[str] = "no longer than the median update; no bound on the distance to the honest mean is known"
+    breakdown: ClassVar[str] = "none proven"
+    reference: ClassVar[str] = (
+        "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
+        "Convex Optimization, ICLR 2024"
+    )
+
+    dimension: Annotated[int | None, Ge(1), Doc("dimension m of the subspace; ceil((n + 1)/2) when not given")] = None
+    pairwise: Annotated[
+        float, Ge(0), Le(1e6), Doc("weight of the terms of pairs; the published headline runs have none")
+    ] = 0.0
+    pair_rows: Annotated[
+        Literal["unit", "raw"], Doc("whether pairs are differences of rows of length 1 or of the rows themselves")
+    ] = "unit"
+    iterations: Annotated[int, Ge(1), Doc("most steps of the search for the subspace")] = 5
+    tolerance: Annotated[float, Ge(0), Doc("gain of a step at which to stop; a row counts at most 1")] = 1e-10
+    regularisation: Annotated[
+        float, Gt(0), Le(1), Doc("squared share of a row that is always taken to lie outside of the subspace")
+    ] = 1e-7
+    mode: Annotated[
+        Literal["reference", "paper"], Doc("what is projected: rows of length 1, as in the published code, or the rows")
+    ] = "reference"
+    rescale: Annotated[
+        Literal["none", "median_norm"],
+        Doc("length of the answer in mode reference: as published, or that of a mean of rows of median length"),
+    ] = "median_norm"
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Directions are those from zero, and the projection shortens."""
+        names = {"translation", "box"}
+        if self.mode == "paper":
+            names |= {"breakdown"}
+        elif self.rescale == "none":
+            names |= {"scaling", "consensus"}
+        return frozenset(names)
+
+    def weights(self, gram: Gram) -> Floats:
+        n = gram.n
+        m = self.dimension or n // 2 + 1
+        rows = coordinates(gram)
+        lengths = np.sqrt((rows**2).sum(axis=1))
+        apart = np.diag(gram.centred)[:n]  # how far the rows are from the point around which the Gram is taken
+        live = lengths**2 > FAINT * (apart + gram.centred[n, n]) + TINY
+        lengths[~live] = 0.0
+        weights = np.zeros(n)
+        if not live.any():
+            return weights
+        units = rows[live] / lengths[live, None]
+        coefficients = lengths[live] if self.mode == "paper" else np.ones(len(units))
+        span = Span(units)
+        if span.rank > m:
+            pairs = self._pairs(span.units, lengths[live], apart[live], n) if self.pairwise else None
+            coefficients = span.projected(coefficients, self._subspace(span.units, m, pairs))
+        weights[live] = coefficients / lengths[live]
+        if self.mode == "paper":
+            return weights / n
+        if self.rescale == "none":
+            return weights / m
+        return weights * (float(np.median(lengths)) / n)
+
+    def _pairs(self, units: Floats, lengths: Floats, apart: Floats, n: int) -> Pairs:
+        noise = FAINT * np.maximum(apart, np.median(apart)) + (ROUNDING * lengths) ** 2
+        if self.pair_rows == "raw":
+            points = lengths[:, None] * units
+        else:
+            points, noise = units, noise / lengths**2
+        return Pairs(points, noise, self.pairwise / (n - 1))
+
+    def _subspace(self, units: Floats, m: int, pairs: Pairs | None) -> Subspace:
+        """The subspace where the steps end."""
+        steps = islice(subspaces(units, m, pairs, self.regularisation), self.iterations)
+        found = next(steps)
+        for step in steps:
+            gain = found.objective - step.objective
+            found = step
+            if gain <= self.tolerance:
+                break
+        return found

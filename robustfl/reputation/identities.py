@@ -1,0 +1,42 @@
+"""Clients by id: who is remembered, and whether the rows that a rule sees are still the clients' own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustfl.aggregation.kernels import Floats
+from robustfl.errors import StateError
+
+if TYPE_CHECKING:
+    from robustfl.aggregation import Rows
+
+
+def recent(known: Iterable[Hashable], present: Iterable[Hashable], most: int) -> tuple[Hashable, ...]:
+    """The `most` clients that took part last, the last ones at the end; those who are present are never left out.
+
+    Identities cost an adversary nothing: without a bound, new ones in every round would fill the memory.
+    """
+    here = tuple(present)
+    absent = [client for client in known if client not in set(here)]
+    return (*absent[max(len(absent) + len(here) - most, 0) :], *here)
+
+
+def own_shares(rows: Rows, rule: object) -> Floats:
+    """How much of its client's update each row is, [n]: 1, or less after clipping.
+
+    Raises
+    ------
+    StateError : rows were mixed before (by NNM, Bucketing, ...), so that none is the work of one client any more
+    """
+    if rows.mixing is None:
+        return np.ones(rows.n)
+    shares = np.diag(rows.mixing).copy()
+    if rows.mixing.shape != (rows.source.n,) * 2 or np.count_nonzero(rows.mixing - np.diag(shares)):
+        raise StateError(
+            f"{rule!r} judges clients by their own updates, and was given mixtures of them. Put what mixes (NNM, "
+            "Bucketing) elsewhere; clipping may stand before it."
+        )
+    return shares

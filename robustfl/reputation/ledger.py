@@ -1,0 +1,172 @@
+"""The ledger: decisions appended to a file, each chained by a hash to the one before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from robustfl.errors import ParameterError, StoreError
+from robustfl.reputation.decisions import Decision, decisions_of
+from robustfl.reputation.lines import LONGEST_LINE, Line, entry_of, parse
+from robustfl.reputation.verification import Scan
+
+if TYPE_CHECKING:
+    from robustfl.aggregation import Aggregation
+
+
+class Ledger:
+    """A file of decisions that cannot be changed unnoticed.
+
+    Each line is canonical JSON (sorted keys, no blanks, ASCII, no floats) with an entry, the hash of the entry before
+    and its own, ``h_t = SHA256(h_{t-1} || canonical_json(entry_t))`` from ``h_0`` = 32 zero bytes. An entry says who
+    (`client`, `client_type`), when (`round`, and a `timestamp` if the caller passes one: the clock is never asked, so
+    that runs can be repeated), what (`action`, `score`, `rule`) and why (`evidence`, `evidence_hash`).
+
+    What :meth:`append` and :meth:`record` have returned from is on the disk. A process that dies while writing tears
+    at most the last line. Opening repairs that: a last line that lacks nothing but its end gets it, an unfinished one
+    is cut off; `repaired` says so. Nothing else is ever changed, and a ledger with any other damage is not continued.
+
+    Attributes
+    ----------
+    head : the hash of the last entry. Publish it (print it, mail it, send it to the clients): it proves the entries up
+        to here, and without it nobody can notice that entries at the end were removed
+    entries : how many there are
+    repaired : what opening had to repair, or None
+
+    Raises
+    ------
+    StoreError : another process is writing, the ledger is damaged, or the file cannot be opened or written
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.repaired: str | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be opened for writing: {error.strerror}.") from None
+        try:
+            _lock(self._file, self.path)
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, round: int, decision: Decision, *, rule: Any, timestamp: str | None = None) -> str:
+        """Add one decision and return the new head.
+
+        Parameters
+        ----------
+        round : the round's number, from 0 or 1
+        decision : what was decided about whom
+        rule : the rule that decided, or its text; its `repr` is kept
+        timestamp : any text, such as `datetime.now(timezone.utc).isoformat()`
+
+        Raises
+        ------
+        ParameterError : a score or evidence that is no finite number, or more evidence than fits into a line
+        StoreError : the ledger is closed, or the disk is full; the file is then as it was before
+        """
+        return self._extend(round, rule, (decision,), timestamp)
+
+    def record(self, round: int, rule: Any, aggregation: Aggregation, *, timestamp: str | None = None) -> str:
+        """Add all decisions of an aggregation, with one write, and return the new head.
+
+        These are the rule's own (``info["decisions"]``), or its weights where it keeps no reputation, and the rows
+        that were rejected before the rule saw them.
+        """
+        return self._extend(round, rule, decisions_of(aggregation), timestamp)
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _read(self) -> None:
+        """Where the chain stands, after repairing what a dying writer has left."""
+        scan = self._scanned()
+        if scan.tail and not scan.damaged and len(scan.tail) < LONGEST_LINE:
+            self._repair(scan)
+            scan = self._scanned()
+        verdict = scan.verdict()
+        if not verdict.intact:
+            first = verdict.damages[0]
+            raise StoreError(
+                f"{self.path}, line {first.line}: {first.kind}; {first.message}. A damaged ledger is evidence: keep it "
+                "as it is and start another file."
+            )
+        self.head, self.entries = verdict.head, verdict.entries
+        self._size = os.fstat(self._file).st_size
+
+    def _repair(self, scan: Scan) -> None:
+        line = parse(scan.tail)
+        if line is not None and line.previous == scan.head and line.recomputed == line.hash:
+            _write_all(self._file, b"\n")
+            self.repaired = f"line {scan.last} was whole but for its end, which was added"
+        else:
+            os.ftruncate(self._file, os.fstat(self._file).st_size - len(scan.tail))
+            self.repaired = f"line {scan.last} was unfinished: {len(scan.tail)} bytes were cut off"
+
+    def _scanned(self) -> Scan:
+        with os.fdopen(os.dup(self._file), "rb") as stream:
+            stream.seek(0)
+            return Scan(stream)
+
+    def _extend(self, round_: int, rule: Any, decisions: Iterable[Decision], timestamp: str | None) -> str:
+        if self._file < 0:
+            raise StoreError(f"{self.path} is closed. Open it again: Ledger(path).")
+        head, spelled, told = self.head, [], rule if isinstance(rule, str) else repr(rule)
+        for decision in decisions:
+            entry = entry_of(round_, decision, told, timestamp)
+            unlinked = Line(entry, "", head)
+            line = Line(entry, unlinked.recomputed, head).spelled()
+            if len(line) >= LONGEST_LINE:
+                raise ParameterError(f"An entry should take less than {LONGEST_LINE} bytes. Found {len(line)}.")
+            spelled.append(line)
+            head = unlinked.recomputed
+        if spelled:
+            self._append(b"".join(spelled))
+            self.head, self.entries = head, self.entries + len(spelled)
+        return self.head
+
+    def _append(self, content: bytes) -> None:
+        try:
+            _write_all(self._file, content)
+            os.fsync(self._file)
+        except BaseException as error:
+            os.ftruncate(self._file, self._size)  # a part of an entry must not stand before the next one
+            if isinstance(error, OSError):
+                raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from None
+            raise
+        self._size += len(content)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _lock(file: int, path: Path) -> None:
+    """One writer a ledger; the lock goes with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - a platform without POSIX locks has no writer exclusion
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreError(f"{path} is being written by another process. Wait for it, or name another file.") from None

@@ -1,0 +1,149 @@
+"""Whom random walks over a feedback graph visit, and through whom they get there: exactly, or by walking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robustfl.aggregation.kernels import Floats
+from robustfl.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What walks from one node, the ego, have met.
+
+    Attributes
+    ----------
+    hits : [n] share of the walks that visit a node at least once; 1 for the ego
+    bottleneck : [n] the largest share of the walks to a node that one other node (not the ego) was on the way of; 0
+        where no walk leads to, and 0 for the ego
+    """
+
+    hits: Floats
+    bottleneck: Floats
+
+
+def exact_visits(edges: Floats, ego: int, stop: float) -> Visits:
+    """The probabilities themselves, by linear algebra: O(n^3), deterministic, the right choice up to 2,000 nodes.
+
+    With the walk's matrix `P = (1 - stop) D^-1 W` and `G = (I - P)^-1`, the probability to get from i to v is
+    ``F_iv = G_iv / G_vv``. Getting from s to u before v, or to v before u, splits F_su and F_sv:
+    ``F_sv = A_v + A_u F_uv`` and ``F_su = A_u + A_v F_vu``, so that ``A_u = (F_su - F_sv F_vu) / (1 - F_uv F_vu)``,
+    and u was on the way of the share ``A_u F_uv / F_sv`` of the walks to v.
+
+    Parameters
+    ----------
+    edges : [n, n] feedback of row about column, >= 0; rows of zeros are dead ends, where walks stop
+    ego : the node where all walks start
+    stop : probability to stop before each step, in (0, 1]
+    """
+    weights = checked_edges(edges, ego, stop)
+    n, totals = len(weights), weights.sum(axis=1, keepdims=True)
+    steps = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    green = np.linalg.inv(np.eye(n) - (1.0 - stop) * steps)
+    reach = np.clip(green / np.diag(green), 0.0, 1.0)  # F [n, n]
+    hits = reach[ego].copy()
+    # rounding leaves traces where no walk leads; reachability is decided on the graph
+    hits[~reachable(weights, ego)] = 0.0
+    hits = hits if stop < 1 else np.eye(n)[ego]
+    first = np.maximum(hits[:, None] - hits[None, :] * reach.T, 0.0)  # [u, v]: A_u up to its denominator
+    through = np.divide(first, 1.0 - reach * reach.T, out=np.zeros((n, n)), where=reach * reach.T < 1.0) * reach
+    np.fill_diagonal(through, 0.0)
+    through[ego] = 0.0
+    bottleneck = np.divide(through.max(axis=0), hits, out=np.zeros(n), where=hits > 0)
+    bottleneck[ego] = 0.0
+    return Visits(hits, np.minimum(bottleneck, 1.0))
+
+
+def walked_visits(edges: Floats, ego: int, stop: float, walks: int, rng: np.random.Generator) -> Visits:
+    """Estimates from random walks, all of them a step at a time: the way for graphs too large for O(n^3).
+
+    A share h is estimated with a standard error of ``sqrt(h (1 - h) / walks)``. The walks are drawn anew in every
+    call; nothing is kept between graphs.
+
+    Parameters
+    ----------
+    edges, ego, stop : as in :func:`exact_visits`
+    walks : number of walks, >= 1
+    rng : where the randomness comes from
+    """
+    if walks < 1:
+        raise ParameterError(f"`walks` should satisfy walks >= 1. Found walks={walks}.")
+    weights = checked_edges(edges, ego, stop)
+    n = len(weights)
+    take_steps = _Steps(weights)
+    paths = np.full((walks, 1), ego)
+    fresh = np.zeros((walks, 1), dtype=np.bool_)  # whether a place on the path is the first visit; never for the ego
+    hits = np.zeros(n)
+    hits[ego] = walks
+    before: list[tuple[np.ndarray, np.ndarray]] = []  # pairs v n + u with u before the first visit of v, and counts
+    while True:
+        alive = (rng.random(len(paths)) >= stop) & take_steps.possible[paths[:, -1]]
+        if not alive.any():
+            break
+        paths, fresh = paths[alive], fresh[alive]
+        after = take_steps(paths[:, -1], rng)
+        new = (paths != after[:, None]).all(axis=1)
+        hits += np.bincount(after[new], minlength=n)
+        earlier = fresh[new]
+        pairs = np.repeat(after[new], earlier.sum(axis=1)) * n + paths[new][earlier]
+        before.append(np.unique(pairs, return_counts=True))
+        paths = np.concatenate([paths, after[:, None]], axis=1)
+        fresh = np.concatenate([fresh, new[:, None]], axis=1)
+    return Visits(hits / walks, _largest_share(before, hits))
+
+
+class _Steps:
+    """Draws the next nodes of many walks: one search in the concatenated cumulative weights of all rows."""
+
+    def __init__(self, weights: Floats) -> None:
+        rows, self._targets = np.nonzero(weights)
+        counts = np.bincount(rows, minlength=len(weights))
+        self._ends = np.cumsum(counts)
+        self.possible = counts > 0
+        running = np.cumsum(weights, axis=1)[rows, self._targets]
+        self._keys = rows + running / running[self._ends[rows] - 1]
+
+    def __call__(self, nodes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        found = np.searchsorted(self._keys, nodes + rng.random(len(nodes)), side="right")
+        # `node + 0.99999...` may round to the key at the end of the row
+        chosen: np.ndarray = self._targets[np.minimum(found, self._ends[nodes] - 1)]
+        return chosen
+
+
+def _largest_share(before: list[tuple[np.ndarray, np.ndarray]], hits: Floats) -> Floats:
+    bottleneck = np.zeros(len(hits))
+    if before:
+        pairs, place = np.unique(np.concatenate([pairs for pairs, _ in before]), return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate([counts for _, counts in before]), minlength=len(pairs))
+        nodes = pairs // len(hits)
+        np.maximum.at(bottleneck, nodes, counts / hits[nodes])
+    return bottleneck
+
+
+def reachable(weights: Floats, ego: int) -> np.ndarray:
+    """bool [n]: the nodes that a path of positive edges leads to."""
+    reached = np.zeros(len(weights), dtype=np.bool_)
+    reached[ego] = True
+    frontier = reached.copy()
+    while frontier.any():
+        frontier = (weights[frontier] > 0).any(axis=0) & ~reached
+        reached |= frontier
+    return reached
+
+
+def checked_edges(edges: Floats, ego: int, stop: float) -> Floats:
+    """The edges as float64 without loops, or an error that says what is wrong with them."""
+    weights = np.array(edges, dtype=np.float64)
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+        raise ParameterError(f"`edges` should be square. Found shape {list(weights.shape)}.")
+    if not (weights >= 0).all() or not np.isfinite(weights.sum()):
+        raise ParameterError("`edges` should be finite and >= 0; negative feedback is no edge. They are not.")
+    if not 0 <= ego < len(weights):
+        raise ParameterError(f"`ego` should satisfy 0 <= ego < {len(weights)}. Found ego={ego}.")
+    if not 0 < stop <= 1:
+        raise ParameterError(f"`stop` should satisfy 0 < stop <= 1. Found stop={stop}.")
+    np.fill_diagonal(weights, 0.0)
+    return weights
