@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
@@ -20,6 +21,7 @@ class LabelFlip(DataPoisoning):
 
     Formula: with C classes, ``reverse``: ``y -> C - 1 - y``; ``cyclic``: ``y -> (y + 1) mod C``; ``random``: a uniform
     class, drawn once per sample; ``targeted``: `source` becomes `target`, the other classes stay.
+    With `only_flipped` attackers train on nothing else than the samples whose label they changed, if they have any.
 
     Knowledge: the malicious clients' own data.
 
@@ -45,6 +47,7 @@ class LabelFlip(DataPoisoning):
     source: Annotated[int, Ge(0), Doc("class that is relabelled in mode targeted")] = 0
     target: Annotated[int, Ge(0), Doc("class that it becomes in mode targeted")] = 1
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that is touched")] = 1.0
+    only_flipped: Annotated[bool, Doc("whether attackers train on the relabelled samples alone")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,3 +68,9 @@ class LabelFlip(DataPoisoning):
         else:
             flipped = np.where(labels == self.source, self.target, labels)
         return np.where(touched, flipped, labels).astype(np.int64)
+
+    def used(self, labels: Labels, poisoned: Labels) -> npt.NDArray[np.bool_]:
+        return poisoned != labels if self.only_flipped else super().used(labels, poisoned)
+
+    def confusion(self) -> tuple[int, int] | None:
+        return (self.source, self.target) if self.mode == "targeted" else None

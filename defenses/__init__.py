@@ -13,8 +13,8 @@ Weighted sums of updates: :class:`Mean`, :class:`Krum`, :class:`MultiKrum`, :cla
 :class:`FLAME`, :class:`SignGuard`, :class:`Flag`. Coordinate by coordinate: :class:`Median`, :class:`TrimmedMean`,
 :class:`Meamed`, :class:`Phocas`, :class:`Bulyan`, :class:`SignMajority`, :class:`RobustLearningRate`. Around an
 update that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`. With a reputation of every client:
-:class:`FoolsGold`, :class:`MeritRank`. Pre-aggregations, composed with ``>>``: :class:`NNM`, :class:`Bucketing`,
-:class:`Clipping`, :class:`ARC`, :class:`ClientMomentum`.
+:class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`. Pre-aggregations, composed with ``>>``: :class:`NNM`,
+:class:`Bucketing`, :class:`Clipping`, :class:`ARC`, :class:`ClientMomentum`.
 
 Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type, dtype
 and device. To add a rule: one file here, one import line below.
@@ -33,6 +33,7 @@ from .flag import Flag as Flag
 from .flame import FLAME as FLAME
 from .fltrust import FLTrust as FLTrust
 from .fools_gold import FoolsGold as FoolsGold
+from .frl import FRL as FRL
 from .geometric_median import GeometricMedian as GeometricMedian
 from .krum import Krum as Krum
 from .mda import MDA as MDA
@@ -45,6 +46,7 @@ from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
 from .phocas import Phocas as Phocas
+from .rffl import RFFL as RFFL
 from .robust_learning_rate import RobustLearningRate as RobustLearningRate
 from .sign_majority import SignMajority as SignMajority
 from .signguard import SignGuard as SignGuard

@@ -92,7 +92,7 @@ def _rows(world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[s
             "utility_high": high,
             "accuracy": sum(known) / len(known) if known and len(known) == len(cell["accuracy"]) else None,
             "is_worst": int(attack == point["worst_attack"]),
-            "status": safe(_joined(cell["status"])),
+            "status": safe(_joined(status.replace(" ", "_") for status in cell["status"])),
             "trials": safe(_joined(trial or "-" for trial in cell["trials"])),
         }
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from robustfl.evaluation.reporting import ReportFormat, RunResults
 
+from .claims import claim_rows
+from .evasion import Records, evasion_view
 from .page import failures, flag_groups
 from .wording import MISSING, answer, breakdown, interval, named, number, threshold, well_formed
 
@@ -23,6 +25,7 @@ class Markdown(ReportFormat):
         """The page; equal results give equal bytes."""
         summary, scores = results.summary, results.summary["scores"]
         order = [row["defense"] for row in scores["ranking"]]
+        records = {record["trial"]: record for record in results.records}
         blocks = [
             f"# {escaped(summary['suite']['name'])}",
             escaped(summary["suite"]["description"] or ""),
@@ -31,7 +34,8 @@ class Markdown(ReportFormat):
             _ranking(scores["ranking"]),
             "Resilience is the worst-case utility, averaged over the tested shares of malicious clients. Utility 1 is "
             "as good as attack-free training, 0 as bad as guessing. Equal ranks: no significant difference.",
-            *(block for world in scores["worlds"] for block in _world(world, order, threshold(results))),
+            *_claims(claim_rows(summary)),
+            *(block for world in scores["worlds"] for block in _world(world, order, threshold(results), records)),
             *_remarks(scores["flags"]),
             *_failures(results.records),
             "## Reproduce",
@@ -73,7 +77,21 @@ def _ranking(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(header, shown, "rlrrrrl") if rows else "No defense was ranked."
 
 
-def _world(world: Mapping[str, Any], order: Sequence[str], limit: float) -> list[str]:
+def _claims(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What papers say beside what was measured."""
+    header = ("Claim", "Measure", "Expected", "Measured", "95% interval", "Difference", "Verdict")
+    shown = [
+        (
+            f"{row['text']} ({row['source']})",
+            *(row[key] for key in ("measure", "expect", "value", "interval", "difference")),
+            f"{row['verdict']}: {row['reason']}" if row["reason"] else row["verdict"],
+        )
+        for row in rows
+    ]
+    return ["## Claims", _table(header, shown, "lllrrrl")] if rows else []
+
+
+def _world(world: Mapping[str, Any], order: Sequence[str], limit: float, records: Records) -> list[str]:
     """The worst case over f, a column a number of malicious clients."""
     grid = sorted({point["f"] for own in world["defenses"] for point in own["curve"]})
     ranked = sorted(world["defenses"], key=lambda own: (own["defense"] not in order, _position(own, order)))
@@ -88,9 +106,39 @@ def _world(world: Mapping[str, Any], order: Sequence[str], limit: float) -> list
         f"## {escaped(world['world'])}",
         f"Worst-case utility with f malicious clients of {world['clients']}, and the attack that causes it. Accuracy "
         f"is {baseline} without an attack and {number(world['chance'], 3)} by guessing. A defense survives f malicious "
-        f"clients when utility stays at {number(limit)} or above up to there.",
+        f"clients when utility stays at {number(limit)} or above up to there.{_left_out(world)}",
         _table(header, rows, "llr" + "r" * len(grid)),
+        *_evasion(evasion_view(ranked, records)),
     ]
+
+
+def _evasion(view: Mapping[str, Any] | None) -> list[str]:
+    """How the trained models fare when test samples are attacked, where that was measured."""
+    if view is None:
+        return []
+    header = ("Defense", "Untouched", *view["attacks"], "All", "Poisoned: untouched", "All", "Under")
+    columns = ("poisoned_clean", "poisoned_all", "poisoned_by")
+    rows = [
+        (row["defense"], row["clean"], *row["robust"], row["all"], *(row[column] for column in columns))
+        for row in view["rows"]
+    ]
+    return [
+        "### Test-time attacks",
+        "Accuracy on test samples, untouched and changed to mislead the model; “All”: samples that no attack could "
+        "turn. Poisoned: the training under attack whose model keeps least.",
+        _table(header, rows, "l" + "r" * (len(header) - 2) + "l"),
+    ]
+
+
+def _left_out(world: Mapping[str, Any]) -> str:
+    """What does not count, where some attacks are made for other messages than those of some defenses."""
+    cells = [cell for own in world["defenses"] for point in own["curve"] for cell in point["attacks"].values()]
+    if not any("not applicable" in cell["status"] for cell in cells):
+        return ""
+    return (
+        " The worst case of each defense is over the attacks that can be played against it: those made for other "
+        "messages than its clients send do not count."
+    )
 
 
 def _position(own: Mapping[str, Any], order: Sequence[str]) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from robustfl.evaluation.reporting import RunResults
 from robustfl.wording import counted
 
+from .claims import claim_rows, verdict_counts
 from .wording import LOOKS, MISSING, answer, breakdown, interval, listed, named, number, seconds, threshold
 from .world import histogram_view, world_view
 
@@ -32,6 +33,7 @@ def page_view(results: RunResults) -> dict[str, Any]:
         for index, world in enumerate(scores["worlds"])
     ]
     first, *rest = answer(results)
+    claims = claim_rows(summary)
     return {
         "suite": summary["suite"],
         "headline": first,
@@ -39,6 +41,8 @@ def page_view(results: RunResults) -> dict[str, Any]:
         "facts": _facts(results),
         "limit": number(limit),
         "ranking": [_rank(row, scores["worlds"]) for row in scores["ranking"]],
+        "claims": claims,
+        "claim_counts": verdict_counts(claims),
         "worlds": worlds,
         "flags": flag_groups(scores["flags"]),
         "remarks": _remarks(scores["flags"]),

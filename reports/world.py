@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from .evasion import evasion_view
 from .figures import Frame, radius, thinned, ticks
 from .wording import breakdown, interval, named, number, seconds, size
 
@@ -32,6 +33,7 @@ def world_view(
         "telling": _telling(defenses, grid),
         "panels": [_panel(f"{key}-f{f}", f, world, defenses, attacks, records) for f in grid],
         "curves": _curves(world, defenses, grid, limit),
+        "evasion": evasion_view(defenses, records),
         "cost": _cost(defenses, records),
     }
 
@@ -117,6 +119,8 @@ def _heat(cell: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"text": number(None), "q": None}
     if cell["U"] is not None:
         return {"text": number(cell["U"]), "q": _step(cell["U"])}
+    if set(cell["status"]) == {"not applicable"}:
+        return {"text": "n/a", "q": None}
     return {"text": next((state for state in cell["status"] if state not in ("ok", "diverged")), "unknown"), "q": None}
 
 

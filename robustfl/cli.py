@@ -119,7 +119,7 @@ def run(
     written = _write_reports(folder, None)
     if as_json:
         files = [str(folder / name) for name in ("records.jsonl", "summary.json")] + [str(path) for path in written]
-        keys = ("suite", "time", "trials", "scores")
+        keys = ("suite", "time", "trials", "scores", "claims")
         typer.echo(json.dumps({**{key: summary[key] for key in keys}, "files": files}, indent=1))
     else:
         _print_ranking(summary, folder)
@@ -148,6 +148,9 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
+    if summary["claims"]:
+        screen.print("\nClaims", style="bold")
+        screen.print(console.claims_table(summary["claims"]))
     serious = [flag for flag in scores["flags"] if flag["level"] == "error"]
     others = len(scores["flags"]) - len(serious)
     if serious or others:
@@ -170,7 +173,11 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
         report = registry.build("report", name)
         assert isinstance(report, ReportFormat)
         path = folder / report.filename
-        write_atomically(path, report.render(results).encode())
+        text = report.render(results)
+        if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
+            path.unlink(missing_ok=True)
+            continue
+        write_atomically(path, text.encode())
         written.append(path)
     return written
 
@@ -179,7 +186,7 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="html, markdown or csv [default: all]. Repeatable.")
+        list[str] | None, typer.Option("--format", help="html, markdown, csv or claims_csv [default: all]. Repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:

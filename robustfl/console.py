@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from robustfl.wording import decimals
+
 
 def output() -> Console:
     """Standard output; wide enough for the tables when nobody's terminal limits it."""
@@ -91,6 +93,25 @@ def ranking_table(scores: dict[str, Any]) -> Table:
             Text(row["worst_attack"] or "not applicable"),
             ", ".join(_survived(scores, row["defense"])),
         )
+    return table
+
+
+def claims_table(claims: Sequence[dict[str, Any]]) -> Table:
+    """What papers say, what was expected of that here and measured, with the verdict."""
+    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
+    table.add_column("claim", overflow="fold", ratio=1)
+    table.add_column("expected", no_wrap=True)
+    table.add_column("measured", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("verdict", no_wrap=True)
+    for claim in claims:
+        pair = claim["ci"]
+        digits = decimals([claim["value"], *(pair or [])])
+        shown = "" if pair is None or pair[0] == pair[1] else f"{pair[0]:.{digits}f} to {pair[1]:.{digits}f}"
+        reason = f"\n{claim['reason']}" if claim["reason"] else ""
+        said = Text(f"{claim['text']}\n{claim['measure']}{reason}")
+        value = "" if claim["value"] is None else number(claim["value"], digits)
+        table.add_row(said, Text(claim["expect"]), value, shown, Text(claim["verdict"]))
     return table
 
 

@@ -36,7 +36,7 @@ _FOLDERS = {
 }
 _CONTRACTS = {
     "defense": ("robustfl.aggregation.contracts", ("Defense",)),
-    "attack": ("robustfl.threats.contracts", ("Attack", "Fault")),
+    "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities")),
     "report": ("robustfl.evaluation.reporting", ("ReportFormat",)),
     "data": ("robustfl.federation.data", ("Data",)),
     "model": ("robustfl.federation.models", ("Model",)),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 trial`, `2 trials`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def decimals(values: Iterable[float | None]) -> int:
+    """How many decimals show three digits of the largest of some numbers: 3 for 0.83, none for 7240, at most 8."""
+    largest = max((abs(value) for value in values if value), default=1.0)
+    return min(8, max(0, 2 - math.floor(math.log10(largest))))

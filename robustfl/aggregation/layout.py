@@ -167,7 +167,7 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
         raise UpdatesError(
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
-    names, duplicates = _identify(ids, len(updates))
+    names, duplicates = identify(ids, len(updates))
     leaf = _leaf(updates[0])
     if leaf is None or not leaf.floating:
         raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
@@ -181,7 +181,7 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
 
 def _read_columns(updates: Columns, ids: Iterable[Hashable] | None) -> Batch:
     """Updates that are a reader themselves; the answer is one vector."""
-    names, duplicates = _identify(ids, updates.n)
+    names, duplicates = identify(ids, updates.n)
     leaf = _leaf(updates.row)
     assert leaf is not None
     return _stacked(updates, Layout("array", (), (leaf,)), names, duplicates)
@@ -196,7 +196,7 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
     """One entry a client, any of which may be missing, malformed or of another shape."""
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
-    names, rejected = _identify(ids, len(updates))
+    names, rejected = identify(ids, len(updates))
     updates = _in_one_order(updates)
     parsed: dict[int, tuple[Layout, list[Array]]] = {}
     for row, update in enumerate(updates):
@@ -232,7 +232,7 @@ def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
     return [entries.get(row, []) for row in range(count)]
 
 
-def _identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
+def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
     """Client ids, and the rows that repeat an id: the first row of an id counts, a replay or a clone does not."""
     names = tuple(range(count)) if ids is None else tuple(ids)
     if not all(isinstance(name, Hashable) for name in names):

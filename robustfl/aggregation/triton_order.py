@@ -9,8 +9,7 @@ at that value, and the counts say how many of its copies belong to which side.
 
 Values must be finite. Medians are those of the host to the last bit, and sums are taken in float64.
 """
-
-from __future__ import annotations
+# Annotations are evaluated here, unlike in other modules: older versions of Triton look for tl.constexpr in them.
 
 import torch
 import triton
@@ -36,12 +35,12 @@ counts it then has to gather from other threads; this way a thread has as much o
 def median(block: Array) -> Array:
     """The middle value of each column of [n, b], the average of the middle two for even n: [b]."""
     n = len(block)
-    return _select(median_kernel, block, n // 2, (n + 1) // 2, EVEN=n % 2 == 0)
+    return _select(median_kernel, block, float(n // 2), float((n + 1) // 2), EVEN=n % 2 == 0)
 
 
 def trimmed_mean(block: Array, f: int) -> Array:
     """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]."""
-    return _select(trimmed_mean_kernel, block, f, len(block) - f)
+    return _select(trimmed_mean_kernel, block, float(f), float(len(block) - f))
 
 
 def mean_around(block: Array, centre: Array, count: int) -> Array:
@@ -49,27 +48,26 @@ def mean_around(block: Array, centre: Array, count: int) -> Array:
 
     Distances are float64, as on the host.
     """
-    return _select(mean_around_kernel, block, centre.contiguous(), count, distances=True)
+    return _select(mean_around_kernel, block, centre.contiguous(), float(count), distances=True)
 
 
 def _select(kernel: Array, block: Array, *arguments: Array, distances: bool = False, **constants: bool) -> Array:
     n, columns = block.shape
     out = torch.empty(columns, dtype=block.dtype, device=block.device)
     rows, wide, warps = tile_shape(n, distances or block.dtype == torch.float64)
-    counts = [float(value) if isinstance(value, int) else value for value in arguments]
-    place = (n, columns, *block.stride())
-    launch(kernel, triton.cdiv(columns, wide), block, out, *place, *counts, ROWS=rows, COLUMNS=wide, warps=warps, **constants)
+    tile = {"ROWS": rows, "COLUMNS": wide, **constants}
+    launch(kernel, triton.cdiv(columns, wide), block, out, n, columns, *block.stride(), *arguments, warps=warps, **tile)
     return out
 
 
 def tile_shape(n: int, double: bool) -> tuple[int, int, int]:
     """Rows and columns of the tile for columns of `n` values, and the warps that share it.
 
-    Whole columns in one thread need no exchange, but long ones do not fit; then 8 columns of float64 or 16 of float32
-    still fill what memory delivers at a time.
+    A thread with a whole column exchanges nothing with others. Where columns are too long for that, a tile has 8 of
+    them, as wide as the 32 bytes that memory delivers at least, and long ones are shared by several warps.
     """
     rows, held = triton.next_power_of_2(n), WIDE if double else NARROW
-    columns = min(32, max(32 * held // rows, 8 if double else 16))
+    columns = min(32, max(32 * held // rows, 8))
     return rows, columns, max(1, rows * columns // (32 * held))
 
 
@@ -89,10 +87,7 @@ def _image(x):
 def _number(image):
     """The floats that have these images."""
     size = tl.abs(image)
-    if image.dtype == tl.int64:
-        number = size.to(tl.float64, bitcast=True)
-    else:
-        number = size.to(tl.float32, bitcast=True)
+    number = size.to(tl.float64 if image.dtype == tl.int64 else tl.float32, bitcast=True)
     return tl.where(image < 0, -number, number)
 
 
@@ -133,12 +128,12 @@ def _cut(x, low, below, high, least, most):
 def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """The values of this program's tile, [ROWS, COLUMNS], and its rows and columns.
 
-    Rows after the last are the last again, and so are columns: loads without a condition need fewer registers.
+    Rows beyond the last repeat it, which takes fewer registers than leaving them out.
     """
     row = tl.arange(0, ROWS)
     column = tl.program_id(0).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
-    address = tl.minimum(row, n - 1).to(tl.int64)[:, None] * row_stride
-    x = tl.load(block + address + (tl.minimum(column, columns - 1) * column_stride)[None, :])
+    address = block + tl.minimum(row, n - 1).to(tl.int64)[:, None] * row_stride
+    x = tl.load(address + (column * column_stride)[None, :], mask=(column < columns)[None, :], other=0.0)
     return x, row, column
 
 
@@ -161,10 +156,7 @@ def median_kernel(
     under = x <= _number(low)[None, :]
     lower = tl.max(tl.where(under, x, -float("inf")), axis=0)
     upper = tl.min(tl.where(under, float("inf"), x), axis=0)
-    if EVEN:
-        value = (lower + upper) * 0.5
-    else:
-        value = tl.where(below > least, lower, upper)
+    value = (lower + upper) * 0.5 if EVEN else tl.where(below > least, lower, upper)
     value = tl.where(below < least, _number(high), value)
     tl.store(out + column, value, mask=column < columns)
 
@@ -194,7 +186,7 @@ def mean_around_kernel(
 ):
     """Cut the distances to the centre, and then, where the cut falls among equal ones, the numbers of their rows."""
     x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
-    around = tl.load(centre + tl.minimum(column, columns - 1)).to(tl.float64)
+    around = tl.load(centre + column, mask=column < columns, other=0.0).to(tl.float64)
     distance = tl.abs(x.to(tl.float64) - around[None, :])
     nothing = tl.zeros([COLUMNS], tl.float32)
     low, high = _bracket(distance)

@@ -1,6 +1,5 @@
 """Sums over rows and columns on a GPU, accumulated in float64 without a float64 copy of the matrix."""
-
-from __future__ import annotations
+# Annotations are evaluated here, unlike in other modules: older versions of Triton look for tl.constexpr in them.
 
 import torch
 import triton
@@ -66,11 +65,14 @@ def weighted_sum_kernel(
     block, weights, out, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     column = tl.program_id(0).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
-    address = block + tl.minimum(column, columns - 1)[None, :] * column_stride
+    address = block + (column * column_stride)[None, :]
     total = tl.zeros([COLUMNS], tl.float64)
-    for first in range(0, n, ROWS):
+    first = 0
+    while first < n:
         row = first + tl.arange(0, ROWS)
         weight = tl.load(weights + row, mask=row < n, other=0.0)
-        x = tl.load(address + tl.minimum(row, n - 1).to(tl.int64)[:, None] * row_stride)
+        there = (row < n)[:, None] & (column < columns)[None, :]
+        x = tl.load(address + row.to(tl.int64)[:, None] * row_stride, mask=there, other=0.0)
         total += tl.sum(x.to(tl.float64) * weight[:, None], axis=0)
+        first += ROWS
     tl.store(out + column, total.to(out.dtype.element_ty), mask=column < columns)

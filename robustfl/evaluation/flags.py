@@ -95,6 +95,7 @@ def sanity_flags(
             places = [Place(world, defense, point) for point in defense["curve"]]
             flags += _runs(places)
             flags += _diverged(world, defense)
+            flags += _unattacked(world, defense)
             flags += _monotone(places)
             flags += _search(places, known)
     return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
@@ -259,6 +260,18 @@ def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
         )
         f = next(iter(counts)) if len(counts) == 1 else None
         yield make_flag("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
+
+
+def _unattacked(world: Report, defense: Report) -> Iterator[Flag]:
+    """A defense that no attack of the suite can be played against."""
+    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != "none"]
+    if cells and all(set(cell["status"]) == {"not applicable"} for cell in cells):
+        name = defense["defense"]
+        message = (
+            f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
+            "send. Its numbers only say how it does when nobody attacks. Add attacks that fit it."
+        )
+        yield make_flag("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
 
 
 def _incomplete(place: Place) -> Flag:

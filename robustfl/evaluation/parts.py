@@ -11,15 +11,18 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
 from robustfl import registry
-from robustfl.aggregation import Aggregator, Chain, Pipeline
+from robustfl.aggregation import Chain, Defense, Pipeline, PreAggregation
 from robustfl.components import Component, Parameter
 from robustfl.errors import ParameterError, RobustflError
+from robustfl.threats import SybilAttack
 
 
 def canonical(component: Component) -> Any:
     """A component as JSON values that say all of it: `{"name": ..., parameter: value, ...}`, a list for a pipeline."""
     if isinstance(component, Pipeline):
         return [*_stages(component.before), canonical(component.rule)]
+    if isinstance(component, SybilAttack):
+        return [canonical(component.first), canonical(component.then)]
     return {"name": component.name, **component.parameters()}
 
 
@@ -47,7 +50,7 @@ PART = "part"
 
 
 def part_schema(kind: str) -> dict[str, Any]:
-    """JSON schema of one component; for defenses also of a list of stages."""
+    """JSON schema of one component; for defenses, and attacks by several identities, also of a list of stages."""
     found = registry.find(kind)
     named = {
         "type": "object",
@@ -57,7 +60,7 @@ def part_schema(kind: str) -> dict[str, Any]:
         "properties": {name: _parameters_schema(cls) for name, cls in found.items()},
     }
     single = {"anyOf": [{"type": "string", "examples": list(found)}, named]}
-    if kind != "defense":
+    if kind not in ("defense", "attack"):
         return single
     return {"anyOf": [*single["anyOf"], {"type": "array", "minItems": 1, "items": single}]}
 
@@ -141,7 +144,7 @@ class DefenseTemplate:
         stages = registry.parse(_from_canonical(spec))
         template = cls(tuple((name, tuple(parameters.items())) for name, parameters in stages))
         whole = template.build(0)
-        if not isinstance(whole, Aggregator):
+        if isinstance(whole, PreAggregation) or not isinstance(whole, Defense):
             raise RobustflError(f"{whole!r} is not a complete defense: end it with an aggregator, such as `mean`.")
         _require_storable(whole)
         return template
@@ -149,6 +152,11 @@ class DefenseTemplate:
     def build(self, f: int) -> Any:
         """The defense told that `f` rows may be Byzantine, where the scenario does not say otherwise."""
         return registry.build("defense", [{name: dict(parameters)} for name, parameters in self.stages], f=f)
+
+    @property
+    def channel(self) -> str:
+        """The message space of the defense, which decides what attacks it can meet."""
+        return str(self.build(0).channel)
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources.abc import Traversable
 from io import StringIO
 from pathlib import Path
@@ -16,11 +16,14 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from robustfl import registry
 from robustfl.errors import ScenarioError, did_you_mean
+from robustfl.evaluation.positions import line_of
 from robustfl.evaluation.scenario import Experiment, Suite
 
 _LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
 _DEEPEST = 50
 _EITHER = {"f", "fractions"}
+_CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
+"""The keys that decide what a claim may speak of."""
 
 
 def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -36,24 +39,34 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
     ScenarioError : not found, not YAML, or not a valid suite; the message names the file and the path to each key
     """
     source = _source(name)
-    values = _load(source)
+    text = _text(source)
+    values = _parsed(text, source)
     base = values.get("extends")
     if base is not None:
-        parent = _load(_base(base, source))
+        extended = _base(base, source)
+        parent = _parsed(_text(extended), extended)
         if parent.get("extends") is not None:
             raise ScenarioError(f"{source}: {base!r} itself extends another suite; one level is the limit.")
+        parent.pop("claims", None)  # they are about the worlds, defenses and attacks of that suite
         values = _merged(parent, values)
     for override in overrides:
         values = _overridden(values, override)
     values.setdefault("name", Path(str(source)).stem)
+    keys = [override.partition("=")[0].strip().split(".") for override in overrides]
     try:
-        return Experiment(values)
+        return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys))
     except ValidationError as error:
-        raise ScenarioError(f"{source} is not a valid suite:\n{explain(error)}") from None
+        raise ScenarioError(f"{source} is not a valid suite:\n{explain(error, _lines(text, keys))}") from None
 
 
-def explain(error: ValidationError) -> str:
-    """The errors of a validation, one a line, each with the path to its key and a suggestion for unknown keys."""
+KeyPath = tuple[int | str, ...]
+
+
+def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> str:
+    """The errors of a validation, one a line, each with the path to its key and a suggestion for unknown keys.
+
+    `line(path)` is the line of the file that holds a key, where it is known.
+    """
     lines = []
     items = error.errors(include_url=False)
     deeper = {item["loc"][:-1] for item in items}
@@ -67,7 +80,9 @@ def explain(error: ValidationError) -> str:
             message = f"unknown key. {did_you_mean(str(item['loc'][-1]), known)}"
         elif item["type"] == "missing":
             message = "this key is required"
-        lines.append(f"  {path}: {message}")
+        found = line(item["loc"])
+        first, *rest = message.split("\n")
+        lines.append("\n".join([f"  {path}: {first}{'' if found is None else f' (line {found})'}", *rest]))
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -87,6 +102,17 @@ def _source(name: str) -> Path | Traversable:
     raise ScenarioError(f"There is no scenario named {name!r}. {did_you_mean(name, catalogue)}")
 
 
+def _lines(text: str, overridden: list[list[str]]) -> Callable[[KeyPath], int | None]:
+    """Finds the line of a key that stands in the text itself and was not overridden."""
+
+    def line(path: KeyPath) -> int | None:
+        keys = [str(key) for key in path]
+        own = not any(keys[: len(key)] == key[: len(keys)] for key in overridden)
+        return line_of(text, path) if own else None
+
+    return line
+
+
 def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
     """The suite that another extends: of the catalogue, or a file beside it; a suite reaches no other folder."""
     catalogue = registry.scenario_files()
@@ -103,8 +129,8 @@ def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
     )
 
 
-def _load(source: Path | Traversable) -> dict[str, Any]:
-    """The file as plain data: YAML 1.2 without tags, aliases or duplicate keys."""
+def _text(source: Path | Traversable) -> str:
+    """The content of a file that is small enough to be a suite."""
     try:
         with source.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -113,9 +139,13 @@ def _load(source: Path | Traversable) -> dict[str, Any]:
     if len(content) > _LARGEST_FILE:
         raise ScenarioError(f"{source} is larger than {_LARGEST_FILE} bytes, which no suite needs.")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
         raise ScenarioError(f"{source} is not UTF-8 text.") from None
+
+
+def _parsed(text: str, source: Path | Traversable) -> dict[str, Any]:
+    """The text as plain data: YAML 1.2 without tags, aliases or duplicate keys."""
     values = read_yaml(text, str(source))
     if not isinstance(values, dict):
         raise ScenarioError(f"{source} should hold a mapping of keys to values. Found {type(values).__name__}.")
@@ -131,7 +161,9 @@ def read_yaml(text: str, where: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        raise ScenarioError(f"{where} is not valid YAML: {error.problem}{place}.") from None
+        block = error.context == "while scanning a block scalar"
+        remedy = " A text that begins with > or | belongs in quotes." if block else ""
+        raise ScenarioError(f"{where} is not valid YAML: {error.problem}{place}.{remedy}") from None
     except (YAMLError, ValueError) as error:  # ValueError: a date that is none, an integer of thousands of digits
         raise ScenarioError(f"{where} is not valid YAML: {error}.") from None
     if refused:
@@ -185,6 +217,8 @@ def _fields_at(path: tuple[int | str, ...]) -> list[str]:
     """The known keys of the model at a path of the suite."""
     model: Any = Suite
     for key in path:
+        if isinstance(key, int):  # an item of a list has the model that the list names
+            continue
         field = getattr(model, "model_fields", {}).get(key)
         candidates = [field.annotation, *typing.get_args(field.annotation)] if field is not None else []
         model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

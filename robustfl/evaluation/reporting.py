@@ -62,7 +62,7 @@ class ReportFormat(Component, ABC):
 
     @abstractmethod
     def render(self, results: RunResults) -> str:
-        """The text of the file; equal results give equal texts."""
+        """The text of the file; equal results give equal texts. Empty where there is nothing to show: then no file."""
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -84,6 +84,19 @@ FLAG = {
     "f": Maybe(int),
     "message": str,
 }
+CLAIM = {
+    "text": str,
+    "source": str,
+    "measure": str,
+    "expect": str,
+    "value": NUMBER,
+    "per_seed": [float],
+    "ci": INTERVAL,
+    "difference": NUMBER,
+    "verdict": str,
+    "reason": str,
+    "parts": {"*": NUMBER},
+}
 DEFENSE_CARD = {
     "stages?": [str],
     "summary?": Maybe(str),
@@ -98,7 +111,7 @@ SUMMARY: dict[str, Any] = {
     "suite": {"name": str, "description": Maybe(str), "hash": str, "command": str, "rows?": {"*": str}, "seeds": [int]},
     "provenance": dict,
     "time": {"created": str, "elapsed_s": float, "workers": int},
-    "trials": {"total": int, "ok": int, "diverged": int, "failed": int, "invalid": int},
+    "trials": {"total": int, "ok": int, "diverged": int, "failed": int, "invalid": int, "not_applicable?": int},
     "components": {"defenses": {"*": DEFENSE_CARD}, "attacks": {"*": ATTACK_CARD}},
     "histograms": {"*": {"classes": [str], "seed": int, "counts": [[int]], "malicious": [int]}},
     "scores": {
@@ -108,8 +121,11 @@ SUMMARY: dict[str, Any] = {
         "ranking": [RANK],
         "flags": [FLAG],
     },
+    "claims?": [CLAIM],
 }
 """What the reports read of ``summary.json``."""
+
+MORE = {"clean_accuracy?": NUMBER, "robust_accuracy?": {"*": NUMBER}, "worst_robust_accuracy?": NUMBER}
 
 RECORD: dict[str, Any] = {
     "schema": SCHEMA,
@@ -118,7 +134,7 @@ RECORD: dict[str, Any] = {
     "labels": {"world": str, "defense": str, "attack": str},
     "seed": int,
     "f": int,
-    "metrics?": Maybe({"accuracy?": CURVE, "malicious_weight?": NUMBER, "rejected_rows?": Maybe(float), "more?": dict}),
+    "metrics?": Maybe({"accuracy?": CURVE, "malicious_weight?": NUMBER, "rejected_rows?": Maybe(float), "more?": MORE}),
     "bytes?": Maybe({"up_per_client_round?": NUMBER, "down_per_client_round?": NUMBER}),
     "time?": Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}),
     "error?": Maybe({"type?": Maybe(str), "message?": Maybe(str), "traceback?": Maybe(str)}),

@@ -22,6 +22,7 @@ from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.scenario import Experiment, World
 from robustfl.evaluation.store import Store, set_aside, write_atomically
 from robustfl.evaluation.trial import Place, Trial
+from robustfl.threats.identities import divided
 
 Record = dict[str, Any]
 
@@ -145,6 +146,8 @@ class _Run:
 
     def summary(self, records: Mapping[str, Record], breakdowns: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
         """Everything that reports need beside the records themselves."""
+        from robustfl.evaluation.measuring import judged
+
         suite, root = self.experiment.suite, self.options.place.data_root
         worst_f = {w.label: max(suite.adversary.grid(w.federation.clients)) for w in self.experiment.worlds}
         scores = self.scores(records)
@@ -174,10 +177,12 @@ class _Run:
                 "total": len(self.wanted),
                 **{name: statuses.get(name, 0) for name in ("ok", "diverged", "failed")},
                 "invalid": invalid,
+                "not_applicable": sum(1 for cell in self.plan.cells if cell.unfit),
             },
             "components": self.components(),
             "histograms": {w.label: histogram(w, 0, worst_f[w.label], root) for w in self.experiment.worlds},
             "scores": scores,
+            "claims": judged(suite.claims, self.experiment.names, scores, records),
         }
 
     def scores(self, records: Mapping[str, Record]) -> dict[str, Any]:
@@ -213,7 +218,8 @@ class _Run:
             dataset = datasets[cell.world]
             record = records.get(cell.trial.id) if cell.trial else None
             metrics = (record or {}).get("metrics") or {}
-            status = "invalid" if cell.trial is None else record["status"] if record else "missing"
+            absent = "not applicable" if cell.unfit else "invalid"
+            status = absent if cell.trial is None else record["status"] if record else "missing"
             found.append(
                 Outcome(
                     world=cell.world,
@@ -226,7 +232,7 @@ class _Run:
                     test_size=len(dataset.test_y),
                     chance=dataset.chance,
                     status=status,
-                    reason=cell.invalid or ((record or {}).get("error") or {}).get("message", ""),
+                    reason=cell.invalid or cell.unfit or ((record or {}).get("error") or {}).get("message", ""),
                 )
             )
         return found
@@ -267,12 +273,11 @@ class _Run:
         suite = self.experiment.suite
         attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
         for attack in suite.attacks:
-            facts = registry.describe(type(attack))
-            knowledge = attack.required_knowledge().names()
+            facts = [registry.describe(type(stage)) for stage in divided(attack) if stage is not None]
             attacks[str(attack)] = {
-                "summary": facts["summary"],
-                "knowledge": knowledge,
-                "reference": facts["reference"],
+                "summary": " ".join(fact["summary"] for fact in facts),
+                "knowledge": attack.required_knowledge().names(),
+                "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
             }
         return {
             "defenses": {t.label: _described([name for name, _ in t.stages]) for t in suite.defenses},

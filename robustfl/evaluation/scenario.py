@@ -12,16 +12,21 @@ import json
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from robustfl.components import Component
 from robustfl.errors import RobustflError, ScenarioError
+from robustfl.evaluation.claims import Claim
+from robustfl.evaluation.measures import Measure, MeasureError
+from robustfl.evaluation.naming import Names
 from robustfl.evaluation.parts import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
 from robustfl.federation.settings import Federation, Settings
+from robustfl.threats import Identities
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
@@ -30,6 +35,12 @@ DefensePart = Annotated[Any, PartSchema("defense"), reader("defense"), writer]
 AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
 
 MOST_WORLDS = 1000
+
+_NOT_SCORED = {"name", "description", "extends", "task", "federation", "claims"}
+"""The keys of a suite that decide nothing about its score, and those that its worlds hold."""
+
+_PLACES = {"fault": ("faults", "a fault"), "evasion": ("evasion", "an attack on test samples")}
+"""Attack surface -> the key of a suite that lists such attacks, and what they are; all others go to `attacks`."""
 
 
 def _template(value: Any) -> DefenseTemplate:
@@ -74,6 +85,10 @@ class Scenario(Settings):
     """What the malicious clients do."""
     f: Annotated[int, Ge(0)] = 0
     """Malicious clients."""
+    evasion: tuple[AttackPart, ...] = ()
+    """Attacks on test samples, tried on the trained model."""
+    evasion_samples: Annotated[int, Ge(1)] = 200
+    """Test samples that these attacks are tried on."""
 
 
 class AdversarySettings(Settings):
@@ -84,7 +99,7 @@ class AdversarySettings(Settings):
     f: tuple[Annotated[int, Ge(0)], ...] = ()
     """Numbers of malicious clients, in place of `fractions`."""
     declared: Annotated[int, Ge(0)] | None = None
-    """Malicious clients that the defenses believe in, when that is not the truth."""
+    """Malicious clients, or identities, that the defenses believe in, when that is not the truth."""
     breakdown: bool = False
     """Whether to search the largest f that each defense withstands over all integers, with more trials."""
 
@@ -148,29 +163,37 @@ class Suite(Settings):
     defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
     """Defenses: names, `{name: {parameter: value}}`, or lists of these for pipelines; `f` is filled in."""
     attacks: tuple[AttackPart, ...] = ()
-    """Attacks; no attack is always part of the suite."""
+    """Attacks, or lists of identities and an attack; no attack is always part of the suite."""
+    evasion: tuple[AttackPart, ...] = ()
+    """Attacks on test samples, tried on the trained model at the end of every trial."""
+    evasion_samples: Annotated[int, Ge(1)] = 200
+    """Test samples that these attacks are tried on: a random choice, or all where there are fewer."""
     seeds: Annotated[int, Ge(1)] = 5
     """Number of seeds, or what they are paired over."""
     baseline: Annotated[str, AfterValidator(_plain_rule)] = "mean"
     """The plain rule whose accuracy without an attack counts as utility 1."""
     score: Scoring = Scoring()
     """How the records become a score."""
+    claims: tuple[Claim, ...] = ()
+    """What papers say, to be put beside what is measured; a suite that extends this one does not inherit them."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         for what, labels in (
             ("defenses", [template.label for template in self.defenses]),
             ("attacks", [str(attack) for attack in self.attacks]),
+            ("attacks on test samples", [str(attack) for attack in self.evasion]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
                 raise ValueError(f"{what} that are listed twice: {', '.join(twice)}")
-        for attack in self.attacks:
-            if getattr(attack, "surface", "") == "fault":
-                raise ValueError(f"{attack} is a fault: list it under `faults`")
-        for fault in self.faults:
-            if getattr(fault, "surface", "") != "fault":
-                raise ValueError(f"{fault} is an attack: list it under `attacks`")
+        for section, listed in (("attacks", self.attacks), ("faults", self.faults), ("evasion", self.evasion)):
+            for part in listed:
+                if isinstance(part, Identities):
+                    raise ValueError(f"{part} says who attacks, not how: list it with an attack, [identities, attack]")
+                place, word = _PLACES.get(getattr(part, "surface", ""), ("attacks", "an attack"))
+                if place != section:
+                    raise ValueError(f"{part} is {word}: list it under `{place}`")
         return self
 
 
@@ -189,9 +212,12 @@ class Experiment:
     ------
     ValidationError : a value is not valid
     ScenarioError : the lists make the same world twice, or more than `MOST_WORLDS`
+
+    A claim about something that is not in the suite is a value that is not valid. With `changed`, when the values are
+    no longer those that the claims were written for, it is left for the results to say that it was not measured.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], *, changed: bool = False) -> None:
         variants = list(_product(values))
         suites = [Suite.model_validate(variant) for variant, _ in variants]
         self.suite = suites[0]
@@ -203,11 +229,32 @@ class Experiment:
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ScenarioError(f"Worlds that are listed twice: {'; '.join(twice)}. Leave the repeated values out.")
+        if not changed:
+            self._check_claims()
+
+    def _check_claims(self) -> None:
+        errors: list[InitErrorDetails] = []
+        for number, claim in enumerate(self.suite.claims):
+            measure = Measure.read(claim.measure)
+            for reading in measure.readings():
+                try:
+                    self.names.place(measure, reading)
+                except MeasureError as error:
+                    kind = PydanticCustomError("claim", "{reason}", {"reason": str(error)})
+                    errors.append({"type": kind, "loc": ("claims", number, "measure"), "input": claim.measure})
+        if errors:
+            raise ValidationError.from_exception_data("Suite", errors)
+
+    @cached_property
+    def names(self) -> Names:
+        """What a claim may speak of."""
+        grids = {world.label: self.suite.adversary.grid(world.federation.clients) for world in self.worlds}
+        return Names(defenses=self.suite.defenses, attacks=self.suite.attacks, grids=grids)
 
     @cached_property
     def hash(self) -> str:
         """Content hash of everything that decides the score."""
-        content = self.suite.model_dump(mode="json", exclude={"name", "description", "extends", "task", "federation"})
+        content = self.suite.model_dump(mode="json", exclude=_NOT_SCORED)
         return content_hash({**content, "worlds": [world.model_dump(mode="json") for world in self.worlds]})
 
 
@@ -246,11 +293,20 @@ def _axes(
         field = fields.get(key)
         if field is None:
             continue
-        nested = getattr(field.annotation, "model_fields", None)
+        nested = _fields_within(field.annotation)
         if nested is not None and isinstance(value, dict):
             yield from _axes(value, nested, (*path, key))
         elif isinstance(value, list) and value and get_origin(field.annotation) is not tuple:
             yield (*path, key), value
+
+
+def _fields_within(annotation: Any) -> dict[str, FieldInfo] | None:
+    """The fields of a section, also of one that may be left out (`Section | None`)."""
+    for option in (annotation, *get_args(annotation)):
+        if hasattr(option, "model_fields"):
+            fields: dict[str, FieldInfo] = option.model_fields
+            return fields
+    return None
 
 
 def _replaced(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -271,7 +327,7 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
                 value = value[key]
             if isinstance(given, dict) and isinstance(value, dict):  # a list of whole servers: what each of them sets
                 value = "(" + ", ".join(f"{key}={value[key]}" for key in given) + ")"
-            extra.append(f"{keys[-1]}={value}")
+            extra.append(f"{keys[-1]}={'none' if value is None else value}")
     return ", ".join([*(str(part) for part in parts), *extra])
 
 
@@ -279,7 +335,7 @@ def suite_schema() -> dict[str, Any]:
     """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
     schema = Suite.model_json_schema()
     definitions = schema["$defs"]
-    for name in ("TaskSettings", "Federation", "Server"):
+    for name in ("TaskSettings", "Federation", "Server", "Augmentation", "AdversarialTraining"):
         for key, value in definitions[name]["properties"].items():
             if "$ref" in value or ("allOf" in value):
                 continue

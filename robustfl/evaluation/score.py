@@ -3,7 +3,8 @@
 Utility puts all tasks on one scale: `u = (accuracy - chance) / (baseline - chance)`, where the baseline is the plain
 mean with no attack. 1 is as good as undisturbed learning, 0 as bad as guessing. For a defense with f malicious clients:
 
-- `W` is the smallest mean utility over the attacks (and no attack): the attacker chooses before knowing the seed;
+- `W` is the smallest mean utility over the attacks that apply to it (and no attack): the attacker chooses before
+  knowing the seed;
 - `M` is the average over the attacks, secondary;
 - `R_unt` is the area under W over the malicious share f / n, divided by the width of the range.
 
@@ -35,8 +36,10 @@ from robustfl.evaluation.statistics import (
 )
 
 NO_ATTACK = "none"
-STATUSES = ("ok", "diverged", "failed", "invalid", "missing")
+NOT_APPLICABLE = "not applicable"
+STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 _CROSS_FIT_SEEDS = 6
+_DECIDED = {"ok", "diverged", NOT_APPLICABLE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class Outcome:
 
     `accuracy` is the tail mean; it is read when `status` is "ok". A "diverged" run counts as chance, a "failed" or
     "missing" one leaves its cell incomplete, and an "invalid" one (the defense's own precondition on f does not hold)
-    makes the worst case at this f zero. Several outcomes may share one `trial`.
+    makes the worst case at this f zero. A "not applicable" one (an attack made for other messages than the defense's
+    clients send) was never meant to be run and does not count. Several outcomes may share one `trial`.
     """
 
     world: str
@@ -306,7 +310,7 @@ def _point(
     cells = {attack: _cell(world, runs.get(attack, {}), settings) for attack in suite}
     complete = {attack: np.array(cell["u"]) for attack, cell in cells.items() if cell["U"] is not None}
     refusals = [o.reason for seeds in runs.values() for o in seeds.values() if o.status == "invalid"]
-    unfinished = [attack for attack, cell in cells.items() if not set(cell["status"]) <= {"ok", "diverged"}]
+    unfinished = [attack for attack, cell in cells.items() if not set(cell["status"]) <= _DECIDED]
     report: dict[str, Any] = {"f": f, "fraction": f / world.clients}
     report |= dict.fromkeys(("W", "W_ci", "W_cross_fitted", "M", "M_ci", "worst_attack", "invalid"))
     report |= {"incomplete": [] if refusals else unfinished, "attacks": cells}

@@ -46,7 +46,7 @@ class Trial:
         A stored record is taken over only while its fingerprint is the same, so an edited defense is run anew.
         """
         scenario = self.scenario
-        parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults]
+        parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
         parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
         files = {file for part in parts for stage in _stages(part) for file in _source_files(type(stage))}
         sources = sorted(_source_hash(file) for file in files)
@@ -91,6 +91,7 @@ def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
 
 
 def _played(trial: Trial, place: Place) -> dict[str, Any]:
+    from robustfl.federation.robustness import robustness
     from robustfl.federation.simulations import simulation_for
 
     scenario = trial.scenario
@@ -107,6 +108,12 @@ def _played(trial: Trial, place: Place) -> dict[str, Any]:
         seed=trial.seed,
     )
     trace = simulation.run()
+    if scenario.evasion and not trace.diverged:
+        with simulation.watch.phase("evade"):
+            trace.more |= robustness(
+                simulation.predict, population, scenario.evasion, scenario.evasion_samples, trial.seed
+            )
+        trace.seconds = simulation.watch.seconds()
     up, down = simulation.message_bytes()
     return {
         "status": "diverged" if trace.diverged else "ok",

@@ -138,6 +138,62 @@ class QuantitySkew(Partition):
         return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PowerLaw(Partition):
+    """Sizes along a power law, from the poorest client to the richest; samples at random.
+
+    Client i of n gets a share of the samples in proportion to the quantile ``q_i^(1/exponent)`` of the density
+    ``exponent x^(exponent - 1)`` on [0, 1], with q_i evenly spaced from 1 % to 99 %: with the default and ten clients
+    from 1.0 % to 16.2 %. Client 0 is the poorest.
+
+    Reference: Xu, Lyu, "A reputation mechanism is all you need: collaborative fairness and adversarial robustness in
+    federated learning", FL-ICML 2021.
+    """
+
+    exponent: Annotated[float, Gt(0), Le(1e6), Doc("small is skewed, large is even")] = 1.6591
+    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        quantiles = np.linspace(0.01, 0.99, clients) ** (1.0 / self.exponent)
+        total = quantiles.sum()
+        shares = quantiles / total if total > 0 else np.eye(clients)[-1]  # an extreme exponent leaves one client
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(labels)).astype(np.int64).clip(max=len(labels))
+        return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassImbalance(Partition):
+    """Clients that see few classes to clients that see all, with about as many samples each.
+
+    Of C classes and n clients, client i sees ``1 + floor(i (C - 1)/(n - 1))``: client 0 a single one, the last client
+    all. Each takes the classes that are least in demand so far (ties at random), and a class is divided among those
+    that see it in inverse proportion to the number of classes that they see. Since all samples are dealt, sizes are
+    equal only as far as the classes allow: with fewer clients than classes, client 0 has one class's worth.
+
+    Reference: as :class:`PowerLaw`, where clients see the first classes in common and most samples stay unused.
+    """
+
+    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        classes, counts = np.unique(labels, return_counts=True)
+        seen = np.linspace(1, len(classes), clients).astype(np.int64)
+        if clients == 1:
+            seen[:] = len(classes)
+        demand = np.zeros((clients, len(classes)))
+        for client, number in enumerate(seen):
+            order = rng.permutation(len(classes))
+            load = demand.sum(axis=0) / counts
+            least = order[np.argsort(load[order], kind="stable")][:number]
+            demand[client, least] = 1.0 / number
+        dealt: list[list[Indices]] = [[] for _ in range(clients)]
+        for label, wanted in zip(classes, demand.T, strict=True):
+            members = rng.permutation(np.flatnonzero(labels == label))
+            cuts = np.rint(np.cumsum(wanted / wanted.sum())[:-1] * len(members)).astype(np.int64)
+            for client, piece in enumerate(np.split(members, cuts.clip(max=len(members)))):
+                dealt[client].append(piece)
+        parts = [rng.permutation(np.concatenate(pieces)) for pieces in dealt]
+        return _topped_up(parts, 1, type(self).__name__)
+
+
 def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int) -> Indices:
     """How many samples of each class each client has.
 

@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_validator, model_validator
 
 
 class Settings(BaseModel):
@@ -38,6 +38,41 @@ class Server(Settings):
     A random choice in the class proportions of all of them; clients keep them as well."""
 
 
+class Augmentation(Settings):
+    """How clients change their training images, anew for every image of every batch."""
+
+    crop: Annotated[int, Ge(0)] = 0
+    """Most pixels by which an image moves, up or down and left or right; black comes in from the edge."""
+    flip: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Probability that left and right are exchanged."""
+    warp: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Longest time along which pixels move in the flow of Lotka and Volterra, in which coordinates are pixels from the
+    centre: at 0.01 a corner of a 32 x 32 image moves by about 3 pixels, at 0.1 one of an 8 x 8 image by 2."""
+    noise: Annotated[float, Ge(0)] = 0.0
+    """Standard deviation of Gaussian noise on every value of an image, in the units of the data (0 to 1 mostly)."""
+    share: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Share of the images that is changed at all; chance decides for each."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set - {"share"}:
+            raise ValueError("names no change of the images: give `crop`, `flip`, `warp` or `noise`, or leave it out")
+        return self
+
+
+class AdversarialTraining(Settings):
+    """Clients learn from samples that they have first made as hard as they can, by signed steps up their loss."""
+
+    epsilon: Annotated[float, Gt(0)]
+    """Largest change of a feature, in the units of the data (0 to 1 mostly)."""
+    steps: Annotated[int, Ge(1), Le(1000)] = 7
+    """Steps up the loss for every batch."""
+    step_size: Annotated[float, Gt(0), Strict()] | None = None
+    """Length of a step in each feature; 2.5 epsilon / steps when not given."""
+    random_start: bool = True
+    """Whether the search starts at a random place within epsilon, or at the sample itself."""
+
+
 class Federation(Settings):
     """Who takes part, what they compute, what they send and how the server steps."""
 
@@ -61,6 +96,10 @@ class Federation(Settings):
     """Share of the clients that takes part in a round."""
     malicious_per_round: Literal["fixed", "sampled"] = "fixed"
     """fixed: malicious clients are sampled in proportion in every round; sampled: chance decides how many."""
+    augment: Augmentation | None = None
+    """How clients change their training images."""
+    adversarial_training: AdversarialTraining | None = None
+    """Whether clients learn from adversarial samples (federated adversarial learning)."""
     server: Server = Server()
     """The server's optimiser."""
     evaluate_every: Annotated[int, Ge(1)] = 10
@@ -84,8 +123,14 @@ class Federation(Settings):
     @property
     def per_round(self) -> int:
         """Clients that take part in a round."""
-        return max(1, round(self.participation * self.clients))
+        return self.sampled(self.clients)
 
-    def malicious_rows(self, f: int) -> int:
-        """Rows of a round that may be malicious when `f` of all clients are, rounded up."""
-        return min(self.per_round, math.ceil(f * self.per_round / self.clients - 1e-9))
+    def sampled(self, members: int) -> int:
+        """Rows of a round when `members` could take part."""
+        return max(1, round(self.participation * members))
+
+    def malicious_rows(self, f: int, members: int | None = None) -> int:
+        """Rows of a round that may be malicious when `f` of all members (the clients) are, rounded up."""
+        members = self.clients if members is None else members
+        rows = self.sampled(members)
+        return min(rows, math.ceil(f * rows / members - 1e-9))

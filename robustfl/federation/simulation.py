@@ -11,15 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustfl.aggregation import Aggregator
+from robustfl.aggregation import Aggregation, Aggregator
 from robustfl.errors import AttackError, InfeasibleError, ParameterError
+from robustfl.federation.confusion import Confusion
+from robustfl.federation.hardening import Hardening
+from robustfl.federation.members import Members
 from robustfl.federation.settings import Federation
 from robustfl.federation.stopwatch import Stopwatch
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
-from robustfl.federation.training import measure, trainer_for
+from robustfl.federation.training import measure, predict, trainer_for
 from robustfl.federation.trusted import TrustedSamples
-from robustfl.threats import Adversary, Attack, DataPoisoning, Facts, Fault, Knowledge, UpdateAttack
+from robustfl.threats import Adversary, Attack, DataPoisoning, Facts, Fault, Knowledge, SybilAttack, UpdateAttack
+from robustfl.threats.identities import divided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +70,7 @@ class Simulation:
     population : the task made ready, with everybody's data and the initial model
     settings : the rules of the federation
     defense : the aggregator or pipeline; its state belongs to this simulation
-    attack : what the malicious clients do, None for nothing
+    attack : what the malicious clients do, and under which identities; None for nothing
     f : number of malicious clients of all; somebody has to be honest
     faults : what goes wrong without malice
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
@@ -82,7 +86,7 @@ class Simulation:
         settings: Federation,
         defense: Aggregator,
         *,
-        attack: Attack | None = None,
+        attack: Attack | SybilAttack | None = None,
         f: int = 0,
         faults: Sequence[Fault] = (),
         seed: int = 0,
@@ -95,25 +99,36 @@ class Simulation:
                 f"{settings.clients}. Prepare the task with clients={settings.clients}."
             )
         self.population, self.settings, self.defense, self.faults = population, settings, defense, faults
-        self.attack = attack if f else None
+        if isinstance(attack, SybilAttack) and not attack.fits(defense.channel):
+            raise ParameterError(
+                f"{attack!r} cannot meet {defense!r}: several identities (with a disguise) do not fit the channel "
+                f"{defense.channel!r}. Take the attack alone."
+            )
+        identities, self.attack = divided(attack if f else None)
         self.f = f
         self.adversary = Adversary(self.attack) if isinstance(self.attack, UpdateAttack) else None
         self.rng = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack", "faults")}
         order = self.rng["identities"].permutation(settings.clients)
-        self.malicious: Ids = np.sort(order[:f])
-        self._is_malicious = np.isin(np.arange(settings.clients), self.malicious)
+        self.members = Members(population, settings, identities, order, f, seed)
+        self._is_malicious = self.members.malicious
+        self.malicious: Ids = np.flatnonzero(self._is_malicious)
         self.weights = population.initial.clone()
         self.previous_weights: Tensor | None = None
         self._train = trainer_for(population, settings)
         self._momentum = (
-            population.initial.new_zeros((settings.clients, population.d)) if settings.client_momentum else None
+            population.initial.new_zeros((len(self.members), population.d)) if settings.client_momentum else None
         )
         self._labels = self._poisoned_labels() if isinstance(self.attack, DataPoisoning) else population.labels
+        self._server_hardening = Hardening(population, settings, seed, who="trusted ", members=1)
+        self.starts: Tensor | None = None
         self._samples = TrustedSamples(population, settings, seed) if defense.wants_trusted else None
         self.trusted: Tensor | None = None
+        self.answer: Aggregation | None = None
         self._optimizer = self._server_optimizer()
         self._shares: list[float] = []
-        self.trace = Trace(malicious=self.malicious.tolist())
+        self.trace = Trace(malicious=np.unique(self.members.leaders[self.malicious]).tolist())
+        aim = None if self.attack is None else self.attack.confusion()
+        self._confusion = None if aim is None else Confusion(population, *aim)
         self.watch = Stopwatch(population.device)
 
     def run(self) -> Trace:
@@ -122,14 +137,18 @@ class Simulation:
         for number in range(self.settings.rounds):
             self.play_round(number)
             last = number + 1 == self.settings.rounds
-            if (last or (number + 1) % self.settings.evaluate_every == 0) and not self.measure(number + 1):
-                break
+            if last or (number + 1) % self.settings.evaluate_every == 0:
+                if not self.measure(number + 1):
+                    break
+                if self._confusion is not None:
+                    self.trace.more |= self.confused(self._confusion)
         self.trace.seconds = self.watch.seconds()
         self.trace.malicious_share = float(np.mean(self._shares)) if self._shares else None
         return self.trace
 
     def play_round(self, number: int) -> None:
         """One round, from sampling to the server's step."""
+        self.members.number = number
         malicious, honest = self.sample()
         with self.watch.phase("compute"):
             own, messages = self.honest_messages(number, malicious, honest)
@@ -144,16 +163,19 @@ class Simulation:
             self.apply(aggregate)
 
     def sample(self) -> tuple[Ids, Ids]:
-        """The malicious and the honest clients of this round, each in ascending order."""
-        k, rng = self.settings.per_round, self.rng["sampling"]
-        if k == self.settings.clients:
-            return self.malicious, np.flatnonzero(~self._is_malicious)
+        """The malicious and the honest members of this round, each in ascending order."""
+        present, rng = self.members.present(), self.rng["sampling"]
+        everybody = int(present.sum())
+        k = self.settings.sampled(everybody)
+        if k == everybody:
+            return np.flatnonzero(present & self._is_malicious), np.flatnonzero(present & ~self._is_malicious)
+        order = rng.permutation(len(self.members))
+        order = order[present[order]]
         if self.settings.malicious_per_round == "sampled":
-            chosen = np.sort(rng.permutation(self.settings.clients)[:k])
+            chosen = np.sort(order[:k])
         else:
-            order = rng.permutation(self.settings.clients)
-            rows = self.settings.malicious_rows(self.f)
             bad, good = order[self._is_malicious[order]], order[~self._is_malicious[order]]
+            rows = self.settings.malicious_rows(len(bad), everybody)
             chosen = np.sort(np.concatenate([bad[:rows], good[: k - rows]]))
         mask = self._is_malicious[chosen]
         return chosen[mask], chosen[~mask]
@@ -161,24 +183,35 @@ class Simulation:
     def honest_messages(self, number: int, malicious: Ids, honest: Ids) -> tuple[Tensor | None, Tensor]:
         """What honest clients send [h, d], and what the malicious would send honestly [f, d] where anybody asks."""
         settings, population = self.settings, self.population
-        drawn = population.draw(self.rng["batches"], settings.local_steps * settings.batch_size)
+        poisoned = isinstance(self.attack, DataPoisoning) and self.attack.active(number)
+        drawn = self.members.draw(self.rng["batches"], settings.local_steps * settings.batch_size, poisoned)
         wanted = len(malicious) > 0 and (len(honest) == 0 or self._own_messages_wanted(number))
-        ids = np.concatenate([malicious, honest]) if wanted else honest
-        poisoned = self.attack is not None and self.attack.active(number)
-        labels = self._labels if poisoned else population.labels
+        ids, place = self.members.trained(np.concatenate([malicious, honest]) if wanted else honest)
         index = torch.as_tensor(drawn[ids].reshape(-1), device=population.device)
         shape = (len(ids), settings.local_steps, settings.batch_size)
         features = population.features.index_select(0, index).reshape(*shape, *population.features.shape[1:])
-        total = self._train(self.weights, features, labels.index_select(0, index).reshape(shape))
-        messages = self._with_momentum(self._as_messages(total), ids)
+        features, self.starts = self.members.hardened(features, ids)
+        labels = population.labels.index_select(0, index).reshape(shape)
+        if poisoned and wanted:
+            bad = torch.as_tensor(self._is_malicious[ids], device=population.device)[:, None, None]
+            labels = torch.where(bad, self._labels.index_select(0, index).reshape(shape), labels)
+        messages = self.client_messages(number, ids, features, labels)
+        if len(place) > len(ids):  # identities that send one update
+            messages = messages[torch.as_tensor(place, device=messages.device)]
         split = len(malicious) if wanted else 0
         return messages[:split] if wanted else None, messages[split:]
+
+    def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
+        """What clients make of their batches: [k, steps, batch, ...], [k, steps, batch] -> [k, d]."""
+        return self._with_momentum(self._as_messages(self._train(self.weights, features, labels, self.starts)), ids)
 
     def trusted_message(self) -> Tensor | None:
         """What the server itself would send [d] as a client with its own samples, or None where nobody asks."""
         if self._samples is None:
             return None
-        return self._samples.with_momentum(self._as_messages(self._train(self.weights, *self._samples.draw()))[0])
+        features, labels = self._samples.draw()
+        features, starts = self._server_hardening(features, [0])
+        return self._samples.with_momentum(self._as_messages(self._train(self.weights, features, labels, starts))[0])
 
     def attacked(self, number: int, malicious: Ids, honest: Ids, own: Tensor | None, messages: Tensor) -> Tensor:
         """All messages of the round [k, d], malicious rows first.
@@ -189,7 +222,8 @@ class Simulation:
             return messages
         if self.adversary is None or not len(honest):
             assert own is not None
-            return torch.cat([own, messages])
+            return torch.cat([self.members.disguised(own, self.members.names(malicious)), messages])
+        names = self.members.names(malicious)
 
         def own_messages() -> Tensor:
             assert own is not None, "computed whenever the attack declares to know it or pauses"
@@ -202,6 +236,7 @@ class Simulation:
                 declared_f=self.defense.byzantine or 0,
                 honest=messages,
                 honest_ids=tuple(honest.tolist()),
+                ids=tuple(names.tolist()),
                 own=own_messages,
                 weights=self.weights,
                 previous_weights=self.previous_weights,
@@ -210,7 +245,7 @@ class Simulation:
                 rng=self.rng["attack"],
             )
         )
-        return torch.cat([crafted, messages])
+        return torch.cat([self.members.disguised(crafted, names), messages])
 
     def struck(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
         """The messages that arrive after the faults, and who sent them."""
@@ -222,12 +257,14 @@ class Simulation:
         return messages, ids
 
     def aggregated(self, messages: Tensor, ids: Ids) -> Tensor | None:
-        """The defense's answer [d], or None in a round that too few rows have reached."""
+        """The defense's answer [d], or None in a round that too few rows have reached; `answer` is all of it."""
+        self.answer = None
         if not len(ids):
             self.trace.held_rounds += 1
             return None
         try:
-            answer = self.defense.aggregate(messages, ids=ids.tolist(), trusted=self.trusted)
+            names = self.members.names(ids).tolist()
+            answer = self.answer = self.defense.aggregate(messages, ids=names, trusted=self.trusted)
         except InfeasibleError:
             self.trace.held_rounds += 1
             self.trace.rejected_rows += int((~messages.isfinite().all(dim=1)).sum())
@@ -250,6 +287,14 @@ class Simulation:
         """Bytes that a client sends, and gets, in a round."""
         size = self.population.initial.element_size() * self.population.d
         return size, size
+
+    def predict(self, features: Tensor) -> Tensor:
+        """The logits of the model that comes of it all: [m, ...] -> [m, classes], differentiable in the features."""
+        return predict(self.population, self.weights, features)
+
+    def confused(self, confusion: Confusion) -> dict[str, float | list[float]]:
+        """How far a targeted attack has come by the last measurement."""
+        return confusion.measure(self.predict, self.trace.accuracy[-1][1])
 
     def measure(self, finished: int) -> bool:
         """Accuracy and loss after `finished` rounds; False when the model is no longer finite, which ends the run."""
@@ -290,7 +335,9 @@ class Simulation:
 
     def _white_box(self, ids: Ids) -> Any:
         def aggregate(updates: Tensor) -> Tensor:
-            value: Tensor = self.defense.preview(updates, ids=ids.tolist(), trusted=self.trusted).value
+            value: Tensor = self.defense.preview(
+                updates, ids=self.members.names(ids).tolist(), trusted=self.trusted
+            ).value
             return value
 
         return aggregate
@@ -298,9 +345,8 @@ class Simulation:
     def _poisoned_labels(self) -> Tensor:
         assert isinstance(self.attack, DataPoisoning)
         labels = self.population.labels.clone()
-        touched = torch.as_tensor(
-            np.concatenate([self.population.parts[client] for client in self.malicious]), device=labels.device
-        )
+        held = self.members.samples()
+        touched = torch.as_tensor(held, device=labels.device)
         clean = labels[touched].cpu().numpy()
         classes = self.population.classes
         poisoned = np.asarray(self.attack.poison_labels(clean, classes, self.rng["attack"]))
@@ -311,6 +357,9 @@ class Simulation:
                 f"{list(poisoned.shape)}{f', {poisoned.min()} to {poisoned.max()}' if whole else ''}."
             )
         labels[touched] = torch.as_tensor(poisoned, device=labels.device)
+        used = np.ones(len(labels), dtype=np.bool_)
+        used[held] = self.attack.used(clean, poisoned)
+        self.members.restrict(used)
         return labels
 
     def _server_optimizer(self) -> torch.optim.Optimizer:

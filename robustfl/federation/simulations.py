@@ -10,6 +10,8 @@ from robustfl.federation.simulation import Simulation
 
 _SIMULATIONS = {
     "dense": "robustfl.federation.simulation:Simulation",
+    "rankings": "robustfl.federation.ranked:RankedSimulation",
+    "rewards": "robustfl.federation.rewarded:RewardedSimulation",
 }
 """Channel of a defense -> the simulation of its rounds."""
 

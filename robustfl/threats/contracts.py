@@ -14,6 +14,7 @@ from typing_extensions import Doc
 
 from robustfl.components import Component, checked
 from robustfl.errors import AttackError, ParameterError
+from robustfl.threats.directions import PairedDirections
 from robustfl.threats.knowledge import Facts, Knowledge, View
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Attack(Component, ABC):
 
     surface: ClassVar[str] = ""
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
+    channels: ClassVar[tuple[str, ...] | None] = None
+    """Channels of the defenses that it can be played against; None for all, as for attacks on data."""
 
     start_round: Annotated[int, Ge(0), Doc("first round of the attack")] = 0
     stop_round: Annotated[int | None, Ge(0), Doc("first round without the attack again; never when not given")] = None
@@ -48,6 +51,14 @@ class Attack(Component, ABC):
         """What these hyper-parameters need; the class attribute `knowledge` unless overridden."""
         return self.knowledge
 
+    def fits(self, channel: str) -> bool:
+        """Whether the attack can be played against a defense of this channel."""
+        return self.channels is None or channel in self.channels
+
+    def confusion(self) -> tuple[int, int] | None:
+        """The class that should be taken for another, and that other, where this is the attack's aim."""
+        return None
+
     def active(self, number: int) -> bool:
         """Whether the attack acts in round `number`."""
         started = number >= self.start_round and (number - self.start_round) % self.every == 0
@@ -59,6 +70,7 @@ class UpdateAttack(Attack):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
     surface: ClassVar[str] = "update"
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
 
     @abstractmethod
     def craft(self, view: View) -> Tensor:
@@ -127,7 +139,7 @@ class TiledAttack(UpdateAttack):
 
     Identical rows are trivial prey for similarity defenses, so a score against tiled rows alone overstates them.
     `diversify="jitter"` adds fresh noise of 1 % of the length; `"pairs"` adds plus and minus a unit direction, times
-    the length, to the two halves: directions are drawn once, orthogonal, and cancel in the mean of an even f.
+    the length: each identity keeps its own, directions are orthogonal and cancel in the mean of an even f.
     """
 
     diversify: Annotated[
@@ -147,24 +159,8 @@ class TiledAttack(UpdateAttack):
             radius = 0.01 * vector.norm() * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
             rows += noise / noise.norm(dim=1, keepdim=True) * radius
         elif self.diversify == "pairs":
-            rows += vector.norm() * self._pairs(view)
+            rows += vector.norm() * view.memory.setdefault("pairs", PairedDirections()).rows(view.ids, view.normal)
         return rows
-
-    def _pairs(self, view: View) -> Tensor:
-        """Unit directions [f, d], kept from the first attacked round on: q_1, ..., q_m, -q_1, ..., -q_m."""
-        import torch
-
-        half = -(-view.f // 2)
-        if half > view.d:
-            raise ParameterError(f"diversify='pairs' needs f/2 <= d. Found f={view.f}, d={view.d}.")
-        directions: Tensor = view.memory.get("pairs", view.full(0.0).double()[None, :][:0])
-        missing = half - len(directions)
-        if missing > 0:  # more rows than in any round before: new directions, orthogonal to the known ones
-            grown = torch.cat([directions, view.normal(missing).double()])
-            directions = torch.cat([directions, torch.linalg.qr(grown.T).Q.T[len(directions) :]])
-            view.memory["pairs"] = directions
-        directions = directions[:half].to(view.full(0.0))
-        return torch.cat([directions, -directions])[: view.f]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +173,13 @@ class DataPoisoning(Attack):
     @abstractmethod
     def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
         """The malicious clients' labels [N] after poisoning; called once, before the first round."""
+
+    def used(self, labels: Labels, poisoned: Labels) -> NDArray[np.bool_]:
+        """Which of their samples [N] malicious clients train on while they attack: all, unless overridden.
+
+        Who has none of these uses all.
+        """
+        return np.ones(len(labels), dtype=np.bool_)
 
 
 @dataclass(frozen=True, kw_only=True)

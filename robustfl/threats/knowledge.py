@@ -51,6 +51,7 @@ class Facts:
     declared_f : what the defense believes f to be
     honest : [h, d] honest updates exactly as submitted
     honest_ids : the h clients that sent them
+    ids : the f names under which the malicious rows are sent; row numbers when not given
     own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
     weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None
     aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
@@ -64,6 +65,7 @@ class Facts:
     honest: Tensor
     honest_ids: tuple[Hashable, ...]
     own: Callable[[], Tensor]
+    ids: tuple[Hashable, ...] | None = None
     weights: Tensor | None = None
     previous_weights: Tensor | None = None
     aggregate: Callable[[Tensor], Tensor] | None = None
@@ -74,8 +76,9 @@ class Facts:
 class View:
     """One round through the eyes of an attack.
 
-    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, and `memory`, a dictionary that the attack
-    keeps between the rounds of a trial. The rest needs the knowledge that it names.
+    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, `ids` (the names of its own f rows), and
+    `memory`, a dictionary that the attack keeps between the rounds of a trial. The rest needs the knowledge that it
+    names.
     """
 
     def __init__(self, facts: Facts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
@@ -89,6 +92,7 @@ class View:
         self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
         self.n = self.h + self.f
         self.message, self.rng = facts.message, facts.rng
+        self.ids = tuple(range(facts.f)) if facts.ids is None else facts.ids
 
     def _need(self, knowledge: Knowledge, what: str) -> None:
         if knowledge not in self._knowledge:

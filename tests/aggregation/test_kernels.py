@@ -1,4 +1,4 @@
-"""The two versions of every kernel give the same results, on whatever device there is."""
+"""The versions of every kernel give the same results, on whatever device there is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustfl.aggregation.kernels import Host, is_tensor, kernels_for
 from robustfl.aggregation.readers import Dense, column_blocks
 from robustfl.aggregation.rows import Rows
 from robustfl.aggregation.source import HostileRows, Source
-from robustfl.defenses import NNM, CenteredClipping
+from robustfl.defenses import NNM, CenteredClipping, Krum, Median, TrimmedMean
 from tests.aggregation.cases import Case, each_rule, gaussian
 
 no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -106,28 +106,59 @@ def test_every_rule_gives_the_hosts_result_on_a_tensor(device: str, dtype: str, 
 
 
 class OnDevice(Dense):
-    """A tensor that is treated as an accelerator's, wherever it is."""
+    """A tensor that is treated as an accelerator's, wherever it is, and read in three blocks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.device = str(self.matrix.device)
+        self.device = str(self.matrix.device) if is_tensor(self.matrix) else None
 
     def pieces(self, rows: Any, size: int) -> Any:
-        for columns in column_blocks(self.d, 100):
+        for columns in column_blocks(self.d, -(-self.d // 3)):
             yield columns, lambda columns=columns: self.matrix[:, columns]
+
+
+@pytest.fixture
+def everything_on_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that a stage makes anew are a tensor too, which on the CPU would be mistaken for the host's."""
+    monkeypatch.setattr("robustfl.aggregation.source.Dense", OnDevice)
+
+
+def outcome_on_device(rule: Any, tensor: torch.Tensor) -> Any:
+    source = Source(OnDevice(tensor, str(tensor.dtype).removeprefix("torch.")), tuple(range(len(tensor))))
+    source.extras.extend(rule.extra_points(source))
+    assert isinstance(source.kernels, Device)
+    return rule._aggregate(Rows(source))
 
 
 @devices
 @each_rule
+@pytest.mark.usefixtures("everything_on_device")
 def test_every_rule_runs_on_the_devices_own_operations(device: str, case: Case) -> None:
     x = gaussian(4, case.least(2) + 3, 300)
-    rule, source = case.make(2), Source(OnDevice(on(device, x), "float64"), tuple(range(len(x))))
-    source.extras.extend(rule.extra_points(source))
-    assert isinstance(source.kernels, Device)
-    outcome = rule._aggregate(Rows(source))
-    # rows that a stage has made anew are a plain tensor, which on the CPU is not mistaken for an accelerator's
-    assert (outcome.value.device.type if is_tensor(outcome.value) else "cpu") == device
+    outcome = outcome_on_device(case.make(2), on(device, x))
+    assert outcome.value.device.type == device
     np.testing.assert_allclose(host(outcome.value), case.make(2)(x), rtol=0, atol=20 * case.tolerance)
+
+
+@devices
+@each_rule
+@pytest.mark.usefixtures("everything_on_device")
+def test_no_rule_takes_the_matrix_to_the_host(device: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def recorded(method: Any) -> Any:
+        def record(tensor: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+            taken.append(tensor.numel())
+            return method(tensor, *arguments, **options)
+
+        return record
+
+    rule, tensor = case.make(2), on(device, gaussian(4, case.least(2) + 3, 3000))
+    with monkeypatch.context() as patch:
+        for name in ("cpu", "numpy", "tolist", "__array__"):
+            patch.setattr(torch.Tensor, name, recorded(getattr(torch.Tensor, name)))
+        outcome_on_device(rule, tensor)
+    assert sum(taken) < tensor.numel() / 10
 
 
 @devices
@@ -159,6 +190,20 @@ def test_reduced_precision_of_matrix_products_does_not_reach_the_result() -> Non
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_allclose(host(found), Host().combine(gaussian(2, 20, 20), x), atol=1e-4)
+
+
+@no_cuda
+@pytest.mark.cuda
+@pytest.mark.parametrize("rule", [Median(), TrimmedMean(f=20), Krum(f=20)], ids=str)
+def test_extra_memory_on_a_gpu_is_a_small_part_of_the_input(rule: Any) -> None:
+    x = torch.randn((100, 4_000_000), device="cuda", generator=torch.Generator("cuda").manual_seed(0))
+    rule(x[:, :256])
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    rule(x)
+    assert torch.cuda.max_memory_allocated() - before <= 0.1 * x.numel() * x.element_size()
 
 
 def test_blocks_cover_every_column_once() -> None:

@@ -8,7 +8,29 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from robustfl.attacks import ALIE, IPM, Dropout, Gaussian, LabelFlip, Mimic, NonFinite, SignFlip
+from robustfl.attacks import (
+    ALIE,
+    FGSM,
+    IPM,
+    PGD,
+    BoundarySwap,
+    CorruptedGradient,
+    Dropout,
+    DroppedCoordinates,
+    FreeRider,
+    Gaussian,
+    LabelFlip,
+    Mimic,
+    NonFinite,
+    RandomRescaling,
+    ReverseRanking,
+    ShuffledRanking,
+    SignFlip,
+    SignRandomising,
+    UniformNoise,
+    ValueInverting,
+    ZerothOrder,
+)
 from robustfl.components import Component
 from robustfl.threats import UpdateAttack
 
@@ -48,11 +70,27 @@ TABLE: tuple[Row, ...] = (
     Row(Gaussian(mode="matched"), scales=True),
     Row(Mimic(), symmetric=False, scales=True),
     Row(Mimic(warmup=1), symmetric=False, scales=True),
+    Row(FreeRider()),
+    Row(SignRandomising(), scales=True),
+    Row(ValueInverting()),
+    Row(ValueInverting(probability=1.0, floor=1e-3)),
+    Row(RandomRescaling(), scales=True),
+    Row(UniformNoise()),
+    Row(UniformNoise(low=-3.0, high=-1.0)),
+    Row(DroppedCoordinates(fraction=0.7), scales=True),
+    Row(CorruptedGradient(fraction=1.0)),
+    Row(FGSM()),
+    Row(PGD(restarts=2)),
+    Row(ZerothOrder()),
     Row(NonFinite(), finite=False),
     Row(NonFinite(payload="inf"), finite=False),
     Row(NonFinite(payload="-inf"), finite=False),
     Row(NonFinite(payload="sparse_nan", density=0.3), finite=False),
     Row(NonFinite(payload="huge")),
+    Row(ReverseRanking()),
+    Row(ShuffledRanking()),
+    Row(BoundarySwap()),
+    Row(BoundarySwap(width=0.1)),
     Row(LabelFlip()),
     Row(LabelFlip(mode="cyclic", fraction=0.5)),
     Row(LabelFlip(mode="random")),

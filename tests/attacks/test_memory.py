@@ -71,8 +71,11 @@ def test_pairs_of_a_round_with_more_attackers_extend_the_earlier_ones() -> None:
     adversary, honest = Adversary(IPM(diversify="pairs")), updates(7, 6)
     few = directions(play(adversary, honest, 3, 0), honest)
     many = directions(play(adversary, honest, 9, 1), honest)
-    np.testing.assert_allclose(many[:2], few[:2], atol=1e-9)
-    np.testing.assert_allclose(many[:5] @ many[:5].T, np.eye(5), atol=1e-6)
+    np.testing.assert_allclose(many[:3], few, atol=1e-9)
+    np.testing.assert_allclose(many[3], -few[1], atol=1e-9)  # a newcomer joins the one that had no partner
+    different = many[[0, 1, 4, 5, 6]]
+    np.testing.assert_allclose(different @ different.T, np.eye(5), atol=1e-6)
+    np.testing.assert_allclose(many[[7, 8]], -many[[4, 5]], atol=1e-9)
     np.testing.assert_allclose(directions(play(adversary, honest, 3, 2), honest), few, atol=1e-9)
 
 

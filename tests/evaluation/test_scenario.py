@@ -208,6 +208,9 @@ def test_the_schema_refuses_what_reading_refuses(change: dict[str, Any], schema:
         {"defenses": [["nnm", {"trimmed_mean": None}], "nnm >> krum"]},
         {"attacks": [{"ipm": {"epsilon": 1, "stop_round": None}}]},
         {"faults": [{"dropout": {}}]},
+        {"evasion": ["fgsm", {"pgd": {"epsilon": 0.3}}], "evasion_samples": 50},
+        {"federation__augment": [None, {"noise": [0.1, 0.2]}]},
+        {"federation__adversarial_training": {"epsilon": [0.1, 0.2], "steps": 3}},
     ],
 )
 def test_the_schema_accepts_what_reading_accepts(change: dict[str, Any], schema: dict[str, Any]) -> None:
@@ -216,6 +219,6 @@ def test_the_schema_accepts_what_reading_accepts(change: dict[str, Any], schema:
 
 
 def test_every_key_of_the_schema_is_described(schema: dict[str, Any]) -> None:
-    for name in ("Federation", "Server", "AdversarySettings", "Scoring", "TaskSettings"):
+    for name in ("Federation", "Server", "Augmentation", "AdversarialTraining", "AdversarySettings", "Scoring", "TaskSettings"):
         for key, value in schema["$defs"][name]["properties"].items():
             assert value.get("description"), f"{name}.{key}"

@@ -43,6 +43,8 @@ CHANGES: dict[str, Any] = {
     "federation.client_momentum": 0.9,
     "federation.participation": 0.5,
     "federation.malicious_per_round": "sampled",
+    "federation.augment": {"noise": 0.1},
+    "federation.adversarial_training": {"epsilon": 0.1},
     "federation.server.optimizer": "adam",
     "federation.server.learning_rate": 0.25,
     "federation.server.momentum": 0.9,
@@ -53,6 +55,8 @@ CHANGES: dict[str, Any] = {
     "defense": "trimmed_mean(f=2)",
     "attack": "sign_flip(start_round=1)",
     "f": 2,
+    "evasion": ["fgsm"],
+    "evasion_samples": 50,
 }
 """One change for every field of a scenario."""
 

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import powerlaw
 
 from robustfl import registry
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.partitions import (
     IID,
+    ClassImbalance,
     Dirichlet,
     Partition,
+    PowerLaw,
     QuantitySkew,
     Shards,
     class_histogram,
@@ -30,6 +33,8 @@ partitions = st.one_of(
     st.builds(Dirichlet, alpha=st.sampled_from([1e-300, 1e-3, 0.1, 1.0, 1e6])),
     st.just(Shards(per_client=1)),
     st.builds(QuantitySkew, alpha=st.sampled_from([1e-300, 1e-3, 0.1, 1.0, 1e6])),
+    st.builds(PowerLaw, exponent=st.sampled_from([1e-300, 1e-3, 1.6591, 1e6])),
+    st.just(ClassImbalance()),
 )
 
 
@@ -41,6 +46,7 @@ def split(partition: Partition, labels: Indices, clients: int, seed: int = 0) ->
     return partition.split(labels, clients, np.random.default_rng(seed))
 
 
+@settings(deadline=None)
 @given(partitions, st.lists(st.integers(0, 5), min_size=1, max_size=80), st.data())
 def test_every_sample_goes_to_exactly_one_client_and_nobody_goes_without(
     partition: Partition, labels: list[int], data: st.DataObject
@@ -52,6 +58,7 @@ def test_every_sample_goes_to_exactly_one_client_and_nobody_goes_without(
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
 
 
+@settings(deadline=None)
 @given(partitions, st.integers(0, 2**32))
 def test_equal_seeds_give_equal_parts(partition: Partition, seed: int) -> None:
     first, second = (split(partition, balanced(), 7, seed) for _ in range(2))
@@ -113,6 +120,39 @@ def test_quantity_skew_skews_sizes_and_not_labels() -> None:
     assert np.abs(largest / largest.sum() - 0.1).max() < 0.03
 
 
+def test_power_law_sizes_are_the_quantiles_of_the_distribution() -> None:
+    for exponent, clients in ((1.6591, 10), (0.5, 7), (3.0, 20)):
+        sizes = np.array([len(part) for part in split(PowerLaw(exponent=exponent), balanced(10, 2000), clients)])
+        quantiles = powerlaw(exponent).ppf(np.linspace(0.01, 0.99, clients))
+        assert np.abs(sizes / sizes.sum() - quantiles / quantiles.sum()).max() < 1e-4
+        assert (np.diff(sizes) >= 0).all()
+    parts = split(PowerLaw(), balanced(10, 2000), 10)
+    largest = class_histogram(balanced(10, 2000), parts, 10)[-1]
+    assert np.abs(largest / largest.sum() - 0.1).max() < 0.03
+    assert min(len(part) for part in split(PowerLaw(exponent=0.1, minimum=9), balanced(10, 20), 10)) >= 9
+
+
+@pytest.mark.parametrize("clients", [10, 20, 50])
+@pytest.mark.parametrize("seed", range(3))
+def test_class_imbalance_goes_from_one_class_to_all_with_about_equal_sizes(clients: int, seed: int) -> None:
+    labels = balanced(10, 500)
+    counts = class_histogram(labels, split(ClassImbalance(), labels, clients, seed), 10)
+    assert (counts > 0).sum(axis=1).tolist() == np.linspace(1, 10, clients).astype(int).tolist()
+    sizes = counts.sum(axis=1)
+    assert np.abs(sizes / sizes.mean() - 1).max() < 0.15
+    assert np.abs(counts[-1] / sizes[-1] - 0.1).max() < 0.05
+
+
+def test_class_imbalance_with_few_clients_uneven_classes_and_one_client() -> None:
+    labels = np.repeat(np.arange(10), np.arange(10, 110, 10))
+    counts = class_histogram(labels, split(ClassImbalance(), labels, 4), 10)
+    assert (counts > 0).sum(axis=1).tolist() == [1, 4, 7, 10]
+    assert len(split(ClassImbalance(), labels, 1)[0]) == len(labels)
+    alone = class_histogram(labels, split(ClassImbalance(), labels, 2), 10)
+    assert (alone[0] > 0).sum() == 1
+    assert split(ClassImbalance(), np.zeros(5, dtype=np.int64), 3)[0].size >= 1
+
+
 def test_class_histogram_counts() -> None:
     counts = class_histogram(np.array([0, 2, 2, 1]), [np.array([0, 1]), np.array([2, 3])], classes=4)
     assert counts.tolist() == [[1, 0, 1, 0], [0, 1, 1, 0]]
@@ -161,4 +201,11 @@ def test_the_base_class_notices_a_partition_that_loses_samples() -> None:
 
 
 def test_names() -> None:
-    assert set(registry.find("partition")) == {"iid", "dirichlet", "shards", "quantity_skew"}
+    assert set(registry.find("partition")) == {
+        "iid",
+        "dirichlet",
+        "shards",
+        "quantity_skew",
+        "power_law",
+        "class_imbalance",
+    }

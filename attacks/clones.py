@@ -1,0 +1,50 @@
+"""Sybils under lasting names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.errors import ParameterError
+from robustfl.threats import Identities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clones(Identities):
+    """Clones: each malicious client takes part under several names, which it keeps.
+
+    They may join late and leave early. A defense that was told of identities which are not there yet may find too few
+    rows; such rounds are held.
+
+    References
+    ----------
+    C. Fung, C. J. M. Yoon, I. Beschastnikh. The Limitations of Federated Learning in Sybil Settings. RAID 2020.
+
+    Examples
+    --------
+    >>> from robustfl.attacks import Clones, LabelFlip
+    >>> Clones(count=3) >> LabelFlip(mode="cyclic")
+    Clones(count=3, shared='update', outside=False, disguise=0.0, join_round=0, leave_round=None) >> \
+LabelFlip(start_round=0, stop_round=None, every=1, mode='cyclic', source=0, target=1, fraction=1.0, only_flipped=False)
+    """
+
+    reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
+    telling: ClassVar[tuple[str, ...]] = ("count",)
+
+    join_round: Annotated[int, Ge(0), Doc("first round of the identities")] = 0
+    leave_round: Annotated[int | None, Ge(0), Doc("first round without them again; never when not given")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.leave_round is not None and self.leave_round <= self.join_round:
+            raise ParameterError(
+                f"Clones: `leave_round` should satisfy leave_round > join_round, or they never take part. "
+                f"Found join_round={self.join_round}, leave_round={self.leave_round}."
+            )
+
+    def alias(self, number: int, identity: int) -> int | None:
+        here = number >= self.join_round and (self.leave_round is None or number < self.leave_round)
+        return 0 if here else None

@@ -1,0 +1,32 @@
+"""Sybils that come and go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.threats import Identities
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakingTurns(Identities):
+    """Taking turns: each identity has several names, takes part under one of them, and comes back under each in turn.
+
+    Two names of one identity never meet in a round, so only a defense that remembers who is absent can compare them.
+
+    Examples
+    --------
+    >>> from robustfl.attacks import TakingTurns
+    >>> [TakingTurns(names=3).alias(number, identity=0) for number in range(6)]
+    [0, 1, 2, 0, 1, 2]
+    """
+
+    telling: ClassVar[tuple[str, ...]] = ("count", "names")
+
+    names: Annotated[int, Ge(2), Doc("names of each identity")] = 2
+
+    def alias(self, number: int, identity: int) -> int | None:
+        return number % self.names

@@ -1,0 +1,57 @@
+"""Uniform noise in place of an update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from typing_extensions import Doc
+
+from robustfl.errors import ParameterError
+from robustfl.threats import Knowledge, UpdateAttack, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformNoise(UpdateAttack):
+    """Uniform noise: failing clients send random vectors, each its own.
+
+    Formula: ``v_ij ~ U[low, high)``, independent in every coordinate. With the default, [0, 1), the vectors share a
+    large mean: any two have a cosine near 3/4, so that they look like a cluster.
+
+    Knowledge: none.
+
+    References
+    ----------
+    H. Almasi, H. Mishra, B. Vamanan, S. N. Ravi. Flag Aggregator: Scalable Distributed Training under Failures and
+    Augmented Losses using Convex Optimization. ICLR 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import UniformNoise
+    >>> UniformNoise()(np.zeros((8, 3)), f=2).round(2).tolist()
+    [[0.85, 0.64, 0.51], [0.27, 0.31, 0.04]]
+    """
+
+    reference: ClassVar[str] = (
+        "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
+        "Convex Optimization, ICLR 2024"
+    )
+    telling: ClassVar[tuple[str, ...]] = ("low", "high")
+    knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
+
+    low: Annotated[float, Doc("smallest value of a coordinate")] = 0.0
+    high: Annotated[float, Doc("largest value of a coordinate")] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.low < self.high:
+            raise ParameterError(f"UniformNoise: `low` should satisfy low < high. Found {self.low} and {self.high}.")
+
+    def craft(self, view: View) -> Tensor:
+        unit = view.full(0.0).new_tensor(view.rng.random((view.f, view.d), dtype=np.float32))
+        return self.low + (self.high - self.low) * unit

@@ -1,0 +1,36 @@
+"""Sybils that throw their names away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.threats import Identities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whitewash(Identities):
+    """Whitewashing: identities leave and come back as strangers, with an empty history, every `lifetime` rounds.
+
+    References
+    ----------
+    M. Feldman, C. Papadimitriou, J. Chuang, I. Stoica. Free-Riding and Whitewashing in Peer-to-Peer Systems. IEEE
+    Journal on Selected Areas in Communications 24(5), 2006.
+
+    Examples
+    --------
+    >>> from robustfl.attacks import Whitewash
+    >>> [Whitewash(lifetime=2).alias(number, identity=0) for number in range(6)]
+    [0, 0, 1, 1, 2, 2]
+    """
+
+    reference: ClassVar[str] = "Feldman et al., Free-Riding and Whitewashing in Peer-to-Peer Systems, IEEE JSAC 2006"
+    telling: ClassVar[tuple[str, ...]] = ("count", "lifetime")
+
+    lifetime: Annotated[int, Ge(1), Doc("rounds that a name is used for")] = 1
+
+    def alias(self, number: int, identity: int) -> int | None:
+        return number // self.lifetime

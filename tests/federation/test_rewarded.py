@@ -1,0 +1,318 @@
+"""Own models and rewards: the round by hand, who gets what, fairness, and what is the same for every defense."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from robustfl.aggregation import Aggregator
+from robustfl.attacks import IPM, Dropout, FreeRider, Gaussian, LabelFlip, NonFinite, SignFlip
+from robustfl.defenses import RFFL, Clipping, Mean
+from robustfl.errors import ParameterError
+from robustfl.federation import Federation, Population, Task
+from robustfl.federation.data_sets import Digits
+from robustfl.federation.models import MLP
+from robustfl.federation.own_models import standalone_accuracies
+from robustfl.federation.partitions import ClassImbalance, Partition, PowerLaw
+from robustfl.federation.rewarded import RewardedSimulation, collaborative_fairness
+from robustfl.federation.simulation import Simulation
+from robustfl.federation.simulations import simulation_for
+from robustfl.federation.training import measure, predict
+from robustfl.reputation.rewards import reward
+from robustfl.threats import Attack
+from tests.federation.worlds import CLIENTS, SMALL_MLP, batches, gradient, population, rules, task
+
+
+def rewarded(
+    defense: Aggregator | None = None, *, seed: int = 0, world: Population | None = None, **values: Any
+) -> RewardedSimulation:
+    """A simulation with rewards; `attack`, `f` and `faults` go to it, all other values to the settings."""
+    given = {name: values.pop(name) for name in ("attack", "f", "faults") if name in values}
+    settings = rules(**{"message": "delta", "server": {"learning_rate": 1.0}, **values})
+    made = world or population(SMALL_MLP, settings.clients, seed)
+    return RewardedSimulation(made, settings, defense or RFFL(), seed=seed, **given)
+
+
+# -- the round by hand
+
+
+@pytest.mark.parametrize("mode", ["vmap", "loop"])
+@pytest.mark.parametrize("message", ["gradient", "delta"])
+def test_rounds_by_hand(message: str, mode: str) -> None:
+    """Own cut steps and rewards from the layers of the server's step, in plain loops over clients and layers."""
+    values: dict[str, Any] = {"algorithm": "fedavg", "local_steps": 2, "local_learning_rate": 0.2}
+    sim = rewarded(RFFL(clip="median"), message=message, client_mode=mode, server={"learning_rate": 0.7}, **values)
+    sim.run()
+    made, rule = sim.population, RFFL(clip="median")
+    rule.begin({client: len(part) for client, part in enumerate(made.parts)})
+    models = [made.initial.clone() for _ in range(CLIENTS)]
+    for clients in batches(made, rounds=6, steps=2, size=4):
+        messages = []
+        for model, (x, y) in zip(models, clients, strict=True):
+            local = model.clone()
+            for features, labels in zip(x, y, strict=True):
+                local = local - 0.2 * gradient(made, local, features, labels)
+            messages.append(local - model if message == "delta" else (model - local) / 0.2 / 2)
+        answer = rule.aggregate(torch.stack(messages))
+        step = (0.7 if message == "delta" else -0.7) * answer.value
+        own = 1.0 if message == "delta" else -0.7
+        for client in range(CLIENTS):
+            models[client] = models[client] + own * answer.info["kept"][client] * messages[client]
+            layers, start = [], 0
+            for shape in made.shapes.values():
+                layers.append(reward(step[start : start + shape.numel()], answer.info["quotas"][client]))
+                start += shape.numel()
+            models[client] = models[client] + torch.cat(layers)
+    assert torch.allclose(sim.models, torch.stack(models), atol=1e-5)
+    assert len({tuple(model.tolist()) for model in sim.models}) == CLIENTS
+
+
+def test_a_round_that_is_held_leaves_everybody_its_own_step() -> None:
+    lost = rewarded(faults=(Dropout(probability=1 - 1e-9),))
+    trace = lost.run()
+    assert trace.held_rounds == 6
+    assert trace.more["client_accuracy"] == trace.more["standalone_accuracy"]
+    assert trace.more["mean_gain"] == 0.0
+    assert lost.message_bytes()[1] == 0.0
+    assert torch.equal(lost.weights, lost.population.initial)
+
+
+def test_who_is_absent_stays_as_it_is() -> None:
+    sim, seen = rewarded(participation=0.5), set()
+    for number in range(4):
+        before = sim.models.clone()
+        sim.play_round(number)
+        moved = torch.nonzero((sim.models != before).any(dim=1)).flatten().tolist()
+        assert len(moved) == 3
+        assert sim.answer is not None
+        assert set(sim.answer.info["quotas"]) == set(moved)
+        seen |= set(moved)
+    assert len(seen) > 3
+
+
+def test_excluded_clients_train_on_alone_and_rejected_ones_get_nothing() -> None:
+    sim = rewarded(RFFL(grace=2), attack=SignFlip(), f=2, rounds=4)
+    trace = sim.run()
+    assert sorted(trace.more["excluded"]) == trace.malicious
+    assert set(trace.more["excluded_rounds"]) == {3}
+    assert trace.more["excluded_honest"] == 0
+    assert all(trace.more["quotas"][client] == 0.0 for client in trace.malicious)
+    before = sim.models.clone()
+    sim.play_round(4)
+    for client in trace.malicious:
+        assert torch.equal(sim.models[client], before[client] + own_message(sim, client))
+    frozen = rewarded(attack=NonFinite(), f=2)
+    assert frozen.run().rejected_rows == 12
+    initial = frozen.population.initial
+    assert all(torch.equal(frozen.models[client], initial) for client in frozen.malicious)
+
+
+def own_message(sim: RewardedSimulation, client: int) -> torch.Tensor:
+    """What the client would have sent in the last round, had it been honest."""
+    ids, messages = sim._computed
+    return messages[ids.tolist().index(client)]
+
+
+def part_of(sim: RewardedSimulation, client: int) -> torch.Tensor:
+    """The client's reward in the last round."""
+    assert sim.answer is not None
+    assert sim.previous_weights is not None
+    named = sim.population.views(sim.weights - sim.previous_weights)
+    return torch.cat([reward(layer, sim.answer.info["quotas"][client]).reshape(-1) for layer in named.values()])
+
+
+def test_malicious_clients_get_rewards_and_move_on_their_own_data_where_they_have_trained() -> None:
+    """Nobody can make them shorten their steps: with a cut of 0.01, only honest ones do."""
+    for attack, trains in ((FreeRider(), False), (SignFlip(), True)):
+        sim = rewarded(RFFL(clip=0.01), attack=attack, f=1, rounds=1)
+        sim.play_round(0)
+        client = int(sim.malicious[0])
+        assert int((part_of(sim, client) != 0).sum()) > 0
+        own = own_message(sim, client) if trains else torch.zeros(sim.population.d)
+        expected = sim.population.initial + own + part_of(sim, client)
+        assert torch.allclose(sim.models[client], expected, atol=1e-7)
+        assert not trains or float(own.norm()) > 0.01
+        honest = int(sim.honest[0])
+        moved = (sim.models[honest] - sim.population.initial - part_of(sim, honest)).norm()
+        assert float(moved) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("quota", [0.0, 0.3, 1.0])
+def test_bytes_are_those_of_sparse_rewards_while_these_are_smaller(quota: float) -> None:
+    class Fixed(RFFL):
+        def _aggregate(self, rows: Any) -> Any:
+            outcome = super()._aggregate(rows)
+            outcome.info["quotas"] = dict.fromkeys(outcome.info["quotas"], quota)
+            return outcome
+
+    sim = rewarded(Fixed(), rounds=3)
+    sim.run()
+    up, down = sim.message_bytes()
+    entries = sum(int(np.ceil(quota * shape.numel() - 1e-9)) for shape in sim.population.shapes.values())
+    assert up == 4 * sim.population.d
+    assert down == pytest.approx(min(8 * entries, 4 * sim.population.d), rel=0.1)
+
+
+# -- what is reported
+
+
+def test_the_accuracy_is_the_mean_over_honest_clients() -> None:
+    sim = rewarded(attack=Gaussian(), f=2, evaluate_every=6)
+    trace = sim.run()
+    honest = [trace.more["client_accuracy"][client] for client in sim.honest]
+    assert trace.accuracy[-1][1] == pytest.approx(np.mean(honest))
+    assert trace.more["best_accuracy"] == max(honest)
+    assert len(trace.more["client_accuracy"]) == len(trace.more["reputations"]) == CLIENTS
+    alone = [trace.more["standalone_accuracy"][client] for client in sim.honest]
+    assert trace.more["mean_gain"] == pytest.approx(np.mean(honest) - np.mean(alone))
+    assert trace.more["fairness"] == pytest.approx(np.corrcoef(alone, honest)[0, 1])
+    json.dumps(trace.more, allow_nan=False)
+    logits = sim.predict(sim.population.test_features)
+    right = (logits.argmax(dim=1) == sim.population.test_labels).double().mean()
+    assert float(right) == pytest.approx(trace.more["best_accuracy"])
+
+
+def test_a_targeted_attack_is_measured_on_every_honest_clients_model() -> None:
+    sim = rewarded(attack=LabelFlip(mode="targeted", source=0, target=1), f=2, evaluate_every=2)
+    more = sim.run().more
+    labels, features = sim.population.test_labels, sim.population.test_features
+    taken, right = [], []
+    for client in sim.honest:
+        found = predict(sim.population, sim.models[client], features).argmax(dim=1)
+        taken.append(float((found[labels == 0] == 1).double().mean()))
+        right.append(float((found[labels != 0] == labels[labels != 0]).double().mean()))
+    assert more["attack_success"] == pytest.approx(np.mean(taken))
+    assert more["other_accuracy"] == pytest.approx(np.mean(right))
+    assert len(more["attack_success_curve"]) == 3
+    assert "fairness" in more
+
+
+def test_a_model_that_is_no_longer_finite_ends_the_run() -> None:
+    sim = rewarded(local_learning_rate=1e30, rounds=8, evaluate_every=1)
+    trace = sim.run()
+    assert trace.diverged
+    assert trace.more == {}
+    assert len(trace.accuracy) < 8
+
+
+@pytest.mark.parametrize(
+    ("alone", "together", "expected"),
+    [
+        ([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], 1.0),
+        ([0.1, 0.2, 0.3], [0.7, 0.6, 0.5], -1.0),
+        ([0.1, 0.2, 0.3, 0.4], [0.5, 0.9, 0.1, 0.5], -0.4 / np.sqrt(1.6)),
+        ([0.1, 0.2, 0.3], [0.7, 0.7, 0.7], None),
+        ([0.3, 0.3, 0.3], [0.1, 0.2, 0.3], None),
+        ([0.3], [0.4], None),
+    ],
+)
+def test_fairness_is_a_correlation_or_not_defined(
+    alone: list[float], together: list[float], expected: float | None
+) -> None:
+    found = collaborative_fairness(np.array(alone), np.array(together))
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+# -- the same world for everybody
+
+
+def test_equal_seeds_give_equal_bits_and_another_seed_another_world() -> None:
+    values: dict[str, Any] = {"attack": FreeRider(), "f": 2, "participation": 0.7, "client_momentum": 0.5}
+    first, second, other = (rewarded(seed=seed, **values) for seed in (0, 0, 1))
+    traces = [sim.run() for sim in (first, second, other)]
+    assert torch.equal(first.models, second.models)
+    assert traces[0].more == traces[1].more
+    assert not torch.equal(first.models, other.models)
+
+
+@pytest.mark.parametrize("attack", [None, IPM(), LabelFlip()], ids=repr)
+def test_clients_identities_and_first_batches_are_those_of_a_common_model(attack: Attack | None) -> None:
+    settings, made = rules(message="delta", participation=0.7), population(SMALL_MLP)
+    sims = [
+        kind(made, settings, defense, attack=attack, f=2 if attack else 0, seed=3)
+        for kind, defense in ((Simulation, Mean()), (RewardedSimulation, RFFL()))
+    ]
+    rounds = [sim.honest_messages(0, *sim.sample())[1] for sim in sims]
+    assert torch.allclose(rounds[0], rounds[1], atol=1e-7)  # one model for all, or as many equal ones
+    assert sims[0].malicious.tolist() == sims[1].malicious.tolist()
+
+
+def test_standalone_accuracies_are_of_training_by_hand_and_computed_once() -> None:
+    made, settings = population(SMALL_MLP), rules(message="delta", rounds=5, local_learning_rate=0.3)
+    found = standalone_accuracies(made, settings, RFFL(), 0)
+    for client in range(CLIENTS):
+        model = made.initial.clone()
+        for clients in batches(made, rounds=5, steps=1, size=4):
+            x, y = clients[client]
+            model = model - 0.3 * gradient(made, model, x[0], y[0])
+        assert found[client] == pytest.approx(measure(made, model)[0], abs=1e-9)
+    later = settings.model_copy(update={"evaluate_every": 1})
+    assert standalone_accuracies(made, later, RFFL(), 0) is found
+    assert standalone_accuracies(made, settings, RFFL(), 1) is not found
+    assert standalone_accuracies(made, settings.model_copy(update={"rounds": 6}), RFFL(), 0) is not found
+    watched = weakref.ref(made)
+    del made
+    gc.collect()
+    assert watched() is None, "the cache keeps no population alive"
+
+
+def test_computing_standalone_accuracies_changes_nothing_else() -> None:
+    first = rewarded()
+    standalone_accuracies(first.population, first.settings, first.defense, 0)
+    again = rewarded(world=first.population)
+    first.run()
+    again.run()
+    assert torch.equal(first.models, again.models)
+
+
+# -- which defenses
+
+
+def test_the_channel_leads_here_and_behind_a_pre_aggregation_it_is_an_ordinary_rule() -> None:
+    assert simulation_for(RFFL()) is RewardedSimulation
+    assert simulation_for(Clipping() >> RFFL()) is Simulation
+    settings, made = rules(server={"learning_rate": 0.3}), population(SMALL_MLP)
+    trace = Simulation(made, settings, Clipping() >> RFFL(), seed=0).run()
+    assert trace.accuracy
+    assert trace.more == {}
+
+
+def test_a_defense_without_the_protocol_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"should have a method `begin\(sizes\)`"):
+        RewardedSimulation(population(SMALL_MLP), rules(), Mean())
+
+
+def test_the_first_round_counts_by_the_sizes_of_the_shards() -> None:
+    made = task(SMALL_MLP, PowerLaw()).prepare(clients=CLIENTS, seed=0)
+    sim = rewarded(RFFL(clip=1e9), world=made)
+    sim.play_round(0)
+    assert sim.answer is not None
+    assert sim.answer.weights is not None
+    sizes = np.array([len(part) for part in made.parts])
+    np.testing.assert_allclose(sim.answer.weights, sizes / sizes.sum(), rtol=1e-12)
+
+
+# -- what it is for
+
+
+@pytest.mark.parametrize(
+    ("partition", "attack"), [(PowerLaw(), None), (PowerLaw(), FreeRider()), (ClassImbalance(), FreeRider())], ids=repr
+)
+def test_whoever_brings_more_gets_more_on_digits(partition: Partition, attack: Attack | None) -> None:
+    settings = Federation(
+        clients=10, rounds=40, algorithm="fedavg", local_steps=10, batch_size=32, message="delta", evaluate_every=40
+    )
+    made = Task(data=Digits(), model=MLP(hidden=(24,)), partition=partition).prepare(clients=10, seed=0)
+    sim = RewardedSimulation(made, settings, RFFL(), attack=attack, f=2 if attack else 0, seed=0)
+    trace = sim.run()
+    assert trace.more["fairness"] > 0.9
+    assert set(trace.malicious) <= set(trace.more["excluded"])
+    if isinstance(partition, PowerLaw):
+        assert trace.more["excluded_honest"] == 0
+        assert trace.more["mean_gain"] > 0
