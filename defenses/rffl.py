@@ -51,8 +51,8 @@ class RFFL(Aggregator):
     Every client keeps a model of its own, and adds to it its own (cut) update and its reward.
 
     Reputations go with the id. Who is absent keeps its own; who joins later starts with none, so without a say, and
-    takes some ten rounds to earn one (a shorter `grace` shuts newcomers out). Rows have to be the clients' own. Without rewards (behind a pre-aggregation, or in another framework) it is an ordinary
-    rule that returns u.
+    takes some ten rounds to earn one (a shorter `grace` shuts newcomers out). Rows have to be the clients' own. Without
+    rewards (behind a pre-aggregation, or in another framework) it is an ordinary rule that returns u.
 
     `info` has, by client: `reputations` (all that are remembered), `quotas` and `kept` (those present; the share of
     its update that was not cut off, which is what the client adds to its own model), further `excluded`, `decisions`
@@ -63,8 +63,8 @@ class RFFL(Aggregator):
 
     Guarantee: none in terms of f beyond the length of u, which exceeds no cut row. Updates that are orthogonal or
     opposed to the others lose their say, within some ten rounds; those that agree in direction keep it whatever else
-    they do. The first round is a mean: the larger part of it has to be honest. Honest clients with data unlike all
-    others' are excluded as well. Exclusion binds an identity, so clients have to be authenticated.
+    they do (a few flipped labels, say). The first round is a mean: the larger part of it has to be honest. Honest
+    clients with data unlike all others', such as a single class, are excluded as well. Exclusion binds an identity, so clients have to be authenticated.
 
     References
     ----------

@@ -64,8 +64,8 @@ class Defense(Component, ABC):
     """Common to aggregators and pre-aggregations: metadata, preconditions and state.
 
     Class attributes read by the runner, the documentation and the tests: `requires` = (a, b) for the precondition
-    `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of Byzantine rows, as text;
-    `state_keys`, the entries of :meth:`state_dict`.
+    `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
+    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`.
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)

@@ -22,6 +22,7 @@ from robustfl.aggregation.readers import Dense, Reader
 from robustfl.aggregation.threads import in_order
 
 T = TypeVar("T")
+R = TypeVar("R")
 Extent = tuple[Floats, Floats]
 Work = Callable[[Array, slice, Extent | None], T]
 """(values [n, b], their columns, the rows' extents where the reading computes them anyway) -> what is wanted of them"""
@@ -107,17 +108,21 @@ class Source:
         size = self.kernels.width(self.n)
         pieces = self.reader.pieces(self.rows, size)
         if self.extent is not None:
-            for columns, result, _ in in_order(partial(_work, work, *piece) for piece in pieces):
+            for columns, result, _ in self._run(partial(_work, work, *piece) for piece in pieces):
                 yield columns, result
             return
         limit = largest_magnitude(self.reader.working, self.n, self.d)
         peak, square, spoiled = np.zeros(self.n), np.zeros(self.n), Event()
         tasks = (partial(_survey, work, self.kernels, limit, spoiled, *piece) for piece in pieces)
-        for columns, found, extent in in_order(tasks):
+        for columns, found, extent in self._run(tasks):
             peak, square = np.maximum(peak, extent[0]), square + extent[1]
             if found is not None and not spoiled.is_set():
                 yield columns, found
         self._settle(self.largest(peak), self.total(square), limit)
+
+    def _run(self, tasks: Iterator[Callable[[], R]]) -> Iterator[R]:
+        """An accelerator is parallel in itself: there, threads would only hold more blocks at a time."""
+        return in_order(tasks) if self.reader.device is None else (task() for task in tasks)
 
     def _settle(self, peak: Floats, square: Floats, limit: float) -> None:
         self.extent = peak, square

@@ -209,7 +209,7 @@ def test_the_schema_refuses_what_reading_refuses(change: dict[str, Any], schema:
         {"attacks": [{"ipm": {"epsilon": 1, "stop_round": None}}]},
         {"faults": [{"dropout": {}}]},
         {"evasion": ["fgsm", {"pgd": {"epsilon": 0.3}}], "evasion_samples": 50},
-        {"federation__augment": [None, {"noise": [0.1, 0.2]}]},
+        {"federation__augment": [None, {"noise": 0.1}]},
         {"federation__adversarial_training": {"epsilon": [0.1, 0.2], "steps": 3}},
     ],
 )
