@@ -61,10 +61,11 @@ class RFFL(Aggregator):
     Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 after it; two passes over the data. State: three numbers for
     each of the remembered clients (`clients`, `reputation`, `rounds`, `excluded`, and `sizes`).
 
-    Guarantee: none in terms of f beyond the length of u, which exceeds no cut row. Updates that are orthogonal or
+    Guarantee: none in terms of f, but that u is no longer than the longest cut row. Updates that are orthogonal or
     opposed to the others lose their say, within some ten rounds; those that agree in direction keep it whatever else
     they do (a few flipped labels, say). The first round is a mean: the larger part of it has to be honest. Honest
-    clients with data unlike all others', such as a single class, are excluded as well. Exclusion binds an identity, so clients have to be authenticated.
+    clients with data unlike all others', such as a single class, are excluded as well. Exclusion binds an identity, so
+    clients have to be authenticated.
 
     References
     ----------

@@ -272,7 +272,7 @@ class _Run:
         """What is said of each defense and attack by its own documentation."""
         suite = self.experiment.suite
         attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
-        for attack in suite.attacks:
+        for attack in (*suite.attacks, *suite.evasion):
             facts = [registry.describe(type(stage)) for stage in divided(attack) if stage is not None]
             attacks[str(attack)] = {
                 "summary": " ".join(fact["summary"] for fact in facts),
