@@ -24,7 +24,7 @@ class ShuffledRanking(RankAttack):
     >>> import numpy as np
     >>> from robustfl.attacks import ShuffledRanking
     >>> ShuffledRanking()([np.array([[0, 1, 2, 3]])], f=2)[0].tolist()
-    [[2, 0, 1, 3], [3, 2, 0, 1]]
+    [[2, 0, 1, 3], [3, 2, 1, 0]]
     """
 
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING

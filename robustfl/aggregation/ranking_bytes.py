@@ -17,7 +17,7 @@ def ranking_bits(sent: int, edges: int, coding: Coding = "plain") -> float:
     """Bits of a ranking that names `sent` of `edges` edges, in order.
 
     >>> ranking_bits(1000, 1000), round(ranking_bits(1000, 1000, "floor"))
-    (10000, 8530)
+    (10000, 8529)
     """
     if not 1 <= sent <= edges:
         raise ParameterError(f"`sent` should satisfy 1 <= sent <= edges. Found sent={sent}, edges={edges}.")
