@@ -13,8 +13,9 @@ Weighted sums of updates: :class:`Mean`, :class:`Krum`, :class:`MultiKrum`, :cla
 :class:`FLAME`, :class:`SignGuard`, :class:`Flag`. Coordinate by coordinate: :class:`Median`, :class:`TrimmedMean`,
 :class:`Meamed`, :class:`Phocas`, :class:`Bulyan`, :class:`SignMajority`, :class:`RobustLearningRate`. Around an
 update that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`. With a reputation of every client:
-:class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`. Pre-aggregations, composed with ``>>``: :class:`NNM`,
-:class:`Bucketing`, :class:`Clipping`, :class:`ARC`, :class:`ClientMomentum`.
+:class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`. A vote over rankings, in place of numbers: :class:`FRL`.
+Pre-aggregations, composed with ``>>``: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`, :class:`ARC`,
+:class:`ClientMomentum`.
 
 Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type, dtype
 and device. To add a rule: one file here, one import line below.

@@ -12,10 +12,14 @@ Records = Mapping[str, Mapping[str, Any]]
 """The records by the id of their trial."""
 
 
+_DIVERGED: Mapping[str, Any] = {"clean_accuracy": 0.0, "worst_robust_accuracy": 0.0, "robust_accuracy": {}}
+
+
 def evasion_view(defenses: Sequence[Mapping[str, Any]], records: Records) -> dict[str, Any] | None:
     """A row a defense: accuracy under each test-time attack after undisturbed training, and after the worst training.
 
     The worst training is the cell with malicious clients whose model keeps least when every test-time attack is tried.
+    A model that diverged is right nowhere.
     """
     rows, labels = [], dict[str, None]()
     for own in defenses:
@@ -35,7 +39,8 @@ def evasion_view(defenses: Sequence[Mapping[str, Any]], records: Records) -> dic
 def _row(
     defense: str, undisturbed: Sequence[Mapping[str, Any]], worst: tuple[Any, ...] | None, labels: Iterable[str]
 ) -> dict[str, Any]:
-    shares = [more["robust_accuracy"] for more in undisturbed]
+    nowhere = dict.fromkeys(labels, 0.0)
+    shares = [nowhere if more is _DIVERGED else more["robust_accuracy"] for more in undisturbed]
     return {
         "defense": defense,
         "clean": number(_mean(undisturbed, "clean_accuracy"), 3),
@@ -49,8 +54,14 @@ def _row(
 
 def _measured(trials: Iterable[str | None], records: Records) -> list[Mapping[str, Any]]:
     """What the trials say about attacks on test samples."""
-    mores = [((records.get(t or "") or {}).get("metrics") or {}).get("more") or {} for t in trials]
-    return [more for more in mores if more.get("robust_accuracy")]
+    found = []
+    for record in (records.get(trial or "") or {} for trial in trials):
+        more = (record.get("metrics") or {}).get("more") or {}
+        if more.get("robust_accuracy"):
+            found.append(more)
+        elif record.get("status") == "diverged":
+            found.append(_DIVERGED)
+    return found
 
 
 def _mean(found: Iterable[Mapping[str, Any]], key: str) -> float | None:

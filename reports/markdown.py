@@ -125,7 +125,7 @@ def _evasion(view: Mapping[str, Any] | None) -> list[str]:
     return [
         "### Test-time attacks",
         "Accuracy on test samples, untouched and changed to mislead the model; “All”: samples that no attack could "
-        "turn. Poisoned: the training under attack whose model keeps least.",
+        "turn. Poisoned: the training under attack whose model keeps least; one that diverged keeps nothing.",
         _table(header, rows, "l" + "r" * (len(header) - 2) + "l"),
     ]
 

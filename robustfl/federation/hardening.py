@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from robustfl.federation.augmentation import Augmenter
 from robustfl.federation.settings import AdversarialTraining, Federation

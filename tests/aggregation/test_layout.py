@@ -94,6 +94,11 @@ def test_stacked_updates_and_lists_of_rows_agree(seed: int, n: int, shape: tuple
     np.testing.assert_array_equal(Mean()([{"w": row} for row in x])["w"], stacked)
 
 
+def named(value: Any) -> str:
+    """The text of a test's parameter, without the address that some objects have in theirs."""
+    return type(value).__name__ if " at 0x" in str(value) else str(value)
+
+
 def first_block(updates: Any) -> Any:
     return next(read_updates(updates).reader.pieces(None, 2))[1]()
 
@@ -195,7 +200,7 @@ def test_types_may_differ_between_clients_and_the_majority_wins() -> None:
         ([np.zeros(2)], "wrong layout: sequence of shape [2]"),
         ({"w": np.zeros(2)}, "wrong layout: mapping of shape [2]"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_row_that_cannot_be_read_is_rejected_with_its_reason(bad: Any, reason: str) -> None:
     answer = Mean().aggregate([np.ones(2), bad, np.full(2, 3.0)])
@@ -227,7 +232,7 @@ def test_a_row_that_cannot_be_read_is_rejected_with_its_reason(bad: Any, reason:
         ([np.zeros(2), np.zeros(3)], "2 different layouts and none has a majority: array of shape [2]; array of"),
         (torch.nn.Linear(2, 3).state_dict(), "for one client's state dict, put it in a list"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_what_is_no_collection_of_updates_is_an_error_that_says_so(updates: Any, message: str) -> None:
     with pytest.raises(UpdatesError) as caught:

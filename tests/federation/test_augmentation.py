@@ -154,15 +154,15 @@ def test_a_change_of_nothing_changes_no_bit_and_a_change_changes_the_model() -> 
 
 def test_both_trainers_see_the_same_images() -> None:
     values: dict[str, Any] = {"augment": EVERYTHING, "algorithm": "fedavg", "local_steps": 2}
-    found = [played(client_mode=mode, **values) for mode in ("vmap", "loop")]
-    assert torch.allclose(*found, atol=1e-5)
+    vmapped, looped = (played(client_mode=mode, **values) for mode in ("vmap", "loop"))
+    assert torch.allclose(vmapped, looped, atol=1e-5)
 
 
 def test_black_is_the_darkest_value_of_the_data() -> None:
     made = population()
     sim = simulation(world=made, augment={"crop": 3})
     features, _ = sim.members.hardened(torch.full((6, 1, 50, 1, 4, 4), 2.0), np.arange(6))
-    assert set(features.unique().tolist()) == {2.0, float(made.features.min())}
+    assert set(features.flatten().tolist()) == {2.0, float(made.features.min())}
 
 
 @pytest.mark.parametrize(

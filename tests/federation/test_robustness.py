@@ -21,13 +21,13 @@ from tests.federation.worlds import SMALL_MLP, population, simulation
 class Breaks(Evasion):
     """Marks the samples of one class (feature 0 goes up by epsilon), on which the model below then errs."""
 
-    label: int
+    target: int
     seen: ClassVar[list[Tensor]] = []
 
     def perturb(self, victim: Victim) -> Tensor:
         self.seen.append(victim.features)
         changed = victim.features.clone()
-        changed[victim.labels == self.label, 0, 0, 0] += self.epsilon
+        changed[victim.labels == self.target, 0, 0, 0] += self.epsilon
         return changed.minimum(victim.upper)
 
 
@@ -58,9 +58,9 @@ def shares(made: Population, samples: int, seed: int = 0) -> list[float]:
 def test_each_attack_and_all_together(samples: int) -> None:
     made = population()
     of = shares(made, samples)
-    found = robustness(knowing(made), made, [Breaks(label=0), Breaks(label=1)], samples, 0)
+    found = robustness(knowing(made), made, [Breaks(target=0), Breaks(target=1)], samples, 0)
     assert found["clean_accuracy"] == 1.0
-    expected = {str(Breaks(label=c)): pytest.approx(1 - of[c]) for c in (0, 1)}
+    expected = {str(Breaks(target=c)): pytest.approx(1 - of[c]) for c in (0, 1)}
     assert found["robust_accuracy"] == expected
     assert found["worst_robust_accuracy"] == pytest.approx(of[2])
     assert found["robust_gap"] == pytest.approx(1 - of[2])
@@ -70,7 +70,7 @@ def test_samples_on_which_the_model_is_wrong_are_not_attacked_and_stay_wrong() -
     made = population()
     of = shares(made, 30)
     Breaks.seen.clear()
-    found = robustness(knowing(made, wrong=1), made, [Breaks(label=0)], 30, 0)
+    found = robustness(knowing(made, wrong=1), made, [Breaks(target=0)], 30, 0)
     assert found["clean_accuracy"] == pytest.approx(1 - of[1])
     assert found["worst_robust_accuracy"] == pytest.approx(of[2])
     assert [len(x) for x in Breaks.seen] == [round(30 * (1 - of[1]))]

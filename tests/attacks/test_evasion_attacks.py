@@ -43,7 +43,7 @@ class Counting(nn.Module):
         self.rows += len(x)
         logits: Tensor = self.layers(x)
         if logits.requires_grad:
-            logits.register_hook(self._seen)
+            logits.register_hook(self._seen)  # type: ignore[no-untyped-call]
         return logits
 
     def _seen(self, gradient: Tensor) -> None:

@@ -68,6 +68,16 @@ def test_means_over_seeds_and_the_worst_training_under_attack() -> None:
     assert (view["rows"][1]["clean"], view["rows"][1]["poisoned_by"]) == ("–", "")
 
 
+def test_a_model_that_diverged_keeps_nothing() -> None:
+    diverged = {"status": "diverged", "metrics": {"more": {}}}
+    view = evasion_view(DEFENSES, {**RECORDS, "a1": diverged, "a2": diverged})
+    assert view is not None
+    row = view["rows"][0]
+    assert (row["clean"], row["robust"], row["all"]) == ("0.450", ["0.350", "0.300"], "0.250")
+    assert (row["poisoned_clean"], row["poisoned_all"], row["poisoned_by"]) == ("0.000", "0.000", "ipm, f = 2")
+    assert evasion_view(DEFENSES, {"a0": diverged}) is None
+
+
 def test_a_run_without_such_measurements_has_no_table() -> None:
     assert evasion_view(DEFENSES, {"a0": record({}), "b0": record({"fairness": 1.0})}) is None
     assert evasion_view([], {}) is None
