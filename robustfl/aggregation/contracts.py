@@ -273,7 +273,9 @@ class Aggregator(Defense):
         rejected = np.ones(n, dtype=np.bool_)
         rejected[accepted] = False
         info = {**outcome.info, "ids": batch.ids, "reasons": dict(sorted(batch.rejected.items()))}
-        return Aggregation(batch.restore(outcome.value, accepted), weights, rejected, info), outcome.state
+        kept = outcome.state is not None  # the caller may change the answer, but not what a rule remembers
+        value = batch.restore(outcome.value, accepted, copy=kept)
+        return Aggregation(value, weights, rejected, info), outcome.state
 
     def extra_points(self, source: Source) -> list[Array]:
         """Points [d] that the geometry should include beside the rows, such as the previous aggregate."""

@@ -73,12 +73,16 @@ class Layout:
         shapes = ", ".join(str(list(leaf.shape)) for leaf in self.leaves[:4])
         return f"{self.form} of shape {shapes}{', ...' if len(self.leaves) > 4 else ''}"
 
-    def restore(self, vector: Array, carried: Sequence[Any]) -> Any:
-        """A flat result [d] as an update of this layout; `carried` holds the values of the non-floating leaves."""
+    def restore(self, vector: Array, carried: Sequence[Any], copy: bool) -> Any:
+        """A flat result [d] as an update of this layout; `carried` holds the values of the non-floating leaves.
+
+        Without a `copy` a bare array may be the result itself; several leaves never share memory.
+        """
+        copy = copy or len(self.leaves) > 1
         values, start, extra = [], 0, iter(carried)
         for leaf in self.leaves:
             if leaf.floating:
-                values.append(_as_leaf(vector[start : start + leaf.size], leaf))
+                values.append(_as_leaf(vector[start : start + leaf.size], leaf, copy))
                 start += leaf.size
             else:
                 values.append(next(extra))
@@ -124,14 +128,14 @@ class Batch:
         ((_, values),) = _over_leaves([entry[1]], self.layout).pieces(None, self.layout.size)
         return values()[0]
 
-    def restore(self, vector: Array, accepted: list[int]) -> Any:
+    def restore(self, vector: Array, accepted: list[int], copy: bool = True) -> Any:
         """The aggregate [d] in the caller's terms; counters take their element-wise lower median over accepted rows."""
         carried = []
         if self.entries is not None:
             for position, leaf in enumerate(self.layout.leaves):
                 if not leaf.floating:
                     carried.append(_lower_median([self.entries[row][position] for row in accepted], leaf))
-        return self.layout.restore(vector, carried)
+        return self.layout.restore(vector, carried, copy)
 
     def restore_rows(self, matrix: Array, accepted: list[int]) -> Any:
         """Rows [m, d] as updates: stacked when they came stacked, else a list."""
@@ -308,20 +312,20 @@ def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:
     return Leaves([[entry[position] for position in floating] for entry in entries], layout.working, accelerated)
 
 
-def _as_leaf(values: Array, leaf: Leaf) -> Array:
+def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
     """A slice of the result with the leaf's shape, type and device; half precision saturates instead of overflowing."""
     if not leaf.tensor:
         host = values.cpu().numpy() if is_tensor(values) else values
         if leaf.dtype == "float16":
             host = host.clip(-np.finfo(np.float16).max, np.finfo(np.float16).max)
-        return host.reshape(leaf.shape).astype(leaf.dtype, copy=True)
+        return host.reshape(leaf.shape).astype(leaf.dtype, copy=copy)
     import torch
 
     dtype = getattr(torch, leaf.dtype)
-    tensor = values if is_tensor(values) else torch.from_numpy(np.array(values))
+    tensor = values if is_tensor(values) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
     if dtype.itemsize < 4:
         tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
-    return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=True)
+    return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=copy)
 
 
 def _lower_median(values: list[Array], leaf: Leaf) -> Array:

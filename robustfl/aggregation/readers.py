@@ -244,8 +244,10 @@ def converted(values: Array, working: str) -> Array:
 
         values = values.detach().to(getattr(torch, working))
         return values.numpy() if values.device.type == "cpu" else values
+    if values.dtype == working:
+        return values
     with np.errstate(over="ignore"):
-        return values.astype(working, copy=False)
+        return values.astype(working)
 
 
 def flattened(leaf: Array) -> Array:

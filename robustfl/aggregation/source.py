@@ -204,8 +204,13 @@ class Source:
     def columnwise(self, work: Callable[[Array], Array], leading: tuple[int, ...] = ()) -> Array:
         """What `work` makes of every block, [..., b], put together: [..., d_here]."""
         result = self.kernels.empty((*leading, self.d_here), self.reader.working)
-        for columns, part in self.sweep(lambda values, columns, extent: work(values)):
-            result[..., columns] = part
+
+        def place(values: Array, columns: slice, extent: Extent | None) -> bool:
+            result[..., columns] = work(values)  # every task writes to columns of its own
+            return True
+
+        for _ in self.sweep(place):
+            pass
         return result
 
     def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count as count_from
 from itertools import islice
 from typing import TypeVar
 
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 VARIABLES = ("ROBUSTFL_NUM_THREADS", "OMP_NUM_THREADS")
 """Environment variables that set the number of threads; the first one that holds a number counts."""
+
+LARGEST_GROUP = 4
+"""Most tasks that are handed to a thread at a time."""
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -57,17 +61,26 @@ def in_order(tasks: Iterator[Callable[[], T]]) -> Iterator[T]:
         yield from (task() for task in (*head, *tasks))
         return
     pool = _pool(count)
-    pending: deque[Future[T]] = deque(pool.submit(_inside, task) for task in head)
+    pending: deque[Future[list[T]]] = deque(pool.submit(_inside, [task]) for task in head)
     try:
-        for task in tasks:
-            pending.append(pool.submit(_inside, task))
+        for group in _groups(tasks, count):
+            pending.append(pool.submit(_inside, group))
             if len(pending) > 2 * count:
-                yield pending.popleft().result()
+                yield from pending.popleft().result()
         while pending:
-            yield pending.popleft().result()
+            yield from pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()
+
+
+def _groups(tasks: Iterator[T], count: int) -> Iterator[list[T]]:
+    """The tasks a few at a time, first one by one: handing a task to a thread costs as much as a small task itself."""
+    for number in count_from(count):
+        group = list(islice(tasks, min(number // count, LARGEST_GROUP)))
+        if not group:
+            return
+        yield group
 
 
 def _pool(count: int) -> ThreadPoolExecutor:
@@ -79,6 +92,6 @@ def _pool(count: int) -> ThreadPoolExecutor:
         return _pools[key]
 
 
-def _inside(task: Callable[[], T]) -> T:
+def _inside(tasks: list[Callable[[], T]]) -> list[T]:
     _local.inside = True
-    return task()
+    return [task() for task in tasks]

@@ -76,7 +76,7 @@ def test_a_run_writes_its_records_and_summary(tmp_path: Path) -> None:
     summary, heard = play(tmp_path)
     assert (heard.total, heard.done) == (8, 0)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
-    assert summary["trials"] == {"total": 8, "ok": 8, "diverged": 0, "failed": 0, "invalid": 0}
+    assert summary["trials"] == {"total": 8, "ok": 8, "diverged": 0, "failed": 0, "invalid": 0, "not_applicable": 0}
     assert summary["suite"]["hash"] == Experiment(SUITE).hash
     assert sorted(path.name for path in tmp_path.iterdir()) == ["records.jsonl", "summary.json"]
 
