@@ -65,10 +65,8 @@ class Rows:
     def combine(self, weights: Floats) -> Array:
         """`sum_i w_i x_i` [d]; entries of `weights` beyond the rows belong to the extra points, in order."""
         own = weights[: self.n]
-        value = self.source.combine(own if self.mixing is None else own @ self.mixing)
-        if len(weights) > self.n:
-            value = value + self.kernels.combine(weights[self.n :], self.kernels.stack(self.source.extras))
-        return value
+        extra = weights[self.n :] if len(weights) > self.n else None
+        return self.source.combine(own if self.mixing is None else own @ self.mixing, extra)
 
     def columnwise(self, work: Callable[[Array, Kernels], Array]) -> Array:
         """What `work` makes of every block of columns [n, b] -> [b], as one vector [d].

@@ -188,7 +188,7 @@ class Source:
     def _gram_around(self, row: int | None) -> Floats:
         def products(values: Array, columns: slice, extent: Extent | None) -> Floats:
             reference = values[_typical(extent or self.kernels.row_extent(values)) if row is None else row]
-            extras = self.kernels.stack([extra[columns] for extra in self.extras]) if self.extras else None
+            extras = self._extras(columns) if self.extras else None
             return self.kernels.centred_gram(values, reference, extras)
 
         size = self.n + 1 + len(self.extras)
@@ -197,16 +197,27 @@ class Source:
             gram += part
         return np.asarray(self.total(gram))
 
-    def combine(self, weights: Floats) -> Array:
-        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]."""
-        return self.columnwise(lambda values: self.kernels.combine(weights, values), weights.shape[:-1])
+    def combine(self, weights: Floats, extra: Floats | None = None) -> Array:
+        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]; plus the extra points, weighted by `extra` [e]."""
+
+        def part(values: Array, columns: slice) -> Array:
+            sums = self.kernels.combine(weights, values)
+            return sums if extra is None else sums + self.kernels.combine(extra, self._extras(columns))
+
+        return self._filled(part, weights.shape[:-1])
+
+    def _extras(self, columns: slice) -> Array:
+        return self.kernels.stack([point[columns] for point in self.extras])
 
     def columnwise(self, work: Callable[[Array], Array], leading: tuple[int, ...] = ()) -> Array:
         """What `work` makes of every block, [..., b], put together: [..., d_here]."""
+        return self._filled(lambda values, columns: work(values), leading)
+
+    def _filled(self, work: Callable[[Array, slice], Array], leading: tuple[int, ...]) -> Array:
         result = self.kernels.empty((*leading, self.d_here), self.reader.working)
 
         def place(values: Array, columns: slice, extent: Extent | None) -> bool:
-            result[..., columns] = work(values)  # every task writes to columns of its own
+            result[..., columns] = work(values, columns)  # every task writes to columns of its own
             return True
 
         for _ in self.sweep(place):
