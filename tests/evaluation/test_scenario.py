@@ -219,7 +219,15 @@ def test_the_schema_accepts_what_reading_accepts(change: dict[str, Any], schema:
 
 
 def test_every_key_of_the_schema_is_described(schema: dict[str, Any]) -> None:
-    named = ("Federation", "Server", "Augmentation", "AdversarialTraining", "AdversarySettings", "Scoring", "TaskSettings")
+    named = (
+        "Federation",
+        "Server",
+        "Augmentation",
+        "AdversarialTraining",
+        "AdversarySettings",
+        "Scoring",
+        "TaskSettings",
+    )
     for name in named:
         for key, value in schema["$defs"][name]["properties"].items():
             assert value.get("description"), f"{name}.{key}"
