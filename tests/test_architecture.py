@@ -15,6 +15,7 @@ FOLDERS = ("attacks", "defenses", "scenarios", "reports")
 FLOORS = {
     "errors": 0,
     "wording": 0,
+    "appending": 0,
     "components": 0,
     "aggregation": 1,
     "threats": 1,

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from robustfl.appending import lock, write_all
 from robustfl.errors import StoreError
 from robustfl.evaluation.result_shape import SCHEMA
 
@@ -35,7 +36,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path} cannot be opened for writing: {error.strerror}. Use another --out.") from None
         try:
-            _lock(self._file, path)
+            lock(self._file, f"{path} is being written by another run. Wait for it, or use another --out.")
             _cut_torn_tail(self._file)
             self.records = {record["trial"]: record for record in read_records(path)}
         except BaseException:
@@ -52,9 +53,7 @@ class Store:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; it survives the process from here on."""
-        line = memoryview(_line(record))
-        while line:
-            line = line[os.write(self._file, line) :]
+        write_all(self._file, _line(record))
         self.records[record["trial"]] = record
 
     def finish(self, order: Iterable[str]) -> None:
@@ -132,7 +131,7 @@ def set_aside(path: Path) -> Path | None:
         return None
     file = os.open(path, os.O_RDWR)
     try:
-        _lock(file, path)
+        lock(file, f"{path} is being written by another run. Wait for it, or use another --out.")
         number = 1
         while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
             number += 1
@@ -159,15 +158,3 @@ def _cut_torn_tail(file: int) -> None:
         end = start
     if end < size:
         os.ftruncate(file, end)
-
-
-def _lock(file: int, path: Path) -> None:
-    """One writer a store; the lock goes with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # pragma: no cover - a platform without POSIX locks has no writer exclusion
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(f"{path} is being written by another run. Wait for it, or use another --out.") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from robustfl.appending import lock, write_all
 from robustfl.errors import ParameterError, StoreError
 from robustfl.reputation.decisions import Decision, decisions_of
 from robustfl.reputation.lines import LONGEST_LINE, Line, entry_of, parse
@@ -50,7 +51,7 @@ class Ledger:
         except OSError as error:
             raise StoreError(f"{self.path} cannot be opened for writing: {error.strerror}.") from None
         try:
-            _lock(self._file, self.path)
+            lock(self._file, f"{self.path} is being written by another process. Wait for it, or name another file.")
             self._read()
         except BaseException:
             self.close()
@@ -114,7 +115,7 @@ class Ledger:
     def _repair(self, scan: Scan) -> None:
         line = parse(scan.tail)
         if line is not None and line.previous == scan.head and line.recomputed == line.hash:
-            _write_all(self._file, b"\n")
+            write_all(self._file, b"\n")
             self.repaired = f"line {scan.last} was whole but for its end, which was added"
         else:
             os.ftruncate(self._file, os.fstat(self._file).st_size - len(scan.tail))
@@ -144,7 +145,7 @@ class Ledger:
 
     def _append(self, content: bytes) -> None:
         try:
-            _write_all(self._file, content)
+            write_all(self._file, content)
             os.fsync(self._file)
         except BaseException as error:
             os.ftruncate(self._file, self._size)  # a part of an entry must not stand before the next one
@@ -152,21 +153,3 @@ class Ledger:
                 raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from None
             raise
         self._size += len(content)
-
-
-def _write_all(file: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _lock(file: int, path: Path) -> None:
-    """One writer a ledger; the lock goes with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # pragma: no cover - a platform without POSIX locks has no writer exclusion
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(f"{path} is being written by another process. Wait for it, or name another file.") from None
