@@ -162,6 +162,20 @@ def rules(**flags: bool | None) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
 
 
+GOLDEN = np.array(
+    [
+        [1.0, 2.0, -1.0],
+        [1.5, 1.25, -0.5],
+        [0.5, 2.75, -1.75],
+        [1.2, 0.8, -1.1],
+        [10.0, -10.0, 10.0],  # the attacker
+        [0.9, 1.6, -0.7],
+        [1.3, 2.2, -1.4],
+    ]
+)
+"""Seven rows, one of them an attacker's, for which many rules were worked out by hand."""
+
+
 def gaussian(seed: int, n: int, d: int, offset: float = 1.0) -> Matrix:
     """Rows in general position: no ties, spread 1 around a common part of the size of `offset`."""
     rng = np.random.default_rng(seed)

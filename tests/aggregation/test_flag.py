@@ -18,21 +18,10 @@ from robustfl.defenses import NNM, Flag
 from robustfl.defenses.flag_subspace import Pairs, Span, coordinates, leading, subspaces
 from robustfl.errors import ParameterError
 from tests.aggregation import oracles
-from tests.aggregation.cases import gaussian
+from tests.aggregation.cases import GOLDEN, gaussian
 from tests.aggregation.flag_rules import Direct
 from tests.aggregation.oracles import Matrix, length
 
-GOLDEN = np.array(
-    [
-        [1.0, 2.0, -1.0],
-        [1.5, 1.25, -0.5],
-        [0.5, 2.75, -1.75],
-        [1.2, 0.8, -1.1],
-        [10.0, -10.0, 10.0],  # the attacker
-        [0.9, 1.6, -0.7],
-        [1.3, 2.2, -1.4],
-    ]
-)
 REGULARISATION = 1e-7
 
 walk = settings(deadline=None, max_examples=30)

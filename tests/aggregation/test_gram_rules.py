@@ -16,21 +16,10 @@ from robustfl.aggregation import Aggregator
 from robustfl.defenses import ARC, CAF, CGE, MDA, NNM, SMEA, Mean, MultiKrum
 from robustfl.defenses import caf as caf_module
 from robustfl.errors import InfeasibleError
-from tests.aggregation.cases import gaussian
+from tests.aggregation.cases import GOLDEN, gaussian
 from tests.aggregation.gram_rules import diameter, subsets, top_variance
 from tests.aggregation.oracles import Matrix, length, mean
 
-GOLDEN = np.array(
-    [
-        [1.0, 2.0, -1.0],
-        [1.5, 1.25, -0.5],
-        [0.5, 2.75, -1.75],
-        [1.2, 0.8, -1.1],
-        [10.0, -10.0, 10.0],  # the attacker
-        [0.9, 1.6, -0.7],
-        [1.3, 2.2, -1.4],
-    ]
-)
 NINE = np.arange(1.0, 10.0).reshape(3, 3)
 
 walk = settings(deadline=None, max_examples=60)

@@ -24,20 +24,9 @@ from robustfl.defenses import (
     TrimmedMean,
 )
 from tests.aggregation import oracles
-from tests.aggregation.cases import Case, each_rule, gaussian
+from tests.aggregation.cases import GOLDEN, Case, each_rule, gaussian
 from tests.aggregation.oracles import Matrix
 
-GOLDEN = np.array(
-    [
-        [1.0, 2.0, -1.0],
-        [1.5, 1.25, -0.5],
-        [0.5, 2.75, -1.75],
-        [1.2, 0.8, -1.1],
-        [10.0, -10.0, 10.0],  # the attacker
-        [0.9, 1.6, -0.7],
-        [1.3, 2.2, -1.4],
-    ]
-)
 NINE = np.arange(1.0, 10.0).reshape(3, 3)
 
 

@@ -15,9 +15,8 @@ from robustfl.defenses import NNM, Bucketing, ClientMomentum, FLTrust, Median, M
 from robustfl.errors import UpdatesError
 from tests.aggregation import column_oracles as naive
 from tests.aggregation import oracles
-from tests.aggregation.cases import gaussian
+from tests.aggregation.cases import GOLDEN, gaussian
 from tests.aggregation.oracles import Matrix
-from tests.aggregation.test_column_rules import GOLDEN
 
 BOTH: list[Any] = [FLTrust(), MoNNA(f=2)]
 each = pytest.mark.parametrize("rule", BOTH, ids=repr)
