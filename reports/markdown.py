@@ -12,7 +12,7 @@ from robustfl.evaluation.reporting import ReportFormat, RunResults
 from .claims import claim_rows
 from .evasion import Records, evasion_view
 from .page import failures, flag_groups
-from .wording import MISSING, answer, breakdown, interval, named, number, threshold, well_formed
+from .wording import MISSING, answer, breakdown, hardest, interval, number, threshold, well_formed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def _ranking(rows: Sequence[Mapping[str, Any]]) -> str:
             interval(row["R_ci"]),
             number(row["R_min"]),
             number(row["W_at_max_f"]),
-            named(row["worst_attack"]),
+            hardest(row),
         )
         for row in rows
     ]

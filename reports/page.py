@@ -9,7 +9,7 @@ from robustfl.evaluation.reporting import RunResults
 from robustfl.wording import counted
 
 from .claims import claim_rows, verdict_counts
-from .wording import LOOKS, MISSING, answer, breakdown, interval, listed, named, number, seconds, threshold
+from .wording import LOOKS, MISSING, answer, breakdown, hardest, interval, listed, number, seconds, threshold
 from .world import histogram_view, world_view
 
 MOST_FAILURES = 30
@@ -91,7 +91,7 @@ def _rank(row: Mapping[str, Any], worlds: Sequence[Mapping[str, Any]]) -> dict[s
         "weakest": number(row["R_min"]),
         "survives": breakdown(weakest[0], weakest[1]) if weakest else "not determined",
         "W": number(row["W_at_max_f"]),
-        "worst_attack": named(row["worst_attack"]) if row["worst_attack"] else "",
+        "worst_attack": hardest(row),
         "largest": largest,
         "beats": row["beats"],
     }

@@ -36,6 +36,13 @@ def named(attack: str | None) -> str:
     return MISSING if attack is None else "no attack" if attack == "none" else attack
 
 
+def hardest(row: Mapping[str, Any]) -> str:
+    """What brings a defense of the ranking to its value with the most malicious clients."""
+    if row["worst_attack"] is None and row["R_mean"] is not None:
+        return "its precondition not met"
+    return named(row["worst_attack"])
+
+
 def interval(pair: Sequence[float] | None) -> str:
     """`[.78, .88]` -> `0.78 to 0.88`; null -> a dash."""
     return MISSING if pair is None else f"{number(pair[0])} to {number(pair[1])}"

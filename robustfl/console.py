@@ -90,7 +90,7 @@ def ranking_table(scores: dict[str, Any]) -> Table:
             number(row["R_mean"]),
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one seed",
             number(row["W_at_max_f"]),
-            Text(row["worst_attack"] or "not applicable"),
+            Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
             ", ".join(_survived(scores, row["defense"])),
         )
     return table

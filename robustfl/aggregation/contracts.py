@@ -98,6 +98,14 @@ class Defense(Component, ABC):
         return False
 
     @property
+    def rotates(self) -> bool:
+        """Whether rows that are turned in space give the answer turned: only products between rows matter to it.
+
+        Its answer to combinations of a few vectors can then be had in as many dimensions as there are vectors.
+        """
+        return False
+
+    @property
     def byzantine(self) -> int | None:
         """The declared number of Byzantine rows, or None for rules that are not told."""
         value = getattr(self, "f", None)

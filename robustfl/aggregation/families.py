@@ -29,6 +29,10 @@ class GramAggregator(Aggregator):
     def geometric(self) -> bool:
         return True
 
+    @property
+    def rotates(self) -> bool:
+        return not (self.stateful or self.wants_trusted)
+
     @abstractmethod
     def weights(self, gram: Gram) -> Floats:
         """The weights: [n], or [n + e] for a rule with extra points."""
@@ -64,6 +68,10 @@ class CoordinateWise(Aggregator):
 @dataclass(frozen=True, kw_only=True)
 class RowMap(PreAggregation):
     """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block."""
+
+    @property
+    def rotates(self) -> bool:
+        return not self.stateful
 
     @abstractmethod
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
@@ -101,6 +109,10 @@ class Pipeline(Aggregator):
     @property
     def geometric(self) -> bool:
         return self.before.geometric or self.rule.geometric
+
+    @property
+    def rotates(self) -> bool:
+        return self.before.rotates and self.rule.rotates
 
     @property
     def wants_trusted(self) -> bool:
@@ -162,6 +174,10 @@ class Chain(PreAggregation):
     @property
     def geometric(self) -> bool:
         return self.first.geometric or self.then.geometric
+
+    @property
+    def rotates(self) -> bool:
+        return self.first.rotates and self.then.rotates
 
     @property
     def byzantine(self) -> int | None:

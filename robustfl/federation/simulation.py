@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation, Aggregator
 from robustfl.errors import AttackError, InfeasibleError, ParameterError
+from robustfl.federation.briefing import briefing
 from robustfl.federation.confusion import Confusion
 from robustfl.federation.hardening import Hardening
 from robustfl.federation.members import Members
@@ -22,7 +23,7 @@ from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
 from robustfl.federation.training import measure, predict, trainer_for
 from robustfl.federation.trusted import TrustedSamples
-from robustfl.threats import Adversary, Attack, DataPoisoning, Facts, Fault, Knowledge, SybilAttack, UpdateAttack
+from robustfl.threats import Adversary, Attack, DataPoisoning, Fault, Knowledge, SybilAttack, UpdateAttack
 from robustfl.threats.identities import divided
 
 if TYPE_CHECKING:
@@ -223,29 +224,8 @@ class Simulation:
         if self.adversary is None or not len(honest):
             assert own is not None
             return torch.cat([self.members.disguised(own, self.members.names(malicious)), messages])
-        names = self.members.names(malicious)
-
-        def own_messages() -> Tensor:
-            assert own is not None, "computed whenever the attack declares to know it or pauses"
-            return own
-
-        crafted = self.adversary.craft(
-            Facts(
-                round=number,
-                f=len(malicious),
-                declared_f=self.defense.byzantine or 0,
-                honest=messages,
-                honest_ids=tuple(honest.tolist()),
-                ids=tuple(names.tolist()),
-                own=own_messages,
-                weights=self.weights,
-                previous_weights=self.previous_weights,
-                aggregate=self._white_box(np.concatenate([malicious, honest])),
-                message=self.settings.message,
-                rng=self.rng["attack"],
-            )
-        )
-        return torch.cat([self.members.disguised(crafted, names), messages])
+        crafted = self.adversary.craft(briefing(self, number, malicious, honest, own, messages))
+        return torch.cat([self.members.disguised(crafted, self.members.names(malicious)), messages])
 
     def struck(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
         """The messages that arrive after the faults, and who sent them."""
@@ -332,15 +312,6 @@ class Simulation:
         updated = self._momentum.index_select(0, rows).lerp_(messages, 1.0 - self.settings.client_momentum)
         self._momentum.index_copy_(0, rows, updated)
         return updated
-
-    def _white_box(self, ids: Ids) -> Any:
-        def aggregate(updates: Tensor) -> Tensor:
-            value: Tensor = self.defense.preview(
-                updates, ids=self.members.names(ids).tolist(), trusted=self.trusted
-            ).value
-            return value
-
-        return aggregate
 
     def _poisoned_labels(self) -> Tensor:
         assert isinstance(self.attack, DataPoisoning)

@@ -56,11 +56,9 @@ class Population:
 
         self.task, self.dataset, self.parts, self.device = task, dataset, parts, torch.device(device)
         self.classes = len(dataset.classes)
-        generator = torch.Generator().manual_seed(stream_seed(seed, "weights"))
-        self.module: nn.Module = task.model.build(dataset.input_shape, self.classes, generator).to(self.device)
-        self.module.requires_grad_(False)
+        self.module = self._network(stream_seed(seed, "weights"))
         self.shapes = {name: parameter.shape for name, parameter in self.module.named_parameters()}
-        self.initial = torch.cat([parameter.detach().reshape(-1) for parameter in self.module.parameters()])
+        self.initial = _flat(self.module)
         self.features, self.labels = self._tensor(dataset.train_x), self._tensor(dataset.train_y)
         self.test_features, self.test_labels = self._tensor(dataset.test_x), self._tensor(dataset.test_y)
         self._order = np.concatenate(parts)
@@ -96,6 +94,17 @@ class Population:
             start += size
         return named
 
+    def another_initial(self, rng: np.random.Generator) -> Tensor:
+        """The weights [d] of another initial model of the same architecture."""
+        return _flat(self._network(int(rng.integers(2**63))))
+
+    def _network(self, seed: int) -> nn.Module:
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        built = self.task.model.build(self.dataset.input_shape, self.classes, generator).to(self.device)
+        return built.requires_grad_(False)
+
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         """Shares the memory of the read-only arrays on the CPU; nothing in the simulation writes to samples."""
         import torch
@@ -103,3 +112,10 @@ class Population:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.as_tensor(values, device=self.device)
+
+
+def _flat(module: nn.Module) -> Tensor:
+    """The parameters of a network as one vector [d]."""
+    import torch
+
+    return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])

@@ -92,3 +92,26 @@ def box(subject: Subject, ask: Questions) -> None:
     if ((found < low - slack) | (found > high + slack)).any():
         nearest = np.clip(found, low, high)
         raise Violation("the answer lies outside the rows' own range", found=found, expected=nearest, x=x)
+
+
+@promise(
+    "turning all rows in space turns the answer",
+    unless=lambda s: None if getattr(s.own, "rotates", False) else "the rule does not declare that it rotates",
+)
+def rotation(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject)
+    first, second = ask.vector(x.shape[1]), ask.vector(x.shape[1])
+    turn = mirror(first) @ mirror(second)
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        return subject.ask(rows @ turn), subject.ask(rows) @ turn, ROUNDING * extent(rows)
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        complaint = "turned rows do not give the answer turned"
+        raise Violation(complaint, call="rule(x @ turn)", found=found, expected=expected, x=x, turn=turn)
+
+
+def mirror(axis: Floats) -> Floats:
+    """The reflection [d, d] along an axis; two of them are a rotation."""
+    return np.eye(len(axis)) - 2.0 * np.outer(axis, axis) / (axis @ axis)

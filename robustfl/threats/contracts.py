@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 
@@ -84,13 +84,15 @@ class UpdateAttack(Attack):
         f: int,
         own: Any = None,
         aggregate: Callable[[Any], Any] | None = None,
+        history: Sequence[Any] = (),
         message: Literal["delta", "gradient"] = "gradient",
         rng: np.random.Generator | int = 0,
     ) -> Any:
         """Craft `f` malicious updates against `honest` [h, d], outside any simulation.
 
         `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
-        would have sent honestly, `aggregate` the defense under attack: each only for attacks that need it.
+        would have sent honestly, `aggregate` the defense under attack, `history` the global models [d] so far, from
+        the initial to the present one (of a server with steps of length 1): each only for attacks that need it.
 
         Raises AttackError for inputs of the wrong shape or type, or that the attack needs and were not given.
         """
@@ -118,6 +120,7 @@ class UpdateAttack(Attack):
                 )
             return given.to(rows, copy=True)
 
+        models = [torch.as_tensor(np.array(model)).to(rows) for model in history]
         facts = Facts(
             round=self.start_round,
             f=f,
@@ -125,7 +128,11 @@ class UpdateAttack(Attack):
             honest=rows,
             honest_ids=tuple(range(len(rows))),
             own=own_rows,
+            weights=models[-1] if models else None,
+            previous_weights=models[-2] if len(models) > 1 else None,
+            initial_weights=models[0] if models else None,
             aggregate=aggregate,
+            rotates=bool(getattr(aggregate, "rotates", False)),
             message=message,
             rng=np.random.default_rng(rng),
         )

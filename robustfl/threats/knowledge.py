@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from robustfl.errors import AttackError, KnowledgeError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 Message = Literal["delta", "gradient"]
 """What clients send: a model difference that the server adds, or a gradient that it subtracts."""
@@ -53,8 +55,14 @@ class Facts:
     honest_ids : the h clients that sent them
     ids : the f names under which the malicious rows are sent; row numbers when not given
     own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
-    weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None
+    weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None;
+        `initial_weights` [d] before the first round
+    server_rate : step of the server, by which two models tell what the aggregate between them was
+    fresh : makes another initial model [d], at random
+    layers : places of the model's tensors in a vector [d], in order
+    loss : [d] -> mean loss of a model on the malicious clients' own samples
     aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
+    rotates : whether only products between rows matter to the defense, so that it may be asked in fewer dimensions
     message : the message convention
     rng : the attack's own generator
     """
@@ -68,7 +76,13 @@ class Facts:
     ids: tuple[Hashable, ...] | None = None
     weights: Tensor | None = None
     previous_weights: Tensor | None = None
+    initial_weights: Tensor | None = None
+    server_rate: float = 1.0
+    fresh: Callable[[np.random.Generator], Tensor] | None = None
+    layers: tuple[slice, ...] = ()
+    loss: Callable[[Tensor], float] | None = None
     aggregate: Callable[[Tensor], Tensor] | None = None
+    rotates: bool = False
     message: Message = "gradient"
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -101,6 +115,11 @@ class View:
                 f"{self._owner} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
                 f"It declares: {declared}. Declare it, or do without."
             )
+
+    def _given(self, value: T | None, what: str) -> T:
+        if value is None:
+            raise AttackError(f"{self._owner} needs {what}, which was not given.")
+        return value
 
     def _lend(self, tensor: Tensor, what: str) -> Tensor:
         """Hand out a tensor that may only be read, and remember how it looked."""
@@ -141,9 +160,7 @@ class View:
     def weights(self) -> Tensor:
         """[d] the global model at the start of the round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the global model")
-        if self._facts.weights is None:
-            raise AttackError(f"{self._owner} needs the global model, which was not given.")
-        return self._lend(self._facts.weights, "the global model")
+        return self._lend(self._given(self._facts.weights, "the global model"), "the global model")
 
     @property
     def previous_weights(self) -> Tensor | None:
@@ -152,12 +169,51 @@ class View:
         previous = self._facts.previous_weights
         return None if previous is None else self._lend(previous, "the previous global model")
 
+    @property
+    def initial_weights(self) -> Tensor:
+        """[d] the global model before the first round (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "the first global model")
+        return self._lend(self._given(self._facts.initial_weights, "the first global model"), "the first global model")
+
+    @property
+    def previous_aggregate(self) -> Tensor | None:
+        """[d] what the defense answered one round earlier, as the models tell; None in the first (needs HISTORY).
+
+        ``(w_t - w_{t-1}) / rate``, with the opposite sign where clients send gradients. Exact for a server that takes
+        plain steps; with momentum or Adam it is the step that was taken.
+        """
+        previous = self.previous_weights
+        if previous is None:
+            return None
+        sign = 1.0 if self.message == "delta" else -1.0
+        return (self.weights - previous) * (sign / self._facts.server_rate)
+
+    def fresh_model(self) -> Tensor:
+        """[d] another initial model, drawn with the attack's own generator (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "the architecture of the model")
+        return self._given(self._facts.fresh, "the architecture of the model")(self.rng)
+
+    @property
+    def layers(self) -> tuple[slice, ...]:
+        """Places of the model's tensors in a vector [d], in order; one for all where unknown (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "the architecture of the model")
+        return self._facts.layers or (slice(0, self.d),)
+
+    def loss(self, weights: Tensor) -> float:
+        """Mean loss of a model [d] on the malicious clients' own samples (needs OWN)."""
+        self._need(Knowledge.OWN, "the malicious clients' own data")
+        return self._given(self._facts.loss, "the malicious clients' own data")(weights)
+
+    @property
+    def rotates(self) -> bool:
+        """Whether only products between rows matter to the defense (needs DEFENSE)."""
+        self._need(Knowledge.DEFENSE, "the defense")
+        return self._facts.rotates
+
     def aggregate(self, updates: Tensor) -> Tensor:
         """[n, d] -> [d] what the defense would make of `updates`, malicious rows first (needs DEFENSE)."""
         self._need(Knowledge.DEFENSE, "the defense")
-        if self._facts.aggregate is None:
-            raise AttackError(f"{self._owner} needs the defense, which was not given.")
-        return self._facts.aggregate(updates)
+        return self._given(self._facts.aggregate, "the defense")(updates)
 
     def mean(self, of: Literal["peers", "own"] = "peers") -> Tensor:
         """[d] mean of the finite honest (or own) updates; zeros when there are none."""
