@@ -53,6 +53,11 @@ class Bucketing(RowMap):
         """The permutation is drawn over the rows as they come."""
         return frozenset({"permutation"})
 
+    @property
+    def rotates(self) -> bool:
+        """What it remembers is how many rounds there were, and no place in space."""
+        return True
+
     def output_rows(self, n: int) -> int:
         return -(-n // self.size)
 

@@ -99,6 +99,11 @@ class Pipeline(Aggregator):
         return f"{self.before} > {self.rule}"
 
     @property
+    def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
+        """That of the rule: what is computed before it changes nothing in what clients send and get."""
+        return self.rule.channel
+
+    @property
     def stateful(self) -> bool:
         return self.before.stateful or self.rule.stateful
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.errors import AttackError, KnowledgeError
 
@@ -100,6 +101,7 @@ class View:
         self._knowledge = knowledge
         self._owner = owner
         self._own: Tensor | None = None
+        self._usable: dict[str, NDArray[np.bool_]] = {}
         self._lent: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
         self.memory = memory
         self.round, self.f, self.declared_f = facts.round, facts.f, facts.declared_f
@@ -188,6 +190,11 @@ class View:
         sign = 1.0 if self.message == "delta" else -1.0
         return (self.weights - previous) * (sign / self._facts.server_rate)
 
+    def stepped(self, aggregate: Tensor) -> Tensor:
+        """[d] the global model after a plain step of the server with this aggregate [d] (needs HISTORY)."""
+        sign = 1.0 if self.message == "delta" else -1.0
+        return self.weights + sign * self._facts.server_rate * aggregate
+
     def fresh_model(self) -> Tensor:
         """[d] another initial model, drawn with the attack's own generator (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the architecture of the model")
@@ -217,13 +224,29 @@ class View:
 
     def mean(self, of: Literal["peers", "own"] = "peers") -> Tensor:
         """[d] mean of the finite honest (or own) updates; zeros when there are none."""
-        rows = self._finite(of)
+        rows = self.finite(of)
         return rows.mean(dim=0) if len(rows) else self.full(0.0)
 
     def std(self, of: Literal["peers", "own"] = "peers", ddof: int = 0) -> Tensor:
         """[d] standard deviation of the finite honest (or own) updates; zeros when there are too few."""
-        rows = self._finite(of)
-        return rows.std(dim=0, correction=ddof) if len(rows) > ddof else self.full(0.0)
+        rows = self.finite(of)
+        if len(rows) <= ddof:
+            return self.full(0.0)
+        # torch's own `std` over rows takes ten times as long
+        return (rows - rows.mean(dim=0)).square_().sum(dim=0).div_(len(rows) - ddof).sqrt_()
+
+    def typical_length(self) -> Tensor:
+        """Median length of the finite honest updates, of two in the middle their mean; 0 when there are none."""
+        lengths = self.finite().norm(dim=1).sort().values
+        if not len(lengths):
+            return self.full(0.0).sum()
+        middle: Tensor = (lengths[(len(lengths) - 1) // 2] + lengths[len(lengths) // 2]) / 2
+        return middle
+
+    def farthest(self, side: Tensor) -> Tensor:
+        """[d] in every coordinate the largest finite honest value where `side` >= 0, and the smallest elsewhere."""
+        rows = self.finite()
+        return rows.amax(dim=0).where(side >= 0, rows.amin(dim=0)) if len(rows) else self.full(0.0)
 
     def full(self, value: float) -> Tensor:
         """[d] one value everywhere, in the updates' type and device."""
@@ -234,10 +257,28 @@ class View:
         draws = self.rng.standard_normal((self.d,) if rows is None else (rows, self.d), dtype=np.float32)
         return self._facts.honest.new_tensor(draws)
 
-    def _finite(self, of: Literal["peers", "own"]) -> Tensor:
+    def usable(self, of: Literal["peers", "own"] = "peers") -> NDArray[np.bool_]:
+        """Which honest (or own) updates have finite values only, [h] or [f]."""
         rows = self.honest if of == "peers" else self.own
-        finite = rows.isfinite().all(dim=1)
-        return rows if bool(finite.all()) else rows[finite]
+        if of not in self._usable:
+            self._usable[of] = finite_rows(rows)
+        return self._usable[of]
+
+    def finite(self, of: Literal["peers", "own"] = "peers") -> Tensor:
+        """The honest (or own) updates [k, d] that have finite values only; to be read."""
+        rows, usable = self.honest if of == "peers" else self.own, self.usable(of)
+        return rows if usable.all() else rows[usable.tolist()]
+
+
+def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
+    """Which rows [n, d] have finite values only, bool [n].
+
+    A finite sum has finite terms, and costs a tenth of looking at each; only the other rows are looked at.
+    """
+    found: NDArray[np.bool_] = rows.sum(dim=1).isfinite().cpu().numpy()
+    for row in np.flatnonzero(~found).tolist():
+        found[row] = bool(rows[row].isfinite().all())
+    return found
 
 
 def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:
