@@ -1,11 +1,11 @@
-"""Clients that send noise without having done any work."""
+"""Clients that send something without having done any work."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, UpdateAttack, View
@@ -16,16 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FreeRider(UpdateAttack):
-    """Free rider: malicious clients own no data and send uniform noise, to get the others' work for nothing.
+    """Free rider: malicious clients do no work, and send what might pass for it, to get the others' work for nothing.
 
-    Formula: ``v_i ~ U(-scale, scale)``, each entry on its own.
+    Formula: ``random``: ``v_i ~ U(-scale, scale)``, each entry on its own; ``zero``: nothing new, ``v = 0``; ``delta``:
+    the last aggregate a once more (0 in the first round), which makes heavy-ball momentum f/n of it;
+    ``noisy_delta``: ``a + N(0, (scale std(a))^2)`` with the standard deviation of a's entries; ``disguised``:
+    ``N(0, (scale s max(t, 1)^-decay)^2)`` in round t, s the mean magnitude of the entries of the first aggregate;
+    ``stale``: each works once, in its first attacked round, and sends that update ever after, with `noise` in
+    (-scale, scale) added.
 
-    Knowledge: none. Without a reward to earn it is a weak attack: what it tests is who gets something in return.
+    Knowledge: none; the global models for ``delta``, ``noisy_delta`` and ``disguised``; own updates for ``stale``.
+    Without a reward to earn these are weak attacks: what they test is who gets something in return.
 
     References
     ----------
     X. Xu, L. Lyu. A Reputation Mechanism Is All You Need: Collaborative Fairness and Adversarial Robustness in
-    Federated Learning. FL-ICML 2021.
+    Federated Learning. FL-ICML 2021 (random).
+    Y. Fraboni, R. Vidal, M. Lorenzi. Free-rider Attacks on Model Aggregation in Federated Learning. AISTATS 2021
+    (zero, disguised).
+    J. Lin, M. Du, J. Liu. Free-riders in Federated Learning: Attacks and Defenses. 2019 (delta, noisy_delta).
 
     Examples
     --------
@@ -33,12 +42,62 @@ class FreeRider(UpdateAttack):
     >>> from robustfl.attacks import FreeRider
     >>> bool((abs(FreeRider(scale=0.5)(np.zeros((8, 3)), f=2)) <= 0.5).all())
     True
+    >>> models = [np.zeros(2), np.array([1.0, -2.0])]
+    >>> FreeRider(mode="delta")(np.zeros((8, 2)), f=1, history=models, message="delta").tolist()
+    [[1.0, -2.0]]
     """
 
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
-    knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
-    scale: Annotated[float, Gt(0), Doc("largest magnitude of an entry")] = 1.0
+    mode: Annotated[
+        Literal["random", "zero", "delta", "noisy_delta", "disguised", "stale"], Doc("what takes the place of work")
+    ] = "random"
+    scale: Annotated[
+        float, Gt(0), Doc("largest magnitude of an entry, or of added noise (noisy_delta, disguised: multiple of it)")
+    ] = 1.0
+    decay: Annotated[float, Ge(0), Doc("by which power of the round the noise of disguised gets smaller")] = 1.0
+    noise: Annotated[
+        Literal["none", "shift", "entries", "normal"],
+        Doc("what is added to a stale update: one uniform number, one an entry, or standard normal ones times scale"),
+    ] = "none"
+
+    def required_knowledge(self) -> Knowledge:
+        if self.mode in ("random", "zero"):
+            return Knowledge.NOTHING
+        return Knowledge.OWN if self.mode == "stale" else Knowledge.HISTORY
 
     def craft(self, view: View) -> Tensor:
-        return view.full(0.0).new_tensor(view.rng.uniform(-self.scale, self.scale, (view.f, view.d)))
+        nothing = view.full(0.0)
+        if self.mode == "random":
+            return self._uniform(view, view.d)
+        if self.mode == "zero":
+            return nothing.repeat(view.f, 1)
+        if self.mode == "stale":
+            return self._stale(view)
+        answer = view.previous_aggregate
+        if answer is None:
+            return nothing.repeat(view.f, 1)
+        if self.mode == "disguised":
+            first = view.memory.setdefault("first", float(answer.abs().mean()))
+            spread: float = self.scale * first * max(view.round, 1) ** -self.decay
+            return spread * view.normal(view.f)
+        rows = answer.repeat(view.f, 1)
+        return rows if self.mode == "delta" else rows + self.scale * answer.std(correction=0) * view.normal(view.f)
+
+    def _stale(self, view: View) -> Tensor:
+        kept: dict[object, Tensor] = view.memory.setdefault("worked", {})
+        known = [name in kept for name in view.ids]
+        rows = view.own.clone()
+        for row, name in enumerate(view.ids):
+            rows[row] = kept.setdefault(name, view.own[row].clone())
+        if self.noise == "none":
+            return rows
+        if self.noise == "normal":
+            added = self.scale * view.normal(view.f)
+        else:
+            added = self._uniform(view, 1 if self.noise == "shift" else view.d)
+        return rows + added * rows.new_tensor(known)[:, None]
+
+    def _uniform(self, view: View, columns: int) -> Tensor:
+        return view.full(0.0).new_tensor(view.rng.uniform(-self.scale, self.scale, (view.f, columns)))

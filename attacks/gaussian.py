@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Gt
 from typing_extensions import Doc
 
+from robustfl.errors import ParameterError
 from robustfl.threats import Knowledge, UpdateAttack, View
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Gaussian(UpdateAttack):
     """Gaussian noise: malicious clients send random vectors, each its own.
 
-    Formula: ``pure``: ``v_i ~ N(0, scale^2 I)``; ``additive``: ``o_i + N(0, scale^2 I)``; ``matched``:
-    ``mean(H) + scale ||mean(H)||/sqrt(d) N(0, I)``, noise as long as the signal.
+    Formula: ``pure``: ``v_i ~ N(center, scale^2 I)``; ``additive``: ``o_i + N(0, scale^2 I)``, where ``scale="own"`` is
+    the standard deviation of the entries of o_i; ``matched``: ``mean(H) + scale ||mean(H)||/sqrt(d) N(0, I)``, noise as
+    long as the signal.
 
     Knowledge: none, own updates, all honest updates, in this order of modes. Breaks only the plain mean: a check of
     sanity, no evidence of robustness.
@@ -45,12 +47,24 @@ class Gaussian(UpdateAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     mode: Annotated[Literal["pure", "additive", "matched"], Doc("what the noise is added to")] = "pure"
-    scale: Annotated[float, Gt(0), Doc("standard deviation (matched: ratio of noise to signal)")] = 1.0
+    scale: Annotated[
+        Literal["own"] | float,
+        Gt(0),
+        Doc("standard deviation (matched: ratio of noise to signal), or 'own', that of the own update (additive)"),
+    ] = 1.0
+    center: Annotated[float, Doc("mean of every coordinate (pure)")] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale == "own" and self.mode != "additive":
+            raise ParameterError(f"Gaussian: `scale` 'own' is for mode additive. Found mode={self.mode!r}.")
 
     def required_knowledge(self) -> Knowledge:
         return {"pure": Knowledge.NOTHING, "additive": Knowledge.OWN, "matched": Knowledge.PEERS}[self.mode]
 
     def craft(self, view: View) -> Tensor:
+        if self.scale == "own":
+            return view.own + view.own.std(dim=1, correction=0, keepdim=True) * view.normal(view.f)
         noise = self.scale * view.normal(view.f)
         if self.mode == "additive":
             return view.own + noise
@@ -58,4 +72,4 @@ class Gaussian(UpdateAttack):
             mean = view.mean()
             signal = float(mean.norm()) / math.sqrt(view.d)
             return mean + signal * noise
-        return noise
+        return self.center + noise if self.center else noise

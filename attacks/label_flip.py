@@ -20,7 +20,8 @@ class LabelFlip(DataPoisoning):
     """Label flip: malicious clients train, as told, on data with wrong labels.
 
     Formula: with C classes, ``reverse``: ``y -> C - 1 - y``; ``cyclic``: ``y -> (y + 1) mod C``; ``random``: a uniform
-    class, drawn once per sample; ``targeted``: `source` becomes `target`, the other classes stay.
+    class, drawn once per sample; ``targeted``: `source` becomes `target`, the other classes stay; ``swap``: the two
+    change places.
     With `only_flipped` attackers train on nothing else than the samples whose label they changed, if they have any.
 
     Knowledge: the malicious clients' own data.
@@ -43,19 +44,19 @@ class LabelFlip(DataPoisoning):
     )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
-    mode: Annotated[Literal["reverse", "cyclic", "random", "targeted"], Doc("how labels change")] = "reverse"
-    source: Annotated[int, Ge(0), Doc("class that is relabelled in mode targeted")] = 0
-    target: Annotated[int, Ge(0), Doc("class that it becomes in mode targeted")] = 1
+    mode: Annotated[Literal["reverse", "cyclic", "random", "targeted", "swap"], Doc("how labels change")] = "reverse"
+    source: Annotated[int, Ge(0), Doc("class that is relabelled in modes targeted and swap")] = 0
+    target: Annotated[int, Ge(0), Doc("class that it becomes in modes targeted and swap")] = 1
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that is touched")] = 1.0
     only_flipped: Annotated[bool, Doc("whether attackers train on the relabelled samples alone")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode == "targeted" and self.source == self.target:
+        if self._aimed and self.source == self.target:
             raise ParameterError(f"LabelFlip: `target` should differ from `source`. Found both {self.source}.")
 
     def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
-        if self.mode == "targeted" and max(self.source, self.target) >= classes:
+        if self._aimed and max(self.source, self.target) >= classes:
             found = f"source={self.source}, target={self.target} with {classes} classes"
             raise ParameterError(f"LabelFlip: `source` and `target` should be classes of the data. Found {found}.")
         touched = rng.random(len(labels)) < self.fraction
@@ -67,10 +68,17 @@ class LabelFlip(DataPoisoning):
             flipped = rng.integers(classes, size=len(labels))
         else:
             flipped = np.where(labels == self.source, self.target, labels)
+            if self.mode == "swap":
+                flipped = np.where(labels == self.target, self.source, flipped)
         return np.where(touched, flipped, labels).astype(np.int64)
 
     def used(self, labels: Labels, poisoned: Labels) -> npt.NDArray[np.bool_]:
         return poisoned != labels if self.only_flipped else super().used(labels, poisoned)
 
     def confusion(self) -> tuple[int, int] | None:
-        return (self.source, self.target) if self.mode == "targeted" else None
+        return (self.source, self.target) if self._aimed else None
+
+    @property
+    def _aimed(self) -> bool:
+        """Whether `source` and `target` matter."""
+        return self.mode in ("targeted", "swap")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from robustfl.errors import AttackError
 from robustfl.threats import Knowledge, TiledAttack, View
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ class Mimic(TiledAttack):
 
     Formula: during `warmup` rounds the direction z of largest variance of the honest updates is tracked by power
     steps with running means, ``z <- normalise(t/(1+t) z + c/((1+t)||c||))``, ``c = sum_i <x_i - nu, z>(x_i - nu)``, and
-    the target is ``argmax_i <x_i, z>``; after it the last target stays (when it does not take part in a round, the
-    client that the rule would choose). No update is an outlier; it harms only heterogeneous clients. Updates that are
-    not finite are no targets; zeros are sent when all are such.
+    the target is ``argmax_i <x_i, z>`` (argmin with ``side="least"``); after it the last target stays (when it does not
+    take part in a round, the client that the rule would choose). Several libraries copy one and the same client
+    instead: ``client=0`` is the first of the honest ones, without a search. No update is an outlier; it harms only
+    heterogeneous clients. Updates that are not finite are no targets; zeros are sent when all are such.
 
     Knowledge: all honest updates.
 
@@ -46,8 +48,16 @@ class Mimic(TiledAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
     warmup: Annotated[int, Ge(1), Doc("attacked rounds in which the target is still searched for")] = 20
+    side: Annotated[
+        Literal["most", "least"], Doc("whether the target has the largest product with z or the smallest")
+    ] = "most"
+    client: Annotated[
+        int | None, Ge(0), Doc("place of the target among the honest updates of a round; searched for when not given")
+    ] = None
 
     def vector(self, view: View) -> Tensor:
+        if self.client is not None:
+            return self._given(view, self.client)
         honest, memory = view.honest, view.memory
         step = memory.get("step", 0)
         if step < self.warmup:
@@ -56,13 +66,20 @@ class Mimic(TiledAttack):
         finite = honest.isfinite().all(dim=1)
         if not bool(finite.any()):
             return view.full(0.0)
-        row = int((honest @ memory["direction"]).masked_fill(~finite, -math.inf).argmax())
+        direction = memory["direction"] if self.side == "most" else -memory["direction"]
+        row = int((honest @ direction).masked_fill(~finite, -math.inf).argmax())
         if step < self.warmup:
             memory["target"] = view.honest_ids[row]
         elif memory.get("target") in view.honest_ids:
             kept = view.honest_ids.index(memory["target"])
             row = kept if bool(finite[kept]) else row
         return honest[row].clone()
+
+    def _given(self, view: View, client: int) -> Tensor:
+        if client >= view.h:
+            raise AttackError(f"{self!r} copies an honest update that is not there: there are {view.h} in this round.")
+        row = view.honest[client]
+        return row.clone() if bool(row.isfinite().all()) else view.full(0.0)
 
     def _track(self, view: View, step: int) -> None:
         """One power step towards the direction in which the honest updates vary most."""

@@ -23,7 +23,8 @@ class NonFinite(UpdateAttack):
     otherwise zero update; ``huge`` fills it with 0.3 of the largest finite number (1e38 in float32), which no sum of
     a few survives.
 
-    Knowledge: none. A library that lets one such row through returns NaN for everybody.
+    Knowledge: none. A library that lets one such row through returns NaN for everybody. Zeros and other numbers are
+    those of :class:`Constant`.
 
     Examples
     --------

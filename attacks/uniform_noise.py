@@ -20,7 +20,8 @@ class UniformNoise(UpdateAttack):
     """Uniform noise: failing clients send random vectors, each its own.
 
     Formula: ``v_ij ~ U[low, high)``, independent in every coordinate. With the default, [0, 1), the vectors share a
-    large mean: any two have a cosine near 3/4, so that they look like a cluster.
+    large mean: any two have a cosine near 3/4, so that they look like a cluster. ``low=-1`` has mean zero: what other
+    libraries call random updates. The same noise from who wants the model for nothing is :class:`FreeRider`.
 
     Knowledge: none.
 

@@ -1,0 +1,47 @@
+"""Directions that an attack keeps for a whole run: what hides in the noise of one round adds up over many."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from robustfl.threats.knowledge import Knowledge, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Steady = Literal["ones", "minus_ones", "base", "anti", "random"]
+"""ones: all weights grow; minus_ones: all shrink; base: towards another initial model; anti: back to the first model;
+random: a random sign in every coordinate."""
+
+
+def steady_direction(view: View, kind: Steady) -> Tensor:
+    """The unit direction [d] of the message that moves the model the same way in every round; only to be read.
+
+    ``ones`` and ``minus_ones`` have the sign by which the weights grow or shrink, whatever clients send. ``base`` and
+    ``anti`` keep a model and point from the present one to it, as the ones do where the two are equal. Signs and
+    models are drawn once and stay in the attack's memory. ``base`` and ``anti`` need HISTORY.
+    """
+    sign = 1.0 if view.message == "delta" else -1.0
+    growing = view.full(sign / math.sqrt(view.d))
+    if kind == "ones":
+        return growing
+    if kind == "minus_ones":
+        return -growing
+    kept: dict[str, Tensor] = view.memory.setdefault("steady", {})
+    if kind == "random":
+        if kind not in kept:
+            kept[kind] = growing * growing.new_tensor(2.0 * view.rng.integers(2, size=view.d, dtype=np.int8) - 1.0)
+        return kept[kind]
+    if kind not in kept:
+        kept[kind] = view.fresh_model() if kind == "base" else view.initial_weights.clone()
+    way = sign * (kept[kind] - view.weights)
+    length = way.norm()
+    return way / length if float(length) > 0.0 else growing
+
+
+def steady_knowledge(kind: Steady) -> Knowledge:
+    """What :func:`steady_direction` needs to know."""
+    return Knowledge.HISTORY if kind in ("base", "anti") else Knowledge.NOTHING
