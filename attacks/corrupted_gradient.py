@@ -11,6 +11,8 @@ from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, UpdateAttack, View
 
+from .bit_flip import bit_masks, flipped
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -46,13 +48,7 @@ class CorruptedGradient(UpdateAttack):
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates in which a bit is flipped")] = 1e-3
 
     def craft(self, view: View) -> Tensor:
-        import torch
-
-        own = view.own.contiguous()
-        whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[own.element_size()]
-        bits = 8 * own.element_size()
-        masks = [1 << bit for bit in range(bits - 1)] + [-(1 << (bits - 1))]  # the last is the sign bit
+        masks = bit_masks(view.own)
         hit = view.rng.random((view.f, view.d), dtype=np.float32) < self.fraction
-        chosen = np.where(hit, np.array(masks)[view.rng.integers(bits, size=hit.shape)], 0)
-        flipped = (own.view(whole) ^ torch.as_tensor(chosen, device=own.device).to(whole)).view(own.dtype)
-        return flipped.masked_fill(~flipped.isfinite(), 0.0)
+        rows = flipped(view.own, np.where(hit, masks[view.rng.integers(len(masks), size=hit.shape)], 0))
+        return rows.masked_fill(~rows.isfinite(), 0.0)

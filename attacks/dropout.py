@@ -1,19 +1,14 @@
-"""Clients that vanish."""
+"""Messages that vanish."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, ClassVar
 
-import numpy as np
 from annotated_types import Ge, Lt
-from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from robustfl.threats import Fault
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from robustfl.threats import Fate, Fault, Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +26,15 @@ class Dropout(Fault):
     --------
     >>> import numpy as np
     >>> from robustfl.attacks import Dropout
-    >>> _, arrived = Dropout(probability=0.5).strike(np.ones((8, 3)), 0, np.random.default_rng(0))
-    >>> arrived.tolist()
-    [True, False, False, False, True, True, True, True]
+    >>> _, senders = Dropout(probability=0.5)(np.ones((8, 3)))
+    >>> senders.tolist()
+    [0, 1, 4, 6, 7]
     """
+
+    reference: ClassVar[str] = "Bonawitz et al., Towards Federated Learning at Scale: System Design, MLSys 2019"
+    telling: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Ge(0), Lt(1), Doc("chance that a message is lost")] = 0.1
 
-    def strike(self, messages: Tensor, number: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
-        return messages, rng.random(len(messages)) >= self.probability
+    def network(self, moment: Moment) -> Fate:
+        return Fate(lost=moment.uniform() < self.probability)

@@ -1,0 +1,63 @@
+"""Clients that come and go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats.faults import Ids, Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Churn(Fault):
+    """Churn: clients leave and join by a Markov chain, and who comes back begins with the model it left with.
+
+    Formula: from one round to the next a client that is on leaves with probability `leave`, one that is off joins with
+    probability `join`; at the start ``join / (join + leave)`` of them are on, and so it stays (0.8 by default). Who was
+    off for r rounds computes its first message with the model of r + 1 rounds ago; absences longer than all but one
+    in a thousand count as that long.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Churn
+    >>> len(Churn()(np.ones((1000, 2)))[1])
+    805
+    """
+
+    telling: ClassVar[tuple[str, ...]] = ("leave", "join")
+
+    leave: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is on leaves, in each round")] = 0.05
+    join: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is off comes back, in each round")] = 0.2
+
+    def reach(self) -> int:
+        return 2 if self.join == 1 else 2 + math.ceil(math.log(1e-3) / math.log1p(-self.join))
+
+    def age(self, moment: Moment) -> Ids:
+        on, away = self._state(moment)
+        ages: Ids = np.where(on & (away > 0), np.minimum(away + 1, self.reach()), 0)
+        return ages
+
+    def network(self, moment: Moment) -> Fate:
+        return Fate(lost=~self._state(moment)[0])
+
+    def _state(self, moment: Moment) -> tuple[Mask, Ids]:
+        """Who of the clients at hand is on, and how many rounds each was off just before."""
+        memory = moment.memory
+        on, away = memory.get("on", np.empty(0, dtype=np.bool_)), memory.get("away", np.empty(0, dtype=np.int64))
+        if moment.everybody > len(on):  # clients that were not at hand before
+            draws = moment.lasting("start").random(moment.everybody)[len(on) :]
+            on = np.concatenate([on, draws < self.join / (self.join + self.leave)])
+            away = np.concatenate([away, np.zeros(len(draws), dtype=np.int64)])
+        if memory.setdefault("number", moment.number) != moment.number:
+            draws = moment.rng("change").random(len(on))
+            away = np.where(on, 0, away + 1)
+            on = np.where(on, draws >= self.leave, draws < self.join)
+        memory |= {"number": moment.number, "on": on, "away": away}
+        return on[moment.ids], away[moment.ids]

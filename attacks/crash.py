@@ -1,0 +1,51 @@
+"""Machines that stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash(Fault):
+    """Crash: machines stop, for a round or for good.
+
+    Formula: in every round a running client crashes with `probability`, and its message is absent. It is back in the
+    next round, or never where crashes are `permanent`: with `probability` 1 and a `share` of 0.8, four clients of five
+    are gone from `start_round` on. The plain mean stays unbiased, its variance grows by 1/(1 - p).
+
+    References
+    ----------
+    M. de Vos, A. Dhasade, A.-M. Kermarrec, E. Lavoie, J. Pouwelse. Decentralized Learning Made Practical with Client
+    Sampling. arXiv:2302.13837, 2023 (progress with 80 % of the nodes gone).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Crash
+    >>> _, senders = Crash(probability=1.0, permanent=True, share=0.75)(np.ones((8, 3)))
+    >>> len(senders)
+    2
+    """
+
+    reference: ClassVar[str] = (
+        "de Vos et al., Decentralized Learning Made Practical with Client Sampling, arXiv 2302.13837, 2023"
+    )
+    telling: ClassVar[tuple[str, ...]] = ("probability",)
+
+    probability: Annotated[float, Gt(0), Le(1), Doc("chance that a running client crashes, in each round")] = 0.2
+    permanent: Annotated[bool, Doc("whether a crashed client never comes back")] = False
+
+    def network(self, moment: Moment) -> Fate:
+        down = moment.uniform() < self.probability
+        if self.permanent:
+            gone: set[int] = moment.memory.setdefault("gone", set())
+            down |= np.isin(moment.ids, list(gone))
+            gone.update(moment.ids[down].tolist())
+        return Fate(lost=down)

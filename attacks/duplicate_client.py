@@ -1,0 +1,36 @@
+"""Clients that are counted twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateClient(Fault):
+    """Duplicate client: some clients registered twice, and every message of theirs counts as two.
+
+    Formula: the message arrives under a second name as well. The plain mean weighs these clients double; rules that
+    look for agreement find two rows that agree entirely.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import DuplicateClient
+    >>> len(DuplicateClient(share=0.25)(np.ones((8, 2)))[1])
+    10
+    """
+
+    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+
+    def fits(self, channel: str) -> bool:
+        return channel == "dense"
+
+    def network(self, moment: Moment) -> Fate:
+        return Fate(twice=np.ones(len(moment.ids), dtype=np.bool_))

@@ -1,0 +1,41 @@
+"""Clients whose training breaks down."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fault, Moment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class NaNClient(Fault):
+    """NaN client: the training of some clients breaks down, and they send what is left of it.
+
+    Formula: from `start_round` on, ``nan``: messages full of NaN, which a server has to refuse; ``diverging``: messages
+    `factor` times as long, which is what one local step with a learning rate that much too large gives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import NaNClient
+    >>> rows, _ = NaNClient()(np.ones((8, 2)))
+    >>> int(np.isnan(rows).any(axis=1).sum())
+    1
+    """
+
+    name: ClassVar[str] = "nan_client"
+
+    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.1
+    mode: Annotated[Literal["nan", "diverging"], Doc("what these clients send")] = "nan"
+    factor: Annotated[float, Gt(0), Doc("how much too long the messages of diverging clients are")] = 1000.0
+
+    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+        return messages * self.factor if self.mode == "diverging" else messages.new_full(messages.shape, math.nan)

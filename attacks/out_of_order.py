@@ -1,0 +1,46 @@
+"""A network that keeps no order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfOrder(Fault):
+    """Out of order: messages arrive rounds late, behind newer ones, and some of them twice.
+
+    Formula: a message is late with `probability`, and with the probability `copies` a second copy of it follows; either
+    comes 1 to `rounds` rounds later, all alike. Clients go on meanwhile. The server takes the newest message of each
+    client and none twice, so copies change nothing, and a late message counts only where no newer one came before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import OutOfOrder
+    >>> len(OutOfOrder(probability=0.5)(np.ones((8, 2)))[1])
+    4
+    """
+
+    telling: ClassVar[tuple[str, ...]] = ("probability",)
+
+    probability: Annotated[float, Ge(0), Le(1), Doc("chance that a message is late")] = 0.3
+    copies: Annotated[float, Ge(0), Le(1), Doc("chance that a copy of a message follows it")] = 0.3
+    rounds: Annotated[int, Ge(1), Doc("the most rounds by which messages are late")] = 3
+
+    def network(self, moment: Moment) -> Fate:
+        late = self._delays("late", moment)
+        again = self._delays("again", moment)
+        return Fate(
+            late=np.where(moment.uniform("late") < self.probability, late, 0),
+            again=np.where(moment.uniform("again") < self.copies, again, 0),
+        )
+
+    def _delays(self, what: str, moment: Moment) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        return 1 + (moment.uniform(f"rounds {what}") * self.rounds).astype(np.int64)

@@ -1,0 +1,43 @@
+"""Clients that take part as often as they like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partial(Fault):
+    """Partial: every client takes part with a probability of its own, which nobody knows.
+
+    Formula: ``p_i ~ Beta(alpha, beta)``, drawn once a client; its message of a round arrives with probability p_i. What
+    the plain mean follows is then ``sum_i p_i grad f_i / sum_i p_i``: the clients' data count as their habits go.
+
+    References
+    ----------
+    S. Wang, M. Ji. A Unified Analysis of Federated Learning with Arbitrary Client Participation. NeurIPS 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Partial
+    >>> len(Partial()(np.ones((1000, 2)))[1])
+    234
+    """
+
+    reference: ClassVar[str] = (
+        "Wang, Ji, A Unified Analysis of Federated Learning with Arbitrary Client Participation, NeurIPS 2022"
+    )
+    telling: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+
+    alpha: Annotated[float, Gt(0), Doc("first parameter; the mean of the habits is alpha/(alpha + beta)")] = 1.0
+    beta: Annotated[float, Gt(0), Doc("second parameter")] = 3.0
+
+    def network(self, moment: Moment) -> Fate:
+        habits = moment.lasting("habit").beta(self.alpha, self.beta, size=moment.everybody)[moment.ids]
+        return Fate(lost=moment.uniform() >= habits)

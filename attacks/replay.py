@@ -1,0 +1,44 @@
+"""Clients that send the same again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fault, Moment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Fault):
+    """Replay: clients send what they sent some rounds ago in place of what they have just computed.
+
+    Formula: the message of round t is that of round ``t - rounds``; while there is none, the new one.
+
+    Examples
+    --------
+    >>> from robustfl.attacks import Replay
+    >>> str(Replay())
+    'Replay(share=0.2, rounds=5)'
+    """
+
+    telling: ClassVar[tuple[str, ...]] = ("share", "rounds")
+
+    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+    rounds: Annotated[int, Ge(1), Doc("rounds since the message was new")] = 5
+
+    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+        sent: dict[int, dict[int, Tensor]] = moment.memory.setdefault("sent", {})  # round -> client -> message
+        sent[moment.number] = dict(zip(moment.ids.tolist(), messages.clone(), strict=True))
+        old = sent.get(moment.number - self.rounds, {})
+        for number in [number for number in sent if number <= moment.number - self.rounds]:
+            del sent[number]
+        result = messages.clone()
+        for row, client in zip(result, moment.ids.tolist(), strict=True):
+            row[:] = old.get(client, row)
+        return result

@@ -1,0 +1,45 @@
+"""Clients that are behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.threats import Fault, Moment
+from robustfl.threats.faults import Ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stale(Fault):
+    """Stale: clients compute with the model of some rounds ago, as if it took that long to reach them.
+
+    Formula: the message of round t is computed at ``w_(t - rounds)``, at ``w_0`` while there is no older one: delayed
+    SGD, which large server steps make oscillate.
+
+    References
+    ----------
+    X. Lian, Y. Huang, Y. Li, J. Liu. Asynchronous Parallel Stochastic Gradient for Nonconvex Optimization. NIPS 2015.
+
+    Examples
+    --------
+    >>> from robustfl.attacks import Stale
+    >>> Stale(rounds=10).reach()
+    10
+    """
+
+    reference: ClassVar[str] = (
+        "Lian et al., Asynchronous Parallel Stochastic Gradient for Nonconvex Optimization, NIPS 2015"
+    )
+    telling: ClassVar[tuple[str, ...]] = ("rounds",)
+
+    rounds: Annotated[int, Ge(1), Doc("age of the model that clients compute with")] = 5
+
+    def reach(self) -> int:
+        return self.rounds
+
+    def age(self, moment: Moment) -> Ids:
+        return np.full(len(moment.ids), self.rounds)

@@ -1,0 +1,61 @@
+"""Clients that are too slow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fate, Fault, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Straggler(Fault):
+    """Straggler: working times are log-normal, and the server waits only so long.
+
+    Formula: ``T_it = exp(s (sqrt(c) z_i + sqrt(1 - c) z_it))`` with standard normal z, s the `spread` and c `lasting`,
+    the part of the variance that is the client's own: with 0 chance decides anew in every round, with 1 the same
+    clients are always late and their data are never heard. The deadline D is the `on_time` quantile of T. Late messages
+    are absent, or (`stale`) come ``ceil(T/D) - 1`` rounds later, when they no longer fit the model; until then their
+    clients begin nothing new.
+
+    References
+    ----------
+    S. Dutta, G. Joshi, S. Ghosh, P. Dube, P. Nagpurkar. Slow and Stale Gradients Can Win the Race: Error-Runtime
+    Trade-offs in Distributed SGD. AISTATS 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import Straggler
+    >>> len(Straggler(on_time=0.4)(np.ones((1000, 2)))[1])
+    412
+    """
+
+    reference: ClassVar[str] = "Dutta et al., Slow and Stale Gradients Can Win the Race, AISTATS 2018"
+    telling: ClassVar[tuple[str, ...]] = ("on_time",)
+
+    on_time: Annotated[float, Gt(0), Le(1), Doc("share of the messages that meet the deadline")] = 0.7
+    late: Annotated[Literal["absent", "stale"], Doc("what becomes of the others")] = "absent"
+    spread: Annotated[float, Gt(0), Doc("standard deviation of the logarithm of working times")] = 1.0
+    lasting: Annotated[float, Ge(0), Le(1), Doc("part of this variance that is the client's own")] = 0.5
+
+    def network(self, moment: Moment) -> Fate:
+        from scipy.special import ndtri
+
+        own = moment.lasting("speed").standard_normal(moment.everybody)[moment.ids]
+        now = moment.rng("speed").standard_normal(moment.everybody)[moment.ids]
+        time = math.sqrt(self.lasting) * own + math.sqrt(1.0 - self.lasting) * now
+        behind = np.exp(np.minimum(self.spread * (time - float(ndtri(self.on_time))), 20.0))  # T / D
+        rounds = np.maximum(np.ceil(behind).astype(np.int64) - 1, 0)
+        if self.late == "absent":
+            return Fate(lost=rounds > 0)
+        until: dict[int, int] = moment.memory.setdefault("busy until", {})
+        busy = np.array([until.get(client, -1) >= moment.number for client in moment.ids.tolist()])
+        free = ~busy & (rounds > 0)
+        until.update(zip(moment.ids[free].tolist(), (moment.number + rounds[free]).tolist(), strict=True))
+        return Fate(lost=busy, late=np.where(busy, 0, rounds))

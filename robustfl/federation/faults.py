@@ -1,0 +1,201 @@
+"""Where faults strike in a federation: the data, the models that clients compute with, their messages, the network."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustfl.errors import ParameterError
+from robustfl.federation.streams import stream
+from robustfl.federation.task import Population
+from robustfl.threats.faults import Course, Fate, Fault, LocalData
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Faults:
+    """All faults of a simulation.
+
+    Each fault has streams of its own, named after it and its place among the faults of this name, so that what one does
+    never depends on the others. Dropouts of 10 and of 20 % lose, of the same seed, the same messages and some more.
+
+    Parameters
+    ----------
+    faults : what goes wrong, in the order in which it does within a stage
+    clients : number of clients
+    channel : of the defense
+    seed : of the simulation
+
+    Raises
+    ------
+    ParameterError : a fault that cannot happen to messages of this channel
+    """
+
+    def __init__(self, faults: Sequence[Fault], clients: int, channel: str, seed: int) -> None:
+        for fault in faults:
+            if not fault.fits(channel):
+                raise ParameterError(f"{fault!r} cannot happen to clients of the channel {channel!r}. Leave it out.")
+        names = [fault.name for fault in faults]
+        keys = [f"fault {name} {names[:place].count(name)}" for place, name in enumerate(names)]
+        self._courses = [
+            Course(fault, clients, partial(_named, seed, key)) for fault, key in zip(faults, keys, strict=True)
+        ]
+        self.mailbox = Mailbox()
+        self._network = any(fault.strikes("network") for fault in faults)
+        self._ages = any(fault.strikes("age") for fault in faults)
+        self._models: deque[tuple[int, Tensor]] = deque(maxlen=1 + sum(fault.reach() for fault in faults))
+
+    def data(self, population: Population) -> Population:
+        """The clients' data after the faults in them; the given population stays as it is.
+
+        Raises
+        ------
+        ParameterError : nobody has any samples left
+        """
+        striking = [course for course in self._courses if course.fault.strikes("data")]
+        if not striking:
+            return population
+        features, labels, parts = population.features, population.labels, list(population.parts)
+        for client, part in enumerate(population.parts):
+            index = torch.as_tensor(part, device=population.device)
+            own = LocalData(
+                features=population.features[index],
+                labels=population.labels[index].cpu().numpy(),
+                classes=population.classes,
+                drawn=np.arange(len(part)),
+            )
+            before = own
+            for course in striking:
+                if client in course.struck:
+                    own = course.fault.data(own, course.generator(f"data of client {client}"))
+            if own.features is not before.features:
+                features = features.clone() if features is population.features else features
+                features[index] = own.features
+            if own.labels is not before.labels:
+                labels = labels.clone() if labels is population.labels else labels
+                labels[index] = torch.as_tensor(own.labels, device=labels.device)
+            parts[client] = part[own.drawn]
+        if not any(len(part) for part in parts):
+            raise ParameterError(
+                f"{', '.join(repr(course.fault) for course in striking)} leaves no client any samples. Lower `share`."
+            )
+        return population.with_data(features, labels, parts)
+
+    def models(self, weights: Tensor, number: int, ids: Ids) -> Tensor:
+        """The models that clients start from: the newest [d] for all, or one for each [k, d] when some are stale.
+
+        A client never computes with a model from before the first round, nor with one older than the faults' reach.
+        """
+        if not self._ages:
+            return weights
+        if not self._models or self._models[-1][0] != number:
+            self._models.append((number, weights.clone()))
+        ages = np.sum([course.ages(number, ids) for course in self._courses], axis=0).clip(max=len(self._models) - 1)
+        return torch.stack([self._models[-1 - age][1] for age in ages.tolist()]) if ages.any() else weights
+
+    def deliver(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
+        """The messages that reach the server in round `number`, and who sent them.
+
+        A client stands twice in the answer when it takes part under a second name.
+        """
+        for course in self._courses:
+            messages = course.messages(messages, number, ids)
+        if not self._network:
+            return messages, ids
+        return self.mailbox.exchange(number, messages, ids, [course.fate(number, ids) for course in self._courses])
+
+
+@dataclass
+class Mailbox:
+    """The server's side of an unreliable network.
+
+    Of each client the server takes the newest message that has come, and never one as old as one that it took before:
+    copies, late copies and messages that overtook each other change nothing. Messages are filed by client, so that the
+    order of arrival does not matter either.
+
+    `lost`, `late` and `surplus` count messages that never arrived, that were used after their round, and that were
+    not used for there was a newer one.
+    """
+
+    lost: int = 0
+    late: int = 0
+    surplus: int = 0
+    _expected: dict[int, list[tuple[int, Ids, Tensor]]] = field(default_factory=dict)
+    _taken: dict[int, int] = field(default_factory=dict)
+
+    def exchange(self, number: int, messages: Tensor, ids: Ids, fates: Sequence[Fate]) -> tuple[Tensor, Ids]:
+        """What the server gets in round `number`, in which these messages [k, d] are sent, with the senders [m]."""
+        lost = _any([fate.lost for fate in fates], len(ids))
+        late = _sum([fate.late for fate in fates], len(ids))
+        self.lost += int(lost.sum())
+        self._post(number, messages, ids, late, ~lost)
+        for fate in fates:
+            if fate.again is not None:
+                self._post(number, messages, ids, late + fate.again, ~lost & (fate.again > 0))
+        newest: dict[int, tuple[int, Tensor]] = {}
+        for sent, senders, rows in self._expected.pop(number, []):
+            for client, row in zip(senders.tolist(), rows, strict=True):
+                known = newest[client][0] if client in newest else self._taken.get(client, -1)
+                self.surplus += sent <= known or client in newest
+                if sent > known:
+                    newest[client] = (sent, row)
+        self.late += sum(sent < number for sent, _ in newest.values())
+        self._taken |= {client: sent for client, (sent, _) in newest.items()}
+        order = [client for client in ids.tolist() if client in newest]
+        order += sorted(newest.keys() - set(order))
+        twice = _any([fate.twice for fate in fates], len(ids))
+        order += [client for client in ids[twice].tolist() if client in newest]
+        rows = torch.stack([newest[client][1] for client in order]) if order else messages[:0]
+        return rows, np.array(order, dtype=np.int64)
+
+    def report(self) -> dict[str, int]:
+        """What there is to say beside `lost`: `late_rows` and `surplus_rows`, where there were any."""
+        return {f"{name}_rows": count for name, count in (("late", self.late), ("surplus", self.surplus)) if count}
+
+    def _post(self, number: int, messages: Tensor, ids: Ids, late: Ids, kept: Mask) -> None:
+        """Messages on their way, by the round in which they will arrive."""
+        for delay in np.unique(late[kept]).tolist():
+            going = kept & (late == delay)
+            rows = messages[torch.as_tensor(going, device=messages.device)]
+            self._expected.setdefault(number + delay, []).append((number, ids[going], rows))
+
+
+def told_apart(names: list[int]) -> list[Hashable]:
+    """Names [n] in which a client that takes part a second time has a second, negative name."""
+    seen: set[int] = set()
+    apart: list[Hashable] = []
+    for name in names:
+        apart.append(-1 - name if name in seen else name)
+        seen.add(name)
+    return apart
+
+
+def _named(seed: int, key: str, purpose: str) -> np.random.Generator:
+    return stream(seed, f"{key}: {purpose}")
+
+
+def _any(masks: Sequence[Mask | None], k: int) -> Mask:
+    result = np.zeros(k, dtype=np.bool_)
+    for mask in masks:
+        if mask is not None:
+            result |= mask
+    return result
+
+
+def _sum(counts: Sequence[Ids | None], k: int) -> Ids:
+    result = np.zeros(k, dtype=np.int64)
+    for count in counts:
+        if count is not None:
+            result += count
+    return result
