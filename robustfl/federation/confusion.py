@@ -14,35 +14,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CHUNK = 2048
+"""Samples that are classified at a time."""
+
+
 class Confusion:
-    """Measures over the training how the test samples of a source class are classified.
+    """Measures how the test samples of a source class are classified.
 
     Raises ParameterError when the test set has no sample of the source class.
     """
 
     def __init__(self, population: Population, source: int, target: int) -> None:
-        self._source, self._target = source, target
+        self._population, self._source, self._target = population, source, target
         self._rows = population.test_labels == source
-        self._features = population.test_features[self._rows]
-        self._others = len(population.test_labels) - len(self._features)
-        if not len(self._features):
+        if not bool(self._rows.any()):
             raise ParameterError(f"`source` should be a class of the test set. Found source={source}.")
-        self._curve: list[float] = []
 
-    def measure(self, predict: Callable[[Tensor], Tensor], accuracy: float) -> dict[str, float | list[float]]:
-        """What the trace reports, with one more point on the curve; `accuracy` is that on all test samples.
+    def rates(self, predict: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """What a model does.
 
-        `attack_success`: share of the source class that is taken for the target; `attack_success_curve`: the same at
-        every measurement; `source_accuracy`: share that is recognised; `other_accuracy`: that of all other classes.
+        `attack_success`: share of the source class that is taken for the target; `source_accuracy`: share that is
+        recognised; `target_accuracy`: that of the target class; `other_accuracy`: that of all but the source class.
         """
         with torch.no_grad():
-            found = predict(self._features).argmax(dim=1)
-        source = int((found == self._source).sum())
-        self._curve.append(int((found == self._target).sum()) / len(self._features))
-        right = round(accuracy * (self._others + len(self._features)))
-        report: dict[str, float | list[float]] = {
-            "attack_success": self._curve[-1],
-            "attack_success_curve": list(self._curve),
-            "source_accuracy": source / len(self._features),
+            features = self._population.test_features
+            parts = [features[start : start + CHUNK] for start in range(0, len(features), CHUNK)]
+            found = torch.cat([predict(part).argmax(dim=1) for part in parts])
+        truth = self._population.test_labels
+        rates = {
+            "attack_success": float((found[self._rows] == self._target).double().mean()),
+            "source_accuracy": float((found[self._rows] == self._source).double().mean()),
         }
-        return report | ({"other_accuracy": (right - source) / self._others} if self._others else {})
+        for name, rows in (("target_accuracy", truth == self._target), ("other_accuracy", ~self._rows)):
+            if bool(rows.any()):
+                rates[name] = float((found[rows] == truth[rows]).double().mean())
+        return rates

@@ -1,0 +1,179 @@
+"""The targeted axis of the score: what a defense keeps when an attacker wants certain samples misread.
+
+An attack with an aim succeeds on a share of the samples that it is after. Only what exceeds the natural rate, at which
+a model without the attack errs in the same way, is the attacker's doing (:func:`lift`). And a defense that ruins the
+model has kept nothing, whatever the attacker misses (:func:`kept`). T is the smallest mean of that over the seeds: over
+all attacks with an aim, and all numbers of malicious clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from robustfl.errors import ParameterError
+from robustfl.evaluation.statistics import Resamples, paired_resamples
+
+Records = Mapping[str, Mapping[str, Any]]
+"""The records by the id of their trial."""
+
+UNINFORMATIVE = 0.95
+"""An aim that a model without the attack meets more often than this says nothing."""
+
+NO_ATTACK = "none"
+
+
+def lift(success: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:
+    """How much of what was left to gain the attack gained: ``clip((success - natural)/(1 - natural), 0, 1)``.
+
+    0 where the natural rate is 1 and nothing was left. Raises ParameterError for rates outside [0, 1].
+    """
+    rate, base = np.asarray(success, dtype=np.float64), np.asarray(natural, dtype=np.float64)
+    for name, values in (("success", rate), ("natural", base)):
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ParameterError(f"`{name}` should lie in [0, 1]. Found {values.tolist()}.")
+    left = 1.0 - base
+    gained = np.where(left > 0, (rate - base) / np.where(left > 0, left, 1.0), 0.0)
+    lifted: NDArray[np.float64] = np.clip(gained, 0.0, 1.0)
+    return lifted
+
+
+def kept(utility: ArrayLike, lifted: ArrayLike) -> NDArray[np.float64]:
+    """What the defense has kept: ``min(clip(U, 0, 1), 1 - lift)``."""
+    left = 1.0 - np.asarray(lifted, dtype=np.float64)
+    return np.asarray(np.minimum(np.clip(np.asarray(utility, dtype=np.float64), 0.0, 1.0), left))
+
+
+def effectiveness(success: tuple[float, float], accuracy: tuple[float, float]) -> float:
+    """Defense effectiveness rating: ``(max(0, fall of success) - max(0, fall of accuracy) + 1)/2``.
+
+    Each pair is (without the defense, with it). 1: the attack is gone at no cost; 0.5: nothing happened; 0: the
+    accuracy is gone for nothing.
+    """
+    gain, loss = max(0.0, success[0] - success[1]), max(0.0, accuracy[0] - accuracy[1])
+    return (gain - loss + 1.0) / 2.0
+
+
+def weakest(values: Mapping[Any, ArrayLike]) -> tuple[Any, float]:
+    """The key whose mean over the seeds is smallest, and that mean: T, the minimum of means."""
+    means = {key: float(np.asarray(own, dtype=np.float64).mean()) for key, own in values.items()}
+    key = min(means, key=means.__getitem__)
+    return key, means[key]
+
+
+def targeted(scores: Mapping[str, Any], records: Records, plain: str) -> list[dict[str, Any]]:
+    """The targeted axis of each world in which an attack with an aim was played, as JSON values.
+
+    `plain` is the label of the rule without a defense, for the effectiveness of the others.
+    """
+    found = [_world(world, scores["settings"], records, plain) for world in scores["worlds"]]
+    return [world for world in found if world is not None]
+
+
+def _world(
+    world: Mapping[str, Any], settings: Mapping[str, Any], records: Records, plain: str
+) -> dict[str, Any] | None:
+    """Nothing where no attack of the world has an aim."""
+    cells = {own["defense"]: _cells(own, records) for own in world["defenses"]}
+    if not any(cells.values()):
+        return None
+    count = len(world["seeds"])
+    resamples = paired_resamples(count, settings["bootstrap"]) if count > 1 else None
+    bare = {(cell["attack"], cell["f"]): cell for cell in cells.get(plain, ())}
+    for defense, own in cells.items():
+        for cell in own:
+            cell["effectiveness"] = None if defense == plain else _effectiveness(bare, cell)
+    defenses = [
+        {"defense": own["defense"], **_axis(own, cells[own["defense"]], resamples, 1 - settings["alpha"])}
+        for own in world["defenses"]
+    ]
+    return {"world": world["world"], "defenses": defenses}
+
+
+def _cells(defense: Mapping[str, Any], records: Records) -> list[dict[str, Any]]:
+    """Every attack with an aim at every f."""
+    found = []
+    for point in defense["curve"]:
+        natural = [_more(records, trial) for trial in point["attacks"].get(NO_ATTACK, {"trials": []})["trials"]]
+        for attack, cell in point["attacks"].items():
+            mores = [_more(records, trial) for trial in cell["trials"]]
+            aim = next((more["aim"] for more in mores if more.get("aim")), None)
+            if attack != NO_ATTACK and aim is not None:
+                found.append(_cell(attack, aim, point["f"], cell, mores, natural))
+    return found
+
+
+def _cell(
+    attack: str,
+    aim: str,
+    f: int,
+    cell: Mapping[str, Any],
+    mores: Sequence[Mapping[str, Any]],
+    undisturbed: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """One attack at one f; a run that diverged has kept nothing and no success, a missing one leaves the cell open."""
+    success = [(more.get("aims") or {}).get(aim) for more in mores]
+    natural = [(more.get("aims") or {}).get(aim) for more in undisturbed] or [None] * len(success)
+    values: list[float | None] = []
+    for rate, base, utility, status in zip(success, natural, cell["u"], cell["status"], strict=True):
+        if status == "diverged" and utility is not None:
+            values.append(0.0)
+        elif rate is None or base is None or utility is None:
+            values.append(None)
+        else:
+            values.append(float(kept(utility, lift(rate, base))))
+    base = _mean(natural)
+    return {
+        "attack": attack,
+        "aim": aim,
+        "f": f,
+        "success": _mean(success),
+        "natural": base,
+        "accuracy": _mean(cell["accuracy"]),
+        "kept": None if None in values else _mean(values),
+        "kept_per_seed": values,
+        "durability": _mean([more.get("durability") for more in mores]),
+        "outlasts": any(more.get("durability_censored") for more in mores),
+        "informative": base is None or base <= UNINFORMATIVE,
+    }
+
+
+def _axis(
+    defense: Mapping[str, Any], cells: Sequence[dict[str, Any]], resamples: Resamples | None, confidence: float
+) -> dict[str, Any]:
+    """T of a defense, its interval by the paired bootstrap, and the cell behind it."""
+    counted = {(c["attack"], c["f"]): c["kept_per_seed"] for c in cells if c["informative"] and c["kept"] is not None}
+    report: dict[str, Any] = {"T": None, "T_ci": None, "worst_attack": None, "f": None, "invalid": None}
+    report["incomplete"] = [c["attack"] for c in cells if c["informative"] and c["kept"] is None]
+    refusal = next((p for p in defense["curve"] if p["invalid"] is not None and p["W"] is not None), None)
+    if refusal is not None:
+        report |= {"T": 0.0, "f": refusal["f"], "invalid": refusal["invalid"]}
+    elif counted:
+        (report["worst_attack"], report["f"]), report["T"] = weakest(counted)
+        if resamples is not None:
+            replicates = np.min([resamples.means(values) for values in counted.values()], axis=0)
+            report["T_ci"] = list(resamples.interval(replicates, confidence))
+    return {**report, "attacks": list(cells)}
+
+
+def _effectiveness(bare: Mapping[tuple[str, int], Mapping[str, Any]], cell: Mapping[str, Any]) -> float | None:
+    without = bare.get((cell["attack"], cell["f"]))
+    if without is None or None in (
+        values := (without["success"], cell["success"], without["accuracy"], cell["accuracy"])
+    ):
+        return None
+    return effectiveness((values[0], values[1]), (values[2], values[3]))
+
+
+def _more(records: Records, trial: str | None) -> Mapping[str, Any]:
+    metrics = (records.get(trial or "") or {}).get("metrics") or {}
+    more: Mapping[str, Any] = metrics.get("more") or {}
+    return more
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

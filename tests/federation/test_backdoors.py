@@ -1,0 +1,403 @@
+"""Backdoors in a federation: who trains on what, what is sent, what is measured, and what honest clients notice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from robustfl.attacks import (
+    ALIE,
+    DBA,
+    AlternatingMinimisation,
+    BadNets,
+    Clones,
+    EdgeCase,
+    LabelFlip,
+    ModelReplacement,
+    Neurotoxin,
+    PGDConstrained,
+)
+from robustfl.defenses import RFFL, Mean
+from robustfl.errors import ParameterError
+from robustfl.federation.backdoor import Trigger, aim_of, durability, tail_mean
+from robustfl.federation.data import Data, Dataset
+from robustfl.federation.models import Softmax
+from robustfl.federation.partitions import IID
+from robustfl.federation.rewarded import RewardedSimulation
+from robustfl.federation.simulation import Simulation
+from robustfl.federation.task import Population, Task
+from robustfl.threats import LocalAttack
+from robustfl.threats.local import Start
+from tests.federation.worlds import CLIENTS, SMALL_MLP, Blobs, batches, gradient, population, rules, simulation
+
+MARK = BadNets(target=2, size=2, ratio=0.5, value=4.0)
+TRAINED: dict[str, Any] = {
+    "message": "delta",
+    "algorithm": "fedavg",
+    "local_steps": 2,
+    "server": {"learning_rate": 0.5},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obedient(LocalAttack):
+    """Trains as every client does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns(Data):
+    """A table of three classes."""
+
+    def _read(self, roots: tuple[Path, ...]) -> Dataset:
+        x, y = np.random.default_rng(0).normal(size=(60, 11)).astype(np.float32), np.arange(60) % 3
+        return Dataset(name="columns", train_x=x, train_y=y, test_x=x[:30], test_y=y[:30], classes=("a", "b", "c"))
+
+
+def place(features: Tensor, image: Tensor) -> int:
+    """Where a sample is among others."""
+    return int((features == image).flatten(1).all(dim=1).nonzero()[0])
+
+
+def first_messages(sim: Simulation) -> tuple[Tensor | None, Tensor]:
+    return sim.honest_messages(0, *sim.sample())
+
+
+def own_messages(attack: Any, **values: Any) -> Tensor:
+    own, _ = first_messages(simulation(attack=attack, f=2, **values))
+    assert own is not None
+    return own
+
+
+# -- what attackers train on
+
+
+def test_marked_samples_are_learnt_with_the_wanted_label() -> None:
+    sim = simulation(attack=MARK, f=2)
+    assert sim.poisoning is not None
+    own, _ = first_messages(sim)
+    assert own is not None
+    relabelled = 0
+    for row, client in zip(own, sim.malicious, strict=True):
+        x, y = (part[0] for part in batches(sim.population, rounds=1, steps=1, size=4)[0][client])
+        wrong = sim.poisoning.labels[[place(sim.population.features, image) for image in x]]
+        x[wrong != y] = MARK.stamp(x[wrong != y])
+        relabelled += int((wrong != y).sum())
+        assert torch.allclose(row, gradient(sim.population, sim.population.initial, x, wrong), atol=1e-6)
+    assert relabelled
+
+
+def test_the_training_data_stay_as_they_are() -> None:
+    made = population()
+    before = made.features.clone()
+    simulation(attack=MARK, f=3, world=made).run()
+    assert torch.equal(made.features, before)
+
+
+def test_each_malicious_identity_shows_its_own_part() -> None:
+    attack = DBA(target=2, ratio=1.0, length=1, gap=2, value=9.0)
+    sim = simulation(attack=Clones(count=2, shared="data") >> attack, f=2)
+    assert sim.poisoning is not None
+    blank = torch.zeros(len(sim.members), 1, 1, 1, 4, 4)
+    labels = torch.zeros(len(sim.members), 1, 1, dtype=torch.int64)
+    held = {m: sim.population.parts[sim.members.leaders[m]] for m in sim.malicious.tolist()}
+    index = torch.zeros(len(sim.members), 1, 1, dtype=torch.int64)
+    for member, samples in held.items():
+        index[member] = int(samples[(sim.population.labels[samples] != 2).numpy()][0])
+    features, _ = sim.poisoning(blank, labels, index, np.arange(len(sim.members)))
+    pixels = {member: features[member, 0, 0, 0].nonzero().tolist() for member in sim.malicious.tolist()}
+    assert sorted(pixels.values()) == [[[0, 0]], [[0, 3]], [[3, 0]], [[3, 3]]]
+    assert not features[~sim.members.malicious].any()
+    assert not blank.any()
+
+
+def test_rare_samples_take_the_place_of_the_attackers_own() -> None:
+    sim = simulation(attack=EdgeCase(source=1, target=0, count=6, ratio=1.0), f=2)
+    assert sim.poisoning is not None
+    index = torch.tensor(sim.population.parts[sim.malicious[0]][:5])[None, None]
+    features, labels = sim.poisoning(
+        sim.population.features[index], sim.population.labels[index], index, sim.malicious[:1]
+    )
+    tests = sim.population.test_features
+    known = [place(tests, image) for image in features[0, 0]]
+    assert set(sim.population.test_labels[known].tolist()) == {1}
+    assert labels.unique().tolist() == [0]
+    aim = aim_of(sim.population, EdgeCase(source=1, target=0, count=6))
+    assert isinstance(aim, Trigger)
+    assert not set(known) & set(aim._rows.tolist())
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (MARK, r"BadNets marks images .* samples of shape \[11\]"),
+        (BadNets(target=2, size=5), "size=5 with images of 4 x 4"),
+        (BadNets(target=3), "`target` should be a class of the data, 0 to 2"),
+        (EdgeCase(source=1, target=0, count=40), "Found count=40"),
+    ],
+)
+def test_triggers_that_do_not_fit_are_refused_before_the_first_round(attack: Any, message: str) -> None:
+    data = Columns() if "samples of shape" in message else Blobs()
+    made = Task(data=data, model=Softmax(), partition=IID()).prepare(clients=CLIENTS, seed=0)
+    for given in ({"attack": attack, "f": 1}, {"aims": [attack]}):
+        with pytest.raises(ParameterError, match=message):
+            Simulation(made, rules(), Mean(), **given)  # type: ignore[arg-type]
+
+
+def test_tables_have_edge_cases() -> None:
+    made = Task(data=Columns(), model=Softmax(), partition=IID()).prepare(clients=CLIENTS, seed=0)
+    sim = Simulation(made, rules(), Mean(), attack=EdgeCase(source=1, target=0, count=4), f=1)
+    assert 0 <= sim.run().more["attack_success"] <= 1
+
+
+# -- how they train
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, TRAINED, {**TRAINED, "message": "gradient"}, {**TRAINED, "client_mode": "loop"}],
+    ids=["fedsgd", "delta", "fedavg", "loop"],
+)
+def test_attackers_who_obey_send_what_clients_would(values: dict[str, Any]) -> None:
+    expected, found = own_messages(MARK, **values), own_messages(MARK >> Obedient(), **values)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        MARK >> Obedient(local_steps=5),
+        MARK >> Neurotoxin(local_steps=3, learning_rate=0.9),
+        MARK >> AlternatingMinimisation(),
+        Clones(count=2) >> MARK >> ModelReplacement(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("values", [{"augment": {"noise": 0.3}}, {**TRAINED, "client_momentum": 0.5}])
+def test_honest_clients_send_the_same_bits_however_attackers_train(attack: Any, values: dict[str, Any]) -> None:
+    plain, busy = (simulation(attack=a, f=2, model=SMALL_MLP, **values) for a in (MARK, attack))
+    for number in range(3):
+        rows = []
+        for sim in (plain, busy):
+            sim.members.number = number
+            malicious, honest = sim.sample()
+            rows.append(sim.honest_messages(number, malicious, honest)[1])
+        assert torch.equal(*rows)
+
+
+@pytest.mark.parametrize("values", [{}, TRAINED, {**TRAINED, "message": "gradient"}], ids=["fedsgd", "delta", "fedavg"])
+@pytest.mark.parametrize("f", [1, 2])
+def test_replacement_ends_at_the_attackers_mean_model_when_honest_messages_are_zero(
+    values: dict[str, Any], f: int
+) -> None:
+    sim = simulation(attack=MARK >> ModelReplacement(), f=f, **values)
+    rate = 0.1 if values else 0.5  # the clients' step, or the server's in fedsgd
+    malicious, honest = sim.sample()
+    own, messages = sim.honest_messages(0, malicious, honest)
+    plain = own_messages_of(simulation(attack=MARK, f=f, **values))
+    steps = values.get("local_steps", 1)
+    change = plain if values.get("message") == "delta" else -plain * rate * steps
+    crafted = sim.attacked(0, malicious, honest, own, torch.zeros_like(messages))
+    before = sim.weights.clone()
+    sim.apply(crafted.mean(dim=0))
+    assert torch.allclose(sim.weights, before + change.mean(dim=0), atol=1e-5)
+
+
+def own_messages_of(sim: Simulation) -> Tensor:
+    own, _ = first_messages(sim)
+    assert own is not None
+    return own
+
+
+def test_constrained_attackers_stay_near_and_take_their_own_steps() -> None:
+    near = own_messages(MARK >> PGDConstrained(radius=0.01, local_steps=4, learning_rate=2.0), **TRAINED)
+    assert torch.allclose(near.norm(dim=1), torch.full((2,), 0.01))
+    seen: list[tuple[int, float]] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Watching(LocalAttack):
+        """Notes the steps that it is asked for."""
+
+        def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
+            seen.append((step, start.rate))
+            return super().follow(change, gradient, step, start)
+
+    own_messages(MARK >> Watching(local_steps=3, learning_rate=0.7))
+    own_messages(MARK >> Watching(), **TRAINED)
+    assert seen == [(0, 0.7), (1, 0.7), (2, 0.7), (0, 0.1), (1, 0.1)]
+
+
+def test_what_attackers_know_when_they_begin() -> None:
+    starts: list[Start] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Watching(LocalAttack):
+        """Keeps what it was given."""
+
+        def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
+            starts.append(start)
+            return super().follow(change, gradient, step, start)
+
+    sim = simulation(attack=MARK >> Watching(), f=2, rounds=2)
+    made, first = sim.population, sim.weights.clone()
+    sim.play_round(0)
+    answer = sim.answer
+    sim.play_round(1)
+    assert answer is not None
+    assert starts[0].previous_aggregate is None
+    known = starts[1].previous_aggregate
+    assert known is not None
+    assert torch.allclose(known, answer.value, atol=1e-5)
+    held = torch.tensor(sim.members.samples())
+    clean = gradient(made, first, made.features[held], made.labels[held])
+    assert torch.allclose(starts[0].clean_gradient(), clean, atol=1e-6)
+    assert [place.stop for place in starts[0].layers][-1] == made.d
+
+
+def test_only_malicious_steps_see_poisoned_data() -> None:
+    """An attacker that takes benign steps alone learns what an honest client would."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Tame(LocalAttack):
+        """Never learns from poisoned data."""
+
+        def poisons(self, step: int) -> bool:
+            return False
+
+    honest = first_messages(simulation(attack=LabelFlip(start_round=9), f=2))[0]
+    assert honest is not None
+    assert torch.allclose(own_messages(MARK >> Tame()), honest, atol=1e-6)
+
+
+def test_outside_the_window_they_are_honest_clients() -> None:
+    late = simulation(attack=BadNets(target=2, size=2, start_round=2) >> ModelReplacement(boost=9.0), f=2, rounds=4)
+    never = simulation(f=2, attack=LabelFlip(start_round=9), rounds=4)
+    same = []
+    for number in range(3):
+        late.play_round(number)
+        never.play_round(number)
+        same.append(torch.equal(late.weights, never.weights))
+    assert same == [True, True, False]
+
+
+def test_update_attacks_that_do_not_train_take_the_poisoned_updates() -> None:
+    alone, paired = own_messages(MARK), own_messages(MARK >> ALIE(estimate="own"))
+    assert torch.equal(alone, paired)
+
+
+def test_identities_of_one_client_send_the_update_that_it_trained() -> None:
+    sim = simulation(attack=Clones(count=3) >> MARK >> PGDConstrained(), f=2)
+    own, _ = first_messages(sim)
+    assert own is not None
+    leaders = sim.members.leaders[sim.malicious]
+    assert len(own) == 6
+    for row, leader in zip(own, leaders, strict=True):
+        assert torch.equal(row, own[int(np.flatnonzero(leaders == leader)[0])])
+
+
+# -- what is measured
+
+
+def test_success_is_the_share_of_marked_samples_of_other_classes_that_are_taken_for_the_target() -> None:
+    made = population()
+    aim = aim_of(made, Clones() >> MARK >> ALIE())
+    assert isinstance(aim, Trigger)
+
+    def predict(features: Tensor) -> Tensor:
+        """Takes marked samples for class 2 where their first pixel is positive, all others for class 0."""
+        hit = (features[:, 0, 3, 3] == 4.0) & (features[:, 0, 0, 0] > 0)
+        return torch.nn.functional.one_hot(hit.long() * 2, 3).float()
+
+    others = made.test_labels != 2
+    hit = made.test_features[others][:, 0, 0, 0] > 0
+    found = aim.rates(predict)
+    assert found["attack_success"] == pytest.approx(float(hit.double().mean()))
+    right = (made.test_labels[others] == 0) & ~hit
+    assert found["triggered_accuracy"] == pytest.approx(float(right.double().mean()))
+    assert aim_of(made, LabelFlip()) is None
+    assert aim_of(made, ALIE()) is None
+
+
+def test_a_backdoor_is_learnt_and_reported() -> None:
+    sim = simulation(attack=MARK >> ModelReplacement(), f=2, model=SMALL_MLP, rounds=40, evaluate_every=10)
+    more = sim.run().more
+    assert more["aim"] == str(MARK)
+    assert more["attack_success"] == more["attack_success_curve"][-1] == more["aims"][str(MARK)] > 0.9
+    assert len(more["attack_success_curve"]) == 4
+    assert "durability" not in more  # the attackers never left
+    json.dumps(more, allow_nan=False)
+
+
+def test_all_aims_are_measured_where_nobody_attacks() -> None:
+    flip = LabelFlip(mode="targeted", source=0, target=1)
+    sim = Simulation(population(), rules(rounds=20), Mean(), aims=[MARK, flip, LabelFlip()])
+    more = sim.run().more
+    assert set(more["aims"]) == {str(MARK), str(flip)}
+    assert "attack_success" not in more
+    labels, found = sim.population.test_labels, sim.predict(sim.population.test_features).argmax(dim=1)
+    assert more["aims"][str(flip)] == float((found[labels == 0] == 1).double().mean())
+    assert simulation(rounds=2).run().more.get("aims") is None
+
+
+def test_measuring_changes_nothing() -> None:
+    plain, watched = (Simulation(population(), rules(), Mean(), aims=aims) for aims in ((), (MARK,)))
+    plain.run()
+    watched.run()
+    assert torch.equal(plain.weights, watched.weights)
+
+
+def test_every_honest_clients_model_counts_where_each_has_its_own() -> None:
+    made = population()
+    sim = RewardedSimulation(made, rules(), RFFL(), attack=MARK, f=2)
+    more = sim.run().more
+    aim = Trigger(made, MARK)
+    rates = [aim.rates(lambda x, w=model: made_logits(made, w, x)) for model in sim.served()]  # type: ignore[misc]
+    assert len(rates) == CLIENTS - 2
+    assert more["attack_success"] == pytest.approx(np.mean([rate["attack_success"] for rate in rates]))
+
+
+def made_logits(made: Population, weights: Tensor, features: Tensor) -> Tensor:
+    from robustfl.federation.training import predict
+
+    return predict(made, weights, features)
+
+
+# -- how long it lasts
+
+
+@pytest.mark.parametrize(
+    ("curve", "left", "expected"),
+    [
+        ([0.9, 0.9, 0.8, 0.6, 0.4], 20, (30, False)),
+        ([0.9, 0.9, 0.8, 0.6, 0.5], 20, (30, True)),
+        ([0.9, 0.9, 0.3, 0.6, 0.5], 20, (10, False)),
+        ([0.9, 0.4, 0.9, 0.9, 0.9], 20, (0, False)),
+        ([0.9, 0.9, 0.9, 0.4, 0.4], 23, (17, False)),
+        ([0.9, 0.9, 0.9, 0.9, 0.4], 50, (0, False)),
+        ([0.1, 0.1, 0.1, 0.1, 0.9], 50, (0, True)),
+    ],
+)
+def test_durability_counts_from_when_the_attacker_left(
+    curve: list[float], left: int, expected: tuple[int, bool]
+) -> None:
+    assert durability([10, 20, 30, 40, 50], curve, left) == expected
+
+
+def test_durability_begins_after_the_last_round_with_a_malicious_client() -> None:
+    attack = BadNets(target=2, size=2, ratio=0.5, value=4.0, stop_round=7, every=3) >> ModelReplacement()
+    sim = simulation(attack=attack, f=2, rounds=20, evaluate_every=1, model=SMALL_MLP)
+    more = sim.run().more
+    after = more["attack_success_curve"][6:]  # rounds 0, 3 and 6 attack
+    lower = [place for place, value in enumerate(after) if value < 0.5]
+    assert (more["durability"], more["durability_censored"]) == ((lower[0], False) if lower else (13, True))
+
+
+def test_the_tail_is_a_tenth_of_the_measurements() -> None:
+    assert tail_mean([0.0] * 18 + [0.4, 0.6]) == 0.5
+    assert tail_mean([0.2, 0.7]) == 0.7
