@@ -51,8 +51,8 @@ class RFFL(Aggregator):
     Every client keeps a model of its own, and adds to it its own (cut) update and its reward.
 
     Reputations go with the id. Who is absent keeps its own; who joins later starts with none, so without a say, and
-    takes some ten rounds to earn one (a shorter `grace` shuts newcomers out). Rows have to be the clients' own. Without
-    rewards (behind a pre-aggregation, or in another framework) it is an ordinary rule that returns u.
+    takes some ten rounds to earn one (a shorter `grace` shuts newcomers out). Rows have to be the clients' own, though
+    they may be clipped before. Without rewards (in another framework) it is an ordinary rule that returns u.
 
     `info` has, by client: `reputations` (all that are remembered), `quotas` and `kept` (those present; the share of
     its update that was not cut off, which is what the client adds to its own model), further `excluded`, `decisions`
@@ -137,7 +137,7 @@ class RFFL(Aggregator):
         return {client: reward(answer.value, quota) for client, quota in answer.info["quotas"].items()}
 
     def _aggregate(self, rows: Rows) -> Outcome:
-        own_shares(rows, self)  # mixtures are refused
+        own = own_shares(rows, self)
         ids = rows.source.ids
         book, here = self._opened(ids)
         active = ~book.excluded[here]
@@ -175,7 +175,7 @@ class RFFL(Aggregator):
         info = {
             "reputations": dict(zip(after.clients, after.reputation.tolist(), strict=True)),
             "quotas": dict(zip(ids, quotas.tolist(), strict=True)),
-            "kept": dict(zip(ids, kept.tolist(), strict=True)),
+            "kept": dict(zip(ids, (own * kept).tolist(), strict=True)),
             "excluded": tuple(c for c, out in zip(after.clients, after.excluded, strict=True) if out),
             "threshold": threshold,
             "decisions": tuple(decisions),

@@ -38,7 +38,6 @@ class SignMajority(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "the sign that more than n/2 honest rows agree on stands; unit steps"
     breakdown: ClassVar[str] = "< 1/2"
-    channel: ClassVar[str] = "signs"
     reference: ClassVar[str] = (
         "Bernstein et al., signSGD with Majority Vote is Communication Efficient and Fault Tolerant, ICLR 2019"
     )

@@ -4,6 +4,7 @@
   ``Aggregation.info["decisions"]``.
 * :class:`Ledger` appends decisions to a file, each chained by a hash to the one before; :func:`verify` (the command
   ``robustfl verify``) finds any entry that was altered, removed, inserted or moved, and says where.
+* :class:`Minutes` follows a rule over its rounds and keeps what changes: the ledger that a run leaves of each trial.
 * :class:`FeedbackGraph` and :func:`merit_scores` are MeritRank: scores from random walks over who gave whom feedback,
   of which an adversary gains no more than a bounded amount by having many identities.
 
@@ -24,6 +25,7 @@ A rule holds no file: whoever runs the rounds records what the rule told.
 from robustfl.reputation.decisions import Decision
 from robustfl.reputation.ledger import Ledger
 from robustfl.reputation.merit_rank import FeedbackGraph, merit_scores
+from robustfl.reputation.minutes import Minutes
 from robustfl.reputation.verification import Damage, Verdict, read_entries, verify
 from robustfl.reputation.visits import Visits, exact_visits, walked_visits
 
@@ -32,6 +34,7 @@ __all__ = [
     "Decision",
     "FeedbackGraph",
     "Ledger",
+    "Minutes",
     "Verdict",
     "Visits",
     "exact_visits",

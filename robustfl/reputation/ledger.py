@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from robustfl.appending import lock, write_all
 from robustfl.errors import ParameterError, StoreError
+from robustfl.reputation.canonical import GENESIS
 from robustfl.reputation.decisions import Decision, decisions_of
 from robustfl.reputation.lines import LONGEST_LINE, Line, entry_of, parse
 from robustfl.reputation.verification import Scan
@@ -26,9 +27,10 @@ class Ledger:
     (`client`, `client_type`), when (`round`, and a `timestamp` if the caller passes one: the clock is never asked, so
     that runs can be repeated), what (`action`, `score`, `rule`) and why (`evidence`, `evidence_hash`).
 
-    What :meth:`append` and :meth:`record` have returned from is on the disk. A process that dies while writing tears
-    at most the last line. Opening repairs that: a last line that lacks nothing but its end gets it, an unfinished one
-    is cut off; `repaired` says so. Nothing else is ever changed, and a ledger with any other damage is not continued.
+    What :meth:`append`, :meth:`record` and :meth:`extend` have returned from is on the disk. A process that dies while
+    writing tears at most the last line. Opening repairs that: a last line that lacks nothing but its end gets it, an
+    unfinished one is cut off; `repaired` says so. Nothing else is ever changed, and a ledger with any other damage is
+    not continued.
 
     Attributes
     ----------
@@ -45,6 +47,7 @@ class Ledger:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.repaired: str | None = None
+        self.head, self.entries = GENESIS, 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
@@ -80,7 +83,7 @@ class Ledger:
         ParameterError : a score or evidence that is no finite number, or more evidence than fits into a line
         StoreError : the ledger is closed, or the disk is full; the file is then as it was before
         """
-        return self._extend(round, rule, (decision,), timestamp)
+        return self.extend([(round, decision)], rule=rule, timestamp=timestamp)
 
     def record(self, round: int, rule: Any, aggregation: Aggregation, *, timestamp: str | None = None) -> str:
         """Add all decisions of an aggregation, with one write, and return the new head.
@@ -88,7 +91,26 @@ class Ledger:
         These are the rule's own (``info["decisions"]``), or its weights where it keeps no reputation, and the rows
         that were rejected before the rule saw them.
         """
-        return self._extend(round, rule, decisions_of(aggregation), timestamp)
+        dated = ((round, decision) for decision in decisions_of(aggregation))
+        return self.extend(dated, rule=rule, timestamp=timestamp)
+
+    def extend(self, decisions: Iterable[tuple[int, Decision]], *, rule: Any, timestamp: str | None = None) -> str:
+        """Add decisions, each with its round, with one write, and return the new head: all are added, or none."""
+        if self._file < 0:
+            raise StoreError(f"{self.path} is closed. Open it again: Ledger(path).")
+        head, spelled, told = self.head, [], rule if isinstance(rule, str) else repr(rule)
+        for number, decision in decisions:
+            entry = entry_of(number, decision, told, timestamp)
+            unlinked = Line(entry, "", head)
+            line = Line(entry, unlinked.recomputed, head).spelled()
+            if len(line) >= LONGEST_LINE:
+                raise ParameterError(f"An entry should take less than {LONGEST_LINE} bytes. Found {len(line)}.")
+            spelled.append(line)
+            head = unlinked.recomputed
+        if spelled:
+            self._append(b"".join(spelled))
+            self.head, self.entries = head, self.entries + len(spelled)
+        return self.head
 
     def close(self) -> None:
         """Release the file."""
@@ -125,23 +147,6 @@ class Ledger:
         with os.fdopen(os.dup(self._file), "rb") as stream:
             stream.seek(0)
             return Scan(stream)
-
-    def _extend(self, round_: int, rule: Any, decisions: Iterable[Decision], timestamp: str | None) -> str:
-        if self._file < 0:
-            raise StoreError(f"{self.path} is closed. Open it again: Ledger(path).")
-        head, spelled, told = self.head, [], rule if isinstance(rule, str) else repr(rule)
-        for decision in decisions:
-            entry = entry_of(round_, decision, told, timestamp)
-            unlinked = Line(entry, "", head)
-            line = Line(entry, unlinked.recomputed, head).spelled()
-            if len(line) >= LONGEST_LINE:
-                raise ParameterError(f"An entry should take less than {LONGEST_LINE} bytes. Found {len(line)}.")
-            spelled.append(line)
-            head = unlinked.recomputed
-        if spelled:
-            self._append(b"".join(spelled))
-            self.head, self.entries = head, self.entries + len(spelled)
-        return self.head
 
     def _append(self, content: bytes) -> None:
         try:

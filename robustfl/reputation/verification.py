@@ -89,11 +89,17 @@ def verify(path: Path | str, *, head: str | None = None) -> Verdict:
     StoreError : the file cannot be read
     ParameterError : `head` is no hash
     """
-    if head is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", head):
-        raise ParameterError(f"`head` should be 64 hexadecimal digits, as `robustfl verify` prints. Found {head!r}.")
+    published = None if head is None else checked_head(head)
     with _opened(path) as stream:
         scan = Scan(stream)
-    return scan.verdict(None if head is None else head.lower())
+    return scan.verdict(published)
+
+
+def checked_head(head: str) -> str:
+    """A head as a person may have typed it, in the spelling of the ledger; ParameterError for what is no hash."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", head):
+        raise ParameterError(f"`head` should be 64 hexadecimal digits, as `robustfl verify` prints. Found {head!r}.")
+    return head.lower()
 
 
 def read_entries(path: Path | str) -> Iterator[dict[str, Any]]:

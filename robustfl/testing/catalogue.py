@@ -30,28 +30,34 @@ class Property:
     inapplicable: Callable[[Subject], str | None]
 
 
-ALL: dict[str, Property] = {}
-"""Every property by name, once the modules that hold the checks are imported."""
+Catalogue = dict[str, Property]
+"""Properties by name."""
+
+ALL: Catalogue = {}
+"""Every property of rules for updates, once the modules that hold the checks are imported."""
+
+OF_VOTES: Catalogue = {}
+"""Every property that only rules for rankings have."""
 
 
 def promise(
-    statement: str, *, unless: Callable[[Subject], str | None] = lambda subject: None
+    statement: str, *, unless: Callable[[Subject], str | None] = lambda subject: None, among: Catalogue = ALL
 ) -> Callable[[Check], Check]:
     """Register a check under its function's name; `unless` gives the reason why it does not apply."""
 
     def register(check: Check) -> Check:
-        ALL[check.__name__] = Property(check.__name__, statement, check, unless)
+        among[check.__name__] = Property(check.__name__, statement, check, unless)
         return check
 
     return register
 
 
-def known_names(names: Iterable[str], where: str) -> frozenset[str]:
+def known_names(names: Iterable[str], where: str, among: Catalogue) -> frozenset[str]:
     """`names` as a set, or an error that names the nearest properties."""
     given = [names] if isinstance(names, str) else list(names)
     for name in given:
-        if name not in ALL:
-            raise ParameterError(f"`{where}` names no property {name!r}. {did_you_mean(str(name), ALL)}")
+        if name not in among:
+            raise ParameterError(f"`{where}` names no property {name!r}. {did_you_mean(str(name), among)}")
     return frozenset(given)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+from robustfl.aggregation import Aggregator, PreAggregation
+from robustfl.aggregation.rankings import RankAggregator
 from robustfl.errors import ParameterError
 from robustfl.testing import conduct, intake, robustness, symmetry
-from robustfl.testing.catalogue import ALL, Property, known_names
+from robustfl.testing.catalogue import ALL, OF_VOTES, Catalogue, Property, known_names
 from robustfl.testing.questions import load_hypothesis, search
 from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
 from robustfl.testing.subject import Subject, examine
+from robustfl.testing.votes import Vote
 
 PROPERTIES: dict[str, Property] = {
     each.name: each
@@ -22,9 +25,25 @@ PROPERTIES: dict[str, Property] = {
 """Every property by name, in the order of examination and of the report."""
 
 
-def properties() -> dict[str, str]:
-    """The names of all properties with what they say."""
-    return {name: each.statement for name, each in PROPERTIES.items()}
+OF_ANY_RULE = (
+    "mutation", "read_only", "aliasing", "dtype", "bounds",
+    "deterministic", "repeatable", "generators", "pickling", "text",
+)  # fmt: skip
+
+VOTE_PROPERTIES: Catalogue = {**OF_VOTES, **{name: PROPERTIES[name] for name in OF_ANY_RULE}}
+"""Every property of rules for rankings by name, in the order of examination and of the report."""
+
+Channel = Literal["dense", "rankings"]
+"""What a rule is sent: updates or rankings."""
+
+
+def properties(channel: Channel = "dense") -> dict[str, str]:
+    """The names of all properties with what they say, of rules for updates or for rankings."""
+    return {name: each.statement for name, each in _known(channel).items()}
+
+
+def _known(channel: Channel) -> Catalogue:
+    return VOTE_PROPERTIES if channel == "rankings" else PROPERTIES
 
 
 def check_aggregator(
@@ -37,13 +56,15 @@ def check_aggregator(
     claims: Iterable[str] | None = None,
     max_examples: int = 40,
     seed: int = 0,
+    channel: Channel | None = None,
     raise_on_violation: bool = True,
 ) -> ConformanceReport:
     """Examine an aggregation rule: every property that it promises, each on many small questions.
 
     Parameters
     ----------
-    rule : an `Aggregator` or a `PreAggregation`, or any callable from updates [n, d] to one update [d]
+    rule : an `Aggregator`, a `PreAggregation` or a `RankAggregator`, or any callable from updates [n, d] to one update
+        [d], or from rankings [n, e] of the edges 0 to e - 1, the most important last, to one ranking [e]
     f : number of Byzantine rows that the rule is to bear; read from robustfl's own rules that hold it, else 1 for them
         and 0 (nothing is claimed) for callables
     least : smallest number of rows to ask with; read from robustfl's own rules, 2f + 3 for callables
@@ -52,6 +73,7 @@ def check_aggregator(
     claims : names of the only properties to examine, whatever the rule declares
     max_examples : questions a property
     seed : of the questions; the same seed asks the same questions
+    channel : what a callable is sent, `"dense"` updates (unless told) or `"rankings"`; read from robustfl's own rules
     raise_on_violation : whether a violated property is an error or only an entry of the report
 
     Raises
@@ -75,8 +97,8 @@ def check_aggregator(
             rule(x)
             # found    np.array([np.nan])
     """
-    subject, chosen = _prepared(rule, f, least, accepts, skip, claims, max_examples)
-    findings = tuple(_find(each, subject, chosen, max_examples, seed) for each in PROPERTIES.values())
+    subject, chosen, known = _prepared(rule, f, least, accepts, skip, claims, max_examples, channel)
+    findings = tuple(_find(each, subject, chosen, max_examples, seed) for each in known.values())
     report = ConformanceReport(repr(rule), subject.f, subject.least, findings)
     if raise_on_violation and not report.conforms:
         raise ConformanceError(report)
@@ -93,6 +115,7 @@ def aggregator_checks(
     claims: Iterable[str] | None = None,
     max_examples: int = 40,
     seed: int = 0,
+    channel: Channel | None = None,
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """The checks of `check_aggregator` one by one, as pairs (name, check), for a test runner.
 
@@ -114,8 +137,8 @@ def aggregator_checks(
     ['permutation', 'scaling']
     >>> checks["scaling"]()
     """
-    subject, chosen = _prepared(rule, f, least, accepts, skip, claims, max_examples)
-    for each in PROPERTIES.values():
+    subject, chosen, known = _prepared(rule, f, least, accepts, skip, claims, max_examples, channel)
+    for each in known.values():
         if each.name in chosen and each.inapplicable(subject) is None:
             yield each.name, partial(_run_alone, each, subject, max_examples, seed)
 
@@ -128,16 +151,29 @@ def _prepared(
     skip: Iterable[str],
     claims: Iterable[str] | None,
     max_examples: int,
-) -> tuple[Subject, frozenset[str]]:
-    """The subject, and the names of the properties to examine."""
+    channel: Channel | None,
+) -> tuple[Subject, frozenset[str], Catalogue]:
+    """The subject, the names of the properties to examine, and all that there are."""
     load_hypothesis()
     if max_examples < 1:
         raise ParameterError(f"`max_examples` should satisfy max_examples >= 1. Found max_examples={max_examples}.")
-    left_out = known_names(skip, "skip")
-    wanted = None if claims is None else known_names(claims, "claims") - left_out
-    subject = examine(rule, f=f, least=least, accepts=accepts, unclaimed=left_out)
-    known_names(subject.unclaimed, "unclaimed")
-    return subject, frozenset(PROPERTIES) - subject.unclaimed if wanted is None else wanted
+    kind, known = _of_channel(rule, channel)
+    left_out = known_names(skip, "skip", known)
+    wanted = None if claims is None else known_names(claims, "claims", known) - left_out
+    subject = examine(rule, kind, f=f, least=least, accepts=accepts, unclaimed=left_out)
+    known_names(subject.unclaimed, "unclaimed", known)
+    return subject, frozenset(known) - subject.unclaimed if wanted is None else wanted, known
+
+
+def _of_channel(rule: Any, told: Channel | None) -> tuple[type[Subject], Catalogue]:
+    """How a rule is asked, and its properties."""
+    own: Channel | None = "rankings" if isinstance(rule, RankAggregator) else None
+    own = "dense" if isinstance(rule, Aggregator | PreAggregation) else own
+    if told not in (None, "dense", "rankings") or (own is not None and told not in (None, own)):
+        wanted = f"{own!r} for {rule!r}" if own else "'dense' or 'rankings'"
+        raise ParameterError(f"`channel` should be {wanted}. Found channel={told!r}.")
+    channel = own or told or "dense"
+    return Vote if channel == "rankings" else Subject, _known(channel)
 
 
 def _find(each: Property, subject: Subject, chosen: frozenset[str], max_examples: int, seed: int) -> Finding:

@@ -10,29 +10,19 @@ from robustfl.aggregation.kernels import Floats, is_tensor
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, difference, extent
 from robustfl.testing.questions import Questions
-from robustfl.testing.subject import Subject, numeric, trusted_update
+from robustfl.testing.subject import Subject, array, numeric, trusted_update
 from robustfl.testing.violation import Violation
 
-FULL = ("float64", "float32")
 HALF = {"numpy": ("float16",), "torch": ("bfloat16", "float16")}
-
-
-def array(x: Floats, kind: str, dtype: str, device: str = "cpu") -> Any:
-    """Rows as an array of a kind and a type of numbers, in memory of their own."""
-    if kind == "numpy":
-        return np.array(x, dtype=dtype)
-    import torch
-
-    return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
 
 
 @promise("the input is never changed")
 def mutation(subject: Subject, ask: Questions) -> None:
-    kind, number = ask.choose(subject.accepts), ask.choose(FULL)
+    kind, number = ask.choose(subject.accepts), ask.choose(subject.numbers)
     x = ask.rows(subject)
-    question = array(x, kind, number)
+    question = subject.made(x, kind, number)
     before = numeric(question).copy()
-    subject.call(question)
+    subject.call(question, **subject.parts(x))
     if not np.array_equal(numeric(question), before):
         asked = array(before, kind, number)
         raise Violation("the rows were changed", call="rule(x); x", found=question, expected=asked, x=asked)
@@ -43,10 +33,11 @@ def mutation(subject: Subject, ask: Questions) -> None:
     unless=lambda s: None if "numpy" in s.accepts else "only arrays of numpy can be read-only",
 )
 def read_only(subject: Subject, ask: Questions) -> None:
-    question = array(ask.rows(subject), "numpy", ask.choose(FULL))
+    x = ask.rows(subject)
+    question = subject.made(x, "numpy", ask.choose(subject.numbers))
     question.flags.writeable = False
     try:
-        subject.call(question)
+        subject.call(question, **subject.parts(x))
     except Violation as violation:
         call = "x.flags.writeable = False; rule(x)"
         raise Violation(f"{violation.complaint}, for a read-only array", call=call, x=question) from violation
@@ -54,9 +45,9 @@ def read_only(subject: Subject, ask: Questions) -> None:
 
 @promise("the answer is the caller's own: it shares no memory with the rows")
 def aliasing(subject: Subject, ask: Questions) -> None:
-    kind = ask.choose(subject.accepts)
-    question = array(ask.rows(subject), kind, ask.choose(FULL))
-    answer = subject.call(question)
+    kind, x = ask.choose(subject.accepts), ask.rows(subject)
+    question = subject.made(x, kind, ask.choose(subject.numbers))
+    answer = subject.call(question, **subject.parts(x))
     if is_tensor(answer) and is_tensor(question):
         shared = answer.untyped_storage().data_ptr() == question.untyped_storage().data_ptr()
     else:
@@ -67,10 +58,10 @@ def aliasing(subject: Subject, ask: Questions) -> None:
         raise Violation("a change of the answer changes the rows that came in", call=call, x=question)
 
 
-@promise("the answer has the rows' own kind of array, type of numbers and device, for float32 and float64")
+@promise("the answer has the rows' own kind of array, type of numbers and device, for 32 and 64 bits")
 def dtype(subject: Subject, ask: Questions) -> None:
     kind = ask.choose(subject.accepts)
-    keeps_type(subject, ask, kind, ask.choose(FULL))
+    keeps_type(subject, ask, kind, ask.choose(subject.numbers))
 
 
 @promise("the answer to half precision is in the same half precision, and finite")
@@ -81,9 +72,10 @@ def half(subject: Subject, ask: Questions) -> None:
 
 def keeps_type(subject: Subject, ask: Questions, kind: str, number: str) -> None:
     """Ask in one type of numbers, on an accelerator where there is one, and compare the type of the answer."""
-    question = array(ask.rows(subject), kind, number, ask.choose(devices(kind)))
-    answer = subject.call(question)
-    subject.read(answer, question)
+    x = ask.rows(subject)
+    question, parts = subject.made(x, kind, number, ask.choose(devices(kind))), subject.parts(x)
+    answer = subject.call(question, **parts)
+    subject.read(answer, question, **parts)
     found, expected = kind_of(answer), kind_of(question)
     if found != expected:
         raise Violation(f"the answer is {found} for rows that are {expected}", x=question)

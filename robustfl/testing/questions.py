@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels import Floats
 from robustfl.errors import RobustflError
-from robustfl.testing.subject import Subject
+from robustfl.testing.subject import Subject, decimals
 from robustfl.testing.violation import Violation
 
 if TYPE_CHECKING:
@@ -52,16 +53,10 @@ class Questions:
             numbers[0] = 1.0
         return decimals(numbers, self.choose((0, -1, 1, 3, -3)))
 
-    def rows(self, subject: Subject, *, more: int = 0, less_than: int = 4, columns: int = 3) -> Floats:
-        """Rows [n, d] of short numbers; n is at least the rule's own bound plus `more`, d at most `columns`."""
+    def rows(self, subject: Subject, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
+        """Rows [n, d] as the rule is sent them; n is at least its own bound plus `more`, d at most `columns`."""
         n = subject.least + more + self.integer(0, less_than - 1)
-        d = self.integer(1, columns)
-        return decimals(self.integers(n * d).reshape(n, d), self.choose((0, -1, 1, 3, -3)))
-
-
-def decimals(numbers: Floats, power: int) -> Floats:
-    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
-    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
+        return subject.drawn(self, n, columns)
 
 
 def search(

@@ -11,9 +11,8 @@ from robustfl.aggregation.kernels import Floats
 from robustfl.errors import InfeasibleError
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, extent, spread
-from robustfl.testing.intake import array
-from robustfl.testing.questions import Questions, decimals
-from robustfl.testing.subject import Subject, numeric
+from robustfl.testing.questions import Questions
+from robustfl.testing.subject import Subject, array, decimals, numeric
 from robustfl.testing.violation import Violation
 from robustfl.wording import counted
 
@@ -54,7 +53,7 @@ def hostile(subject: Subject, ask: Questions) -> None:
     bad[:, : ask.integer(1, clean.shape[1])] = value
     place = ask.integer(0, len(clean))
     x = array(np.concatenate([clean[:place], bad, clean[place:]]), kind, number)
-    answer = _answer_or_refusal(subject, x)
+    answer = answer_or_refusal(subject, x)
     if answer is None:
         return
     if subject.own is not None:
@@ -65,7 +64,7 @@ def hostile(subject: Subject, ask: Questions) -> None:
             raise Violation(f"{counted(count, 'hostile row')} moved the answer beyond {reach:g}", found=answer, x=x)
 
 
-def _answer_or_refusal(subject: Subject, x: Any) -> Floats | None:
+def answer_or_refusal(subject: Subject, x: Any) -> Floats | None:
     """The answer to hostile rows, or None when the rule says clearly that it refuses them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -160,16 +159,15 @@ def responsive(subject: Subject, ask: Questions) -> None:
 
 @promise("n at the bound works, and one row below it is an error that names n and f", unless=not_own)
 def bounds(subject: Subject, ask: Questions) -> None:
-    d = ask.integer(1, 3)
-    subject.ask(ask.integers(subject.least * d).reshape(subject.least, d))
+    subject.ask(subject.drawn(ask, subject.least, 3))
     fewest = subject.least
     if not subject.told:  # without f in the rule, only the bound for f = 0 can be enforced
         fewest = next(n for n in range(1, subject.least + 1) if subject.rule.infeasible(n, 0) is None)
     if fewest == 1:
         return
-    x = ask.integers((fewest - 1) * d).reshape(fewest - 1, d)
+    x = subject.drawn(ask, fewest - 1, 3)
     try:
-        answer = subject.answer(subject.fresh(), x)
+        answer = subject.answer(subject.fresh(), subject.put(x), **subject.parts(x))
     except InfeasibleError as error:
         if str(len(x)) not in str(error) or "f=" not in str(error):
             raise Violation(f"the refusal does not name n={len(x)} and f: {error}", x=x) from error

@@ -7,14 +7,19 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
 from robustfl.aggregation.kernels import Floats, is_tensor
+from robustfl.aggregation.rankings import RankAggregator
 from robustfl.errors import ParameterError
 from robustfl.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from robustfl.testing.questions import Questions
 
 MOST_ROWS = 500
 """Where the search for the smallest number of rows that a rule accepts gives up."""
@@ -81,13 +86,35 @@ class Subject:
             return False
         return True
 
-    def put(self, x: Floats, kind: str | None = None) -> Any:
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Types of numbers that rows come in, the widest first."""
+        return ("float64", "float32")
+
+    def drawn(self, ask: Questions, n: int, columns: int) -> NDArray[Any]:
+        """Rows [n, d] of short numbers, d at most `columns`."""
+        d = ask.integer(1, columns)
+        return decimals(ask.integers(n * d).reshape(n, d), ask.choose((0, -1, 1, 3, -3)))
+
+    def another(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Rows unlike `x`, of the same shape."""
+        return x[::-1] * 2.0 + 1.0
+
+    def parts(self, x: NDArray[Any]) -> dict[str, Any]:
+        """What the rule has to be told beside the rows."""
+        return {}
+
+    def put(self, x: NDArray[Any], kind: str | None = None) -> Any:
         """Rows as the kind of array that the rule takes: the first that it accepts unless told."""
         if (kind or self.accepts[0]) == "numpy":
             return x
         import torch
 
         return torch.from_numpy(np.array(x))
+
+    def made(self, x: NDArray[Any], kind: str, number: str, device: str = "cpu") -> Any:
+        """Rows as an array of a kind and a type of numbers, in memory of their own."""
+        return array(x, kind, number, device)
 
     def answer(self, rule: Any, question: Any, **parts: Any) -> Any:
         """`rule(question)`, with a trusted update where the rule wants one."""
@@ -106,12 +133,12 @@ class Subject:
                 complaint = f"the rule raised {type(error).__name__}: {error}"
                 raise Violation(complaint, x=question) from error
 
-    def ask(self, x: Floats, rule: Any = None) -> Floats:
+    def ask(self, x: NDArray[Any], rule: Any = None) -> NDArray[Any]:
         """The answer as float64 numbers, [d] or for a pre-aggregation [m, d], or a violation if it is no such thing."""
-        question = self.put(x)
-        return self.read(self.call(question, rule), question)
+        question, parts = self.put(x), self.parts(x)
+        return self.read(self.call(question, rule, **parts), question, **parts)
 
-    def read(self, answer: Any, question: Any) -> Floats:
+    def read(self, answer: Any, question: Any, **parts: Any) -> NDArray[Any]:
         """An answer as float64 numbers; it has to be of the right shape and finite."""
         if answer is None:
             raise Violation("the rule returned None", x=question)
@@ -130,6 +157,7 @@ class Subject:
 
 def examine(
     rule: Any,
+    kind: type[Subject] = Subject,
     *,
     f: int | None = None,
     least: int | None = None,
@@ -149,15 +177,15 @@ def examine(
         raise ParameterError(f"`f` should satisfy f >= 0. Found f={f}.")
     if least is not None and least < 1:
         raise ParameterError(f"`least` should satisfy least >= 1. Found least={least}.")
-    if not isinstance(rule, Aggregator | PreAggregation):
+    if not isinstance(rule, Aggregator | PreAggregation | RankAggregator):
         told = 0 if f is None else f
-        return Subject(rule, told, 2 * told + 3 if least is None else least, kinds, frozenset(unclaimed))
+        return kind(rule, told, 2 * told + 3 if least is None else least, kinds, frozenset(unclaimed))
     if rule.byzantine is not None and f not in (None, rule.byzantine):
         raise ParameterError(f"{rule!r} holds f={rule.byzantine}. Found f={f}. Leave `f` out.")
     told = rule.byzantine if rule.byzantine is not None else 1 if f is None else f
     smallest = fewest_rows(rule, told)
     given = smallest if least is None else max(smallest, least)
-    return Subject(rule, told, given, ARRAYS, frozenset(unclaimed) | rule.unclaimed)
+    return kind(rule, told, given, ARRAYS, frozenset(unclaimed) | rule.unclaimed)
 
 
 def fewest_rows(rule: Defense, f: int) -> int:
@@ -175,6 +203,20 @@ def parts_of(rule: Defense) -> list[Defense]:
     if isinstance(rule, Chain):
         return [*parts_of(rule.first), *parts_of(rule.then)]
     return [rule]
+
+
+def array(x: NDArray[Any], kind: str, dtype: str, device: str = "cpu") -> Any:
+    """Numbers as an array of a kind and a type, in memory of their own."""
+    if kind == "numpy":
+        return np.array(x, dtype=dtype)
+    import torch
+
+    return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
+
+
+def decimals(numbers: Floats, power: int) -> Floats:
+    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
+    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
 
 
 def trusted_update(question: Any) -> Any:

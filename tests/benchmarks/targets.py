@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tests.benchmarks.grid import Cell
 from tests.benchmarks.results import Measurement
+from tests.benchmarks.voting import PLAIN, READING
 
 MEMORY = "extra memory"
 
@@ -94,6 +95,8 @@ TARGETS = (
     *_order_statistics("trimmed_mean", "TrimmedMean"),
     Target(who="every Gram rule but MDA", covers=geometric, cell=_MIDDLE, against="Gram pass", at_most=1.6),
     Target(who="Krum", covers=rule("krum"), cell=_MIDDLE, against="torch.cdist", at_least=5.0),
+    Target(who="FRL", covers=rule("frl"), cell=_MIDDLE, against=READING, at_most=3.0),
+    Target(who="FRL", covers=rule("frl"), cell=_MIDDLE, against=PLAIN, at_least=10.0),
     Target(who="every rule", covers=anything, cell=_MIDDLE, against=MEMORY, at_most=0.10),
 )
 

@@ -235,7 +235,7 @@ def test_the_command_says_where_a_ledger_is_damaged(command: Any, tmp_path: Path
     ("arguments", "message"),
     [
         (("nowhere",), "nowhere cannot be read: No such file or directory"),
-        ((".",), ". cannot be read: Is a directory"),
+        ((".",), ". is no folder of a run"),
         (("ledger.jsonl", "--head", "abc"), "`head` should be 64 hexadecimal digits"),
     ],
 )

@@ -8,20 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustfl.testing import Finding, check_aggregator
-from tests.testing.finding import examined, fault
-
-
-def pasted(finding: Finding) -> dict[str, Any]:
-    """The names of a counter-example, from running it as the code that it is; its last line asks the rule."""
-    import torch
-
-    names: dict[str, Any] = {"np": np, "torch": torch}
-    *question, asks = [line for line in finding.counterexample.split("\n") if not line.startswith("#")]
-    exec("\n".join(question), names)
-    compile(asks, "<the last line>", "exec")
-    return names
-
+from robustfl.testing import check_aggregator
+from tests.testing.finding import examined, fault, pasted
 
 # ------------------------------------------------------------------------------------------------------- callables
 

@@ -1,0 +1,134 @@
+"""What a rule decided over many rounds, condensed for a ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from robustfl.reputation.decisions import Decision, decisions_of
+from robustfl.reputation.ledger import Ledger
+
+if TYPE_CHECKING:
+    from robustfl.aggregation import Aggregation
+
+OUT = ("excluded", "rejected")
+"""Actions after which a client's update does not count; with every other one it does."""
+
+AT_ONCE = 1000
+"""Entries that are gathered before they are written."""
+
+UNFINISHED = ".unfinished"
+"""How the file of a ledger ends whose rounds are not over."""
+
+
+class _Last(NamedTuple):
+    """The last decision about a client, and whether the ledger has it."""
+
+    round: int
+    decision: Decision
+    kept: bool
+
+
+class Minutes:
+    """Writes the ledger of a rule while its rounds go on; a context in which nothing but whole ledgers are made.
+
+    An entry for every client and round, of half a kilobyte, would be too much. Kept is what changes: that a client is
+    excluded or rejected, or is the one after it was the other, and that it counts again. At the end the last decision
+    about each client is added, unless it was kept already. So the last entry about a client says how it stood in the
+    end, and those before it, when it was in and out. With `every`, all decisions are kept.
+
+    The file appears under its name, in place of an earlier one, when the block is left without an error. Until then it
+    has another name, with the number of this process in it: writers never meet, and of one that is killed only that is
+    left (see :func:`clear_unfinished`). A rule whose answers hold no decisions leaves no file, and an earlier one where
+    it is.
+
+    Parameters
+    ----------
+    path : the ledger
+    rule : who decides
+    every : whether to keep all decisions
+
+    Attributes
+    ----------
+    head, entries : of the finished ledger; None and 0 when there is none
+
+    >>> import tempfile
+    >>> from robustfl.defenses import FoolsGold
+    >>> from robustfl.reputation import read_entries
+    >>> rule, path = FoolsGold(), Path(tempfile.mkdtemp()) / "trial.ledger"
+    >>> with Minutes(path, rule) as minutes:
+    ...     for number, sent in enumerate([1.0, float("nan"), 1.0, 1.0]):
+    ...         rows = {"anna": [1.0, 0.0, 0.0], "boris": [0.0, sent, 0.0], "carla": [0.0, 0.0, 1.0]}
+    ...         minutes.hear(number, rule.aggregate(rows))
+    >>> [(entry["round"], entry["client"], entry["action"]) for entry in read_entries(path)]
+    [(2, 'boris', 'rejected'), (3, 'boris', 'weighted'), (4, 'anna', 'weighted'), (4, 'boris', 'weighted'), \
+(4, 'carla', 'weighted')]
+    """
+
+    def __init__(self, path: Path, rule: Any, *, every: bool = False) -> None:
+        self.head: str | None = None
+        self.entries = 0
+        self._path, self._rule, self._every = path, rule, every
+        self._draft = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+        self._ledger: Ledger | None = None
+        self._waiting: list[tuple[int, Decision]] = []
+        self._last: dict[Hashable, _Last] = {}
+
+    def __enter__(self) -> Self:
+        self._draft.unlink(missing_ok=True)  # of a killed process that had the same number
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._last:
+                self._finish()
+        finally:
+            if self._ledger is not None:
+                self._ledger.close()
+            self._draft.unlink(missing_ok=True)
+
+    def hear(self, number: int, answer: Aggregation) -> None:
+        """What the rule answered in round `number`, counted from 0; entries count rounds from 1.
+
+        Raises
+        ------
+        ParameterError : a decision that no ledger can hold
+        StoreError : the file cannot be written
+        """
+        if answer.info.get("decisions") is None:
+            return
+        for decision in decisions_of(answer):
+            before = self._last.get(decision.client)
+            was = None if before is None or before.decision.action not in OUT else before.decision.action
+            now = decision.action if decision.action in OUT else None
+            kept = self._every or was != now
+            self._last[decision.client] = _Last(number + 1, decision, kept)
+            if kept:
+                self._waiting.append((number + 1, decision))
+        if len(self._waiting) >= AT_ONCE:
+            self._write()
+
+    def _finish(self) -> None:
+        self._waiting += [(last.round, last.decision) for last in self._last.values() if not last.kept]
+        ledger = self._write()
+        ledger.close()
+        os.replace(self._draft, self._path)
+        self.head, self.entries = ledger.head, ledger.entries
+
+    def _write(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self._draft)
+        self._ledger.extend(self._waiting, rule=self._rule)
+        self._waiting = []
+        return self._ledger
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed writers have left in a folder of ledgers; only for who knows that none is at work."""
+    for draft in folder.glob(f".*{UNFINISHED}"):
+        draft.unlink(missing_ok=True)
