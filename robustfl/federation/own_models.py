@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.federation.confusion import Confusion
 from robustfl.federation.settings import Federation
 from robustfl.federation.simulation import Ids, Simulation
 from robustfl.federation.task import Population
@@ -38,7 +35,6 @@ class OwnModels(Simulation):
         self.models = population.initial.repeat(settings.clients, 1)  # [n, d]
         self.honest: Ids = np.flatnonzero(~self._is_malicious)
         self._measured: Floats | None = None
-        self._confusions: list[Confusion] = []
         self._computed: tuple[Ids, Tensor] = (np.empty(0, dtype=np.int64), self.models[:0])
 
     def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
@@ -63,6 +59,10 @@ class OwnModels(Simulation):
         best = 0 if self._measured is None else int(self._measured[:, 0].argmax())
         return predict(self.population, self.models[self.honest[best]], features)
 
+    def served(self) -> Tensor:
+        """The models [h, d] of the honest clients."""
+        return self.models[self.honest]
+
     def measure(self, finished: int) -> bool:
         """Mean accuracy and loss of the honest clients' models; False when one of them is no longer finite."""
         with self.watch.phase("evaluate"):
@@ -74,17 +74,6 @@ class OwnModels(Simulation):
         self.trace.accuracy.append((finished, accuracy))
         self.trace.loss.append((finished, loss))
         return True
-
-    def confused(self, confusion: Confusion) -> dict[str, float | list[float]]:
-        """The mean over the honest clients' models, for whom `confusion` is taken as a pattern."""
-        assert self._measured is not None
-        if not self._confusions:
-            self._confusions = [copy.deepcopy(confusion) for _ in self.honest]
-        reports = [
-            each.measure(partial(predict, self.population, self.models[client]), accuracy)
-            for each, client, accuracy in zip(self._confusions, self.honest, self._measured[:, 0].tolist(), strict=True)
-        ]
-        return {key: np.mean([report[key] for report in reports], axis=0).tolist() for key in reports[0]}
 
 
 class Alone(OwnModels):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from robustfl.aggregation import Pipeline
 from robustfl.errors import ParameterError
 from robustfl.federation.own_models import Floats, OwnModels, standalone_accuracies
 from robustfl.federation.settings import Federation
@@ -43,9 +44,9 @@ class RewardedSimulation(OwnModels):
 
     The trace reports the mean accuracy over honest clients. Its `more` holds, by client: `client_accuracy`,
     `standalone_accuracy` (each by itself with the same budget), `reputations`, `quotas`; `excluded` clients with the
-    `excluded_rounds` in which that was decided, and `excluded_honest`, how many of them are honest; over honest
-    clients `best_accuracy`, `mean_gain` (what they reach together less what they reach alone: where nobody gains,
-    everything is fair) and `fairness`, see :func:`collaborative_fairness`.
+    `excluded_rounds` in which that was decided, and how many are `excluded_honest` and `excluded_malicious`; over
+    honest clients `best_accuracy`, `mean_gain` (what they reach together less what they reach alone: where nobody
+    gains, everything is fair) and `fairness`, see :func:`collaborative_fairness`.
 
     Raises
     ------
@@ -56,12 +57,13 @@ class RewardedSimulation(OwnModels):
         self, population: Population, settings: Federation, defense: Aggregator, *, seed: int = 0, **values: Any
     ) -> None:
         super().__init__(population, settings, defense, seed=seed, **values)
-        if not isinstance(defense, Rewarding):
+        rule = defense.rule if isinstance(defense, Pipeline) else defense
+        if not isinstance(rule, Rewarding):
             raise ParameterError(
-                f"{defense!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
+                f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
             )
-        defense.begin({client: float(len(part)) for client, part in enumerate(population.parts)})
+        rule.begin({client: float(len(part)) for client, part in enumerate(population.parts)})
         self._seed = seed
         self._standing: dict[str, dict[int, float]] = {"reputations": {}, "quotas": {}}
         self._excluded: dict[int, int] = {}
@@ -121,6 +123,7 @@ class RewardedSimulation(OwnModels):
             "excluded": list(self._excluded),
             "excluded_rounds": list(self._excluded.values()),
             "excluded_honest": len(set(self._excluded) - set(self.malicious.tolist())),
+            "excluded_malicious": len(set(self._excluded) & set(self.malicious.tolist())),
         }
 
 

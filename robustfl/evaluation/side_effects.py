@@ -1,0 +1,140 @@
+"""What robustness costs where nobody attacks, and whom a defense catches: from records to JSON values.
+
+Costs are differences to the plain mean without attack, each seed with its own: positive where the defense takes
+something away. The worst of several noisy accuracies comes out too low, for the plain mean as well, so differences say
+more than values. A model that diverged serves its worst class and client with accuracy 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustfl.evaluation.statistics import FloatArray, student_interval
+
+Values = Mapping[str, Any]
+Records = Mapping[str, Values]
+"""The records by the id of their trial."""
+
+SERVED = ("worst_class", "worst_client", "client_spread")
+IGNORED = ("honest_ignored", "honest_unheard")
+DETECTED = ("detection_precision", "detection_recall", "detection_auc")
+MEASURED = (*SERVED, *IGNORED, *DETECTED)
+"""The measurements that are read here, by their names in the records' `more`."""
+
+_DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
+
+
+def side_effects(scores: Values, records: Records, baselines: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Costs and detection for every world and defense of the scores.
+
+    `baselines[world]` are the trials of the plain mean without attack, in the order of the world's seeds.
+
+    A world has `baseline` (the means of the plain mean, by name) and, for each defense, `undisturbed` and `caught`. An
+    entry of `undisturbed` is one way to tell the defense f while nobody attacks: the numbers `f` of the grid for which
+    it does the very same, the means by name, and `utility_lost`, `worst_class_lost`, `worst_client_lost`, each
+    `{"mean", "ci"}` or null. `caught` is null without malicious clients, else at the largest `f` the means by name for
+    each attack that was played in `attacks`, their `mean` over the attacks of which something is known, and the
+    `hardest` to catch, which has the smallest `detection_auc`.
+    """
+    return [_world(world, 1 - scores["settings"]["alpha"], records, baselines) for world in scores["worlds"]]
+
+
+def means(trials: Sequence[str | None], records: Records, names: Sequence[str] = MEASURED) -> dict[str, float | None]:
+    """The mean over the trials for each name, null where a trial did not end.
+
+    Where something is defined for some seeds only, as the precision of a defense that now and then ignores nobody, the
+    mean is over those.
+    """
+    found = [_measured(records.get(trial or "")) for trial in trials]
+    whole = bool(found) and None not in found
+    known = {name: [more[name] for more in found if more and more.get(name) is not None] for name in names}
+    return {name: float(np.mean(values)) if whole and values else None for name, values in known.items()}
+
+
+def _world(
+    world: Values, confidence: float, records: Records, baselines: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    plain = baselines.get(world["world"], ())
+    gap = world["baseline"]["mean"] - world["chance"] if world["informative"] else None
+    return {
+        "world": world["world"],
+        "baseline": means(plain, records, SERVED),
+        "defenses": [
+            {
+                "defense": defense["defense"],
+                "undisturbed": _undisturbed(defense["curve"], plain, gap, confidence, records),
+                "caught": _caught(defense["curve"], records),
+            }
+            for defense in world["defenses"]
+        ],
+    }
+
+
+def _undisturbed(
+    curve: Sequence[Values], plain: Sequence[str], gap: float | None, confidence: float, records: Records
+) -> list[dict[str, Any]]:
+    """What the defense costs for every f that it is told while nobody attacks."""
+    told: dict[tuple[str | None, ...], list[int]] = {}
+    for point in curve:
+        cell = point["attacks"].get("none")
+        if cell is not None and any(cell["trials"]):
+            told.setdefault(tuple(cell["trials"]), []).append(point["f"])
+    reports = []
+    for trials, grid in told.items():
+        lost = {name: _lost(name, plain, trials, records) for name in ("tail_accuracy", *SERVED[:2])}
+        utility = None if lost["tail_accuracy"] is None or gap is None else lost["tail_accuracy"] / gap
+        reports.append(
+            {
+                "f": grid,
+                **means(trials, records, (*SERVED, *IGNORED)),
+                "utility_lost": _estimate(utility, confidence),
+                **{f"{name}_lost": _estimate(lost[name], confidence) for name in SERVED[:2]},
+            }
+        )
+    return reports
+
+
+def _lost(name: str, plain: Sequence[str], trials: Sequence[str | None], records: Records) -> FloatArray | None:
+    """How much less each seed has with the defense than with the plain mean, [R]; None where a seed is missing."""
+    before, after = ([(_measured(records.get(t or "")) or {}).get(name) for t in own] for own in (plain, trials))
+    if None in before or None in after or not len(before) == len(after) > 0:
+        return None
+    return np.array(before, dtype=np.float64) - np.array(after, dtype=np.float64)
+
+
+def _estimate(values: FloatArray | None, confidence: float) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    interval = student_interval(values, confidence)
+    return {"mean": float(values.mean()), "ci": None if interval is None else list(interval)}
+
+
+def _caught(curve: Sequence[Values], records: Records) -> dict[str, Any] | None:
+    """Whom the defense ignores when the most clients are malicious."""
+    point = max((point for point in curve if point["f"] > 0), key=lambda point: int(point["f"]), default=None)
+    if point is None:
+        return None
+    names = (*DETECTED, IGNORED[0])
+    played = {a: cell["trials"] for a, cell in point["attacks"].items() if a != "none" and any(cell["trials"])}
+    cells = {attack: means(trials, records, names) for attack, trials in played.items()}
+    known = {attack: found for attack, found in cells.items() if found["detection_auc"] is not None}
+    columns = {name: [value for found in known.values() if (value := found[name]) is not None] for name in names}
+    return {
+        "f": point["f"],
+        "attacks": cells,
+        "mean": {name: float(np.mean(values)) if values else None for name, values in columns.items()},
+        "hardest": min(known, key=lambda attack: known[attack]["detection_auc"] or 0.0) if known else None,
+    }
+
+
+def _measured(record: Values | None) -> dict[str, Any] | None:
+    """What a record says of side effects, with its accuracy; None where the trial has not come to an end."""
+    metrics = (record or {}).get("metrics")
+    if record is None or metrics is None:
+        return None
+    if record["status"] == "diverged":
+        return {**(metrics.get("more") or {}), **_DIVERGED, "tail_accuracy": metrics.get("chance")}
+    return {**(metrics.get("more") or {}), "tail_accuracy": metrics.get("tail_accuracy")}

@@ -1,0 +1,98 @@
+"""Whom a defense ignores: the honest, who should be heard, and the malicious, who should not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation import Aggregation
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+NEAR_ZERO = 0.1
+"""A message with less than this part of an equal share of the weights counts as ignored."""
+
+
+class Detection:
+    """Follows over the rounds what a defense makes of honest and malicious messages.
+
+    Of a round with n messages, message i has the share `s_i = |w_i| / sum |w|` of the weights; what was refused has
+    none. It is ignored when `s_i < 0.1 / n`. Dividing by the sum keeps a rule that shrinks all messages alike from
+    ignoring everybody. A rule without weights only ignores what it refuses, and of one that has refused nothing either
+    nothing can be said.
+
+    Whoever is malicious is malicious in every round, also while its attack pauses.
+
+    Parameters
+    ----------
+    malicious : bool [members], the truth
+    """
+
+    def __init__(self, malicious: Mask) -> None:
+        self._malicious = malicious
+        self._telling = False  # whether any round had weights or a refused message
+        self._ignored = np.zeros(2, dtype=np.int64)  # honest and malicious messages
+        self._messages = np.zeros(2, dtype=np.int64)
+        self._received = np.zeros(len(malicious))  # equal shares that each member got, over all its messages
+        self._messages_of = np.zeros(len(malicious), dtype=np.int64)
+        self._areas: list[float] = []
+        self._malicious_shares: list[float] = []
+
+    def observe(self, ids: Ids, answer: Aggregation | None) -> None:
+        """A round: who sent the messages, and the defense's answer to them; None where there was none."""
+        if answer is None:
+            return
+        bad, shares = self._malicious[ids], equal_shares(answer)
+        self._telling |= answer.weights is not None or bool(answer.rejected.any())
+        self._messages += np.bincount(bad, minlength=2)
+        self._ignored += np.bincount(bad[shares < NEAR_ZERO], minlength=2)
+        np.add.at(self._received, ids, shares)  # a client may stand twice in a round
+        np.add.at(self._messages_of, ids, 1)
+        if bad.any() and not bad.all():
+            self._areas.append(auc(-shares[bad], -shares[~bad]))
+        if answer.weights is not None and self._malicious.any() and shares.any():
+            self._malicious_shares.append(float(shares[bad].sum()) / len(ids))
+
+    def malicious_share(self) -> float | None:
+        """Mean share of the weights that malicious messages got; None without weights or malicious members."""
+        return float(np.mean(self._malicious_shares)) if self._malicious_shares else None
+
+    def report(self) -> dict[str, float]:
+        """What can be said, over all messages of all rounds; what is not defined is absent.
+
+        `honest_ignored`: share of the honest messages that were ignored, which is the false positive rate of
+        detection; `honest_unheard`: share of the honest clients that got less than a tenth of an equal share of the
+        weights over the whole training. With malicious members `detection_recall`, the share of their messages that
+        was ignored; `detection_precision`, the share of malicious messages among the ignored; `detection_auc`, the
+        probability that a malicious message has less weight than an honest one of the same round, ties counting half:
+        the area under the ROC curve of `1 - w`, mean over the rounds in which both kinds came.
+        """
+        if not self._telling:
+            return {}
+        (honest, caught), (honest_messages, bad_messages) = self._ignored.tolist(), self._messages.tolist()
+        found: dict[str, float] = {}
+        if honest_messages:
+            sent = ~self._malicious & (self._messages_of > 0)
+            found["honest_ignored"] = honest / honest_messages
+            found["honest_unheard"] = float((self._received[sent] < NEAR_ZERO * self._messages_of[sent]).mean())
+        if bad_messages:
+            found["detection_recall"] = caught / bad_messages
+            found |= {"detection_precision": caught / (honest + caught)} if honest + caught else {}
+        return found | ({"detection_auc": float(np.mean(self._areas))} if self._areas else {})
+
+
+def equal_shares(answer: Aggregation) -> Floats:
+    """The share [n] of each message in the weights, in units of an equal share 1/n, rounded against float noise."""
+    weights = np.where(answer.rejected, 0.0, 1.0 if answer.weights is None else np.abs(answer.weights))
+    total = float(weights.sum())
+    scaled: Floats = np.round(weights * (len(weights) / total), 9) if total > 0 else weights
+    return scaled
+
+
+def auc(positive: Floats, negative: Floats) -> float:
+    """Area under the ROC curve of scores: how often a positive [p] exceeds a negative [q], ties counting half."""
+    ordered = np.sort(negative)
+    places = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
+    return float(places.mean()) / (2 * len(negative))
