@@ -19,6 +19,8 @@ class Clones(Identities):
     They may join late and leave early. A defense that was told of identities which are not there yet may find too few
     rows; such rounds are held.
 
+    Stands before an attack, as in the example; in a suite, ``[{clones: {count: 3}}, {label_flip: {mode: cyclic}}]``.
+
     References
     ----------
     C. Fung, C. J. M. Yoon, I. Beschastnikh. The Limitations of Federated Learning in Sybil Settings. RAID 2020.

@@ -17,6 +17,8 @@ class TakingTurns(Identities):
 
     Two names of one identity never meet in a round, so only a defense that remembers who is absent can compare them.
 
+    Stands before an attack: ``TakingTurns(names=3) >> LabelFlip()``; in a suite, ``[taking_turns, label_flip]``.
+
     Examples
     --------
     >>> from robustfl.attacks import TakingTurns

@@ -15,6 +15,8 @@ from robustfl.threats import Identities
 class Whitewash(Identities):
     """Whitewashing: identities leave and come back as strangers, with an empty history, every `lifetime` rounds.
 
+    Stands before an attack: ``Whitewash(lifetime=20) >> LabelFlip()``; in a suite, ``[whitewash, label_flip]``.
+
     References
     ----------
     M. Feldman, C. Papadimitriou, J. Chuang, I. Stoica. Free-Riding and Whitewashing in Peer-to-Peer Systems. IEEE

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.side_effects import MEASURED, Records, means
 
 from .wording import well_formed
 
@@ -31,10 +32,14 @@ COLUMNS = (
     "is_worst",
     "mean_utility",
     "resilience",
+    "rank",
+    "evaluation_status",
+    "evaluation_remarks",
     "invalid",
     "baseline",
     "chance",
     "trials",
+    *MEASURED,
 )
 
 
@@ -42,6 +47,7 @@ COLUMNS = (
 class CSV(ReportFormat):
     """The scores as comma-separated values with a header, numbers in full precision, nothing where nothing is known.
 
+    The last columns, from the records, are means over the seeds: see :data:`robustfl.evaluation.side_effects.MEASURED`.
     A text that a spreadsheet would take for a formula is given a leading apostrophe. What differs between seeds
     (status, trials) is separated by spaces, in the order of the seeds.
     """
@@ -53,14 +59,19 @@ class CSV(ReportFormat):
         text = io.StringIO()
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         table.writeheader()
+        records = {record["trial"]: record for record in results.records}
+        ranks = {row["defense"]: row["rank"] for row in results.summary["scores"]["ranking"]}
         for world in results.summary["scores"]["worlds"]:
             for defense in world["defenses"]:
+                rank = {"rank": ranks.get(defense["defense"])}
                 for point in defense["curve"]:
-                    table.writerows(_rows(world, defense, point))
+                    table.writerows(row | rank for row in _rows(world, defense, point, records))
         return well_formed(text.getvalue())
 
 
-def _rows(world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(
+    world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[str, Any], records: Records
+) -> Iterator[dict[str, Any]]:
     """A row an attack; a point without attacks (it cannot be used, or nothing was tried) still has its row."""
     low, high = _pair(point["W_ci"])
     shared = {
@@ -74,6 +85,8 @@ def _rows(world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[s
         "worst_case_high": high,
         "mean_utility": point["M"],
         "resilience": defense["R_unt"],
+        "evaluation_status": defense.get("status", ""),
+        "evaluation_remarks": safe("; ".join(defense.get("why", []))),
         "invalid": safe(point["invalid"] or ""),
         "baseline": world["baseline"]["mean"],
         "chance": world["chance"],
@@ -94,6 +107,7 @@ def _rows(world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[s
             "is_worst": int(attack == point["worst_attack"]),
             "status": safe(_joined(status.replace(" ", "_") for status in cell["status"])),
             "trials": safe(_joined(trial or "-" for trial in cell["trials"])),
+            **means(cell["trials"], records),
         }
 
 

@@ -11,7 +11,12 @@ from robustfl.evaluation.reporting import ReportFormat, RunResults
 
 from .claims import claim_rows
 from .evasion import Records, evasion_view
+from .faults import faults_view
+from .ledgers import ledger_rows
 from .page import failures, flag_groups
+from .side_effects import side_effects_view
+from .status import place, standard_line, statuses
+from .targeted import targeted_view
 from .wording import MISSING, answer, breakdown, hardest, interval, number, threshold, well_formed
 
 
@@ -34,14 +39,31 @@ class Markdown(ReportFormat):
             _ranking(scores["ranking"]),
             "Resilience is the worst-case utility, averaged over the tested shares of malicious clients. Utility 1 is "
             "as good as attack-free training, 0 as bad as guessing. Equal ranks: no significant difference.",
+            *_statuses(summary),
             *_claims(claim_rows(summary)),
-            *(block for world in scores["worlds"] for block in _world(world, order, threshold(results), records)),
+            *(
+                block
+                for world in scores["worlds"]
+                for block in (
+                    *_world(world, order, threshold(results), records),
+                    *_targeted(targeted_view(summary, world, order)),
+                    *_faults(faults_view(summary, world, order)),
+                    *_side_effects(side_effects_view(summary, world, order)),
+                )
+            ),
             *_remarks(scores["flags"]),
             *_failures(results.records),
             "## Reproduce",
             _fenced(summary["suite"]["command"]),
             *_rows(summary["suite"].get("rows", {})),
-            _table(("", ""), [(key, str(value)) for key, value in summary["provenance"].items()], "ll"),
+            _table(
+                ("", ""),
+                [
+                    *((key, str(value)) for key, value in summary["provenance"].items()),
+                    *ledger_rows(results.records),
+                ],
+                "ll",
+            ),
         ]
         return well_formed("\n\n".join(block for block in blocks if block) + "\n")
 
@@ -61,20 +83,36 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]], columns: str) -
 
 
 def _ranking(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ("Rank", "Defense", "Resilience", "95% interval", "Weakest world", "With the most malicious", "Under")
+    tested = bool(rows) and all("status" in row for row in rows)
+    header = ["Rank", "Defense", "Resilience", "95% interval", "Weakest world", "With the most malicious", "Under"]
     shown = [
         (
-            str(row["rank"]) if row["R_mean"] is not None else MISSING,
+            place(row),
             row["defense"],
             number(row["R_mean"]),
             interval(row["R_ci"]),
             number(row["R_min"]),
             number(row["W_at_max_f"]),
             hardest(row),
+            *([row["status"]] if tested else []),
         )
         for row in rows
     ]
-    return _table(header, shown, "rlrrrrl") if rows else "No defense was ranked."
+    if not rows:
+        return "No defense was ranked."
+    return _table([*header, *(["Status"] if tested else [])], shown, "rlrrrrl" + "l" * tested)
+
+
+def _statuses(summary: Mapping[str, Any]) -> list[str]:
+    """Which frozen attacks were met, and what each defense lacks for the best status."""
+    lines = [
+        f"- {escaped(row['defense'])}: {escaped(row['status'])}: {escaped(row['why'])}"
+        for row in statuses(summary)
+        if row["why"]
+    ]
+    lead = "What speaks against the status ADAPTIVE (`robustfl explain STATUS` tells what a status means):"
+    line = standard_line(summary)
+    return [*([escaped(line)] if line else []), *([lead, "\n".join(lines)] if lines else [])]
 
 
 def _claims(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -130,6 +168,60 @@ def _evasion(view: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
+def _targeted(view: Mapping[str, Any] | None) -> list[str]:
+    """What is kept under attacks with an aim, and how often each of them succeeds, where there are any."""
+    if view is None:
+        return []
+    header = ("Defense", "Kept", "95% interval", "Success", "Natural", "Accuracy", "Effectiveness", "Lasts", "Under")
+    columns = ("defense", "kept", "interval", "success", "natural", "accuracy", "effectiveness", "lasts", "under")
+    matrix = [(row["defense"], *row["cells"]) for row in view["matrix"]]
+    return [
+        "### Attacks with an aim",
+        view["note"],
+        _table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrrrrrrl"),
+        f"Success of each attack with {view['f']} malicious clients:",
+        _table(("Defense", *view["attacks"]), matrix, "l" + "r" * len(view["attacks"])),
+    ]
+
+
+def _faults(view: Mapping[str, Any] | None) -> list[str]:
+    """How the defenses bear faults without any attack, where that was tried."""
+    if view is None:
+        return []
+    header = ("Defense", "Told f", "F", "Under", "Most rounds held", "Recovery", "Honest ignored")
+    columns = ("defense", "told", "F", "worst", "held", "recovery", "ignored")
+    matrix = [(row["fault"], *row["cells"]) for row in view["matrix"]]
+    return [
+        "### Faults, without any attack",
+        view["note"],
+        _table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrlrrr"),
+        "Utility under each fault:",
+        _table(("Fault", *view["defenses"]), matrix, "l" + "r" * len(view["defenses"])),
+    ]
+
+
+def _side_effects(view: Mapping[str, Any]) -> list[str]:
+    """What robustness costs without an attack, and who was caught, where that was measured."""
+    blocks = []
+    if view["costs"]:
+        header = ("Defense", "Told f", "Utility lost", "95% interval", "Worst class", "Lost", "Worst client", "Lost")
+        columns = ("defense", "f", "lost", "interval", "worst_class", "class_lost", "worst_client", "client_lost")
+        rows = [[row[column] for column in (*columns, "ignored", "unheard")] for row in view["costs"]]
+        table = _table((*header, "Messages ignored", "Clients unheard"), rows, "lrrrrrrrrr")
+        blocks += ["### What robustness costs when nobody attacks", view["costs_note"], table]
+    if view["caught"]:
+        header = ("Defense", "Precision", "Recall", "AUC", "Honest ignored", "Hardest: precision", "Recall", "AUC")
+        rows = [
+            [row["defense"], *[MISSING] * 7, row["nothing"]]
+            if row["nothing"]
+            else [row["defense"], *row["mean"], row["ignored"], *row["least"], row["under"]]
+            for row in view["caught"]
+        ]
+        table = _table((*header, "Under"), rows, "lrrrrrrrl")
+        blocks += [f"### Who was caught, with {view['f']} malicious clients", view["caught_note"], table]
+    return blocks
+
+
 def _left_out(world: Mapping[str, Any]) -> str:
     """What does not count, where some attacks are made for other messages than those of some defenses."""
     cells = [cell for own in world["defenses"] for point in own["curve"] for cell in point["attacks"].values()]
@@ -137,7 +229,7 @@ def _left_out(world: Mapping[str, Any]) -> str:
         return ""
     return (
         " The worst case of each defense is over the attacks that can be played against it: those made for other "
-        "messages than its clients send do not count."
+        "messages than its clients send do not count, nor do those made for other defenses."
     )
 
 

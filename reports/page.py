@@ -9,7 +9,12 @@ from robustfl.evaluation.reporting import RunResults
 from robustfl.wording import counted
 
 from .claims import claim_rows, verdict_counts
-from .wording import LOOKS, MISSING, answer, breakdown, hardest, interval, listed, number, seconds, threshold
+from .faults import faults_view
+from .ledgers import ledger_rows
+from .side_effects import side_effects_view
+from .status import page_of, place, standard_line, statuses
+from .targeted import targeted_view
+from .wording import LOOKS, answer, breakdown, hardest, interval, listed, number, seconds, threshold
 from .world import histogram_view, world_view
 
 MOST_FAILURES = 30
@@ -29,6 +34,9 @@ def page_view(results: RunResults) -> dict[str, Any]:
         {
             **world_view(f"w{index}", world, order, records, limit),
             "histogram": histogram_view(summary["histograms"].get(world["world"])),
+            "effects": side_effects_view(summary, world, order),
+            "targeted": targeted_view(summary, world, order),
+            "faults": faults_view(summary, world, order),
         }
         for index, world in enumerate(scores["worlds"])
     ]
@@ -41,6 +49,9 @@ def page_view(results: RunResults) -> dict[str, Any]:
         "facts": _facts(results),
         "limit": number(limit),
         "ranking": [_rank(row, scores["worlds"]) for row in scores["ranking"]],
+        "rivals": sum(row["rank"] is not None for row in scores["ranking"]) - 1,
+        "standard": standard_line(summary),
+        "statuses": [{**row, "page": page_of(row["status"])} for row in statuses(summary)],
         "claims": claims,
         "claim_counts": verdict_counts(claims),
         "worlds": worlds,
@@ -77,7 +88,8 @@ def _rank(row: Mapping[str, Any], worlds: Sequence[Mapping[str, Any]]) -> dict[s
     weakest = min(known, key=lambda pair: pair[0]["f"] / pair[1]) if known and len(known) == len(own) else None
     largest = max((world["f_grid"][-1] for world in worlds if world["f_grid"]), default=0)
     return {
-        "rank": row["rank"] if row["R_mean"] is not None else MISSING,
+        "rank": place(row),
+        "status": row.get("status", ""),
         "defense": row["defense"],
         "R": number(row["R_mean"]),
         "fill": _share(row["R_mean"]),
@@ -114,7 +126,12 @@ def flag_groups(flags: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         group["messages"][flag["message"] + (f" ({', '.join(unnamed)})" if unnamed else "")] = None
     ordered = [groups[key] for key in sorted(groups, key=lambda key: key[0])]
     return [
-        {**group, "title": group["code"].replace("_", " ").capitalize(), "messages": list(group["messages"])}
+        {
+            **group,
+            "title": group["code"].replace("_", " ").capitalize(),
+            "messages": list(group["messages"]),
+            "page": page_of(group["code"]),
+        }
         for group in ordered
     ]
 
@@ -184,5 +201,6 @@ def _provenance(results: RunResults) -> list[tuple[str, str]]:
         ("finished", summary["time"]["created"]),
         ("run time", f"{seconds(summary['time']['elapsed_s'])} with {counted(summary['time']['workers'], 'worker')}"),
         ("trials", ", ".join(f"{count} {name}" for name, count in summary["trials"].items())),
+        *ledger_rows(results.records),
         ("score settings", ", ".join(f"{key} = {value}" for key, value in summary["scores"]["settings"].items())),
     ]

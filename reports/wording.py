@@ -107,6 +107,11 @@ def answer(results: RunResults) -> list[str]:
     if not scored:
         return ["No defense could be scored: trials are missing or failed. The remarks below say which."]
     best = scored[0]
+    if best["rank"] is None:
+        return [
+            "No defense met everything that an evaluation needs, or a check failed, so none is ranked.",
+            *_plain(scores, threshold(results)),
+        ]
     return [
         *_headline(results, best, [row["defense"] for row in scored[1:] if row["rank"] == best["rank"]]),
         *(_survival(world, best["defense"], threshold(results)) for world in scores["worlds"]),

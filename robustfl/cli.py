@@ -1,15 +1,17 @@
 """The command `robustfl`: run suites, read what they found, and look things up.
 
-Exit codes: 0 done; 1 `doctor` or `verify` found something wrong; 2 a wrong argument or file, with the reason; 3 done,
-but some trials failed; 130 interrupted.
+Exit codes: 0 done; 1 `doctor` or `verify` found something wrong, or `compare` a regression; 2 a wrong argument or file,
+with the reason; 3 done, but some trials failed or a comparison is still open; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -32,6 +34,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
 ]
+
+
+class Ledgers(StrEnum):
+    """What ledgers hold."""
+
+    CHANGES = "changes"
+    ALL = "all"
+    NONE = "none"
 
 
 def main() -> None:
@@ -81,6 +91,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Continue from stored records, or set them aside and start anew.")
     ] = True,
+    ledgers: Annotated[
+        Ledgers, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
+    ] = Ledgers.CHANGES,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -105,6 +118,7 @@ def run(
         place=Place(device=device, data_root=data_root.resolve() if data_root else None),
         fresh=not resume,
         command=shlex.join(["robustfl", *sys.argv[1:]]),
+        ledgers=ledgers.value,
     )
     screen = console.messages()
     progress = console.RunProgress(screen)
@@ -148,6 +162,8 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
+    for line in console.status_lines(summary):
+        screen.print(line, markup=False)
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
         screen.print(console.claims_table(summary["claims"]))
@@ -159,6 +175,10 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
         screen.print(f"{flag['code']}: {flag['message']}", markup=False)
     if others:
         screen.print(f"{others} remarks on how far these numbers can be trusted are in the report.")
+        screen.print("robustfl explain CODE tells what a status or a remark means.")
+    if (folder / "ledgers").exists():
+        told = f"\nDecisions about clients: {folder / 'ledgers'} (robustfl verify {folder} checks them)"
+        screen.print(told, markup=False, soft_wrap=True)
     screen.print(f"\nReport: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -198,7 +218,7 @@ def report(
 @app.command(name="list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="scenarios, defenses, attacks, data, models, partitions or reports.")
+        str | None, typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions or reports.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -233,7 +253,7 @@ def _kind(text: str) -> str:
 
 @app.command()
 def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list.")], as_json: Json = False) -> None:
-    """Describe a defense, attack, data set, model, partition, report format or scenario."""
+    """Describe a defense, attack, data set, model, partition, report format, scenario or standard suite of attacks."""
     from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 
@@ -242,9 +262,13 @@ def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list
         text = scenarios[name].read_text(encoding="utf-8")
         typer.echo(json.dumps({"name": name, "yaml": text}) if as_json else text.rstrip())
         return
-    for kind in registry.kinds():
-        if kind == "scenario":
-            continue
+    if name in registry.suite_files():
+        from robustfl.evaluation.standard import load_standard
+
+        suite = load_standard(name)
+        typer.echo(json.dumps(suite.report(), indent=1) if as_json else str(suite))
+        return
+    for kind in registry.component_kinds():
         try:
             facts = {"kind": kind, **registry.describe(registry.get(kind, name))}
         except UnknownNameError:
@@ -255,42 +279,94 @@ def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list
     raise UnknownNameError(f"Nothing is named {name!r}. {did_you_mean(name, known)}")
 
 
+def _unmarked(text: str) -> str:
+    """Documentation for a terminal: names and formulas in single quotation marks, and no roles before them."""
+    return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
+
+
 def _described(facts: dict[str, Any]) -> str:
     """A component's documentation and metadata as text."""
-    lines = [f"{facts['name']} ({facts['kind']}, {facts['class']})", "", facts["documentation"]]
+    lines = [f"{facts['name']} ({facts['kind']}, {facts['class']})", "", _unmarked(facts["documentation"])]
     if facts["parameters"]:
         lines += ["", "Parameters"]
     for parameter in facts["parameters"]:
-        default = "required" if parameter["required"] else f"default {parameter['default']!r}"
+        value = parameter.get("default")
+        shown = f"{value:.4g}" if isinstance(value, float) else repr(value)
+        default = "required" if parameter["required"] else f"default {shown}"
         limits = "".join(f", {limit}" for limit in parameter["limits"])
         lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
-    for key in ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "reference"):
+    told = ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "made_for", "reference")
+    for key in told:
         if facts.get(key):
             value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
-            lines += ["", f"{key.capitalize()}: {value}"]
+            lines += ["", f"{key.replace('_', ' ').capitalize()}: {value}"]
     return "\n".join(lines)
 
 
 @app.command()
-def compare(
-    first: Annotated[Path, typer.Argument(help="Folder of the run that counts as before.")],
-    second: Annotated[Path, typer.Argument(help="Folder of the run that counts as after.")],
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A status or the code of a remark; without: list all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two runs, defense by defense, over the seeds that both have."""
+    """Say when a status or a remark is raised, what it means and what to do about it."""
     from robustfl import console
-    from robustfl.evaluation.comparison import compare_runs, comparison_rows
-    from robustfl.evaluation.reporting import RunResults
+    from robustfl.evaluation import explaining
 
-    found = compare_runs(RunResults.load(first).summary, RunResults.load(second).summary)
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
+    if code is not None:
+        page = explaining.page(code)
+        typer.echo(json.dumps(page.report(), indent=1) if as_json else page.text.rstrip())
         return
-    screen = console.output()
-    for remark in found["remarks"]:
-        screen.print(remark, markup=False)
-    columns = ("world", "defense", "f", "before", "after", "change", "95 % interval", "verdict")
-    screen.print(console.plain_table(columns, comparison_rows(found)))
+    rows = [(name, explaining.page(name).summary) for name in explaining.codes()]
+    if as_json:
+        typer.echo(json.dumps(dict(rows), indent=1))
+    else:
+        console.output().print(console.plain_table(("code", "in one line"), rows))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="What counts as before: the folder of a run, or a file of --save.")],
+    second: Annotated[Path | None, typer.Argument(help="What counts as after.")] = None,
+    delta: Annotated[float, typer.Option(min=0, help="Drop in utility that does not matter.")] = 0.02,
+    alpha: Annotated[float, typer.Option(help="Level of the tests, over all cells and looks.")] = 0.05,
+    looks: Annotated[int, typer.Option(min=1, max=3, help="Looks planned, each after adding seeds; 1: no more.")] = 3,
+    look: Annotated[int, typer.Option(min=1, max=3, help="Which of these looks this is.")] = 1,
+    different: Annotated[bool, typer.Option("--allow-different-suites", help="Judge what both have.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Store FIRST as a compact baseline; without SECOND.")] = None,
+    out: Annotated[list[Path] | None, typer.Option(help="Also write to a .md or .json file. Repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge whether a change made any defense weaker: two runs of a suite, cell by cell, paired over common seeds.
+
+    A cell is REGRESSION (significantly worse, by more than --delta), PASS (not
+    worse by --delta), IMPROVED, or INCONCLUSIVE; it is CHANGED when results
+    should be equal bit for bit and are not.
+
+    Exit codes: 0 nothing blocks; cells that are open at the last look are told.
+    1 a cell blocks: a regression, a drop beyond 3 delta that is still open at
+    the last look, or trials that only SECOND lacks. 2 a wrong argument or file,
+    or different suites. 3 open: the commands for the next look are printed.
+    """
+    from robustfl import console
+    from robustfl.evaluation import comparison, comparison_text
+    from robustfl.evaluation.stored import load_stored, save_stored
+
+    if save is not None and second is None:
+        save_stored(load_stored(first), save)
+        return
+    if second is None or save is not None:
+        fail("Name a second run to compare FIRST with, or --save FILE to store FIRST: one of the two.")
+    settings = comparison.GateSettings(delta=delta, alpha=alpha, looks=looks, look=look, different_suites=different)
+    found = comparison.compare_runs(load_stored(first), load_stored(second), settings)
+    commands = comparison.next_commands(found, first, second)
+    comparison_text.write(found, commands, out or [])
+    if as_json:
+        typer.echo(json.dumps(found.report(commands), indent=1))
+    else:
+        for part in comparison_text.parts(found, commands):
+            text = isinstance(part, str)
+            console.output().print(part if text else console.plain_table(*part), markup=False, soft_wrap=text)
+    raise SystemExit(found.exit_code)
 
 
 @app.command()
@@ -336,26 +412,39 @@ def data(
 
 @app.command()
 def verify(
-    ledger: Annotated[Path, typer.Argument(help="A ledger of decisions about clients.")],
+    ledger: Annotated[Path, typer.Argument(help="A ledger of decisions about clients, or the folder of a run.")],
     head: Annotated[
-        str | None, typer.Option(help="The published head of an earlier state; entries may have been added since.")
+        str | None, typer.Option(help="The head that was published, perhaps with fewer entries; of a run: its own.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check that no entry of a ledger was altered, removed, inserted or moved; exit code 1 if one was.
 
-    Entries removed at the end are noticed against a published head alone: keep the one that this prints.
+    Entries removed at the end are noticed against a published head alone: keep the one that this prints. Of a run, all
+    ledgers are checked, against the heads in its records.
     """
     from dataclasses import asdict
 
     from robustfl.reputation import verify as examine_ledger
 
+    if ledger.is_dir():
+        _verify_run(ledger, head, as_json)
+        return
     verdict = examine_ledger(ledger, head=head)
     if as_json:
         typer.echo(json.dumps(asdict(verdict), indent=1))
     else:
         typer.echo(f"{ledger}: {verdict.summary()}")
     if not verdict.intact:
+        raise SystemExit(1)
+
+
+def _verify_run(folder: Path, head: str | None, as_json: bool) -> None:
+    from robustfl.evaluation.ledgers import verify_run
+
+    found = verify_run(folder, head=head)
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else f"{folder}: {found.summary()}")
+    if not found.intact:
         raise SystemExit(1)
 
 

@@ -82,18 +82,34 @@ def ranking_table(scores: dict[str, Any]) -> Table:
     table.add_column("worst case at max f", justify="right")
     table.add_column("under", overflow="fold")
     table.add_column("survives f", justify="right")
+    tested = any("status" in row for row in scores["ranking"])
+    if tested:
+        table.add_column("status", no_wrap=True)
     for row in scores["ranking"]:
         interval = row["R_ci"]
         table.add_row(
-            str(row["rank"]),
+            "-" if row["rank"] is None else str(row["rank"]),
             Text(row["defense"]),
             number(row["R_mean"]),
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one seed",
             number(row["W_at_max_f"]),
             Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
             ", ".join(_survived(scores, row["defense"])),
+            *((row.get("status", ""),) if tested else ()),
         )
     return table
+
+
+def status_lines(summary: dict[str, Any]) -> list[str]:
+    """What follows the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
+    frozen = summary["suite"].get("standard")
+    if not frozen:
+        return []
+    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None]
+    return [
+        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked.",
+        *(f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked),
+    ]
 
 
 def claims_table(claims: Sequence[dict[str, Any]]) -> Table:

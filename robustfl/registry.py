@@ -2,7 +2,7 @@
 
 Names come from the project's own folders and from entry points of other distributions, in the groups
 `robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions`,
-`robustfl.reports` (a class each) and `robustfl.scenarios` (a package that holds YAML files):
+`robustfl.reports` (a class each), `robustfl.scenarios` and `robustfl.suites` (a package each that holds YAML files):
 
 >>> from robustfl import registry
 >>> registry.build("defense", "NNM(f=2) >> TrimmedMean(f=2)")
@@ -43,12 +43,19 @@ _CONTRACTS = {
     "partition": ("robustfl.federation.partitions", ("Partition",)),
 }
 """What an entry point has to be to count as one of its kind: module and classes."""
-_GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, "scenario")}
+_FILES = {"scenario": "robustfl.scenarios", "suite": "robustfl.attacks"}
+"""Kinds of things that are YAML files, and where the project's own lie."""
+_GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, *_FILES)}
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of things that have names."""
-    return (*_FOLDERS, "scenario")
+    return (*_FOLDERS, *_FILES)
+
+
+def component_kinds() -> tuple[str, ...]:
+    """Those of them that are classes, not files."""
+    return tuple(_FOLDERS)
 
 
 @cache
@@ -135,8 +142,17 @@ def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def scenario_files() -> dict[str, Traversable]:
     """The catalogue of scenarios by name: the project's own and those of other distributions."""
-    packages = [import_module("robustfl.scenarios")]
-    packages += [module for point in entry_points(group=_GROUPS["scenario"]) if (module := _module(point)) is not None]
+    return _files("scenario")
+
+
+def suite_files() -> dict[str, Traversable]:
+    """The frozen suites of attacks by name, `standard-v1` for `standard_v1.yaml`: the project's own, then others'."""
+    return {name.replace("_", "-"): file for name, file in _files("suite").items()}
+
+
+def _files(kind: str) -> dict[str, Traversable]:
+    packages = [import_module(_FILES[kind])]
+    packages += [module for point in entry_points(group=_GROUPS[kind]) if (module := _module(point)) is not None]
     found: dict[str, Traversable] = {}
     for package in packages:
         for entry in sorted(files(package).iterdir(), key=lambda item: item.name):
@@ -210,13 +226,18 @@ def describe(cls: type[Component]) -> dict[str, Any]:
     knowledge = getattr(cls, "knowledge", None)
     if knowledge is not None:
         facts |= {"knowledge": knowledge.names(), "surface": getattr(cls, "surface", "")}
+        made_for = getattr(cls, "made_for", ())
+        facts |= {"made_for": list(made_for)} if made_for else {}
+    elif getattr(cls, "surface", ""):  # identities, faults
+        facts["surface"] = getattr(cls, "surface", "")
     return facts
 
 
 def catalogue(kind: str) -> list[tuple[str, str]]:
     """(name, one-line summary) of everything of a kind."""
-    if kind == "scenario":
-        return [(name, _scenario_summary(file)) for name, file in scenario_files().items()]
+    if kind in _FILES:
+        found = scenario_files() if kind == "scenario" else suite_files()
+        return [(name, _file_summary(file)) for name, file in found.items()]
     if kind not in _FOLDERS:
         raise UnknownNameError(f"There is no kind {kind!r}. {did_you_mean(kind, kinds())}")
     return [(name, cls.summary()) for name, cls in find(kind).items()]
@@ -240,8 +261,8 @@ def traits() -> list[dict[str, str]]:
     ]
 
 
-def _scenario_summary(file: Traversable) -> str:
+def _file_summary(file: Traversable) -> str:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("description:"):
             return line.removeprefix("description:").strip().strip("\"'")
-    raise RobustflError(f"The scenario {file.name} has no `description:` line.")
+    raise RobustflError(f"The file {file.name} has no `description:` line.")

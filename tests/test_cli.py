@@ -14,7 +14,7 @@ import pytest
 from robustfl import __version__, registry
 
 Command = Callable[..., Any]
-COMMANDS = ("run", "report", "list", "describe", "compare", "schema", "data", "verify", "doctor")
+COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "doctor")
 
 
 def test_help_of_everything(command: Command, tmp_path: Path) -> None:
@@ -92,14 +92,51 @@ def test_reports_can_be_written_again(smoke: tuple[Any, Path], command: Command)
     assert (folder / "report.md").read_bytes() == before
 
 
-def test_a_run_compared_with_itself_is_equal(smoke: tuple[Any, Path], command: Command) -> None:
+def test_a_run_compared_with_itself_passes(smoke: tuple[Any, Path], command: Command) -> None:
     _, folder = smoke
-    found = json.loads(command("compare", str(folder), str(folder), "--json", cwd=folder.parent).stdout)
-    assert found["remarks"] == []
-    assert {row["verdict"] for row in found["rows"]} == {"equal"}
-    table = command("compare", str(folder), str(folder), cwd=folder.parent)
-    assert table.stdout.splitlines()[0].split()[:4] == ["world", "defense", "f", "before"]
-    assert len(table.stdout.splitlines()) == 1 + len(found["rows"])
+    answer = command("compare", str(folder), str(folder), "--json", cwd=folder.parent)
+    found = json.loads(answer.stdout)
+    assert (answer.returncode, found["verdict"], found["remarks"], found["next"]) == (0, "PASS", [], [])
+    assert {(cell["verdict"], cell["changed"]) for cell in found["cells"]} == {("PASS", False)}
+    table = command("compare", str(folder), str(folder), cwd=folder.parent).stdout.splitlines()
+    assert table[0].split()[:4] == ["world", "defense", "f", "before"]
+    assert [line.split()[-1] for line in table[1:-2]] == ["PASS"] * len(found["rows"])
+    assert table[-1].startswith(f"PASS: none of {len(found['cells'])} cells")
+
+
+def test_a_stored_baseline_gates_a_weaker_run(smoke: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
+    _, folder = smoke
+    assert command("compare", str(folder), "--save", "main.json", cwd=tmp_path).returncode == 0
+    summary = json.loads((folder / "summary.json").read_text())
+    (world,) = summary["scores"]["worlds"]
+    for cell in world["defenses"][0]["curve"][0]["attacks"].values():
+        cell["accuracy"] = [value - 0.2 for value in cell["accuracy"]]
+    (tmp_path / "weaker").mkdir()
+    (tmp_path / "weaker" / "summary.json").write_text(json.dumps(summary))
+    done = command("compare", "main.json", "weaker", "--out", "gate.md", "--out", "gate.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("REGRESSION: 1 of ")
+    assert "REGRESSION" in (tmp_path / "gate.md").read_text()
+    assert json.loads((tmp_path / "gate.json").read_text())["verdict"] == "REGRESSION"
+
+
+def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
+    _, folder = smoke
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["suite"]["command"] = "robustfl run smoke --out results --workers 0"
+    (world,) = summary["scores"]["worlds"]
+    for name, drop in (("before", 0.0), ("open", 0.1)):
+        world["defenses"][0]["curve"][0]["attacks"]["none"]["accuracy"][0] -= drop
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    done = command("compare", "before", "open", cwd=tmp_path)
+    assert done.returncode == 3
+    commands = [line.strip() for line in done.stdout.splitlines()[-5:] if not line.strip().startswith("#")]
+    assert commands == [
+        "robustfl run smoke --workers 0 --out before --seeds 7",
+        "robustfl run smoke --workers 0 --out open --seeds 7",
+        "robustfl compare before open --look 2",
+    ]
 
 
 def test_lists(command: Command, tmp_path: Path) -> None:
@@ -176,6 +213,9 @@ def test_the_doctor_notices_a_data_root_that_is_not_there(command: Command, tmp_
         (("report", "."), "summary.json cannot be read: No such file or directory. Point at the folder"),
         (("report", "nowhere"), "nowhere/summary.json cannot be read: No such file or directory"),
         (("compare", ".", "."), "summary.json cannot be read"),
+        (("compare", "."), "Name a second run to compare FIRST with, or --save FILE to store FIRST"),
+        (("compare", ".", ".", "--save", "x.json"), "Name a second run to compare FIRST with, or --save"),
+        (("compare", "broken.yaml", "."), "broken.yaml is not valid JSON"),
         (("list", "defences"), "There is no kind 'defences'. Did you mean 'defenses'"),
         (("describe", "krumm"), "Nothing is named 'krumm'. Did you mean 'krum'"),
         (("data", "digit"), "There is no data named 'digit'. Did you mean 'digits'?"),

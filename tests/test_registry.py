@@ -17,7 +17,7 @@ from robustfl.components import Component
 from robustfl.defenses import NNM, Bucketing, Krum, Mean, TrimmedMean
 from robustfl.errors import ParameterError, RobustflError, UnknownNameError
 
-COMPONENTS = [kind for kind in registry.kinds() if kind != "scenario"]
+COMPONENTS = registry.component_kinds()
 NAMED = [(kind, name) for kind in COMPONENTS for name in registry.find(kind)]
 
 SAMPLES: dict[Any, Any] = {int: 1, float: 0.5, str: "x"}

@@ -5,4 +5,5 @@
 * :mod:`~robustfl.evaluation.store`: append-only records that survive a killed process
 * :mod:`~robustfl.evaluation.runner`: plays a suite and writes its results
 * :mod:`~robustfl.evaluation.score`: what the records say
+* :mod:`~robustfl.evaluation.regression`: whether a change made a defense weaker
 """

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from robustfl.evaluation.evidence import Evidence
+from robustfl.evaluation.flag import Flag, Place, Report, make_flag
+from robustfl.evaluation.gates import gate_flags, knows_defense
 from robustfl.evaluation.statistics import detectable_drop, standard_error
 from robustfl.wording import counted
 
-Report = Mapping[str, Any]
-Flag = dict[str, Any]
-
 INFORMATIVE_GAP = 0.05
 """Undisturbed learning less than this above chance leaves an attack nothing to destroy."""
-
-ATTACKABLE_BELOW = 0.2
-"""An attack suite that leaves the plain mean more than this utility is too weak to test a defense."""
 
 FEW_SEEDS = 5
 """Below this many seeds intervals are wide and tests find little."""
@@ -30,48 +26,7 @@ FEW_SEEDS = 5
 OPTIMISTIC_BELOW = 10
 """Below this many seeds percentile intervals are too short."""
 
-_ROUNDING = 1e-9
 _UNRUN = ("failed", "missing")
-
-
-class Place(NamedTuple):
-    """One f of the curve of one defense in one world."""
-
-    world: Report
-    defense: Report
-    point: Report
-
-    def flag(self, code: str, level: str, message: str, attack: str | None = None) -> Flag:
-        """A flag at this place."""
-        world, defense = self.world["world"], self.defense["defense"]
-        return make_flag(code, level, message, world=world, defense=defense, attack=attack, f=self.point["f"])
-
-    def utilities(self, attack: str | None) -> list[float] | None:
-        """Utility of each seed under an attack; None when the cell is not complete."""
-        cell = self.point["attacks"].get(attack)
-        return None if cell is None or cell["U"] is None else list(cell["u"])
-
-
-def make_flag(
-    code: str,
-    level: str,
-    message: str,
-    *,
-    world: str | None = None,
-    defense: str | None = None,
-    attack: str | None = None,
-    f: int | None = None,
-) -> Flag:
-    """A flag as JSON values."""
-    return {
-        "code": code,
-        "level": level,
-        "world": world,
-        "defense": defense,
-        "attack": attack,
-        "f": f,
-        "message": message,
-    }
 
 
 def sanity_flags(
@@ -80,14 +35,17 @@ def sanity_flags(
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] | None = None,
+    evidence: Evidence | None = None,
 ) -> list[Flag]:
-    """All flags of a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score`."""
+    """All flags of a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score`.
+
+    Those of the gates of :mod:`robustfl.evaluation.gates` come first: they make a defense's status SUSPECT.
+    """
     known = knowledge or {}
-    flags: list[Flag] = []
+    flags = gate_flags(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
     for world in worlds:
         flags += _informative(world)
         flags += _seeds(world)
-        flags += _attackable(world, plain)
         flags += _declared(world, declared or {})
         flags += _test_set(world)
         flags += _equal_suites(world)
@@ -96,8 +54,6 @@ def sanity_flags(
             flags += _runs(places)
             flags += _diverged(world, defense)
             flags += _unattacked(world, defense)
-            flags += _monotone(places)
-            flags += _search(places, known)
     return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 
@@ -114,7 +70,7 @@ def ranking_flags(ranking: Sequence[Report], *, tested: bool) -> list[Flag]:
         )
         for defense in unranked
     ]
-    if not tested and len(ranking) - len(unranked) > 1:
+    if not tested and sum(row["R_mean"] is not None and row.get("rank", 1) is not None for row in ranking) > 1:
         message = (
             "Ranks are not tested: one seed. With a single run of each there is no telling whether a difference would "
             "show up again, so the order only reflects which mean is larger. Use at least 5 seeds."
@@ -166,21 +122,6 @@ def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Flag]:
         f"A defense may look strong here only because the attacks are weak. Add {plain} to the defenses."
     )
     return [make_flag("NO_PLAIN_MEAN", "warning", message)]
-
-
-def _attackable(world: Report, plain: str) -> Iterator[Flag]:
-    for defense in world["defenses"]:
-        point = defense["curve"][-1] if defense["curve"] else None
-        if defense["defense"] != plain or not point or not point["f"] or point["incomplete"] or point["W"] is None:
-            continue
-        if point["W"] > ATTACKABLE_BELOW and not point["invalid"]:
-            message = (
-                f"Plain averaging, which has no protection at all, keeps {point['W']:.0%} of its usefulness under the "
-                f"worst attack with {point['f']} of {world['clients']} clients malicious. The attacks are too weak "
-                "here to tell a good defense from a bad one. Add stronger attacks or more malicious clients."
-            )
-            place = Place(world, defense, point)
-            yield place.flag("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
 
 
 def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Flag]:
@@ -290,52 +231,12 @@ def _incomplete(place: Place) -> Flag:
     return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
 
 
-def _monotone(places: Sequence[Place]) -> Iterator[Flag]:
-    """The first point whose W lies above that of the worst point with fewer malicious clients, beyond 2 SE."""
-    lowest: tuple[Place, list[float]] | None = None
-    for place in places:
-        point, values = place.point, place.utilities(place.point["worst_attack"])
-        if values is None or point["invalid"] or point["incomplete"]:
-            continue
-        if lowest is None or point["W"] <= lowest[0].point["W"]:
-            lowest = place, values
-        elif _beyond_noise(values, lowest[1], point["W"] - lowest[0].point["W"]):
-            before = lowest[0].point
-            message = (
-                f"{place.defense['defense']} does better against {point['f']} malicious clients (W = {point['W']:.2f}) "
-                f"than against {before['f']} (W = {before['W']:.2f}), by more than chance explains. More attackers can "
-                f"always behave like fewer, so the attacks at f = {point['f']} are not as strong as they could be."
-            )
-            yield place.flag("NON_MONOTONE", "warning", message, point["worst_attack"])
-            return
-
-
-def _search(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]]) -> Iterator[Flag]:
-    """The first point at which an attack that does not know the defense beats all that do, beyond 2 SE."""
-    for place in places:
-        means = {a: float(np.mean(u)) for a in place.point["attacks"] if (u := place.utilities(a)) and a != "none"}
-        informed = [attack for attack in means if _knows_defense(attack, knowledge)]
-        blind = [attack for attack in means if attack not in informed]
-        if not informed or not blind:
-            continue
-        best, other = min(informed, key=means.__getitem__), min(blind, key=means.__getitem__)
-        gap = means[best] - means[other]
-        if _beyond_noise(place.utilities(best) or [], place.utilities(other) or [], gap):
-            message = (
-                f"{other} does not know which defense it faces, yet it does more harm to {place.defense['defense']} "
-                f"than {best}, which does (utility {means[other]:.2f} against {means[best]:.2f}). Knowing more should "
-                "never hurt, so the informed attack is searching badly and a better one may lower this result."
-            )
-            yield place.flag("WEAK_WHITE_BOX", "warning", message, best)
-            return
-
-
 def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Flag]:
     informed: dict[str, bool] = {}
     for world in worlds:
         for defense in world["defenses"]:
             met = {a for point in defense["curve"] for a, cell in point["attacks"].items() if cell["U"] is not None}
-            seen = any(_knows_defense(attack, knowledge) for attack in met)
+            seen = any(knows_defense(attack, knowledge) for attack in met)
             informed[defense["defense"]] = informed.get(defense["defense"], False) or seen
     untested: list[str | None] = [defense for defense, seen in informed.items() if not seen]
     if informed and len(untested) == len(informed):
@@ -351,14 +252,3 @@ def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]
         )
         for defense in untested
     ]
-
-
-def _knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
-    return "defense" in knowledge.get(attack, ())
-
-
-def _beyond_noise(first: Sequence[float], second: Sequence[float], gap: float) -> bool:
-    """Whether a gap exceeds two standard errors of the paired differences; one seed cannot say."""
-    if len(first) < 2:
-        return False
-    return gap > 2 * standard_error(np.subtract(first, second)) + _ROUNDING

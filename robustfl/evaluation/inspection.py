@@ -12,8 +12,8 @@ import numpy as np
 
 from robustfl import __version__, registry
 from robustfl.errors import DataError, RobustflError
+from robustfl.evaluation.plain_yaml import read_yaml
 from robustfl.evaluation.provenance import installed, processor_name
-from robustfl.evaluation.reading import read_yaml
 from robustfl.federation.data import Data
 from robustfl.federation.data_files import data_roots
 

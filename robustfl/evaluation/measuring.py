@@ -19,8 +19,7 @@ from robustfl.errors import did_you_mean
 from robustfl.evaluation.claims import UNDECIDED, UNMEASURED, Claim, Expectation
 from robustfl.evaluation.measures import Measure, MeasureError, Node, Number, Reading
 from robustfl.evaluation.naming import NO_ATTACK, Names, Place
-from robustfl.evaluation.score import area
-from robustfl.evaluation.statistics import FloatArray, student_interval
+from robustfl.evaluation.statistics import FloatArray, area, student_interval
 
 Values = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from robustfl.components import Component
 from robustfl.errors import RobustflError, UnknownNameError, did_you_mean
 from robustfl.evaluation.measures import Argument, Measure, Reading
 from robustfl.evaluation.parts import DefenseTemplate
-from robustfl.threats import SybilAttack
+from robustfl.threats.poisoned import stages
 
 NO_ATTACK = "none"
 
@@ -115,8 +115,8 @@ class _Named:
 
     @classmethod
     def attack(cls, attack: Component) -> _Named:
-        parts = (attack.first, attack.then) if isinstance(attack, SybilAttack) else (attack,)
-        return cls(label=str(attack), kind="attack", stages=tuple((part, _not_default(part)) for part in parts))
+        parts = tuple((part, _not_default(part)) for part in stages(attack))
+        return cls(label=str(attack), kind="attack", stages=parts)
 
     @property
     def bare(self) -> str:

@@ -14,15 +14,16 @@ from robustfl import registry
 from robustfl.aggregation import Chain, Defense, Pipeline, PreAggregation
 from robustfl.components import Component, Parameter
 from robustfl.errors import ParameterError, RobustflError
-from robustfl.threats import SybilAttack
+from robustfl.threats import PoisonedAttack, SybilAttack
+from robustfl.threats.poisoned import stages as attack_stages
 
 
 def canonical(component: Component) -> Any:
     """A component as JSON values that say all of it: `{"name": ..., parameter: value, ...}`, a list for a pipeline."""
     if isinstance(component, Pipeline):
         return [*_stages(component.before), canonical(component.rule)]
-    if isinstance(component, SybilAttack):
-        return [canonical(component.first), canonical(component.then)]
+    if isinstance(component, SybilAttack | PoisonedAttack):
+        return [canonical(stage) for stage in attack_stages(component)]
     return {"name": component.name, **component.parameters()}
 
 
@@ -50,7 +51,7 @@ PART = "part"
 
 
 def part_schema(kind: str) -> dict[str, Any]:
-    """JSON schema of one component; for defenses, and attacks by several identities, also of a list of stages."""
+    """JSON schema of one component; for defenses, and attacks in stages, also of a list of them."""
     found = registry.find(kind)
     named = {
         "type": "object",
@@ -152,6 +153,11 @@ class DefenseTemplate:
     def build(self, f: int) -> Any:
         """The defense told that `f` rows may be Byzantine, where the scenario does not say otherwise."""
         return registry.build("defense", [{name: dict(parameters)} for name, parameters in self.stages], f=f)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The registered names of the stages, however the scenario spells them."""
+        return tuple(registry.get("defense", name).name for name, _ in self.stages)
 
     @property
     def channel(self) -> str:

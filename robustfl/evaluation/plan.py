@@ -11,9 +11,11 @@ from robustfl.aggregation import Defense
 from robustfl.errors import RobustflError
 from robustfl.evaluation.parts import DefenseTemplate
 from robustfl.evaluation.scenario import Experiment, Scenario, World
+from robustfl.evaluation.standard import made_for
 from robustfl.evaluation.trial import Trial
-from robustfl.threats import Attack, SybilAttack
+from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
+from robustfl.threats.poisoned import aimed
 
 NO_ATTACK = "none"
 
@@ -61,12 +63,51 @@ class Plan:
     @cached_property
     def trials(self) -> list[Trial]:
         """Every trial once, in the order of the suite; trials of one world and seed stand together."""
-        return distinct_trials([*self.baseline, *self.cells])
+        return distinct_trials([*self.baseline, *self.cells, *self.fault_cells])
+
+    @cached_property
+    def fault_cells(self) -> list[Cell]:
+        """Every fault of the fault suite alone, without an attack; `f` is what the defense is told, `attack` the fault.
+
+        A defense is told the most malicious clients of the suite that it can be deployed against.
+        """
+        suite = self.experiment.suite
+        return [
+            cell
+            for world in self.experiment.worlds
+            for template in suite.defenses
+            for fault in suite.fault_suite
+            for cell in self._fault_cells(world, template, fault)
+        ]
+
+    def _fault_cells(self, world: World, template: DefenseTemplate, fault: Fault) -> Iterator[Cell]:
+        grid = self.experiment.suite.adversary.grid(world.federation.clients)
+        told = max((f for f in grid if not self.invalid(world, template, f)), default=0)
+        unfit = "" if fault.fits(template.channel) else f"{fault} cannot happen to messages of {template.label}."
+        if world.federation.server.asynchronous and fault.strikes("age"):
+            unfit = f"{fault} decides about models, which an asynchronous server's clients' working times do."
+        reason = "" if unfit else self.invalid(world, template, told)
+        for seed in self.seeds:
+            trial = None
+            if not (reason or unfit):
+                scenario = Scenario(
+                    task=world.task,
+                    federation=world.federation,
+                    faults=(*self.experiment.suite.faults, fault),
+                    defense=template.build(self.declared_rows(world, told)),
+                )
+                trial = Trial(scenario, seed, world.label, template.label, str(fault))
+            yield Cell(world.label, template.label, str(fault), told, seed, trial, reason, unfit)
+
+    @cached_property
+    def aims(self) -> tuple[DataPoisoning, ...]:
+        """What the attacks of the suite want of the model, beyond harm: measured in the trials without an attack."""
+        return aimed(self.experiment.suite.played)
 
     def cells_at(self, world: World, f: int, defense: str | None = None) -> Iterator[Cell]:
         """The cells of a world for one number of malicious clients, of all defenses or of one."""
         suite = self.experiment.suite
-        attacks: list[Attack | SybilAttack | None] = [None, *suite.attacks] if f else [None]
+        attacks: list[Attack | SybilAttack | None] = [None, *suite.played] if f else [None]
         for template in suite.defenses:
             if defense is None or template.label == defense:
                 for attack in attacks:
@@ -75,7 +116,7 @@ class Plan:
     def _cells(
         self, world: World, template: DefenseTemplate, attack: Attack | SybilAttack | None, f: int
     ) -> Iterator[Cell]:
-        unfit = "" if attack is None else _unfit(template, attack)
+        unfit = "" if attack is None else _unfit(template, attack) or self._spared(template, attack)
         reason = "" if unfit else self.invalid(world, template, f, attack)
         attack_label = NO_ATTACK if attack is None else str(attack)
         for seed in self.seeds:
@@ -88,11 +129,19 @@ class Plan:
                     defense=template.build(self.declared_rows(world, f, attack)),
                     attack=attack,
                     f=f if attack is not None else 0,
+                    aims=self.aims if attack is None else (),
                     evasion=self.experiment.suite.evasion,
                     evasion_samples=self.experiment.suite.evasion_samples,
                 )
                 trial = Trial(scenario, seed, world.label, template.label, attack_label)
             yield Cell(world.label, template.label, attack_label, f, seed, trial, reason, unfit)
+
+    def _spared(self, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
+        """Why a tailored attack of the standard suite is not meant for this defense, or an empty text."""
+        frozen = self.experiment.suite.frozen_attacks
+        if frozen is None or attack not in frozen.tailored or set(made_for(attack)) & set(template.names):
+            return ""
+        return f"{attack} is made for {', '.join(made_for(attack))}, and {template.label} has no such stage."
 
     def declared_rows(self, world: World, f: int, attack: Attack | SybilAttack | None = None) -> int:
         """The number of rows that defenses are told may be Byzantine in a round: one for each malicious identity."""
@@ -108,6 +157,8 @@ class Plan:
         clients = world.federation.clients
         if f >= clients:
             return f"f should satisfy f < n. Found f={f}, n={clients}."
+        if world.federation.server.asynchronous and template.channel != "dense":
+            return f"{template.label} speaks the channel {template.channel!r}, which knows no asynchronous server."
         rows = world.federation.sampled(_members(world, f, attack))
         return _infeasible(template, rows, self.declared_rows(world, f, attack))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -116,22 +116,36 @@ class Standing:
 
 
 def standings(
-    worlds: Sequence[Mapping[str, Standing | None]], defenses: Sequence[str], *, margin: float, alpha: float
+    worlds: Sequence[Mapping[str, Standing | None]],
+    defenses: Sequence[str],
+    *,
+    margin: float,
+    alpha: float,
+    ranked: Container[str] | None = None,
 ) -> tuple[list[dict[str, Any]], Ranking]:
     """The table of ranks over several worlds, best first, as JSON values, and the comparisons behind it.
 
     A defense is compared by the average over worlds of its per-seed areas, on the seeds that all worlds share; with
     fewer than two of those, by its plain average and the margin alone. A defense that is incomplete (None) in any
-    world is not compared: it comes last, without numbers.
+    world is not compared: it comes last, without numbers. Where only the defenses in `ranked` may be compared, all
+    others stand below them with their numbers and without a rank.
     """
     found: dict[str, list[Standing]] = {}
     for defense in defenses:
         own = [world.get(defense) for world in worlds]
         if own and all(standing is not None for standing in own):
             found[defense] = [standing for standing in own if standing is not None]
-    ranking = rank(_paired_values(found), margin=margin, alpha=alpha)
+    compared = {defense: own for defense, own in found.items() if ranked is None or defense in ranked}
+    ranking = rank(_paired_values(compared), margin=margin, alpha=alpha)
     rows = [_row(defense, found.get(defense), ranking, alpha) for defense in defenses]
-    return sorted(rows, key=lambda row: (row["rank"], -(row["R_mean"] or 0.0))), ranking
+    if ranked is not None:
+        rows = [row if row["defense"] in compared else {**row, "rank": None} for row in rows]
+    return sorted(rows, key=_place), ranking
+
+
+def _place(row: Mapping[str, Any]) -> tuple[bool, int, bool, float]:
+    """By rank, then those without a rank, then those without numbers; the larger mean first."""
+    return row["rank"] is None, row["rank"] or 0, row["R_mean"] is None, -(row["R_mean"] or 0.0)
 
 
 def _paired_values(found: Mapping[str, Sequence[Standing]]) -> dict[str, list[float]]:
@@ -155,14 +169,14 @@ def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: 
     hardest = min(own, key=lambda standing: standing.last)
     return {
         **row,
-        "rank": ranking.rank(defense),
+        "rank": ranking.rank(defense) if defense in ranking.beats else None,
         "R_mean": float(np.mean(areas)),
         "R_min": min(areas),
         "R_ci": _interval(own, alpha),
         "W_at_max_f": hardest.last,
         "worst_attack": hardest.worst_attack,
         "beaten_by": list(ranking.beaten_by(defense)),
-        "beats": list(ranking.beats[defense]),
+        "beats": list(ranking.beats.get(defense, ())),
     }
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.resources.abc import Traversable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from robustfl import registry
 from robustfl.errors import ScenarioError, did_you_mean
+from robustfl.evaluation.plain_yaml import read_yaml
 from robustfl.evaluation.positions import line_of
 from robustfl.evaluation.scenario import Experiment, Suite
 
 _LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
-_DEEPEST = 50
 _EITHER = {"f", "fractions"}
 _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
 """The keys that decide what a claim may speak of."""
@@ -150,39 +146,6 @@ def _parsed(text: str, source: Path | Traversable) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ScenarioError(f"{source} should hold a mapping of keys to values. Found {type(values).__name__}.")
     return values
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """YAML 1.2 as plain data; `where` names its source in errors. Tags, aliases and duplicate keys are refused."""
-    yaml = YAML(typ="safe", pure=True)
-    try:
-        refused = _refusal(yaml.parse(StringIO(text)))
-        values = None if refused else yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-        block = error.context == "while scanning a block scalar"
-        remedy = " A text that begins with > or | belongs in quotes." if block else ""
-        raise ScenarioError(f"{where} is not valid YAML: {error.problem}{place}.{remedy}") from None
-    except (YAMLError, ValueError) as error:  # ValueError: a date that is none, an integer of thousands of digits
-        raise ScenarioError(f"{where} is not valid YAML: {error}.") from None
-    if refused:
-        raise ScenarioError(f"{where}: {refused}")
-    return values
-
-
-def _refusal(events: Iterable[Any]) -> str:
-    """What is valid YAML and yet has no place in a scenario, or an empty text; read before anything is built of it."""
-    depth = 0
-    for event in events:
-        if getattr(event, "anchor", None) is not None:
-            return "anchors and aliases are not supported, for they can grow without bound."
-        if getattr(event, "tag", None) is not None:
-            return f"tags are not supported. Found {event.tag!r}."
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > _DEEPEST:
-            return f"nested more than {_DEEPEST} levels deep."
-    return ""
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

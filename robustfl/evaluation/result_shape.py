@@ -53,6 +53,8 @@ DEFENSE = {
     "R_unt_ci": INTERVAL,
     "curve": [POINT],
     "breakdown": Maybe({"f": int, "beta": NUMBER, "verdict": str}),
+    "status?": str,
+    "why?": [str],
 }
 WORLD = {
     "world": str,
@@ -66,7 +68,9 @@ WORLD = {
     "defenses": [DEFENSE],
 }
 RANK = {
-    "rank": int,
+    "rank": Maybe(int),
+    "status?": str,
+    "why?": [str],
     "defense": str,
     "R_mean": NUMBER,
     "R_min": NUMBER,
@@ -97,6 +101,90 @@ CLAIM = {
     "reason": str,
     "parts": {"*": NUMBER},
 }
+SERVED = {"worst_class": NUMBER, "worst_client": NUMBER, "client_spread": NUMBER}
+IGNORED = {"honest_ignored": NUMBER, "honest_unheard": NUMBER}
+DETECTED = {"detection_precision": NUMBER, "detection_recall": NUMBER, "detection_auc": NUMBER}
+LOST = Maybe({"mean": float, "ci": INTERVAL})
+CAUGHT = DETECTED | {"honest_ignored": NUMBER}
+SIDE_EFFECTS = {
+    "world": str,
+    "baseline": SERVED,
+    "defenses": [
+        {
+            "defense": str,
+            "undisturbed": [
+                {
+                    "f": [int],
+                    **SERVED,
+                    **IGNORED,
+                    "utility_lost": LOST,
+                    "worst_class_lost": LOST,
+                    "worst_client_lost": LOST,
+                }
+            ],
+            "caught": Maybe({"f": int, "attacks": {"*": CAUGHT}, "mean": CAUGHT, "hardest": Maybe(str)}),
+        }
+    ],
+}
+TARGETED_CELL = {
+    "attack": str,
+    "aim": str,
+    "f": int,
+    "success": NUMBER,
+    "natural": NUMBER,
+    "accuracy": NUMBER,
+    "kept": NUMBER,
+    "durability": NUMBER,
+    "outlasts": bool,
+    "informative": bool,
+    "effectiveness": NUMBER,
+}
+TARGETED = {
+    "world": str,
+    "defenses": [
+        {
+            "defense": str,
+            "T": NUMBER,
+            "T_ci": INTERVAL,
+            "worst_attack": Maybe(str),
+            "f": Maybe(int),
+            "invalid": Maybe(str),
+            "attacks": [TARGETED_CELL],
+        }
+    ],
+}
+BORNE = {
+    **dict.fromkeys(("U", "recovery", "recovered", "lost_rows", "held_rounds", "honest_ignored"), NUMBER),
+    "u": [NUMBER],
+    "ci": INTERVAL,
+    "accuracy": [NUMBER],
+    "trials": [Maybe(str)],
+    "status": [str],
+}
+FAULTS = {
+    "world": str,
+    "defenses": [
+        {
+            "defense": str,
+            "told": int,
+            "F": NUMBER,
+            "worst": Maybe(str),
+            "invalid": Maybe(str),
+            "faults": {"*": BORNE},
+        }
+    ],
+}
+TRIGGER = {
+    "world": str,
+    "aim": str,
+    "height": int,
+    "width": int,
+    "channels": int,
+    "clean": str,
+    "marked": str,
+    "truth": str,
+    "wanted": str,
+}
 DEFENSE_CARD = {
     "stages?": [str],
     "summary?": Maybe(str),
@@ -108,7 +196,15 @@ ATTACK_CARD = {"summary?": Maybe(str), "knowledge?": [str], "reference?": Maybe(
 
 SUMMARY: dict[str, Any] = {
     "schema": SCHEMA,
-    "suite": {"name": str, "description": Maybe(str), "hash": str, "command": str, "rows?": {"*": str}, "seeds": [int]},
+    "suite": {
+        "name": str,
+        "description": Maybe(str),
+        "hash": str,
+        "standard?": Maybe({"name": str, "hash": str}),
+        "command": str,
+        "rows?": {"*": str},
+        "seeds": [int],
+    },
     "provenance": dict,
     "time": {"created": str, "elapsed_s": float, "workers": int},
     "trials": {"total": int, "ok": int, "diverged": int, "failed": int, "invalid": int, "not_applicable?": int},
@@ -121,11 +217,18 @@ SUMMARY: dict[str, Any] = {
         "ranking": [RANK],
         "flags": [FLAG],
     },
+    "side_effects?": [SIDE_EFFECTS],
+    "targeted?": [TARGETED],
+    "faults?": [FAULTS],
+    "triggers?": [TRIGGER],
     "claims?": [CLAIM],
 }
 """What the reports read of ``summary.json``."""
 
 MORE = {"clean_accuracy?": NUMBER, "robust_accuracy?": {"*": NUMBER}, "worst_robust_accuracy?": NUMBER}
+MORE |= {f"{name}?": NUMBER for name in (*SERVED, *IGNORED, *DETECTED)}
+
+LEDGER = {"entries": int, "head": str}
 
 RECORD: dict[str, Any] = {
     "schema": SCHEMA,
@@ -138,6 +241,7 @@ RECORD: dict[str, Any] = {
     "bytes?": Maybe({"up_per_client_round?": NUMBER, "down_per_client_round?": NUMBER}),
     "time?": Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}),
     "error?": Maybe({"type?": Maybe(str), "message?": Maybe(str), "traceback?": Maybe(str)}),
+    "ledger?": Maybe(LEDGER),
 }
 """What the reports read of a line of ``records.jsonl``."""
 

@@ -8,21 +8,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from robustfl import registry
 from robustfl.evaluation.breakdown import breakdown_point, minority
+from robustfl.evaluation.evidence import Evidence, Subject, Threat, doubled_searches, reached_aims, seen_conduct
 from robustfl.evaluation.executors import Executor, Processes, Serial
+from robustfl.evaluation.hashing import content_hash
+from robustfl.evaluation.ledgers import Ledgers
+from robustfl.evaluation.pictures import pictures
 from robustfl.evaluation.plan import NO_ATTACK, Cell, Plan, distinct_trials
 from robustfl.evaluation.provenance import data_fingerprint, histogram, provenance
 from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.scenario import Experiment, World
 from robustfl.evaluation.store import Store, set_aside, write_atomically
 from robustfl.evaluation.trial import Place, Trial
-from robustfl.threats.identities import divided
+from robustfl.threats.poisoned import stages
 
 Record = dict[str, Any]
 
@@ -39,13 +43,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, not what: none of this changes a result."""
+    """How to run, not what: none of this changes a result.
+
+    `ledgers`: what is kept of decisions about clients, see :mod:`robustfl.evaluation.ledgers`.
+    """
 
     out: Path
     workers: int = 2
     place: Place = field(default_factory=Place)
     fresh: bool = False
     command: str = ""
+    ledgers: Literal["changes", "all", "none"] = "changes"
 
 
 def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress) -> dict[str, Any]:
@@ -75,7 +83,9 @@ class _Run:
         self.plan = Plan(experiment)
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
         self.started = time.perf_counter()
-        root = options.place.data_root
+        root, kept = options.place.data_root, options.ledgers
+        self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")
+        self.place = replace(options.place, ledgers=self.ledgers)
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
 
@@ -84,6 +94,8 @@ class _Run:
         if self.options.fresh:
             set_aside(path)
         with Store(path) as store:
+            if self.ledgers is not None:
+                self.ledgers.tidy(aside=self.options.fresh)
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
             summary = self.summary(store.records, breakdowns)
@@ -100,7 +112,7 @@ class _Run:
         self.progress.start(len(wanted), len(wanted) - len(left))
         if not left:
             return
-        with closing(self.executor.run(left, self.options.place)) as records:  # whatever happens, no worker stays
+        with closing(self.executor.run(left, self.place)) as records:  # whatever happens, no worker stays
             for record in records:
                 store.append(record)
                 self.progress.advance(record)
@@ -147,8 +159,11 @@ class _Run:
     def summary(self, records: Mapping[str, Record], breakdowns: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
         """Everything that reports need beside the records themselves."""
         from robustfl.evaluation.measuring import judged
+        from robustfl.evaluation.side_effects import side_effects
+        from robustfl.evaluation.targeted import targeted
 
         suite, root = self.experiment.suite, self.options.place.data_root
+        frozen = suite.frozen_attacks
         worst_f = {w.label: max(suite.adversary.grid(w.federation.clients)) for w in self.experiment.worlds}
         scores = self.scores(records)
         for world in scores["worlds"]:
@@ -156,12 +171,16 @@ class _Run:
                 defense["breakdown"] = breakdowns.get((world["world"], defense["defense"]), defense["breakdown"])
         statuses = Counter(records[trial]["status"] for trial in self.wanted if trial in records)
         invalid = sum(1 for cell in self.plan.cells if cell.invalid)
+        baselines: dict[str, list[str]] = {world["world"]: [] for world in scores["worlds"]}
+        for cell in self.plan.baseline:
+            baselines[cell.world].append(cell.trial.id if cell.trial else "")
         return {
             "schema": SCHEMA,
             "suite": {
                 "name": suite.name,
                 "description": suite.description,
                 "hash": self.experiment.hash,
+                "standard": None if frozen is None else {"name": frozen.name, "hash": frozen.hash},
                 "command": self.options.command,
                 "rows": self.row_commands(),
                 "seeds": list(self.plan.seeds),
@@ -182,6 +201,10 @@ class _Run:
             "components": self.components(),
             "histograms": {w.label: histogram(w, 0, worst_f[w.label], root) for w in self.experiment.worlds},
             "scores": scores,
+            "side_effects": side_effects(scores, records, baselines),
+            "targeted": targeted(scores, records, self.plan.plain.label),
+            "faults": self.faults(records),
+            "triggers": pictures(self.experiment.worlds, self.plan.aims, root),
             "claims": judged(suite.claims, self.experiment.names, scores, records),
         }
 
@@ -191,14 +214,39 @@ class _Run:
 
         suite = self.experiment.suite
         declared = suite.adversary.declared
-        return score(
+        found = score(
             self.outcomes(self.plan.cells, records),
             [self._world(world, records) for world in self.experiment.worlds],
             self.settings,
             {(w.label, t.label): self.plan.bound(w, t) for w in self.experiment.worlds for t in suite.defenses},
             plain=self.plan.plain.label,
-            knowledge={str(attack): attack.required_knowledge().names() for attack in suite.attacks},
+            knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
             declared={} if declared is None else {cell.f: declared for cell in self.plan.cells if cell.f},
+            evidence=self.evidence(records),
+        )
+        for place, world in zip(found["worlds"], self.experiment.worlds, strict=True):
+            place |= {"id": content_hash(world.model_dump(mode="json")), "rounds": world.federation.rounds}
+        return found
+
+    def faults(self, records: Mapping[str, Record]) -> list[dict[str, Any]]:
+        """How the defenses bear the faults of the fault suite."""
+        from robustfl.evaluation.faults import fault_scores
+
+        starts = {str(fault): fault.start_round for fault in self.experiment.suite.fault_suite}
+        worlds = [self._world(world, records) for world in self.experiment.worlds]
+        return fault_scores(self.plan.fault_cells, worlds, starts, records, self.settings.alpha)
+
+    def evidence(self, records: Mapping[str, Record]) -> Evidence:
+        """What the suite brings against its defenses, and what the trials saw of their conduct."""
+        suite = self.experiment.suite
+        return Evidence(
+            threats={str(attack): Threat.of(attack) for attack in suite.played},
+            subjects={template.label: Subject.of(template) for template in suite.defenses},
+            rounds={world.label: world.federation.rounds for world in self.experiment.worlds},
+            doubled=doubled_searches(suite.played),
+            reached=reached_aims(self.plan.cells, records, self.plan.plain.label),
+            conduct=seen_conduct(records[trial] for trial in self.wanted if trial in records),
+            ranks_adaptive_only=suite.standard is not None,
         )
 
     @property
@@ -272,8 +320,8 @@ class _Run:
         """What is said of each defense and attack by its own documentation."""
         suite = self.experiment.suite
         attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
-        for attack in (*suite.attacks, *suite.evasion):
-            facts = [registry.describe(type(stage)) for stage in divided(attack) if stage is not None]
+        for attack in (*suite.played, *suite.evasion):
+            facts = [registry.describe(type(stage)) for stage in stages(attack)]
             attacks[str(attack)] = {
                 "summary": " ".join(fact["summary"] for fact in facts),
                 "knowledge": attack.required_knowledge().names(),

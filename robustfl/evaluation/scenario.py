@@ -6,9 +6,7 @@ Any single value under `task` and `federation` may be a list: the suite then hol
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Iterator
 from functools import cached_property
@@ -22,9 +20,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from robustfl.components import Component
 from robustfl.errors import RobustflError, ScenarioError
 from robustfl.evaluation.claims import Claim
+from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.measures import Measure, MeasureError
 from robustfl.evaluation.naming import Names
 from robustfl.evaluation.parts import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.evaluation.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
 from robustfl.threats import Identities
 
@@ -85,6 +85,8 @@ class Scenario(Settings):
     """What the malicious clients do."""
     f: Annotated[int, Ge(0)] = 0
     """Malicious clients."""
+    aims: tuple[AttackPart, ...] = ()
+    """Poisonings of data that nobody carries out, to measure how often the model errs in their way by itself."""
     evasion: tuple[AttackPart, ...] = ()
     """Attacks on test samples, tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
@@ -143,6 +145,13 @@ def _plain_rule(name: str) -> str:
     return name
 
 
+def _standard_name(name: str) -> str:
+    try:
+        return load_standard(name).name
+    except RobustflError as error:
+        raise ValueError(str(error)) from None
+
+
 class Suite(Settings):
     """A grid of scenarios: every defense against every attack, in every world, for every f."""
 
@@ -160,10 +169,16 @@ class Suite(Settings):
     """How many clients are malicious."""
     faults: tuple[AttackPart, ...] = ()
     """What goes wrong without malice, in every scenario."""
+    fault_suite: tuple[AttackPart, ...] = ()
+    """Faults to bear one at a time when nobody attacks, beside those of every scenario; reported beside the score."""
     defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
     """Defenses: names, `{name: {parameter: value}}`, or lists of these for pipelines; `f` is filled in."""
     attacks: tuple[AttackPart, ...] = ()
-    """Attacks, or lists of identities and an attack; no attack is always part of the suite."""
+    """Attacks, or lists of identities, a poisoning of data and an attack on updates, of which some may be left out; no
+    attack is always part of the suite."""
+    standard: Annotated[str, AfterValidator(_standard_name)] | None = None
+    """A frozen suite of attacks (`robustfl list suites`) to be met beside `attacks`; then only defenses that met all
+    that an evaluation needs are ranked."""
     evasion: tuple[AttackPart, ...] = ()
     """Attacks on test samples, tried on the trained model at the end of every trial."""
     evasion_samples: Annotated[int, Ge(1)] = 200
@@ -181,13 +196,18 @@ class Suite(Settings):
     def _distinct(self) -> Self:
         for what, labels in (
             ("defenses", [template.label for template in self.defenses]),
-            ("attacks", [str(attack) for attack in self.attacks]),
+            ("attacks", [str(attack) for attack in self.played]),
             ("attacks on test samples", [str(attack) for attack in self.evasion]),
+            ("faults of the fault suite", [str(fault) for fault in self.fault_suite]),
         ):
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
                 raise ValueError(f"{what} that are listed twice: {', '.join(twice)}")
-        for section, listed in (("attacks", self.attacks), ("faults", self.faults), ("evasion", self.evasion)):
+        for section, listed in (
+            ("attacks", self.attacks),
+            ("faults", (*self.faults, *self.fault_suite)),
+            ("evasion", self.evasion),
+        ):
             for part in listed:
                 if isinstance(part, Identities):
                     raise ValueError(f"{part} says who attacks, not how: list it with an attack, [identities, attack]")
@@ -195,6 +215,17 @@ class Suite(Settings):
                 if place != section:
                     raise ValueError(f"{part} is {word}: list it under `{place}`")
         return self
+
+    @cached_property
+    def frozen_attacks(self) -> Standard | None:
+        """The standard suite that is asked for."""
+        return None if self.standard is None else load_standard(self.standard)
+
+    @cached_property
+    def played(self) -> tuple[Opponent, ...]:
+        """All attacks: those of the standard suite, then those that are listed."""
+        frozen = self.frozen_attacks
+        return self.attacks if frozen is None else (*frozen.attacks, *frozen.tailored, *self.attacks)
 
 
 class World(Settings):
@@ -249,19 +280,15 @@ class Experiment:
     def names(self) -> Names:
         """What a claim may speak of."""
         grids = {world.label: self.suite.adversary.grid(world.federation.clients) for world in self.worlds}
-        return Names(defenses=self.suite.defenses, attacks=self.suite.attacks, grids=grids)
+        return Names(defenses=self.suite.defenses, attacks=self.suite.played, grids=grids)
 
     @cached_property
     def hash(self) -> str:
         """Content hash of everything that decides the score."""
         content = self.suite.model_dump(mode="json", exclude=_NOT_SCORED)
+        frozen = self.suite.frozen_attacks
+        content["standard"] = None if frozen is None else frozen.hash
         return content_hash({**content, "worlds": [world.model_dump(mode="json") for world in self.worlds]})
-
-
-def content_hash(value: Any) -> str:
-    """16 hexadecimal digits over the canonical JSON of a value."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -346,6 +373,10 @@ def suite_schema() -> dict[str, Any]:
                 "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
             }
     definitions["Federation"]["required"] = []
+    # A suite that extends another one says only what differs.
+    task = {"required": definitions["TaskSettings"].pop("required")}
+    whole = {"required": schema.pop("required"), "properties": {"task": task}}
+    schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}
     schema["properties"]["defenses"]["items"] = {PART: "defense"}
     kinds = ("data", "model", "partition", "defense", "attack")
     schema = _with_references(schema)

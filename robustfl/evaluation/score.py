@@ -24,16 +24,19 @@ from numpy.typing import ArrayLike
 
 from robustfl.errors import DataError, ParameterError
 from robustfl.evaluation.breakdown import breakdown_of_curve
+from robustfl.evaluation.evidence import Evidence
 from robustfl.evaluation.flags import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_flags, sanity_flags
 from robustfl.evaluation.ranking import Standing, standings
 from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.statistics import (
     FloatArray,
     Resamples,
+    area,
     cross_fitted_minimum,
     paired_resamples,
     student_interval,
 )
+from robustfl.evaluation.status import rankable, with_statuses
 
 NO_ATTACK = "none"
 NOT_APPLICABLE = "not applicable"
@@ -48,7 +51,7 @@ class Outcome:
 
     `accuracy` is the tail mean; it is read when `status` is "ok". A "diverged" run counts as chance, a "failed" or
     "missing" one leaves its cell incomplete, and an "invalid" one (the defense's own precondition on f does not hold)
-    makes the worst case at this f zero. A "not applicable" one (an attack made for other messages than the defense's
+    makes the worst case at this f zero. A "not applicable" one (an attack made for other defenses, or messages than the
     clients send) was never meant to be run and does not count. Several outcomes may share one `trial`.
     """
 
@@ -156,22 +159,6 @@ def lowest_mean(utilities: Mapping[str, Sequence[float] | FloatArray]) -> tuple[
     return attack, means[attack]
 
 
-def area(fractions: ArrayLike, values: ArrayLike) -> FloatArray:
-    """The mean height of a curve: trapezoid area over `fractions` [F] divided by their range; one point is itself.
-
-    `values` is [F, ...] -> [...].
-    """
-    x, y = np.asarray(fractions, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or x.size == 0 or y.shape[:1] != x.shape or not (np.diff(x) > 0).all():
-        raise ParameterError(
-            "`fractions` should increase and match the first axis of `values`. "
-            f"Found fractions={x.tolist()} and values of shape {list(y.shape)}."
-        )
-    if x.size == 1:
-        return np.asarray(y[0])
-    return np.asarray(np.tensordot(np.diff(x), (y[1:] + y[:-1]) / 2, axes=1) / (x[-1] - x[0]))
-
-
 def worst_case(outcomes: Sequence[Outcome], world: World) -> float | None:
     """W of one defense at one f: 0 where the defense is invalid, None while runs are missing or nothing can be lost."""
     places = {(outcome.world, outcome.defense, outcome.f) for outcome in outcomes}
@@ -192,12 +179,13 @@ def score(
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    evidence: Evidence | None = None,
 ) -> dict[str, Any]:
     """Score a suite; the result is JSON-ready (no NaN, no infinity) and depends on the arguments alone.
 
     `bounds[world, defense]` is the theoretical bound to print beside a breakdown point; `plain` the label of the
     plain mean; `declared[f]` the number of malicious clients that the defenses were told when f were there;
-    `knowledge[attack]` what an attack knows ("own", "peers", "defense", ...).
+    `knowledge[attack]` what an attack knows ("own", "peers", "defense", ...); `evidence` gives defenses their status.
 
     Raises DataError when the outcomes contradict the worlds or each other.
     """
@@ -212,8 +200,11 @@ def score(
         reports.append(report)
         if world.informative:
             found.append(standing)
-    ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha)
-    flags = sanity_flags(reports, plain=plain, declared=declared or {}, knowledge=knowledge)
+    flags = sanity_flags(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+    reports, verdicts = with_statuses(reports, evidence, flags)
+    allowed = rankable(verdicts, evidence)
+    ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
+    ranks = [row | verdicts[row["defense"]].report() if verdicts else row for row in ranks]
     flags += ranking_flags(ranks, tested=ranking.tested)
     return {
         "schema": SCHEMA,

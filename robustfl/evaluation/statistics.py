@@ -30,6 +30,22 @@ MAX_SEEDS = 100_000
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
+def area(fractions: ArrayLike, values: ArrayLike) -> FloatArray:
+    """The mean height of a curve: trapezoid area over `fractions` [F] divided by their range; one point is itself.
+
+    `values` is [F, ...] -> [...].
+    """
+    x, y = np.asarray(fractions, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or x.size == 0 or y.shape[:1] != x.shape or not (np.diff(x) > 0).all():
+        raise ParameterError(
+            "`fractions` should increase and match the first axis of `values`. "
+            f"Found fractions={x.tolist()} and values of shape {list(y.shape)}."
+        )
+    if x.size == 1:
+        return np.asarray(y[0])
+    return np.asarray(np.tensordot(np.diff(x), (y[1:] + y[:-1]) / 2, axes=1) / (x[-1] - x[0]))
+
+
 def student_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | None:
     """The Student t interval of a mean: `mean ± t_{(1+confidence)/2, R-1} · s / √R`, s with R - 1.
 

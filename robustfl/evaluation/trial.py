@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustfl import __version__
+from robustfl.evaluation.ledgers import Ledgers, followed
 from robustfl.evaluation.result_shape import SCHEMA
 from robustfl.evaluation.scenario import Scenario, TaskSettings, content_hash
 
@@ -47,6 +48,7 @@ class Trial:
         """
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
+        parts += scenario.aims
         parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
         files = {file for part in parts for stage in _stages(part) for file in _source_files(type(stage))}
         sources = sorted(_source_hash(file) for file in files)
@@ -55,10 +57,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Place:
-    """Where trials are run: the device, and the folder with data files. No part of a trial's identity."""
+    """Where trials are run: the device, the folder with data files, and that for ledgers (None: none are kept).
+
+    No part of a trial's identity.
+    """
 
     device: str = "cpu"
     data_root: Path | None = None
+    ledgers: Ledgers | None = None
 
 
 def run_trial(trial: Trial, place: Place, fingerprint: str) -> dict[str, Any]:
@@ -98,16 +104,18 @@ def _played(trial: Trial, place: Place) -> dict[str, Any]:
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
-    simulation = simulation_for(defense)(
+    simulation = simulation_for(defense, scenario.federation)(
         population,
         scenario.federation,
         defense,
         attack=scenario.attack,
         f=scenario.f,
         faults=scenario.faults,
+        aims=scenario.aims,
         seed=trial.seed,
     )
-    trace = simulation.run()
+    with followed(simulation, trial.id, place.ledgers) as told:
+        trace = simulation.run()
     if scenario.evasion and not trace.diverged:
         with simulation.watch.phase("evade"):
             trace.more |= robustness(
@@ -120,6 +128,7 @@ def _played(trial: Trial, place: Place) -> dict[str, Any]:
         "metrics": _metrics(trace, population),
         "bytes": {"up_per_client_round": up, "down_per_client_round": down},
         "time": {name: round(value, 6) for name, value in trace.seconds.items()},
+        **told,
     }
 
 
@@ -176,7 +185,8 @@ def _source_hash(path: str) -> str:
 def _machine_hash() -> str:
     """Hash of the floors that decide what happens in a round."""
     root = Path(__file__).resolve().parent.parent
-    files = [file for floor in ("aggregation", "threats", "federation") for file in sorted((root / floor).glob("*.py"))]
+    floors = ("aggregation", "threats", "reputation", "federation")
+    files = [file for floor in floors for file in sorted((root / floor).glob("*.py"))]
     return content_hash([_source_hash(str(file)) for file in files])
 
 

@@ -2,6 +2,8 @@
 
 * :class:`Task` is data, a partition of it over clients, and a model; :class:`Population` is a task made ready.
 * :class:`Federation` holds the rules of the game: how many clients, how they train, how the server steps.
+* :mod:`~robustfl.federation.faults` is where faults strike, :mod:`~robustfl.federation.asynchronous` a server that
+  waits for nobody.
 * :class:`Simulation` plays the rounds: sample, honest messages, adversary, faults, defense, apply, measure.
 """
 

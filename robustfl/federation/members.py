@@ -64,6 +64,8 @@ class Members:
         self._identity = np.zeros(len(self), dtype=np.int64)
         self._identity[clients:] = np.tile(np.arange(0 if outside else 1, count), f)
         self._clients, self._outside = clients, outside
+        sizes = np.array([len(part) for part in population.parts] + [len(population.labels)] * (count * f * outside))
+        self._supplied: Mask = sizes[self.leaders] > 0
         self._held = {m: self._samples(m) for m in np.flatnonzero(self.malicious).tolist()}
         self._used: dict[int, Ids] = {}
         self._directions, self._spread = PairedDirections(), 0.0 if identities is None else identities.disguise
@@ -75,10 +77,11 @@ class Members:
         return len(self.leaders)
 
     def present(self) -> Mask:
-        """Who could take part in this round, [members]."""
+        """Who could take part in this round, [members]; nobody without samples can."""
         if self._identities is None:
-            return np.ones(len(self), dtype=np.bool_)
-        return np.array([not bad or self._alias(m) is not None for m, bad in enumerate(self.malicious)])
+            return self._supplied
+        here = np.array([not bad or self._alias(m) is not None for m, bad in enumerate(self.malicious)])
+        return here & self._supplied
 
     def names(self, ids: Ids) -> Ids:
         """What defenses call these members in this round."""
@@ -119,7 +122,7 @@ class Members:
             self._held.items(), self._rng["batches"].random((len(self._held), samples)), strict=True
         ):
             pool = self._used.get(member, held) if attacking else held
-            if member >= self._clients or pool is not held:
+            if len(pool) and (member >= self._clients or pool is not held):
                 drawn[member] = pool[(uniform * len(pool)).astype(np.int64)]
         return drawn
 

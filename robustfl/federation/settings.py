@@ -36,6 +36,32 @@ class Server(Settings):
     trusted_samples: Annotated[int, Ge(1)] = 100
     """Clean training samples on which the server computes an update of its own, for rules that want one (FLTrust).
     A random choice in the class proportions of all of them; clients keep them as well."""
+    mode: Literal["synchronous", "asynchronous"] = "synchronous"
+    """synchronous: a round waits for all clients of the round; asynchronous: the server makes a step whenever `buffer`
+    messages are in, and clients work at their own speed."""
+    buffer: Annotated[int, Ge(1)] = 5
+    """Messages of a step (asynchronous), at most as many as there are clients."""
+    staleness: Literal["polynomial", "constant", "hinge"] = "polynomial"
+    """How messages computed with the model of tau steps ago are weighted (asynchronous): polynomial (1 + tau)^-a,
+    constant 1, or hinge, 1 up to the grace b and 1/(a (tau - b) + 1) above."""
+    staleness_exponent: Annotated[float, Gt(0)] = 0.5
+    """The a of these weights."""
+    staleness_grace: Annotated[int, Ge(0)] = 4
+    """The b of the hinge, in steps of the server."""
+    speed_spread: Annotated[float, Ge(0), Le(10)] = 1.0
+    """Standard deviation of the logarithm of clients' working times (asynchronous)."""
+
+    @property
+    def asynchronous(self) -> bool:
+        return self.mode == "asynchronous"
+
+    @model_validator(mode="after")
+    def _asynchronous_only(self) -> Self:
+        names = ("buffer", "staleness", "staleness_exponent", "staleness_grace", "speed_spread")
+        given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+        if given and not self.asynchronous:
+            raise ValueError(f"{', '.join(given)} belongs to `mode: asynchronous`, which is not given")
+        return self
 
 
 class Augmentation(Settings):
@@ -118,6 +144,12 @@ class Federation(Settings):
     def _consistent(self) -> Self:
         if self.algorithm == "fedsgd" and self.local_steps != 1:
             raise ValueError(f"fedsgd takes one step a round, but local_steps={self.local_steps}. Use fedavg.")
+        if self.server.asynchronous and (self.server.buffer > self.clients or self.participation < 1):
+            raise ValueError(
+                "an asynchronous server hears all clients, up to `buffer` at a time: it should satisfy "
+                f"buffer <= clients and participation = 1. Found buffer={self.server.buffer}, clients={self.clients}, "
+                f"participation={self.participation}"
+            )
         return self
 
     @property
@@ -127,10 +159,14 @@ class Federation(Settings):
 
     def sampled(self, members: int) -> int:
         """Rows of a round when `members` could take part."""
+        if self.server.asynchronous:
+            return min(self.server.buffer, members)
         return max(1, round(self.participation * members))
 
     def malicious_rows(self, f: int, members: int | None = None) -> int:
         """Rows of a round that may be malicious when `f` of all members (the clients) are, rounded up."""
         members = self.clients if members is None else members
         rows = self.sampled(members)
+        if self.server.asynchronous:  # malicious clients answer at once
+            return min(rows, f)
         return min(rows, math.ceil(f * rows / members - 1e-9))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation, Aggregator
-from robustfl.errors import AttackError, InfeasibleError, ParameterError
+from robustfl.errors import InfeasibleError, ParameterError
+from robustfl.federation.attackers import attackers_of
+from robustfl.federation.backdoor import Aims
 from robustfl.federation.briefing import briefing
-from robustfl.federation.confusion import Confusion
+from robustfl.federation.conduct import Conduct
+from robustfl.federation.detection import Detection
+from robustfl.federation.faults import Faults, told_apart
 from robustfl.federation.hardening import Hardening
 from robustfl.federation.members import Members
+from robustfl.federation.poisoning import poisoning_for
 from robustfl.federation.settings import Federation
+from robustfl.federation.side_effects import side_effects
 from robustfl.federation.stopwatch import Stopwatch
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
 from robustfl.federation.training import measure, predict, trainer_for
 from robustfl.federation.trusted import TrustedSamples
-from robustfl.threats import Adversary, Attack, DataPoisoning, Fault, Knowledge, SybilAttack, UpdateAttack
+from robustfl.threats import Adversary, Attack, Fault, Knowledge, SybilAttack, UpdateAttack
 from robustfl.threats.identities import divided
 
 if TYPE_CHECKING:
@@ -45,7 +51,7 @@ class Trace:
     held_rounds : rounds in which too few rows were left, so that the model stayed as it was
     diverged : whether the weights, or the loss on the test set, stopped being finite
     seconds : time by phase
-    more : further measurements of the simulation's own kind: name -> number, or a list of numbers
+    more : name -> number, or a list of numbers: what :class:`Detection`, :func:`side_effects` and the simulation tell
     """
 
     accuracy: list[tuple[int, float]] = field(default_factory=list)
@@ -74,6 +80,7 @@ class Simulation:
     attack : what the malicious clients do, and under which identities; None for nothing
     f : number of malicious clients of all; somebody has to be honest
     faults : what goes wrong without malice
+    aims : poisonings of data, carried out or not, whose aims are measured for comparison
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
 
     Raises
@@ -90,6 +97,7 @@ class Simulation:
         attack: Attack | SybilAttack | None = None,
         f: int = 0,
         faults: Sequence[Fault] = (),
+        aims: Sequence[Attack] = (),
         seed: int = 0,
     ) -> None:
         if not 0 <= f < settings.clients:
@@ -99,7 +107,10 @@ class Simulation:
                 f"The population should have as many clients as the federation. Found {population.clients} and "
                 f"{settings.clients}. Prepare the task with clients={settings.clients}."
             )
-        self.population, self.settings, self.defense, self.faults = population, settings, defense, faults
+        self.settings, self.defense, self.faults = settings, defense, faults
+        self.failures = Faults(faults, settings.clients, defense.channel, seed)
+        clean, population = population, self.failures.data(population)
+        self.population = population
         if isinstance(attack, SybilAttack) and not attack.fits(defense.channel):
             raise ParameterError(
                 f"{attack!r} cannot meet {defense!r}: several identities (with a disguise) do not fit the channel "
@@ -108,7 +119,7 @@ class Simulation:
         identities, self.attack = divided(attack if f else None)
         self.f = f
         self.adversary = Adversary(self.attack) if isinstance(self.attack, UpdateAttack) else None
-        self.rng = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack", "faults")}
+        self.rng = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack")}
         order = self.rng["identities"].permutation(settings.clients)
         self.members = Members(population, settings, identities, order, f, seed)
         self._is_malicious = self.members.malicious
@@ -119,17 +130,19 @@ class Simulation:
         self._momentum = (
             population.initial.new_zeros((len(self.members), population.d)) if settings.client_momentum else None
         )
-        self._labels = self._poisoned_labels() if isinstance(self.attack, DataPoisoning) else population.labels
+        self.poisoning = poisoning_for(population, self.members, self.attack, self.rng["attack"])
+        self.attackers = attackers_of(population, settings, self.members, self.attack, self.poisoning, seed)
         self._server_hardening = Hardening(population, settings, seed, who="trusted ", members=1)
         self.starts: Tensor | None = None
-        self._samples = TrustedSamples(population, settings, seed) if defense.wants_trusted else None
+        self._samples = TrustedSamples(clean, settings, seed) if defense.wants_trusted else None
         self.trusted: Tensor | None = None
         self.answer: Aggregation | None = None
+        self.listeners: list[Callable[[int, Aggregation], None]] = []  # hear each round's number and answer
         self._optimizer = self._server_optimizer()
-        self._shares: list[float] = []
+        self.detection = Detection(self._is_malicious)
+        self.conduct = Conduct(defense, settings.rounds)
         self.trace = Trace(malicious=np.unique(self.members.leaders[self.malicious]).tolist())
-        aim = None if self.attack is None else self.attack.confusion()
-        self._confusion = None if aim is None else Confusion(population, *aim)
+        self.aims = Aims(population, self.attack, aims)
         self.watch = Stopwatch(population.device)
 
     def run(self) -> Trace:
@@ -141,25 +154,34 @@ class Simulation:
             if last or (number + 1) % self.settings.evaluate_every == 0:
                 if not self.measure(number + 1):
                     break
-                if self._confusion is not None:
-                    self.trace.more |= self.confused(self._confusion)
+                with self.watch.phase("evaluate"):
+                    self.aims.measure(self.served(), number + 1)
+        with self.watch.phase("evaluate"):
+            self.trace.more |= self.aims.report() | self.detection.report() | self.conduct.report() | side_effects(self)
+        self.trace.lost_rows = self.failures.mailbox.lost
+        self.trace.more |= self.failures.mailbox.report()
         self.trace.seconds = self.watch.seconds()
-        self.trace.malicious_share = float(np.mean(self._shares)) if self._shares else None
+        self.trace.malicious_share = self.detection.malicious_share()
         return self.trace
 
     def play_round(self, number: int) -> None:
         """One round, from sampling to the server's step."""
         self.members.number = number
         malicious, honest = self.sample()
+        self.aims.attacked(number, malicious)
         with self.watch.phase("compute"):
             own, messages = self.honest_messages(number, malicious, honest)
             self.trusted = self.trusted_message()
         with self.watch.phase("attack"):
             messages = self.attacked(number, malicious, honest, own, messages)
         ids = np.concatenate([malicious, honest])
-        messages, ids = self.struck(number, messages, ids)
+        messages, ids = self.failures.deliver(number, messages, ids)
         with self.watch.phase("aggregate"):
             aggregate = self.aggregated(messages, ids)
+        if self.answer is not None:
+            for listen in self.listeners:
+                listen(number, self.answer)
+        self.detection.observe(ids, self.answer)
         if aggregate is not None:
             self.apply(aggregate)
 
@@ -184,27 +206,31 @@ class Simulation:
     def honest_messages(self, number: int, malicious: Ids, honest: Ids) -> tuple[Tensor | None, Tensor]:
         """What honest clients send [h, d], and what the malicious would send honestly [f, d] where anybody asks."""
         settings, population = self.settings, self.population
-        poisoned = isinstance(self.attack, DataPoisoning) and self.attack.active(number)
+        poisoned = self.poisoning is not None and self.poisoning.active(number)
         drawn = self.members.draw(self.rng["batches"], settings.local_steps * settings.batch_size, poisoned)
-        wanted = len(malicious) > 0 and (len(honest) == 0 or self._own_messages_wanted(number))
+        apart = self.attackers is not None and len(malicious) > 0 and self.attackers.active(number)
+        wanted = len(malicious) > 0 and not apart and (len(honest) == 0 or self._own_messages_wanted(number))
         ids, place = self.members.trained(np.concatenate([malicious, honest]) if wanted else honest)
         index = torch.as_tensor(drawn[ids].reshape(-1), device=population.device)
         shape = (len(ids), settings.local_steps, settings.batch_size)
         features = population.features.index_select(0, index).reshape(*shape, *population.features.shape[1:])
-        features, self.starts = self.members.hardened(features, ids)
         labels = population.labels.index_select(0, index).reshape(shape)
-        if poisoned and wanted:
-            bad = torch.as_tensor(self._is_malicious[ids], device=population.device)[:, None, None]
-            labels = torch.where(bad, self._labels.index_select(0, index).reshape(shape), labels)
+        if self.poisoning is not None and poisoned and wanted:
+            features, labels = self.poisoning(features, labels, index.reshape(shape), ids)
+        features, self.starts = self.members.hardened(features, ids)
         messages = self.client_messages(number, ids, features, labels)
         if len(place) > len(ids):  # identities that send one update
             messages = messages[torch.as_tensor(place, device=messages.device)]
+        if self.attackers is not None and apart:
+            own = self.attackers.messages(number, malicious, drawn, self.weights, self.previous_weights)
+            return own.to(messages), messages
         split = len(malicious) if wanted else 0
         return messages[:split] if wanted else None, messages[split:]
 
     def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
         """What clients make of their batches: [k, steps, batch, ...], [k, steps, batch] -> [k, d]."""
-        return self._with_momentum(self._as_messages(self._train(self.weights, features, labels, self.starts)), ids)
+        models = self.failures.models(self.weights, number, ids)
+        return self._with_momentum(self._as_messages(self._train(models, features, labels, self.starts)), ids)
 
     def trusted_message(self) -> Tensor | None:
         """What the server itself would send [d] as a client with its own samples, or None where nobody asks."""
@@ -227,15 +253,6 @@ class Simulation:
         crafted = self.adversary.craft(briefing(self, number, malicious, honest, own, messages))
         return torch.cat([self.members.disguised(crafted, self.members.names(malicious)), messages])
 
-    def struck(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
-        """The messages that arrive after the faults, and who sent them."""
-        for fault in self.faults:
-            messages, arrived = fault.strike(messages, number, self.rng["faults"])
-            if not arrived.all():
-                self.trace.lost_rows += int((~arrived).sum())
-                messages, ids = messages[torch.as_tensor(arrived, device=messages.device)], ids[arrived]
-        return messages, ids
-
     def aggregated(self, messages: Tensor, ids: Ids) -> Tensor | None:
         """The defense's answer [d], or None in a round that too few rows have reached; `answer` is all of it."""
         self.answer = None
@@ -243,17 +260,13 @@ class Simulation:
             self.trace.held_rounds += 1
             return None
         try:
-            names = self.members.names(ids).tolist()
-            answer = self.answer = self.defense.aggregate(messages, ids=names, trusted=self.trusted)
+            names = told_apart(self.members.names(ids).tolist())
+            answer = self.answer = self.conduct.aggregate(messages, names, self.trusted, self.members.number)
         except InfeasibleError:
             self.trace.held_rounds += 1
             self.trace.rejected_rows += int((~messages.isfinite().all(dim=1)).sum())
             return None
         self.trace.rejected_rows += int(answer.rejected.sum())
-        if answer.weights is not None and self.f:
-            total = float(np.abs(answer.weights).sum())
-            if total > 0:
-                self._shares.append(float(np.abs(answer.weights[self._is_malicious[ids]]).sum()) / total)
         value: Tensor = answer.value
         return value
 
@@ -272,20 +285,18 @@ class Simulation:
         """The logits of the model that comes of it all: [m, ...] -> [m, classes], differentiable in the features."""
         return predict(self.population, self.weights, features)
 
-    def confused(self, confusion: Confusion) -> dict[str, float | list[float]]:
-        """How far a targeted attack has come by the last measurement."""
-        return confusion.measure(self.predict, self.trace.accuracy[-1][1])
+    def served(self) -> Tensor:
+        """The model [1, d] that all honest clients get, or the model of each [h, d]."""
+        return self.weights[None]
 
     def measure(self, finished: int) -> bool:
         """Accuracy and loss after `finished` rounds; False when the model is no longer finite, which ends the run."""
         with self.watch.phase("evaluate"):
-            if not bool(self.weights.isfinite().all()):
-                self.trace.diverged = True
-                return False
-            accuracy, loss = measure(self.population, self.weights)
-            if not math.isfinite(loss):  # no defense lets the weights become infinite: it refuses all rows before
-                self.trace.diverged = True
-                return False
+            finite = bool(self.weights.isfinite().all())
+            accuracy, loss = measure(self.population, self.weights) if finite else (0.0, math.inf)
+        if not math.isfinite(loss):  # no defense lets the weights become infinite: it refuses all rows before
+            self.trace.diverged = True
+            return False
         self.trace.accuracy.append((finished, accuracy))
         self.trace.loss.append((finished, loss))
         return True
@@ -312,26 +323,6 @@ class Simulation:
         updated = self._momentum.index_select(0, rows).lerp_(messages, 1.0 - self.settings.client_momentum)
         self._momentum.index_copy_(0, rows, updated)
         return updated
-
-    def _poisoned_labels(self) -> Tensor:
-        assert isinstance(self.attack, DataPoisoning)
-        labels = self.population.labels.clone()
-        held = self.members.samples()
-        touched = torch.as_tensor(held, device=labels.device)
-        clean = labels[touched].cpu().numpy()
-        classes = self.population.classes
-        poisoned = np.asarray(self.attack.poison_labels(clean, classes, self.rng["attack"]))
-        whole = poisoned.shape == clean.shape and poisoned.dtype.kind in "iu"
-        if not whole or poisoned.min() < 0 or poisoned.max() >= classes:
-            raise AttackError(
-                f"{self.attack!r} should return {len(clean)} labels from 0 to {classes - 1}. Found {poisoned.dtype} "
-                f"{list(poisoned.shape)}{f', {poisoned.min()} to {poisoned.max()}' if whole else ''}."
-            )
-        labels[touched] = torch.as_tensor(poisoned, device=labels.device)
-        used = np.ones(len(labels), dtype=np.bool_)
-        used[held] = self.attack.used(clean, poisoned)
-        self.members.restrict(used)
-        return labels
 
     def _server_optimizer(self) -> torch.optim.Optimizer:
         server = self.settings.server

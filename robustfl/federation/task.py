@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,9 +62,7 @@ class Population:
         self.initial = _flat(self.module)
         self.features, self.labels = self._tensor(dataset.train_x), self._tensor(dataset.train_y)
         self.test_features, self.test_labels = self._tensor(dataset.test_x), self._tensor(dataset.test_y)
-        self._order = np.concatenate(parts)
-        self._sizes = np.array([len(part) for part in parts])
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+        self._index()
 
     @property
     def clients(self) -> int:
@@ -79,11 +78,26 @@ class Population:
         """Accuracy of always answering the most frequent class of the test set."""
         return float(self.dataset.chance)
 
+    def with_data(self, features: Tensor, labels: Tensor, parts: list[Indices]) -> Population:
+        """The same task with other training samples in the hands of the same clients; some may have none."""
+        other = copy.copy(self)
+        other.features, other.labels, other.parts = features, labels, parts
+        other._index()
+        return other
+
     def draw(self, rng: np.random.Generator, samples: int) -> Indices:
-        """Indices [clients, samples] into the training samples, uniform with replacement within each client's part."""
+        """Indices [clients, samples] into the training samples, uniform with replacement within each client's part.
+
+        A client without samples gets somebody else's: nobody may ask it to compute.
+        """
         offsets = (rng.random((self.clients, samples)) * self._sizes[:, None]).astype(np.int64)
-        drawn: Indices = self._order[self._starts[:, None] + offsets]
+        drawn: Indices = self._order[np.minimum(self._starts[:, None] + offsets, len(self._order) - 1)]
         return drawn
+
+    def _index(self) -> None:
+        self._order = np.concatenate(self.parts)
+        self._sizes = np.array([len(part) for part in self.parts])
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat vector [..., d] as named parameters [..., *shape], without a copy."""

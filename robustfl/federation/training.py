@@ -7,6 +7,7 @@ other. Either way the result is one matrix with a row a client.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -142,3 +143,21 @@ def measure(population: Population, weights: Tensor, chunk: int = 2048) -> tuple
         correct += int((logits.argmax(dim=1) == labels).sum())
         loss += float(cross_entropy(logits, labels, reduction="sum"))
     return correct / len(population.test_labels), loss / len(population.test_labels)
+
+
+def local_change(
+    train: Trainer,
+    weights: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    follow: Callable[[Tensor, Tensor, int], Tensor],
+) -> Tensor:
+    """How far [k, d] clients get from `weights` [d] whose local steps somebody else decides.
+
+    `follow` makes the changes [k, d] after a step from those before it, the gradients [k, d] there and its number.
+    """
+    change = weights.new_zeros((len(features), weights.numel()))
+    for step in range(features.shape[1]):
+        here = slice(step, step + 1)
+        change = follow(change, train(weights + change, features[:, here], labels[:, here]), step)
+    return change

@@ -3,29 +3,42 @@
 * :class:`UpdateAttack` crafts the malicious updates; :class:`TiledAttack` when all of them are one vector.
 * :class:`RankAttack` crafts the malicious rankings where clients rank; :class:`CommonRankAttack` when they are one.
 * :class:`DataPoisoning` changes the malicious clients' training data; they then train as told.
+* :class:`Backdoor` is a poisoning with a trigger; :class:`LocalAttack` decides how malicious clients train, and
+  `poisoning >> attack on updates` joins what they train on with what they send.
 * :class:`Evasion` changes test samples until the trained model errs; :class:`Victim` is all that it gets to see.
 * :class:`Identities` says under how many names malicious clients take part; `identities >> attack` joins the two.
-* :class:`Fault` is what happens without malice, such as clients that vanish.
+* :class:`Fault` is what happens without malice, in the data, in computing, to messages or on the network; it sees a
+  :class:`Moment` of a trial or a client's :class:`LocalData`, and decides the :class:`Fate` of messages.
 * :class:`View` is all that an attack gets to see; reaching for more than :class:`Knowledge` declares raises.
 """
 
 from robustfl.threats.adversary import Adversary
-from robustfl.threats.contracts import Attack, DataPoisoning, Fault, TiledAttack, UpdateAttack
+from robustfl.threats.backdoors import Backdoor
+from robustfl.threats.contracts import Attack, DataPoisoning, TiledAttack, UpdateAttack
 from robustfl.threats.evasion import Evasion, Victim
+from robustfl.threats.faults import Fate, Fault, LocalData, Moment
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Facts, Knowledge, View
+from robustfl.threats.local import LocalAttack
+from robustfl.threats.poisoned import PoisonedAttack
 from robustfl.threats.rankings import CommonRankAttack, RankAttack, RankView
 
 __all__ = [
     "Adversary",
     "Attack",
+    "Backdoor",
     "CommonRankAttack",
     "DataPoisoning",
     "Evasion",
     "Facts",
+    "Fate",
     "Fault",
     "Identities",
     "Knowledge",
+    "LocalAttack",
+    "LocalData",
+    "Moment",
+    "PoisonedAttack",
     "RankAttack",
     "RankView",
     "SybilAttack",

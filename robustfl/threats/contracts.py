@@ -34,6 +34,8 @@ class Attack(Component, ABC):
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
     channels: ClassVar[tuple[str, ...] | None] = None
     """Channels of the defenses that it can be played against; None for all, as for attacks on data."""
+    made_for: ClassVar[tuple[str, ...]] = ()
+    """Names of the rules that it was designed against: a score of such a rule without it says little."""
 
     start_round: Annotated[int, Ge(0), Doc("first round of the attack")] = 0
     stop_round: Annotated[int | None, Ge(0), Doc("first round without the attack again; never when not given")] = None
@@ -165,14 +167,27 @@ class TiledAttack(UpdateAttack):
             noise = view.normal(view.f)
             radius = 0.01 * vector.norm() * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
             rows += noise / noise.norm(dim=1, keepdim=True) * radius
-        elif self.diversify == "pairs":
-            rows += vector.norm() * view.memory.setdefault("pairs", PairedDirections()).rows(view.ids, view.normal)
-        return rows
+        lasting = self.offsets(view)
+        return rows if lasting is None else rows + vector.norm() * lasting
+
+    @final
+    def offsets(self, view: View) -> Tensor | None:
+        """[f, d] what each row adds to the vector for good, in its lengths; None where rows have nothing of the kind.
+
+        A search has to ask the defense about the rows that will be sent, not about their common part.
+        """
+        if self.diversify != "pairs":
+            return None
+        directions: PairedDirections = view.memory.setdefault("pairs", PairedDirections())
+        return directions.rows(view.ids, view.normal)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataPoisoning(Attack):
-    """Changes the training data of the malicious clients, which then train as every client does."""
+    """Changes the training data of the malicious clients, which then train as every client does.
+
+    Before an attack on updates, `poisoning >> attack`, they train on it in its way, and it crafts what is sent.
+    """
 
     surface: ClassVar[str] = "data"
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
@@ -181,20 +196,25 @@ class DataPoisoning(Attack):
     def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
         """The malicious clients' labels [N] after poisoning; called once, before the first round."""
 
+    def poison(self, labels: Labels, classes: int, rng: np.random.Generator) -> tuple[Labels, NDArray[np.bool_]]:
+        """Labels [N] after poisoning, and whose features change as well [N]: nobody's, unless overridden."""
+        return self.poison_labels(labels, classes, rng), np.zeros(len(labels), dtype=np.bool_)
+
+    def poison_features(self, features: Tensor, part: int) -> Tensor:
+        """Those samples [m, ...] as the attackers' number `part` (from 0) shows them to the model: a new tensor."""
+        return features
+
+    def __rshift__(self, attack: Any) -> Any:
+        """What an attack on updates makes of those from poisoned data: `BadNets() >> ModelReplacement()`."""
+        from robustfl.threats.poisoned import PoisonedAttack
+
+        if not isinstance(attack, UpdateAttack) or isinstance(attack, PoisonedAttack):
+            raise ParameterError(f"{self!r} should stand before an attack on updates. Found {attack!r}.")
+        return PoisonedAttack(first=self, then=attack)
+
     def used(self, labels: Labels, poisoned: Labels) -> NDArray[np.bool_]:
         """Which of their samples [N] malicious clients train on while they attack: all, unless overridden.
 
         Who has none of these uses all.
         """
         return np.ones(len(labels), dtype=np.bool_)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault(Component, ABC):
-    """Something that goes wrong without malice, to any client."""
-
-    surface: ClassVar[str] = "fault"
-
-    @abstractmethod
-    def strike(self, messages: Tensor, number: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
-        """Messages [n, d] as they arrive in round `number`, and which of them arrive at all, bool [n]."""

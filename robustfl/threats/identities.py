@@ -16,7 +16,7 @@ from typing_extensions import Doc
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
-from robustfl.threats.contracts import Attack
+from robustfl.threats.contracts import Attack, DataPoisoning
 from robustfl.threats.knowledge import Knowledge
 
 
@@ -71,6 +71,12 @@ class SybilAttack(Component):
 
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
+
+    def __rshift__(self, attack: Any) -> SybilAttack:
+        """The identities do what the longer chain says: `Clones() >> BadNets() >> ModelReplacement()`."""
+        if not isinstance(self.then, DataPoisoning):
+            raise ParameterError(f"Only a poisoning of data stands before another attack. Found {self.then!r}.")
+        return SybilAttack(first=self.first, then=self.then >> attack)
 
     @property
     def surface(self) -> str:

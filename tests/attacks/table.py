@@ -10,25 +10,70 @@ import pytest
 
 from robustfl.attacks import (
     ALIE,
+    AWGN,
+    DBA,
     FGSM,
     IPM,
+    MPAF,
     PGD,
+    ROP,
+    AGRTailored,
+    AlternatingMinimisation,
+    AntiCGE,
+    BadNets,
+    BitFlip,
     BoundarySwap,
+    Churn,
+    Compress,
+    ConsistentWhiteBox,
+    Constant,
+    ConstantDirection,
     CorruptedGradient,
+    Crash,
+    Drift,
     Dropout,
     DroppedCoordinates,
+    DuplicateClient,
+    DuplicateSamples,
+    EdgeCase,
+    EmptyClient,
+    FangKrum,
+    FangTrimmedMean,
+    FeatureNoise,
     FreeRider,
     Gaussian,
+    Geodesic,
+    GradientAscent,
     LabelFlip,
+    LabelNoise,
     Mimic,
+    MinMax,
+    MinSum,
+    ModelReplacement,
+    NaNClient,
+    Neurotoxin,
     NonFinite,
+    OneCoordinate,
+    OptALIE,
+    OptIPM,
+    OutOfOrder,
+    Partial,
+    PGDConstrained,
+    PoisonedFL,
     RandomRescaling,
+    Replay,
     ReverseRanking,
+    Scaling,
     ShuffledRanking,
     SignFlip,
     SignRandomising,
+    SignStatistics,
+    Stale,
+    Straggler,
+    TrustCosine,
     UniformNoise,
     ValueInverting,
+    WhiteBox,
     ZerothOrder,
 )
 from robustfl.components import Component
@@ -49,7 +94,9 @@ class Row:
     translates: bool = False
     """v(H + c) = v(H) + c."""
     scales: bool = False
-    """v(2 H) = 2 v(H), with `own` scaled alike."""
+    """v(2 H) = 2 v(H), with `own` and the models so far scaled alike."""
+    sends_own: bool = False
+    """What is sent is what was trained: the attack is in the training."""
 
 
 TABLE: tuple[Row, ...] = (
@@ -67,14 +114,69 @@ TABLE: tuple[Row, ...] = (
     Row(SignFlip(mode="cancel"), scales=True),
     Row(Gaussian()),
     Row(Gaussian(mode="additive", scale=0.1)),
+    Row(Gaussian(mode="additive", scale="own"), scales=True),
+    Row(Gaussian(center=0.1, scale=0.1)),
     Row(Gaussian(mode="matched"), scales=True),
     Row(Mimic(), symmetric=False, scales=True),
     Row(Mimic(warmup=1), symmetric=False, scales=True),
+    Row(Mimic(warmup=1, side="least"), symmetric=False, scales=True),
+    Row(Mimic(client=0), symmetric=False, translates=True, scales=True),
+    Row(MinMax(), translates=True, scales=True),
+    Row(MinMax(direction="unit"), scales=True),
+    Row(MinMax(direction="sign", diversify="pairs"), scales=True),
+    Row(MinMax(estimate="own"), scales=True),
+    Row(MinSum(), translates=True, scales=True),
+    Row(MinSum(direction="unit", bound="min"), scales=True),
+    Row(ROP()),
+    Row(ROP(z=1.0, angle=180.0)),
+    Row(FangKrum(), scales=True),
+    Row(FangKrum(estimate="own", epsilon=0.0), scales=True),
+    Row(FangTrimmedMean(), scales=True),
+    Row(FangTrimmedMean(deterministic=True), scales=True),
+    Row(FangTrimmedMean(estimate="own"), scales=True),
+    Row(WhiteBox()),
+    Row(WhiteBox(harm="l2", diversify="pairs")),
+    Row(WhiteBox(harm="fixed", steady="random", pool=False)),
+    Row(ConsistentWhiteBox()),
+    Row(ConsistentWhiteBox(steady="anti", search_every=2)),
+    Row(OptIPM(), scales=True),
+    Row(OptIPM(method="swing")),
+    Row(OptALIE(), scales=True),
+    Row(AGRTailored(), scales=True),
+    Row(AGRTailored(direction="unit", diversify="pairs"), scales=True),
+    Row(AGRTailored(estimate="own"), scales=True),
     Row(FreeRider()),
+    Row(FreeRider(mode="zero"), scales=True),
+    Row(FreeRider(mode="delta"), scales=True),
+    Row(FreeRider(mode="noisy_delta", scale=0.5), scales=True),
+    Row(FreeRider(mode="disguised"), scales=True),
+    Row(FreeRider(mode="stale"), scales=True, sends_own=True),
     Row(SignRandomising(), scales=True),
     Row(ValueInverting()),
     Row(ValueInverting(probability=1.0, floor=1e-3)),
     Row(RandomRescaling(), scales=True),
+    Row(Scaling(), scales=True),
+    Row(Constant(), scales=True),
+    Row(Constant(value=-3.0, diversify="pairs")),
+    Row(Constant(value="denormal")),
+    Row(GradientAscent(), scales=True, sends_own=True),
+    Row(Drift(), translates=True, scales=True),
+    Row(Drift(steady="random"), translates=True, scales=True),
+    Row(Drift(steady="anti"), translates=True, scales=True),
+    Row(ConstantDirection(), scales=True),
+    Row(ConstantDirection(steady="minus_ones", diversify="pairs"), scales=True),
+    Row(OneCoordinate(), translates=True, scales=True),
+    Row(OneCoordinate(coordinate="all"), translates=True, scales=True),
+    Row(OneCoordinate(coordinate=0, diversify="pairs"), scales=True),
+    Row(MPAF(base="initial"), scales=True),
+    Row(PoisonedFL(), scales=True),
+    Row(AntiCGE(), scales=True),
+    Row(SignStatistics(), scales=True),
+    Row(SignStatistics(mode="alie"), translates=True, scales=True),
+    Row(SignStatistics(mode="min_max"), translates=True, scales=True),
+    Row(Geodesic(), scales=True),
+    Row(TrustCosine(), scales=True),
+    Row(TrustCosine(steady="random", diversify="pairs"), scales=True),
     Row(UniformNoise()),
     Row(UniformNoise(low=-3.0, high=-1.0)),
     Row(DroppedCoordinates(fraction=0.7), scales=True),
@@ -95,8 +197,41 @@ TABLE: tuple[Row, ...] = (
     Row(LabelFlip(mode="cyclic", fraction=0.5)),
     Row(LabelFlip(mode="random")),
     Row(LabelFlip(mode="targeted", source=2, target=0)),
+    Row(BadNets(target=1, ratio=0.5)),
+    Row(BadNets(mode="source", source=2)),
+    Row(BadNets(mode="all2all")),
+    Row(DBA()),
+    Row(EdgeCase(source=2, target=0)),
+    Row(ModelReplacement(boost=10.0), scales=True),
+    Row(ModelReplacement(bound=1.0)),
+    Row(PGDConstrained(), scales=True, sends_own=True),
+    Row(Neurotoxin(), scales=True, sends_own=True),
+    Row(AlternatingMinimisation(), scales=True, sends_own=True),
+    Row(LabelFlip(mode="swap", source=2, target=0)),
     Row(Dropout()),
     Row(Dropout(probability=0.5)),
+    Row(Crash()),
+    Row(Crash(probability=1.0, permanent=True, share=0.8)),
+    Row(Churn()),
+    Row(Straggler()),
+    Row(Straggler(on_time=0.4, late="stale")),
+    Row(Stale()),
+    Row(Partial()),
+    Row(AWGN()),
+    Row(BitFlip(rate=1e-3)),
+    Row(Compress(keep=0.5)),
+    Row(Compress(method="qsgd", feedback=True)),
+    Row(Compress(method="sign")),
+    Row(Compress(method="fp16")),
+    Row(LabelNoise()),
+    Row(FeatureNoise(mode="swapped", share=0.2)),
+    Row(DuplicateClient()),
+    Row(DuplicateSamples()),
+    Row(Replay()),
+    Row(NaNClient()),
+    Row(NaNClient(mode="diverging")),
+    Row(EmptyClient()),
+    Row(OutOfOrder()),
 )
 
 UPDATE = [row for row in TABLE if isinstance(row.attack, UpdateAttack)]
@@ -108,12 +243,24 @@ def walk(rows: list[Row]) -> pytest.MarkDecorator:
 
 
 def crafted(
-    attack: Component, honest: npt.NDArray[np.floating], own: npt.NDArray[np.floating], rng: int = 0
+    attack: Component,
+    honest: npt.NDArray[np.floating],
+    own: npt.NDArray[np.floating],
+    rng: int = 0,
+    history: list[Matrix] | None = None,
 ) -> npt.NDArray[np.floating]:
-    """The malicious updates, one for each row of `own`."""
+    """The malicious updates, one for each row of `own`; arrays or, of the same kind as `honest`, tensors."""
     assert isinstance(attack, UpdateAttack)
-    result: npt.NDArray[np.floating] = attack(honest, f=len(own), own=own, aggregate=lambda rows: rows[0], rng=rng)
+    history = models(honest.shape[1]) if history is None else history
+    result: npt.NDArray[np.floating] = attack(
+        honest, f=len(own), own=own, aggregate=lambda rows: rows[0], history=history, rng=rng
+    )
     return result
+
+
+def models(d: int = 5) -> list[Matrix]:
+    """The global models [d] so far: the first one, and those of the last round and of this one."""
+    return list(np.random.default_rng(9).normal(size=(3, d)))
 
 
 def updates(h: int = 7, d: int = 5, seed: int = 0) -> Matrix:

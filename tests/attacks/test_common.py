@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import robustfl.attacks
 from robustfl import registry
 from robustfl.components import Component
 from robustfl.threats import Attack, DataPoisoning, Evasion, Fault, Identities, Knowledge, UpdateAttack
-from tests.attacks.table import TABLE, UPDATE, Row, crafted, updates, walk
+from tests.attacks.table import TABLE, UPDATE, Row, crafted, models, updates, walk
 
 PAYLOADS = [np.nan, np.inf, -np.inf]
 
@@ -65,8 +66,7 @@ def test_shape_type_and_separate_rows(row: Row) -> None:
 @walk(UPDATE)
 def test_tensors_give_the_numbers_of_arrays(row: Row) -> None:
     honest, own = updates(), updates(2, seed=1)
-    assert isinstance(row.attack, UpdateAttack)
-    result = row.attack(torch.as_tensor(honest), f=2, own=torch.as_tensor(own), rng=3)
+    result: Any = crafted(row.attack, torch.as_tensor(honest), torch.as_tensor(own), rng=3)  # type: ignore[arg-type]
     assert isinstance(result, torch.Tensor)
     assert result.dtype == torch.float64
     np.testing.assert_array_equal(result.numpy(), crafted(row.attack, honest, own, rng=3))
@@ -74,9 +74,9 @@ def test_tensors_give_the_numbers_of_arrays(row: Row) -> None:
 
 @walk(UPDATE)
 def test_half_precision_is_kept(row: Row) -> None:
-    assert isinstance(row.attack, UpdateAttack)
     for dtype in (torch.float16, torch.bfloat16):
-        result = row.attack(torch.as_tensor(updates()).to(dtype), f=2, own=torch.as_tensor(updates(2)).to(dtype))
+        honest, own = (torch.as_tensor(updates(rows)).to(dtype) for rows in (7, 2))
+        result: Any = crafted(row.attack, honest, own)  # type: ignore[arg-type]
         assert result.dtype == dtype
         assert not row.finite or bool(result.isfinite().all())
 
@@ -152,7 +152,9 @@ def test_moves_with_the_honest_cloud(row: Row, shift: npt.NDArray[np.float64]) -
 @given(factor=st.floats(1e-3, 1e3))
 def test_grows_with_the_honest_cloud(row: Row, factor: float) -> None:
     honest, own = updates(), updates(3, seed=1)
-    similar(crafted(row.attack, factor * honest, factor * own), factor * crafted(row.attack, honest, own))
+    history = [factor * model for model in models()]
+    scaled = crafted(row.attack, factor * honest, factor * own, history=history)
+    similar(scaled, factor * crafted(row.attack, honest, own))
 
 
 @walk([row for row in UPDATE if row.finite])
@@ -175,7 +177,8 @@ def test_honest_rows_that_are_not_finite_do_not_count(row: Row, payload: float) 
 def test_without_any_finite_honest_row_the_answer_is_finite(row: Row, payload: float) -> None:
     result = crafted(row.attack, np.full((4, 5), payload), updates(3, seed=1))
     assert np.isfinite(result).all()
-    if Knowledge.PEERS in row.attack.required_knowledge():  # type: ignore[attr-defined]
+    knowledge = row.attack.required_knowledge()  # type: ignore[attr-defined]
+    if Knowledge.PEERS in knowledge and Knowledge.HISTORY not in knowledge:
         assert not result.any()
 
 
@@ -185,7 +188,7 @@ def test_outside_its_window_it_sends_honest_updates(row: Row) -> None:
 
     attack = replace(row.attack, start_round=2, stop_round=7, every=2)  # type: ignore[call-arg]
     assert isinstance(attack, UpdateAttack)
-    own = torch.as_tensor(updates(3, seed=1))
+    own, first = torch.as_tensor(updates(3, seed=1)), torch.as_tensor(models()[0])
     adversary = Adversary(attack)
     honest_rounds = []
     for number in range(9):
@@ -196,11 +199,21 @@ def test_outside_its_window_it_sends_honest_updates(row: Row) -> None:
             honest=torch.as_tensor(updates()),
             honest_ids=tuple(range(7)),
             own=lambda: own,
+            weights=first + number,
+            previous_weights=first + number - 1 if number else None,
+            initial_weights=first,
+            aggregate=lambda rows: rows[0],
             rng=np.random.default_rng(number),
         )
         if torch.equal(adversary.craft(facts), own):
             honest_rounds.append(number)
-    assert honest_rounds == [0, 1, 3, 5, 7, 8]
+    assert honest_rounds == (list(range(9)) if row.sends_own else [0, 1, 3, 5, 7, 8])
+
+
+@walk([row for row in TABLE if isinstance(row.attack, Attack)])
+def test_rules_that_it_was_made_for_exist(row: Row) -> None:
+    assert isinstance(row.attack, Attack)
+    assert set(row.attack.made_for) <= set(registry.find("defense"))
 
 
 @walk([row for row in TABLE if isinstance(row.attack, DataPoisoning)])
@@ -223,8 +236,10 @@ def test_faults_leave_the_messages_they_are_given(row: Row) -> None:
     assert isinstance(row.attack, Fault)
     messages = torch.as_tensor(updates(200))
     kept = messages.clone()
-    struck, arrived = row.attack.strike(messages, 0, np.random.default_rng(0))
+    struck, senders = row.attack(messages)
     assert torch.equal(messages, kept)
-    assert struck.shape == messages.shape
-    assert arrived.shape == (200,)
-    assert arrived.dtype == np.bool_
+    assert struck.shape == (len(senders), 5)
+    assert struck.dtype == messages.dtype
+    assert set(senders.tolist()) <= set(range(200))
+    again, _ = row.attack(messages.numpy())
+    np.testing.assert_array_equal(again, struck.numpy())

@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robustfl.evaluation.evidence import Evidence, Threat
 from robustfl.evaluation.flags import ranking_flags, sanity_flags
 
 INFORMED = {"wb": ("own", "peers", "defense"), "alie": ("own", "peers")}
 CODES = {
+    "CONDUCT",
     "CONFIG_INVALID",
     "DIVERGED",
     "FEW_SEEDS",
     "F_MISMATCH",
     "INCOMPLETE",
+    "LESS_KNOWLEDGE_STRONGER",
     "NON_MONOTONE",
     "NO_BASELINE",
     "NO_PLAIN_MEAN",
     "RANKS_NOT_TESTED",
     "SCENARIO_NOT_ATTACKABLE",
+    "SEARCH_NOT_CONVERGED",
     "TEST_SET_NOISE",
     "UNEQUAL_SUITES",
     "UNINFORMATIVE",
@@ -258,6 +262,71 @@ def test_an_informed_attack_that_is_beaten_by_a_blind_one() -> None:
     assert "0.30 against 0.60" in flag["message"]
 
 
+def test_differences_that_do_not_matter_are_no_fault_of_a_search() -> None:
+    for blind, informed in ((0.300, 0.315), (-0.20, -0.01)):  # below 0 all is destroyed
+        cells = {"none": cell(1), "alie": cell(blind, spread=0.002), "wb": cell(informed, spread=0.002)}
+        for done in cells.values():
+            done["U"] = max(done["U"], 0.0)
+        assert flagged(world(mean(), defense("Krum", point(4, cells)))) == []
+
+
+def test_an_attack_that_is_made_for_a_defense_counts_as_informed() -> None:
+    evidence = Evidence(threats={"alie": Threat(classes=("alie",), tailored=True)})
+    krum = defense("Krum", point(4, {"none": cell(1), "alie": cell(0.3), "wb": cell(0.6)}))
+    assert flagged(world(mean(), krum), evidence=evidence) == []
+
+
+HUMBLE = {**INFORMED, "flip": ("own",), "rider": ()}
+
+
+def humbled(flip: dict[str, Any], rider: dict[str, Any], wb: dict[str, Any]) -> list[dict[str, Any]]:
+    cells = {"none": cell(1), "flip": flip, "rider": rider, "wb": wb}
+    plain = defense("Mean", point(4, {**cells, "wb": cell(0), "flip": cell(0.1), "rider": cell(0.1)}))
+    return flagged(world(plain, defense("Krum", point(4, cells))), knowledge=HUMBLE)
+
+
+def test_an_attack_that_sees_nothing_beats_the_white_box() -> None:
+    flags = humbled(cell(0.4), cell(0.9), cell(0.6))
+    assert codes(flags) == ["LESS_KNOWLEDGE_STRONGER"]  # not WEAK_WHITE_BOX as well
+    flag = the("LESS_KNOWLEDGE_STRONGER", flags)
+    assert (flag["defense"], flag["attack"], flag["f"]) == ("Krum", "flip", 4)
+    assert "0.40 against 0.60" in flag["message"]
+
+
+def test_it_has_to_be_significant_among_all_that_see_nothing() -> None:
+    noisy = {**cell(0.5), "u": [0.49, 0.51, 0.44, 0.56, 0.5]}
+    informed = {**cell(0.53), "u": [0.55, 0.51, 0.50, 0.56, 0.53]}
+    # One-sided p = 0.045 by the paired test: enough for one such attack, not for the better of two.
+    alone = {"none": cell(1), "flip": noisy, "wb": informed}
+    assert codes(flagged(world(mean(), defense("Krum", point(4, alone))), knowledge=HUMBLE))[0] == (
+        "LESS_KNOWLEDGE_STRONGER"
+    )
+    assert humbled(noisy, cell(0.9), informed) == []
+
+
+def test_a_search_that_finds_more_with_more_candidates_has_not_converged() -> None:
+    knowledge = {**INFORMED, "wb38": INFORMED["wb"]}
+
+    def found(wb: float, more: float) -> list[dict[str, Any]]:
+        cells = {"none": cell(0.5), "alie": cell(0.9), "wb": cell(wb), "wb38": cell(more)}
+        plain = defense("Mean", point(4, {a: cell(0) for a in cells}))
+        krum = defense("Krum", point(4, cells))
+        return flagged(world(plain, krum), knowledge=knowledge, evidence=Evidence(doubled={"wb": "wb38"}))
+
+    flag = the("SEARCH_NOT_CONVERGED", found(0.4, 0.3))
+    assert (flag["defense"], flag["attack"], flag["f"]) == ("Krum", "wb38", 4)
+    assert "from 0.40 to 0.30" in flag["message"]
+    assert found(0.40, 0.39) == []
+    assert found(0.80, 0.495) == []  # no attack at all is nearly as bad, so the worst case hardly moves
+
+
+def test_misconduct_is_an_error_of_the_defense_that_was_seen() -> None:
+    evidence = Evidence(conduct={("w", "Mean"): ("draws", "changes its input"), ("v", "Mean"): ("x",)})
+    flag = the("CONDUCT", flagged(world(mean()), evidence=evidence))
+    assert (flag["level"], flag["world"], flag["defense"]) == ("error", "w", "Mean")
+    assert "it draws; it changes its input." in flag["message"]
+
+
 def test_no_attack_at_all_is_no_rival_of_the_informed() -> None:
     report = world(defense("Mean", point(4, {"none": cell(0.05), "wb": cell(0.1)})))
     assert flagged(report) == []
@@ -285,6 +354,7 @@ def test_ranks_that_no_test_stands_behind() -> None:
     assert "Ranks are not tested: one seed" in the("RANKS_NOT_TESTED", ranking_flags(rows, tested=False))["message"]
     assert ranking_flags(rows, tested=True) == []
     assert ranking_flags(rows[:1], tested=False) == []
+    assert ranking_flags([{**rows[0], "rank": 1}, {**rows[1], "rank": None}], tested=False) == []
 
 
 def test_a_defense_without_value_is_not_called_weak() -> None:

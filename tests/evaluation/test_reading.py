@@ -164,7 +164,7 @@ def test_extending_with_a_section_of_the_wrong_type(section: str, value: str, wr
         ("data: digits", "dta: digits", "task.dta: unknown key. Did you mean 'data'?"),
         ("data: digits", "dta: digits", "task.data: this key is required"),
         ("rounds: 2", "roundz: 2", "federation.roundz: unknown key. Did you mean 'rounds'?"),
-        ("rounds: 2", "server: {momentun: 0.1}", "federation.server.momentun: unknown key. Did you mean 'momentum'?"),
+        ("rounds: 2", "server: {momentun: 0.1}", "federation.server.momentun: unknown key. Did you mean 'momentum'"),
         ("f: [0, 1]", "fraction: [0]", "adversary.fraction: unknown key. Did you mean 'fractions'?"),
         ("name: tiny", "score: {tresh: 0.5}", "score.tresh: unknown key. Did you mean 'threshold'?"),
         ("[mean]", "[meen]", "defenses.0: There is no defense named 'meen'. Did you mean 'mean'"),

@@ -49,22 +49,37 @@ CHANGES: dict[str, Any] = {
     "federation.server.learning_rate": 0.25,
     "federation.server.momentum": 0.9,
     "federation.server.trusted_samples": 50,
+    "federation.server.mode": "asynchronous",
+    "federation.server.buffer": 3,
+    "federation.server.staleness": "constant",
+    "federation.server.staleness_exponent": 0.75,
+    "federation.server.staleness_grace": 2,
+    "federation.server.speed_spread": 0.5,
     "federation.evaluate_every": 1,
     "federation.client_mode": "loop",
     "faults": ["dropout"],
     "defense": "trimmed_mean(f=2)",
     "attack": "sign_flip(start_round=1)",
     "f": 2,
+    "aims": ["bad_nets"],
     "evasion": ["fgsm"],
     "evasion_samples": 50,
 }
 """One change for every field of a scenario."""
 
 
+ASYNCHRONOUS = {f"federation.server.{name}" for name in ("buffer", "speed_spread")} | {
+    f"federation.server.staleness{what}" for what in ("", "_exponent", "_grace")
+}
+"""What only an asynchronous server has."""
+
+
 def changed(path: str, value: Any) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(json.dumps(SCENARIO))
     if value == "fedsgd":
         values["federation"]["local_steps"] = 1
+    if path in ASYNCHRONOUS:
+        values["federation"].setdefault("server", {})["mode"] = "asynchronous"
     *sections, key = path.split(".")
     target = values
     for section in sections:

@@ -18,7 +18,7 @@ from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.federation.models import CNN, Model, Softmax
 from robustfl.federation.streams import stream
-from robustfl.threats import Attack, DataPoisoning, Fault, Knowledge, UpdateAttack, View
+from robustfl.threats import Attack, DataPoisoning, Fault, Knowledge, Moment, UpdateAttack, View
 from tests.federation.worlds import ATTACKS, CLIENTS, SMALL_MLP, batches, gradient, rules, simulation
 
 # -- attacks inside the round
@@ -195,26 +195,28 @@ class Spoil(Fault):
 
     rows: int = 1_000
 
-    def strike(self, messages: Tensor, number: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
+    def message(self, messages: Tensor, moment: Moment) -> Tensor:
         spoilt = messages.clone()
         spoilt[: self.rows] = float("nan")
-        return spoilt, np.ones(len(messages), dtype=np.bool_)
+        return spoilt
+
+
+def arrivals(number: int) -> NDArray[np.bool_]:
+    """Whose messages survive a dropout of 40 % in round `number`."""
+    return stream(0, f"fault dropout 0:  in round {number}").random(CLIENTS) >= 0.4
 
 
 def test_dropout_loses_messages_and_counts_them() -> None:
     sim = simulation(faults=[Dropout(probability=0.4)], rounds=20)
     trace = sim.run()
-    rng = stream(0, "faults")
-    expected = sum(int((rng.random(CLIENTS) < 0.4).sum()) for _ in range(20))
-    assert trace.lost_rows == expected
-    assert expected > 20
+    assert trace.lost_rows == sum(int((~arrivals(number)).sum()) for number in range(20)) > 20
     assert trace.rejected_rows == 0
 
 
 def test_aggregation_is_over_the_messages_that_arrive() -> None:
     sim = simulation(faults=[Dropout(probability=0.4)], rounds=1, server={"learning_rate": 1.0})
     _, messages = sim.honest_messages(0, *sim.sample())
-    arrived = stream(0, "faults").random(CLIENTS) >= 0.4
+    arrived = arrivals(0)
     assert 0 < arrived.sum() < CLIENTS
     fresh = simulation(faults=[Dropout(probability=0.4)], rounds=1, server={"learning_rate": 1.0})
     fresh.run()

@@ -138,13 +138,15 @@ def test_attackers_can_train_on_relabelled_samples_alone() -> None:
         attacking, resting = (sim.members.draw(np.random.default_rng(0), 80, on)[sim.malicious] for on in (True, False))
         clean = sim.population.labels.numpy()
         assert set(clean[attacking].ravel()) == {1}
-        assert set(sim._labels.numpy()[attacking].ravel()) == {2}
+        assert sim.poisoning is not None
+        assert set(sim.poisoning.labels.numpy()[attacking].ravel()) == {2}
         assert set(clean[resting].ravel()) == {0, 1, 2}
 
 
 def test_poisoned_labels_are_not_those_of_honest_clients_with_the_same_samples() -> None:
     sim, clean = spied(Clones(count=2, outside=True) >> LabelFlip()), spied(None, f=0)
-    assert not torch.equal(sim._labels, sim.population.labels)
+    assert sim.poisoning is not None
+    assert not torch.equal(sim.poisoning.labels, sim.population.labels)
     assert all(torch.equal(sim.rounds[0][c], clean.rounds[0][c]) for c in range(CLIENTS))
 
 
@@ -280,7 +282,7 @@ def test_augmented_batches_of_honest_clients_are_those_of_a_federation_without_s
 def test_success_is_the_share_of_the_source_that_is_taken_for_the_target() -> None:
     made = population()
     guess = torch.eye(3)[[2]]
-    found = Confusion(made, 1, 2).measure(lambda features: guess.repeat(len(features), 1), accuracy=1 / 3)
+    found = Confusion(made, 1, 2).rates(lambda features: guess.repeat(len(features), 1))
     assert found["attack_success"] == 1.0
     assert found["source_accuracy"] == 0.0
     assert found["other_accuracy"] == 0.5  # all of class 2, none of class 0
@@ -295,4 +297,4 @@ def test_targeted_flips_report_their_success_and_others_do_not() -> None:
     assert len(more["attack_success_curve"]) == 4
     assert more["attack_success"] == more["attack_success_curve"][-1] > 0.5
     assert spied(Clones(count=12, outside=True) >> flip, FoolsGold(), **values).trace.more["attack_success"] < 0.2
-    assert spied(LabelFlip(), **values).trace.more == {}
+    assert "attack_success" not in spied(LabelFlip(), **values).trace.more

@@ -12,6 +12,7 @@ from torch import Tensor
 from robustfl.attacks import IPM, LabelFlip, SignFlip
 from robustfl.defenses import NNM, ClientMomentum, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
 from robustfl.federation import Federation, Simulation, Task
+from robustfl.federation.briefing import briefing
 from robustfl.federation.data_sets import Digits
 from robustfl.federation.models import Softmax
 from robustfl.federation.partitions import IID
@@ -48,7 +49,9 @@ def test_white_box_attacks_ask_the_defense_with_the_trusted_update() -> None:
     sim.play_round(0)
     assert sim.trusted is not None
     rows = torch.stack([sim.trusted, -sim.trusted, 3 * sim.trusted])
-    found = sim._white_box(np.arange(3))(rows)
+    told = briefing(sim, 1, np.arange(1), np.arange(1, 3), None, rows[1:])
+    assert told.aggregate is not None
+    found = told.aggregate(rows)
     assert torch.allclose(found, sim.trusted, atol=1e-6)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import DataError, StoreError
@@ -111,6 +111,7 @@ JSON = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first examples compile the templates
 @given(place=st.sampled_from(PLACES), value=JSON)
 def test_whatever_passes_the_check_can_be_rendered(place: tuple[Any, ...], value: Any) -> None:
     summary = copy.deepcopy(SMALL.summary)

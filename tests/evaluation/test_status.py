@@ -1,0 +1,273 @@
+"""Evaluation statuses: what an evaluation needs, what makes it suspect, and who may be ranked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from robustfl import registry
+from robustfl.attacks import ALIE, IPM, Clones, ConsistentWhiteBox, LabelFlip, OneCoordinate, SignFlip, WhiteBox
+from robustfl.evaluation.evidence import Evidence, Subject, Threat, doubled_searches, seen_conduct
+from robustfl.evaluation.flag import make_flag
+from robustfl.evaluation.parts import DefenseTemplate
+from robustfl.evaluation.score import score
+from robustfl.evaluation.status import (
+    ADAPTIVE,
+    CONFIG_INVALID,
+    STATUSES,
+    SUSPECT,
+    UPPER_BOUND,
+    missing,
+    played,
+    verdict,
+    with_statuses,
+)
+from robustfl.federation.simulations import simulation_for
+from robustfl.threats import Attack, RankAttack
+from tests.attacks.table import TABLE, Row
+from tests.evaluation.outcomes import cell, world
+from tests.federation.worlds import population, rules
+
+WHITE = ("peers", "defense")
+ENOUGH = {
+    "inner": Threat(classes=("wb",), knowledge=WHITE, goal="inner"),
+    "ones": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed ones"),
+    "minus": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed minus_ones"),
+    "base": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed base"),
+    "flip": Threat(classes=("sign_flip",), knowledge=("own",)),
+    "mpaf": Threat(classes=("mpaf",), knowledge=("own", "history")),
+    "alie": Threat(classes=("alie",), knowledge=("own", "peers"), tiled="ALIE"),
+    "pairs": Threat(classes=("alie",), knowledge=("own", "peers"), tiled="ALIE", paired=True),
+    "late": Threat(classes=("ipm",), knowledge=("peers",), start=10),
+    "made": Threat(classes=("anti_cge",), knowledge=("peers",), tailored=True, tiled="AntiCGE"),
+}
+WORLD = cache(population)
+DEMANDING = Subject(stateful=True, made_for=("anti_cge",))
+
+
+def without(*names: str) -> list[Threat]:
+    return [threat for name, threat in ENOUGH.items() if name not in names]
+
+
+def test_enough_is_enough() -> None:
+    assert missing(without(), DEMANDING) == []
+
+
+@pytest.mark.parametrize(
+    ("left_out", "reason"),
+    [
+        (("inner",), "no white-box search for inner"),
+        (("minus", "base"), "no white-box search for fixed minus_ones, fixed base"),
+        (("flip",), "no attack that knows its own data alone"),
+        (("mpaf",), "no attack that knows past models, and no updates of others"),
+        (("pairs",), "identical rows only, no pairs: ALIE"),
+        (("late",), "no attack that starts late, though it keeps a history"),
+        (("made",), "not met, though made for it: anti_cge"),
+    ],
+)
+def test_each_thing_that_is_lacking_is_named(left_out: tuple[str, ...], reason: str) -> None:
+    assert missing(without(*left_out), DEMANDING) == [reason]
+
+
+def test_what_a_defense_does_not_ask_for_is_not_lacking() -> None:
+    assert missing(without("late", "made"), Subject()) == []
+    assert missing(without("alie", "pairs"), DEMANDING) == []  # nothing identical, nothing to vary
+
+
+def test_a_late_attack_has_to_begin_before_the_training_ends() -> None:
+    assert missing(without(), DEMANDING, rounds=11) == []
+    assert "starts late" in missing(without(), DEMANDING, rounds=10)[0]
+
+
+def test_a_level_is_the_most_that_an_attack_may_look_at() -> None:
+    white_box_alone = [ENOUGH[name] for name in ("inner", "ones", "minus", "base")]
+    assert len(missing(white_box_alone, Subject())) == 3
+
+
+def test_a_channel_without_searches_says_so_once() -> None:
+    reasons = missing(without("inner", "ones", "minus", "base"), Subject(channel="rankings", searchable=False))
+    assert reasons == ["no white-box search: there is none for the channel 'rankings' yet"]
+
+
+@pytest.mark.parametrize(
+    ("attack", "facts"),
+    [
+        (SignFlip(), Threat(classes=("sign_flip",), knowledge=("own",))),
+        (ALIE(start_round=3), Threat(classes=("alie",), knowledge=("peers",), tiled="ALIE", start=3)),
+        (IPM(diversify="pairs"), Threat(classes=("ipm",), knowledge=("peers",), tiled="IPM", paired=True)),
+        (IPM(diversify="jitter"), Threat(classes=("ipm",), knowledge=("peers",), tiled="IPM")),
+        (
+            Clones(disguise=1.0) >> IPM(),
+            Threat(classes=("clones", "ipm"), knowledge=("peers",), tiled="IPM", paired=True),
+        ),
+        (
+            ConsistentWhiteBox(steady="base"),
+            Threat(classes=("consistent_white_box",), knowledge=("history", "peers", "defense"), goal="fixed base"),
+        ),
+    ],
+    ids=str,
+)
+def test_what_an_attack_counts_for(attack: Any, facts: Threat) -> None:
+    assert Threat.of(attack) == facts
+
+
+def test_what_a_defense_asks_for() -> None:
+    assert Subject.of(DefenseTemplate.read(["nnm", "median"])) == Subject()
+    assert "one_coordinate" in Subject.of(DefenseTemplate.read("Krum")).made_for
+    assert Threat.of(OneCoordinate()).tailored
+    assert Subject.of(DefenseTemplate.read("fools_gold")).stateful
+    rankings = Subject.of(DefenseTemplate.read("frl"))
+    assert (rankings.channel, rankings.searchable) == ("rankings", False)
+
+
+def test_searches_with_twice_the_candidates_are_found() -> None:
+    attacks = [WhiteBox(), WhiteBox(candidates=38), WhiteBox(harm="l2", candidates=38), WhiteBox(candidates=20), ALIE()]
+    assert doubled_searches(attacks) == {str(WhiteBox()): str(WhiteBox(candidates=38))}
+
+
+def test_conduct_is_gathered_from_the_records_once_each() -> None:
+    def record(defense: str, metrics: Any) -> dict[str, Any]:
+        return {"labels": {"world": "w", "defense": defense, "attack": "none"}, "metrics": metrics}
+
+    seen = {"more": {"conduct": ["draws", "writes"]}}
+    records = [record("A", seen), record("A", {"more": {"conduct": ["draws"]}}), record("B", {"more": {}})]
+    assert seen_conduct([*records, record("B", None)]) == {("w", "A"): ("draws", "writes")}
+
+
+def point(f: int, attacks: dict[str, float | None], invalid: str | None = None) -> dict[str, Any]:
+    cells = {attack: {"U": utility} for attack, utility in {"none": 1.0, **attacks}.items()}
+    return {"f": f, "invalid": invalid, "attacks": cells if f else {"none": {"U": 1.0}}}
+
+
+def report(*points: dict[str, Any], label: str = "w") -> tuple[dict[str, Any], dict[str, Any]]:
+    defense = {"defense": "D", "curve": [point(0, {}), *points]}
+    return {"world": label, "informative": True, "defenses": [defense]}, defense
+
+
+ALL = dict.fromkeys(ENOUGH, 0.5)
+EVIDENCE = Evidence(threats=ENOUGH, subjects={"D": DEMANDING}, rounds={"w": 50})
+
+
+def status(*points: dict[str, Any], flags: tuple[dict[str, Any], ...] = ()) -> tuple[str, tuple[str, ...]]:
+    found = verdict(*report(*points), EVIDENCE, flags)
+    return found.status, found.why
+
+
+def test_an_attack_counts_when_it_was_played_to_the_end_at_every_f() -> None:
+    _, defense = report(point(1, {"a": 0.5, "b": None, "c": 0.2}), point(2, {"a": 0.5, "b": 0.1}))
+    assert played(defense) == ["a"]
+    assert status(point(1, ALL), point(2, ALL)) == (ADAPTIVE, ())
+    assert status(point(1, ALL), point(2, {**ALL, "inner": None})) == (UPPER_BOUND, ("no white-box search for inner",))
+
+
+def test_without_malicious_clients_nothing_was_met() -> None:
+    found, why = status()
+    assert found == UPPER_BOUND
+    assert "no white-box search for inner, fixed ones, fixed minus_ones, fixed base" in why
+
+
+def test_a_defense_that_can_be_used_nowhere_has_an_invalid_configuration() -> None:
+    refused = [point(f, {}, f"n >= {f} should hold.") for f in (3, 4)]
+    assert status(*refused) == (CONFIG_INVALID, ("n >= 3 should hold",))
+    assert status(point(1, ALL), *refused) == (ADAPTIVE, ())
+
+
+@pytest.mark.parametrize(
+    ("flag", "suspect"),
+    [
+        (make_flag("WEAK_WHITE_BOX", "warning", "", world="w", defense="D"), True),
+        (make_flag("WEAK_WHITE_BOX", "warning", "", world="w", defense="E"), False),
+        (make_flag("WEAK_WHITE_BOX", "warning", "", world="v", defense="D"), False),
+        (make_flag("SCENARIO_NOT_ATTACKABLE", "error", "", world="w", defense="Mean"), True),
+        (make_flag("INCOMPLETE", "error", "", world="w", defense="D"), True),
+        (make_flag("INCOMPLETE", "error", "", world="w", defense="E"), False),
+        (make_flag("UNINFORMATIVE", "error", "", world="w"), True),
+        (make_flag("FEW_SEEDS", "warning", "", world="w"), False),
+        (make_flag("DIVERGED", "warning", "", world="w", defense="D"), False),
+    ],
+)
+def test_gates_and_errors_make_a_defense_suspect(flag: dict[str, Any], suspect: bool) -> None:
+    expected = (SUSPECT, (flag["code"],)) if suspect else (ADAPTIVE, ())
+    assert status(point(1, ALL), flags=(flag, flag)) == expected
+
+
+def test_a_suspect_defense_also_hears_what_it_lacks() -> None:
+    flag = make_flag("NON_MONOTONE", "warning", "", world="w", defense="D")
+    assert status(point(1, {**ALL, "flip": None}), flags=(flag,)) == (
+        SUSPECT,
+        ("NON_MONOTONE", "no attack that knows its own data alone"),
+    )
+
+
+def test_over_several_worlds_the_worst_status_counts() -> None:
+    good, _ = report(point(1, ALL), label="w")
+    bad, _ = report(point(1, {**ALL, "base": None}), label="v")
+    worlds, found = with_statuses([good, bad], EVIDENCE, [])
+    assert [place["defenses"][0]["status"] for place in worlds] == [ADAPTIVE, UPPER_BOUND]
+    assert found["D"].report() == {"status": UPPER_BOUND, "why": ["no white-box search for fixed base (in v)"]}
+    _, found = with_statuses([good, {**bad, "informative": False}], EVIDENCE, [])
+    assert found["D"].status == ADAPTIVE  # nothing is learnt there, so it is no part of the score either
+    assert STATUSES.index(SUSPECT) < STATUSES.index(UPPER_BOUND)
+
+
+def scored(evidence: Evidence | None, *defenses: str) -> dict[str, Any]:
+    """D1 is better than D2, and so on."""
+    outcomes = []
+    for place, defense in enumerate(defenses):
+        outcomes += cell("none", 0, (1.0, 1.0, 1.0), defense)
+        for attack in ("none", "bad"):
+            outcomes += cell(attack, 4, (0.9 - 0.2 * place, 0.91 - 0.2 * place, 0.89 - 0.2 * place), defense)
+    return score(outcomes, [world()], evidence=evidence)
+
+
+def strict(*adaptive: str) -> Evidence:
+    """Evidence by which all others did not meet an attack that is made for them."""
+    subjects = {name: Subject(made_for=() if name in adaptive else ("nobody",)) for name in ("A", "B", "C")}
+    return Evidence(subjects=subjects, ranks_adaptive_only=True)
+
+
+def test_only_adaptive_defenses_are_ranked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robustfl.evaluation.status.GOALS", ())
+    monkeypatch.setattr("robustfl.evaluation.status.LEVELS", {})
+    result = scored(strict("B", "C"), "A", "B", "C")
+    rows = [(row["rank"], row["defense"], row["status"]) for row in result["ranking"]]
+    assert rows == [(1, "B", ADAPTIVE), (2, "C", ADAPTIVE), (None, "A", UPPER_BOUND)]
+    unranked = result["ranking"][2]
+    assert unranked["R_mean"] == pytest.approx(0.95)
+    assert (unranked["beats"], unranked["beaten_by"]) == ([], [])
+    assert unranked["why"] == ["not met, though made for it: nobody"]
+    assert [(pair["a"], pair["b"]) for pair in result["pairs"]] == [("B", "C")]
+    assert result["worlds"][0]["defenses"][0]["status"] == UPPER_BOUND
+
+
+def test_where_statuses_are_only_shown_ranks_stay_what_they_were() -> None:
+    loose = replace(strict("B"), ranks_adaptive_only=False)
+    with_, without_ = scored(loose, "A", "B", "C"), scored(None, "A", "B", "C")
+    assert [{k: v for k, v in row.items() if k not in ("status", "why")} for row in with_["ranking"]] == (
+        without_["ranking"]
+    )
+    assert all(row["status"] == UPPER_BOUND for row in with_["ranking"])
+
+
+ATTACKS = [row for row in TABLE if isinstance(row.attack, Attack)]
+
+
+def trained(attack: Any, defense: str = "mean") -> tuple[Any, Any]:
+    """Accuracy and weights after two rounds in which nobody is malicious."""
+    rule = registry.build("defense", defense, f=0)
+    made = simulation_for(rule)(WORLD(), rules(rounds=2), rule, attack=attack, f=0, seed=3)
+    return made.run().accuracy, made.weights.tolist()
+
+
+@pytest.mark.parametrize("row", ATTACKS, ids=lambda row: repr(row.attack))
+def test_an_attack_without_malicious_clients_leaves_the_training_as_it_is(row: Row) -> None:
+    assert isinstance(row.attack, Attack)
+    defense = "frl" if isinstance(row.attack, RankAttack) else "mean"
+    assert trained(row.attack, defense) == trained(None, defense)
+
+
+def test_identities_without_malicious_clients_leave_the_training_as_it_is() -> None:
+    assert trained(Clones(count=3) >> LabelFlip()) == trained(None) == trained(Clones(outside=True) >> IPM())
