@@ -18,7 +18,7 @@ demo: $(READY)  ## install, then score eight defenses against eight attacks on r
 	$(BIN)/robustfl run quickstart --out runs/quickstart
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from robustfl import __version__
 from robustfl.errors import RobustflError
+from robustfl.lookups import DataRoot, Json, data, describe, explain, list_, schema
 from robustfl.wording import counted
+
+if TYPE_CHECKING:
+    from robustfl.evaluation.runner import RunOptions
+    from robustfl.evaluation.scenario import Experiment
 
 app = typer.Typer(
     name="robustfl",
@@ -29,11 +33,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How well does learning together hold up when participants lie, fail, collude, multiply or spy?",
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
-]
 
 
 class Ledgers(StrEnum):
@@ -91,6 +90,9 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Continue from stored records, or set them aside and start anew.")
     ] = True,
+    budget: Annotated[
+        bool, typer.Option("--budget", help="Only say how long it would take, from short trials of every attack.")
+    ] = False,
     ledgers: Annotated[
         Ledgers, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
     ] = Ledgers.CHANGES,
@@ -121,6 +123,9 @@ def run(
         ledgers=ledgers.value,
     )
     screen = console.messages()
+    if budget:
+        typer.echo(_budget(experiment, options, as_json))
+        return
     progress = console.RunProgress(screen)
     try:
         summary = run_experiment(experiment, options, progress)
@@ -140,6 +145,18 @@ def run(
     if summary["trials"]["failed"]:
         screen.print(f"{counted(summary['trials']['failed'], 'trial')} failed; the report shows the tracebacks.")
         raise SystemExit(3)
+
+
+def _budget(experiment: Experiment, options: RunOptions, as_json: bool) -> str:
+    """How long a run would take if nothing of it were stored."""
+    from robustfl.evaluation.budget import estimate
+    from robustfl.evaluation.plan import Plan
+
+    found = estimate(Plan(experiment).trials, options.place)
+    if as_json:
+        return json.dumps({"trials": found.trials, "worker_seconds": round(found.seconds, 1)})
+    workers = counted(max(1, options.workers), "worker")
+    return f"{counted(found.trials, 'trial')}, about {found.duration(options.workers)} with {workers}"
 
 
 def _check_device(device: str) -> None:
@@ -215,114 +232,6 @@ def report(
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
-@app.command(name="list")
-def list_(
-    kind: Annotated[
-        str | None, typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions or reports.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List what has a name, with a line on each."""
-    from robustfl import console, registry
-
-    wanted = [_kind(kind)] if kind else list(registry.kinds())
-    found = {name: registry.catalogue(name) for name in wanted}
-    if as_json:
-        typer.echo(json.dumps({name: dict(entries) for name, entries in found.items()}, indent=1))
-        return
-    screen = console.output()
-    for name, entries in found.items():
-        if kind and name == "defense":
-            rows = registry.traits()
-            screen.print(console.plain_table(list(rows[0]), [list(row.values()) for row in rows]))
-        else:
-            screen.print(console.plain_table((name, ""), entries))
-        screen.print()
-
-
-def _kind(text: str) -> str:
-    from robustfl import registry
-    from robustfl.errors import UnknownNameError, did_you_mean
-
-    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in registry.kinds()}
-    for plural, kind in plurals.items():
-        if text.lower() in (kind, plural):
-            return kind
-    raise UnknownNameError(f"There is no kind {text!r}. {did_you_mean(text, plurals)}")
-
-
-@app.command()
-def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list.")], as_json: Json = False) -> None:
-    """Describe a defense, attack, data set, model, partition, report format, scenario or standard suite of attacks."""
-    from robustfl import registry
-    from robustfl.errors import UnknownNameError, did_you_mean
-
-    scenarios = registry.scenario_files()
-    if name in scenarios:
-        text = scenarios[name].read_text(encoding="utf-8")
-        typer.echo(json.dumps({"name": name, "yaml": text}) if as_json else text.rstrip())
-        return
-    if name in registry.suite_files():
-        from robustfl.evaluation.standard import load_standard
-
-        suite = load_standard(name)
-        typer.echo(json.dumps(suite.report(), indent=1) if as_json else str(suite))
-        return
-    for kind in registry.component_kinds():
-        try:
-            facts = {"kind": kind, **registry.describe(registry.get(kind, name))}
-        except UnknownNameError:
-            continue
-        typer.echo(json.dumps(facts, indent=1) if as_json else _described(facts))
-        return
-    known = [entry for kind in registry.kinds() for entry, _ in registry.catalogue(kind)]
-    raise UnknownNameError(f"Nothing is named {name!r}. {did_you_mean(name, known)}")
-
-
-def _unmarked(text: str) -> str:
-    """Documentation for a terminal: names and formulas in single quotation marks, and no roles before them."""
-    return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
-
-
-def _described(facts: dict[str, Any]) -> str:
-    """A component's documentation and metadata as text."""
-    lines = [f"{facts['name']} ({facts['kind']}, {facts['class']})", "", _unmarked(facts["documentation"])]
-    if facts["parameters"]:
-        lines += ["", "Parameters"]
-    for parameter in facts["parameters"]:
-        value = parameter.get("default")
-        shown = f"{value:.4g}" if isinstance(value, float) else repr(value)
-        default = "required" if parameter["required"] else f"default {shown}"
-        limits = "".join(f", {limit}" for limit in parameter["limits"])
-        lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
-    told = ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "made_for", "reference")
-    for key in told:
-        if facts.get(key):
-            value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
-            lines += ["", f"{key.replace('_', ' ').capitalize()}: {value}"]
-    return "\n".join(lines)
-
-
-@app.command()
-def explain(
-    code: Annotated[str | None, typer.Argument(help="A status or the code of a remark; without: list all.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Say when a status or a remark is raised, what it means and what to do about it."""
-    from robustfl import console
-    from robustfl.evaluation import explaining
-
-    if code is not None:
-        page = explaining.page(code)
-        typer.echo(json.dumps(page.report(), indent=1) if as_json else page.text.rstrip())
-        return
-    rows = [(name, explaining.page(name).summary) for name in explaining.codes()]
-    if as_json:
-        typer.echo(json.dumps(dict(rows), indent=1))
-    else:
-        console.output().print(console.plain_table(("code", "in one line"), rows))
-
-
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="What counts as before: the folder of a run, or a file of --save.")],
@@ -367,47 +276,6 @@ def compare(
             text = isinstance(part, str)
             console.output().print(part if text else console.plain_table(*part), markup=False, soft_wrap=text)
     raise SystemExit(found.exit_code)
-
-
-@app.command()
-def schema(
-    out: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
-) -> None:
-    """The JSON schema of scenario files, for editors."""
-    from robustfl.evaluation.scenario import suite_schema
-    from robustfl.evaluation.store import write_atomically
-
-    text = json.dumps(suite_schema(), indent=1) + "\n"
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomically(out, text.encode())
-
-
-@app.command()
-def data(
-    name: Annotated[str | None, typer.Argument(help="A data set, as a scenario would name it.")] = None,
-    data_root: DataRoot = None,
-    as_json: Json = False,
-) -> None:
-    """Say where data are looked for and which data sets are ready; with a name, what is in one."""
-    from robustfl import console
-    from robustfl.evaluation.inspection import data_overview, dataset_facts
-
-    if name is not None:
-        facts = dataset_facts(name, data_root)
-        typer.echo(
-            json.dumps(facts, indent=1) if as_json else "\n".join(f"{key}: {value}" for key, value in facts.items())
-        )
-        return
-    overview = data_overview(data_root)
-    if as_json:
-        typer.echo(json.dumps(overview, indent=1))
-        return
-    screen = console.output()
-    screen.print("Looked for in: " + ", ".join(overview["roots"]), markup=False)
-    rows = [(entry["name"], entry["status"], entry["detail"]) for entry in overview["data"]]
-    screen.print(console.plain_table(("data", "status", ""), rows))
 
 
 @app.command()
@@ -462,3 +330,10 @@ def doctor(as_json: Json = False) -> None:
         console.output().print(console.plain_table(("check", "status", ""), rows))
     if any(check["status"] == "bad" for check in checks):
         raise SystemExit(1)
+
+
+app.command(name="list")(list_)
+app.command()(describe)
+app.command()(explain)
+app.command()(schema)
+app.command()(data)

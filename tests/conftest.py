@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +25,26 @@ def environment(*folders: Path, **variables: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **variables}
 
 
+class Started(subprocess.Popen[str]):
+    """A process that does not outlive a test that failed while it ran."""
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *rest)
+
+
+def interruptible() -> None:
+    """Shells let what they start in the background ignore interrupts, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def start() -> Callable[..., subprocess.Popen[str]]:
     """`start("run", "x.yaml", cwd=..., plugins=[...], GATE="...")`: `robustfl run x.yaml`, in a session of its own."""
 
     def started(*arguments: str, cwd: Path, plugins: tuple[Path, ...] = (), **variables: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return Started(
             [sys.executable, "-m", "robustfl", *arguments],
             cwd=cwd,
             env=environment(*plugins, **variables),
@@ -38,6 +53,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=interruptible,
         )
 
     return started

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from robustfl import registry
-from robustfl.cli import _described
+from robustfl.lookups import described
 
 KINDS = ("defense", "attack", "data", "model", "partition", "report")
 NAMED = [(kind, name) for kind in KINDS for name in registry.find(kind)]
@@ -16,7 +16,7 @@ NAMED = [(kind, name) for kind in KINDS for name in registry.find(kind)]
 @pytest.mark.parametrize(("kind", "name"), NAMED, ids=lambda part: part)
 def test_a_page_is_text_for_a_terminal_and_explains_every_parameter(kind: str, name: str) -> None:
     facts = registry.describe(registry.get(kind, name))
-    page = _described({"kind": kind, **facts})
+    page = described({"kind": kind, **facts})
     assert page.splitlines()[0] == f"{name} ({kind}, {facts['class']})"
     assert not re.search(r"``|:\w+:`|\(:", page)
     assert all(parameter["doc"] for parameter in facts["parameters"])

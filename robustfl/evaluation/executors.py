@@ -38,17 +38,24 @@ class Serial:
     """One trial after the other in this process."""
 
     def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
-        import torch
-        from threadpoolctl import threadpool_limits
+        with one_thread():
+            for trial, fingerprint in jobs:
+                yield run_trial(trial, place, fingerprint)
 
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as in the workers, so that results are the same to the last bit
-        try:
-            with threadpool_limits(1), limit_threads(1):
-                for trial, fingerprint in jobs:
-                    yield run_trial(trial, place, fingerprint)
-        finally:
-            torch.set_num_threads(threads)
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """This process with one thread, as the workers have, so that results are the same to the last bit."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), limit_threads(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Processes:

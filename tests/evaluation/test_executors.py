@@ -17,6 +17,7 @@ from robustfl.evaluation.plan import Plan
 from robustfl.evaluation.reading import read_experiment
 from robustfl.evaluation.store import read_records
 from robustfl.evaluation.trial import Place
+from tests.conftest import interruptible
 
 SUITE = """\
 name: tiny
@@ -94,11 +95,15 @@ def test_the_environment_is_as_before_once_the_workers_are_started(monkeypatch: 
 
 def test_processes_that_are_started_as_workers_are_never_interrupted() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('still here')"
+
+    def said() -> str:
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(run, capture_output=True, text=True, check=False, preexec_fn=interruptible)
+        return done.stdout
+
     with executors._interrupts_held():
-        shielded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert shielded.stdout == "still here\n"
-    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert plain.stdout == ""
+        assert said() == "still here\n"
+    assert said() == ""
 
 
 def test_parts_that_die_cost_their_own_trials_only(

@@ -1,0 +1,162 @@
+"""The commands that look things up: what has a name, what it means, and where data are.
+
+:mod:`robustfl.cli` gives them their names on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
+]
+
+
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions or reports.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what has a name, with a line on each."""
+    from robustfl import console, registry
+
+    wanted = [_kind(kind)] if kind else list(registry.kinds())
+    found = {name: registry.catalogue(name) for name in wanted}
+    if as_json:
+        typer.echo(json.dumps({name: dict(entries) for name, entries in found.items()}, indent=1))
+        return
+    screen = console.output()
+    for name, entries in found.items():
+        if kind and name == "defense":
+            rows = registry.traits()
+            screen.print(console.plain_table(list(rows[0]), [list(row.values()) for row in rows]))
+        else:
+            screen.print(console.plain_table((name, ""), entries))
+        screen.print()
+
+
+def _kind(text: str) -> str:
+    from robustfl import registry
+    from robustfl.errors import UnknownNameError, did_you_mean
+
+    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in registry.kinds()}
+    for plural, kind in plurals.items():
+        if text.lower() in (kind, plural):
+            return kind
+    raise UnknownNameError(f"There is no kind {text!r}. {did_you_mean(text, plurals)}")
+
+
+def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list.")], as_json: Json = False) -> None:
+    """Describe a defense, attack, data set, model, partition, report format, scenario or standard suite of attacks."""
+    from robustfl import registry
+    from robustfl.errors import UnknownNameError, did_you_mean
+
+    scenarios = registry.scenario_files()
+    if name in scenarios:
+        text = scenarios[name].read_text(encoding="utf-8")
+        typer.echo(json.dumps({"name": name, "yaml": text}) if as_json else text.rstrip())
+        return
+    if name in registry.suite_files():
+        from robustfl.evaluation.standard import load_standard
+
+        suite = load_standard(name)
+        typer.echo(json.dumps(suite.report(), indent=1) if as_json else str(suite))
+        return
+    for kind in registry.component_kinds():
+        try:
+            facts = {"kind": kind, **registry.describe(registry.get(kind, name))}
+        except UnknownNameError:
+            continue
+        typer.echo(json.dumps(facts, indent=1) if as_json else described(facts))
+        return
+    known = [entry for kind in registry.kinds() for entry, _ in registry.catalogue(kind)]
+    raise UnknownNameError(f"Nothing is named {name!r}. {did_you_mean(name, known)}")
+
+
+def _unmarked(text: str) -> str:
+    """Documentation for a terminal: names and formulas in single quotation marks, and no roles before them."""
+    return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
+
+
+def described(facts: dict[str, Any]) -> str:
+    """A component's documentation and metadata as text."""
+    lines = [f"{facts['name']} ({facts['kind']}, {facts['class']})", "", _unmarked(facts["documentation"])]
+    if facts["parameters"]:
+        lines += ["", "Parameters"]
+    for parameter in facts["parameters"]:
+        value = parameter.get("default")
+        shown = f"{value:.4g}" if isinstance(value, float) else repr(value)
+        default = "required" if parameter["required"] else f"default {shown}"
+        limits = "".join(f", {limit}" for limit in parameter["limits"])
+        lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
+    told = ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "made_for", "reference")
+    for key in told:
+        if facts.get(key):
+            value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
+            lines += ["", f"{key.replace('_', ' ').capitalize()}: {value}"]
+    return "\n".join(lines)
+
+
+def explain(
+    code: Annotated[str | None, typer.Argument(help="A status or the code of a remark; without: list all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say when a status or a remark is raised, what it means and what to do about it."""
+    from robustfl import console
+    from robustfl.evaluation import explaining
+
+    if code is not None:
+        page = explaining.page(code)
+        typer.echo(json.dumps(page.report(), indent=1) if as_json else page.text.rstrip())
+        return
+    rows = [(name, explaining.page(name).summary) for name in explaining.codes()]
+    if as_json:
+        typer.echo(json.dumps(dict(rows), indent=1))
+    else:
+        console.output().print(console.plain_table(("code", "in one line"), rows))
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+) -> None:
+    """The JSON schema of scenario files, for editors."""
+    from robustfl.evaluation.scenario import suite_schema
+    from robustfl.evaluation.store import write_atomically
+
+    text = json.dumps(suite_schema(), indent=1) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(out, text.encode())
+
+
+def data(
+    name: Annotated[str | None, typer.Argument(help="A data set, as a scenario would name it.")] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Say where data are looked for and which data sets are ready; with a name, what is in one."""
+    from robustfl import console
+    from robustfl.evaluation.inspection import data_overview, dataset_facts
+
+    if name is not None:
+        facts = dataset_facts(name, data_root)
+        typer.echo(
+            json.dumps(facts, indent=1) if as_json else "\n".join(f"{key}: {value}" for key, value in facts.items())
+        )
+        return
+    overview = data_overview(data_root)
+    if as_json:
+        typer.echo(json.dumps(overview, indent=1))
+        return
+    screen = console.output()
+    screen.print("Looked for in: " + ", ".join(overview["roots"]), markup=False)
+    rows = [(entry["name"], entry["status"], entry["detail"]) for entry in overview["data"]]
+    screen.print(console.plain_table(("data", "status", ""), rows))

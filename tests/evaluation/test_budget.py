@@ -1,0 +1,62 @@
+"""The estimate of what a suite costs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from robustfl.cli import app
+from robustfl.evaluation import budget
+from robustfl.evaluation.budget import Budget, estimate
+from robustfl.evaluation.plan import Plan
+from robustfl.evaluation.reading import read_experiment
+from robustfl.evaluation.trial import Place
+
+
+def test_every_attack_counts_with_its_number_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = Plan(read_experiment("smoke")).trials
+    asked: list[Any] = []
+
+    def seconds(trial: Any, place: Place) -> float:
+        asked.append(trial)
+        return 1.0 if trial.attack == "none" else 3.0
+
+    monkeypatch.setattr(budget, "_seconds", seconds)
+    found = estimate(trials, Place())
+    quiet = sum(trial.attack == "none" for trial in trials)
+    assert found.trials == len(trials)
+    assert found.seconds == pytest.approx(quiet + 3.0 * (len(trials) - quiet))
+    assert len(asked) <= budget.SAMPLED * len({trial.attack for trial in trials})
+
+
+def test_a_trial_is_judged_by_its_first_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Plan(read_experiment("smoke", ("federation.rounds=100", "federation.evaluate_every=25"))).trials[0]
+    played: list[int] = []
+
+    def run_trial(short: Any, place: Place, fingerprint: str) -> dict[str, Any]:
+        played.append(short.scenario.federation.rounds)
+        return {"time": {"total_s": 0.6, "evaluate_s": 0.1}}
+
+    monkeypatch.setattr(budget, "run_trial", run_trial)
+    # 0.5 s for 5 rounds, 4 measurements of 0.1 s, and nothing around them but the 0.6 s that did not pass here
+    assert budget._seconds(trial, Place()) == pytest.approx(0.5 * 20 + 0.4 - 0.6, abs=0.05)
+    assert played == [budget.SHORT, budget.SHORT]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(30, "30 s"), (600, "10 min"), (7200 * 2, "4.0 h")])
+def test_durations_are_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
+    assert Budget(1, seconds, 0.0).duration(1) == words
+
+
+def test_the_command_says_the_budget_and_runs_nothing(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["run", "smoke", "--budget"])
+    assert told.exit_code == 0
+    assert "trials, about" in told.stdout
+    data = json.loads(CliRunner().invoke(app, ["run", "smoke", "--budget", "--json"]).stdout)
+    assert data["trials"] > 10
+    assert data["worker_seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
