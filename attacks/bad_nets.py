@@ -42,6 +42,7 @@ class BadNets(Backdoor):
     [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
 
+    needs_images: ClassVar[bool] = True
     reference: ClassVar[str] = (
         "Gu et al., BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain, 2017"
     )

@@ -42,6 +42,7 @@ class DBA(Backdoor):
     """
 
     label: ClassVar[str] = "DBA"
+    needs_images: ClassVar[bool] = True
     reference: ClassVar[str] = "Xie et al., DBA: Distributed Backdoor Attacks against Federated Learning, ICLR 2020"
 
     target: Annotated[int, Ge(0), Doc("class that samples with the trigger should be taken for")] = 2

@@ -27,6 +27,7 @@ FLOORS = {
     "adapters": 4,
     "testing": 4,
     "console": 5,
+    "lookups": 5,
     "cli": 5,
     "__main__": 6,
 }

@@ -15,7 +15,7 @@ from robustfl.evaluation.standard import made_for
 from robustfl.evaluation.trial import Trial
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
-from robustfl.threats.poisoned import aimed
+from robustfl.threats.poisoned import aimed, stages
 
 NO_ATTACK = "none"
 
@@ -116,7 +116,7 @@ class Plan:
     def _cells(
         self, world: World, template: DefenseTemplate, attack: Attack | SybilAttack | None, f: int
     ) -> Iterator[Cell]:
-        unfit = "" if attack is None else _unfit(template, attack) or self._spared(template, attack)
+        unfit = "" if attack is None else _unfit(world, template, attack) or self._spared(template, attack)
         reason = "" if unfit else self.invalid(world, template, f, attack)
         attack_label = NO_ATTACK if attack is None else str(attack)
         for seed in self.seeds:
@@ -129,7 +129,7 @@ class Plan:
                     defense=template.build(self.declared_rows(world, f, attack)),
                     attack=attack,
                     f=f if attack is not None else 0,
-                    aims=self.aims if attack is None else (),
+                    aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
                     evasion=self.experiment.suite.evasion,
                     evasion_samples=self.experiment.suite.evasion_samples,
                 )
@@ -180,8 +180,10 @@ def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
     return world.federation.clients + (0 if identities is None else identities.added(f))
 
 
-def _unfit(template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
-    """Why the attack cannot be played against the defense, or an empty text."""
+def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
+    """Why the attack cannot be played in the world against the defense, or an empty text."""
+    if _needs_images(world, attack):
+        return f"{attack} marks images, and the samples of {world.task.data} are rows of a table."
     if attack.fits(template.channel):
         return ""
     return f"{attack} makes other messages than {template.label} gets: those of the channel {template.channel!r}."
@@ -204,3 +206,10 @@ def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:
         if cell.trial is not None:
             trials.setdefault(cell.trial.id, cell.trial)
     return sorted(trials.values(), key=lambda trial: (trial.world, trial.seed))
+
+
+def _needs_images(world: World, attack: Attack | SybilAttack) -> bool:
+    """Whether the attack is on images where there are none."""
+    return bool(world.task.data.tabular) and any(
+        stage.needs_images for stage in stages(attack) if isinstance(stage, Attack)
+    )

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,9 @@ class Dataset:
 @dataclass(frozen=True, kw_only=True)
 class Data(Component, ABC):
     """A source of a :class:`Dataset`: equal parameters and equal files give equal arrays, in any process."""
+
+    tabular: ClassVar[bool] = False
+    """Whether samples are never images, so that attacks on images need not be tried."""
 
     @final
     def load(self, root: Path | None = None) -> Dataset:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ class CSV(Data):
 
     Raises DataError that names the line and the column.
     """
+
+    tabular: ClassVar[bool] = True
 
     path: Annotated[str, Doc("the file, relative to the data root")]
     label_column: Annotated[str, Doc("name of the column that holds the class")]

@@ -34,6 +34,8 @@ class Attack(Component, ABC):
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
     channels: ClassVar[tuple[str, ...] | None] = None
     """Channels of the defenses that it can be played against; None for all, as for attacks on data."""
+    needs_images: ClassVar[bool] = False
+    """Whether samples have to be images, [channels, height, width]."""
     made_for: ClassVar[tuple[str, ...]] = ()
     """Names of the rules that it was designed against: a score of such a rule without it says little."""
 

@@ -39,6 +39,20 @@ def met(found: Plan, defense: str) -> dict[str, Cell]:
     return {cell.attack: cell for cell in found.cells if cell.defense == defense and cell.f == 1}
 
 
+@pytest.mark.parametrize("data", ["digits", {"csv": {"path": "flows.csv", "label_column": "kind"}}])
+def test_attacks_on_images_are_not_tried_on_tables(data: Any) -> None:
+    task = {**VALUES["task"], "data": data}
+    found = plan(task=task, defenses=["mean"], attacks=["sign_flip", ["bad_nets", "model_replacement"], "dba"])
+    cells = met(found, "Mean")
+    images = data == "digits"
+    assert cells["SignFlip"].trial is not None
+    for attack in ("BadNets > ModelReplacement", "DBA"):
+        assert (cells[attack].trial is not None) == images
+        assert ("marks images" in cells[attack].unfit) != images
+    quiet = next(trial for trial in found.trials if trial.attack == "none")
+    assert len(quiet.scenario.aims) == (2 if images else 0)
+
+
 # ------------------------------------------------------------------------------------------------- the plan
 
 
