@@ -138,6 +138,7 @@ TABLE: tuple[Row, ...] = (
     Row(WhiteBox(harm="l2", diversify="pairs")),
     Row(WhiteBox(harm="fixed", steady="random", pool=False)),
     Row(ConsistentWhiteBox()),
+    Row(ConsistentWhiteBox(steady="across")),
     Row(ConsistentWhiteBox(steady="anti", search_every=2)),
     Row(OptIPM(), scales=True),
     Row(OptIPM(method="swing")),

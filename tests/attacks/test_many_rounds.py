@@ -15,11 +15,11 @@ from robustfl.attacks.poisoned_fl import agreeing_by_chance, consistent
 from robustfl.defenses import GeometricMedian, Mean, NormBound
 from robustfl.threats import Adversary, Facts, Knowledge, View
 from robustfl.threats.steady import Steady, steady_direction, steady_knowledge
-from tests.attacks.rounds import play
+from tests.attacks.rounds import facts, play
 from tests.attacks.table import Matrix, updates
 from tests.federation.worlds import simulation
 
-KINDS: tuple[Steady, ...] = ("ones", "minus_ones", "base", "anti", "random")
+KINDS: tuple[Steady, ...] = ("ones", "minus_ones", "across", "base", "anti", "random")
 MESSAGES = ("delta", "gradient")
 
 
@@ -263,3 +263,13 @@ def test_a_round_in_which_the_model_was_held_is_followed_by_zeros() -> None:
     assert not play(adversary, updates(), round=1, **known).any()
     moved = play(adversary, updates(), round=2, **{**known, "previous_weights": np.zeros(5)})
     assert np.linalg.norm(moved[0]) == pytest.approx(8 * np.sqrt(5))
+
+
+def test_across_is_ones_without_the_last_aggregate() -> None:
+    honest = np.array([[1.0, 2.0, 3.0]])
+    first, later = np.zeros(3), np.array([0.0, 1.0, 0.0])
+    known = facts(honest, 1, 1, weights=later, previous_weights=first, initial_weights=first, message="delta")
+    view = View(known, Knowledge.HISTORY, "test", {})
+    np.testing.assert_allclose(steady_direction(view, "across").numpy(), [0.5**0.5, 0.0, 0.5**0.5])
+    start = View(facts(honest, 1, weights=first, initial_weights=first, message="delta"), Knowledge.HISTORY, "test", {})
+    np.testing.assert_allclose(steady_direction(start, "across").numpy(), 3**-0.5)
