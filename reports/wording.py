@@ -124,8 +124,10 @@ def _headline(results: RunResults, best: Mapping[str, Any], equals: Sequence[str
     attacks = {a for w in worlds for d in w["defenses"] for p in d["curve"] for a in p["attacks"]} - {"none"}
     spread = "one seed, so no interval" if best["R_ci"] is None else f"95% interval {interval(best['R_ci'])}"
     over = f", over {len(worlds)} worlds" if len(worlds) > 1 else ""
+    ranked = [row["rank"] is not None for row in results.summary["scores"]["ranking"]]
+    among = "" if all(ranked) else f"Of the {counted(sum(ranked), 'defense')} that could be ranked, "
     kept = (
-        f"{best['defense']} holds up best: under the worst of {counted(len(attacks), 'attack')} it keeps "
+        f"{among}{best['defense']} holds up best: under the worst of {counted(len(attacks), 'attack')} it keeps "
         f"{number(best['R_mean'])} of the utility of attack-free training ({spread}{over})."
     )
     seeds = counted(len(results.summary["suite"]["seeds"]), "seed")

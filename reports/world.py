@@ -72,7 +72,7 @@ def _telling(defenses: Sequence[Mapping[str, Any]], grid: Sequence[int]) -> int 
         known = [p["W"] for own in defenses for p in own["curve"] if p["f"] == f and p["W"] is not None]
         return float(sum(abs(a - b) for a in known for b in known))
 
-    return max(grid, key=lambda f: (spread(f), f), default=None)
+    return max(grid, key=lambda f: (f > 0, spread(f), f), default=None)
 
 
 def _panel(
