@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import robustfl.defenses
 from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.errors import InfeasibleError
 from tests.aggregation.cases import RULES, Case, each_rule, gaussian, parts, rules
-from tests.aggregation.oracles import Matrix
+from tests.aggregation.oracles import Matrix, krum_scores, nnm
 
 walk = settings(deadline=None, max_examples=12)
 seeds = st.integers(0, 2**32)
@@ -19,6 +19,16 @@ seeds = st.integers(0, 2**32)
 
 def rows(case: Case, seed: int, f: int = 2, d: int = 4, more: int = 2) -> Matrix:
     return gaussian(seed, max(case.least(f), 3) + more, d)
+
+
+def settled_rows(case: Case, seed: int) -> Matrix:
+    """Rows among which no tie decides: NNM can make groups of equal rows, and Krum prefers none of two equal groups."""
+    x = rows(case, seed)
+    if case.name.endswith("nnm, krum"):
+        mixed = nnm(x, 2)
+        scores = krum_scores(mixed, len(x) - 4)
+        assume(np.ptp(mixed[np.isclose(scores, min(scores), rtol=1e-9)], axis=0).max() < 1e-9)
+    return x
 
 
 def close(actual: Matrix, expected: Matrix, case: Case, unit: float = 1.0) -> None:
@@ -38,9 +48,10 @@ def test_no_registered_defense_is_missing_from_the_table() -> None:
 
 @rules(permutation=True)
 @walk
+@example(seed=1187)  # a tie
 @given(seed=seeds)
 def test_the_order_of_the_rows_does_not_matter(case: Case, seed: int) -> None:
-    x = rows(case, seed)
+    x = settled_rows(case, seed)
     order = np.random.default_rng(seed + 1).permutation(len(x))
     answer, shuffled = case.make(2).aggregate(x), case.make(2).aggregate(x[order])
     close(shuffled.value, answer.value, case)
@@ -53,7 +64,7 @@ def test_the_order_of_the_rows_does_not_matter(case: Case, seed: int) -> None:
 @walk
 @given(seed=seeds, shift=st.sampled_from([-7.0, 1e3, 1e6]))
 def test_moving_the_rows_moves_the_result(case: Case, seed: int, shift: float) -> None:
-    x = rows(case, seed)
+    x = settled_rows(case, seed)
     by = shift * np.random.default_rng(seed + 1).normal(size=x.shape[1])
     close(case.make(2)(x + by) - by, case.make(2)(x), case, unit=max(1.0, abs(shift) * 1e-3))
 
@@ -62,7 +73,7 @@ def test_moving_the_rows_moves_the_result(case: Case, seed: int, shift: float) -
 @walk
 @given(seed=seeds, power=st.integers(-12, 12))
 def test_scaling_the_rows_scales_the_result(case: Case, seed: int, power: int) -> None:
-    x = rows(case, seed)
+    x = settled_rows(case, seed)
     close(case.make(2)(x * 10.0**power), case.make(2)(x) * 10.0**power, case, unit=10.0**power)
 
 
@@ -70,7 +81,7 @@ def test_scaling_the_rows_scales_the_result(case: Case, seed: int, power: int) -
 @walk
 @given(seed=seeds)
 def test_rotating_the_rows_rotates_the_result(case: Case, seed: int) -> None:
-    x = rows(case, seed)
+    x = settled_rows(case, seed)
     turn = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(4, 4)))[0]
     close(case.make(2)(x @ turn), case.make(2)(x) @ turn, case)
 
