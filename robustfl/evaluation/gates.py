@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from scipy import special
 
 from robustfl.evaluation.evidence import Evidence
 from robustfl.evaluation.flag import Flag, Place, Report, make_flag
@@ -79,7 +80,7 @@ def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int]
 
 
 def _monotone(places: Sequence[Place]) -> Iterator[Flag]:
-    """The first point whose W lies above that of the worst point with fewer malicious clients, beyond 2 SE."""
+    """The first point whose W lies above that of the worst point with fewer malicious clients, beyond noise."""
     lowest: tuple[Place, list[float]] | None = None
     for place in places:
         point, values = place.point, place.utilities(place.point["worst_attack"])
@@ -99,7 +100,7 @@ def _monotone(places: Sequence[Place]) -> Iterator[Flag]:
 
 
 def _search(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]], tailored: Iterable[str]) -> Iterator[Flag]:
-    """The first point at which an attack that knows the updates alone beats all that know the defense, beyond 2 SE.
+    """The first point at which an attack that knows the updates alone beats all that know the defense, beyond noise.
 
     Attacks that are made for a defense count as if they knew it.
     """
@@ -188,7 +189,11 @@ def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _beyond_noise(first: Sequence[float], second: Sequence[float], gap: float) -> bool:
-    """Whether a gap matters and exceeds two standard errors of the paired differences; one seed cannot say."""
+    """Whether a gap matters and exceeds two standard errors of the paired differences; one seed cannot say.
+
+    With few seeds the standard error itself is uncertain: then the 95 % quantile of Student's t, where it is larger.
+    """
     if len(first) < 2:
         return False
-    return gap > max(NEGLIGIBLE, 2 * standard_error(np.subtract(first, second))) + _ROUNDING
+    errors = max(2.0, float(special.stdtrit(len(first) - 1, 0.95)))
+    return gap > max(NEGLIGIBLE, errors * standard_error(np.subtract(first, second))) + _ROUNDING

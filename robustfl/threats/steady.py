@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Steady = Literal["ones", "minus_ones", "across", "base", "anti", "random"]
-"""ones: all weights grow; minus_ones: all shrink; across: as ones, but at right angles to the last aggregate; base:
+"""ones: all weights grow; minus_ones: all shrink; across: as ones, but at right angles to the course of training; base:
 towards another initial model; anti: back to the first model; random: a random sign in every coordinate."""
+
+INERTIA = 0.9
+"""How much of the course of training is the last aggregate; the rest is the honest mean."""
 
 
 def steady_direction(view: View, kind: Steady) -> Tensor:
     """The unit direction [d] of the message that moves the model the same way in every round; only to be read.
 
     ``ones`` and ``minus_ones`` have the sign by which the weights grow or shrink, whatever clients send; ``across`` is
-    ``ones`` without what it has of the last aggregate, and so neither helps nor hinders the training itself. ``base``
-    and ``anti`` keep a model and point from the present one to it, as the ones do where the two are equal. Signs and
-    models are drawn once and stay in the attack's memory. ``across``, ``base`` and ``anti`` need HISTORY.
+    ``ones`` without what it has of the course of training, and so neither helps nor hinders it. ``base`` and ``anti``
+    keep a model and point from the present one to it, as the ones do where the two are equal. Signs and models are
+    drawn once and stay in the attack's memory. ``across``, ``base`` and ``anti`` need HISTORY, ``across`` also PEERS.
     """
     sign = 1.0 if view.message == "delta" else -1.0
     growing = view.full(sign / math.sqrt(view.d))
@@ -32,10 +35,13 @@ def steady_direction(view: View, kind: Steady) -> Tensor:
     if kind == "minus_ones":
         return -growing
     if kind == "across":
-        previous = view.previous_aggregate
-        if previous is None or not float(previous @ previous) > 0.0:
+        course, previous = view.mean(), view.previous_aggregate
+        if previous is not None:
+            course = INERTIA * previous + (1 - INERTIA) * course
+        squared = float(course @ course)
+        if not 0.0 < squared < math.inf:
             return growing
-        rest = growing - (growing @ previous) / (previous @ previous) * previous
+        rest = growing - (growing @ course) / squared * course
         return rest / rest.norm() if float(rest.norm()) > 1e-4 else growing
     kept: dict[str, Tensor] = view.memory.setdefault("steady", {})
     if kind == "random":
@@ -51,4 +57,6 @@ def steady_direction(view: View, kind: Steady) -> Tensor:
 
 def steady_knowledge(kind: Steady) -> Knowledge:
     """What :func:`steady_direction` needs to know."""
-    return Knowledge.HISTORY if kind in ("across", "base", "anti") else Knowledge.NOTHING
+    if kind == "across":
+        return Knowledge.HISTORY | Knowledge.PEERS
+    return Knowledge.HISTORY if kind in ("base", "anti") else Knowledge.NOTHING

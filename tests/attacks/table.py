@@ -139,6 +139,7 @@ TABLE: tuple[Row, ...] = (
     Row(WhiteBox(harm="fixed", steady="random", pool=False)),
     Row(ConsistentWhiteBox()),
     Row(ConsistentWhiteBox(steady="across")),
+    Row(ConsistentWhiteBox(steady="across", harm="relocated")),
     Row(ConsistentWhiteBox(steady="anti", search_every=2)),
     Row(OptIPM(), scales=True),
     Row(OptIPM(method="swing")),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.attacks import MPAF, ConstantDirection, Drift, PoisonedFL, SignStatistics
+from robustfl.attacks import MPAF, ROP, ConstantDirection, Drift, PoisonedFL, SignStatistics
 from robustfl.attacks.poisoned_fl import agreeing_by_chance, consistent
 from robustfl.defenses import GeometricMedian, Mean, NormBound
 from robustfl.threats import Adversary, Facts, Knowledge, View
@@ -265,11 +265,24 @@ def test_a_round_in_which_the_model_was_held_is_followed_by_zeros() -> None:
     assert np.linalg.norm(moved[0]) == pytest.approx(8 * np.sqrt(5))
 
 
-def test_across_is_ones_without_the_last_aggregate() -> None:
-    honest = np.array([[1.0, 2.0, 3.0]])
+def test_across_is_ones_without_the_course_of_training() -> None:
+    honest = np.array([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]])
     first, later = np.zeros(3), np.array([0.0, 1.0, 0.0])
     known = facts(honest, 1, 1, weights=later, previous_weights=first, initial_weights=first, message="delta")
-    view = View(known, Knowledge.HISTORY, "test", {})
-    np.testing.assert_allclose(steady_direction(view, "across").numpy(), [0.5**0.5, 0.0, 0.5**0.5])
-    start = View(facts(honest, 1, weights=first, initial_weights=first, message="delta"), Knowledge.HISTORY, "test", {})
-    np.testing.assert_allclose(steady_direction(start, "across").numpy(), 3**-0.5)
+    view = View(known, steady_knowledge("across"), "test", {})
+    np.testing.assert_allclose(steady_direction(view, "across").numpy(), [0.5**0.5, 0.0, 0.5**0.5], atol=1e-12)
+    start = facts(np.array([[0.0, 0.0, 2.0]]), 1, weights=first, initial_weights=first, message="delta")
+    view = View(start, steady_knowledge("across"), "test", {})
+    np.testing.assert_allclose(steady_direction(view, "across").numpy(), [0.5**0.5, 0.5**0.5, 0.0])
+
+
+def test_across_is_the_step_of_relocated_orthogonal_perturbations_of_gradients() -> None:
+    """ROP turns away from the message's own ones, which makes weights grow where gradients are sent."""
+    honest = np.random.default_rng(0).normal(size=(5, 4))
+    first, later = np.zeros(4), np.array([0.3, -0.2, 0.5, 0.1])
+    known = facts(honest, 1, 1, weights=later, previous_weights=first, initial_weights=first, message="gradient")
+    view = View(known, steady_knowledge("across"), "test", {})
+    previous = view.previous_aggregate
+    assert previous is not None
+    step = ROP(z=1.0).vector(view) - previous
+    np.testing.assert_allclose(steady_direction(view, "across").numpy(), step.numpy(), atol=1e-12)
