@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from .claims import claim_rows
 from .evasion import Records, evasion_view
 from .faults import faults_view
 from .ledgers import ledger_rows
+from .markup import escaped, fenced, table
 from .page import failures, flag_groups
 from .side_effects import side_effects_view
 from .status import place, standard_line, statuses
@@ -54,9 +54,9 @@ class Markdown(ReportFormat):
             *_remarks(scores["flags"]),
             *_failures(results.records),
             "## Reproduce",
-            _fenced(summary["suite"]["command"]),
+            fenced(summary["suite"]["command"]),
             *_rows(summary["suite"].get("rows", {})),
-            _table(
+            table(
                 ("", ""),
                 [
                     *((key, str(value)) for key, value in summary["provenance"].items()),
@@ -66,20 +66,6 @@ class Markdown(ReportFormat):
             ),
         ]
         return well_formed("\n\n".join(block for block in blocks if block) + "\n")
-
-
-def escaped(text: str) -> str:
-    """The text on one line, shown as it is: no markup, no HTML, no table cell ends in it."""
-    line = " ".join(text.split())
-    line = re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
-    return re.sub(r"^(\d*)([-+=>.)])(?!\d)", r"\1\\\2", line)  # what would begin a list or a quote at the start
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], columns: str) -> str:
-    """A table; `columns` has a letter a column, l for left and r for right."""
-    marks = ["---:" if side == "r" else "---" for side in columns]
-    lines = [[escaped(cell) for cell in header], marks, *([escaped(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _ranking(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -100,7 +86,7 @@ def _ranking(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not rows:
         return "No defense was ranked."
-    return _table([*header, *(["Status"] if tested else [])], shown, "rlrrrrl" + "l" * tested)
+    return table([*header, *(["Status"] if tested else [])], shown, "rlrrrrl" + "l" * tested)
 
 
 def _statuses(summary: Mapping[str, Any]) -> list[str]:
@@ -126,7 +112,7 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for row in rows
     ]
-    return ["## Claims", _table(header, shown, "lllrrrl")] if rows else []
+    return ["## Claims", table(header, shown, "lllrrrl")] if rows else []
 
 
 def _world(world: Mapping[str, Any], order: Sequence[str], limit: float, records: Records) -> list[str]:
@@ -145,7 +131,7 @@ def _world(world: Mapping[str, Any], order: Sequence[str], limit: float, records
         f"Worst-case utility with f malicious clients of {world['clients']}, and the attack that causes it. Accuracy "
         f"is {baseline} without an attack and {number(world['chance'], 3)} by guessing. A defense survives f malicious "
         f"clients when utility stays at {number(limit)} or above up to there.{_left_out(world)}",
-        _table(header, rows, "llr" + "r" * len(grid)),
+        table(header, rows, "llr" + "r" * len(grid)),
         *_evasion(evasion_view(ranked, records)),
     ]
 
@@ -164,7 +150,7 @@ def _evasion(view: Mapping[str, Any] | None) -> list[str]:
         "### Test-time attacks",
         "Accuracy on test samples, untouched and changed to mislead the model; “All”: samples that no attack could "
         "turn. Poisoned: the training under attack whose model keeps least; one that diverged keeps nothing.",
-        _table(header, rows, "l" + "r" * (len(header) - 2) + "l"),
+        table(header, rows, "l" + "r" * (len(header) - 2) + "l"),
     ]
 
 
@@ -178,9 +164,9 @@ def _targeted(view: Mapping[str, Any] | None) -> list[str]:
     return [
         "### Attacks with an aim",
         view["note"],
-        _table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrrrrrrl"),
+        table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrrrrrrl"),
         f"Success of each attack with {view['f']} malicious clients:",
-        _table(("Defense", *view["attacks"]), matrix, "l" + "r" * len(view["attacks"])),
+        table(("Defense", *view["attacks"]), matrix, "l" + "r" * len(view["attacks"])),
     ]
 
 
@@ -194,9 +180,9 @@ def _faults(view: Mapping[str, Any] | None) -> list[str]:
     return [
         "### Faults, without any attack",
         view["note"],
-        _table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrlrrr"),
+        table(header, [[row[column] for column in columns] for row in view["rows"]], "lrrlrrr"),
         "Utility under each fault:",
-        _table(("Fault", *view["defenses"]), matrix, "l" + "r" * len(view["defenses"])),
+        table(("Fault", *view["defenses"]), matrix, "l" + "r" * len(view["defenses"])),
     ]
 
 
@@ -207,8 +193,8 @@ def _side_effects(view: Mapping[str, Any]) -> list[str]:
         header = ("Defense", "Told f", "Utility lost", "95% interval", "Worst class", "Lost", "Worst client", "Lost")
         columns = ("defense", "f", "lost", "interval", "worst_class", "class_lost", "worst_client", "client_lost")
         rows = [[row[column] for column in (*columns, "ignored", "unheard")] for row in view["costs"]]
-        table = _table((*header, "Messages ignored", "Clients unheard"), rows, "lrrrrrrrrr")
-        blocks += ["### What robustness costs when nobody attacks", view["costs_note"], table]
+        rendered = table((*header, "Messages ignored", "Clients unheard"), rows, "lrrrrrrrrr")
+        blocks += ["### What robustness costs when nobody attacks", view["costs_note"], rendered]
     if view["caught"]:
         header = ("Defense", "Precision", "Recall", "AUC", "Honest ignored", "Hardest: precision", "Recall", "AUC")
         rows = [
@@ -217,8 +203,8 @@ def _side_effects(view: Mapping[str, Any]) -> list[str]:
             else [row["defense"], *row["mean"], row["ignored"], *row["least"], row["under"]]
             for row in view["caught"]
         ]
-        table = _table((*header, "Under"), rows, "lrrrrrrrl")
-        blocks += [f"### Who was caught, with {view['f']} malicious clients", view["caught_note"], table]
+        rendered = table((*header, "Under"), rows, "lrrrrrrrl")
+        blocks += [f"### Who was caught, with {view['f']} malicious clients", view["caught_note"], rendered]
     return blocks
 
 
@@ -269,11 +255,4 @@ def _failures(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def _rows(commands: Mapping[str, str]) -> list[str]:
     """The commands that repeat one defense each."""
     lead = ["One defense at a time:"] if commands else []
-    return [*lead, *(_fenced(command) for command in commands.values())]
-
-
-def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any that the text holds."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{' '.join(text.split())}\n{fence}"
+    return [*lead, *(fenced(command) for command in commands.values())]

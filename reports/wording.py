@@ -14,6 +14,9 @@ from robustfl.wording import counted
 
 MISSING = "–"
 
+NAMED = 5
+"""Names that a sentence holds before it counts the rest."""
+
 LOOKS = {
     "own": "its own data and updates",
     "history": "the models of past rounds",
@@ -131,7 +134,8 @@ def _headline(results: RunResults, best: Mapping[str, Any], equals: Sequence[str
         f"{number(best['R_mean'])} of the utility of attack-free training ({spread}{over})."
     )
     seeds = counted(len(results.summary["suite"]["seeds"]), "seed")
-    return [kept, f"{listed(equals)} cannot be told apart from it with {seeds}."] if equals else [kept]
+    some = equals if len(equals) <= NAMED + 1 else [*equals[:NAMED], counted(len(equals) - NAMED, "other")]
+    return [kept, f"{listed(some)} cannot be told apart from it with {seeds}."] if equals else [kept]
 
 
 def _survival(world: Mapping[str, Any], name: str, limit: float) -> str:

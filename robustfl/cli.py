@@ -223,12 +223,35 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="html, markdown, csv or claims_csv [default: all]. Repeatable.")
+        list[str] | None,
+        typer.Option("--format", help="html, markdown, leaderboard, csv or claims_csv [default: all]. Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the reports of a finished run again."""
     paths = [str(path) for path in _write_reports(folder, format_)]
+    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
+
+
+@app.command()
+def publish(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    folder: Annotated[Path, typer.Argument(help="Where to publish it, such as reports/published/NAME.")],
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", help="Pages to make beside the data. Repeatable.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack the records and the summary of a run for a repository, with a page that is made from them.
+
+    The page is the leaderboard, for suites with a standard suite of attacks, and the Markdown report for others.
+    Everything else can be made from the packed files: robustfl report FOLDER.
+    """
+    from robustfl.evaluation.publishing import publish as pack
+
+    packed = pack(run_folder, folder)
+    pages = _write_reports(folder, format_ or ["leaderboard"]) or _write_reports(folder, ["markdown"])
+    paths = [str(path) for path in (*packed, *pages)]
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 

@@ -283,3 +283,15 @@ def test_the_command_of_a_row_gives_its_numbers_again(
     (row,) = alone["scores"]["worlds"][0]["defenses"]
     wanted = next(entry for entry in whole["scores"]["worlds"][0]["defenses"] if entry["defense"] == "NNM > Krum")
     assert row["curve"] == wanted["curve"]
+
+
+def test_a_published_run_has_its_data_and_a_page_made_from_them(
+    smoke: tuple[Any, Path], command: Command, tmp_path: Path
+) -> None:
+    done = command("publish", str(smoke[1]), "kept", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["kept/summary.json.xz", "kept/records.jsonl.xz", "kept/report.md"]
+    assert (tmp_path / "kept" / "report.md").read_bytes() == (smoke[1] / "report.md").read_bytes()
+    again = command("publish", str(smoke[1]), str(smoke[1]), cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr.startswith("error: ")

@@ -23,7 +23,8 @@ def provenance(device: str) -> dict[str, Any]:
     """Versions and machine, as far as they can change a number or a time."""
     facts = {"robustfl": __version__, "python": platform.python_version()}
     facts |= {name: installed(name) for name in ("numpy", "torch", "scipy", "scikit-learn")}
-    machine = {"platform": platform.platform(), "processor": processor_name(), "cores": os.cpu_count() or 1}
+    system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
+    machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}
     return {**facts, **machine, "device": device}
 
 

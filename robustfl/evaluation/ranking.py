@@ -46,12 +46,19 @@ class Ranking:
         return 1 + len(self.beaten_by(defense))
 
 
-def rank(values: Mapping[str, Sequence[float]], *, margin: float = 0.01, alpha: float = 0.05) -> Ranking:
+def rank(
+    values: Mapping[str, Sequence[float]],
+    *,
+    strata: Sequence[int] | None = None,
+    margin: float = 0.01,
+    alpha: float = 0.05,
+) -> Ranking:
     """Compare every two defenses on the same seeds.
 
-    `values[defense]` is [R], one value a seed, higher is better. i beats j when the mean of `values[i] - values[j]`
-    exceeds `margin` and its paired t-test survives Holm's correction over all pairs at level `alpha`. The rank counts
-    by how many a defense is beaten, so it needs no transitivity: A = B, B = C and A > C may all hold.
+    `values[defense]` is [R], one value a seed, higher is better; `strata` [R] names the world of each, and then worlds
+    count alike. i beats j when the mean of `values[i] - values[j]` exceeds `margin` and its paired t-test, stratified
+    by world, survives Holm's correction over all pairs at level `alpha`. The rank counts by how many a defense is
+    beaten, so it needs no transitivity: A = B, B = C and A > C may all hold.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ParameterError(f"`margin` should satisfy margin >= 0. Found margin={margin}.")
@@ -65,7 +72,7 @@ def rank(values: Mapping[str, Sequence[float]], *, margin: float = 0.01, alpha: 
     if broken:
         raise ParameterError(f"`values` should be finite. Found {list(values[broken[0]])} for {broken[0]!r}.")
     tested = seeds != {1}
-    pairs = _tested_pairs(values, alpha) if tested else _untested_pairs(values)
+    pairs = _tested_pairs(values, strata, alpha) if tested else _untested_pairs(values)
     beats: dict[str, list[str]] = {defense: [] for defense in values}
     for pair in pairs:
         if abs(pair.mean) > margin and (pair.significant or not tested):
@@ -75,9 +82,11 @@ def rank(values: Mapping[str, Sequence[float]], *, margin: float = 0.01, alpha: 
     return Ranking(pairs=pairs, beats=frozen, tested=tested)
 
 
-def _tested_pairs(values: Mapping[str, Sequence[float]], alpha: float) -> tuple[Pair, ...]:
+def _tested_pairs(
+    values: Mapping[str, Sequence[float]], strata: Sequence[int] | None, alpha: float
+) -> tuple[Pair, ...]:
     names = list(combinations(values, 2))
-    tests = [paired_test(values[a], values[b]) for a, b in names]
+    tests = [paired_test(values[a], values[b], strata) for a, b in names]
     verdicts = holm([p for _, p in tests], alpha)
     return tuple(
         Pair(a=a, b=b, mean=mean, p=p, significant=significant)
@@ -125,10 +134,10 @@ def standings(
 ) -> tuple[list[dict[str, Any]], Ranking]:
     """The table of ranks over several worlds, best first, as JSON values, and the comparisons behind it.
 
-    A defense is compared by the average over worlds of its per-seed areas, on the seeds that all worlds share; with
-    fewer than two of those, by its plain average and the margin alone. A defense that is incomplete (None) in any
-    world is not compared: it comes last, without numbers. Where only the defenses in `ranked` may be compared, all
-    others stand below them with their numbers and without a rank.
+    A defense is compared by its per-seed areas, on the seeds that all have in a world, worlds being strata that count
+    alike; with fewer than two seeds in a world, by its plain average and the margin alone. A defense that is incomplete
+    (None) in any world is not compared: it comes last, without numbers. Where only the defenses in `ranked` may be
+    compared, all others stand below them with their numbers and without a rank.
     """
     found: dict[str, list[Standing]] = {}
     for defense in defenses:
@@ -136,7 +145,8 @@ def standings(
         if own and all(standing is not None for standing in own):
             found[defense] = [standing for standing in own if standing is not None]
     compared = {defense: own for defense, own in found.items() if ranked is None or defense in ranked}
-    ranking = rank(_paired_values(compared), margin=margin, alpha=alpha)
+    values, strata = _paired_values(compared)
+    ranking = rank(values, strata=strata, margin=margin, alpha=alpha)
     rows = [_row(defense, found.get(defense), ranking, alpha) for defense in defenses]
     if ranked is not None:
         rows = [row if row["defense"] in compared else {**row, "rank": None} for row in rows]
@@ -148,16 +158,22 @@ def _place(row: Mapping[str, Any]) -> tuple[bool, int, bool, float]:
     return row["rank"] is None, row["rank"] or 0, row["R_mean"] is None, -(row["R_mean"] or 0.0)
 
 
-def _paired_values(found: Mapping[str, Sequence[Standing]]) -> dict[str, list[float]]:
-    """Each defense's average over worlds, a value for each shared seed; a single value when fewer than 2 are shared."""
-    seed_sets = [set(standing.seeds) for own in found.values() for standing in own]
-    common = sorted(set.intersection(*seed_sets)) if seed_sets else []
-    if len(common) < 2:
-        return {name: [float(np.mean([s.per_seed.mean() for s in own]))] for name, own in found.items()}
-    return {
-        name: [float(np.mean([s.per_seed[s.seeds.index(seed)] for s in own])) for seed in common]
+def _paired_values(found: Mapping[str, Sequence[Standing]]) -> tuple[dict[str, list[float]], list[int]]:
+    """Each defense's values, one for each seed of each world that all defenses have, and the world of each.
+
+    One value without a world of its own, the plain average, when some world has fewer than 2 such seeds.
+    """
+    columns: list[tuple[int, int]] = []
+    for number, world in enumerate(zip(*found.values(), strict=True)):
+        common = sorted(set.intersection(*(set(standing.seeds) for standing in world)))
+        if len(common) < 2:
+            return {name: [float(np.mean([s.per_seed.mean() for s in own]))] for name, own in found.items()}, [0]
+        columns += [(number, seed) for seed in common]
+    values = {
+        name: [float(own[number].per_seed[own[number].seeds.index(seed)]) for number, seed in columns]
         for name, own in found.items()
     }
+    return values, [number for number, _ in columns]
 
 
 def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: float) -> dict[str, Any]:

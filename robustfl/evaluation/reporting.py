@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from robustfl.components import Component
 from robustfl.errors import DataError, StoreError
 from robustfl.evaluation.result_shape import RECORD, SUMMARY, require_shape
-from robustfl.evaluation.store import read_records
+from robustfl.evaluation.store import content, read_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class RunResults:
 
     @classmethod
     def load(cls, directory: Path) -> RunResults:
-        """Reads ``summary.json`` and ``records.jsonl`` from the folder of a run.
+        """Reads ``summary.json`` and ``records.jsonl`` from the folder of a run, or both from that of a published one.
 
         The last line of the records may be torn (a run that was killed while it wrote); it is left out. Raises
         :class:`DataError` when a file is absent and :class:`StoreError` when one cannot be read as results.
@@ -67,7 +67,7 @@ class ReportFormat(Component, ABC):
 
 def _summary(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content(path))
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise StoreError(f"{path} is not valid JSON ({reason}). Run the suite again.") from error

@@ -149,26 +149,34 @@ def cross_fitted_minimum(values: ArrayLike) -> float:
     return float((halves[1][halves[0].argmin()] + halves[0][halves[1].argmin()]) / 2)
 
 
-def paired_test(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = None) -> tuple[float, float]:
     """The mean of `first - second` and its two-sided paired t-test p-value.
 
-    Both are [R] with R >= 2, column r from seed r. When all differences are equal (up to rounding) the t statistic
-    does not exist; then p is 0 for a difference and 1 for none.
+    Both are [R], column r from one seed. With `strata` [R], the stratum (a world, say) of each column, it is the mean
+    of the strata's means, and its error is that of a stratified sample: ``sqrt(sum of s_w^2 / R_w) / W`` with Welch and
+    Satterthwaite's degrees of freedom, so strata may differ in their means and in their noise. Every stratum needs two
+    columns. When all differences within each stratum are equal (up to rounding) the t statistic does not exist; then p
+    is 0 for a difference and 1 for none.
     """
     a, b = _sample(first, "first"), _sample(second, "second")
-    if a.size != b.size or a.size < 2:
+    blocks = np.zeros(a.size) if strata is None else np.asarray(strata)
+    _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    if a.size != b.size or a.size != block.size or sizes.min(initial=2) < 2:
         raise ParameterError(
-            "`first` and `second` should hold one value for each of the same seeds, 2 seeds or more. "
-            f"Found {a.size} and {b.size}."
+            "`first` and `second` should hold one value for each of the same seeds, 2 seeds or more (in each stratum). "
+            f"Found {a.size} and {b.size}{'' if strata is None else f', strata of {sizes.tolist()}'}."
         )
-    differences = a - b
-    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    groups = [(a - b)[block == number] for number in range(sizes.size)]
+    mean = float(np.mean([group.mean() for group in groups]))
     # Rounding of a - b is relative to a and b, not to their difference.
     rounding = _ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
-    if spread <= rounding:
+    spreads = np.array([group.std(ddof=1) for group in groups])
+    if (spreads <= rounding).all():
         return mean, 0.0 if abs(mean) > rounding else 1.0
-    t = mean / (spread / math.sqrt(a.size))
-    return mean, float(2 * special.stdtr(a.size - 1, -abs(t)))
+    errors = spreads**2 / sizes
+    freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
+    t = mean * sizes.size / math.sqrt(float(errors.sum()))
+    return mean, float(2 * special.stdtr(freedom, -abs(t)))
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:

@@ -7,6 +7,7 @@ when the store is opened again. Records of another schema are refused: mixing th
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import tempfile
 from collections.abc import Iterable
@@ -17,6 +18,9 @@ from typing import Any, Self
 from robustfl.appending import lock, write_all
 from robustfl.errors import StoreError
 from robustfl.evaluation.result_shape import SCHEMA
+
+UNPACKED = 2 << 30
+"""Bytes that a packed file may hold at most; a few megabytes of it can unpack to anything."""
 
 
 class Store:
@@ -74,6 +78,34 @@ class Store:
             self._file = -1
 
 
+def content(path: Path) -> bytes:
+    """The bytes of a file; where there is none, those that a published run has packed into `NAME.xz` beside it.
+
+    Raises
+    ------
+    OSError : neither can be read
+    StoreError : the packed file is damaged, or unpacks to more than a run can hold
+    """
+    packed = path.with_name(f"{path.name}.xz")
+    if path.exists() or not packed.exists():
+        return path.read_bytes()
+    try:
+        with lzma.open(packed) as file:
+            unpacked = file.read(UNPACKED + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise StoreError(f"{packed} cannot be unpacked: {error}. Fetch it again.") from None
+    if len(unpacked) > UNPACKED:
+        raise StoreError(f"{packed} unpacks to more than {UNPACKED >> 30} GiB, which no run is. Do not use it.")
+    return unpacked
+
+
+def pack(path: Path, unpacked: bytes) -> Path:
+    """Write bytes, packed, as `NAME.xz` in one step; returns its path. Equal bytes give equal files."""
+    packed = path.with_name(f"{path.name}.xz")
+    write_atomically(packed, lzma.compress(unpacked, preset=6))
+    return packed
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
     """All complete records of a file, in order; a torn last line is left out.
 
@@ -82,7 +114,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     StoreError : a line before the last is broken, or a record is of another schema
     """
     records = []
-    lines = path.read_bytes().split(b"\n")
+    lines = content(path).split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
             record = json.loads(line)

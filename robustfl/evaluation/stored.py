@@ -14,7 +14,7 @@ from typing import Any
 
 from robustfl.errors import DataError, StoreError
 from robustfl.evaluation.result_shape import NUMBER, SCHEMA, Maybe, require_shape
-from robustfl.evaluation.store import write_atomically
+from robustfl.evaluation.store import content, write_atomically
 
 Summary = dict[str, Any]
 
@@ -61,7 +61,7 @@ def load_stored(path: Path) -> Summary:
     """
     file = path / "summary.json" if path.is_dir() else path
     try:
-        value = json.loads(file.read_bytes())
+        value = json.loads(content(file))
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {error.strerror}. Name the folder that `robustfl run --out` wrote, or a file that "

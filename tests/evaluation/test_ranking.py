@@ -127,21 +127,38 @@ def test_standings_average_worlds_and_show_the_hardest() -> None:
     assert row["R_ci"] == pytest.approx(np.quantile([0.6, 0.65, 0.65, 0.7], [0.025, 0.975]).tolist())
 
 
-def test_worlds_are_paired_on_the_seeds_that_they_share() -> None:
-    first = {"A": standing((0.9, 0.5, 0.5), (7, 1, 2)), "B": standing((0.1, 0.4, 0.4), (7, 1, 2))}
-    second = {"A": standing((0.5, 0.5), (2, 1)), "B": standing((0.4, 0.4), (2, 1))}
+def test_worlds_count_alike_however_many_seeds_they_have() -> None:
+    first = {"A": standing((0.9, 0.5, 0.5), (7, 1, 2)), "B": standing((0.3, 0.4, 0.3), (7, 1, 2))}
+    second = {"A": standing((0.5, 0.5), (2, 1)), "B": standing((0.4, 0.3), (2, 1))}
     rows, ranking = standings([first, second], ["A", "B"], margin=0.01, alpha=0.05)
     assert ranking.tested
-    assert ranking.pairs[0].mean == pytest.approx(0.1)  # seed 7 is not in the second world
+    assert ranking.pairs[0].mean == pytest.approx((0.3 + 0.15) / 2)
     assert rows[0]["R_ci"] is None
 
 
-def test_worlds_without_common_seeds_are_compared_untested() -> None:
+def test_defenses_are_paired_on_the_seeds_that_all_have_in_a_world() -> None:
+    first = {"A": standing((0.9, 0.5, 0.5), (7, 1, 2)), "B": standing((0.4, 0.4), (2, 1))}
+    _, ranking = standings([first], ["A", "B"], margin=0.01, alpha=0.05)
+    assert ranking.tested
+    assert ranking.pairs[0].mean == pytest.approx(0.1)  # B has no seed 7
+
+
+def test_worlds_without_two_common_seeds_are_compared_untested() -> None:
     first = {"A": standing((0.9, 0.9), (0, 1)), "B": standing((0.1, 0.1), (0, 1))}
-    second = {"A": standing((0.9, 0.9), (2, 3)), "B": standing((0.1, 0.1), (2, 3))}
+    second = {"A": standing((0.9, 0.9), (2, 3)), "B": standing((0.1, 0.1), (3, 4))}
     rows, ranking = standings([first, second], ["B", "A"], margin=0.01, alpha=0.05)
     assert not ranking.tested
     assert [(row["rank"], row["defense"]) for row in rows] == [(1, "A"), (2, "B")]
+
+
+def test_many_worlds_tell_apart_what_few_seeds_in_one_cannot() -> None:
+    noise = np.random.default_rng(1).normal(0.0, 0.05, size=(6, 2, 3))
+    worlds = [
+        {n: standing(tuple(m + noise[w, k]), (0, 1, 2)) for k, (n, m) in enumerate([("A", 0.7), ("B", 0.6)])}
+        for w in range(6)
+    ]
+    assert standings(worlds[:1], ["A", "B"], margin=0.01, alpha=0.01)[1].beats["A"] == ()
+    assert standings(worlds, ["A", "B"], margin=0.01, alpha=0.01)[1].beats["A"] == ("B",)
 
 
 def test_an_incomplete_defense_comes_last_without_numbers() -> None:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -248,3 +248,25 @@ def test_seeds_needed_at_the_ends() -> None:
         seeds_needed(0.0, 1.0)
     with pytest.raises(ParameterError, match="seeds >= 2"):
         detectable_drop(1)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6), st.lists(st.floats(-1, 1), min_size=2, max_size=6))
+def test_the_stratified_test_of_two_strata_is_welchs_test_of_one_against_the_negated_other(
+    first: list[float], second: list[float]
+) -> None:
+    assume(np.std(first) > 1e-3)
+    assume(np.std(second) > 1e-3)
+    values = [*first, *second]
+    mean, p = paired_test(values, np.zeros(len(values)), [1] * len(first) + [0] * len(second))
+    assert mean == pytest.approx((np.mean(first) + np.mean(second)) / 2)
+    assert p == pytest.approx(stats.ttest_ind(first, np.negative(second), equal_var=False).pvalue, abs=1e-12)
+
+
+def test_a_stratum_of_one_seed_has_no_noise_to_judge_by() -> None:
+    with pytest.raises(ParameterError, match=r"each stratum.*strata of \[2, 1\]"):
+        paired_test((1.0, 2.0, 3.0), (0.0, 0.0, 0.0), (0, 0, 1))
+
+
+def test_strata_of_equal_differences_need_no_test() -> None:
+    assert paired_test((0.2, 0.2, 0.4, 0.4), (0.1, 0.1, 0.1, 0.1), (0, 0, 1, 1)) == (pytest.approx(0.2), 0.0)
+    assert paired_test((0.2, 0.2, 0.0, 0.0), (0.1, 0.1, 0.1, 0.1), (0, 0, 1, 1))[1] == 1.0

@@ -14,7 +14,7 @@ from robustfl.errors import StoreError
 from robustfl.evaluation.reporting import RunResults
 from robustfl.reports import CSV, HTML, ClaimsCSV, Markdown
 from robustfl.reports.claims_csv import COLUMNS
-from robustfl.reports.markdown import escaped
+from robustfl.reports.markup import escaped
 from robustfl.wording import decimals
 from tests.reports.hostile import SCRIPT
 from tests.reports.synthetic import run

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from robustfl.evaluation.reporting import RunResults
 from robustfl.reports import Markdown
-from robustfl.reports.markdown import escaped
+from robustfl.reports.markup import escaped
 from tests.reports.hostile import hostile
 from tests.reports.synthetic import run
 
