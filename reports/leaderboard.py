@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, ClassVar
 
+from robustfl.evaluation.index import combined_index
 from robustfl.evaluation.reporting import ReportFormat, RunResults
 
 from .markup import escaped, fenced, table
@@ -61,8 +62,9 @@ _LEGEND = (
     "better beyond chance (paired t-tests over the seeds, stratified by world, with Holm's correction over all pairs); "
     "equal ranks cannot be told apart. Worst world: the smallest resilience in one world. Strongest attack: what does "
     "most harm with the most malicious clients, in the world where it does. Aims: the usefulness that is kept under "
-    "attacks with an aim, such as backdoors, in the worst world. Time: of aggregation, as a multiple of plain "
-    "averaging, for these small models; a star marks the Pareto front of resilience and time."
+    "attacks with an aim, such as backdoors, in the worst world. RI[UT]: the geometric mean of resilience and aims, "
+    "weighted 0.40 to 0.25. Time: of aggregation, as a multiple of plain averaging, for these small models; a star "
+    "marks the Pareto front of resilience and time."
 )
 
 
@@ -111,12 +113,23 @@ def _ranking(summary: Summary, times: Mapping[str, float]) -> str:
             number(row["R_min"]),
             named(row["worst_attack"]),
             number(min(aims.get(row["defense"], []), default=None)),
+            _index(row["R_mean"], aims.get(row["defense"], [])),
             _times(times.get(row["defense"])) + (" ★" if row["defense"] in best else ""),
         )
         for row in rows
     ]
-    header = ("Rank", "Defense", "Resilience", "95% interval", "Worst world", "Strongest attack", "Aims", "Time")
-    return table(header, shown, "rlrrrlrr")
+    header = (
+        *("Rank", "Defense", "Resilience", "95% interval", "Worst world"),
+        *("Strongest attack", "Aims", "RI[UT]", "Time"),
+    )
+    return table(header, shown, "rlrrrlrrr")
+
+
+def _index(resilience: float | None, aims: Sequence[float]) -> str:
+    """The combined index of both axes; a dash where one is missing, as indexes of other axes do not compare."""
+    if resilience is None or not aims:
+        return MISSING
+    return number(combined_index({"U": min(max(resilience, 0.0), 1.0), "T": min(aims)}).value)
 
 
 def _times(value: float | None) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from robustfl.wording import decimals
+from robustfl.wording import decimals, lasting
 
 
 def output() -> Console:
@@ -23,6 +23,10 @@ def output() -> Console:
 def messages() -> Console:
     """Standard error."""
     return Console(stderr=True, highlight=False)
+
+
+SAMPLE = 20
+"""Trials that have to be played before they tell how long the others will take: the first ones compile kernels."""
 
 
 class RunProgress:
@@ -62,8 +66,9 @@ class RunProgress:
         elif time.monotonic() - self._last >= 10:
             self._last = time.monotonic()
             spent = self._last - self._began
-            left = spent * (self._total - self._done) / max(1, self._done - self._stored)
-            self._console.print(f"{self._done}/{self._total} trials, {spent:.0f} s spent, about {left:.0f} s left")
+            played = self._done - self._stored
+            left = f", about {lasting(spent * (self._total - self._done) / played)} left" if played >= SAMPLE else ""
+            self._console.print(f"{self._done}/{self._total} trials, {lasting(spent)} spent{left}")
 
     def stop(self) -> None:
         """Take the bar off the screen."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from robustfl.evaluation.executors import one_thread
 from robustfl.evaluation.trial import Place, Trial, run_trial
+from robustfl.wording import lasting
 
 SHORT = 5
 """Rounds of a short trial: enough for a search that is made every few rounds to weigh what it does."""
@@ -29,12 +30,7 @@ class Budget:
 
     def duration(self, workers: int) -> str:
         """The time with so many workers, in words."""
-        minutes = self.seconds / max(1, workers) / 60
-        return f"{minutes * 60:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min" if minutes < 90 else _hours(minutes)
-
-
-def _hours(minutes: float) -> str:
-    return f"{minutes / 60:.1f} h"
+        return lasting(self.seconds / max(1, workers))
 
 
 def estimate(trials: Sequence[Trial], place: Place) -> Budget:
