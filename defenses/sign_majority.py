@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Gt
+from typing_extensions import Doc
 
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels import Array, Kernels
@@ -13,15 +16,15 @@ from robustfl.aggregation.kernels import Array, Kernels
 class SignMajority(CoordinateWise):
     """Majority vote over signs (signSGD): every update votes on the sign of every coordinate.
 
-    Formula: ``y_j = sign(sum_i sign(x_ij))``, with sign(0) = 0; a coordinate without a majority is 0.
+    Formula: ``y_j = step sign(sum_i sign(x_ij))``, with sign(0) = 0; a coordinate without a majority is 0.
 
-    This estimates no mean. Every coordinate of the result is -1, 0 or 1, whatever the size of the updates, so the
-    server should step with a learning rate of its own, such as 1e-4 to 1e-3.
+    This estimates no mean. Every coordinate of the result is -step, 0 or step, whatever the size of the updates, so
+    either the server should have a learning rate of its own, such as 1e-4 to 1e-3, or `step` be as small.
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data; clients may send signs only, one bit a coordinate.
 
     Guarantee: where more than n/2 honest updates agree on a sign, that is the answer whatever f others send, for
-    n >= 2f + 1; the step is no longer than sqrt(d). Breakdown point: just under 1/2.
+    n >= 2f + 1; the result is no longer than step sqrt(d). Breakdown point: just under 1/2.
 
     References
     ----------
@@ -42,13 +45,15 @@ class SignMajority(CoordinateWise):
         "Bernstein et al., signSGD with Majority Vote is Communication Efficient and Fault Tolerant, ICLR 2019"
     )
 
+    step: Annotated[float, Gt(0), Doc("by how much every coordinate moves")] = 1.0
+
     @property
     def unclaimed(self) -> frozenset[str]:
         """Signs know neither a place nor a size."""
         return frozenset({"translation", "scaling", "consensus", "box"})
 
     def columns(self, block: Array, ops: Kernels) -> Array:
-        return sign_vote(block, ops)
+        return self.step * sign_vote(block, ops)
 
 
 def sign_vote(block: Array, ops: Kernels) -> Array:

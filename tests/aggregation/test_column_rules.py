@@ -47,6 +47,7 @@ walk = settings(deadline=None, max_examples=25)
         (Bulyan(f=1), [1.033333, 1.616667, -0.933333]),
         (DnC(f=1), [1.066667, 1.766667, -1.075]),
         (SignMajority(), [1.0, 1.0, -1.0]),
+        (SignMajority(step=0.25), [0.25, 0.25, -0.25]),
         (RobustLearningRate(threshold=6), [2.342857, -0.085714, -0.507143]),
         (RobustLearningRate(threshold=6, base="median"), [1.2, -1.6, 1.0]),
         (RobustLearningRate(threshold=6, base="sign"), [1.0, -1.0, 1.0]),
