@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -41,6 +42,18 @@ def test_spellings_of_one_name(name: str) -> None:
 )
 def test_forms_of_one_specification(spec: Any) -> None:
     assert registry.build("defense", spec, f=2) == NNM(f=2) >> TrimmedMean(f=2)
+
+
+def test_building_leaves_what_it_is_given() -> None:
+    given: list[tuple[str, Any]] = [
+        ("attack", {"ipm": {"epsilon": 0.5}}),
+        ("attack", [{"clones": {"count": 2}}, {"label_flip": {"mode": "cyclic"}}]),
+        ("defense", [{"nnm": None}, {"trimmed_mean": {}}]),
+    ]
+    before = copy.deepcopy(given)
+    built = [registry.build(kind, spec, f=2) for kind, spec in given]
+    assert given == before
+    assert built == [registry.build(kind, spec, f=2) for kind, spec in given]
 
 
 def test_pipelines_nest_flat() -> None:

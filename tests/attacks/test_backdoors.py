@@ -127,6 +127,12 @@ def test_a_share_of_the_eligible_samples_is_poisoned(ratio: float) -> None:
     np.testing.assert_array_equal(poisoned != labels, changed)
 
 
+def test_a_tenth_is_poisoned_unless_told_otherwise() -> None:
+    labels = np.arange(8000) % 4
+    _, changed = BadNets(target=1).poison(labels, 4, np.random.default_rng(0))
+    assert changed[labels != 1].mean() == pytest.approx(0.1, abs=0.015)
+
+
 def test_success_is_not_measured_on_the_target_class() -> None:
     samples = Samples(torch.zeros(10, 1, 4, 4), LABELS, torch.zeros(10, 1, 4, 4), LABELS)
     assert BadNets(target=3).tested(samples, 5).tolist() == [0, 1, 2, 3, 4, 5, 8, 9]

@@ -46,6 +46,23 @@ def test_values_on_three_rows(attack: Perturbation, expected: list[float]) -> No
     np.testing.assert_allclose(attack(X3, f=2), [expected] * 2, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("attack", "direction", "factor"),
+    [
+        (MinMax(direction="unit"), [-1.0, 0.0], 1.0),
+        (MinMax(direction="sign"), [-1.0, 0.0], 1.0),
+        (MinMax(ddof=1), -X3.std(axis=0, ddof=1), 0.58113883),
+        (MinMax(), -X3.std(axis=0), 0.71174680),
+        (MinSum(direction="unit"), [-1.0, 0.0], 1.41421356),
+        (MinSum(ddof=1), -X3.std(axis=0, ddof=1), 1.0),
+        (MinSum(direction="unit", bound="min"), [-1.0, 0.0], 1.0),
+        (MinSum(ddof=1, bound="min"), -X3.std(axis=0, ddof=1), 0.70710678),
+    ],
+)
+def test_factors_on_three_rows(attack: Perturbation, direction: Any, factor: float) -> None:
+    np.testing.assert_allclose(attack(X3, f=1)[0], X3.mean(axis=0) + factor * np.asarray(direction), atol=1e-8)
+
+
 BUDGETED = [
     cls(direction=direction, **bound)  # type: ignore[arg-type]
     for direction in ("unit", "sign", "std")

@@ -63,6 +63,25 @@ def test_published_z(n: int, f: int, z: float) -> None:
     assert alie_z(n, f) == pytest.approx(z, abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("n", "f", "supporters", "share"),
+    [
+        (50, 12, 14, 0.63157895),
+        (50, 10, 16, 0.6),
+        (51, 12, 14, 0.64102564),
+        (50, 24, 2, 0.92307692),
+        (20, 4, 7, 0.5625),
+        (25, 5, 8, 0.6),
+        (25, 11, 2, 0.85714286),
+        (10, 4, 2, 0.66666667),
+        (11, 5, 1, 0.83333333),
+    ],
+)
+def test_z_leaves_the_supporters_that_a_majority_needs(n: int, f: int, supporters: int, share: float) -> None:
+    assert norm.cdf(alie_z(n, f)) == pytest.approx(share, abs=1e-8)
+    assert (n - f) * norm.sf(alie_z(n, f)) == pytest.approx(supporters)
+
+
 def test_z_is_a_quantile_not_a_probability() -> None:
     assert alie_z(50, 10) == pytest.approx(norm.ppf(0.6))
     assert abs(alie_z(50, 10) - norm.cdf(0.6)) > 0.4

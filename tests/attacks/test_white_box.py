@@ -230,6 +230,17 @@ def test_the_pool_holds_what_the_search_would_miss() -> None:
     assert kinds == {IPM, ALIE, MinMax, MinSum, ROP}
 
 
+def test_the_search_starts_from_no_attack_and_the_published_one_from_zero() -> None:
+    honest = honest_rows()
+    for attack, first in (
+        (WhiteBox(directions=("mean",), pool=False), honest.mean(dim=0)),
+        (OptIPM(), torch.zeros(D, dtype=torch.float64)),
+    ):
+        asked: list[Tensor] = []
+        Adversary(attack).craft(facts(Median(), asked=asked))
+        torch.testing.assert_close(asked[0][:F], first.repeat(F, 1))
+
+
 def test_a_trusted_update_is_asked_about_in_full() -> None:
     rule, honest = FLTrust(), honest_rows()
     asked: list[Tensor] = []

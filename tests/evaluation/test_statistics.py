@@ -179,6 +179,18 @@ def test_pairing_finds_what_an_unpaired_test_misses() -> None:
     assert student_interval(np.subtract(A, B)) == pytest.approx((0.00489422, 0.02710578), abs=1e-8)
 
 
+def test_spread_and_t_of_the_worked_example() -> None:
+    differences = np.subtract(A, B)
+    assert standard_error(differences) * math.sqrt(5) == pytest.approx(0.00894427, abs=1e-8)
+    assert differences.mean() / standard_error(differences) == pytest.approx(4.0)
+
+
+def test_two_sided_view_of_an_improvement() -> None:
+    differences = (0.03, 0.01, 0.02, 0.04, 0.0)
+    assert paired_test(differences, (0.0,) * 5) == pytest.approx((0.02, 0.04742066), abs=1e-8)
+    assert student_interval(differences) == pytest.approx((0.00036757, 0.03963243), abs=1e-8)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "p"),
     [
@@ -213,6 +225,13 @@ def test_holm_steps_down() -> None:
     # 0.03 passes its own threshold (0.05) but stands behind 0.026, which misses 0.025.
     assert holm([0.03, 0.01, 0.026]) == [False, True, False]
     assert holm([]) == []
+
+
+def test_holm_compares_three_with_a_third_a_half_and_the_whole_of_alpha() -> None:
+    assert holm([0.016666, 0.024999, 0.05]) == [True, True, True]
+    assert holm([0.016667, 0.024999, 0.05]) == [False, False, False]
+    assert holm([0.016666, 0.025001, 0.05]) == [True, False, False]
+    assert holm([0.016666, 0.024999, 0.050001]) == [True, True, False]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))

@@ -143,6 +143,18 @@ def test_attackers_can_train_on_relabelled_samples_alone() -> None:
         assert set(clean[resting].ravel()) == {0, 1, 2}
 
 
+def test_attackers_inside_flip_their_own_samples_and_get_none_of_the_others() -> None:
+    """In public code an attacker holds every training sample of the two classes."""
+    sim = spied(Clones(count=2, shared="data") >> LabelFlip(mode="swap", source=1, target=2), rounds=1)
+    own = sim.population.parts[sim.trace.malicious[0]]
+    drawn = sim.members.draw(np.random.default_rng(0), 400, attacking=True)[sim.malicious]
+    assert set(drawn.ravel().tolist()) == set(own.tolist())
+    assert sim.poisoning is not None
+    flipped = np.flatnonzero((sim.poisoning.labels != sim.population.labels).numpy())
+    assert 0 < len(flipped) < len(own)
+    assert np.isin(flipped, own).all()
+
+
 def test_poisoned_labels_are_not_those_of_honest_clients_with_the_same_samples() -> None:
     sim, clean = spied(Clones(count=2, outside=True) >> LabelFlip()), spied(None, f=0)
     assert sim.poisoning is not None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.reputation import FeedbackGraph, Visits, merit_scores
+from robustfl.reputation import FeedbackGraph, Visits, exact_visits, merit_scores
 
 LAYOUTS = ("path", "star", "cycle", "parallel")
 
@@ -79,6 +79,30 @@ def test_gains_in_each_layout_are_the_known_ones(c: float) -> None:
         assert gain(attacked("path", k), 1 - c) == pytest.approx(c * (1 - c**k) / (1 - c))
         assert gain(attacked("parallel", k), 1 - c) == pytest.approx(c), "a dead end each: one step, to any of them"
     assert gain(attacked("star", 2000), 1 - c) == pytest.approx(c / (1 - c**2), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("layout", "sybils", "gained"),
+    [
+        ("path", 1, 0.5),
+        ("path", 5, 0.96875),
+        ("path", 40, 1.0),
+        ("parallel", 1, 0.5),
+        ("parallel", 40, 0.5),
+    ],
+)
+def test_gains_of_walks_that_stop_at_every_other_step(layout: str, sybils: int, gained: float) -> None:
+    assert gain(attacked(layout, sybils), 0.5) == pytest.approx(gained, abs=1e-9)
+
+
+def test_walks_that_come_back_are_counted_once() -> None:
+    """Of R hits a cycle with Sybils makes 4/3 R visits of the attacker, and 2/3 R of Sybils, ever new ones."""
+    alone, cycled = attacked("star", 0), attacked("star", 400)
+    hits = [exact_visits(graph.edges, 0, 0.5).hits for graph in (alone, cycled)]
+    attacker = cycled.nodes.index("attacker")
+    assert hits[1][attacker] == hits[0][attacker]
+    assert gain(cycled, 0.5) == pytest.approx(0.66666667, abs=1e-3)
+    assert gain(attacked("star", 1), 0.5) == pytest.approx(0.5), "a single one is met by half of the walks"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -166,6 +166,13 @@ def test_the_grid_is_refined_around_its_best_point() -> None:
     assert more.harm > found.harm
 
 
+def test_the_grid_finds_what_lies_left_of_the_first_step_upwards() -> None:
+    probe: Any = Along()
+    found = worst_of(probe, [Line("zero", "one")], lambda answer: parabola(float(answer)), 19)
+    assert climb(parabola, evaluations=19, start=0.0, step=10.0) == 10.0
+    assert found.tau < 8.0
+
+
 def test_the_best_line_wins_and_a_base_alone_costs_one_call() -> None:
     probe: Any = Along()
     found = worst_of(probe, [Line("zero", "one"), Line("nine")], lambda a: 1.0 - abs(float(a) - 9.0), 4)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robustfl.aggregation.votes import sum_positions
 from robustfl.attacks import IPM, BoundarySwap, LabelFlip, ReverseRanking, ShuffledRanking
 from robustfl.defenses import FRL
 from robustfl.errors import AttackError, KnowledgeError, ParameterError
@@ -73,6 +74,23 @@ def test_a_pooled_ranking_is_sent_the_other_way_round() -> None:
     np.testing.assert_array_equal(crafted[0], np.tile(scores[::-1], (2, 1)))
     pooled = ReverseRanking()(rankings(0, 3, 6), f=2, own=[np.array([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]])])
     assert pooled[0][0].tolist() == [0, 1, 2, 3, 4, 5], "ties by number"
+
+
+def test_a_reversed_ranking_turns_the_vote_of_the_worked_example() -> None:
+    own, honest = np.array([[2, 0, 1, 3], [0, 2, 3, 1]]), np.array([[2, 0, 1, 3], [0, 2, 3, 1], [2, 0, 1, 3]])
+    (crafted,) = ReverseRanking()([honest], f=1, own=[own])
+    assert crafted.tolist() == [[1, 3, 0, 2]]
+    for rows, expected in (
+        (own[:1], [1, 2, 0, 3]),
+        (own[1:], [0, 3, 1, 2]),
+        (own, [1, 5, 1, 5]),
+        (honest, [2, 7, 1, 8]),
+        (np.vstack([honest, crafted]), [4, 7, 4, 9]),
+    ):
+        (sums,), _ = sum_positions({row: [ranking] for row, ranking in enumerate(rows)}, [4])
+        assert sums.tolist() == expected
+    assert FRL()([honest])[0].tolist() == [2, 0, 1, 3]
+    assert FRL()([np.vstack([honest, crafted])])[0].tolist() == [0, 2, 1, 3]
 
 
 def test_shuffles_differ_between_clients_rounds_and_layers() -> None:

@@ -1,0 +1,45 @@
+"""What is published: its pages are made from its records, and only who met the whole standard suite has a rank."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.standard import load_standard
+from robustfl.reports import Leaderboard
+
+PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
+FOLDERS = sorted(path.parent for path in PUBLISHED.glob("*/records.jsonl.xz"))
+
+
+@lru_cache(maxsize=1)
+def results(folder: Path) -> RunResults:
+    return RunResults.load(folder)
+
+
+def test_something_is_published() -> None:
+    assert FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_page_is_the_one_of_the_records(folder: Path) -> None:
+    assert (folder / "leaderboard.md").read_text(encoding="utf-8") == Leaderboard().render(results(folder))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_trial_has_its_record_and_none_failed(folder: Path) -> None:
+    summary, records = results(folder).summary, results(folder).records
+    assert summary["trials"]["failed"] == 0
+    assert len({record["trial"] for record in records}) == summary["trials"]["total"] == len(records)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_ranks_are_for_those_that_met_the_current_standard_suite(folder: Path) -> None:
+    summary = results(folder).summary
+    assert summary["suite"]["standard"] == {"name": "standard-v1", "hash": load_standard("standard-v1").hash}
+    ranking = summary["scores"]["ranking"]
+    assert {row["status"] for row in ranking if row["rank"] is not None} == {"ADAPTIVE"}
+    assert all(row["why"] for row in ranking if row["rank"] is None)
