@@ -21,7 +21,7 @@ class FreeRider(UpdateAttack):
     Formula: ``random``: ``v_i ~ U(-scale, scale)``, each entry on its own; ``zero``: nothing new, ``v = 0``; ``delta``:
     the last aggregate a once more (0 in the first round), which makes heavy-ball momentum f/n of it;
     ``noisy_delta``: ``a + N(0, (scale std(a))^2)`` with the standard deviation of a's entries; ``disguised``:
-    ``N(0, (scale s max(t, 1)^-decay)^2)`` in round t, s the mean magnitude of the entries of the first aggregate;
+    ``N(0, (scale s max(t, 1)^-decay)^2)`` in round t, s the mean magnitude of the entries of the first aggregate seen;
     ``stale``: each works once, in its first attacked round, and sends that update ever after, with `noise` in
     (-scale, scale) added.
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from robustfl import console, registry
-from robustfl.aggregation import PreAggregation
+from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.attacks import AntiCGE, Clones
 from robustfl.errors import ScenarioError, UnknownNameError
 from robustfl.evaluation.evidence import Subject, Threat
@@ -213,3 +213,16 @@ def test_the_command_lists_and_describes_suites(command: Callable[..., Any], tmp
 def test_the_first_standard_suite_is_frozen() -> None:
     """Scores carry this hash. Whoever changes an attack of the suite, or one of its defaults, makes a new version."""
     assert load_standard("standard-v1").hash == "a29c897024e67d5c"
+
+
+@pytest.mark.parametrize("name", ["leaderboard_digits", "leaderboard_fashion_mnist"])
+def test_leaderboards_hold_every_rule_for_updates_and_six_worlds(name: str) -> None:
+    """With and without momentum, with equal data and two kinds of unequal data."""
+    suite = read_experiment(name, ()).suite
+    rules = {rule for rule in registry.find("defense") if issubclass(registry.get("defense", rule), Aggregator)}
+    dense = {rule for rule in rules if registry.get("defense", rule).channel == "dense"}
+    assert len(dense) > 20
+    assert {stages[0][0] for t in suite.defenses if len(stages := t.stages) == 1} == dense
+    assert {"nnm", "arc"} <= {t.stages[0][0] for t in suite.defenses if len(t.stages) == 2}
+    assert len(read_experiment(name, ()).worlds) == 6
+    assert suite.standard == "standard-v1"
