@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from robustfl.evaluation.reporting import ReportFormat, RunResults
 
-from .csv_table import safe
-from .wording import well_formed
+from .csv_table import joined, pair, safe, written
 
 COLUMNS = (
     "claim",
@@ -42,21 +40,18 @@ class ClaimsCSV(ReportFormat):
         claims = results.summary.get("claims", [])
         if not claims:
             return ""
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        for claim in claims:
-            low, high = claim["ci"] or (None, None)
-            table.writerow(
-                {
-                    **{key: safe(claim[key]) for key in ("source", "measure", "verdict", "reason")},
-                    "claim": safe(claim["text"]),
-                    "expected": safe(claim["expect"]),
-                    "measured": claim["value"],
-                    "measured_low": low,
-                    "measured_high": high,
-                    "difference": claim["difference"],
-                    "per_seed": " ".join(map(str, claim["per_seed"])),
-                }
-            )
-        return well_formed(text.getvalue())
+        return written(COLUMNS, (_row(claim) for claim in claims))
+
+
+def _row(claim: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = pair(claim["ci"])
+    return {
+        **{key: safe(claim[key]) for key in ("source", "measure", "verdict", "reason")},
+        "claim": safe(claim["text"]),
+        "expected": safe(claim["expect"]),
+        "measured": claim["value"],
+        "measured_low": low,
+        "measured_high": high,
+        "difference": claim["difference"],
+        "per_seed": joined(claim["per_seed"]),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,24 +56,25 @@ class CSV(ReportFormat):
 
     def render(self, results: RunResults) -> str:
         """The table; equal results give equal bytes."""
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
         records = {record["trial"]: record for record in results.records}
         ranks = {row["defense"]: row["rank"] for row in results.summary["scores"]["ranking"]}
-        for world in results.summary["scores"]["worlds"]:
-            for defense in world["defenses"]:
-                rank = {"rank": ranks.get(defense["defense"])}
-                for point in defense["curve"]:
-                    table.writerows(row | rank for row in _rows(world, defense, point, records))
-        return well_formed(text.getvalue())
+        return written(
+            COLUMNS,
+            (
+                row | {"rank": ranks.get(defense["defense"])}
+                for world in results.summary["scores"]["worlds"]
+                for defense in world["defenses"]
+                for point in defense["curve"]
+                for row in _rows(world, defense, point, records)
+            ),
+        )
 
 
 def _rows(
     world: Mapping[str, Any], defense: Mapping[str, Any], point: Mapping[str, Any], records: Records
 ) -> Iterator[dict[str, Any]]:
     """A row an attack; a point without attacks (it cannot be used, or nothing was tried) still has its row."""
-    low, high = _pair(point["W_ci"])
+    low, high = pair(point["W_ci"])
     shared = {
         "world": safe(world["world"]),
         "clients": world["clients"],
@@ -90,12 +91,12 @@ def _rows(
         "invalid": safe(point["invalid"] or ""),
         "baseline": world["baseline"]["mean"],
         "chance": world["chance"],
-        "seeds": _joined(world["seeds"]),
+        "seeds": joined(world["seeds"]),
     }
     if not point["attacks"]:
         yield shared
     for attack, cell in point["attacks"].items():
-        low, high = _pair(cell["ci"])
+        low, high = pair(cell["ci"])
         known = [accuracy for accuracy in cell["accuracy"] if accuracy is not None]
         yield {
             **shared,
@@ -105,10 +106,19 @@ def _rows(
             "utility_high": high,
             "accuracy": sum(known) / len(known) if known and len(known) == len(cell["accuracy"]) else None,
             "is_worst": int(attack == point["worst_attack"]),
-            "status": safe(_joined(status.replace(" ", "_") for status in cell["status"])),
-            "trials": safe(_joined(trial or "-" for trial in cell["trials"])),
+            "status": safe(joined(status.replace(" ", "_") for status in cell["status"])),
+            "trials": safe(joined(trial or "-" for trial in cell["trials"])),
             **means(cell["trials"], records),
         }
+
+
+def written(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """The text of a table with a header; None is nothing, and so is what a row leaves out."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return well_formed(text.getvalue())
 
 
 def safe(text: str) -> str:
@@ -116,9 +126,11 @@ def safe(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _joined(values: Any) -> str:
+def joined(values: Any) -> str:
+    """Values in one cell, separated by spaces."""
     return " ".join(str(value) for value in values)
 
 
-def _pair(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
+def pair(interval: Sequence[float] | None) -> tuple[float | None, float | None]:
+    """The ends of an interval, or nothing twice."""
     return (None, None) if interval is None else (interval[0], interval[1])

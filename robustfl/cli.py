@@ -224,7 +224,9 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
         list[str] | None,
-        typer.Option("--format", help="html, markdown, leaderboard, csv or claims_csv [default: all]. Repeatable."),
+        typer.Option(
+            "--format", help="html, markdown, leaderboard, csv, targeted_csv, faults_csv or claims_csv [default: all]."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

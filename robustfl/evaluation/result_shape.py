@@ -134,6 +134,7 @@ TARGETED_CELL = {
     "natural": NUMBER,
     "accuracy": NUMBER,
     "kept": NUMBER,
+    "kept_per_seed?": [NUMBER],
     "durability": NUMBER,
     "outlasts": bool,
     "informative": bool,
