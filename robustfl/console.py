@@ -99,7 +99,7 @@ def ranking_table(scores: dict[str, Any]) -> Table:
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one seed",
             number(row["W_at_max_f"]),
             Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
-            ", ".join(_survived(scores, row["defense"])),
+            _survived(scores, row["defense"]),
             *((row.get("status", ""),) if tested else ()),
         )
     return table
@@ -141,16 +141,25 @@ def number(value: float | None, digits: int = 2) -> str:
     return "unknown" if value is None else f"{value:.{digits}f}"
 
 
-def _survived(scores: dict[str, Any], defense: str) -> list[str]:
-    """The breakdown point in each world, as `>= 6 of 15`."""
-    shown = []
-    for world in scores["worlds"]:
-        for entry in world["defenses"]:
-            if entry["defense"] == defense and entry["breakdown"] is not None:
-                found = entry["breakdown"]
-                sign = ">= " if found["verdict"] == "at_least" else ""
-                shown.append("none" if found["verdict"] == "none" else f"{sign}{found['f']} of {world['clients']}")
-    return shown
+FEW = 2
+"""Worlds of which each has its breakdown point in the table; of more it says in how many all f are survived."""
+
+
+def _survived(scores: dict[str, Any], defense: str) -> str:
+    """The breakdown point in each world, as `>= 6 of 15`; of many worlds, in how many it is the largest f."""
+    shown = [
+        (entry["breakdown"], world["clients"])
+        for world in scores["worlds"]
+        for entry in world["defenses"]
+        if entry["defense"] == defense and entry["breakdown"] is not None
+    ]
+    if len(shown) > FEW:
+        return f"all, in {sum(found['verdict'] == 'at_least' for found, _ in shown)} of {len(shown)} worlds"
+    signs = {"at_least": ">= "}
+    return ", ".join(
+        "none" if found["verdict"] == "none" else f"{signs.get(found['verdict'], '')}{found['f']} of {clients}"
+        for found, clients in shown
+    )
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
