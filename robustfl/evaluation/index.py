@@ -38,8 +38,9 @@ def combined_index(axes: Mapping[str, float | None]) -> Index:
     Examples
     --------
     >>> from robustfl.evaluation.index import combined_index
-    >>> combined_index({"U": 0.6, "T": 0.9, "F": 0.8})
-    Index(value=0.7187962..., label='RI[UTF]', weakest='U')
+    >>> index = combined_index({"U": 0.6, "T": 0.9, "F": 0.8})
+    >>> print(f"{index.label} = {index.value:.3f}, weakest axis {index.weakest}")
+    RI[UTF] = 0.719, weakest axis U
     """
     measured = {axis: float(value) for axis in AXES if (value := axes.get(axis)) is not None}
     unknown = sorted(set(axes) - set(AXES))
