@@ -30,6 +30,9 @@ Work = Callable[[Array, slice, Extent | None], T]
 FAR = 1e6
 """Squared distance of the reference, in squared distances between rows: beyond it, ten digits are not enough."""
 
+ALIKE = 4.0
+"""Ratio of squared norms up to which rows are about as long as each other."""
+
 NOISE_BLOCK = 1 << 16
 """Columns whose noise is drawn from one generator: how the columns are split and spread cannot be seen in it."""
 
@@ -175,9 +178,12 @@ class Source:
     def _centred_gram(self) -> Floats:
         """Inner products around a point that is, in every block of columns, the row of median norm there.
 
-        One row of any size cannot spoil it, as it would the mean. A hostile row can have the median norm too (honest
-        rows with the sign flipped do). Where the reference turns out to lie far from rows that are close together, the
-        data are read once more, around one of those.
+        Where no majority of rows is about as long as each other, rows have no large part in common either; then it is
+        the origin, around which short rows keep their digits beside long ones.
+
+        One row of any size cannot spoil the point, as it would the mean. A hostile row can have the median norm too
+        (honest rows with the sign flipped do). Where the reference turns out to lie far from rows that are close
+        together, the data are read once more, around one of those.
         """
         gram = Gram(self._gram_around(None), self.n)
         offset = gram.centred[gram.central, gram.central]
@@ -187,7 +193,8 @@ class Source:
 
     def _gram_around(self, row: int | None) -> Floats:
         def products(values: Array, columns: slice, extent: Extent | None) -> Floats:
-            reference = values[_typical(extent or self.kernels.row_extent(values)) if row is None else row]
+            place = _typical((extent or self.kernels.row_extent(values))[1]) if row is None else row
+            reference = self.zeros(values.shape[1]) if place is None else values[place]
             extras = self._extras(columns) if self.extras else None
             return self.kernels.centred_gram(values, reference, extras)
 
@@ -238,9 +245,9 @@ class Source:
             found = [np.asarray(work(self.kernels.empty((self.n, 0), self.reader.working)))]
         return np.asarray(self.total(np.sum(found, axis=0, dtype=np.float64)))
 
-    def zeros(self) -> Array:
-        """A vector [d_here] of zeros."""
-        vector = self.kernels.empty((self.d_here,), self.reader.working)
+    def zeros(self, length: int | None = None) -> Array:
+        """A vector of zeros, [d_here] unless its length is given."""
+        vector = self.kernels.empty((self.d_here if length is None else length,), self.reader.working)
         vector[:] = 0
         return vector
 
@@ -285,6 +292,10 @@ def _survey(
     return columns, None if spoiled.is_set() else work(block, columns, extent), extent
 
 
-def _typical(extent: Extent) -> int:
-    """The row of median norm in a block; of several, the first."""
-    return int(np.argsort(extent[1], kind="stable")[(len(extent[1]) - 1) // 2])
+def _typical(squares: Floats) -> int | None:
+    """The row of median norm in a block, of several the first; None where every majority of rows differs in norm."""
+    order = np.argsort(squares, kind="stable")
+    half = (len(squares) - 1) // 2
+    ordered = squares[order]
+    alike = (ordered[len(squares) - 1 - half :] <= ALIKE * ordered[: half + 1]).any()
+    return int(order[half]) if alike else None

@@ -104,6 +104,21 @@ def test_no_minority_can_spoil_the_reference(hostile: str) -> None:
         np.testing.assert_allclose(found, squared, rtol=1e-7)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8])
+def test_short_rows_keep_their_digits_beside_long_ones(n: int) -> None:
+    x = gaussian(3, n, 50) * 10.0 ** np.linspace(-3, 3, n)[:, None]
+    np.testing.assert_allclose(source(x).gram.products, x @ x.T, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "reference"),
+    [([1, 1.9, 9], 1), ([1, 2.1, 9], 3), ([9, 5, 1, 6], 1), ([9, 3, 1, 6], 4), ([9, 3, 2, 2, 1], 2), ([5], 0)],
+)
+def test_the_reference_is_a_row_only_where_a_majority_is_about_as_long(lengths: list[float], reference: int) -> None:
+    gram = source(np.array(lengths)[:, None] * np.ones((1, 4))).gram
+    assert gram.centred[reference, reference] == 0.0  # the origin comes after the rows
+
+
 def test_equal_rows_have_distance_zero_exactly() -> None:
     x = gaussian(3, 40, 997)
     x[7] = x[31] = x[2]
