@@ -173,9 +173,10 @@ def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = 
     spreads = np.array([group.std(ddof=1) for group in groups])
     if (spreads <= rounding).all():
         return mean, 0.0 if abs(mean) > rounding else 1.0
-    errors = spreads**2 / sizes
+    largest = float(spreads.max())  # squares of tiny spreads are no floats
+    errors = (spreads / largest) ** 2 / sizes
     freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
-    t = mean * sizes.size / math.sqrt(float(errors.sum()))
+    t = mean / largest * sizes.size / math.sqrt(float(errors.sum()))
     return mean, float(2 * special.stdtr(freedom, -abs(t)))
 
 
