@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
 
-.PHONY: demo test lint types bench report clean
+.PHONY: demo test explore lint types bench report clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ demo: $(READY)  ## install, then score eight defenses against eight attacks on r
 
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto
+
+explore: $(READY)  ## property tests alone, with examples that are new each time
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n auto -m hypothesis
 
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .
