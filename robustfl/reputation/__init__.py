@@ -7,6 +7,7 @@
 * :class:`Minutes` follows a rule over its rounds and keeps what changes: the ledger that a run leaves of each trial.
 * :class:`FeedbackGraph` and :func:`merit_scores` are MeritRank: scores from random walks over who gave whom feedback,
   of which an adversary gains no more than a bounded amount by having many identities.
+* :func:`exact_visits` and :func:`walked_visits` say which nodes such walks meet, :func:`expected_visits` how often.
 
 A rule holds no file: whoever runs the rounds records what the rule told.
 
@@ -27,7 +28,7 @@ from robustfl.reputation.ledger import Ledger
 from robustfl.reputation.merit_rank import FeedbackGraph, merit_scores
 from robustfl.reputation.minutes import Minutes
 from robustfl.reputation.verification import Damage, Verdict, read_entries, verify
-from robustfl.reputation.visits import Visits, exact_visits, walked_visits
+from robustfl.reputation.visits import Visits, exact_visits, expected_visits, walked_visits
 
 __all__ = [
     "Damage",
@@ -38,6 +39,7 @@ __all__ = [
     "Verdict",
     "Visits",
     "exact_visits",
+    "expected_visits",
     "merit_scores",
     "read_entries",
     "verify",

@@ -40,9 +40,7 @@ def exact_visits(edges: Floats, ego: int, stop: float) -> Visits:
     stop : probability to stop before each step, in (0, 1]
     """
     weights = checked_edges(edges, ego, stop)
-    n, totals = len(weights), weights.sum(axis=1, keepdims=True)
-    steps = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-    green = np.linalg.inv(np.eye(n) - (1.0 - stop) * steps)
+    n, green = len(weights), _green(weights, stop)
     reach = np.clip(green / np.diag(green), 0.0, 1.0)  # F [n, n]
     hits = reach[ego].copy()
     # rounding leaves traces where no walk leads; reachability is decided on the graph
@@ -55,6 +53,48 @@ def exact_visits(edges: Floats, ego: int, stop: float) -> Visits:
     bottleneck = np.divide(through.max(axis=0), hits, out=np.zeros(n), where=hits > 0)
     bottleneck[ego] = 0.0
     return Visits(hits, np.minimum(bottleneck, 1.0))
+
+
+def expected_visits(edges: Floats, ego: int, stop: float) -> Floats:
+    """How often a walk visits each node on average, every return counted; :func:`exact_visits` counts the first.
+
+    Formula: row `ego` of ``G = (I - P)^-1`` with ``P = (1 - stop) D^-1 W``; ``G_ev = F_ev G_vv`` for the share F_ev of
+    walks that ever visit v. The sum over all nodes is 1/stop where no walk meets a dead end, and less elsewhere.
+
+    Shapes: [n, n] -> [n], at least 1 for the ego, where walks start, and 0 where no walk leads to.
+
+    Cost: O(n^3).
+
+    Sybils of an attacker that walks visit R times without them, and that sends all walks to k Sybils, are visited
+    ``R c (1 - c^k)/(1 - c)`` times in a path, ``c = 1 - stop``, and ``R c`` times in parallel, whatever k. If each
+    sends walks back, they are visited ``R c/(1 - c^2)`` times, and the attacker ``R/(1 - c^2)`` times.
+
+    Parameters
+    ----------
+    edges, ego, stop : as in :func:`exact_visits`
+
+    Raises
+    ------
+    ParameterError : edges that are not square, finite and >= 0, no such ego, or stop out of range
+
+    Examples
+    --------
+    >>> attacker_and_sybil = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> expected_visits(attacker_and_sybil, 0, 0.5).round(4).tolist()
+    [1.3333, 0.6667]
+    """
+    weights = checked_edges(edges, ego, stop)
+    # rounding leaves traces where no walk leads, as in exact_visits
+    led_to = reachable(weights, ego) if stop < 1 else np.eye(len(weights), dtype=np.bool_)[ego]
+    return np.where(led_to, np.maximum(_green(weights, stop)[ego], 0.0), 0.0)
+
+
+def _green(weights: Floats, stop: float) -> Floats:
+    """G [n, n]: how often a walk from the row visits the column on average."""
+    totals = weights.sum(axis=1, keepdims=True)
+    steps = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    green: Floats = np.linalg.inv(np.eye(len(weights)) - (1.0 - stop) * steps)
+    return green
 
 
 def walked_visits(edges: Floats, ego: int, stop: float, walks: int, rng: np.random.Generator) -> Visits:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.reputation import FeedbackGraph, Visits, exact_visits, merit_scores
+from robustfl.reputation import FeedbackGraph, Visits, exact_visits, expected_visits, merit_scores
 
 LAYOUTS = ("path", "star", "cycle", "parallel")
 
@@ -96,13 +96,55 @@ def test_gains_of_walks_that_stop_at_every_other_step(layout: str, sybils: int, 
 
 
 def test_walks_that_come_back_are_counted_once() -> None:
-    """Of R hits a cycle with Sybils makes 4/3 R visits of the attacker, and 2/3 R of Sybils, ever new ones."""
-    alone, cycled = attacked("star", 0), attacked("star", 400)
-    hits = [exact_visits(graph.edges, 0, 0.5).hits for graph in (alone, cycled)]
-    attacker = cycled.nodes.index("attacker")
+    """Scores rest on first visits; however often Sybils hand walks back, the attacker's hits stay what they were."""
+    alone, returned = attacked("star", 0), attacked("star", 400)
+    hits = [exact_visits(graph.edges, 0, 0.5).hits for graph in (alone, returned)]
+    attacker = returned.nodes.index("attacker")
     assert hits[1][attacker] == hits[0][attacker]
-    assert gain(cycled, 0.5) == pytest.approx(0.66666667, abs=1e-3)
+    assert gain(returned, 0.5) == pytest.approx(0.66666667, abs=1e-3), "among so many, hardly a Sybil is met twice"
     assert gain(attacked("star", 1), 0.5) == pytest.approx(0.5), "a single one is met by half of the walks"
+
+
+@pytest.mark.parametrize(
+    ("layout", "sybils", "of_attacker", "of_sybils"),
+    [
+        ("path", 1, 1.0, 0.5),
+        ("path", 5, 1.0, 0.96875),
+        ("path", 60, 1.0, 1.0),
+        *(("parallel", k, 1.0, 0.5) for k in (1, 5, 50)),
+        *(("star", k, 1.33333333, 0.66666667) for k in (1, 5, 50)),
+    ],
+)
+def test_visits_of_walks_that_stop_at_every_other_step(
+    layout: str, sybils: int, of_attacker: float, of_sybils: float
+) -> None:
+    """In units of the R visits that the attacker gets from outside; a star is what others call a cycle: there and back.
+
+    With one Sybil the ring is a star too; with more, walks come back only after a whole round.
+    """
+    graph = attacked(layout, sybils)
+    attacker, *names = (graph.nodes.index(node) for node in graph.nodes if str(node)[:5] in ("attac", "sybil"))
+    for ego, outside in ((0, 0.5 * 0.25), (attacker, 1.0)):
+        visits = expected_visits(graph.edges, ego, 0.5) / outside
+        assert visits[attacker] == pytest.approx(of_attacker, abs=5e-9)
+        assert visits[names].sum() == pytest.approx(of_sybils, abs=5e-9)
+
+
+@pytest.mark.parametrize("c", [0.5, 0.85, 0.95])
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_visits_in_each_layout_follow_their_formulas(c: float, k: int) -> None:
+    around = c ** (k + 1)  # the share of walks that come back to the attacker of a ring
+    for layout, of_attacker, of_sybils in (
+        ("path", 1.0, c * (1 - c**k) / (1 - c)),
+        ("parallel", 1.0, c),
+        ("star", 1 / (1 - c**2), c / (1 - c**2)),
+        ("cycle", 1 / (1 - around), c * (1 - c**k) / (1 - c) / (1 - around)),
+    ):
+        graph = attacked(layout, k)
+        attacker = graph.nodes.index("attacker")
+        visits = expected_visits(graph.edges, 0, 1 - c) / (0.25 * c)
+        sybils = [place for place, node in enumerate(graph.nodes) if str(node).startswith("sybil")]
+        np.testing.assert_allclose([visits[attacker], visits[sybils].sum()], [of_attacker, of_sybils])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

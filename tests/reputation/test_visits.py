@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
-from robustfl.reputation import exact_visits, walked_visits
+from robustfl.reputation import exact_visits, expected_visits, walked_visits
 
 Matrix = NDArray[np.float64]
 
@@ -113,10 +113,35 @@ def test_isolated_nodes_and_walks_that_stop_at_once() -> None:
             assert (found.hits.tolist(), found.bottleneck.tolist()) == ([0, 1, 0], [0, 0, 0])
 
 
+@settings(deadline=None, max_examples=60)
+@given(edges=sparse, stop=st.sampled_from([0.3, 0.8, 1.0]))
+def test_expected_visits_are_the_sum_over_all_steps(edges: Matrix, stop: float) -> None:
+    where, visits = np.eye(4)[0], np.zeros(4)
+    for _ in range(120):  # what is cut off weighs 0.7^120
+        visits += where
+        totals = edges.sum(axis=1)
+        where = (1 - stop) * np.array(
+            [sum(where[i] * edges[i, j] / (totals[i] or 1) for i in range(4)) for j in range(4)]
+        )
+    found = expected_visits(edges, 0, stop)
+    np.testing.assert_allclose(found, visits, rtol=1e-9, atol=0)
+    hits = exact_visits(edges, 0, stop).hits
+    assert (found >= hits - 1e-12).all(), "whom a walk meets it visits at least once"
+    assert found[0] >= 1
+    assert ((found == 0) == (hits == 0)).all()
+
+
+@pytest.mark.parametrize("stop", [0.05, 0.5, 1.0])
+def test_walks_without_dead_ends_take_as_many_visits_as_they_last(stop: float) -> None:
+    edges = np.random.default_rng(0).random((30, 30))
+    assert expected_visits(edges, 3, stop).sum() == pytest.approx(1 / stop)
+
+
 def test_nobody_gains_by_rating_itself() -> None:
     edges = graph(3, (0, 1, 1), (0, 2, 1), (1, 2, 1))
     loops = edges + 100 * np.eye(3)
     np.testing.assert_allclose(exact_visits(loops, 0, 0.15).hits, exact_visits(edges, 0, 0.15).hits)
+    np.testing.assert_allclose(expected_visits(loops, 0, 0.15), expected_visits(edges, 0, 0.15))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +159,8 @@ def test_nobody_gains_by_rating_itself() -> None:
 def test_what_is_no_graph_is_an_error(edges: Matrix, ego: int, stop: float, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         exact_visits(edges, ego, stop)
+    with pytest.raises(ParameterError, match=message):
+        expected_visits(edges, ego, stop)
     with pytest.raises(ParameterError, match=message):
         walked_visits(edges, ego, stop, 10, np.random.default_rng(0))
 
