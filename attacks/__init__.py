@@ -9,11 +9,11 @@
 On the updates: :class:`SignFlip`, :class:`Gaussian`, :class:`NonFinite`, :class:`IPM`, :class:`ALIE`,
 :class:`Mimic`, :class:`FreeRider`, :class:`SignRandomising`, :class:`ValueInverting`, :class:`RandomRescaling`,
 :class:`Scaling`, :class:`Constant`, :class:`GradientAscent`. As far as honest updates, or a rule, let them:
-:class:`MinMax`, :class:`MinSum`, :class:`FangKrum`, :class:`FangTrimmedMean`, :class:`AGRTailored`, :class:`ROP`.
-The same way for many rounds: :class:`Drift`, :class:`ConstantDirection`, :class:`MPAF`, :class:`PoisonedFL`. Made for
-one kind of rule: :class:`OneCoordinate`, :class:`AntiCGE`, :class:`SignStatistics`, :class:`Geodesic`,
-:class:`TrustCosine`. On rankings: :class:`ReverseRanking`, :class:`ShuffledRanking`,
-:class:`BoundarySwap`. On the data: :class:`LabelFlip`.
+:class:`MinMax`, :class:`MinSum`, :class:`FangKrum`, :class:`FangTrimmedMean`, :class:`AGRTailored`, :class:`ROP`,
+:class:`SparseHybrid`. The same way for many rounds: :class:`Drift`, :class:`ConstantDirection`, :class:`MPAF`,
+:class:`PoisonedFL`. Made for one kind of rule: :class:`OneCoordinate`, :class:`AntiCGE`, :class:`SignStatistics`,
+:class:`Geodesic`, :class:`TrustCosine`. On rankings: :class:`ReverseRanking`, :class:`ShuffledRanking`,
+:class:`BoundarySwap`. On the data: :class:`LabelFlip`; with everybody's data: :class:`OmniscientLabelFlip`.
 Backdoors: :class:`BadNets`, :class:`DBA`, :class:`EdgeCase`; how they are trained and sent, as in ``BadNets() >>
 ModelReplacement()``: :class:`ModelReplacement`, :class:`PGDConstrained`, :class:`Neurotoxin`,
 :class:`AlternatingMinimisation`.
@@ -70,6 +70,7 @@ from .mpaf import MPAF as MPAF
 from .nan_client import NaNClient as NaNClient
 from .neurotoxin import Neurotoxin as Neurotoxin
 from .non_finite import NonFinite as NonFinite
+from .omniscient_label_flip import OmniscientLabelFlip as OmniscientLabelFlip
 from .one_coordinate import OneCoordinate as OneCoordinate
 from .opt_alie import OptALIE as OptALIE
 from .opt_ipm import OptIPM as OptIPM
@@ -87,6 +88,7 @@ from .shuffled_ranking import ShuffledRanking as ShuffledRanking
 from .sign_flip import SignFlip as SignFlip
 from .sign_randomising import SignRandomising as SignRandomising
 from .sign_statistics import SignStatistics as SignStatistics
+from .sparse_hybrid import SparseHybrid as SparseHybrid
 from .stale import Stale as Stale
 from .straggler import Straggler as Straggler
 from .taking_turns import TakingTurns as TakingTurns

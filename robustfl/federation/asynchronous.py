@@ -15,6 +15,7 @@ from robustfl.federation.settings import Federation, Server
 from robustfl.federation.simulation import Ids, Simulation, Trace
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
+from robustfl.threats.knowledge import Relabelling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,14 +97,19 @@ class AsynchronousSimulation(Simulation):
 
     def honest_messages(self, number: int, malicious: Ids, honest: Ids) -> tuple[Tensor | None, Tensor]:
         own, messages = super().honest_messages(number, malicious, honest)
-        ages = number - self._begun[honest]
-        self._staleness += ages.tolist()
-        return own, messages * messages.new_tensor(staleness_weights(ages, self.settings.server))[:, None]
+        self._staleness += (number - self._begun[honest]).tolist()
+        return own, self._weighted(messages, honest)
 
-    def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
+    def received_models(self, number: int, ids: Ids) -> Tensor:
         steps = np.where(self._is_malicious[ids], number, self._begun[ids]).tolist()
-        models = torch.stack([self._models[step] for step in steps])
-        return self._with_momentum(self._as_messages(self._train(models, features, labels, self.starts)), ids)
+        return torch.stack([self._models[step] for step in steps])
+
+    def relabelled(self, change: Relabelling, honest: Ids) -> Tensor:
+        return self._weighted(super().relabelled(change, honest), honest)
+
+    def _weighted(self, messages: Tensor, honest: Ids) -> Tensor:
+        ages = self.members.number - self._begun[honest]
+        return messages * messages.new_tensor(staleness_weights(ages, self.settings.server))[:, None]
 
     def _working_times(self) -> Floats:
         draws = self._times.standard_normal(len(self._speed))

@@ -51,6 +51,7 @@ def briefing(
         declared_f=defense.byzantine or 0,
         honest=messages,
         honest_ids=tuple(honest.tolist()),
+        relabelled=lambda change: federation.relabelled(change, honest),
         ids=tuple(names[: len(malicious)]),
         own=own_messages,
         weights=federation.weights,

@@ -38,10 +38,12 @@ class OwnModels(Simulation):
         self._computed: tuple[Ids, Tensor] = (np.empty(0, dtype=np.int64), self.models[:0])
 
     def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
-        total = self._train(self.models[ids], features, labels, self.starts)
-        messages = self._with_momentum(self._as_messages(total), ids)
+        messages = super().client_messages(number, ids, features, labels)
         self._computed = (ids, messages)
         return messages
+
+    def received_models(self, number: int, ids: Ids) -> Tensor:
+        return self.models[ids]
 
     def step(self, kept: Mapping[int, float]) -> None:
         """Every client that trained in this round moves its model; `kept` says whose step is shortened to what."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,7 @@ class Poisoning:
         where = torch.as_tensor(held, device=self.labels.device)
         clean = self.labels[where].cpu().numpy()
         poisoned, changed = (np.asarray(found) for found in attack.poison(clean, population.classes, rng))
-        _require_labels(attack, poisoned, len(clean), population.classes)
+        require_labels(attack, poisoned, clean.shape, population.classes)
         self.labels[where] = torch.as_tensor(poisoned, device=self.labels.device)
         self._changed = torch.zeros(len(self.labels), dtype=torch.bool, device=self.labels.device)
         self._changed[where] = torch.as_tensor(changed, device=self.labels.device)
@@ -105,10 +106,14 @@ def samples_of(population: Population) -> Samples:
     return Samples(population.features, train_y, population.test_features, population.test_labels.cpu().numpy())
 
 
-def _require_labels(attack: DataPoisoning, poisoned: NDArray[np.generic], count: int, classes: int) -> None:
-    whole = poisoned.shape == (count,) and poisoned.dtype.kind in "iu"
+def require_labels(attack: Attack | None, poisoned: NDArray[np.generic], shape: tuple[int, ...], classes: int) -> None:
+    """Refuse what an attack says are labels of this shape, where they are not.
+
+    Raises AttackError for another shape or type, or a class that does not exist.
+    """
+    whole = poisoned.shape == shape and poisoned.dtype.kind in "iu"
     if not whole or poisoned.min(initial=0) < 0 or poisoned.max(initial=0) >= classes:
         raise AttackError(
-            f"{attack!r} should return {count} labels from 0 to {classes - 1}. Found {poisoned.dtype} "
+            f"{attack!r} should return {math.prod(shape)} labels from 0 to {classes - 1}. Found {poisoned.dtype} "
             f"{list(poisoned.shape)}{f', {poisoned.min()} to {poisoned.max()}' if whole else ''}."
         )

@@ -21,7 +21,7 @@ from robustfl.federation.detection import Detection
 from robustfl.federation.faults import Faults, told_apart
 from robustfl.federation.hardening import Hardening
 from robustfl.federation.members import Members
-from robustfl.federation.poisoning import poisoning_for
+from robustfl.federation.poisoning import poisoning_for, require_labels
 from robustfl.federation.settings import Federation
 from robustfl.federation.side_effects import side_effects
 from robustfl.federation.stopwatch import Stopwatch
@@ -31,6 +31,7 @@ from robustfl.federation.training import measure, predict, trainer_for
 from robustfl.federation.trusted import TrustedSamples
 from robustfl.threats import Adversary, Attack, Fault, Knowledge, SybilAttack, UpdateAttack
 from robustfl.threats.identities import divided
+from robustfl.threats.knowledge import Relabelling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,6 +135,7 @@ class Simulation:
         self.attackers = attackers_of(population, settings, self.members, self.attack, self.poisoning, seed)
         self._server_hardening = Hardening(population, settings, seed, who="trusted ", members=1)
         self.starts: Tensor | None = None
+        self._lesson: tuple[Tensor, Tensor, Tensor, Tensor | None]
         self._samples = TrustedSamples(clean, settings, seed) if defense.wants_trusted else None
         self.trusted: Tensor | None = None
         self.answer: Aggregation | None = None
@@ -229,8 +231,25 @@ class Simulation:
 
     def client_messages(self, number: int, ids: Ids, features: Tensor, labels: Tensor) -> Tensor:
         """What clients make of their batches: [k, steps, batch, ...], [k, steps, batch] -> [k, d]."""
-        models = self.failures.models(self.weights, number, ids)
-        return self._with_momentum(self._as_messages(self._train(models, features, labels, self.starts)), ids)
+        self._lesson = (self.received_models(number, ids), features, labels, self.starts)
+        return self._with_momentum(self._as_messages(self._train(*self._lesson)), ids)
+
+    def received_models(self, number: int, ids: Ids) -> Tensor:
+        """The models that clients start from: one for all [d], or one for each [k, d]."""
+        return self.failures.models(self.weights, number, ids)
+
+    def relabelled(self, change: Relabelling, honest: Ids) -> Tensor:
+        """What the honest clients of this round would have sent [h, d] with other labels, momentum left out.
+
+        Raises AttackError where `change` makes no labels of labels.
+        """
+        models, features, labels, starts = self._lesson
+        own = slice(len(features) - len(honest), None)  # honest clients come last
+        models, features, labels = models if models.ndim == 1 else models[own], features[own], labels[own]
+        starts, classes = None if starts is None else starts[own], self.population.classes
+        changed = torch.as_tensor(change(labels.clone(), classes))
+        require_labels(self.attack, changed.cpu().numpy(), tuple(labels.shape), classes)
+        return self._as_messages(self._train(models, features, changed.to(labels), starts))
 
     def trusted_message(self) -> Tensor | None:
         """What the server itself would send [d] as a client with its own samples, or None where nobody asks."""

@@ -15,7 +15,7 @@ from typing_extensions import Doc
 from robustfl.components import Component, checked
 from robustfl.errors import AttackError, ParameterError
 from robustfl.threats.directions import PairedDirections
-from robustfl.threats.knowledge import Facts, Knowledge, View
+from robustfl.threats.knowledge import Facts, Knowledge, Relabelling, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +89,7 @@ class UpdateAttack(Attack):
         own: Any = None,
         aggregate: Callable[[Any], Any] | None = None,
         history: Sequence[Any] = (),
+        relabelled: Any = None,
         message: Literal["delta", "gradient"] = "gradient",
         rng: np.random.Generator | int = 0,
     ) -> Any:
@@ -96,7 +97,8 @@ class UpdateAttack(Attack):
 
         `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
         would have sent honestly, `aggregate` the defense under attack, `history` the global models [d] so far, from
-        the initial to the present one (of a server with steps of length 1): each only for attacks that need it.
+        the initial to the present one (of a server with steps of length 1), `relabelled` [h, d] what the honest
+        clients would have sent with the labels that the attack wants: each only for attacks that need it.
 
         Raises AttackError for inputs of the wrong shape or type, or that the attack needs and were not given.
         """
@@ -113,16 +115,27 @@ class UpdateAttack(Attack):
                 f"`honest` should be floating-point updates [h, d], d >= 1. Found {rows.dtype} {list(rows.shape)}."
             )
 
-        def own_rows() -> Tensor:
-            if own is None:
-                raise AttackError(f"{self!r} needs `own`, the malicious clients' own honest updates [f, d].")
-            given = own if isinstance(own, torch.Tensor) else torch.as_tensor(np.array(own))
-            if tuple(given.shape) != (f, rows.shape[1]):
+        def like_rows(values: Any, name: str, count: int, whose: str) -> Tensor:
+            given = values if isinstance(values, torch.Tensor) else torch.as_tensor(np.array(values))
+            if tuple(given.shape) != (count, rows.shape[1]):
                 raise AttackError(
-                    f"`own` should have a row for each malicious client, {[f, rows.shape[1]]}. "
+                    f"`{name}` should have a row for each {whose} client, {[count, rows.shape[1]]}. "
                     f"Found {list(given.shape)}."
                 )
             return given.to(rows, copy=True)
+
+        def own_rows() -> Tensor:
+            if own is None:
+                raise AttackError(f"{self!r} needs `own`, the malicious clients' own honest updates [f, d].")
+            return like_rows(own, "own", f, "malicious")
+
+        def relabelled_rows(_: Relabelling) -> Tensor:
+            if relabelled is None:
+                raise AttackError(
+                    f"{self!r} needs `relabelled`, the honest clients' updates on wrong labels [h, d]: outside of a "
+                    "federation nobody trains."
+                )
+            return like_rows(relabelled, "relabelled", len(rows), "honest")
 
         models = [torch.as_tensor(np.array(model)).to(rows) for model in history]
         facts = Facts(
@@ -132,6 +145,7 @@ class UpdateAttack(Attack):
             honest=rows,
             honest_ids=tuple(range(len(rows))),
             own=own_rows,
+            relabelled=relabelled_rows,
             weights=models[-1] if models else None,
             previous_weights=models[-2] if len(models) > 1 else None,
             initial_weights=models[0] if models else None,

@@ -24,6 +24,9 @@ T = TypeVar("T")
 Message = Literal["delta", "gradient"]
 """What clients send: a model difference that the server adds, or a gradient that it subtracts."""
 
+Relabelling = Callable[["Tensor", int], "Tensor"]
+"""Makes other labels of labels, int64 of any shape, given the number of classes."""
+
 
 class Knowledge(enum.Flag):
     """What an attack may look at; combine with `|`."""
@@ -34,7 +37,7 @@ class Knowledge(enum.Flag):
     HISTORY = enum.auto()
     """The global models so far, which every participant receives."""
     PEERS = enum.auto()
-    """All honest updates of this round (an omniscient adversary)."""
+    """All honest updates of this round, and the data behind them (an omniscient adversary)."""
     DEFENSE = enum.auto()
     """The defense itself, as a function that may be called (white-box)."""
 
@@ -56,6 +59,7 @@ class Facts:
     honest_ids : the h clients that sent them
     ids : the f names under which the malicious rows are sent; row numbers when not given
     own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
+    relabelled : makes the [h, d] updates that the honest clients would have sent with other labels
     weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None;
         `initial_weights` [d] before the first round
     server_rate : step of the server, by which two models tell what the aggregate between them was
@@ -75,6 +79,7 @@ class Facts:
     honest_ids: tuple[Hashable, ...]
     own: Callable[[], Tensor]
     ids: tuple[Hashable, ...] | None = None
+    relabelled: Callable[[Relabelling], Tensor] | None = None
     weights: Tensor | None = None
     previous_weights: Tensor | None = None
     initial_weights: Tensor | None = None
@@ -149,6 +154,14 @@ class View:
         """The clients behind `honest`, in order (needs PEERS)."""
         self._need(Knowledge.PEERS, "the honest clients' ids")
         return self._facts.honest_ids
+
+    def relabelled(self, change: Relabelling) -> Tensor:
+        """[h, d] what the honest clients would have sent, in order, had their labels been others (needs PEERS).
+
+        Costs the honest clients' training of the round again; their momentum is not in it.
+        """
+        self._need(Knowledge.PEERS, "the honest clients' data")
+        return self._given(self._facts.relabelled, "the honest clients' data")(change)
 
     @property
     def own(self) -> Tensor:

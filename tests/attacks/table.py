@@ -53,6 +53,7 @@ from robustfl.attacks import (
     NaNClient,
     Neurotoxin,
     NonFinite,
+    OmniscientLabelFlip,
     OneCoordinate,
     OptALIE,
     OptIPM,
@@ -68,6 +69,7 @@ from robustfl.attacks import (
     SignFlip,
     SignRandomising,
     SignStatistics,
+    SparseHybrid,
     Stale,
     Straggler,
     TrustCosine,
@@ -109,6 +111,8 @@ TABLE: tuple[Row, ...] = (
     Row(IPM(epsilon=10.0), scales=True),
     Row(IPM(diversify="jitter"), scales=True),
     Row(IPM(diversify="pairs"), scales=True),
+    Row(OmniscientLabelFlip(), scales=True),
+    Row(OmniscientLabelFlip(mode="cyclic", diversify="pairs"), scales=True),
     Row(SignFlip(), scales=True),
     Row(SignFlip(mode="mean", scale=3.0), scales=True),
     Row(SignFlip(mode="cancel"), scales=True),
@@ -129,6 +133,8 @@ TABLE: tuple[Row, ...] = (
     Row(MinSum(direction="unit", bound="min"), scales=True),
     Row(ROP()),
     Row(ROP(z=1.0, angle=180.0)),
+    Row(SparseHybrid(), scales=True),
+    Row(SparseHybrid(sensitive=0.5, budget="alie", diversify="pairs"), scales=True),
     Row(FangKrum(), scales=True),
     Row(FangKrum(estimate="own", epsilon=0.0), scales=True),
     Row(FangTrimmedMean(), scales=True),
@@ -255,7 +261,7 @@ def crafted(
     assert isinstance(attack, UpdateAttack)
     history = models(honest.shape[1]) if history is None else history
     result: npt.NDArray[np.floating] = attack(
-        honest, f=len(own), own=own, aggregate=lambda rows: rows[0], history=history, rng=rng
+        honest, f=len(own), own=own, aggregate=lambda rows: rows[0], history=history, relabelled=-honest, rng=rng
     )
     return result
 

@@ -199,6 +199,7 @@ def test_outside_its_window_it_sends_honest_updates(row: Row) -> None:
             honest=torch.as_tensor(updates()),
             honest_ids=tuple(range(7)),
             own=lambda: own,
+            relabelled=lambda change: -torch.as_tensor(updates()),
             weights=first + number,
             previous_weights=first + number - 1 if number else None,
             initial_weights=first,
