@@ -92,7 +92,7 @@ def _images(keys: NDArray[Any]) -> Counts | None:
         bits = (keys + np.float32(0)).view(np.int32)  # minus zero becomes zero
         ordered: Counts = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
         return ordered
-    return keys.astype(np.int64) if keys.dtype.kind == "i" else None
+    return keys.astype(np.int64, copy=False) if keys.dtype.kind == "i" else None
 
 
 def _counting(size: int) -> tuple[Callable[..., int], Callable[..., None]]:
