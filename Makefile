@@ -20,8 +20,8 @@ demo: $(READY)  ## install, then score eight defenses against eight attacks on r
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto
 
-explore: $(READY)  ## property tests alone, with examples that are new each time
-	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n auto -m hypothesis
+explore: $(READY)  ## property tests alone, with more examples where a test sets no number of its own
+	$(BIN)/python -m pytest -n auto -m hypothesis --hypothesis-profile=explore
 
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .
