@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -119,6 +119,16 @@ def written(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     table.writeheader()
     table.writerows(rows)
     return well_formed(text.getvalue())
+
+
+def axis(
+    worlds: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    rows_of: Callable[[str, Mapping[str, Any]], Iterable[Mapping[str, Any]]],
+) -> str:
+    """The table of an axis of the score, from the rows of each defense in each world; nothing where there are none."""
+    rows = [row for world in worlds for defense in world["defenses"] for row in rows_of(world["world"], defense)]
+    return written(columns, rows) if rows else ""
 
 
 def safe(text: str) -> str:

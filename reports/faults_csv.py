@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from robustfl.evaluation.reporting import ReportFormat, RunResults
 
-from .csv_table import joined, pair, safe, written
+from .csv_table import axis, joined, pair, safe
 
 CELL = ("recovery", "recovered", "lost_rows", "held_rounds", "honest_ignored")
 COLUMNS = (
@@ -28,9 +28,7 @@ class FaultsCSV(ReportFormat):
 
     def render(self, results: RunResults) -> str:
         """The table; equal results give equal bytes."""
-        worlds = results.summary.get("faults", [])
-        rows = [row for world in worlds for defense in world["defenses"] for row in _rows(world["world"], defense)]
-        return written(COLUMNS, rows) if rows else ""
+        return axis(results.summary.get("faults", []), COLUMNS, _rows)
 
 
 def _rows(world: str, defense: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from robustfl.evaluation.reporting import ReportFormat, RunResults
 
-from .csv_table import joined, pair, safe, written
+from .csv_table import axis, joined, pair, safe
 
 CELL = ("success", "natural", "accuracy", "kept", "durability", "outlasts", "informative", "effectiveness")
 COLUMNS = (
@@ -29,9 +29,7 @@ class TargetedCSV(ReportFormat):
 
     def render(self, results: RunResults) -> str:
         """The table; equal results give equal bytes."""
-        worlds = results.summary.get("targeted", [])
-        rows = [row for world in worlds for defense in world["defenses"] for row in _rows(world["world"], defense)]
-        return written(COLUMNS, rows) if rows else ""
+        return axis(results.summary.get("targeted", []), COLUMNS, _rows)
 
 
 def _rows(world: str, defense: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

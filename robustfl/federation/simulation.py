@@ -135,7 +135,7 @@ class Simulation:
         self.attackers = attackers_of(population, settings, self.members, self.attack, self.poisoning, seed)
         self._server_hardening = Hardening(population, settings, seed, who="trusted ", members=1)
         self.starts: Tensor | None = None
-        self._lesson: tuple[Tensor, Tensor, Tensor, Tensor | None]
+        self._lesson: tuple[Tensor, Tensor, Tensor, Tensor | None]  # what clients computed with in this round
         self._samples = TrustedSamples(clean, settings, seed) if defense.wants_trusted else None
         self.trusted: Tensor | None = None
         self.answer: Aggregation | None = None
