@@ -10,7 +10,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.aggregation import RowMap, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Array, Floats, Kernels
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.components import ByzantineCount
 
 

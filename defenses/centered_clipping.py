@@ -10,8 +10,8 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.updates.source import Source
 from robustfl.errors import StateError
 
 

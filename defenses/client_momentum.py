@@ -10,8 +10,8 @@ from annotated_types import Ge, Lt
 from typing_extensions import Doc
 
 from robustfl.aggregation import PreAggregation, Rows
-from robustfl.aggregation.kernels import Array
-from robustfl.aggregation.source import Extent, Source
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.updates.source import Extent, Source
 from robustfl.errors import ParameterError, StateError
 
 

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import ByzantineCount
 
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 from .flag_subspace import FAINT, ROUNDING, TINY, Pairs, Span, Subspace, coordinates, subspaces
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robustfl.aggregation import Gram
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Inner products below this share of what they are a difference of are rounding errors, eigenvalues likewise."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.gram import ROUNDING
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.updates.gram import ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)

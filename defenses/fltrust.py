@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.source import Extent
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.updates.source import Extent
 
 TINY = float(np.finfo(np.float64).tiny)
 """A squared norm below the smallest normal number has lost its digits: such an update is as good as zero."""

@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.updates.source import Source
 from robustfl.errors import StateError
 from robustfl.reputation import Decision
 from robustfl.reputation.angles import cosines_and_lengths

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
-from robustfl.aggregation.rankings import MaskTraining, RankAggregator
-from robustfl.aggregation.votes import Counts, stable_order
+from robustfl.aggregation.votes.contract import MaskTraining, RankAggregator
+from robustfl.aggregation.votes.counting import Counts, stable_order
 
 
 @dataclass(frozen=True, kw_only=True)

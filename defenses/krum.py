@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import ByzantineCount
 
 

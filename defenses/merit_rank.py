@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.reputation import Decision, Visits, exact_visits, merit_scores
 from robustfl.reputation.angles import cosines_and_lengths
 from robustfl.reputation.identities import own_shares, recent

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.updates.source import Source
 from robustfl.components import ByzantineCount
 
 

@@ -10,7 +10,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.aggregation import Gram
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 from .krum import KrumFamily
 

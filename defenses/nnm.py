@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from robustfl.aggregation import RowMap, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import ByzantineCount
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustfl.aggregation import CoordinateWise
-from robustfl.aggregation.kernels import Array, Kernels
+from robustfl.aggregation.kernels.base import Array, Kernels
 from robustfl.components import ByzantineCount
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregation, Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import InfeasibleError, ParameterError
 from robustfl.reputation import Decision
 from robustfl.reputation.angles import cosines_and_lengths

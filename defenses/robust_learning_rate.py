@@ -10,7 +10,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.aggregation import CoordinateWise
-from robustfl.aggregation.kernels import Array, Kernels
+from robustfl.aggregation.kernels.base import Array, Kernels
 
 from .sign_majority import sign_vote
 

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from typing_extensions import Doc
 
 from robustfl.aggregation import CoordinateWise
-from robustfl.aggregation.kernels import Array, Kernels
+from robustfl.aggregation.kernels.base import Array, Kernels
 
 
 @dataclass(frozen=True, kw_only=True)

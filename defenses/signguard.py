@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 TIE = 1e-9
 """Features, between 0 and 1, and their distances are equal if they differ by less: rounding decides nothing."""

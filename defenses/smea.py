@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
 

@@ -9,7 +9,7 @@
 * :class:`ClaimsCSV`: ``claims.csv``, a row a claim that the suite makes, where it makes any
 
 They share their words and number formats (:mod:`~robustfl.reports.wording`), so that all say the same. A new format
-is a :class:`~robustfl.evaluation.reporting.ReportFormat` in a file here, and a line below.
+is a :class:`~robustfl.evaluation.results.reporting.ReportFormat` in a file here, and a line below.
 """
 
 from .claims_csv import ClaimsCSV as ClaimsCSV

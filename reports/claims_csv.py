@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 
 from .csv_table import joined, pair, safe, written
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
-from robustfl.evaluation.side_effects import MEASURED, Records, means
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
+from robustfl.evaluation.score.costs import MEASURED, Records, means
 
 from .wording import well_formed
 
@@ -47,7 +47,7 @@ COLUMNS = (
 class CSV(ReportFormat):
     """The scores as comma-separated values with a header, numbers in full precision, nothing where nothing is known.
 
-    The last columns, from the records, are means over the seeds: see :data:`robustfl.evaluation.side_effects.MEASURED`.
+    The last columns, from the records, are means over the seeds: see :data:`robustfl.evaluation.score.costs.MEASURED`.
     A text that a spreadsheet would take for a formula is given a leading apostrophe. What differs between seeds
     (status, trials) is separated by spaces, in the order of the seeds.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 
 from .page import page_view
 from .wording import named, pieces, well_formed

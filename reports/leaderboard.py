@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, ClassVar
 
-from robustfl.evaluation.index import combined_index
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
+from robustfl.evaluation.score.index import combined_index
 
 from .markup import escaped, fenced, table
 from .status import place, standard_line

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 
 from .claims import claim_rows
 from .evasion import Records, evasion_view

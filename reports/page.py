@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.wording import counted
 
 from .claims import claim_rows, verdict_counts

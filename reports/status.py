@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from robustfl.errors import UnknownNameError
-from robustfl.evaluation import explaining
+from robustfl.evaluation.trust import explain as explaining
 from robustfl.wording import counted
 
 from .wording import MISSING

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 
 from .csv_table import axis, joined, pair, safe
 

@@ -22,8 +22,8 @@ from robustfl.lookups import DataRoot, Json, data, describe, explain, list_, sch
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
-    from robustfl.evaluation.runner import RunOptions
-    from robustfl.evaluation.scenario import Experiment
+    from robustfl.evaluation.run.runner import RunOptions
+    from robustfl.evaluation.suite.scenario import Experiment
 
 app = typer.Typer(
     name="robustfl",
@@ -103,9 +103,9 @@ def run(
     Running the same command again continues where it stopped and runs only what has changed.
     """
     from robustfl import console
-    from robustfl.evaluation.reading import read_experiment
-    from robustfl.evaluation.runner import RunOptions, run_experiment
-    from robustfl.evaluation.trial import Place
+    from robustfl.evaluation.run.play import Place
+    from robustfl.evaluation.run.runner import RunOptions, run_experiment
+    from robustfl.evaluation.suite.reading import read_experiment
 
     overrides = (*(set_ or ()), *((f"seeds={seeds}",) if seeds is not None else ()))
     experiment = read_experiment(scenario, overrides)
@@ -149,8 +149,8 @@ def run(
 
 def _budget(experiment: Experiment, options: RunOptions, as_json: bool) -> str:
     """How long a run would take if nothing of it were stored."""
-    from robustfl.evaluation.budget import estimate
-    from robustfl.evaluation.plan import Plan
+    from robustfl.evaluation.run.budget import estimate
+    from robustfl.evaluation.suite.plan import Plan
 
     found = estimate(Plan(experiment).trials, options.place)
     if as_json:
@@ -201,8 +201,8 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
 
 def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
     from robustfl import registry
-    from robustfl.evaluation.reporting import ReportFormat, RunResults
-    from robustfl.evaluation.store import write_atomically
+    from robustfl.evaluation.results.reporting import ReportFormat, RunResults
+    from robustfl.evaluation.results.store import write_atomically
 
     results = RunResults.load(folder)
     written = []
@@ -249,7 +249,7 @@ def publish(
     The page is the leaderboard, for suites with a standard suite of attacks, and the Markdown report for others.
     Everything else can be made from the packed files: robustfl report FOLDER.
     """
-    from robustfl.evaluation.publishing import publish as pack
+    from robustfl.evaluation.results.publishing import publish as pack
 
     packed = pack(run_folder, folder)
     pages = _write_reports(folder, format_ or ["leaderboard"]) or _write_reports(folder, ["markdown"])
@@ -282,8 +282,9 @@ def compare(
     or different suites. 3 open: the commands for the next look are printed.
     """
     from robustfl import console
-    from robustfl.evaluation import comparison, comparison_text
-    from robustfl.evaluation.stored import load_stored, save_stored
+    from robustfl.evaluation.compare import comparison
+    from robustfl.evaluation.compare import text as comparison_text
+    from robustfl.evaluation.results.baseline import load_stored, save_stored
 
     if save is not None and second is None:
         save_stored(load_stored(first), save)
@@ -333,7 +334,7 @@ def verify(
 
 
 def _verify_run(folder: Path, head: str | None, as_json: bool) -> None:
-    from robustfl.evaluation.ledgers import verify_run
+    from robustfl.evaluation.run.ledgers import verify_run
 
     found = verify_run(folder, head=head)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else f"{folder}: {found.summary()}")
@@ -345,7 +346,7 @@ def _verify_run(folder: Path, head: str | None, as_json: bool) -> None:
 def doctor(as_json: Json = False) -> None:
     """Check this installation: versions, devices, plug-ins, data, and one aggregation end to end."""
     from robustfl import console
-    from robustfl.evaluation.inspection import examine
+    from robustfl.evaluation.doctor import examine
 
     checks = examine()
     if as_json:

@@ -64,7 +64,7 @@ def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list
         typer.echo(json.dumps({"name": name, "yaml": text}) if as_json else text.rstrip())
         return
     if name in registry.suite_files():
-        from robustfl.evaluation.standard import load_standard
+        from robustfl.evaluation.suite.standard import load_standard
 
         suite = load_standard(name)
         typer.echo(json.dumps(suite.report(), indent=1) if as_json else str(suite))
@@ -110,7 +110,7 @@ def explain(
 ) -> None:
     """Say when a status or a remark is raised, what it means and what to do about it."""
     from robustfl import console
-    from robustfl.evaluation import explaining
+    from robustfl.evaluation.trust import explain as explaining
 
     if code is not None:
         page = explaining.page(code)
@@ -127,8 +127,8 @@ def schema(
     out: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
     """The JSON schema of scenario files, for editors."""
-    from robustfl.evaluation.scenario import suite_schema
-    from robustfl.evaluation.store import write_atomically
+    from robustfl.evaluation.results.store import write_atomically
+    from robustfl.evaluation.suite.scenario import suite_schema
 
     text = json.dumps(suite_schema(), indent=1) + "\n"
     if out is None:
@@ -144,7 +144,7 @@ def data(
 ) -> None:
     """Say where data are looked for and which data sets are ready; with a name, what is in one."""
     from robustfl import console
-    from robustfl.evaluation.inspection import data_overview, dataset_facts
+    from robustfl.evaluation.doctor import data_overview, dataset_facts
 
     if name is not None:
         facts = dataset_facts(name, data_root)

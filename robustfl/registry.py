@@ -30,17 +30,17 @@ _FOLDERS = {
     "defense": "robustfl.defenses",
     "attack": "robustfl.attacks",
     "report": "robustfl.reports",
-    "data": "robustfl.federation.data_sets",
-    "model": "robustfl.federation.models",
-    "partition": "robustfl.federation.partitions",
+    "data": "robustfl.federation.data.data_sets",
+    "model": "robustfl.federation.models.architectures",
+    "partition": "robustfl.federation.data.partitions",
 }
 _CONTRACTS = {
-    "defense": ("robustfl.aggregation.contracts", ("Defense",)),
+    "defense": ("robustfl.aggregation.defense", ("Defense",)),
     "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities")),
-    "report": ("robustfl.evaluation.reporting", ("ReportFormat",)),
-    "data": ("robustfl.federation.data", ("Data",)),
-    "model": ("robustfl.federation.models", ("Model",)),
-    "partition": ("robustfl.federation.partitions", ("Partition",)),
+    "report": ("robustfl.evaluation.results.reporting", ("ReportFormat",)),
+    "data": ("robustfl.federation.data.dataset", ("Data",)),
+    "model": ("robustfl.federation.models.architectures", ("Model",)),
+    "partition": ("robustfl.federation.data.partitions", ("Partition",)),
 }
 """What an entry point has to be to count as one of its kind: module and classes."""
 _FILES = {"scenario": "robustfl.scenarios", "suite": "robustfl.attacks"}

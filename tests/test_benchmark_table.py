@@ -22,7 +22,7 @@ from typing_extensions import Doc
 
 from robustfl import registry
 from robustfl.aggregation import Aggregator, CoordinateWise, PreAggregation
-from robustfl.aggregation.kernels import Array, Kernels
+from robustfl.aggregation.kernels.base import Array, Kernels
 from robustfl.defenses import NNM, Krum, Mean, Median, TrimmedMean
 from tests.benchmarks.grid import GRIDS, LARGEST_INPUT, Cell, grid
 from tests.benchmarks.memory import extra_memory

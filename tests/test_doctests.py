@@ -34,7 +34,7 @@ def modules() -> list[str]:
     for package in PACKAGES:
         loaded = importlib.import_module(f"robustfl.{package}")
         names.append(loaded.__name__)
-        names += [f"{loaded.__name__}.{info.name}" for info in pkgutil.iter_modules(loaded.__path__)]
+        names += [info.name for info in pkgutil.walk_packages(loaded.__path__, f"{loaded.__name__}.")]
     return [*names, "robustfl.components", "robustfl.registry", "robustfl.errors"]
 
 

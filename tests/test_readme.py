@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from robustfl.evaluation.reading import read_experiment
+from robustfl.evaluation.suite.reading import read_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

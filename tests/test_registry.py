@@ -160,9 +160,9 @@ def point(value: str, kind: str = "defense") -> EntryPoint:
     [
         ("no_such_module:X", r"cannot be loaded \(ModuleNotFoundError"),
         ("robustfl.defenses:NoSuchClass", r"cannot be loaded \(AttributeError"),
-        ("json:dumps", "no concrete robustfl.aggregation.contracts.Defense"),
-        ("robustfl.attacks:IPM", "no concrete robustfl.aggregation.contracts.Defense"),
-        ("robustfl.aggregation:Aggregator", "no concrete robustfl.aggregation.contracts.Defense"),
+        ("json:dumps", "no concrete robustfl.aggregation.defense.Defense"),
+        ("robustfl.attacks:IPM", "no concrete robustfl.aggregation.defense.Defense"),
+        ("robustfl.aggregation:Aggregator", "no concrete robustfl.aggregation.defense.Defense"),
     ],
 )
 def test_an_entry_point_that_cannot_be_used_is_reported_and_left_out(value: str, reason: str, entries: Any) -> None:

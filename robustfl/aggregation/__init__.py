@@ -8,11 +8,12 @@
 * :class:`Aggregation` is the full answer of ``aggregator.aggregate(updates)``.
 """
 
-from robustfl.aggregation.contracts import Aggregation, Aggregator, Defense, Outcome, PreAggregation
-from robustfl.aggregation.families import Chain, CoordinateWise, GramAggregator, Pipeline, RowMap
-from robustfl.aggregation.gram import Gram
-from robustfl.aggregation.readers import ColumnBlocks
-from robustfl.aggregation.rows import Rows
+from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation
+from robustfl.aggregation.defense import Aggregation, Defense, Outcome
+from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
+from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.readers import ColumnBlocks
+from robustfl.aggregation.updates.rows import Rows
 
 __all__ = [
     "Aggregation",

@@ -6,160 +6,23 @@ result -> restore the caller's type. Authors of rules write only mathematics.
 
 from __future__ import annotations
 
-import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final, overload
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar, final, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.layout import Batch, read_updates
-from robustfl.aggregation.rows import Rows
-from robustfl.aggregation.source import HostileRows, Source, largest_magnitude
-from robustfl.components import Component
+from robustfl.aggregation.defense import Aggregation, Defense, Outcome
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.updates.layout import Batch, read_updates
+from robustfl.aggregation.updates.rows import Rows
+from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
 from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
-
-if TYPE_CHECKING:
-    from robustfl.aggregation.families import Chain, Pipeline
 
 T = TypeVar("T")
 
 Hostile = Literal["reject", "raise"]
-
-
-@dataclass(frozen=True)
-class Aggregation:
-    """The full answer of an aggregation.
-
-    Attributes
-    ----------
-    value : the aggregate, in the caller's own type
-    weights : [n] share of each row in the aggregate, or None when the rule is no weighted sum of rows; what is missing
-        to 1 was clipped away or stayed with the rule's own point, such as the center of centered clipping
-    rejected : bool [n], rows that were refused before the rule saw them
-    info : `reasons` (row -> why it was refused), `ids`, and what the rule has to tell
-    """
-
-    value: Any
-    weights: Floats | None
-    rejected: NDArray[np.bool_]
-    info: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a rule hands back to the base class: flat values over the accepted rows."""
-
-    value: Array
-    weights: Floats | None = None
-    info: dict[str, Any] = field(default_factory=dict)
-    state: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defense(Component, ABC):
-    """Common to aggregators and pre-aggregations: metadata, preconditions and state.
-
-    Class attributes read by the runner, the documentation and the tests: `requires` = (a, b) for the precondition
-    `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
-    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`.
-    """
-
-    requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = ""
-    breakdown: ClassVar[str] = ""
-    channel: ClassVar[str] = "dense"
-    family: ClassVar[str] = "other"
-    state_keys: ClassVar[tuple[str, ...]] = ()
-
-    _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
-
-    @property
-    def stateful(self) -> bool:
-        """Whether the answer depends on earlier calls."""
-        return bool(self.state_keys)
-
-    @property
-    def unclaimed(self) -> frozenset[str]:
-        """Names of the properties in :mod:`robustfl.testing` that this defense does not promise."""
-        return frozenset()
-
-    @property
-    def wants_trusted(self) -> bool:
-        """Whether it needs an update that the server itself computed."""
-        return False
-
-    @property
-    def geometric(self) -> bool:
-        """Whether it asks for distances or products between rows; norms that are wanted first then come with them."""
-        return False
-
-    @property
-    def rotates(self) -> bool:
-        """Whether rows that are turned in space give the answer turned: only products between rows matter to it.
-
-        Its answer to combinations of a few vectors can then be had in as many dimensions as there are vectors.
-        """
-        return False
-
-    @property
-    def byzantine(self) -> int | None:
-        """The declared number of Byzantine rows, or None for rules that are not told."""
-        value = getattr(self, "f", None)
-        return None if value is None else int(value)
-
-    def precondition(self) -> tuple[int, int]:
-        """(a, b) of `n >= a f + b` for these hyper-parameters; the class attribute `requires` unless overridden."""
-        return self.requires
-
-    def output_rows(self, n: int) -> int:
-        """How many rows a pre-aggregation makes of `n`; an aggregator is at the end of the line."""
-        return n
-
-    def infeasible(self, n: int, f: int | None = None) -> str | None:
-        """Why `n` rows of which `f` may be Byzantine are too few, or None. `f` defaults to the declared one."""
-        count = self.byzantine if self.byzantine is not None else (f or 0)
-        a, b = self.precondition()
-        if n >= max(a * count + b, 1):
-            return None
-        bound = f"{a}f + {b}" if a else str(b)
-        return f"{type(self).__name__} needs n >= {bound} rows. Found n={n}, f={count}."
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state as a dictionary of copies; empty before the first call and for stateless defenses."""
-        return copy.deepcopy(self._state)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that :meth:`state_dict` returned; a state that does not fit changes nothing."""
-        unknown = set(state) - set(self.state_keys)
-        if unknown:
-            known = ", ".join(self.state_keys) or "none, it is stateless"
-            raise StateError(f"{type(self).__name__} has no state {sorted(unknown)}. Its state: {known}.")
-        current = self.state_dict()
-        try:
-            self._commit(copy.deepcopy(state))
-        except StateError:
-            self._commit(current)
-            raise
-
-    def reset(self) -> None:
-        """Forget everything learnt from earlier calls."""
-        self._commit({})
-
-    def _commit(self, state: dict[str, Any]) -> None:
-        self._state.clear()
-        self._state.update(state)
-
-    def with_fewer(self, dropped: int) -> Defense:
-        """The same defense after `dropped` Byzantine rows were caught: `f` falls by as many; the state is shared."""
-        if not dropped or not self.byzantine:
-            return self
-        reduced = copy.copy(self)
-        object.__setattr__(reduced, "f", max(0, self.byzantine - dropped))
-        return reduced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +40,6 @@ class PreAggregation(Defense):
     @overload
     def __rshift__(self, then: PreAggregation) -> Chain: ...
     def __rshift__(self, then: Aggregator | PreAggregation) -> Pipeline | Chain:
-        from robustfl.aggregation.families import Chain, Pipeline
 
         if isinstance(then, Pipeline):  # `a >> (b >> c)` is `(a >> b) >> c`
             return (self >> then.before) >> then.rule
@@ -354,3 +216,161 @@ def _require(rule: Defense, n: int, batch: Batch) -> None:
         return
     lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected." if batch.rejected else ""
     raise InfeasibleError(f"{reason}{lost} Lower f, use a rule with a weaker precondition, or collect more updates.")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Pipeline(Aggregator):
+    """A pre-aggregation and then an aggregator, as one aggregator: `NNM(f=2) >> TrimmedMean(f=2)`."""
+
+    state_keys: ClassVar[tuple[str, ...]] = ("before", "rule")
+
+    before: PreAggregation
+    rule: Aggregator
+
+    def __repr__(self) -> str:
+        return f"{self.before!r} >> {self.rule!r}"
+
+    def __str__(self) -> str:
+        return f"{self.before} > {self.rule}"
+
+    @property
+    def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
+        """That of the rule: what is computed before it changes nothing in what clients send and get."""
+        return self.rule.channel
+
+    @property
+    def stateful(self) -> bool:
+        return self.before.stateful or self.rule.stateful
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        return self.before.unclaimed | self.rule.unclaimed
+
+    @property
+    def geometric(self) -> bool:
+        return self.before.geometric or self.rule.geometric
+
+    @property
+    def rotates(self) -> bool:
+        return self.before.rotates and self.rule.rotates
+
+    @property
+    def wants_trusted(self) -> bool:
+        return self.rule.wants_trusted
+
+    @property
+    def byzantine(self) -> int | None:
+        return _most(self.before, self.rule)
+
+    def infeasible(self, n: int, f: int | None = None) -> str | None:
+        return _infeasible(self.before, self.rule, n, f)
+
+    def with_fewer(self, dropped: int) -> Pipeline:
+        if not dropped:
+            return self
+        before, rule = self.before.with_fewer(dropped), self.rule.with_fewer(dropped)
+        assert isinstance(before, PreAggregation)
+        assert isinstance(rule, Aggregator)
+        return Pipeline(before=before, rule=rule)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": self.before.state_dict(), "rule": self.rule.state_dict()}
+
+    def _commit(self, state: dict[str, Any]) -> None:
+        _commit_parts(state, before=self.before, rule=self.rule)
+
+    def extra_points(self, source: Source) -> list[Array]:
+        return self.rule.extra_points(source)
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        mixed, before = self.before.apply(rows)
+        outcome = self.rule._aggregate(mixed)
+        return Outcome(outcome.value, outcome.weights, outcome.info, {"before": before, "rule": outcome.state})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Chain(PreAggregation):
+    """Two pre-aggregations, one after the other, as one."""
+
+    state_keys: ClassVar[tuple[str, ...]] = ("first", "then")
+
+    first: PreAggregation
+    then: PreAggregation
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} >> {self.then!r}"
+
+    def __str__(self) -> str:
+        return f"{self.first} > {self.then}"
+
+    @property
+    def stateful(self) -> bool:
+        return self.first.stateful or self.then.stateful
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        return self.first.unclaimed | self.then.unclaimed
+
+    @property
+    def geometric(self) -> bool:
+        return self.first.geometric or self.then.geometric
+
+    @property
+    def rotates(self) -> bool:
+        return self.first.rotates and self.then.rotates
+
+    @property
+    def byzantine(self) -> int | None:
+        return _most(self.first, self.then)
+
+    def infeasible(self, n: int, f: int | None = None) -> str | None:
+        return _infeasible(self.first, self.then, n, f)
+
+    def output_rows(self, n: int) -> int:
+        return self.then.output_rows(self.first.output_rows(n))
+
+    def with_fewer(self, dropped: int) -> Chain:
+        if not dropped:
+            return self
+        first, then = self.first.with_fewer(dropped), self.then.with_fewer(dropped)
+        assert isinstance(first, PreAggregation)
+        assert isinstance(then, PreAggregation)
+        return Chain(first=first, then=then)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"first": self.first.state_dict(), "then": self.then.state_dict()}
+
+    def _commit(self, state: dict[str, Any]) -> None:
+        _commit_parts(state, first=self.first, then=self.then)
+
+    def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
+        inner, first = self.first.apply(rows)
+        outer, then = self.then.apply(inner)
+        return outer, {"first": first, "then": then}
+
+
+def _most(*parts: Defense) -> int | None:
+    """The largest number of Byzantine rows that a part declares, or None when no part is told."""
+    return max((part.byzantine for part in parts if part.byzantine is not None), default=None)
+
+
+def _infeasible(before: PreAggregation, then: Defense, n: int, f: int | None) -> str | None:
+    """Why either part cannot work; the second one sees the rows that the first one makes."""
+    left = before.output_rows(n)
+    reason = before.infeasible(n, f)
+    if reason is not None:
+        return reason
+    reason = then.infeasible(left, f)
+    return f"{before} makes {left} rows of {n}. {reason}" if reason is not None and left != n else reason
+
+
+def _commit_parts(state: dict[str, Any], **parts: Defense) -> None:
+    """Hand each part its own state: a part that is absent is reset, one that is None keeps what it has."""
+    for name, part in parts.items():
+        own = state.get(name, {})
+        if own is None:
+            continue
+        unknown = set(own) - set(part.state_keys)
+        if unknown:
+            raise StateError(f"{part!r} has no state {sorted(unknown)}.")
+        part._commit(own)

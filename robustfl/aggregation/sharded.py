@@ -25,9 +25,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from robustfl.aggregation.contracts import Aggregator
-from robustfl.aggregation.kernels import Array, Floats
-from robustfl.aggregation.readers import Columns, Dense, Reader
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.updates.readers import Columns, Dense, Reader
+from robustfl.aggregation.updates.source import Source
 from robustfl.errors import UpdatesError
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from robustfl.federation.training import predict
+from robustfl.federation.clients.training import predict
 from robustfl.threats import Facts
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.federation.clients.training import measure, predict
 from robustfl.federation.settings import Federation
 from robustfl.federation.simulation import Ids, Simulation
 from robustfl.federation.task import Population
-from robustfl.federation.training import measure, predict
 
 if TYPE_CHECKING:
     from torch import Tensor

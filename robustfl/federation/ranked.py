@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import InfeasibleError, ParameterError
+from robustfl.federation.channels.supermask import Supermask
 from robustfl.federation.settings import Federation
 from robustfl.federation.simulation import Ids, Simulation
-from robustfl.federation.supermask import Supermask
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Knowledge, SybilAttack
 from robustfl.threats.rankings import Layers, RankAdversary, RankAttack, RankFacts

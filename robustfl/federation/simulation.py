@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation, Aggregator
 from robustfl.errors import InfeasibleError, ParameterError
-from robustfl.federation.attackers import attackers_of
-from robustfl.federation.backdoor import Aims
 from robustfl.federation.briefing import briefing
-from robustfl.federation.conduct import Conduct
-from robustfl.federation.detection import Detection
+from robustfl.federation.clients.attackers import attackers_of
+from robustfl.federation.clients.hardening import Hardening
+from robustfl.federation.clients.participants import Members
+from robustfl.federation.clients.poisoning import poisoning_for, require_labels
+from robustfl.federation.clients.training import measure, predict, trainer_for
+from robustfl.federation.clients.trusted import TrustedSamples
 from robustfl.federation.faults import Faults, told_apart
-from robustfl.federation.hardening import Hardening
-from robustfl.federation.members import Members
-from robustfl.federation.poisoning import poisoning_for, require_labels
+from robustfl.federation.observers.aims import Aims
+from robustfl.federation.observers.conduct import Conduct
+from robustfl.federation.observers.detection import Detection
+from robustfl.federation.observers.served import side_effects
+from robustfl.federation.observers.stopwatch import Stopwatch
 from robustfl.federation.settings import Federation
-from robustfl.federation.side_effects import side_effects
-from robustfl.federation.stopwatch import Stopwatch
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
-from robustfl.federation.training import measure, predict, trainer_for
-from robustfl.federation.trusted import TrustedSamples
 from robustfl.threats import Adversary, Attack, Fault, Knowledge, SybilAttack, UpdateAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.knowledge import Relabelling

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.federation.data import Data, Dataset
-from robustfl.federation.models import Model
-from robustfl.federation.partitions import Partition
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.partitions import Partition
+from robustfl.federation.models.architectures import Model
 from robustfl.federation.streams import stream, stream_seed
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ A rule holds no file: whoever runs the rounds records what the rule told.
 from robustfl.reputation.decisions import Decision
 from robustfl.reputation.ledger import Ledger
 from robustfl.reputation.merit_rank import FeedbackGraph, merit_scores
-from robustfl.reputation.minutes import Minutes
+from robustfl.reputation.recorder import Minutes
 from robustfl.reputation.verification import Damage, Verdict, read_entries, verify
 from robustfl.reputation.visits import Visits, exact_visits, expected_visits, walked_visits
 

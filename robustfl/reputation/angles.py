@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustfl.aggregation.gram import ROUNDING, Gram
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.updates.gram import ROUNDING, Gram
 
 
 def cosines_and_lengths(gram: Gram, combinations: Floats) -> tuple[Floats, Floats]:

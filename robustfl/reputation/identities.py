@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import StateError
 
 if TYPE_CHECKING:

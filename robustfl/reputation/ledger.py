@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from robustfl.appending import lock, write_all
 from robustfl.errors import ParameterError, StoreError
-from robustfl.reputation.canonical import GENESIS
 from robustfl.reputation.decisions import Decision, decisions_of
-from robustfl.reputation.lines import LONGEST_LINE, Line, entry_of, parse
+from robustfl.reputation.encoding import GENESIS
+from robustfl.reputation.entries import LONGEST_LINE, Line, entry_of, parse
 from robustfl.reputation.verification import Scan
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import ParameterError, did_you_mean
 from robustfl.reputation.visits import Visits, exact_visits, walked_visits
 

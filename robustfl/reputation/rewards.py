@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels import is_tensor
+from robustfl.aggregation.kernels.base import is_tensor
 from robustfl.errors import ParameterError, UpdatesError
 
 

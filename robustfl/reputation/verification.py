@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from robustfl.errors import ParameterError, StoreError
-from robustfl.reputation.canonical import GENESIS
-from robustfl.reputation.lines import LONGEST_LINE, Line, parse
+from robustfl.reputation.encoding import GENESIS
+from robustfl.reputation.entries import LONGEST_LINE, Line, parse
 
 MOST_TOLD = 100
 """Damages that a verdict lists; the others are only counted."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 
 ROUNDING = 1e-6
 """What iterative rules and reordered sums may differ by, in units of the largest number."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from robustfl import registry
 from robustfl.aggregation import Aggregator
-from robustfl.aggregation.kernels import Floats, is_tensor
+from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.questions import Questions
 from robustfl.testing.subject import Subject, parts_of, trusted_update

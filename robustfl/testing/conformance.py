@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from robustfl.aggregation import Aggregator, PreAggregation
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
 from robustfl.testing import conduct, intake, robustness, symmetry
 from robustfl.testing.catalogue import ALL, OF_VOTES, Catalogue, Property, known_names

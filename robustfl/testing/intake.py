@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats, is_tensor
+from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, difference, extent
 from robustfl.testing.questions import Questions

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import InfeasibleError
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, extent, spread

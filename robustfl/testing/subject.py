@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
-from robustfl.aggregation.kernels import Floats, is_tensor
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.kernels.base import Floats, is_tensor
+from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
 from robustfl.testing.violation import Violation
 

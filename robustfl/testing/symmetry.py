@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustfl.aggregation.kernels import Floats
+from robustfl.aggregation.kernels.base import Floats
 from robustfl.testing.catalogue import promise
 from robustfl.testing.compare import ROUNDING, difference, extent
 from robustfl.testing.questions import Questions

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.testing.catalogue import OF_VOTES, not_own, promise
 from robustfl.testing.questions import Questions
 from robustfl.testing.robustness import answer_or_refusal

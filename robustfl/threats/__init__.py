@@ -12,16 +12,16 @@
 * :class:`View` is all that an attack gets to see; reaching for more than :class:`Knowledge` declares raises.
 """
 
-from robustfl.threats.adversary import Adversary
-from robustfl.threats.backdoors import Backdoor
-from robustfl.threats.contracts import Attack, DataPoisoning, TiledAttack, UpdateAttack
+from robustfl.threats.attack import Attack
+from robustfl.threats.data.backdoors import Backdoor
+from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
 from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Fate, Fault, LocalData, Moment
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Facts, Knowledge, View
-from robustfl.threats.local import LocalAttack
-from robustfl.threats.poisoned import PoisonedAttack
 from robustfl.threats.rankings import CommonRankAttack, RankAttack, RankView
+from robustfl.threats.updates.contract import Adversary, TiledAttack, UpdateAttack
+from robustfl.threats.updates.local_training import LocalAttack
 
 __all__ = [
     "Adversary",

@@ -16,7 +16,8 @@ from typing_extensions import Doc
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
-from robustfl.threats.contracts import Attack, DataPoisoning
+from robustfl.threats.attack import Attack
+from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.knowledge import Knowledge
 
 

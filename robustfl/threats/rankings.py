@@ -15,10 +15,10 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from robustfl.aggregation.votes import Counts, sum_positions
+from robustfl.aggregation.votes.counting import Counts, sum_positions
 from robustfl.components import checked
 from robustfl.errors import AttackError, KnowledgeError
-from robustfl.threats.contracts import Attack
+from robustfl.threats.attack import Attack
 from robustfl.threats.knowledge import Knowledge
 
 Rankings = NDArray[np.signedinteger[Any]]

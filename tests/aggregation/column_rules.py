@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from robustfl import defenses
-from robustfl.aggregation.kernels import Array
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.updates.source import Source
 from robustfl.defenses import (
     FLAME,
     NNM,

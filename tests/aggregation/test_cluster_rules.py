@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.aggregation import Aggregator, Rows
-from robustfl.aggregation.readers import Dense
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.updates.readers import Dense
+from robustfl.aggregation.updates.source import Source
 from robustfl.defenses import (
     FLAME,
     SignGuard,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from robustfl.aggregation import compiled, compiled_vectors
+from robustfl.aggregation.kernels import compiled, compiled_vectors
 
 ROWS = [1, 2, 3, 4, 5, 7, 8, 13, 20, 33, 64, 100, 129, 260, 600, 1100]
 TYPES = [np.float32, np.float64]

@@ -12,8 +12,8 @@ import pytest
 
 import robustfl.defenses
 from robustfl.aggregation import Aggregator, Gram, GramAggregator, Outcome, Rows
-from robustfl.aggregation.kernels import Floats
-from robustfl.aggregation.source import largest_magnitude
+from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.updates.source import largest_magnitude
 from robustfl.defenses import NNM, Bucketing, CenteredClipping, GeometricMedian, Krum, Mean, MultiKrum
 from robustfl.errors import InfeasibleError, RobustflError, StateError
 from tests.aggregation.cases import RULES, Case, each_rule, gaussian, rules

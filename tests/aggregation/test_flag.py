@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.aggregation import Gram, Rows
-from robustfl.aggregation.readers import Dense
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.updates.readers import Dense
+from robustfl.aggregation.updates.source import Source
 from robustfl.defenses import NNM, Flag
 from robustfl.defenses.flag_subspace import Pairs, Span, coordinates, leading, subspaces
 from robustfl.errors import ParameterError

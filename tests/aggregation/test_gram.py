@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.aggregation import Gram, Rows
-from robustfl.aggregation.kernels import Host
-from robustfl.aggregation.readers import Dense
-from robustfl.aggregation.source import Source
+from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.updates.readers import Dense
+from robustfl.aggregation.updates.source import Source
 from robustfl.defenses import Bucketing, Krum, Mean
 from robustfl.errors import ParameterError
 from tests.aggregation.cases import gaussian

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.aggregation.device import Device
-from robustfl.aggregation.kernels import Host, is_tensor, kernels_for
-from robustfl.aggregation.readers import Dense, column_blocks
-from robustfl.aggregation.rows import Rows
-from robustfl.aggregation.source import HostileRows, Source
+from robustfl.aggregation.kernels.base import column_blocks, is_tensor
+from robustfl.aggregation.kernels.choice import kernels_for
+from robustfl.aggregation.kernels.device import Device
+from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.updates.readers import Dense
+from robustfl.aggregation.updates.rows import Rows
+from robustfl.aggregation.updates.source import HostileRows, Source
 from robustfl.defenses import NNM, CenteredClipping, Krum, Median, TrimmedMean
 from tests.aggregation.cases import Case, each_rule, gaussian
 
@@ -120,7 +122,7 @@ class OnDevice(Dense):
 @pytest.fixture
 def everything_on_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that a stage makes anew are a tensor too, which on the CPU would be mistaken for the host's."""
-    monkeypatch.setattr("robustfl.aggregation.source.Dense", OnDevice)
+    monkeypatch.setattr("robustfl.aggregation.updates.source.Dense", OnDevice)
 
 
 def outcome_on_device(rule: Any, tensor: torch.Tensor) -> Any:

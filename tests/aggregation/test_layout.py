@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.aggregation.layout import read_updates
+from robustfl.aggregation.updates.layout import read_updates
 from robustfl.defenses import Mean, Median, TrimmedMean
 from robustfl.errors import UpdatesError
 from tests.aggregation.cases import gaussian

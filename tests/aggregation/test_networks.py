@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustfl.aggregation.networks import UNREAD, Network, merge_exchange, prune, rank_network, tournament
+from robustfl.aggregation.kernels.sorting_networks import (
+    UNREAD,
+    Network,
+    merge_exchange,
+    prune,
+    rank_network,
+    tournament,
+)
 
 
 def run(network: Network, values: np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.aggregation import compiled_votes, votes
-from robustfl.aggregation.ranking_bytes import Coding, ranking_bits
-from robustfl.aggregation.threads import limit_threads
-from robustfl.aggregation.votes import stable_order, sum_positions
+from robustfl.aggregation.kernels import compiled_votes
+from robustfl.aggregation.kernels.threads import limit_threads
+from robustfl.aggregation.votes import counting as votes
+from robustfl.aggregation.votes.coding import Coding, ranking_bits
+from robustfl.aggregation.votes.counting import stable_order, sum_positions
 from robustfl.attacks import ReverseRanking
 from robustfl.defenses import FRL, NNM
 from robustfl.errors import InfeasibleError, ParameterError, UpdatesError

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from robustfl.aggregation import Aggregator, ColumnBlocks
-from robustfl.aggregation.readers import Dense, mapped_file
-from robustfl.aggregation.source import HostileRows, Source
-from robustfl.aggregation.threads import in_order, limit_threads, thread_count
+from robustfl.aggregation.kernels.threads import in_order, limit_threads, thread_count
+from robustfl.aggregation.updates.readers import Dense, mapped_file
+from robustfl.aggregation.updates.source import HostileRows, Source
 from robustfl.defenses import (
     ARC,
     CGE,
@@ -182,7 +182,7 @@ def test_leaves_are_read_where_they_are_in_any_block() -> None:
     shapes: list[tuple[int, ...]] = [(3, 4), (), (0, 2), (7,), (2, 2, 2)]
     updates = [[rng.normal(size=shape).astype(np.float32) for shape in shapes] for _ in range(5)]
     flat = np.array([np.concatenate([leaf.ravel() for leaf in update]) for update in updates])
-    from robustfl.aggregation.readers import Leaves
+    from robustfl.aggregation.updates.readers import Leaves
 
     for size in (1, 3, 5, 28, 100):
         reader = Leaves([list(update) for update in updates], "float32")

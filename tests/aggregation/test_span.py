@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.aggregation.source import HostileRows
-from robustfl.aggregation.span import coordinates
+from robustfl.aggregation.updates.coordinates import coordinates
+from robustfl.aggregation.updates.source import HostileRows
 
 
 @settings(max_examples=40, deadline=None)

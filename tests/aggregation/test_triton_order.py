@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.aggregation.device import Device, has_triton
-from robustfl.aggregation.kernels import Host
+from robustfl.aggregation.kernels.device import Device, has_triton
+from robustfl.aggregation.kernels.host import Host
 from tests.aggregation.triton_cases import SAMPLES, Sample, expected, found
 
 with_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -92,7 +92,7 @@ def test_tiles_fit_into_the_registers_of_a_gpu(
 
 
 def tile(kernel: str, dtype: str, n: int) -> tuple[int, int, int]:
-    from robustfl.aggregation.triton_order import tile_shape
+    from robustfl.aggregation.kernels.triton_order import tile_shape
 
     return tile_shape(n, dtype == "fp64" or kernel == "mean_around_kernel")
 
@@ -103,7 +103,7 @@ def compiled_for(kernel: str, dtype: str, n: int, capability: int) -> bytes:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from robustfl.aggregation import triton_order
+    from robustfl.aggregation.kernels import triton_order
 
     function = getattr(triton_order, kernel)
     rows, columns, warps = tile(kernel, dtype, n)
@@ -136,7 +136,7 @@ def resources(code: bytes, folder: Path) -> tuple[int, int]:
 
 @with_triton
 def test_a_tile_holds_whole_columns_and_no_more_than_its_threads_can() -> None:
-    from robustfl.aggregation.triton_order import MOST_ROWS, tile_shape
+    from robustfl.aggregation.kernels.triton_order import MOST_ROWS, tile_shape
 
     for n in range(1, MOST_ROWS + 1):
         for double, held in ((False, 64), (True, 32)):
@@ -150,7 +150,8 @@ def test_a_tile_holds_whole_columns_and_no_more_than_its_threads_can() -> None:
 @with_triton
 @pytest.mark.parametrize("n", [1024, 1025])
 def test_columns_that_no_program_can_hold_are_sorted(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from robustfl.aggregation import selection, triton_order
+    from robustfl.aggregation.kernels import torch_order as selection
+    from robustfl.aggregation.kernels import triton_order
 
     monkeypatch.setattr(Device, "compiled", True)
     assert Device("cuda")._order(n) is (triton_order if n == 1024 else selection)
@@ -170,7 +171,8 @@ def test_without_a_gpu_nothing_is_left_to_triton() -> None:
 
 
 def test_pieces_of_a_block_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    from robustfl.aggregation import device, selection
+    from robustfl.aggregation.kernels import device
+    from robustfl.aggregation.kernels import torch_order as selection
 
     x = np.random.default_rng(0).normal(size=(7, 1003)).astype(np.float32)
     x[:, 5] = 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustfl.aggregation.kernels import Host
+from robustfl.aggregation.kernels.host import Host
 
 SIZES = (1, 2, 3, 20, 99, 100, 129, 256)
 TYPES = ("float32", "float64")
@@ -86,7 +86,7 @@ def expected(sample: Sample) -> Answers:
 
 def found(sample: Sample, device: str) -> Answers:
     """What the Triton kernels make of the matrix, laid out in memory as the sample says."""
-    from robustfl.aggregation import triton_order, triton_sums
+    from robustfl.aggregation.kernels import triton_order, triton_sums
 
     x = matrix(sample)
     if sample.layout == "transposed":

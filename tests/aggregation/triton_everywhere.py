@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from robustfl.aggregation import triton_launch, triton_order, triton_sums
-from robustfl.aggregation.device import Device
+from robustfl.aggregation.kernels import triton_launch, triton_order, triton_sums
+from robustfl.aggregation.kernels.device import Device
 
 launches = 0
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from robustfl.attacks import AGRTailored, FangTrimmedMean, MinMax, MinSum
-from robustfl.attacks.agr_tailored import Deviation, farthest, stand_ins
+from robustfl.attacks.updates.agr_tailored import Deviation, farthest, stand_ins
 from robustfl.defenses import CGE, Bulyan, GeometricMedian, Krum, Mean, Median, MultiKrum, TrimmedMean
 from robustfl.threats import Knowledge, UpdateAttack, View
-from robustfl.threats.probing import Probe
+from robustfl.threats.updates.probing import Probe
 from tests.attacks.rounds import facts
 from tests.attacks.table import UPDATE, Matrix, Row, crafted, updates, walk
 

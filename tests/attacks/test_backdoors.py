@@ -25,11 +25,11 @@ from robustfl.attacks import (
     PGDConstrained,
 )
 from robustfl.errors import ParameterError
-from robustfl.evaluation.parts import canonical
+from robustfl.evaluation.specs import canonical
 from robustfl.threats import Backdoor, Knowledge, LocalAttack, PoisonedAttack, SybilAttack
-from robustfl.threats.backdoors import Samples
-from robustfl.threats.local import Start, within
-from robustfl.threats.poisoned import aimed, poisoning_of, stages
+from robustfl.threats.data.backdoors import Samples
+from robustfl.threats.staging import aimed, poisoning_of, stages
+from robustfl.threats.updates.local_training import Start, within
 
 IMAGES = (BadNets(), BadNets(corner="top_left", size=1, value=0.5), DBA(), DBA(length=3, gap=1))
 

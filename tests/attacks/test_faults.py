@@ -30,9 +30,9 @@ from robustfl.attacks import (
     Stale,
     Straggler,
 )
-from robustfl.attacks.bit_flip import bit_masks, flipped
 from robustfl.errors import AttackError, ParameterError
 from robustfl.threats import Fault, LocalData, Moment
+from robustfl.threats.bits import bit_masks, flipped
 from robustfl.threats.faults import Course
 from tests.attacks.table import updates
 

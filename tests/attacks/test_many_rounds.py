@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.attacks import MPAF, ROP, ConstantDirection, Drift, PoisonedFL, SignStatistics
-from robustfl.attacks.poisoned_fl import agreeing_by_chance, consistent
+from robustfl.attacks.updates.poisoned_fl import agreeing_by_chance, consistent
 from robustfl.defenses import GeometricMedian, Mean, NormBound
 from robustfl.threats import Adversary, Facts, Knowledge, View
-from robustfl.threats.steady import Steady, steady_direction, steady_knowledge
+from robustfl.threats.updates.constant_directions import Steady, steady_direction, steady_knowledge
 from tests.attacks.rounds import facts, play
 from tests.attacks.table import Matrix, updates
 from tests.federation.worlds import simulation

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.attacks import ALIE, SparseHybrid
-from robustfl.attacks.alie import alie_z
+from robustfl.attacks.updates.alie import alie_z
 from robustfl.defenses import Mean, Median, TrimmedMean
 from robustfl.errors import AttackError, ParameterError
 from robustfl.threats import Adversary, Attack, Knowledge

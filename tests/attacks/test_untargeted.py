@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from robustfl.attacks import ALIE, ROP, FangKrum, FangTrimmedMean, Mimic, MinMax, MinSum
 from robustfl.defenses import Median
 from robustfl.errors import AttackError, KnowledgeError, ParameterError
-from robustfl.threats import UpdateAttack, View, geometry
-from robustfl.threats.perturbations import Perturbation
+from robustfl.threats import UpdateAttack, View
+from robustfl.threats.updates import geometry
+from robustfl.threats.updates.perturbations import Perturbation
 from tests.attacks.rounds import facts, played
 from tests.attacks.table import Matrix, updates
 from tests.federation.worlds import simulation

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from robustfl.attacks import ALIE, IPM, Dropout, Gaussian, LabelFlip, NonFinite, SignFlip
-from robustfl.attacks.alie import alie_z
+from robustfl.attacks.updates.alie import alie_z
 from robustfl.errors import ParameterError
 from tests.attacks.table import Matrix, updates
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustfl.aggregation import Aggregator
 from robustfl.attacks import ALIE, IPM, ROP, ConsistentWhiteBox, MinMax, MinSum, OptALIE, OptIPM, WhiteBox
-from robustfl.attacks.white_box import FIXED
+from robustfl.attacks.updates.white_box import FIXED
 from robustfl.defenses import (
     NNM,
     CenteredClipping,

@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robustfl.defenses import TrimmedMean
 from robustfl.federation import Federation, Population, Task
-from robustfl.federation.data import Data, Dataset
-from robustfl.federation.data_sets import Digits
-from robustfl.federation.models import CNN, MLP, Model
-from robustfl.federation.partitions import IID
+from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.models.architectures import CNN, MLP, Model
 from robustfl.federation.simulation import Simulation
 
 LARGEST_SHARE = 0.10

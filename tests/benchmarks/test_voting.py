@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from robustfl import registry
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.votes.contract import RankAggregator
 from tests.benchmarks.conftest import Harness, chosen_grid
 from tests.benchmarks.grid import Cell
 from tests.benchmarks.memory import extra_memory

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustfl.evaluation.measuring import judged
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.score import Outcome, score
+from robustfl.evaluation.claims.judging import judged
+from robustfl.evaluation.score.score import Outcome, score
+from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.outcomes import cell, world
 
 WORLD = "Digits, Softmax, IID"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.evidence import Evidence, reached_aims
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.trust.evidence import Evidence, reached_aims
 from tests.evaluation.test_flags import codes, flagged, mean, world
 
 

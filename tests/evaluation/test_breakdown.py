@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.breakdown import breakdown_of_curve, breakdown_point, minority
+from robustfl.evaluation.score.breakdown import breakdown_of_curve, breakdown_point, minority
 
 
 def search(pattern: str, grid: list[int] | None = None) -> tuple[int, str, list[int]]:

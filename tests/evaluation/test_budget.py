@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from robustfl.cli import app
-from robustfl.evaluation import budget
-from robustfl.evaluation.budget import Budget, estimate
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.reading import read_experiment
-from robustfl.evaluation.trial import Place
+from robustfl.evaluation.run import budget
+from robustfl.evaluation.run.budget import Budget, estimate
+from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.reading import read_experiment
 
 
 def test_every_attack_counts_with_its_number_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from robustfl import registry
 from robustfl.errors import RobustflError
-from robustfl.evaluation.parts import DefenseTemplate
-from robustfl.evaluation.plan import Cell, Plan
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.result_shape import SUMMARY, require_shape
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.score import Outcome, score, worst_case
-from robustfl.evaluation.store import Store
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.results.schema import SUMMARY, require_shape
+from robustfl.evaluation.results.store import Store
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.score.score import Outcome, score, worst_case
+from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.suite.plan import Cell, Plan
+from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.outcomes import cell, codes, only, world
 
 VALUES: dict[str, Any] = {

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from robustfl.errors import ScenarioError
-from robustfl.evaluation.claims import CONFIRMED, REFUTED, UNDECIDED, Claim, Expectation
-from robustfl.evaluation.measures import Measure
-from robustfl.evaluation.reading import read_experiment
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
+from robustfl.evaluation.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Expectation
+from robustfl.evaluation.claims.language import Measure
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.suite.reading import read_experiment
+from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.claiming import SAID, STRONG, SUITE, claiming, judge
 
 

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.comparison import Comparison, GateSettings, compare_runs, next_commands
-from robustfl.evaluation.comparison_text import MOST_CELLS, cell_rows, markdown, overview_rows, parts, write
+from robustfl.evaluation.compare.comparison import Comparison, GateSettings, compare_runs, next_commands
+from robustfl.evaluation.compare.text import MOST_CELLS, cell_rows, markdown, overview_rows, parts, write
 from tests.evaluation.stored_runs import elsewhere, one, only_cell, run
 
 OPEN = ([0.6] * 5, [0.5, 0.7, 0.5, 0.7, 0.55])

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from robustfl.evaluation.executors import Processes, Serial
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.trial import Place, Trial, run_trial
+from robustfl.evaluation.run.executors import Processes, Serial
+from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.suite.trial import Trial
 from robustfl.federation.settings import AdversarialTraining, Augmentation
 
 

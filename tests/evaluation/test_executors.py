@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation import executors
-from robustfl.evaluation.executors import Executor, Processes, Serial
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.reading import read_experiment
-from robustfl.evaluation.store import read_records
-from robustfl.evaluation.trial import Place
+from robustfl.evaluation.results.store import read_records
+from robustfl.evaluation.run import executors
+from robustfl.evaluation.run.executors import Executor, Processes, Serial
+from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.reading import read_experiment
 from tests.conftest import interruptible
 
 SUITE = """\

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from robustfl.errors import ScenarioError
-from robustfl.evaluation.faults import fault_axis, fault_scores, recovery_time
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.score import World
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_time
+from robustfl.evaluation.score.score import World
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports.faults import faults_view
 
 FAULTS = ["crash", {"awgn": {"snr": 0}}, {"stale": {"start_round": 3}}]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustfl.evaluation.evidence import Evidence, Threat
-from robustfl.evaluation.flags import ranking_flags, sanity_flags
+from robustfl.evaluation.trust.evidence import Evidence, Threat
+from robustfl.evaluation.trust.remarks import ranking_flags, sanity_flags
 
 INFORMED = {"wb": ("own", "peers", "defense"), "alie": ("own", "peers")}
 CODES = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.index import AXES, combined_index
+from robustfl.evaluation.score.index import AXES, combined_index
 
 shares = st.floats(0.01, 1.0)
 

@@ -11,10 +11,10 @@ import pytest
 
 from robustfl import registry
 from robustfl.errors import DataError, UnknownNameError
-from robustfl.evaluation import inspection
-from robustfl.evaluation.inspection import data_overview, dataset_facts, examine
-from robustfl.evaluation.provenance import histogram, installed, processor_name, provenance
-from robustfl.evaluation.scenario import Experiment
+from robustfl.evaluation import doctor as inspection
+from robustfl.evaluation.doctor import data_overview, dataset_facts, examine
+from robustfl.evaluation.run.provenance import histogram, installed, processor_name, provenance
+from robustfl.evaluation.suite.scenario import Experiment
 
 
 @pytest.fixture(autouse=True)

@@ -15,14 +15,15 @@ import pytest
 
 from robustfl import registry
 from robustfl.errors import ParameterError, StoreError
-from robustfl.evaluation import trial as trial_module
-from robustfl.evaluation.ledgers import Ledgers, verify_run
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.store import read_records
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.results.store import read_records
+from robustfl.evaluation.run import play as play_module
+from robustfl.evaluation.run.ledgers import Ledgers, verify_run
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.federation.simulation import Simulation
-from robustfl.reputation import Decision, Ledger, minutes, read_entries
+from robustfl.reputation import Decision, Ledger, read_entries
+from robustfl.reputation import recorder as minutes
 from tests.conftest import environment
 
 SUITE: dict[str, Any] = {
@@ -138,7 +139,7 @@ def test_a_trial_that_fails_leaves_no_ledger(tmp_path: Path, monkeypatch: pytest
         play(tmp_path, ledgers="all")
     assert files(tmp_path) == {}, "the folder is there, as something was written"
     with monkeypatch.context() as patch:
-        patch.setattr(trial_module, "_metrics", breaking)  # after the rounds: the ledger is whole, the trial is not
+        patch.setattr(play_module, "_metrics", breaking)  # after the rounds: the ledger is whole, the trial is not
         play(tmp_path)
     with_ledger = verify_run(tmp_path)
     assert len(with_ledger.unrecorded) == 4
@@ -151,7 +152,7 @@ def test_a_trial_that_fails_leaves_no_ledger(tmp_path: Path, monkeypatch: pytest
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from robustfl.reputation import minutes
+from robustfl.reputation import recorder as minutes
 from tests.evaluation.test_ledgers import SUITE, play
 
 played = minutes.Minutes._write

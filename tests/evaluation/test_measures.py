@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustfl.evaluation.measures import DEEPEST, FUNCTIONS, LONGEST, Measure, MeasureError, Number, Operation, Reading
+from robustfl.evaluation.claims.language import (
+    DEEPEST,
+    FUNCTIONS,
+    LONGEST,
+    Measure,
+    MeasureError,
+    Number,
+    Operation,
+    Reading,
+)
 
 
 def problem(text: str) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robustfl.evaluation.measuring import judged
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.score import score
+from robustfl.evaluation.claims.judging import judged
+from robustfl.evaluation.score.score import score
+from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.claiming import OUTCOMES, SAID, STRONG, WEAK, WORLD, claiming, judge, played
 from tests.evaluation.outcomes import changed, world
 

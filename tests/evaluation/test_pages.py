@@ -13,10 +13,10 @@ import pytest
 from markupsafe import escape
 
 from robustfl.errors import UnknownNameError
-from robustfl.evaluation import explaining
-from robustfl.evaluation.gates import GATES
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.status import STATUSES
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.trust import explain as explaining
+from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.status import STATUSES
 from robustfl.reports import HTML
 from tests.reports.synthetic import run
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.plan import NO_ATTACK, Cell, Plan, distinct_trials
-from robustfl.evaluation.scenario import Experiment
+from robustfl.evaluation.suite.plan import NO_ATTACK, Cell, Plan, distinct_trials
+from robustfl.evaluation.suite.scenario import Experiment
 
 
 def plan(**changes: Any) -> Plan:

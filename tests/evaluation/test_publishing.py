@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation import store
-from robustfl.evaluation.publishing import FILES, publish
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.stored import load_stored
+from robustfl.evaluation.results import store
+from robustfl.evaluation.results.baseline import load_stored
+from robustfl.evaluation.results.publishing import FILES, publish
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Markdown
 from tests.reports.synthetic import run
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.ranking import Standing, rank, standings
+from robustfl.evaluation.score.ranking import Standing, rank, standings
 from robustfl.evaluation.statistics import paired_resamples
 
 VALUES: dict[str, tuple[float, ...]] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from robustfl import registry
 from robustfl.errors import RobustflError, ScenarioError
-from robustfl.evaluation.reading import read_experiment
+from robustfl.evaluation.suite.reading import read_experiment
 
 SUITE = """\
 name: tiny

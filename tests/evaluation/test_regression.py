@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.regression import VERDICTS, Verdict, judge, more_seeds, weigh
+from robustfl.evaluation.compare.regression import VERDICTS, Verdict, judge, more_seeds, weigh
 from tests.evaluation.stored_runs import elsewhere, one, only_cell, run
 
 WORSE = (-0.04, -0.02, -0.03, -0.05, -0.01)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from robustfl.errors import DataError
-from robustfl.evaluation.regression import judge
+from robustfl.evaluation.compare.regression import judge
 from tests.evaluation.stored_runs import LEVEL, one, only_cell, run
 
 # Which cells, which seeds, which scale

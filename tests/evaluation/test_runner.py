@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from robustfl import registry
-from robustfl.evaluation import trial as trial_module
-from robustfl.evaluation.runner import RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.store import read_records
+from robustfl.evaluation.results.store import read_records
+from robustfl.evaluation.run import play as play_module
+from robustfl.evaluation.run.runner import RunOptions, run_experiment
+from robustfl.evaluation.suite import trial as trial_module
+from robustfl.evaluation.suite.scenario import Experiment
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -118,7 +119,7 @@ def test_failed_trials_are_run_again_and_cost_nothing_once_they_succeed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(trial_module, "_played", lambda trial, place: 1 / 0)
+        patch.setattr(play_module, "_played", lambda trial, place: 1 / 0)
         failed, _ = play(tmp_path / "a")
     assert failed["trials"]["failed"] == 8
     assert failed["scores"]["ranking"][0]["R_mean"] is None
@@ -164,14 +165,14 @@ def test_the_breakdown_search_runs_further_trials_and_counts_them(tmp_path: Path
 
 
 def test_a_breakdown_point_is_not_told_while_trials_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    played = trial_module._played
+    played = play_module._played
 
-    def failing(trial: trial_module.Trial, place: trial_module.Place) -> dict[str, Any]:
+    def failing(trial: trial_module.Trial, place: play_module.Place) -> dict[str, Any]:
         if trial.scenario.attack is not None:
             raise RuntimeError("no attack today")
         return played(trial, place)
 
-    monkeypatch.setattr(trial_module, "_played", failing)
+    monkeypatch.setattr(play_module, "_played", failing)
     summary, _ = play(tmp_path, {**SUITE, "defenses": ["mean"], "adversary": {"f": [0], "breakdown": True}})
     (defense,) = summary["scores"]["worlds"][0]["defenses"]
     assert defense["breakdown"] is None

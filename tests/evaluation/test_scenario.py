@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from robustfl import registry
 from robustfl.errors import ScenarioError
-from robustfl.evaluation.scenario import MOST_WORLDS, Experiment, content_hash, suite_schema
+from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, content_hash, suite_schema
 from robustfl.federation.settings import Federation
 
 SUITE: dict[str, Any] = {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.score import (
+from robustfl.evaluation.score.score import (
     ScoreSettings,
     area,
     lowest_mean,

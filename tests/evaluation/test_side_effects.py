@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.result_shape import SIDE_EFFECTS, require_shape
-from robustfl.evaluation.runner import RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.side_effects import MEASURED, means, side_effects
+from robustfl.evaluation.results.schema import SIDE_EFFECTS, require_shape
+from robustfl.evaluation.run.runner import RunOptions, run_experiment
+from robustfl.evaluation.score.costs import MEASURED, means, side_effects
 from robustfl.evaluation.statistics import student_interval
+from robustfl.evaluation.suite.scenario import Experiment
 
 PLAIN = ("p0", "p1")
 

@@ -14,15 +14,15 @@ from robustfl import console, registry
 from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.attacks import AntiCGE, Clones
 from robustfl.errors import ScenarioError, UnknownNameError
-from robustfl.evaluation.evidence import Subject, Threat
-from robustfl.evaluation.parts import DefenseTemplate
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.reading import read_experiment
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment
-from robustfl.evaluation.standard import load_standard, made_for
-from robustfl.evaluation.status import missing
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.reading import read_experiment
+from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.suite.standard import load_standard, made_for
+from robustfl.evaluation.trust.evidence import Subject, Threat
+from robustfl.evaluation.trust.status import missing
 
 MINE: dict[str, Any] = {
     "name": "mine-v1",

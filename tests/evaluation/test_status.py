@@ -10,11 +10,11 @@ import pytest
 
 from robustfl import registry
 from robustfl.attacks import ALIE, IPM, Clones, ConsistentWhiteBox, LabelFlip, OneCoordinate, SignFlip, WhiteBox
-from robustfl.evaluation.evidence import Evidence, Subject, Threat, doubled_searches, seen_conduct
-from robustfl.evaluation.flag import make_flag
-from robustfl.evaluation.parts import DefenseTemplate
-from robustfl.evaluation.score import score
-from robustfl.evaluation.status import (
+from robustfl.evaluation.score.score import score
+from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.trust.evidence import Evidence, Subject, Threat, doubled_searches, seen_conduct
+from robustfl.evaluation.trust.remark import make_flag
+from robustfl.evaluation.trust.status import (
     ADAPTIVE,
     CONFIG_INVALID,
     STATUSES,
@@ -230,8 +230,8 @@ def strict(*adaptive: str) -> Evidence:
 
 
 def test_only_adaptive_defenses_are_ranked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robustfl.evaluation.status.GOALS", ())
-    monkeypatch.setattr("robustfl.evaluation.status.LEVELS", {})
+    monkeypatch.setattr("robustfl.evaluation.trust.status.GOALS", ())
+    monkeypatch.setattr("robustfl.evaluation.trust.status.LEVELS", {})
     result = scored(strict("B", "C"), "A", "B", "C")
     rows = [(row["rank"], row["defense"], row["status"]) for row in result["ranking"]]
     assert rows == [(1, "B", ADAPTIVE), (2, "C", ADAPTIVE), (None, "A", UPPER_BOUND)]

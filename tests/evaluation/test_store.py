@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.result_shape import SCHEMA
-from robustfl.evaluation.store import Store, read_records, set_aside, write_atomically
+from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.results.store import Store, read_records, set_aside, write_atomically
 
 RECORDS = st.lists(st.text(max_size=20), min_size=1, max_size=6)
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.comparison import compare_runs
-from robustfl.evaluation.stored import load_stored, save_stored
+from robustfl.evaluation.compare.comparison import compare_runs
+from robustfl.evaluation.results.baseline import load_stored, save_stored
 from tests.evaluation.outcomes import suite, world
 from tests.evaluation.stored_runs import one, only_cell, run
 
 
 def scored() -> dict[str, Any]:
     """A run as the score describes it, with much that no comparison reads."""
-    from robustfl.evaluation.score import score
+    from robustfl.evaluation.score.score import score
 
     frame = one([0.5])
     return {**frame, "histograms": {}, "scores": score(suite({0: 1.0, 2: 0.8, 4: 0.3}), [world()])}

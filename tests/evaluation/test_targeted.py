@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from robustfl.attacks import BadNets, Clones, LabelFlip, ModelReplacement
 from robustfl.errors import ParameterError
-from robustfl.evaluation.executors import Processes, Serial
-from robustfl.evaluation.measures import Measure
-from robustfl.evaluation.pictures import pictures
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.scenario import Experiment, Scenario
-from robustfl.evaluation.targeted import effectiveness, kept, lift, targeted, weakest
-from robustfl.evaluation.trial import Place
+from robustfl.evaluation.claims.language import Measure
+from robustfl.evaluation.run.executors import Processes, Serial
+from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.run.triggers import pictures
+from robustfl.evaluation.score.targeted import effectiveness, kept, lift, targeted, weakest
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.scenario import Experiment, Scenario
 
 SHARE = st.floats(0.0, 1.0)
 

@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl import registry
-from robustfl.evaluation import trial as module
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.provenance import data_fingerprint
-from robustfl.evaluation.scenario import Experiment, Scenario, TaskSettings
-from robustfl.evaluation.trial import Place, Trial, run_trial
-from robustfl.federation.data_sets import NPZ
+from robustfl.evaluation.run import play
+from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.run.provenance import data_fingerprint
+from robustfl.evaluation.suite import trial as module
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.scenario import Experiment, Scenario, TaskSettings
+from robustfl.evaluation.suite.trial import Trial
+from robustfl.federation.data.data_sets import NPZ
 from robustfl.federation.settings import Federation, Server, Settings
 
 SCENARIO: dict[str, Any] = {
@@ -250,7 +252,7 @@ def test_an_exception_becomes_a_record(error: BaseException, monkeypatch: pytest
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(module, "_played", broken)
+    monkeypatch.setattr(play, "_played", broken)
     record = run_trial(trial(SCENARIO), Place(), "print")
     assert (record["status"], record["metrics"]) == ("failed", None)
     assert record["error"]["type"] == type(error).__name__

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from robustfl.errors import ParameterError
 from robustfl.federation import Federation
-from robustfl.federation.augmentation import Augmenter, flow
+from robustfl.federation.clients.augmentation import Augmenter, flow
 from robustfl.federation.settings import Augmentation
 from tests.federation.worlds import population, simulation
 

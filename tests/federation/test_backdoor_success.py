@@ -17,7 +17,7 @@ from robustfl.attacks import (
     ModelReplacement,
 )
 from robustfl.defenses import RFFL, Mean
-from robustfl.federation.backdoor import Trigger, aim_of, durability, tail_mean
+from robustfl.federation.observers.aims import Trigger, aim_of, durability, tail_mean
 from robustfl.federation.rewarded import RewardedSimulation
 from robustfl.federation.simulation import Simulation
 from robustfl.federation.task import Population
@@ -88,7 +88,7 @@ def test_every_honest_clients_model_counts_where_each_has_its_own() -> None:
 
 
 def made_logits(made: Population, weights: Tensor, features: Tensor) -> Tensor:
-    from robustfl.federation.training import predict
+    from robustfl.federation.clients.training import predict
 
     return predict(made, weights, features)
 

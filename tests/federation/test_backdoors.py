@@ -25,14 +25,14 @@ from robustfl.attacks import (
 )
 from robustfl.defenses import Mean
 from robustfl.errors import ParameterError
-from robustfl.federation.backdoor import Trigger, aim_of
-from robustfl.federation.data import Data, Dataset
-from robustfl.federation.models import Softmax
-from robustfl.federation.partitions import IID
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.models.architectures import Softmax
+from robustfl.federation.observers.aims import Trigger, aim_of
 from robustfl.federation.simulation import Simulation
 from robustfl.federation.task import Task
 from robustfl.threats import LocalAttack
-from robustfl.threats.local import Start
+from robustfl.threats.updates.local_training import Start
 from tests.federation.worlds import CLIENTS, SMALL_MLP, Blobs, batches, gradient, population, rules, simulation
 
 MARK = BadNets(target=2, size=2, ratio=0.5, value=4.0)

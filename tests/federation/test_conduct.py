@@ -12,7 +12,7 @@ import torch
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.defenses import FLAME, NNM, Bucketing, CenteredClipping, DnC, FoolsGold, Krum, Mean, Median, MeritRank
-from robustfl.federation.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct
+from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct
 from tests.federation.worlds import population, rules
 
 

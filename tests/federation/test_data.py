@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from robustfl import registry
 from robustfl.errors import DataError
-from robustfl.federation.data import Data, Dataset
-from robustfl.federation.data_files import ROOT_VARIABLE, data_roots, inside
-from robustfl.federation.data_sets import CIFAR10, CSV, IDX, NPZ, Digits
-from robustfl.federation.labels import number_classes, stratified, stratified_split
+from robustfl.federation.data.data_sets import CIFAR10, CSV, IDX, NPZ, Digits
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.files import ROOT_VARIABLE, data_roots, inside
+from robustfl.federation.data.labels import number_classes, stratified, stratified_split
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from robustfl.aggregation import Aggregation, Aggregator
 from robustfl.attacks import ALIE, Clones, Dropout, NonFinite, SignFlip
 from robustfl.defenses import FRL, Krum, Mean, Median
-from robustfl.federation.detection import Detection, auc, equal_shares
+from robustfl.federation.observers.detection import Detection, auc, equal_shares
 from robustfl.federation.simulations import simulation_for
 from tests.federation.worlds import SMALL_MLP, population, rules, simulation
 

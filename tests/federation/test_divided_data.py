@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl.errors import DataError
-from robustfl.federation import divided_data
-from robustfl.federation.data_files import ROOT_VARIABLE
-from robustfl.federation.data_sets import CIFAR10, IDX, NPZ, FashionMNIST
-from robustfl.federation.idx import read_idx
+from robustfl.federation.data import images as divided_data
+from robustfl.federation.data.data_sets import CIFAR10, IDX, NPZ, FashionMNIST
+from robustfl.federation.data.files import ROOT_VARIABLE
+from robustfl.federation.data.idx import read_idx
 
 Array = npt.NDArray[Any]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

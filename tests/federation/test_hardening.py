@@ -16,12 +16,12 @@ from torch.nn.utils import vector_to_parameters
 from robustfl.attacks import FGSM, IPM, PGD, SignFlip
 from robustfl.defenses import FLTrust, Mean, Median
 from robustfl.federation import Federation, Population, Simulation, Task
-from robustfl.federation.data_sets import Digits
-from robustfl.federation.hardening import feature_range, inner_search
-from robustfl.federation.models import CNN, MLP, Softmax
-from robustfl.federation.partitions import IID
-from robustfl.federation.robustness import robustness
-from robustfl.federation.training import LoopedTrainer, VmappedTrainer, predict, trainer_for
+from robustfl.federation.clients.hardening import feature_range, inner_search
+from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, predict, trainer_for
+from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.models.architectures import CNN, MLP, Softmax
+from robustfl.federation.observers.evasion import robustness
 from tests.federation.worlds import SMALL_MLP, gradient, population, rules, simulation
 
 TRAINING: dict[str, Any] = {"epsilon": 0.3, "steps": 4}

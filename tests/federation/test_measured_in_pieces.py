@@ -8,9 +8,10 @@ import pytest
 from torch import Tensor
 
 from robustfl.attacks import BadNets
-from robustfl.federation import backdoor, confusion
-from robustfl.federation.backdoor import Trigger
-from robustfl.federation.confusion import Confusion
+from robustfl.federation.observers import aims as backdoor
+from robustfl.federation.observers import confusion
+from robustfl.federation.observers.aims import Trigger
+from robustfl.federation.observers.confusion import Confusion
 from tests.federation.worlds import SMALL_MLP, population
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from robustfl import registry
 from robustfl.errors import ParameterError
-from robustfl.federation.models import CNN, MLP, Model, ResNet20, Softmax
-from robustfl.federation.networks import initialise
+from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
+from robustfl.federation.models.modules import initialise
 
 EVERY = [Softmax(), MLP(), MLP(hidden=(8, 4)), MLP(hidden=()), CNN(), CNN(norm="group"), CNN(channels=(6,)), ResNet20()]
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]

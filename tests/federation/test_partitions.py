@@ -13,7 +13,7 @@ from scipy.stats import powerlaw
 
 from robustfl import registry
 from robustfl.errors import DataError, ParameterError
-from robustfl.federation.partitions import (
+from robustfl.federation.data.partitions import (
     IID,
     ClassImbalance,
     Dirichlet,

@@ -10,11 +10,11 @@ import torch
 
 from robustfl import registry
 from robustfl.aggregation import Aggregator
-from robustfl.aggregation.rankings import RankAggregator
+from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.attacks import Clones, LabelFlip, SignFlip, Whitewash
 from robustfl.defenses import FRL, NNM, RFFL, Bucketing, Clipping, Mean
 from robustfl.errors import ParameterError, StateError
-from robustfl.evaluation.parts import DefenseTemplate
+from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.federation.ranked import RankedSimulation
 from robustfl.federation.rewarded import RewardedSimulation
 from robustfl.federation.simulation import Simulation

@@ -12,9 +12,9 @@ from robustfl.attacks import IPM, BoundarySwap, Dropout, LabelFlip, ReverseRanki
 from robustfl.defenses import FRL, Mean
 from robustfl.errors import ParameterError
 from robustfl.federation import Federation, Simulation, Task
-from robustfl.federation.data_sets import Digits
-from robustfl.federation.models import CNN, MLP, Softmax
-from robustfl.federation.partitions import IID
+from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.models.architectures import CNN, MLP, Softmax
 from robustfl.federation.ranked import RankedSimulation
 from robustfl.federation.simulations import simulation_for
 from robustfl.threats import Attack, Knowledge, RankAttack, RankView

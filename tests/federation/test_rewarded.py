@@ -16,13 +16,13 @@ from robustfl.attacks import IPM, Dropout, FreeRider, Gaussian, LabelFlip, NonFi
 from robustfl.defenses import RFFL, Mean
 from robustfl.errors import ParameterError
 from robustfl.federation import Federation, Population, Task
-from robustfl.federation.data_sets import Digits
-from robustfl.federation.models import MLP
+from robustfl.federation.clients.training import measure, predict
+from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.data.partitions import ClassImbalance, Partition, PowerLaw
+from robustfl.federation.models.architectures import MLP
 from robustfl.federation.own_models import standalone_accuracies
-from robustfl.federation.partitions import ClassImbalance, Partition, PowerLaw
 from robustfl.federation.rewarded import RewardedSimulation, collaborative_fairness
 from robustfl.federation.simulation import Simulation
-from robustfl.federation.training import measure, predict
 from robustfl.reputation.rewards import reward
 from robustfl.threats import Attack
 from tests.federation.worlds import CLIENTS, SMALL_MLP, batches, gradient, population, rules, task

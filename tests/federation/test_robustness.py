@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustfl.attacks import FGSM, PGD, ZerothOrder
 from robustfl.federation import Population
-from robustfl.federation.robustness import robustness
+from robustfl.federation.observers.evasion import robustness
 from robustfl.federation.streams import stream
 from robustfl.threats import Evasion, Victim
 from tests.federation.worlds import SMALL_MLP, population, simulation

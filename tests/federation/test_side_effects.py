@@ -11,11 +11,11 @@ import torch
 from robustfl.attacks import Clones, LabelFlip, SignFlip
 from robustfl.defenses import RFFL, Mean
 from robustfl.federation import Population
-from robustfl.federation.partitions import Dirichlet
+from robustfl.federation.clients.training import predict
+from robustfl.federation.data.partitions import Dirichlet
+from robustfl.federation.observers.served import class_accuracy, honest_mixes, worst_served
 from robustfl.federation.rewarded import RewardedSimulation
-from robustfl.federation.side_effects import class_accuracy, honest_mixes, worst_served
 from robustfl.federation.simulation import Simulation
-from robustfl.federation.training import predict
 from tests.federation.worlds import SMALL_MLP, population, rules, simulation, task
 
 UNEVEN = task(partition=Dirichlet(alpha=0.3)).prepare(clients=6, seed=0)

@@ -18,7 +18,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.attacks import IPM, Dropout, NonFinite
 from robustfl.defenses import CenteredClipping, Krum, Mean, Median, MultiKrum, TrimmedMean
 from robustfl.errors import ParameterError
-from robustfl.federation.models import CNN, Model, Softmax
+from robustfl.federation.models.architectures import CNN, Model, Softmax
 from robustfl.federation.streams import stream
 from robustfl.threats import Attack
 from tests.federation.worlds import ATTACKS, CLIENTS, SMALL_MLP, batches, gradient, population, simulation

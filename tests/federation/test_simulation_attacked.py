@@ -16,7 +16,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.attacks import IPM, Dropout, Gaussian, LabelFlip, NonFinite
 from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
 from robustfl.errors import AttackError, KnowledgeError
-from robustfl.federation.models import CNN, Model, Softmax
+from robustfl.federation.models.architectures import CNN, Model, Softmax
 from robustfl.federation.streams import stream
 from robustfl.threats import Attack, DataPoisoning, Fault, Knowledge, Moment, UpdateAttack, View
 from tests.federation.worlds import ATTACKS, CLIENTS, SMALL_MLP, batches, gradient, rules, simulation

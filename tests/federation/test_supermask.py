@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from robustfl.aggregation.rankings import MaskTraining
+from robustfl.aggregation.votes.contract import MaskTraining
 from robustfl.defenses import FRL
-from robustfl.federation.models import CNN, MLP, Model, Softmax
+from robustfl.federation.channels.supermask import Supermask, highest, learning_rate
+from robustfl.federation.clients.training import trainer_for
+from robustfl.federation.models.architectures import CNN, MLP, Model, Softmax
 from robustfl.federation.streams import stream_seed
-from robustfl.federation.supermask import Supermask, highest, learning_rate
-from robustfl.federation.training import trainer_for
 from tests.federation.worlds import SMALL_MLP, population, rules
 
 TRAINING = FRL().training

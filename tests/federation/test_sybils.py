@@ -14,7 +14,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.attacks import IPM, Clones, Dropout, LabelFlip, SignFlip, TakingTurns, Whitewash
 from robustfl.defenses import FoolsGold, Krum, Mean, TrimmedMean
 from robustfl.errors import ParameterError
-from robustfl.federation.confusion import Confusion
+from robustfl.federation.observers.confusion import Confusion
 from robustfl.federation.simulation import Simulation
 from robustfl.threats import Knowledge, UpdateAttack, View
 from tests.federation.worlds import ATTACKS, CLIENTS, population, simulation

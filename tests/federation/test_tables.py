@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.federation.data import Dataset
-from robustfl.federation.data_files import ROOT_VARIABLE
-from robustfl.federation.data_sets import CSV
-from robustfl.federation.labels import stratified_split
+from robustfl.federation.data.data_sets import CSV
+from robustfl.federation.data.dataset import Dataset
+from robustfl.federation.data.files import ROOT_VARIABLE
+from robustfl.federation.data.labels import stratified_split
 
 
 @pytest.fixture(autouse=True)

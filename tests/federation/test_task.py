@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.federation.models import CNN, MLP, Model, Softmax
-from robustfl.federation.partitions import Dirichlet
+from robustfl.federation.data.partitions import Dirichlet
+from robustfl.federation.models.architectures import CNN, MLP, Model, Softmax
 from tests.federation.worlds import SMALL_MLP, population, task
 
 

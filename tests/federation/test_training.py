@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from robustfl.federation import Population
-from robustfl.federation.models import CNN, MLP, Model, ResNet20, Softmax
-from robustfl.federation.training import LoopedTrainer, VmappedTrainer, measure, trainer_for
+from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, measure, trainer_for
+from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
 from tests.federation.worlds import SMALL_MLP, population, rules
 
 MODELS = [Softmax(), SMALL_MLP, MLP(hidden=(6, 4)), CNN(channels=(3,)), CNN(channels=(4, 4), norm="group")]

@@ -13,9 +13,9 @@ from robustfl.attacks import IPM, LabelFlip, SignFlip
 from robustfl.defenses import NNM, ClientMomentum, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
 from robustfl.federation import Federation, Simulation, Task
 from robustfl.federation.briefing import briefing
-from robustfl.federation.data_sets import Digits
-from robustfl.federation.models import Softmax
-from robustfl.federation.partitions import IID
+from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.models.architectures import Softmax
 from robustfl.federation.streams import stream
 from tests.federation.worlds import SMALL_MLP, gradient, simulation
 

@@ -17,9 +17,9 @@ from robustfl.aggregation import Aggregator
 from robustfl.attacks import ALIE, IPM, Gaussian, LabelFlip, Mimic, NonFinite, SignFlip
 from robustfl.defenses import Mean
 from robustfl.federation import Federation, Population, Task
-from robustfl.federation.data import Data, Dataset
-from robustfl.federation.models import MLP, Model, Softmax
-from robustfl.federation.partitions import IID, Partition
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.partitions import IID, Partition
+from robustfl.federation.models.architectures import MLP, Model, Softmax
 from robustfl.federation.simulation import Simulation
 from robustfl.federation.streams import stream
 from robustfl.threats import Attack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from tests.reports.synthetic import run
 
 SCRIPT = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'`|{{ 7*7 }}"

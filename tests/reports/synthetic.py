@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 
 DEFENSES = {
     "NNM > Krum": (0.46, "n >= 2f + 3"),

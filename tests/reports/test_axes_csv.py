@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 from robustfl.reports import FaultsCSV, TargetedCSV
 from tests.reports.synthetic import run
 from tests.reports.test_targeted import cell, defense

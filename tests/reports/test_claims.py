@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import CSV, HTML, ClaimsCSV, Markdown
 from robustfl.reports.claims_csv import COLUMNS
 from robustfl.reports.markup import escaped

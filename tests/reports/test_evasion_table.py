@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import HTML, Markdown
 from robustfl.reports.evasion import evasion_view
 from tests.reports.synthetic import run

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import HTML
 from tests.reports.hostile import SCRIPT, hostile
 from tests.reports.synthetic import ATTACKS, DEFENSES, run

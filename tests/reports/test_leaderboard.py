@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Leaderboard
 from robustfl.reports.leaderboard import distinct, front, slowdowns
 from tests.reports.hostile import hostile

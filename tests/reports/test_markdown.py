@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Markdown
 from robustfl.reports.markup import escaped
 from tests.reports.hostile import hostile

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from robustfl.evaluation.reporting import RunResults
-from robustfl.evaluation.standard import load_standard
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.suite.standard import load_standard
 from robustfl.reports import Leaderboard
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "published"

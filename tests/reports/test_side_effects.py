@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.reporting import RunResults
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import CSV, HTML, Markdown
 from robustfl.reports.side_effects import percent, side_effects_view
 from tests.reports.hostile import SCRIPT

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from robustfl.aggregation import Aggregation
 from robustfl.defenses import Median
 from robustfl.errors import ParameterError, StoreError
-from robustfl.reputation import Decision, Ledger, Minutes, minutes, read_entries, verify
-from robustfl.reputation.minutes import OUT, clear_unfinished
+from robustfl.reputation import Decision, Ledger, Minutes, read_entries, verify
+from robustfl.reputation import recorder as minutes
+from robustfl.reputation.recorder import OUT, clear_unfinished
 
 Round = dict[str, str]
 """Client -> action; who is absent is not in it."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from robustfl import registry
-from robustfl.aggregation.rankings import MaskTraining, RankAggregator
-from robustfl.aggregation.votes import Counts
+from robustfl.aggregation.votes.contract import MaskTraining, RankAggregator
+from robustfl.aggregation.votes.counting import Counts
 from robustfl.defenses import FRL, Mean
 from robustfl.errors import ParameterError
 from robustfl.testing import aggregator_checks, check_aggregator, properties

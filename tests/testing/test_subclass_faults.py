@@ -11,7 +11,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, CoordinateWise, Gram, GramAggregator, Outcome, PreAggregation, Rows
-from robustfl.aggregation.kernels import Array, Floats, Kernels
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.components import ByzantineCount
 from tests.testing.finding import fault
 

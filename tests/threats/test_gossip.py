@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robustfl.attacks import ALIE, IPM
 from robustfl.errors import ParameterError
-from robustfl.threats.gossip import dissensus
+from robustfl.threats.peers.gossip import dissensus
 
 Matrix = NDArray[np.float64]
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from robustfl import registry
 from robustfl.attacks import IPM, Clones, Dropout, LabelFlip, SignFlip, TakingTurns, Whitewash
 from robustfl.errors import ParameterError
-from robustfl.evaluation.parts import canonical
-from robustfl.evaluation.plan import Plan
-from robustfl.evaluation.scenario import Experiment, Suite, suite_schema
+from robustfl.evaluation.specs import canonical
+from robustfl.evaluation.suite.plan import Plan
+from robustfl.evaluation.suite.scenario import Experiment, Suite, suite_schema
 from robustfl.threats import Identities, Knowledge, SybilAttack
-from robustfl.threats.directions import REMEMBERED, PairedDirections
 from robustfl.threats.identities import divided
+from robustfl.threats.updates.directions import REMEMBERED, PairedDirections
 
 ALL: tuple[Identities, ...] = (
     Clones(),

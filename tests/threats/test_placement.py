@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
-from robustfl.threats.placement import Graph, geometric_graph, hop_distances, k_medoids, place_sybils
+from robustfl.threats.peers.placement import Graph, geometric_graph, hop_distances, k_medoids, place_sybils
 
 
 def line(n: int) -> Graph:

@@ -29,8 +29,8 @@ from robustfl.defenses import (
     TrimmedMean,
 )
 from robustfl.threats import Facts, Knowledge, View
-from robustfl.threats.probing import Probe
-from robustfl.threats.search import Line, climb, swing, worst_of
+from robustfl.threats.updates.candidates import Line, climb, swing, worst_of
+from robustfl.threats.updates.probing import Probe
 
 F, H, D = 2, 9, 200
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.aggregation.votes import sum_positions
+from robustfl.aggregation.votes.counting import sum_positions
 from robustfl.attacks import IPM, BoundarySwap, LabelFlip, ReverseRanking, ShuffledRanking
 from robustfl.defenses import FRL
 from robustfl.errors import AttackError, KnowledgeError, ParameterError

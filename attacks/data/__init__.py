@@ -1,0 +1,1 @@
+"""Attacks on the training data of malicious clients."""

@@ -1,0 +1,67 @@
+"""The distributed backdoor attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.errors import ParameterError
+from robustfl.threats import Backdoor
+from robustfl.threats.data.backdoors import require_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DBA(Backdoor):
+    """DBA: the trigger is four bars, of which each malicious client trains on one; all four together are tested.
+
+    Formula: bars of one pixel by `length` in rows 0 and ``gap + 1``, from columns 0 and ``length + gap`` on; the
+    malicious client number k marks its images with bar ``k mod 4``. Published: length 4 and gap 2 on images of
+    28 x 28, length 6 and gap 3 on 32 x 32.
+
+    Knowledge: the malicious clients' own data.
+
+    References
+    ----------
+    C. Xie, K. Huang, P.-Y. Chen, B. Li. DBA: Distributed Backdoor Attacks against Federated Learning. ICLR 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robustfl.attacks import DBA
+    >>> blank = torch.zeros(1, 1, 4, 6)
+    >>> DBA(gap=2).stamp(blank)[0, 0].int().tolist()
+    [[1, 1, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 1, 1]]
+    >>> DBA(gap=2).stamp(blank, part=1)[0, 0, 0].int().tolist()
+    [0, 0, 0, 0, 1, 1]
+    """
+
+    label: ClassVar[str] = "DBA"
+    needs_images: ClassVar[bool] = True
+    reference: ClassVar[str] = "Xie et al., DBA: Distributed Backdoor Attacks against Federated Learning, ICLR 2020"
+
+    target: Annotated[int, Ge(0), Doc("class that samples with the trigger should be taken for")] = 2
+    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the attackers' eligible samples that is poisoned")] = 20 / 64
+    length: Annotated[int | None, Ge(1), Doc("pixels of a bar; when not given 4, or as many as fit")] = None
+    gap: Annotated[int, Ge(0), Doc("pixels between bars, down and across")] = 2
+    value: Annotated[float, Doc("of the bars in all channels, in the units of the data (0 to 1 mostly)")] = 1.0
+
+    def stamp(self, features: Tensor, part: int | None = None) -> Tensor:
+        height, width = require_images(self, features)
+        length = min(4, (width - self.gap) // 2) if self.length is None else self.length
+        if length < 1 or 2 * length + self.gap > width or self.gap + 2 > height:
+            raise ParameterError(
+                "DBA: the bars should satisfy 2 length + gap <= width and gap + 2 <= height. Found "
+                f"length={length}, gap={self.gap} with images of {height} x {width}."
+            )
+        marked = features.clone()
+        for bar in range(4) if part is None else [part % 4]:
+            row, column = divmod(bar, 2)
+            start = column * (length + self.gap)
+            marked[:, :, row * (self.gap + 1), start : start + length] = self.value
+        return marked

@@ -1,0 +1,84 @@
+"""Label attacks on the training data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from annotated_types import Ge, Gt, Le
+from typing_extensions import Doc
+
+from robustfl.errors import ParameterError
+from robustfl.threats import DataPoisoning, Knowledge
+from robustfl.threats.attack import Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelFlip(DataPoisoning):
+    """Label flip: malicious clients train, as told, on data with wrong labels.
+
+    Formula: with C classes, ``reverse``: ``y -> C - 1 - y``; ``cyclic``: ``y -> (y + 1) mod C``; ``random``: a uniform
+    class, drawn once per sample; ``targeted``: `source` becomes `target`, the other classes stay; ``swap``: the two
+    change places.
+    With `only_flipped` attackers train on nothing else than the samples whose label they changed, if they have any.
+
+    Knowledge: the malicious clients' own data.
+
+    References
+    ----------
+    V. Tolpegin, S. Truex, M. E. Gursoy, L. Liu. Data Poisoning Attacks Against Federated Learning Systems.
+    ESORICS 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import LabelFlip
+    >>> LabelFlip().poison_labels(np.array([0, 1, 9]), 10, np.random.default_rng(0)).tolist()
+    [9, 8, 0]
+    """
+
+    reference: ClassVar[str] = (
+        "Tolpegin et al., Data Poisoning Attacks Against Federated Learning Systems, ESORICS 2020"
+    )
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN
+
+    mode: Annotated[Literal["reverse", "cyclic", "random", "targeted", "swap"], Doc("how labels change")] = "reverse"
+    source: Annotated[int, Ge(0), Doc("class that is relabelled in modes targeted and swap")] = 0
+    target: Annotated[int, Ge(0), Doc("class that it becomes in modes targeted and swap")] = 1
+    fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that is touched")] = 1.0
+    only_flipped: Annotated[bool, Doc("whether attackers train on the relabelled samples alone")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self._aimed and self.source == self.target:
+            raise ParameterError(f"LabelFlip: `target` should differ from `source`. Found both {self.source}.")
+
+    def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
+        if self._aimed and max(self.source, self.target) >= classes:
+            found = f"source={self.source}, target={self.target} with {classes} classes"
+            raise ParameterError(f"LabelFlip: `source` and `target` should be classes of the data. Found {found}.")
+        touched = rng.random(len(labels)) < self.fraction
+        if self.mode == "reverse":
+            flipped = classes - 1 - labels
+        elif self.mode == "cyclic":
+            flipped = (labels + 1) % classes
+        elif self.mode == "random":
+            flipped = rng.integers(classes, size=len(labels))
+        else:
+            flipped = np.where(labels == self.source, self.target, labels)
+            if self.mode == "swap":
+                flipped = np.where(labels == self.target, self.source, flipped)
+        return np.where(touched, flipped, labels).astype(np.int64)
+
+    def used(self, labels: Labels, poisoned: Labels) -> npt.NDArray[np.bool_]:
+        return poisoned != labels if self.only_flipped else super().used(labels, poisoned)
+
+    def confusion(self) -> tuple[int, int] | None:
+        return (self.source, self.target) if self._aimed else None
+
+    @property
+    def _aimed(self) -> bool:
+        """Whether `source` and `target` matter."""
+        return self.mode in ("targeted", "swap")

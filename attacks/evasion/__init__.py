@@ -1,0 +1,1 @@
+"""Attacks on test samples, against the trained model."""

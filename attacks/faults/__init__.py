@@ -1,0 +1,1 @@
+"""What goes wrong without malice: in the data, in computing, in messages, on the network."""

@@ -1,0 +1,51 @@
+"""Messages in which bits flip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from robustfl.threats import Fault, Moment
+from robustfl.threats.bits import bit_masks, flipped
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitFlip(Fault):
+    """Bit flips: every bit of every message is flipped with a small probability.
+
+    Formula: each of the w bits of each of the d numbers (w = 32 for float32), independently with probability `rate`.
+    Of 1.0, bit 31 makes -1, bit 30 infinity, bit 29 5.4e-20, bit 22 1.5 and bit 0 1.0000001. What is no longer finite
+    stays so, and a server has to refuse it; `CorruptedGradient` is the sender that checks.
+
+    References
+    ----------
+    H. D. Dixit et al. Silent Data Corruptions at Scale. arXiv:2102.11245, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import BitFlip
+    >>> rows, _ = BitFlip(rate=0.001)(np.ones((1, 1000), dtype=np.float32))
+    >>> int((rows != 1).sum())
+    35
+    """
+
+    reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
+    telling: ClassVar[tuple[str, ...]] = ("rate",)
+
+    rate: Annotated[float, Gt(0), Le(1), Doc("chance that a bit is flipped")] = 1e-6
+
+    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+        masks, rng = bit_masks(messages), moment.rng()
+        bits, flips = messages.shape[1] * len(masks), np.zeros(messages.shape, dtype=np.int64)
+        for row in flips:
+            hit = rng.choice(bits, size=rng.binomial(bits, self.rate), replace=False, shuffle=False)
+            np.bitwise_xor.at(row, hit // len(masks), masks[hit % len(masks)])
+        return flipped(messages, flips)

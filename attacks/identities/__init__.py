@@ -1,0 +1,1 @@
+"""Under how many names malicious clients take part."""

@@ -1,0 +1,51 @@
+"""One long update, the same in every round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from robustfl.threats import Knowledge, TiledAttack, View
+from robustfl.threats.updates.constant_directions import Steady, steady_direction, steady_knowledge
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantDirection(TiledAttack):
+    """Constant direction: every round the same way, a few times as long as honest updates.
+
+    Formula: ``v = length r u``, r the median length of the honest updates, u a unit direction that is kept: for the
+    whole run, or towards a model that stays. Rules that bound what a row may add, and look at one round alone, let it
+    add that much in every round.
+
+    Knowledge: all honest updates; for ``base`` and ``anti`` the global models too.
+
+    References
+    ----------
+    S. P. Karimireddy, L. He, M. Jaggi. Learning from History for Byzantine Robust Optimization. ICML 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import ConstantDirection
+    >>> ConstantDirection()(np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0]]), f=1, message="delta").round(3).tolist()
+    [[4.243, 4.243]]
+    """
+
+    reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
+    telling: ClassVar[tuple[str, ...]] = ("steady",)
+    knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
+
+    steady: Annotated[Steady, Doc("the direction that is kept: where the weights are to go")] = "ones"
+    length: Annotated[float, Gt(0), Doc("length of the update, in median lengths of honest ones")] = 3.0
+
+    def required_knowledge(self) -> Knowledge:
+        return Knowledge.PEERS | steady_knowledge(self.steady)
+
+    def vector(self, view: View) -> Tensor:
+        return self.length * view.typical_length() * steady_direction(view, self.steady)

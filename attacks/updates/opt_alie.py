@@ -1,0 +1,49 @@
+"""ALIE with the shift that a line search finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from typing_extensions import Doc
+
+from robustfl.threats import View
+from robustfl.threats.updates.line_search import LineSearch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptALIE(LineSearch):
+    """Optimised ALIE (Opt-ALIE): a little is enough, with the shift that moves the defense's answer farthest.
+
+    Formula: ``v = mu + s tau sigma`` with s = 1 (``plus``, as libraries have it) or -1; tau maximises
+    ``||AGG(V) - mu||``. One round at a time, and its objective misses what adds up over rounds: kept for comparison
+    with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger search.
+
+    Knowledge: all honest updates and the defense.
+
+    References
+    ----------
+    G. Baruch, M. Baruch, Y. Goldberg. A Little Is Enough: Circumventing Defenses For Distributed Learning.
+    NeurIPS 2019.
+    Y. Allouah, S. Farhadkhani, R. Guerraoui, N. Gupta, R. Pinot, J. Stephan. Fixing by Mixing: A Recipe for Optimal
+    Byzantine ML under Heterogeneity. AISTATS 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import OptALIE
+    >>> from robustfl.defenses import Mean
+    >>> OptALIE(evaluations=2)(np.array([[1.0], [3.0]]), f=1, aggregate=Mean()).tolist()
+    [[12.0]]
+    """
+
+    reference: ClassVar[str] = "Baruch et al., A Little Is Enough, NeurIPS 2019"
+
+    sign: Annotated[Literal["plus", "minus"], Doc("direction of the shift")] = "plus"
+
+    def line(self, view: View) -> tuple[Tensor, Tensor]:
+        spread = view.std()
+        return view.mean(), spread if self.sign == "plus" else -spread

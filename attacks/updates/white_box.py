@@ -1,0 +1,123 @@
+"""The white-box attack: search for the worst candidate through the actual pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from typing_extensions import Doc
+
+from robustfl.threats import Knowledge, View
+from robustfl.threats.updates.candidates import Line
+from robustfl.threats.updates.constant_directions import Steady, steady_direction
+from robustfl.threats.updates.searched import SearchedAttack
+
+from .alie import ALIE
+from .ipm import IPM
+from .min_max import MinMax
+from .min_sum import MinSum
+from .rop import ROP
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FIXED = (IPM(epsilon=0.1), IPM(epsilon=0.5), IPM(epsilon=10.0), ALIE(), MinMax(direction="unit"), MinSum(), ROP())
+"""Attacks without a search that compete with the candidates: in its own objective the search is never weaker."""
+
+Direction = Literal["mean", "minus_std", "plus_std", "against_std", "extreme", "previous", "steady"]
+_LINES: dict[Direction, Line] = {
+    "mean": Line("mean", "away"),
+    "minus_std": Line("mean", "minus_std"),
+    "plus_std": Line("mean", "plus_std"),
+    "against_std": Line("mean", "against_std"),
+    "extreme": Line("mean", "extreme"),
+    "previous": Line("previous", "steady"),
+    "steady": Line("mean", "steady"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhiteBox(SearchedAttack):
+    """White-box search (wb): whatever harms most after the defense, of many candidates and all fixed attacks.
+
+    Formula: maximise a harm of ``AGG(V)`` over ``base + tau direction`` with (base, direction) of ``(mu, -mu)``,
+    ``(mu, -sigma)``, ``(mu, sigma)``, ``(mu, -sign(mu) sigma)``, ``(mu, ext - mu)`` (ext: in every coordinate the
+    honest value farthest against the sign of mu), ``(a, r u)`` and ``(mu, r u)``, where a is the previous aggregate, r
+    the median length of honest updates and u a unit direction that is kept for the whole run; tau in {0}, a geometric
+    grid up to 50, and a few points around the best of them. The vectors of simpler attacks compete too, unless
+    `pool=False`.
+
+    Harm: ``inner`` ``-<AGG, mu>``; ``l2`` ``||AGG - mu||``, which is what other libraries maximise, and the weakest of
+    them; ``fixed`` ``<AGG, u>``; ``loss`` the loss of the model after the step, on the malicious clients' own data.
+
+    Knowledge: all honest updates, the models so far and the defense; `loss` also the malicious clients' own data.
+
+    References
+    ----------
+    V. Shejwalkar, A. Houmansadr. Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for
+    Federated Learning. NDSS 2021.
+    F. Croce, M. Hein. Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks.
+    ICML 2020 (for the idea of an ensemble without parameters).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.attacks import WhiteBox
+    >>> from robustfl.defenses import Median
+    >>> honest = np.random.default_rng(0).normal(1.0, 0.1, size=(8, 3))
+    >>> crafted = WhiteBox()(honest, f=3, aggregate=Median(), history=[np.zeros(3)])
+    >>> bool((Median()(np.vstack([crafted, honest])) < honest.mean(axis=0)).all())
+    True
+    """
+
+    reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    telling: ClassVar[tuple[str, ...]] = ("harm",)
+
+    harm: Annotated[Literal["inner", "l2", "fixed", "loss"], Doc("what is maximised")] = "inner"
+    steady: Annotated[Steady, Doc("the direction u that is kept for the whole run")] = "ones"
+    directions: Annotated[tuple[Direction, ...], Doc("which lines are searched")] = tuple(_LINES)
+    pool: Annotated[bool, Doc("whether the vectors of simpler attacks compete")] = True
+
+    def required_knowledge(self) -> Knowledge:
+        return self.knowledge | Knowledge.OWN if self.harm == "loss" else self.knowledge
+
+    @property
+    def goal(self) -> str:
+        return f"fixed {self.steady}" if self.harm == "fixed" else self.harm
+
+    @property
+    def in_full(self) -> bool:
+        return self.harm == "loss"
+
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+        lines = [_LINES[direction] for direction in self.directions]
+        wanted = {name for line in lines for name in (line.base, line.direction)} | {"mean"}
+        if self.harm == "fixed":
+            wanted.add("unit")
+        mean = view.mean()
+        vectors: dict[str, Tensor] = {"mean": mean, "away": -mean}
+        if wanted & {"minus_std", "plus_std", "against_std"}:
+            std = view.std()
+            vectors |= {"minus_std": -std, "plus_std": std, "against_std": -mean.sign() * std}
+        if "extreme" in wanted:
+            vectors["extreme"] = view.farthest(-mean) - mean
+        if wanted & {"steady", "unit"}:
+            vectors["unit"] = steady_direction(view, self.steady)
+            vectors["steady"] = view.typical_length() * vectors["unit"]
+        if "previous" in wanted and (previous := view.previous_aggregate) is not None:
+            vectors["previous"] = previous
+        fixed = {str(attack): attack.vector(view) for attack in FIXED} if self.pool else {}
+        kept = {name: vector for name, vector in vectors.items() if name in wanted}
+        return kept | fixed, [*(line for line in lines if line.base in kept), *(Line(name) for name in fixed)]
+
+    def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:
+        if self.harm == "loss":
+            return lambda answer: view.loss(view.stepped(answer))
+        harms: dict[str, Callable[[Tensor], Any]] = {
+            "inner": lambda answer: -(answer @ vectors["mean"]),
+            "l2": lambda answer: (answer - vectors["mean"]).norm(),
+            "fixed": lambda answer: answer @ vectors["unit"],
+        }
+        chosen = harms[self.harm]
+        return lambda answer: float(chosen(answer))

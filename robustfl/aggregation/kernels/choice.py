@@ -1,0 +1,32 @@
+"""Which kernels a matrix gets: compiled, plain numpy, or those of an accelerator."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+
+from robustfl.aggregation.kernels.base import Kernels
+from robustfl.aggregation.kernels.host import Host
+
+COMPILE_FROM = 1 << 14
+"""Smallest matrix, in numbers, that is worth the compiled kernels: below, calls cost more than the arithmetic."""
+
+
+def kernels_for(device: str | None, size: int) -> Kernels:
+    """The version of the operations for a matrix of `size` numbers that lives on `device`, None being the host."""
+    if device is not None:
+        from robustfl.aggregation.kernels.device import Device
+
+        return Device(device)
+    if size < COMPILE_FROM or not _has_numba():
+        return Host()
+    from robustfl.aggregation.kernels.compiled_host import Compiled
+
+    return Compiled()
+
+
+@cache
+def _has_numba() -> bool:
+    """Platforms without numba, and programs that set ROBUSTFL_COMPILED=0, use numpy throughout."""
+    return os.environ.get("ROBUSTFL_COMPILED", "1") != "0" and find_spec("numba") is not None

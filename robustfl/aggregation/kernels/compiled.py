@@ -1,0 +1,258 @@
+"""Compiled passes over a block of columns of an ``[n, d]`` matrix: one thread each, without the interpreter lock.
+
+Every function takes a numpy block [n, b] of float32 or float64 in any memory layout, keeps no state and writes to
+nothing it was given, so a pool of threads may call them on many blocks at once. Sums are float64. The order statistics
+and the combinations give the same bits however the columns are cut into blocks.
+
+Columns with a NaN or an infinity get arbitrary results, everywhere but in :func:`row_extent`: remove such rows first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels import compiled_geometry as geometry
+from robustfl.aggregation.kernels import compiled_order as order
+from robustfl.aggregation.kernels.compiled_vectors import lanes
+from robustfl.aggregation.kernels.sorting_networks import Network, rank_network
+
+Block = NDArray[Any]
+Floats = NDArray[np.float64]
+
+TILE_BYTES = 1 << 18
+"""Size of a tile, a quarter of a second-level cache: a tile of one vector per row was 1.2 x slower."""
+
+COMPARATOR_COST = 2.6
+"""Time of one comparator in rounds of bisection over one row: measured 2.6 at n = 200 and 2.5 at n = 400 (AVX-512)."""
+
+MOST_NETWORK_ROWS = 1024
+"""No network is built for more rows than this: bisection wins long before for float32, about here for float64."""
+
+GRAM_COLUMNS = 256
+"""Columns that are centred at a time: 64 were 1.4 x slower, 512 1.3 x slower at n = 500."""
+
+COMBINED_COLUMNS = 1024
+"""Columns whose sums are kept at a time by a single combination: 8 kB, beside the rows in a first-level cache."""
+
+NO_NETWORK = rank_network(1, 0, 0)
+
+
+def median(block: Block) -> Block:
+    """Middle value of each column, in the dtype of the block; the average of the middle two for even n.
+
+    ``y_j = (x_(floor((n+1)/2))j + x_(ceil((n+1)/2))j) / 2``, which never overflows.
+
+    Shapes: [n, b] -> [b]. Raises ValueError for a block without rows, TypeError for other types of numbers.
+    """
+    block = _checked(block)
+    n = len(block)
+    network, by_network = _plan(block, (n - 1) // 2, n // 2, bisections=1)
+    tile, out = _tile(block), _output(block)
+    for first, part in _parts(block):
+        order.median(*_memory(part), network, by_network, tile, out[first:])
+    return out[: block.shape[1]]
+
+
+def trimmed_mean(block: Block, f: int) -> Block:
+    """Mean of each column without its `f` smallest and `f` largest values, in the dtype of the block.
+
+    ``y_j = (1/(n - 2f)) sum_{k=f+1}^{n-f} x_(k)j``, summed in float64; ``f=0`` is the mean.
+
+    Shapes: [n, b] -> [b]. Raises ValueError unless 0 <= 2f < n.
+    """
+    block = _checked(block)
+    n = len(block)
+    if not 0 <= 2 * f < n:
+        raise ValueError(f"`f` should satisfy 0 <= 2f < n. Found f={f}, n={n}. Trim fewer values or give more rows.")
+    network, by_network = _plan(block, f, n - 1 - f, bisections=2) if f else (NO_NETWORK, True)
+    tile, out = _tile(block), _output(block)
+    for first, part in _parts(block):
+        order.trimmed_mean(*_memory(part), f, network, by_network, tile, out[first:])
+    return out[: block.shape[1]]
+
+
+def mean_around(block: Block, centre: Block, count: int) -> Block:
+    """Mean of the `count` values of each column nearest to ``centre[j]``, in the dtype of the block.
+
+    Nearness is ``|x_ij - c_j|`` computed in float64; at equal distance the lower row comes first. For a float32 block
+    with a float32 centre, float32 distances lead to the same choice: rounding the float64 distance gives them
+    (double rounding is harmless for one subtraction), so only ties among them are looked at again in float64.
+
+    Shapes: [n, b], [b] -> [b]. Raises ValueError unless 1 <= count <= n and the centre has a value per column.
+    """
+    block, centre = _checked(block), np.asarray(centre)
+    n, b = block.shape
+    if not 1 <= count <= n:
+        raise ValueError(f"`count` should satisfy 1 <= count <= n. Found count={count}, n={n}. Keep fewer values.")
+    if centre.shape != (b,):
+        raise ValueError(f"`centre` should have one value per column, [{b}]. Found shape {list(centre.shape)}.")
+    if np.result_type(centre, block) != block.dtype:
+        return mean_around(block.astype(np.float64), centre, count).astype(block.dtype)
+    if count == n:
+        return trimmed_mean(block, 0)
+    network, by_network = _plan(block, count - 1, count - 1, bisections=1)
+    tile, out, around = _tile(block), _output(block), _output(block)
+    around[:b], around[b:] = centre, 0
+    distances = _aligned(max(n, 2) * lanes(block.dtype), block.dtype)
+    for first, part in _parts(block):
+        order.mean_around(*_memory(part), around[first:], count, network, by_network, tile, distances, out[first:])
+    return out[:b]
+
+
+def row_extent(block: Block) -> tuple[Floats, Floats]:
+    """Largest magnitude and sum of squares of each row, both [n] in float64.
+
+    A row with a NaN has a NaN magnitude, else a row with an infinity an infinite one. Squares that overflow sum to
+    infinity. Shapes: [n, b] -> [n], [n]; a row without columns has (0, 0).
+    """
+    block = _checked(block)
+    count = lanes(block.dtype)
+    peak, square = np.zeros(len(block)), np.zeros(len(block))
+    narrow, wide = np.empty(count, block.dtype), np.empty(count)
+    for _, part in _parts(block):
+        geometry.row_extent(*_memory(part), narrow, wide, peak, square)
+    return peak, square
+
+
+def centred_gram(block: Block, reference: Block, extras: Block | None = None) -> Floats:
+    """Inner products of all points after subtracting `reference`, in float64 throughout.
+
+    The points are the n rows of the block, then the origin (``-reference`` when centred), then the e rows of `extras`.
+    Equal points have bitwise equal products, so the squared distance ``g_ii - 2 g_ij + g_jj`` of duplicates is 0.
+
+    Shapes: [n, b], [b], [e, b] -> [n + 1 + e, n + 1 + e], symmetric. Raises ValueError for other shapes.
+    """
+    block = _checked(block)
+    n, b = block.shape
+    reference, extras = np.asarray(reference), np.zeros((0, b)) if extras is None else np.asarray(extras)
+    if reference.shape != (b,) or extras.shape != (len(extras), b):
+        raise ValueError(
+            f"The points should have as many columns as the block, {b}. "
+            f"Found a reference of shape {list(reference.shape)} and extras of shape {list(extras.shape)}."
+        )
+    count = lanes(block.dtype)
+    centre, others = np.zeros(b + count), np.zeros((1 + len(extras), b + count))
+    centre[:b] = reference
+    others[1:, :b] = extras
+    others -= centre
+    points = n + len(others)
+    padded = -(-points // geometry.BESIDE) * geometry.BESIDE
+    gram, like = np.zeros((padded, padded)), np.empty(0, block.dtype)
+    tile = np.zeros((padded, min(GRAM_COLUMNS, -(-b // count) * count)))
+    for first, part in _parts(block):
+        geometry.centred_gram(*_memory(part), like, first, centre, others, tile, gram)
+    return (np.triu(gram) + np.triu(gram, 1).T)[:points, :points]
+
+
+def combine(weights: Floats, block: Block) -> Block:
+    """``weights @ block``: sums in float64, result in the dtype of the block.
+
+    Rows with weight 0 are not read, so choosing one row costs one row. With several outputs this holds for rows
+    without weight in four consecutive outputs (0-3, 4-7, ...).
+
+    Shapes: [n], [n, b] -> [b], or [m, n], [n, b] -> [m, b]. Raises ValueError for other shapes.
+    """
+    block, weights = _checked(block), np.asarray(weights, dtype=np.float64)
+    n, b = block.shape
+    if weights.ndim not in (1, 2) or weights.shape[-1] != n:
+        raise ValueError(f"`weights` should have shape [{n}] or [m, {n}]. Found {list(weights.shape)}.")
+    if weights.ndim == 2:
+        return _combine_many(weights, block)
+    rows = np.flatnonzero(weights)
+    chosen, out = weights[rows], _output(block)
+    like, sums = np.empty(0, block.dtype), _aligned(COMBINED_COLUMNS, np.dtype(np.float64))
+    for first, part in _parts(block):
+        geometry.combine(*_memory(part), rows, chosen, like, sums, out[first:])
+    return out[:b]
+
+
+def _combine_many(weights: Floats, block: Block) -> Block:
+    m, n = weights.shape
+    b, count, beside = block.shape[1], lanes(block.dtype), geometry.BESIDE
+    groups = -(-m // beside)
+    padded = np.zeros((groups, beside, n))
+    padded.reshape(-1, n)[:m] = weights
+    group, rows = np.nonzero(padded.any(axis=1))
+    rows, entries = np.ascontiguousarray(rows), np.ascontiguousarray(padded[group, :, rows])
+    starts = np.searchsorted(group, np.arange(groups + 1))
+    pitch = -(-b // count) * count
+    out = np.empty((groups * beside, pitch), block.dtype)
+    like, tile = np.empty(0, block.dtype), np.zeros(n * count)
+    for first, part in _parts(block):
+        geometry.combine_many(
+            *_memory(part),
+            np.unique(rows),
+            rows,
+            starts,
+            entries,
+            like,
+            tile,
+            first,
+            pitch,
+            out.reshape(-1),
+        )
+    return out[:m, :b]
+
+
+def _checked(block: Block) -> Block:
+    """The block in a form that kernels read in place; copied only if neighbours in a row are not so in memory."""
+    block = np.asarray(block)
+    if block.ndim != 2 or len(block) == 0:
+        raise ValueError(f"A block should have shape [n, b] with n >= 1. Found {list(block.shape)}.")
+    if block.dtype.newbyteorder("=") not in (np.float32, np.float64):
+        raise TypeError(f"A block should hold float32 or float64. Found {block.dtype}. Convert it with `astype`.")
+    if not block.dtype.isnative:
+        block = block.astype(block.dtype.newbyteorder("="))
+    return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
+
+
+def _parts(block: Block) -> Iterator[tuple[int, Block]]:
+    """Whole vectors of columns in place, then the columns left over in a copy filled up with zeros, each with its first
+    column: kernels only ever see whole vectors."""
+    n, b = block.shape
+    count = lanes(block.dtype)
+    whole = b - b % count
+    if whole:
+        yield 0, block[:, :whole]
+    if whole < b:
+        rest = np.zeros((n, count), block.dtype)
+        rest[:, : b - whole] = block[:, whole:]
+        yield whole, rest
+
+
+def _memory(part: Block) -> tuple[int, int, int, int, int]:
+    """Address, bytes from row to row, rows, columns and columns in a vector. The caller keeps `part` alive."""
+    n, columns = part.shape
+    return part.ctypes.data, part.strides[0], n, columns, lanes(part.dtype)
+
+
+def _plan(block: Block, first: int, last: int, bisections: int) -> tuple[Network, bool]:
+    """The network that delivers the ranks first, ..., last, and whether it is faster than so many bisections."""
+    n = len(block)
+    if n > MOST_NETWORK_ROWS:
+        return NO_NETWORK, False
+    network = rank_network(n, first, last)
+    return network, COMPARATOR_COST * len(network) <= bisections * 8 * block.itemsize * n
+
+
+def _tile(block: Block) -> Block:
+    """Uninitialised space for as many vectors of columns as fit in a tile, one at least."""
+    (n, b), count = block.shape, lanes(block.dtype)
+    wide = min(-(-b // count), max(1, TILE_BYTES // (n * count * block.itemsize)))
+    return _aligned(wide * n * count, block.dtype)
+
+
+def _output(block: Block) -> Block:
+    """Uninitialised space for a value per column, with room for a last vector that is not full."""
+    return np.empty(block.shape[1] + lanes(block.dtype), block.dtype)
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Block:
+    """Uninitialised space that starts at a cache line: registers that straddle two lines cost twice."""
+    space = np.empty(size + 64 // dtype.itemsize, dtype)
+    skip = -space.ctypes.data % 64 // dtype.itemsize
+    return space[skip : skip + size]

@@ -1,0 +1,192 @@
+"""Compiled geometry of rows: extents, centred inner products and linear combinations, with float64 sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robustfl.aggregation.kernels.compiled_vectors import (
+    BYTES,
+    add_product,
+    fetch,
+    fill,
+    from_image,
+    kernel,
+    larger,
+    load,
+    load_beside,
+    magnitude,
+    minus,
+    narrow,
+    quick_sums,
+    rank_image,
+    store,
+    widen,
+)
+
+BESIDE = 4
+"""Output rows that are summed side by side: 4 rows of 4 registers leave room for the operands."""
+
+
+@kernel
+def row_extent(
+    address: int, stride: int, n: int, columns: int, lanes: int, lane: Any, wide: Any, peak: Any, square: Any
+) -> None:
+    """Raise `peak` [n] to the magnitudes and increase `square` [n] by the squares of the values of each row.
+
+    The largest magnitude is found among the bits, where infinity and then NaN come last: neither can hide. `lane` and
+    `wide` are space for a vector of the type of the matrix and of float64.
+    """
+    for i in range(n):
+        at = address + i * stride
+        largest = fill(rank_image(fetch(lane, at)), 0)
+        total = fill(widen(fetch(lane, at)), 0.0)
+        for _ in range(0, columns, lanes):
+            x = fetch(lane, at)
+            largest = larger(largest, rank_image(magnitude(x)))
+            total = add_product(total, widen(x), widen(x))
+            at += lanes * lane.itemsize
+        store(lane, 0, from_image(largest))
+        store(wide, 0, total)
+        for q in range(lanes):
+            if not lane[q] <= peak[i] and peak[i] == peak[i]:
+                peak[i] = lane[q]
+            square[i] += wide[q]
+
+
+@kernel
+def combine(
+    address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
+) -> None:
+    """The sum of ``weights[r]`` times row ``rows[r]`` of a matrix, for few rows or many: one output.
+
+    `sums` is space for the float64 sums of some groups of columns, wide enough to read long stretches of each row.
+    """
+    nothing = fill(widen(fetch(like, address)), 0.0)
+    for first in range(0, columns, sums.size):
+        width = min(sums.size, columns - first)
+        for q in range(0, width, lanes):
+            store(sums, q, nothing)
+        for r in range(rows.size):
+            at = address + rows[r] * stride + first * like.itemsize
+            weight = fill(nothing, weights[r])
+            for q in range(0, width, lanes):
+                x = widen(fetch(like, at + q * like.itemsize))
+                store(sums, q, add_product(load_beside(sums, q, x), weight, x))
+        for q in range(0, width, lanes):
+            store(out, first + q, narrow(load_beside(sums, q, nothing), out))
+
+
+@kernel
+def combine_many(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    used: Any,
+    rows: Any,
+    starts: Any,
+    weights: Any,
+    like: Any,
+    tile: Any,
+    first_out: int,
+    pitch: int,
+    out: Any,
+) -> None:
+    """Several combinations at once, four of them side by side.
+
+    Outputs 4g, ..., 4g + 3 are the sums of ``weights[e, 0..3]`` times row ``rows[e]`` over the entries e from
+    ``starts[g]`` to ``starts[g + 1]``. `used` lists the rows that any output needs, `tile` is space for one group of
+    columns of all rows as float64, and output m starts at element ``m * pitch + first_out`` of `out`.
+    """
+    step = BYTES // 8
+    for first in range(0, columns, lanes):
+        for r in range(used.size):
+            at = address + used[r] * stride + first * like.itemsize
+            store(tile, used[r] * lanes, widen(fetch(like, at)))
+        for part in range(0, lanes, step):
+            nothing = fill(load(tile, 0), 0.0)
+            for g in range(starts.size - 1):
+                a, b, c, d = nothing, nothing, nothing, nothing
+                for e in range(starts[g], starts[g + 1]):
+                    x = load(tile, rows[e] * lanes + part)
+                    a = add_product(a, fill(x, weights[e, 0]), x)
+                    b = add_product(b, fill(x, weights[e, 1]), x)
+                    c = add_product(c, fill(x, weights[e, 2]), x)
+                    d = add_product(d, fill(x, weights[e, 3]), x)
+                at = BESIDE * g * pitch + first_out + first + part
+                store(out, at, narrow(a, out))
+                store(out, at + pitch, narrow(b, out))
+                store(out, at + 2 * pitch, narrow(c, out))
+                store(out, at + 3 * pitch, narrow(d, out))
+
+
+@kernel
+def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
+    """Add four numbers to the first four entries of `row`."""
+    row[0] += a
+    row[1] += b
+    row[2] += c
+    row[3] += d
+
+
+@quick_sums
+def add_products(tile: Any, gram: Any) -> None:
+    """Add the inner products of the rows of `tile` [p, width] to the upper triangle of `gram` [p, p], 4 x 4 at a time.
+
+    p is a multiple of 4 and the width a multiple of all register sizes, so that every pair of rows meets the same
+    operations in the same order: equal rows have bitwise equal products, and a distance of exactly 0.
+    """
+    for i in range(0, len(tile), 4):
+        a0, a1, a2, a3 = tile[i], tile[i + 1], tile[i + 2], tile[i + 3]
+        for j in range(i, len(tile), 4):
+            b0, b1, b2, b3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
+            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
+            s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
+            for q in range(tile.shape[1]):
+                x0, x1, x2, x3 = a0[q], a1[q], a2[q], a3[q]
+                y0, y1, y2, y3 = b0[q], b1[q], b2[q], b3[q]
+                s00, s01, s02, s03 = s00 + x0 * y0, s01 + x0 * y1, s02 + x0 * y2, s03 + x0 * y3
+                s10, s11, s12, s13 = s10 + x1 * y0, s11 + x1 * y1, s12 + x1 * y2, s13 + x1 * y3
+                s20, s21, s22, s23 = s20 + x2 * y0, s21 + x2 * y1, s22 + x2 * y2, s23 + x2 * y3
+                s30, s31, s32, s33 = s30 + x3 * y0, s31 + x3 * y1, s32 + x3 * y2, s33 + x3 * y3
+            add_row(gram[i, j : j + 4], s00, s01, s02, s03)
+            add_row(gram[i + 1, j : j + 4], s10, s11, s12, s13)
+            add_row(gram[i + 2, j : j + 4], s20, s21, s22, s23)
+            add_row(gram[i + 3, j : j + 4], s30, s31, s32, s33)
+
+
+@kernel
+def centred_gram(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    like: Any,
+    first_out: int,
+    reference: Any,
+    others: Any,
+    tile: Any,
+    gram: Any,
+) -> None:
+    """Add the inner products of n centred rows and of `others` to the upper triangle of `gram` [p, p].
+
+    `reference` and `others` [e, ...], which are centred already, count their columns from ``-first_out``; `tile`
+    [p, width] is space for the centred points, p the number of points rounded up to a multiple of 4.
+    """
+    width = tile.shape[1]
+    flat = tile.reshape(-1)
+    for first in range(0, columns, width):
+        stop = min(width, columns - first)
+        if stop < width:
+            flat[:] = 0.0
+        for i in range(n):
+            at = address + i * stride + first * like.itemsize
+            for q in range(0, stop, lanes):
+                x = widen(fetch(like, at + q * like.itemsize))
+                store(flat, i * width + q, minus(x, load_beside(reference, first_out + first + q, x)))
+        for e in range(len(others)):
+            for q in range(stop):
+                tile[n + e, q] = others[e, first_out + first + q]
+        add_products(tile, gram)

@@ -1,0 +1,29 @@
+"""The operations on the host that are compiled: order statistics, geometry and sums in numba."""
+
+from __future__ import annotations
+
+from robustfl.aggregation.kernels import compiled
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.kernels.host import Host
+
+
+class Compiled(Host):
+    """The operations in numba; whatever is not here costs no time worth compiling."""
+
+    def row_extent(self, block: Array) -> tuple[Floats, Floats]:
+        return compiled.row_extent(block)
+
+    def centred_gram(self, block: Array, reference: Array, extras: Array | None) -> Floats:
+        return compiled.centred_gram(block, reference, block[:0] if extras is None else extras)
+
+    def combine(self, weights: Floats, block: Array) -> Array:
+        return compiled.combine(weights, block)
+
+    def median(self, block: Array) -> Array:
+        return compiled.median(block)
+
+    def trimmed_mean(self, block: Array, f: int) -> Array:
+        return compiled.trimmed_mean(block, f)
+
+    def mean_around(self, block: Array, centre: Array, count: int) -> Array:
+        return compiled.mean_around(block, centre, count)

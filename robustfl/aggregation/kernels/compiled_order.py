@@ -1,0 +1,283 @@
+"""Compiled order statistics of columns: one tile of columns at a time, a vector of them in each step.
+
+A tile holds, for each group of `lanes` neighbouring columns, the n vectors of that group one after the other; a group
+lies in the first-level cache while it is worked on. Two ways lead to an order statistic, and the caller chooses:
+
+- a comparator network (see :mod:`robustfl.aggregation.kernels.sorting_networks`) runs on the rows of the group, or
+- for many rows, bisection over the bits of the answer: each round counts the values below a pivot.
+
+Every column sees the same operations wherever it stands, so results do not depend on how columns are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robustfl.aggregation.kernels.compiled_vectors import (
+    count_below,
+    fetch,
+    fill,
+    from_image,
+    high,
+    kernel,
+    load,
+    low,
+    magnitude,
+    minus,
+    narrow,
+    over,
+    plus,
+    rank_image,
+    store,
+    times,
+    where_at_most,
+    where_equal,
+    where_less,
+    widen,
+)
+
+
+@kernel
+def pack(address: int, stride: int, n: int, lanes: int, groups: int, tile: Any) -> None:
+    """Copy the columns of a matrix, whose rows lie `stride` bytes apart, into the order of a tile."""
+    for i in range(n):
+        source = address + i * stride
+        for group in range(groups):
+            store(tile, (group * n + i) * lanes, fetch(tile, source + group * lanes * tile.itemsize))
+
+
+@kernel
+def run_network(tile: Any, base: int, lanes: int, network: Any) -> None:
+    """Apply comparators to the rows of the group that starts at element `base`."""
+    for c in range(network.shape[0]):
+        a, b = base + network[c, 0] * lanes, base + network[c, 1] * lanes
+        x, y = load(tile, a), load(tile, b)
+        store(tile, a, low(x, y))
+        store(tile, b, high(x, y))
+
+
+@kernel
+def bisect(tile: Any, base: int, lanes: int, n: int, rank: int) -> Any:
+    """The value of `rank` in each column: the largest v with at most `rank` values below v, found bit by bit."""
+    bits = 8 * tile.itemsize
+    zero = fill(rank_image(load(tile, base)), 0)
+    answer, allowed = fill(zero, np.int64(-1) << (bits - 1)), fill(zero, rank)
+    for bit in range(bits - 1, -1, -1):
+        trial = plus(answer, fill(zero, np.int64(1) << bit))
+        pivot = from_image(trial)
+        count = zero
+        for i in range(n):
+            count = count_below(count, load(tile, base + i * lanes), pivot)
+        answer = where_at_most(count, allowed, trial, answer)
+    return from_image(answer)
+
+
+@kernel
+def next_rank(tile: Any, base: int, lanes: int, n: int, rank: int, value: Any) -> Any:
+    """The value of rank + 1, when `value` is that of `rank`: `value` again if repeated, else the next larger one."""
+    zero = fill(rank_image(value), 0)
+    one, at_most, above = fill(zero, 1), zero, fill(value, np.inf)
+    for i in range(n):
+        x = load(tile, base + i * lanes)
+        at_most = where_less(value, x, at_most, plus(at_most, one))
+        above = where_less(value, x, low(above, x), above)
+    return where_at_most(at_most, fill(zero, rank + 1), above, value)
+
+
+@kernel
+def middle(a: Any, b: Any) -> Any:
+    """The average of two vectors as float64; where their sum overflows, each is halved first."""
+    x, y = widen(a), widen(b)
+    half, total = fill(x, 0.5), plus(x, y)
+    safe = plus(times(x, half), times(y, half))
+    return where_less(magnitude(total), fill(x, np.inf), times(total, half), safe)
+
+
+@kernel
+def share(total: Any, count: int, out: Any) -> Any:
+    """``total / count``. Where the result is rounded to float32 a product is as good, and several times faster."""
+    if out.itemsize == 4:
+        return times(total, fill(total, 1.0 / count))
+    return over(total, fill(total, 1.0 * count))
+
+
+@kernel
+def median(
+    address: int, stride: int, n: int, columns: int, lanes: int, network: Any, by_network: bool, tile: Any, out: Any
+) -> None:
+    """The middle value of each column, the average of the middle two for even n."""
+    lower, upper = (n - 1) // 2, n // 2
+    wide = tile.size // (n * lanes) * lanes
+    for first in range(0, columns, wide):
+        groups = min(wide, columns - first) // lanes
+        pack(address + first * tile.itemsize, stride, n, lanes, groups, tile)
+        for group in range(groups):
+            base = group * n * lanes
+            if by_network:
+                run_network(tile, base, lanes, network)
+                a, b = load(tile, base + lower * lanes), load(tile, base + upper * lanes)
+            else:
+                a = bisect(tile, base, lanes, n, lower)
+                b = a if lower == upper else next_rank(tile, base, lanes, n, lower, a)
+            if lower != upper:
+                a = narrow(middle(a, b), out)
+            store(out, first + group * lanes, a)
+
+
+@kernel
+def trimmed_mean(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    f: int,
+    network: Any,
+    by_network: bool,
+    tile: Any,
+    out: Any,
+) -> None:
+    """The mean of the ranks f, ..., n - f - 1 of each column."""
+    wide = tile.size // (n * lanes) * lanes
+    for first in range(0, columns, wide):
+        groups = min(wide, columns - first) // lanes
+        pack(address + first * tile.itemsize, stride, n, lanes, groups, tile)
+        for group in range(groups):
+            base = group * n * lanes
+            if by_network:
+                run_network(tile, base, lanes, network)
+                total = band_sum(tile, base, lanes, f, n - f)
+            else:
+                least = bisect(tile, base, lanes, n, f)
+                most = bisect(tile, base, lanes, n, n - 1 - f)
+                total = sum_between(tile, base, lanes, n, f, least, most)
+            store(out, first + group * lanes, narrow(share(total, n - 2 * f, out), out))
+
+
+@kernel
+def band_sum(tile: Any, base: int, lanes: int, start: int, stop: int) -> Any:
+    """The float64 sum of the rows start, ..., stop - 1."""
+    total = fill(widen(load(tile, base)), 0.0)
+    for i in range(start, stop):
+        total = plus(total, widen(load(tile, base + i * lanes)))
+    return total
+
+
+@kernel
+def sum_between(tile: Any, base: int, lanes: int, n: int, f: int, least: Any, most: Any) -> Any:
+    """The float64 sum of the ranks f, ..., n - f - 1, whose smallest value is `least` and largest `most`.
+
+    Values strictly between the two all count. Of those at most `least`, f are cut off and the rest equal `least`; the
+    same holds above.
+    """
+    zero = fill(rank_image(least), 0)
+    one, below, above = fill(zero, 1), zero, zero
+    nothing = fill(least, 0.0)
+    total = fill(widen(least), 0.0)
+    for i in range(n):
+        x = load(tile, base + i * lanes)
+        below = where_less(least, x, below, plus(below, one))
+        above = where_less(x, most, above, plus(above, one))
+        inside = where_less(least, x, where_less(x, most, x, nothing), nothing)
+        total = plus(total, widen(inside))
+    spare = fill(total, -1.0 * f)
+    total = plus(total, times(plus(widen(below), spare), widen(least)))
+    total = plus(total, times(plus(widen(above), spare), widen(most)))
+    constant = times(fill(total, 1.0 * (n - 2 * f)), widen(least))
+    return where_less(widen(least), widen(most), total, constant)
+
+
+@kernel
+def mean_around(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    centre: Any,
+    count: int,
+    network: Any,
+    by_network: bool,
+    tile: Any,
+    distances: Any,
+    out: Any,
+) -> None:
+    """The mean of the `count` values of each column that are nearest to its centre, the earlier row first among equals.
+
+    The distance of rank ``count - 1`` separates them. If the values at exactly this distance are all the same number,
+    it does not matter which rows they come from; if not, the column is settled by :func:`settle`.
+    """
+    wide = tile.size // (n * lanes) * lanes
+    exact = np.empty(n, np.float64)
+    for first in range(0, columns, wide):
+        groups = min(wide, columns - first) // lanes
+        pack(address + first * tile.itemsize, stride, n, lanes, groups, tile)
+        for group in range(groups):
+            base, column = group * n * lanes, first + group * lanes
+            around = load(centre, column)
+            for i in range(n):
+                store(distances, i * lanes, magnitude(minus(load(tile, base + i * lanes), around)))
+            if by_network:
+                run_network(distances, 0, lanes, network)
+                border = load(distances, (count - 1) * lanes)
+            else:
+                border = bisect(distances, 0, lanes, n, count - 1)
+            total, least, most = sum_near(tile, base, lanes, n, count, around, border)
+            store(out, column, narrow(share(total, count, out), out))
+            store(distances, 0, least)
+            store(distances, lanes, most)
+            for q in range(lanes):
+                if distances[q] != distances[lanes + q]:
+                    for i in range(n):
+                        exact[i] = tile[base + i * lanes + q]
+                    out[column + q] = settle(exact, np.float64(centre[column + q]), count)
+
+
+@kernel
+def sum_near(tile: Any, base: int, lanes: int, n: int, count: int, around: Any, border: Any) -> Any:
+    """The sum of `count` values within `border` of `around`, and the least and most of the values right at the border.
+
+    The sum is meant for columns where these two are equal.
+    """
+    inside = fill(rank_image(around), 0)
+    one, nothing = fill(inside, 1), fill(around, 0.0)
+    total = fill(widen(around), 0.0)
+    for i in range(n):
+        x = load(tile, base + i * lanes)
+        distance = magnitude(minus(x, around))
+        inside = where_less(distance, border, plus(inside, one), inside)
+        total = plus(total, widen(where_less(distance, border, x, nothing)))
+    least, most = fill(around, np.inf), fill(around, -np.inf)
+    for i in range(n):
+        x = load(tile, base + i * lanes)
+        distance = magnitude(minus(x, around))
+        least = where_equal(distance, border, low(x, least), least)
+        most = where_equal(distance, border, high(most, x), most)
+    missing = minus(fill(total, 1.0 * count), widen(inside))
+    return plus(total, times(missing, widen(least))), least, most
+
+
+@kernel
+def settle(values: Any, centre: float, count: int) -> float:
+    """The mean of the `count` of `values` nearest to `centre` in float64, the earlier first among equals: one column.
+
+    Bisection over the bits of the distance of rank ``count - 1``: non-negative floats and their bits have one order.
+    """
+    distances = np.abs(values - centre)
+    keys = distances.view(np.int64)
+    border = np.int64(0)
+    for bit in range(62, -1, -1):
+        trial = border | (np.int64(1) << bit)
+        if (keys < trial).sum() < count:
+            border = trial
+    missing = count - (keys < border).sum()
+    total = 0.0
+    for i in range(len(values)):
+        if keys[i] < border:
+            total += values[i]
+        elif keys[i] == border and missing > 0:
+            total += values[i]
+            missing -= 1
+    return total / count

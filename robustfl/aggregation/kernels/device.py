@@ -1,0 +1,151 @@
+"""The operations on torch tensors of an accelerator, written to give the host's results."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from types import ModuleType
+
+import torch
+
+from robustfl.aggregation.kernels import torch_order as selection
+from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
+from robustfl.aggregation.kernels.chunks import over_pieces
+
+BLOCK = 1 << 26
+"""Numbers in a block of columns. Of a matrix on the device a block is a view, so a large one takes no memory; many
+small ones would take time, because each costs a tenth of a millisecond of Python and a wait for its extents."""
+
+PIECE = 1 << 22
+"""Numbers that are turned into float64 at a time: 32 MiB, most of which stays in the cache of a large GPU."""
+
+
+class Device:
+    """The operations in torch, and those in Triton where there is a GPU and a compiler for it.
+
+    Results stay on the device, except the few numbers that rules decide on. Geometry is float64, as on the host.
+    Data-centre GPUs multiply matrices in float64 about as fast as in float32. Others are 32 to 64 times slower at it,
+    and the Gram matrix then takes longer than reading the data from a few rows on; it is exact all the same.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    @cached_property
+    def compiled(self) -> bool:
+        """Whether Triton's kernels are used: they need Triton itself and, of NVIDIA's GPUs, Volta or a later one."""
+        place = torch.device(self.device)
+        if place.type != "cuda" or not has_triton():
+            return False
+        return torch.version.hip is not None or torch.cuda.get_device_capability(place) >= (7, 0)
+
+    def width(self, n: int) -> int:
+        # a power of two, for the alignment of what follows
+        return max(1 << 12, 1 << max(BLOCK // n, 1).bit_length() - 1)
+
+    def row_extent(self, block: Array) -> tuple[Floats, Floats]:
+        if self.compiled:
+            from robustfl.aggregation.kernels import triton_sums
+
+            return triton_sums.row_extent(block)
+
+        def extents(piece: Array, columns: slice) -> Array:
+            values = piece.double()
+            return torch.stack([torch.maximum(values.amax(dim=1), -values.amin(dim=1)), values.square().sum(dim=1)])
+
+        found = torch.stack(over_pieces(block, PIECE, extents))  # [pieces, 2, n]
+        return _host(found[:, 0].amax(dim=0)), _host(found[:, 1].sum(dim=0))
+
+    def centred_gram(self, block: Array, reference: Array, extras: Array | None) -> Floats:
+        n, p = len(block), len(block) + 1 + (0 if extras is None else len(extras))
+        gram = torch.zeros((p, p), dtype=torch.float64, device=block.device)
+
+        def add(piece: Array, columns: slice) -> None:
+            centre = reference[columns].double()
+            points = torch.empty((p, len(centre)), dtype=torch.float64, device=block.device)
+            torch.sub(piece, centre, out=points[:n])
+            torch.neg(centre, out=points[n])
+            if extras is not None:
+                torch.sub(extras[:, columns], centre, out=points[n + 1 :])
+            gram.addmm_(points, points.T)
+
+        over_pieces(block, PIECE, add)
+        return _host(gram)
+
+    def combine(self, weights: Floats, block: Array) -> Array:
+        # float64, because the program around may allow float32 products of reduced precision
+        exact = torch.as_tensor(weights, dtype=torch.float64, device=block.device)
+        if self.compiled and weights.ndim == 1:
+            from robustfl.aggregation.kernels import triton_sums
+
+            return triton_sums.weighted_sum(exact, block)
+        out = torch.empty((*weights.shape[:-1], block.shape[1]), dtype=block.dtype, device=block.device)
+
+        def write(piece: Array, columns: slice) -> None:
+            out[..., columns] = exact @ piece.double()
+
+        over_pieces(block, PIECE, write)
+        return out
+
+    def median(self, block: Array) -> Array:
+        return self._order(len(block)).median(block)
+
+    def trimmed_mean(self, block: Array, f: int) -> Array:
+        return self._order(len(block)).trimmed_mean(block, f)
+
+    def mean_around(self, block: Array, centre: Array, count: int) -> Array:
+        return self._order(len(block)).mean_around(block, centre, count)
+
+    def _order(self, n: int) -> ModuleType:
+        """The module that selects from `n` values."""
+        if not self.compiled:
+            return selection
+        from robustfl.aggregation.kernels import triton_order
+
+        return triton_order if n <= triton_order.MOST_ROWS else selection
+
+    def sign_sum(self, block: Array) -> Array:
+        return selection.sign_sum(block)
+
+    def sign_counts(self, block: Array) -> Floats:
+        def count(piece: Array, columns: slice) -> Array:
+            return torch.stack([(piece > 0).sum(dim=1), (piece < 0).sum(dim=1)], dim=1)
+
+        return _host(sum(over_pieces(block, PIECE, count)).double())
+
+    def inner(self, block: Array, vector: Array) -> Floats:
+        def products(piece: Array, columns: slice) -> Array:
+            return piece.double() @ vector[columns].double()
+
+        return _host(sum(over_pieces(block, PIECE, products)))
+
+    def concatenate(self, vectors: list[Array]) -> Array:
+        return torch.cat(vectors)
+
+    def stack(self, vectors: list[Array]) -> Array:
+        return torch.stack(vectors)
+
+    def empty(self, shape: tuple[int, ...], working: str) -> Array:
+        return torch.empty(shape, dtype=getattr(torch, working), device=self.device)
+
+    def place(self, vector: Array, working: str) -> Array:
+        source = vector.detach() if is_tensor(vector) else vector
+        return torch.as_tensor(source, dtype=getattr(torch, working), device=self.device)
+
+    def is_finite(self, vector: Array) -> bool:
+        return bool(vector.isfinite().all())
+
+
+@cache
+def has_triton() -> bool:
+    """Whether Triton can be imported, in a version that the kernels are tested with. It comes with torch for GPUs."""
+    try:
+        import triton
+    except ImportError:
+        return False
+    return tuple(int(number) for number in triton.__version__.split(".")[:2]) >= (3, 2)
+
+
+def _host(numbers: Array) -> Floats:
+    """The few numbers that leave the device."""
+    copied: Floats = numbers.cpu().numpy()
+    return copied

@@ -1,0 +1,202 @@
+"""Order statistics of columns on a GPU: every number is read once, and nothing is written but the result.
+
+A program holds a tile of whole columns in registers, [ROWS, COLUMNS], the rows padded with infinities to a power of
+two. It looks for a *cut* in each column: a threshold with a wanted number of values at or below it. Bisection over the
+integers that have the order of the floats finds it in rounds of counting, about fifteen for most data. A cut is all one
+needs: the median is a value beside one, a trimmed mean is what lies between two, and the values nearest to a centre
+have their distances below one. Where equal values straddle the place there is no such threshold; the search then ends
+at that value, and the counts say how many of its copies belong to which side.
+
+Values must be finite. Medians are those of the host to the last bit, and sums are taken in float64.
+"""
+# Annotations are evaluated here, unlike in other modules: older versions of Triton look for tl.constexpr in them.
+
+import torch
+import triton
+import triton.language as tl
+
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.kernels.triton_launch import launch
+
+MOST_ROWS = 1024
+"""Rows of a column that the registers of one program can hold."""
+
+NARROW, WIDE = 64, 32
+"""Values that a thread holds of tiles in float32 and in float64: with more, registers spill to memory."""
+
+UNSPECIALIZED = ("n", "columns", "row_stride")
+"""Arguments whose values need no code of their own: one compilation serves all matrices of about as many rows.
+
+It is also faster so. Code for strides that are multiples of 16 gives each thread four neighbouring columns, whose
+counts it then has to gather from other threads; this way a thread has as much of one column as it can hold.
+"""
+
+
+def median(block: Array) -> Array:
+    """The middle value of each column of [n, b], the average of the middle two for even n: [b]."""
+    n = len(block)
+    return _select(median_kernel, block, float(n // 2), float((n + 1) // 2), EVEN=n % 2 == 0)
+
+
+def trimmed_mean(block: Array, f: int) -> Array:
+    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]."""
+    return _select(trimmed_mean_kernel, block, float(f), float(len(block) - f))
+
+
+def mean_around(block: Array, centre: Array, count: int) -> Array:
+    """The mean of the `count` values of each column of [n, b] nearest to `centre` [b]; ties: the lower row: [b].
+
+    Distances are float64, as on the host.
+    """
+    return _select(mean_around_kernel, block, centre.contiguous(), float(count), distances=True)
+
+
+def _select(kernel: Array, block: Array, *arguments: Array, distances: bool = False, **constants: bool) -> Array:
+    n, columns = block.shape
+    out = torch.empty(columns, dtype=block.dtype, device=block.device)
+    rows, wide, warps = tile_shape(n, distances or block.dtype == torch.float64)
+    tile = {"ROWS": rows, "COLUMNS": wide, **constants}
+    launch(kernel, triton.cdiv(columns, wide), block, out, n, columns, *block.stride(), *arguments, warps=warps, **tile)
+    return out
+
+
+def tile_shape(n: int, double: bool) -> tuple[int, int, int]:
+    """Rows and columns of the tile for columns of `n` values, and the warps that share it.
+
+    A thread with a whole column exchanges nothing with others. Where columns are too long for that, a tile has 8 of
+    them, as wide as the 32 bytes that memory delivers at least, and long ones are shared by several warps.
+    """
+    rows, held = triton.next_power_of_2(n), WIDE if double else NARROW
+    columns = min(32, max(32 * held // rows, 8))
+    return rows, columns, max(1, rows * columns // (32 * held))
+
+
+@triton.jit
+def _image(x):
+    """Integers in the order of the floats `x`, as wide as these; 0 for both zeros."""
+    if x.dtype == tl.float64:
+        bits = x.to(tl.int64, bitcast=True)
+        size = bits & 0x7FFFFFFFFFFFFFFF
+    else:
+        bits = x.to(tl.int32, bitcast=True)
+        size = bits & 0x7FFFFFFF
+    return tl.where(bits < 0, -size, size)
+
+
+@triton.jit
+def _number(image):
+    """The floats that have these images."""
+    size = tl.abs(image)
+    number = size.to(tl.float64 if image.dtype == tl.int64 else tl.float32, bitcast=True)
+    return tl.where(image < 0, -number, number)
+
+
+@triton.jit
+def _cut(x, low, below, high, least, most):
+    """Cut the columns of `x` so that `least` to `most` values lie at or below.
+
+    `low` and `high` are images of thresholds, with `below` <= `most` values at or below the first, and more than `most`
+    at or below the second or at most one image between them. Returns `low` and `below` of the cut, and `high`: either
+    ``least <= below``, or the cut falls among equal values, whose image is `high`, and `low` is just under it.
+
+    From the 14th round on, when few values are left in between, every fourth round tries the least of them in place of
+    the middle. Equal values then end the search at once; without that they would take all 32 (float64: 64) rounds.
+
+    Counts are float32: a comparison then yields 1.0 or 0.0 in one instruction, and additions of floats run beside
+    comparisons where those of integers would compete with them.
+    """
+    rounds = 0
+    open_columns = (below < least) & (low + 1 < high)
+    searching = tl.max(open_columns.to(tl.int32), axis=0)
+    while searching > 0:
+        middle = (low & high) + ((low ^ high) >> 1)  # the average, rounded down, without overflow
+        if (rounds >= 14) & (rounds % 4 == 2):
+            above = _image(tl.min(tl.where(x > _number(low)[None, :], x, float("inf")), axis=0))
+            middle = tl.where(open_columns, above, middle)
+            low = tl.where(open_columns, above - 1, low)
+        count = tl.sum(tl.where(x <= _number(middle)[None, :], 1.0, 0.0), axis=0)
+        high = tl.where(count > most, middle, high)
+        low = tl.where(count > most, low, middle)
+        below = tl.where(count > most, below, count)
+        open_columns = (below < least) & (low + 1 < high)
+        searching = tl.max(open_columns.to(tl.int32), axis=0)
+        rounds += 1
+    return low, below, high
+
+
+@triton.jit
+def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The values of this program's tile, [ROWS, COLUMNS], and its rows and columns.
+
+    Rows beyond the last repeat it, which takes fewer registers than leaving them out.
+    """
+    row = tl.arange(0, ROWS)
+    column = tl.program_id(0).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
+    address = block + tl.minimum(row, n - 1).to(tl.int64)[:, None] * row_stride
+    x = tl.load(address + (column * column_stride)[None, :], mask=(column < columns)[None, :], other=0.0)
+    return x, row, column
+
+
+@triton.jit
+def _bracket(x):
+    """Images of thresholds with no value and with every value of `x` at or below them."""
+    return _image(tl.min(x, axis=0)) - 1, _image(tl.max(x, axis=0))
+
+
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def median_kernel(
+    block, out, n, columns, row_stride, column_stride, least, most,
+    EVEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Cut off the lower half, with the middle value or without, which then is the last below or the first above."""
+    x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
+    low, high = _bracket(x)
+    x = tl.where((row < n)[:, None], x, float("inf"))
+    low, below, high = _cut(x, low, tl.zeros([COLUMNS], tl.float32), high, least, most)
+    under = x <= _number(low)[None, :]
+    lower = tl.max(tl.where(under, x, -float("inf")), axis=0)
+    upper = tl.min(tl.where(under, float("inf"), x), axis=0)
+    value = (lower + upper) * 0.5 if EVEN else tl.where(below > least, lower, upper)
+    value = tl.where(below < least, _number(high), value)
+    tl.store(out + column, value, mask=column < columns)
+
+
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def trimmed_mean_kernel(
+    block, out, n, columns, row_stride, column_stride, first, last, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """Cut off `first` values, then as many above as leaves `last` at or below; sum what lies between."""
+    x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
+    low, high = _bracket(x)
+    x = tl.where((row < n)[:, None], x, float("inf"))
+    low, below, tied = _cut(x, low, tl.zeros([COLUMNS], tl.float32), high, first, first)
+    top, upto, tied_above = _cut(x, low, below, high, last, last)
+    inside = (x > _number(low)[None, :]) & (x <= _number(top)[None, :])
+    total = tl.sum(tl.where(inside, x, 0.0).to(tl.float64), axis=0)
+    # where a cut falls among equal values: copies to be cut off were summed, and copies to be kept were not
+    total -= (first - below).to(tl.float64) * _number(tied).to(tl.float64)
+    total += (last - upto).to(tl.float64) * _number(tied_above).to(tl.float64)
+    mean = total / tl.full([COLUMNS], last - first, tl.float64)
+    tl.store(out + column, mean.to(x.dtype), mask=column < columns)
+
+
+@triton.jit(do_not_specialize=UNSPECIALIZED)
+def mean_around_kernel(
+    block, out, n, columns, row_stride, column_stride, centre, kept, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """Cut the distances to the centre, and then, where the cut falls among equal ones, the numbers of their rows."""
+    x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
+    around = tl.load(centre + column, mask=column < columns, other=0.0).to(tl.float64)
+    distance = tl.abs(x.to(tl.float64) - around[None, :])
+    nothing = tl.zeros([COLUMNS], tl.float32)
+    low, high = _bracket(distance)
+    distance = tl.where((row < n)[:, None], distance, float("inf"))
+    low, below, high = _cut(distance, low, nothing, high, kept, kept)
+    tied = tl.where(distance == _number(high)[None, :], row.to(tl.float32)[:, None], float("inf"))
+    first = tl.zeros([COLUMNS], tl.int32) - 1  # the image of a number just below row 0
+    missing = kept - below
+    rows, _, _ = _cut(tied, first, nothing, first + _image(tl.full([COLUMNS], ROWS, tl.float32)), missing, missing)
+    near = (distance <= _number(low)[None, :]) | (tied <= _number(rows)[None, :])
+    total = tl.sum(tl.where(near, x, 0.0).to(tl.float64), axis=0)
+    mean = total / tl.full([COLUMNS], kept, tl.float64)
+    tl.store(out + column, mean.to(x.dtype), mask=column < columns)

@@ -1,0 +1,124 @@
+"""Gram space: everything that a geometric rule may know about the rows, in an ``n x n`` matrix.
+
+The rows, the origin and any extra points (such as the previous aggregate) are kept as inner products after
+subtracting one common reference row, in float64. Every quantity that a rule asks for is computed from affine
+combinations of those points, so a large part that all rows share never costs a digit (an uncentred float32 Gram gives
+negative squared distances).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from robustfl.aggregation.kernels.base import Floats
+from robustfl.errors import ParameterError
+
+ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+"""A difference of inner products below this share of their size carries no information."""
+
+
+class Gram:
+    """Inner products between `n` rows, the origin and `e` extra points, all relative to one reference row.
+
+    Attributes
+    ----------
+    n : number of rows
+    extras : number of extra points `e`
+    centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. Given as a matrix, or
+        as a function that computes it, together with the number of `extras`. `norms` computes the squared norms where
+        those can be had for less
+    """
+
+    def __init__(
+        self,
+        centred: Floats | Callable[[], Floats],
+        n: int,
+        extras: int = 0,
+        *,
+        norms: Callable[[], Floats] | None = None,
+    ) -> None:
+        self._compute = centred if callable(centred) else lambda: centred
+        self._norms = norms
+        self.n = n
+        self.extras = extras if callable(centred) else len(centred) - n - 1
+
+    @cached_property
+    def centred(self) -> Floats:
+        """Computed when a rule first asks for something in it: a plain mean never pays for it."""
+        return self._compute()
+
+    @cached_property
+    def squared_distances(self) -> Floats:
+        """`||x_i - x_j||^2`, [n, n], never negative; 0 on the diagonal and where nothing but rounding is left."""
+        inner = self.centred[: self.n, : self.n]
+        own = np.diag(inner)
+        size = own[:, None] + own[None, :]
+        squared: Floats = size - (inner + inner.T)
+        squared[squared <= ROUNDING * size] = 0.0
+        np.fill_diagonal(squared, 0.0)
+        return squared
+
+    @cached_property
+    def central(self) -> int:
+        """The row of smallest median distance to the others: near honest rows while those are a strict majority."""
+        return int(np.argmin(np.median(self.squared_distances, axis=1)))
+
+    @cached_property
+    def squared_norms(self) -> Floats:
+        """`||x_i||^2`, [n]: the squared distances from the origin."""
+        if self._norms is not None:
+            return self._norms()
+        return self.squared_distances_from(np.zeros(self.n))
+
+    @cached_property
+    def products(self) -> Floats:
+        """The plain inner products `<x_i, x_j>`, [n, n], for rules on angles rather than distances."""
+        n = self.n
+        to_origin = self.centred[:n, n]
+        inner: Floats = self.centred[:n, :n] - to_origin[:, None] - to_origin[None, :] + self.centred[n, n]
+        return inner
+
+    def squared_distances_from(self, weights: Floats) -> Floats:
+        """Squared distances [n] of all rows from the point `sum_i weights_i p_i`.
+
+        `weights` has one entry a row, or one a row and one an extra point.
+        """
+        point = self._affine(weights)
+        reach = self.centred @ point
+        squared: Floats = np.maximum(np.diag(self.centred)[: self.n] - 2.0 * reach[: self.n] + point @ reach, 0.0)
+        return squared
+
+    def squared_length(self, coefficients: Floats) -> float:
+        """`||sum_i c_i x_i||^2` for coefficients [n] over the rows; with sum 0 it is the length of a difference."""
+        return float(self.squared_lengths(coefficients[None, :])[0])
+
+    def squared_lengths(self, coefficients: Floats) -> Floats:
+        """:meth:`squared_length` of every row of `coefficients` [m, n], as [m]."""
+        m = len(coefficients)
+        full = np.hstack([coefficients, -coefficients.sum(axis=1, keepdims=True), np.zeros((m, self.extras))])
+        lengths: Floats = np.maximum(np.einsum("ij,ij->i", full @ self.centred, full), 0.0)
+        return lengths
+
+    def mix(self, matrix: Floats) -> Gram:
+        """The Gram of the rows `matrix @ X`, for a mixing matrix [m, n]; the data are not read again."""
+        m = len(matrix)
+        kept = 1 + self.extras
+        full = np.zeros((m + kept, self.n + kept))
+        full[:m, : self.n] = matrix
+        full[:m, self.n] = 1.0 - matrix.sum(axis=1)
+        full[m:, self.n :] = np.eye(kept)
+        return Gram(lambda: full @ self.centred @ full.T, m, self.extras)
+
+    def _affine(self, weights: Floats) -> Floats:
+        """Coefficients over all points that sum to 1: what is missing is put on the origin, where it adds nothing."""
+        if len(weights) not in (self.n, self.n + self.extras):
+            message = f"`weights` should have {self.n} or {self.n + self.extras} entries. Found {len(weights)}."
+            raise ParameterError(message)
+        full = np.zeros(self.n + 1 + self.extras)
+        full[: self.n] = weights[: self.n]
+        full[self.n + 1 : self.n + 1 + len(weights) - self.n] = weights[self.n :]
+        full[self.n] = 1.0 - weights.sum()
+        return full

@@ -1,0 +1,87 @@
+"""The sanitised update matrix as rules see it: rows that may be mixtures of the rows that came in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.source import Source
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows `mixing @ X` over a shared source `X` [n, d]; without a mixing they are the source's own rows.
+
+    The mixture is never formed as a whole: the Gram is mixed in `n x n`, results are combined from the source, and
+    column-wise rules see it one block of columns at a time.
+    """
+
+    source: Source
+    mixing: Floats | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows that the rule sees."""
+        return self.source.n if self.mixing is None else len(self.mixing)
+
+    @property
+    def d(self) -> int:
+        """Number of columns (parameters)."""
+        return self.source.d
+
+    @property
+    def kernels(self) -> Kernels:
+        return self.source.kernels
+
+    @cached_property
+    def gram(self) -> Gram:
+        """Gram space of these rows."""
+        return self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
+
+    @property
+    def squared_norms(self) -> Floats:
+        """`||x_i||^2`, [n]; rows that are no mixtures need no geometry for it."""
+        return self.source.squared_norms if self.mixing is None else self.gram.squared_norms
+
+    def mixed(self, matrix: Floats) -> Rows:
+        """The rows after one more linear map [m, n]."""
+        return Rows(self.source, matrix if self.mixing is None else matrix @ self.mixing)
+
+    def chosen(self, rows: NDArray[np.int64] | list[int]) -> Rows:
+        """Some of the rows, in the given order."""
+        return self.mixed(np.eye(self.n)[np.asarray(rows)])
+
+    def source_weights(self, weights: Floats) -> Floats:
+        """Weights over these rows as weights over the rows that came in."""
+        return self.source.share * (weights if self.mixing is None else weights @ self.mixing)
+
+    def combine(self, weights: Floats) -> Array:
+        """`sum_i w_i x_i` [d]; entries of `weights` beyond the rows belong to the extra points, in order."""
+        own = weights[: self.n]
+        extra = weights[self.n :] if len(weights) > self.n else None
+        return self.source.combine(own if self.mixing is None else own @ self.mixing, extra)
+
+    def columnwise(self, work: Callable[[Array, Kernels], Array]) -> Array:
+        """What `work` makes of every block of columns [n, b] -> [b], as one vector [d].
+
+        Blocks are worked on in several threads and in no fixed order: `work` should depend on its arguments alone.
+        """
+        return self.source.columnwise(lambda values: work(self._seen(values), self.kernels))
+
+    def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:
+        """The float64 sum of `work(block [n, b])` over the given columns (ascending), a block at a time."""
+        return self.source.fold(lambda values: work(self._seen(values)), columns)
+
+    def materialised(self) -> Array:
+        """The rows as a matrix [n, d] of their own; only where a copy of the updates is what is asked for."""
+        return self.source.combine(np.eye(self.n) if self.mixing is None else self.mixing)
+
+    def _seen(self, values: Array) -> Array:
+        return values if self.mixing is None else self.kernels.combine(self.mixing, values)

@@ -1,0 +1,302 @@
+"""The data that one aggregation reads, and how often: every pass over the columns happens in this module.
+
+The search for hostile rows is part of whatever reading comes first. A rule works on all rows meanwhile, and when the
+reading ends without a find, nothing was lost: a column-wise rule reads the data once, a geometric one twice, whatever
+chain of pre-aggregations stands before it. When there is a find, :class:`HostileRows` ends the attempt, and the same
+question is asked again about the other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import cached_property, partial
+from threading import Event
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.kernels.choice import kernels_for
+from robustfl.aggregation.kernels.threads import in_order
+from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.readers import Dense, Reader
+
+T = TypeVar("T")
+R = TypeVar("R")
+Extent = tuple[Floats, Floats]
+Work = Callable[[Array, slice, Extent | None], T]
+"""(values [n, b], their columns, the rows' extents where the reading computes them anyway) -> what is wanted of them"""
+
+FAR = 1e6
+"""Squared distance of the reference, in squared distances between rows: beyond it, ten digits are not enough."""
+
+ALIKE = 4.0
+"""Ratio of squared norms up to which rows are about as long as each other."""
+
+NOISE_BLOCK = 1 << 16
+"""Columns whose noise is drawn from one generator: how the columns are split and spread cannot be seen in it."""
+
+
+class HostileRows(Exception):
+    """The rows, by position in the source, that the first reading found to be hostile, with the reasons."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+
+class Source:
+    """The accepted rows of one aggregation, its extra points and what has been learnt from reading them.
+
+    Attributes
+    ----------
+    ids : the clients of the rows
+    n, d : rows and columns; `d_here` is how many of the columns this process holds, from `offset` on
+    extras : points [d_here] that the geometry includes beside the rows
+    geometric : whether somebody will ask for the Gram
+    trusted : an update [d_here] that the server itself computed, or None
+    share : part of a row's weight that falls on the update that came in
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        ids: tuple[Hashable, ...],
+        rows: list[int] | None = None,
+        *,
+        trusted: Array | None = None,
+        share: float = 1.0,
+    ) -> None:
+        self.reader = reader
+        self.ids = ids
+        self.rows = rows
+        self.trusted = trusted
+        self.share = share
+        self.n = len(ids)
+        self.d = self.d_here = reader.d
+        self.offset = 0
+        self.extras: list[Array] = []
+        self.geometric = False
+        self.extent: Extent | None = None
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        return kernels_for(self.reader.device, self.n * self.d)
+
+    # Several processes may each hold some of the columns; these three are where they meet.
+
+    def total(self, value: Array) -> Array:
+        """The sum of `value` over all processes that hold columns."""
+        return value
+
+    def largest(self, value: Floats) -> Floats:
+        """The maximum over all processes, NaN where one has it."""
+        return value
+
+    def agreed(self, flag: bool) -> bool:
+        """Whether `flag` holds in all processes."""
+        return flag
+
+    # Reading
+
+    def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
+        """One reading: the work on every block of columns, in order, in parallel where that pays.
+
+        Until the extents of the rows are known, they are computed on the way.
+
+        Raises
+        ------
+        HostileRows : at the end of the first reading
+        """
+        size = self.kernels.width(self.n)
+        pieces = self.reader.pieces(self.rows, size)
+        if self.extent is not None:
+            for columns, result, _ in self._run(partial(_work, work, *piece) for piece in pieces):
+                yield columns, result
+            return
+        limit = largest_magnitude(self.reader.working, self.n, self.d)
+        peak, square, spoiled = np.zeros(self.n), np.zeros(self.n), Event()
+        tasks = (partial(_survey, work, self.kernels, limit, spoiled, *piece) for piece in pieces)
+        for columns, found, extent in self._run(tasks):
+            peak, square = np.maximum(peak, extent[0]), square + extent[1]
+            if found is not None and not spoiled.is_set():
+                yield columns, found
+        self._settle(self.largest(peak), self.total(square), limit)
+
+    def _run(self, tasks: Iterator[Callable[[], R]]) -> Iterator[R]:
+        """An accelerator is parallel in itself: there, threads would only hold more blocks at a time."""
+        return in_order(tasks) if self.reader.device is None else (task() for task in tasks)
+
+    def _settle(self, peak: Floats, square: Floats, limit: float) -> None:
+        self.extent = peak, square
+        hostile = np.flatnonzero(~(peak <= limit))
+        if len(hostile):
+            raise HostileRows(
+                {int(row): "too large to sum" if np.isfinite(peak[row]) else "not finite" for row in hostile}
+            )
+
+    def verify(self) -> None:
+        """Make sure that no row is hostile, by a reading of its own if there was none yet."""
+        if self.extent is None:
+            for _ in self.sweep(lambda values, columns, extent: True):
+                pass
+
+    def without(self, hostile: dict[int, str]) -> Source:
+        """The same data without some rows, whose extents need no reading any more."""
+        kept = [row for row in range(self.n) if row not in hostile]
+        rows = kept if self.rows is None else [self.rows[row] for row in kept]
+        rest = self._alike(self.reader, tuple(self.ids[row] for row in kept), rows)
+        if self.extent is not None:
+            rest.extent = self.extent[0][kept], self.extent[1][kept]
+        return rest
+
+    def replaced(self, matrix: Array, share: float) -> Source:
+        """Other rows [n, d_here] of the same clients, as a pre-aggregation with a memory makes them."""
+        other = self._alike(Dense(matrix, self.reader.working), self.ids, None)
+        other.extras, other.share, other.geometric = self.extras, self.share * share, self.geometric
+        return other
+
+    def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
+        return Source(reader, ids, rows, trusted=self.trusted, share=self.share)
+
+    # What rules ask for
+
+    @property
+    def squared_norms(self) -> Floats:
+        """`||x_i||^2`, [n]; a reading of its own only where nobody will ask for the geometry."""
+        if self.extent is None and self.geometric:
+            _ = self.gram.centred
+        self.verify()
+        assert self.extent is not None
+        return self.extent[1]
+
+    @cached_property
+    def gram(self) -> Gram:
+        """The Gram of rows, origin and extra points; the data are read when a rule first asks for something in it."""
+        return Gram(self._centred_gram, self.n, len(self.extras), norms=lambda: self.squared_norms)
+
+    def _centred_gram(self) -> Floats:
+        """Inner products around a point that is, in every block of columns, the row of median norm there.
+
+        Where no majority of rows is about as long as each other, rows have no large part in common either; then it is
+        the origin, around which short rows keep their digits beside long ones.
+
+        One row of any size cannot spoil the point, as it would the mean. A hostile row can have the median norm too
+        (honest rows with the sign flipped do). Where the reference turns out to lie far from rows that are close
+        together, the data are read once more, around one of those.
+        """
+        gram = Gram(self._gram_around(None), self.n)
+        offset = gram.centred[gram.central, gram.central]
+        if offset > FAR * np.median(gram.squared_distances[gram.central]):
+            return self._gram_around(gram.central)
+        return gram.centred
+
+    def _gram_around(self, row: int | None) -> Floats:
+        def products(values: Array, columns: slice, extent: Extent | None) -> Floats:
+            place = _typical((extent or self.kernels.row_extent(values))[1]) if row is None else row
+            reference = self.zeros(values.shape[1]) if place is None else values[place]
+            extras = self._extras(columns) if self.extras else None
+            return self.kernels.centred_gram(values, reference, extras)
+
+        size = self.n + 1 + len(self.extras)
+        gram = np.zeros((size, size))
+        for _, part in self.sweep(products):
+            gram += part
+        return np.asarray(self.total(gram))
+
+    def combine(self, weights: Floats, extra: Floats | None = None) -> Array:
+        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]; plus the extra points, weighted by `extra` [e]."""
+
+        def part(values: Array, columns: slice) -> Array:
+            sums = self.kernels.combine(weights, values)
+            return sums if extra is None else sums + self.kernels.combine(extra, self._extras(columns))
+
+        return self._filled(part, weights.shape[:-1])
+
+    def _extras(self, columns: slice) -> Array:
+        return self.kernels.stack([point[columns] for point in self.extras])
+
+    def columnwise(self, work: Callable[[Array], Array], leading: tuple[int, ...] = ()) -> Array:
+        """What `work` makes of every block, [..., b], put together: [..., d_here]."""
+        return self._filled(lambda values, columns: work(values), leading)
+
+    def _filled(self, work: Callable[[Array, slice], Array], leading: tuple[int, ...]) -> Array:
+        result = self.kernels.empty((*leading, self.d_here), self.reader.working)
+
+        def place(values: Array, columns: slice, extent: Extent | None) -> bool:
+            result[..., columns] = work(values, columns)  # every task writes to columns of its own
+            return True
+
+        for _ in self.sweep(place):
+            pass
+        return result
+
+    def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:
+        """The sum of what `work` makes of the given columns (ascending), block by block, over all processes."""
+        self.verify()
+        wanted = columns - self.offset
+
+        def part(values: Array, block: slice, extent: Extent | None) -> Floats | None:
+            first, last = np.searchsorted(wanted, (block.start, block.stop))
+            return np.asarray(work(values[:, wanted[first:last] - block.start])) if first < last else None
+
+        found = [result for _, result in self.sweep(part) if result is not None]
+        if not found:  # every process has to add something of the same shape
+            found = [np.asarray(work(self.kernels.empty((self.n, 0), self.reader.working)))]
+        return np.asarray(self.total(np.sum(found, axis=0, dtype=np.float64)))
+
+    def zeros(self, length: int | None = None) -> Array:
+        """A vector of zeros, [d_here] unless its length is given."""
+        vector = self.kernels.empty((self.d_here if length is None else length,), self.reader.working)
+        vector[:] = 0
+        return vector
+
+    def place(self, vector: Array) -> Array:
+        """A vector [d_here] from anywhere, where the data live."""
+        return self.kernels.place(vector, self.reader.working)
+
+    def noise(self, *key: int) -> Array:
+        """Standard normal numbers [d_here] that depend on the key and the place of a column alone."""
+        result = np.empty(self.d_here, dtype=self.reader.working)
+        end = self.offset + self.d_here
+        for number in range(self.offset // NOISE_BLOCK, -(-end // NOISE_BLOCK)):
+            start = number * NOISE_BLOCK
+            drawn = np.random.default_rng([*key, number]).standard_normal(NOISE_BLOCK)
+            low, high = max(start, self.offset), min(start + NOISE_BLOCK, end)
+            result[low - self.offset : high - self.offset] = drawn[low - start : high - start]
+        return self.place(result)
+
+
+def largest_magnitude(working: str, n: int, d: int) -> float:
+    """Entries beyond this are hostile: sums of `n` rows, or squared norms in float64, could overflow.
+
+    float32 sums are the limit for float32 rows (their squares are summed in float64); squares for float64 rows.
+    """
+    if working == "float32":
+        return float(np.finfo(np.float32).max) / (4 * n)
+    return float(np.sqrt(np.finfo(np.float64).max / (16.0 * n * d)))
+
+
+def _work(work: Work[T], columns: slice, values: Callable[[], Array]) -> tuple[slice, T, None]:
+    return columns, work(values(), columns, None), None
+
+
+def _survey(
+    work: Work[T], kernels: Kernels, limit: float, spoiled: Event, columns: slice, values: Callable[[], Array]
+) -> tuple[slice, T | None, Extent]:
+    """The extents of a block, and the work on it unless a hostile value was met: no rule ever sees one."""
+    block = values()
+    extent = kernels.row_extent(block)
+    if not (extent[0] <= limit).all():
+        spoiled.set()
+    return columns, None if spoiled.is_set() else work(block, columns, extent), extent
+
+
+def _typical(squares: Floats) -> int | None:
+    """The row of median norm in a block, of several the first; None where every majority of rows differs in norm."""
+    order = np.argsort(squares, kind="stable")
+    half = (len(squares) - 1) // 2
+    ordered = squares[order]
+    alike = (ordered[len(squares) - 1 - half :] <= ALIKE * ordered[: half + 1]).any()
+    return int(order[half]) if alike else None

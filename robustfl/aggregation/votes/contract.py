@@ -1,0 +1,159 @@
+"""Defenses whose clients send rankings in place of numbers: what they promise, and how their clients train.
+
+A client cannot shout in a ranking: whatever it sends, each edge of the network gets a position from 0 to n - 1 from it,
+every position once. Rankings that are no permutations would break this, and are refused.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from robustfl.aggregation.contracts import Hostile
+from robustfl.aggregation.defense import Aggregation, Defense
+from robustfl.aggregation.votes.ballots import Ballots, read_ballots
+from robustfl.aggregation.votes.coding import Coding, ranking_bytes
+from robustfl.aggregation.votes.counting import MOST_ENTRIES, Counts, sum_positions
+from robustfl.errors import InfeasibleError, ParameterError, UpdatesError
+
+Criterion = Literal["score", "abs"]
+"""What decides which edges of a layer are kept: the highest scores, or the scores of largest magnitude."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskTraining:
+    """How clients learn which edges of a network with frozen weights to keep; `keep` is the share that is kept.
+
+    SGD on the scores of the edges with `momentum` and `weight_decay`, from ``learning_rate * decay**round`` falling
+    along a cosine in `epochs` equal parts of the local steps (0: after every step).
+    """
+
+    learning_rate: float
+    decay: float
+    momentum: float
+    weight_decay: float
+    epochs: int
+    keep: float
+    criterion: Criterion
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankAggregator(Defense):
+    """Rankings -> one ranking: of every layer of the network, its edges from the least to the most important.
+
+    Authors write :meth:`elect`, over rankings that are known to be permutations. Clients have equal votes, and nothing
+    is remembered from one call to the next.
+    """
+
+    channel: ClassVar[str] = "rankings"
+    family: ClassVar[str] = "ranking"
+
+    @property
+    @abstractmethod
+    def training(self) -> MaskTraining:
+        """How its clients train."""
+
+    def sent(self, edges: int) -> int:
+        """How many edges of a layer a client names: the most important of all `edges`."""
+        return edges
+
+    @abstractmethod
+    def elect(self, sums: Counts) -> Counts:
+        """The global ranking [n_l] of a layer from the sums of positions [n_l] of its edges."""
+
+    def upload_bytes(self, edges: Sequence[int], coding: Coding = "plain") -> float:
+        """Bytes that a client sends in a round for layers of so many `edges`."""
+        return ranking_bytes([(self.sent(count), count) for count in edges], coding)
+
+    def download_bytes(self, edges: Sequence[int], coding: Coding = "plain") -> float:
+        """Bytes that a client gets in a round for layers of so many `edges`: a full ranking."""
+        return ranking_bytes([(count, count) for count in edges], coding)
+
+    def __rrshift__(self, before: Any) -> Any:
+        raise ParameterError(f"{before!r} changes updates and cannot stand before {self!r}, which is sent rankings.")
+
+    @final
+    def __call__(
+        self,
+        rankings: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        edges: Sequence[int] | None = None,
+        hostile: Hostile = "reject",
+    ) -> Any:
+        """The global ranking of every layer; see :meth:`aggregate` for the rest of the answer."""
+        return self.aggregate(rankings, ids=ids, edges=edges, hostile=hostile).value
+
+    @final
+    def aggregate(
+        self,
+        rankings: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        edges: Sequence[int] | None = None,
+        hostile: Hostile = "reject",
+    ) -> Aggregation:
+        """Count the votes and say how.
+
+        Parameters
+        ----------
+        rankings : for each client a list with one integer array a layer, its edges from the least to the most
+            important; or one array [n, m_l] a layer; or a mapping from client id to lists. Arrays are numpy or torch;
+            a network of one layer may do without the lists. Never mutated.
+        ids : client ids, one a row
+        edges : edges of each layer; needed when clients name only some of them
+        hostile : what to do with rows that are missing, malformed, duplicate or no rankings: `"reject"` or `"raise"`
+
+        Returns the global ranking as `value`: a list with an array a layer, or an array where clients sent one.
+
+        Raises
+        ------
+        UpdatesError : the input is no collection of rankings (or has hostile rows, with `hostile="raise"`)
+        InfeasibleError : fewer accepted rows than the precondition asks for
+        """
+        if hostile not in ("reject", "raise"):
+            raise ParameterError(f"`hostile` should be 'reject' or 'raise'. Found hostile={hostile!r}.")
+        ballots = read_ballots(rankings, ids, self._lengths(edges))
+        layers = tuple(edges) if edges is not None else self._all(ballots)
+        sums, faults = sum_positions(ballots.rows, layers) if ballots.rows else ([], {})
+        reasons = dict(sorted({**ballots.rejected, **faults}.items()))
+        if reasons and hostile == "raise":
+            listed = "; ".join(f"row {row}: {reason}" for row, reason in reasons.items())
+            raise UpdatesError(f"{self!r} was given hostile rows and told to raise. {listed}.")
+        lacking = self.infeasible(len(ballots.ids) - len(reasons))
+        if lacking is not None:
+            raise InfeasibleError(f"{lacking} {len(reasons)} of {len(ballots.ids)} rows were rejected: {reasons}.")
+        rejected = np.isin(np.arange(len(ballots.ids)), list(reasons))
+        value = ballots.restore([self.elect(layer) for layer in sums])
+        return Aggregation(value, None, rejected, {"ids": ballots.ids, "reasons": reasons})
+
+    @final
+    def preview(
+        self,
+        rankings: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        edges: Sequence[int] | None = None,
+        hostile: Hostile = "reject",
+    ) -> Aggregation:
+        """What :meth:`aggregate` would answer now: the same, as nothing is remembered."""
+        return self.aggregate(rankings, ids=ids, edges=edges, hostile=hostile)
+
+    def _lengths(self, edges: Sequence[int] | None) -> tuple[int, ...] | None:
+        """How many entries the ranking of each layer should have; None when the clients' majority decides."""
+        if edges is None:
+            return None
+        if not edges or not all(1 <= count <= MOST_ENTRIES for count in edges):
+            raise ParameterError(f"`edges` should be numbers from 1 to {MOST_ENTRIES}. Found {list(edges)}.")
+        return tuple(self.sent(count) for count in edges)
+
+    def _all(self, ballots: Ballots) -> tuple[int, ...]:
+        """The edges of each layer when every client names all of them."""
+        layers = tuple(len(layer) for layer in next(iter(ballots.rows.values())))
+        if any(self.sent(count) != count for count in layers):
+            raise ParameterError(f"{self!r} is sent only some of the edges. Say how many there are: `edges=[...]`.")
+        return layers

@@ -1,0 +1,126 @@
+"""Counting rankings: the sum of the positions that voters give to every entry, and orders that break ties by number.
+
+A ranking lists entries from the least to the most important. Position q is worth `first + q`; an entry that is not on
+a ranking is worth 0 there. A voter's rankings of all layers count together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.choice import kernels_for
+from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.kernels.threads import in_order, thread_count
+
+Ranking = NDArray[np.signedinteger[Any]]
+Counts = NDArray[np.int64]
+
+MOST_ENTRIES = 2**31 - 1
+"""Positions are added up in 32 bits, so that the sums of a layer stay in the caches, and only then in 64."""
+
+
+def sum_positions(
+    voters: Mapping[int, Sequence[Ranking]], entries: Sequence[int]
+) -> tuple[list[Counts], dict[int, str]]:
+    """The sum of positions of every entry, a vector a layer, and why some of the voters do not count.
+
+    Parameters
+    ----------
+    voters : voter -> one contiguous ranking a layer, int32 or int64, of m_l distinct numbers from 0 to n_l - 1; the
+        places of a ranking are worth n_l - m_l, ..., n_l - 1
+    entries : n_l of each layer, at most `MOST_ENTRIES`
+
+    Cost: one pass over the rankings, voters spread over threads. The sums are exact whatever the number of threads.
+    """
+    names = list(voters)
+    size = min(-(-len(names) // thread_count()), MOST_ENTRIES // max(entries)) or 1
+    groups = [names[start : start + size] for start in range(0, len(names), size)]
+    add, undo = _counting(len(names) * sum(entries))
+    bounds = [*accumulate(entries, initial=0)]
+    totals = np.zeros(bounds[-1], np.int64)
+    faults: dict[int, str] = {}
+
+    def counted(group: list[int]) -> tuple[NDArray[np.int32], dict[int, str]]:
+        sums, seen = np.zeros(bounds[-1], np.int32), np.zeros(-(-max(entries) // 64), np.uint64)
+        layers = [sums[start:stop] for start, stop in pairwise(bounds)]
+        found = {}
+        for name in group:
+            for number, (ranking, layer) in enumerate(zip(voters[name], layers, strict=True)):
+                fine = add(ranking, layer.size - ranking.size, layer, seen)
+                if fine < ranking.size:
+                    undo(ranking, layer.size - ranking.size, fine, layer)
+                    for other, whole in zip(voters[name][:number], layers, strict=False):
+                        undo(other, whole.size - other.size, other.size, whole)
+                    found[name] = _fault(number, ranking, fine, layer.size)
+                    break
+        return sums, found
+
+    for sums, found in in_order(partial(counted, group) for group in groups):
+        totals += sums
+        faults |= found
+    return [totals[start:stop] for start, stop in pairwise(bounds)], faults
+
+
+def stable_order(keys: NDArray[Any]) -> Counts:
+    """The numbers of the keys in ascending order of the keys along the last axis; equal keys keep their order.
+
+    The same as ``np.argsort(keys, kind="stable")``, except that a NaN may stand at either end, and several times faster
+    for float32 and integers of a moderate range: key and number are packed into one integer, and plain integers sort
+    faster than pairs. Shapes: [..., n] -> [..., n].
+    """
+    keys = np.asarray(keys)
+    bits = max(keys.shape[-1] - 1, 1).bit_length()
+    images = _images(keys)
+    low = images.min(initial=0) if images is not None else 0
+    if images is None or int(images.max(initial=0)) - int(low) >= 1 << (63 - bits):
+        return np.argsort(keys, axis=-1, kind="stable").astype(np.int64, copy=False)
+    packed: Counts = (images - low) << bits
+    packed |= np.arange(keys.shape[-1])
+    packed.sort(axis=-1)
+    packed &= (1 << bits) - 1
+    return packed
+
+
+def _images(keys: NDArray[Any]) -> Counts | None:
+    """Integers in the order of the keys, or None for types that have none in 64 bits with room to spare."""
+    if keys.dtype == np.float32:
+        bits = (keys + np.float32(0)).view(np.int32)  # minus zero becomes zero
+        ordered: Counts = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
+        return ordered
+    return keys.astype(np.int64, copy=False) if keys.dtype.kind == "i" else None
+
+
+def _counting(size: int) -> tuple[Callable[..., int], Callable[..., None]]:
+    """The two operations, compiled unless there is too little to do or no compiler."""
+    if type(kernels_for(None, size)) is Host:
+        return add_positions, take_back
+    from robustfl.aggregation.kernels import compiled_votes
+
+    return compiled_votes.add_positions, compiled_votes.take_back
+
+
+def add_positions(ranking: Ranking, first: int, sums: NDArray[np.int32], seen: Any) -> int:
+    """As :func:`robustfl.aggregation.kernels.compiled_votes.add_positions`, in numpy; `seen` is not needed."""
+    wrong = np.ones(ranking.size, np.bool_)
+    inside = np.flatnonzero((ranking >= 0) & (ranking < sums.size))
+    wrong[inside[np.unique(ranking[inside], return_index=True)[1]]] = False  # the first place of each entry is right
+    count = int(wrong.argmax()) if wrong.any() else ranking.size
+    sums[ranking[:count]] += np.arange(first, first + count, dtype=np.int32)
+    return count
+
+
+def take_back(ranking: Ranking, first: int, count: int, sums: NDArray[np.int32]) -> None:
+    """As :func:`robustfl.aggregation.kernels.compiled_votes.take_back`, in numpy."""
+    sums[ranking[:count]] -= np.arange(first, first + count, dtype=np.int32)
+
+
+def _fault(layer: int, ranking: Ranking, place: int, entries: int) -> str:
+    entry = int(ranking[place])
+    what = f"{entry} a second time" if 0 <= entry < entries else str(entry)
+    return f"layer {layer} should rank distinct edges 0 to {entries - 1}. Found {what} at place {place}"

@@ -1,0 +1,269 @@
+"""From the scores and records of a run to the value of each claim, its interval over the seeds, and a verdict.
+
+The value is computed from what the run reports: means over the seeds, and over the worlds. Seeds fix data, initial
+weights and random choices for all defenses alike, so what belongs to a seed is left out together: computed from all
+seeds but one, R times, the measure gives the jackknife's standard error and `value ± t_{1-alpha/2, R-1} · error`. For
+sums and differences this is the paired Student t interval; for quotients it is that of the quotient of the means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustfl.errors import did_you_mean
+from robustfl.evaluation.claims.claim import UNDECIDED, UNMEASURED, Claim, Expectation
+from robustfl.evaluation.claims.language import Measure, MeasureError, Node, Number, Reading
+from robustfl.evaluation.claims.names import NO_ATTACK, Names, Place
+from robustfl.evaluation.statistics import FloatArray, area, student_interval
+
+Values = Mapping[str, Any]
+
+
+class Unmeasured(Exception):
+    """Why a reading has no value in these results."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, and the same for each seed [R]; None where it does not depend on the seed."""
+
+    value: float
+    per_seed: FloatArray | None = None
+
+    def seeds(self) -> FloatArray | float:
+        """What to compute with for every seed."""
+        return self.value if self.per_seed is None else self.per_seed
+
+
+def judged(
+    claims: Sequence[Claim], names: Names, scores: Mapping[str, Any], records: Mapping[str, Values]
+) -> list[dict[str, Any]]:
+    """Every claim with what was measured, as JSON values; `records` are found by the ids of their trials."""
+    results = _Results(names, scores, records)
+    return [_judged(claim, results, 1 - scores["settings"]["alpha"]) for claim in claims]
+
+
+def _judged(claim: Claim, results: _Results, confidence: float) -> dict[str, Any]:
+    measure, expected = Measure.read(claim.measure), Expectation.read(claim.expect)
+    found: dict[str, Any] = claim.model_dump()
+    found |= dict.fromkeys(("value", "ci", "difference")) | {"per_seed": [], "parts": {}, "reason": ""}
+    known, reasons = {}, []
+    for reading in measure.readings():
+        try:
+            known[reading.text] = results.read(measure, reading)
+        except Unmeasured as reason:
+            reasons.append(str(reason))
+        found["parts"][reading.text] = known[reading.text].value if reading.text in known else None
+    try:
+        if reasons:
+            raise Unmeasured("; ".join(dict.fromkeys(reasons)))
+        result = _computed(measure.root, known)
+        if not math.isfinite(result.value) or not np.isfinite(result.seeds()).all():
+            raise Unmeasured("the result is not a finite number")
+    except Unmeasured as reason:
+        return {**found, "verdict": UNMEASURED, "reason": str(reason)}
+    found |= {"value": result.value, "difference": expected.distance(result.value)}
+    if result.per_seed is None:
+        return {**found, "ci": [result.value] * 2, "verdict": expected.verdict(result.value, result.value)}
+    found["per_seed"] = result.per_seed.tolist()
+    if len(result.per_seed) == 1:
+        return {**found, "verdict": UNDECIDED, "reason": "one seed has no interval: run more seeds"}
+    half = _half_width(measure.root, known, confidence)
+    low, high = result.value - half, result.value + half
+    return {**found, "ci": [low, high], "verdict": expected.verdict(low, high)}
+
+
+def _half_width(root: Node, known: Mapping[str, Estimate], confidence: float) -> float:
+    """Half the interval of a measure: Student's t times the standard error by the jackknife over the seeds."""
+    without = {text: Estimate(estimate.value, _left_out(estimate.per_seed)) for text, estimate in known.items()}
+    values = _computed(root, without).per_seed
+    assert values is not None, "something depends on the seed"
+    low, high = student_interval(values, confidence) or (0.0, 0.0)
+    return (len(values) - 1) * (high - low) / 2  # leaving one out moves a mean by 1 / (R - 1) of its distance
+
+
+def _left_out(per_seed: FloatArray | None) -> FloatArray | None:
+    """The mean over all seeds but one, for each that is left out: [R] -> [R]."""
+    return None if per_seed is None else np.asarray((per_seed.sum() - per_seed) / (len(per_seed) - 1))
+
+
+def _computed(node: Node, known: Mapping[str, Estimate]) -> Estimate:
+    """The value of a tree, and that of each seed."""
+    if isinstance(node, Number):
+        return Estimate(node.value)
+    if isinstance(node, Reading):
+        return known[node.text]
+    operands = [_computed(operand, known) for operand in node.operands]
+    if node.symbol in ("min", "max"):  # chosen by its mean, as an attacker chooses before knowing the seed
+        choose = min if node.symbol == "min" else max
+        return choose(operands, key=lambda estimate: estimate.value)
+    if node.symbol == "abs":
+        return _applied("*", operands[0], Estimate(math.copysign(1.0, operands[0].value)))
+    return _applied(node.symbol, *operands)
+
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+}
+
+
+def _applied(symbol: str, left: Estimate, right: Estimate) -> Estimate:
+    if symbol == "/" and (right.value == 0 or not np.all(right.seeds())):
+        raise Unmeasured("a division by zero")
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is noticed at the end
+        value = float(_ARITHMETIC[symbol](left.value, right.value))
+        if left.per_seed is None and right.per_seed is None:
+            return Estimate(value)
+        return Estimate(value, np.asarray(_ARITHMETIC[symbol](left.seeds(), right.seeds())))
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Answers readings; the value over several worlds is their mean."""
+
+    names: Names
+    scores: Mapping[str, Any]
+    records: Mapping[str, Values]
+
+    def read(self, measure: Measure, reading: Reading) -> Estimate:
+        try:
+            place = self.names.place(measure, reading)
+        except MeasureError as error:  # the suite was changed for this run, as by --set
+            raise Unmeasured(error.problem) from None
+        worlds = {world["world"]: world for world in self.scores["worlds"]}
+        found = [self._in_world(worlds[label], place, reading) for label in place.worlds]
+        per_seed = [estimate.per_seed for estimate in found if estimate.per_seed is not None]
+        value = float(np.mean([estimate.value for estimate in found]))
+        if not per_seed:
+            return Estimate(value)
+        return Estimate(value, np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0))
+
+    def _in_world(self, world: Values, place: Place, reading: Reading) -> Estimate:
+        defense = next(own for own in world["defenses"] if own["defense"] == place.defense)
+        where = f"{place.defense} in {world['world']!r}" if len(self.scores["worlds"]) > 1 else place.defense
+        if reading.function in _UTILITIES and not world["informative"]:
+            raise Unmeasured(f"{where}: utility means nothing where training without attack hardly beats guessing")
+        if reading.function == "R":
+            return _resilience(defense, where, len(world["seeds"]))
+        f = place.f[world["world"]]
+        point = next((point for point in defense["curve"] if point["f"] == f), None)
+        if point is None:
+            raise Unmeasured(f"{where}: f={f} was not played")
+        if reading.function in ("W", "M"):
+            return _over_attacks(reading.function, point, f"{where} with f={f}", len(world["seeds"]))
+        cell = point["attacks"].get(place.attack)
+        shown = "no attack" if place.attack == NO_ATTACK else place.attack
+        where = f"{where} under {shown} with f={f}"
+        if cell is None:
+            raise Unmeasured(f"{where} was not played")
+        if reading.function in ("U", "accuracy"):
+            return _of_cell(reading.function, cell, where)
+        values = [self._of_trial(reading, trial, cell, where) for trial in cell["trials"]]
+        fixed = reading.function.startswith("bytes") and len(set(values)) == 1
+        return Estimate(float(np.mean(values)), None if fixed else np.array(values))
+
+    def _of_trial(self, reading: Reading, trial: str | None, cell: Values, where: str) -> float:
+        record = self.records.get(trial or "")
+        metrics = (record or {}).get("metrics")
+        if record is None or metrics is None:
+            raise Unmeasured(f"{where}: {_state(cell)}")
+        if reading.function == "more":
+            name = reading.arguments["name"].text
+            value = _item(_entry(metrics.get("more") or {}, name, name, where), reading.get("item"), name, where)
+        elif reading.function == "seconds":
+            phase = reading.arguments["phase"].text
+            times = {key.removesuffix("_s"): value for key, value in (record.get("time") or {}).items()}
+            value = _entry(times, phase, "seconds", where)
+        elif reading.function.startswith("bytes"):
+            direction = reading.function.removeprefix("bytes_")
+            value = _entry(record.get("bytes") or {}, f"{direction}_per_client_round", reading.function, where)
+        else:
+            value = _entry(metrics, reading.function, reading.function, where)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise Unmeasured(f"{where}: {reading.text} is no number in seed {record['seed']}")
+        return float(value)
+
+
+_UTILITIES = ("R", "W", "M", "U")
+
+
+def _state(cell: Values) -> str:
+    """What is the matter with a cell: the statuses that are not those of a finished trial, and why."""
+    states = [state for state in dict.fromkeys(cell["status"]) if state not in ("ok", "diverged")]
+    return ": ".join([", ".join(states) or "no record", *cell.get("reasons", [])[:1]])
+
+
+def _worst(point: Values, where: str, seeds: int) -> FloatArray:
+    """Utility of each seed under the attack that is worst on average; nothing where the defense cannot be used."""
+    if point["invalid"] is not None:
+        return np.zeros(seeds)
+    if point["W"] is None or point["incomplete"]:
+        lacking = ", ".join(point["incomplete"]) or "all attacks"
+        raise Unmeasured(f"{where}: trials are missing or failed under {lacking}")
+    return np.array(point["attacks"][point["worst_attack"]]["u"], dtype=np.float64)
+
+
+def _resilience(defense: Values, where: str, seeds: int) -> Estimate:
+    worst = [_worst(point, f"{where} with f={point['f']}", seeds) for point in defense["curve"]]
+    if defense["R_unt"] is None:
+        raise Unmeasured(f"{where} has no resilience")
+    return Estimate(float(defense["R_unt"]), area([point["fraction"] for point in defense["curve"]], np.array(worst)))
+
+
+def _over_attacks(function: str, point: Values, where: str, seeds: int) -> Estimate:
+    worst = _worst(point, where, seeds)
+    if function == "W":
+        return Estimate(float(point["W"]), worst)
+    if point["M"] is None:
+        raise Unmeasured(f"{where}: {point['invalid'] or 'no attack was played'}")
+    cells = [cell for attack, cell in point["attacks"].items() if attack != NO_ATTACK and cell["U"] is not None]
+    return Estimate(float(point["M"]), np.mean([cell["u"] for cell in cells], axis=0, dtype=np.float64))
+
+
+def _of_cell(function: str, cell: Values, where: str) -> Estimate:
+    values = cell["u" if function == "U" else "accuracy"]
+    if None in values:
+        raise Unmeasured(f"{where}: {_state(cell)}")
+    sample = np.array(values, dtype=np.float64)
+    return Estimate(float(cell["U"]) if function == "U" else float(sample.mean()), sample)
+
+
+def _entry(values: Values, key: str, name: str, where: str) -> Any:
+    if values.get(key) is None:
+        known = did_you_mean(key, [known for known, value in values.items() if value is not None])
+        raise Unmeasured(f"{where}: the records hold no {name!r}. {known}".strip())
+    return values[key]
+
+
+_SUMMARIES: dict[str, Callable[[Any], float]] = {
+    "mean": np.mean,
+    "min": min,
+    "max": max,
+    "last": lambda values: values[-1],
+}
+
+
+def _item(value: Any, item: str | None, name: str, where: str) -> Any:
+    """One number of a measurement that may be several: by key, by place, or as a summary."""
+    if not isinstance(value, list | dict):
+        if item is not None:
+            raise Unmeasured(f"{where}: {name!r} is one number. Leave `item` out")
+        return value
+    if item is None:
+        raise Unmeasured(f"{where}: {name!r} is several numbers. Say which by `item`")
+    values = dict(enumerate(value)) if isinstance(value, list) else value
+    named = {str(key): entry for key, entry in values.items()}
+    if item in named:
+        return named[item]
+    numbers = [entry for entry in values.values() if isinstance(entry, int | float)]
+    if item in _SUMMARIES and numbers and len(numbers) == len(values):
+        return float(_SUMMARIES[item](numbers))
+    return _entry(named, item, f"{name}, item={item}", where)

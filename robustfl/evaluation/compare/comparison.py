@@ -1,0 +1,215 @@
+"""Two runs side by side: the verdict on every cell, the worst cases behind them, and what to do when it is open."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from robustfl.evaluation.compare.pairing import SharedWorld, share
+from robustfl.evaluation.compare.regression import VERDICTS, Verdict, judge_shared, more_seeds, reproducible
+from robustfl.evaluation.results.baseline import Summary, load_stored
+from robustfl.wording import counted
+
+Outcome = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]
+_EXIT_CODES: dict[Outcome, int] = {"PASS": 0, "REGRESSION": 1, "INCONCLUSIVE": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """What :func:`~robustfl.evaluation.compare.regression.judge` is told, with its three looks planned."""
+
+    delta: float = 0.02
+    alpha: float = 0.05
+    looks: int = 3
+    look: int = 1
+    different_suites: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The verdicts on two runs, for each cell and for each defense and f, and what follows from them.
+
+    `rows` are JSON values: for each world, defense and f the worst case of both runs as they report it, and the mean
+    paired difference of the utilities under these attacks with its two-sided 95 % Student interval.
+    """
+
+    settings: GateSettings
+    remarks: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    verdicts: tuple[Verdict, ...]
+    seeds: int
+    """How many seeds every world has in both runs."""
+
+    @cached_property
+    def missing_seeds(self) -> int:
+        """How many seeds to add before the next look; 0 when this one settles it."""
+        return more_seeds(self.verdicts, looks=self.settings.looks, look=self.settings.look)
+
+    @property
+    def outcome(self) -> Outcome:
+        """REGRESSION when a cell blocks, INCONCLUSIVE when a further look is due, else PASS."""
+        if any(verdict.blocks for verdict in self.verdicts):
+            return "REGRESSION"
+        return "INCONCLUSIVE" if self.missing_seeds else "PASS"
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS, 1 REGRESSION, 3 INCONCLUSIVE."""
+        return _EXIT_CODES[self.outcome]
+
+    @property
+    def conclusion(self) -> str:
+        """The outcome in a sentence or two."""
+        total, delta = counted(len(self.verdicts), "cell"), f"{self.settings.delta:g}"
+        found = Counter(verdict.verdict for verdict in self.verdicts)
+        blocking = sum(verdict.blocks for verdict in self.verdicts)
+        tail = f" {found['IMPROVED']} improved." if found["IMPROVED"] else ""
+        changed = sum(bool(verdict.changed) for verdict in self.verdicts)
+        tail += f" {changed} CHANGED: not equal bit for bit." if changed else ""
+        if self.outcome == "REGRESSION":
+            return f"REGRESSION: {blocking} of {total} should not be accepted.{tail}"
+        if self.outcome == "INCONCLUSIVE":
+            look = f"look {self.settings.look} of {self.settings.looks}"
+            return f"INCONCLUSIVE: {found['INCONCLUSIVE']} of {total} are open at {look}.{tail}"
+        if found["INCONCLUSIVE"]:
+            return f"PASS, with a warning: {found['INCONCLUSIVE']} of {total} are still open, none blocks.{tail}"
+        return f"PASS: none of {total} is worse by more than {delta} of utility.{tail}"
+
+    def report(self, commands: Sequence[str] = ()) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        return {
+            "verdict": self.outcome,
+            "conclusion": self.conclusion,
+            "settings": {**vars(self.settings)},
+            "remarks": list(self.remarks),
+            "rows": list(self.rows),
+            "cells": [verdict.report() for verdict in self.verdicts],
+            "next": list(commands),
+        }
+
+
+def compare_runs(before: Summary, after: Summary, settings: GateSettings | None = None) -> Comparison:
+    """Judge every cell that two runs share, and put their worst cases side by side.
+
+    Raises
+    ------
+    DataError : the runs are of different suites or have nothing in common
+    """
+    settings = settings or GateSettings()
+    shared = share(before, after, different_suites=settings.different_suites)
+    verdicts = judge_shared(
+        shared,
+        delta=settings.delta,
+        alpha=settings.alpha,
+        looks=settings.looks,
+        look=settings.look,
+        reproducible=reproducible(before, after),
+    )
+    remarks = list(shared.remarks)
+    for key in ("robustfl", "numpy", "torch"):
+        old, new = before["provenance"].get(key), after["provenance"].get(key)
+        if old != new:
+            remarks.append(f"{key}: {old} before, {new} after.")
+    return Comparison(
+        settings=settings,
+        remarks=tuple(remarks),
+        rows=tuple(row for world in shared.worlds for row in _rows(world, verdicts)),
+        verdicts=tuple(verdicts),
+        seeds=min(len(world.seeds) for world in shared.worlds),
+    )
+
+
+def next_commands(found: Comparison, first: Path, second: Path) -> list[str]:
+    """The shell commands that lead to the next look: further seeds for both runs, then the comparison again."""
+    if not found.missing_seeds:
+        return []
+    seeds = found.seeds + found.missing_seeds
+    commands = []
+    for path, whose in ((first, "with the code that the first run was made with"), (second, "with the new code")):
+        run = load_stored(path)
+        if min(len(world["seeds"]) for world in run["scores"]["worlds"]) >= seeds:
+            continue
+        # A file holds no records to continue from: its run is made anew in a folder, and stored again.
+        folder = path if path.is_dir() else path.with_name(f"{path.stem}-{seeds}-seeds")
+        again = _repeated(run["suite"]["command"], folder, seeds)
+        commands.append(f"# {whose}:")
+        commands.append(again or f"# run {run['suite']['name']} again with {seeds} seeds, into {folder}")
+        if not path.is_dir():
+            commands.append(shlex.join(["robustfl", "compare", str(folder), "--save", str(path)]))
+    given, usual = found.settings, GateSettings()
+    options = ["--look", str(given.look + 1)]
+    for name in ("looks", "delta", "alpha"):
+        value = getattr(given, name)
+        options += [f"--{name}", f"{value:g}"] if value != getattr(usual, name) else []
+    options += ["--allow-different-suites"] if given.different_suites else []
+    return [*commands, shlex.join(["robustfl", "compare", str(first), str(second), *options])]
+
+
+_WITH_VALUE = ("--seeds", "--out")
+_ALONE = ("--fresh", "--resume", "--json")
+
+
+def _repeated(command: str, folder: Path, seeds: int) -> str:
+    """The command of a run with another folder and number of seeds; empty where it is not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    if words[:2] != ["robustfl", "run"]:
+        return ""
+    kept, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in _WITH_VALUE:
+            skip = True
+        elif word not in _ALONE and not word.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            kept.append(word)
+    return shlex.join([*kept, "--out", str(folder), "--seeds", str(seeds)])
+
+
+def _rows(world: SharedWorld, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """A row for each defense and f that both runs have in this world."""
+    rows = []
+    label = world.before["world"]
+    twins = {(d["defense"], point["f"]): point for d in world.after["defenses"] for point in d["curve"]}
+    for defense in world.before["defenses"]:
+        for old in defense["curve"]:
+            new = twins.get((defense["defense"], old["f"]))
+            if new is None:
+                continue
+            place = (label, defense["defense"], old["f"])
+            row = {**dict(zip(("world", "defense", "f"), place, strict=True)), "before": old["W"], "after": new["W"]}
+            row |= _worst_change(world, old, new)
+            own = [verdict for verdict in verdicts if (verdict.world, verdict.defense, verdict.f) == place]
+            cells = Counter(verdict.verdict for verdict in own)
+            row["verdict"] = next((name for name in VERDICTS if cells[name]), None)
+            row["cells"] = {name: cells[name] for name in VERDICTS if cells[name]}
+            row["changed"] = sum(bool(verdict.changed) for verdict in own)
+            rows.append(row)
+    return rows
+
+
+def _worst_change(world: SharedWorld, old: Summary, new: Summary) -> dict[str, Any]:
+    """The mean difference, over the common seeds, between two points each under its own worst attack."""
+    from robustfl.evaluation.statistics import student_interval
+
+    first, second = _under_worst(world, world.before, old), _under_worst(world, world.after, new)
+    if first is None or second is None:
+        return {"change": None, "ci": None}
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    interval = student_interval(differences)
+    return {"change": sum(differences) / len(differences), "ci": None if interval is None else list(interval)}
+
+
+def _under_worst(world: SharedWorld, run: Summary, point: Summary) -> tuple[float, ...] | None:
+    """Utility of each seed under the attack that is worst on average; 0 where the defense cannot be deployed."""
+    if any("invalid" in cell["status"] for cell in point["attacks"].values()):
+        return (0.0,) * len(world.seeds)
+    cell = point["attacks"].get(point["worst_attack"])
+    return None if cell is None or point["W"] is None else world.utilities(run, cell)[0]

@@ -1,0 +1,190 @@
+"""The cells that two runs of a suite share, seed by seed, on one scale of utility; refuses runs of different suites.
+
+A cell is one defense under one attack by f clients in one world. Both sides are measured on the scale of the first run:
+`u_r = (accuracy_r - chance) / (baseline - chance)` with the first run's plain mean over the seeds that both have. So a
+change of the plain rule itself shows in its own cells, and does not move those of all other defenses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from robustfl.errors import DataError
+from robustfl.evaluation.results.baseline import Summary
+from robustfl.wording import counted
+
+Key = tuple[str, int, str]  # defense, f, attack
+_ABSENT = "not applicable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellPair:
+    """One cell in two runs.
+
+    `before` and `after` hold a utility for each of `seeds`, unclipped; 0 where the defense's precondition forbids the
+    cell, None where the run lacks trials, which `lacking_before` or `lacking_after` then tells. `changed` says whether
+    any accuracy differs in any bit.
+    """
+
+    world: str
+    defense: str
+    attack: str
+    f: int
+    seeds: tuple[int, ...]
+    before: tuple[float, ...] | None
+    after: tuple[float, ...] | None
+    lacking_before: str = ""
+    lacking_after: str = ""
+    changed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedWorld:
+    """A world of both runs: the seeds that both have, and the scale that both are measured on."""
+
+    before: Summary
+    after: Summary
+    seeds: tuple[int, ...]
+    chance: float
+    level: float
+
+    @classmethod
+    def of(cls, before: Summary, after: Summary) -> SharedWorld | None:
+        """None where the first run's training without attack hardly beats guessing, so that utility means nothing."""
+        seeds = tuple(seed for seed in before["seeds"] if seed in set(after["seeds"]))
+        if not seeds:
+            raise DataError(
+                f"The two runs have no seed in common in {before['world']!r}: {before['seeds']} and {after['seeds']}. "
+                "Run the second with the seeds of the first."
+            )
+        known = dict(zip(before["seeds"], before["baseline"]["per_seed"], strict=False))
+        levels = [known.get(seed) for seed in seeds]
+        found = [level for level in levels if level is not None]
+        level = sum(found) / len(found) if len(found) == len(seeds) else before["chance"]
+        if not before["informative"] or level <= before["chance"]:
+            return None
+        return cls(before=before, after=after, seeds=seeds, chance=before["chance"], level=level)
+
+    def column(self, run: Summary, values: list[Any]) -> list[Any]:
+        """The values of the common seeds, of a list with one value for each seed of that run."""
+        by_seed = dict(zip(run["seeds"], values, strict=True))
+        return [by_seed[seed] for seed in self.seeds]
+
+    def utilities(self, run: Summary, cell: Summary) -> tuple[tuple[float, ...] | None, str]:
+        """The utility of each common seed, or None and why there is none."""
+        states = self.column(run, cell["status"])
+        if "invalid" in states:
+            return (0.0,) * len(self.seeds), ""
+        accuracy = self.column(run, cell["accuracy"])
+        lacking = [state for state, value in zip(states, accuracy, strict=True) if value is None]
+        if lacking:
+            shown = [f"{counted(lacking.count(state), 'trial')} {state}" for state in dict.fromkeys(lacking)]
+            return None, ", ".join(shown)
+        return tuple((value - self.chance) / (self.level - self.chance) for value in accuracy), ""
+
+    def pairs(self) -> Iterator[tuple[Key, Summary | None, Summary | None]]:
+        """Every cell of either run, with what each run has of it."""
+        first, second = _cells(self.before), _cells(self.after)
+        for key in dict.fromkeys([*first, *second]):
+            yield key, first.get(key), second.get(key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedRuns:
+    """What two runs have in common: worlds, cells, and remarks on what is left out."""
+
+    worlds: tuple[SharedWorld, ...]
+    cells: tuple[CellPair, ...]
+    remarks: tuple[str, ...]
+
+
+def share(before: Summary, after: Summary, *, different_suites: bool = False) -> SharedRuns:
+    """Pair two runs; cells that none of them could play are left out, and those of the same trials are taken once.
+
+    Raises
+    ------
+    DataError : the runs have nothing in common, or a cell is in one alone, or of another scenario or other test data,
+        and `different_suites` is not set; with it, such cells are left out
+    """
+    differences: list[str] = []
+    remarks: list[str] = []
+    worlds: list[SharedWorld] = []
+    cells: list[CellPair] = []
+    first, second = ({w["world"]: w for w in run["scores"]["worlds"]} for run in (before, after))
+    for label in dict.fromkeys([*first, *second]):
+        if label not in first or label not in second:
+            differences.append(f"the world {label!r} is in the {'first' if label in first else 'second'} run alone")
+            continue
+        if any(first[label][key] != second[label][key] for key in ("chance", "test_size")):
+            differences.append(f"the world {label!r} has other test data")
+            continue
+        world = SharedWorld.of(first[label], second[label])
+        if world is None:
+            remarks.append(f"{label}: not judged, training without attack hardly beats guessing in the first run.")
+            continue
+        worlds.append(world)
+        cells += _paired(world, differences)
+    if differences:
+        problem = f"The runs are of different suites: {differences[0]}"
+        if len(differences) > 1:
+            problem += f", and {counted(len(differences) - 1, 'such difference')} more"
+        if not different_suites:
+            raise DataError(
+                f"{problem} (suites {before['suite']['hash']} and {after['suite']['hash']}). Run the first one's suite "
+                "again, or store a new baseline. --allow-different-suites (`different_suites=True` in Python) compares "
+                "what both share and nothing else."
+            )
+        remarks.append(f"{problem}. Only what both share is judged.")
+    if not cells:
+        why = f" {' '.join(remarks)}" if remarks else ""
+        raise DataError(f"The two runs have no cell in common that could be judged.{why}")
+    return SharedRuns(worlds=tuple(worlds), cells=tuple(cells), remarks=tuple(remarks))
+
+
+def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
+    """The cells of a world that both runs have; what only one has is added to the differences."""
+    label, found, known = world.before["world"], [], set()
+    for (defense, f, attack), old, new in world.pairs():
+        where = f"{defense} under {attack!r} with f={f} in {label!r}"
+        played = [cell is not None and set(cell["status"]) != {_ABSENT} for cell in (old, new)]
+        if not any(played):
+            continue
+        if old is None or new is None or not all(played):
+            differences.append(f"{where} is in the {'first' if played[0] else 'second'} run alone")
+            continue
+        trials = tuple(world.column(world.before, old["trials"])), tuple(world.column(world.after, new["trials"]))
+        if any(a and b and a != b for a, b in zip(*trials, strict=True)):
+            differences.append(f"{where} is another scenario")
+            continue
+        invalid = ["invalid" in cell["status"] for cell in (old, new)]
+        if all(invalid) or (all(trials[0] + trials[1]) and (defense, trials) in known):
+            continue
+        known.add((defense, trials))
+        before, lacking_before = world.utilities(world.before, old)
+        after, lacking_after = world.utilities(world.after, new)
+        found.append(
+            CellPair(
+                world=label,
+                defense=defense,
+                attack=attack,
+                f=f,
+                seeds=world.seeds,
+                before=before,
+                after=after,
+                lacking_before=lacking_before,
+                lacking_after=lacking_after,
+                changed=world.column(world.before, old["accuracy"]) != world.column(world.after, new["accuracy"]),
+            )
+        )
+    return found
+
+
+def _cells(world: Summary) -> dict[Key, Summary]:
+    return {
+        (defense["defense"], point["f"], attack): cell
+        for defense in world["defenses"]
+        for point in defense["curve"]
+        for attack, cell in point["attacks"].items()
+    }

@@ -1,0 +1,129 @@
+"""A comparison as tables for the terminal, as a Markdown page for a pull request, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from robustfl.errors import ParameterError
+from robustfl.evaluation.compare.comparison import Comparison
+from robustfl.evaluation.compare.regression import VERDICTS, Verdict
+from robustfl.evaluation.results.store import write_atomically
+
+Row = tuple[str, ...]
+
+OVERVIEW = ("world", "defense", "f", "before", "after", "change", "95 % interval", "verdict")
+CELLS = ("defense", "attack", "f", "world", "change", "one-sided bounds", "verdict", "")
+
+MOST_CELLS = 30
+"""A terminal shows no more; files hold all of them."""
+
+
+def overview_rows(found: Comparison) -> list[Row]:
+    """The worst case of each defense at each f, before and after, under :data:`OVERVIEW`."""
+    return [
+        (
+            row["world"],
+            row["defense"],
+            str(row["f"]),
+            "unknown" if row["before"] is None else f"{row['before']:.3f}",
+            "unknown" if row["after"] is None else f"{row['after']:.3f}",
+            _signed(row["change"]),
+            "" if row["ci"] is None else f"{row['ci'][0]:+.2f} to {row['ci'][1]:+.2f}",
+            _summed(row["verdict"], row["cells"], row["changed"]),
+        )
+        for row in found.rows
+    ]
+
+
+def cell_rows(found: Comparison) -> list[Row]:
+    """The cells of which something is to be said, the worst first, under :data:`CELLS`."""
+    told = [v for v in found.verdicts if v.verdict != "PASS" or v.changed or v.reason]
+    told.sort(key=lambda v: (not v.blocks, VERDICTS.index(v.verdict), 0.0 if v.change is None else v.change))
+    return [
+        (
+            v.defense,
+            "no attack" if v.attack == "none" else v.attack,
+            str(v.f),
+            v.world,
+            _signed(v.change),
+            "" if v.lower is None or v.upper is None else f"{v.lower:+.3f}, {v.upper:+.3f}",
+            v.verdict,
+            _noted(v),
+        )
+        for v in told
+    ]
+
+
+def parts(found: Comparison, commands: Sequence[str] = ()) -> list[str | tuple[Sequence[str], list[Row]]]:
+    """What a terminal shows, in order: texts, and tables as their header and rows."""
+    cells = cell_rows(found)
+    shown: list[str | tuple[Sequence[str], list[Row]]] = [*found.remarks, (OVERVIEW, overview_rows(found))]
+    if cells:
+        shown += ["", (CELLS, cells[:MOST_CELLS])]
+    if len(cells) > MOST_CELLS:
+        shown.append(f"and {len(cells) - MOST_CELLS} more: write all of them with --out FILE")
+    return [*shown, "", found.conclusion, *(f"  {command}" for command in commands)]
+
+
+def write(found: Comparison, commands: Sequence[str], files: Sequence[Path]) -> None:
+    """Write the comparison as Markdown or as JSON, by the ending of each file.
+
+    Raises
+    ------
+    ParameterError : a file ends in neither, then none is written
+    """
+    texts = {
+        ".md": lambda: markdown(found, commands),
+        ".json": lambda: json.dumps(found.report(commands), indent=1, allow_nan=False) + "\n",
+    }
+    for file in files:
+        if file.suffix not in texts:
+            raise ParameterError(f"`--out` should end in .md or .json. Found {file}.")
+    for file in files:
+        write_atomically(file, texts[file.suffix]().encode())
+
+
+def markdown(found: Comparison, commands: Sequence[str] = ()) -> str:
+    """The comparison as a page; every string of the results is escaped."""
+    blocks = [
+        "# Comparison of two runs",
+        escaped(found.conclusion),
+        "\n".join(f"- {escaped(remark)}" for remark in found.remarks),
+        "## Worst cases",
+        _table(OVERVIEW, overview_rows(found), "llrrrrrl"),
+        *(["## Cells", _table(CELLS, rows, "llrlrrll")] if (rows := cell_rows(found)) else []),
+        *(["## Next", "\n".join(f"    {command}" for command in commands)] if commands else []),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escaped(text: str) -> str:
+    """The text on one line, shown as it is: no markup, no HTML, no table cell ends in it."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", line)
+
+
+def _table(header: Sequence[str], rows: Iterable[Row], columns: str) -> str:
+    """A Markdown table; `columns` has a letter a column, l for left and r for right."""
+    marks = ["---:" if side == "r" else "---" for side in columns]
+    lines = [list(header), marks, *([escaped(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _summed(verdict: str | None, cells: dict[str, int], changed: int) -> str:
+    if verdict is None:
+        return "not judged"
+    share = f" ({cells[verdict]} of {sum(cells.values())})" if len(cells) > 1 else ""
+    return f"{verdict}{share}{', CHANGED' if changed else ''}"
+
+
+def _noted(verdict: Verdict) -> str:
+    notes = ["CHANGED"] if verdict.changed else []
+    return "; ".join([*notes, verdict.reason] if verdict.reason else notes)
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value + 0.0:+.3f}"

@@ -1,0 +1,112 @@
+"""Runs as they are kept to be compared with later: the summary of a run, or only what a comparison reads of it.
+
+A run is read from its folder, from its ``summary.json`` under any name, or from the compact file that
+:func:`save_stored` writes. The compact file has the same shape with everything else left out (about a fifth of the
+size): for each cell the accuracy of every seed, the ids of the trials, which are hashes of their scenarios, and what
+became of them; beside these the hash of the suite, the command, the versions and the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from robustfl.errors import DataError, StoreError
+from robustfl.evaluation.results.schema import NUMBER, SCHEMA, Maybe, require_shape
+from robustfl.evaluation.results.store import content, write_atomically
+
+Summary = dict[str, Any]
+
+STORED: dict[str, Any] = {
+    "schema": SCHEMA,
+    "suite": {"name": str, "hash": str, "command": str},
+    "provenance": dict,
+    "scores": {
+        "worlds": [
+            {
+                "world": str,
+                "seeds": [int],
+                "chance": float,
+                "test_size": int,
+                "baseline": {"per_seed": [NUMBER]},
+                "informative": bool,
+                "defenses": [
+                    {
+                        "defense": str,
+                        "curve": [
+                            {
+                                "f": int,
+                                "W": NUMBER,
+                                "worst_attack": Maybe(str),
+                                "attacks": {"*": {"accuracy": [NUMBER], "trials": [Maybe(str)], "status": [str]}},
+                            }
+                        ],
+                    }
+                ],
+            }
+        ]
+    },
+}
+"""What a comparison reads of a run."""
+
+
+def load_stored(path: Path) -> Summary:
+    """Reads a run from its folder or from a file.
+
+    Raises
+    ------
+    DataError : there is no such file
+    StoreError : the file does not hold the results of a run
+    """
+    file = path / "summary.json" if path.is_dir() else path
+    try:
+        value = json.loads(content(file))
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {error.strerror}. Name the folder that `robustfl run --out` wrote, or a file that "
+            "`robustfl compare --save` wrote."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise StoreError(f"{file} is not valid JSON ({reason}). Run the suite again.") from None
+    require_shape(value, STORED, str(file))
+    for world in value["scores"]["worlds"]:
+        _require_columns(world, file)
+    return dict(value)
+
+
+def save_stored(run: Summary, path: Path) -> None:
+    """Writes what a comparison reads of a run, and nothing else, in one step."""
+    kept = _projected(run, STORED)
+    write_atomically(path, json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+
+
+def _require_columns(world: Summary, file: Path) -> None:
+    """Every cell has one value a seed, and no seed is there twice."""
+    seeds = world["seeds"]
+    if len(set(seeds)) != len(seeds) or len(world["baseline"]["per_seed"]) not in (0, len(seeds)):
+        raise StoreError(
+            f"{file}, world {world['world']!r}: `seeds` should be distinct, with one baseline each. Found {seeds} and "
+            f"{len(world['baseline']['per_seed'])} baselines. Run the suite again."
+        )
+    for defense in world["defenses"]:
+        for point in defense["curve"]:
+            for attack, cell in point["attacks"].items():
+                lengths = {name: len(cell[name]) for name in ("accuracy", "trials", "status")}
+                if set(lengths.values()) != {len(seeds)}:
+                    raise StoreError(
+                        f"{file}: {defense['defense']} under {attack!r} with f={point['f']} in {world['world']!r} "
+                        f"should have one value for each of {len(seeds)} seeds. Found {lengths}. Run the suite again."
+                    )
+
+
+def _projected(value: Any, shape: Any) -> Any:
+    """Only what the shape speaks of."""
+    if isinstance(shape, dict):
+        if "*" in shape:
+            return {key: _projected(inner, shape["*"]) for key, inner in value.items()}
+        return {key: _projected(value[key], inner) for key, inner in shape.items()}
+    if isinstance(shape, list):
+        return [_projected(item, shape[0]) for item in value]
+    return value

@@ -1,0 +1,76 @@
+"""What a report format is, and the results that it renders.
+
+A run leaves two files in its folder: ``summary.json`` (the suite, its scores and its provenance) and ``records.jsonl``
+(one record a trial). :class:`RunResults` reads and checks both, so that a report format may trust their shape; a
+format is a pure function of them: the same results give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from robustfl.components import Component
+from robustfl.errors import DataError, StoreError
+from robustfl.evaluation.results.schema import RECORD, SUMMARY, require_shape
+from robustfl.evaluation.results.store import content, read_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """Everything that a report may show: the summary of a suite and the records of its trials.
+
+    Raises :class:`StoreError` when either does not have the shape that the reports read; the message names the path
+    of the offending value.
+    """
+
+    summary: dict[str, Any]
+    records: tuple[dict[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        require_shape(self.summary, SUMMARY, "summary")
+        for number, record in enumerate(self.records, start=1):
+            require_shape(record, RECORD, f"record {number}")
+
+    @classmethod
+    def load(cls, directory: Path) -> RunResults:
+        """Reads ``summary.json`` and ``records.jsonl`` from the folder of a run, or both from that of a published one.
+
+        The last line of the records may be torn (a run that was killed while it wrote); it is left out. Raises
+        :class:`DataError` when a file is absent and :class:`StoreError` when one cannot be read as results.
+        """
+        try:
+            summary = _summary(directory / "summary.json")
+            records = read_records(directory / "records.jsonl")
+        except OSError as error:
+            raise DataError(
+                f"{error.filename} cannot be read: {error.strerror}. Point at the folder that `robustfl run --out` "
+                "wrote. If that run was interrupted, start it again: it continues and then writes its results."
+            ) from error
+        return cls(summary=summary, records=tuple(records))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFormat(Component, ABC):
+    """One way to show results: a pure function from results to the text of one file."""
+
+    filename: ClassVar[str]
+    """The name under which the text is saved in the folder of the run, in UTF-8."""
+
+    @abstractmethod
+    def render(self, results: RunResults) -> str:
+        """The text of the file; equal results give equal texts. Empty where there is nothing to show: then no file."""
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(content(path))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise StoreError(f"{path} is not valid JSON ({reason}). Run the suite again.") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} should hold a JSON object. Found {type(value).__name__}. Run the suite again.")
+    return value

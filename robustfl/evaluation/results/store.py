@@ -1,0 +1,192 @@
+"""The record store: one JSON line a trial, appended as trials end, safe against a process that is killed.
+
+Only the runner writes. A line is written with one system call, so a kill tears at most the last one, which is cut off
+when the store is opened again. Records of another schema are refused: mixing them would mix scores.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from robustfl.appending import lock, write_all
+from robustfl.errors import StoreError
+from robustfl.evaluation.results.schema import SCHEMA
+
+UNPACKED = 2 << 30
+"""Bytes that a packed file may hold at most; a few megabytes of it can unpack to anything."""
+
+
+class Store:
+    """The records of a run directory; the last record of a trial counts.
+
+    Raises
+    ------
+    StoreError : another process is writing, a record is of another schema, a line inside the file is broken, or the
+        file cannot be opened for writing
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened for writing: {error.strerror}. Use another --out.") from None
+        try:
+            lock(self._file, f"{path} is being written by another run. Wait for it, or use another --out.")
+            _cut_torn_tail(self._file)
+            self.records = {record["trial"]: record for record in read_records(path)}
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; it survives the process from here on."""
+        write_all(self._file, _line(record))
+        self.records[record["trial"]] = record
+
+    def finish(self, order: Iterable[str]) -> None:
+        """Rewrite the file with the last record of each trial, in the given order, and records of other suites after.
+
+        The same trials then give the same file, whatever the order in which they ended.
+        """
+        wanted = [trial for trial in dict.fromkeys(order) if trial in self.records]
+        others = sorted(set(self.records) - set(wanted))
+        content = b"".join(_line(self.records[trial]) for trial in [*wanted, *others])
+        write_atomically(self.path, content)
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file; where there is none, those that a published run has packed into `NAME.xz` beside it.
+
+    Raises
+    ------
+    OSError : neither can be read
+    StoreError : the packed file is damaged, or unpacks to more than a run can hold
+    """
+    packed = path.with_name(f"{path.name}.xz")
+    if path.exists() or not packed.exists():
+        return path.read_bytes()
+    try:
+        with lzma.open(packed) as file:
+            unpacked = file.read(UNPACKED + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise StoreError(f"{packed} cannot be unpacked: {error}. Fetch it again.") from None
+    if len(unpacked) > UNPACKED:
+        raise StoreError(f"{packed} unpacks to more than {UNPACKED >> 30} GiB, which no run is. Do not use it.")
+    return unpacked
+
+
+def pack(path: Path, unpacked: bytes) -> Path:
+    """Write bytes, packed, as `NAME.xz` in one step; returns its path. Equal bytes give equal files."""
+    packed = path.with_name(f"{path.name}.xz")
+    write_atomically(packed, lzma.compress(unpacked, preset=6))
+    return packed
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All complete records of a file, in order; a torn last line is left out.
+
+    Raises
+    ------
+    StoreError : a line before the last is broken, or a record is of another schema
+    """
+    records = []
+    lines = content(path).split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            record = json.loads(line)
+            schema = record["schema"]
+            if not all(isinstance(record[key], str) for key in ("trial", "status", "fingerprint")):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise StoreError(
+                f"{path}, line {number}: not a record. Remove the line to run its trial again, or use another --out."
+            ) from None
+        if schema != SCHEMA:
+            raise StoreError(
+                f"{path}, line {number}: a record of schema {schema!r}, while this version writes schema {SCHEMA}. "
+                "Scores of different schemas cannot be mixed: use another --out, or --fresh to set the old file aside."
+            )
+        records.append(record)
+    return records
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never a part."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename an existing store to the first free `NAME.N.bak`; nothing is deleted.
+
+    Raises
+    ------
+    StoreError : another process is writing
+    """
+    if not path.exists():
+        return None
+    file = os.open(path, os.O_RDWR)
+    try:
+        lock(file, f"{path} is being written by another run. Wait for it, or use another --out.")
+        number = 1
+        while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
+            number += 1
+        path.rename(kept)
+    finally:
+        os.close(file)
+    return kept
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _cut_torn_tail(file: int) -> None:
+    """Truncate after the last newline: what follows it was being written when the process died."""
+    size = os.fstat(file).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        position = os.pread(file, end - start, start).rfind(b"\n")
+        if position >= 0:
+            end = start + position + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(file, end)

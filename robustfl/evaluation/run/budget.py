@@ -1,0 +1,65 @@
+"""How long a suite will take, found out before it starts: one short trial of every attack is timed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robustfl.evaluation.run.executors import one_thread
+from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.suite.trial import Trial
+from robustfl.wording import lasting
+
+SHORT = 5
+"""Rounds of a short trial: enough for a search that is made every few rounds to weigh what it does."""
+
+SAMPLED = 3
+"""Short trials of each attack, with other defenses, worlds and numbers of malicious clients."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a list of trials will cost; `seconds` is the time of one worker."""
+
+    trials: int
+    seconds: float
+    measured: float
+
+    def duration(self, workers: int) -> str:
+        """The time with so many workers, in words."""
+        return lasting(self.seconds / max(1, workers))
+
+
+def estimate(trials: Sequence[Trial], place: Place) -> Budget:
+    """The cost of some trials: for each attack the mean over a few short ones, by the number of rounds.
+
+    The sample is the same for the same trials. A trial that fails counts with the time until it did.
+    """
+    began, total = time.perf_counter(), 0.0
+    rng = np.random.default_rng(0)
+    counts = Counter(trial.attack for trial in trials)
+    with one_thread():
+        for attack, count in counts.items():
+            own = [trial for trial in trials if trial.attack == attack]
+            chosen = [own[int(place)] for place in rng.choice(len(own), min(SAMPLED, len(own)), replace=False)]
+            total += count * float(np.mean([_seconds(trial, place) for trial in chosen]))
+    return Budget(len(trials), total, time.perf_counter() - began)
+
+
+def _seconds(trial: Trial, place: Place) -> float:
+    """The time of a trial, from its first rounds; preparations that trials share are left out."""
+    federation = trial.scenario.federation
+    rounds = min(SHORT, federation.rounds)
+    fewer = federation.model_copy(update={"rounds": rounds, "evaluate_every": rounds})
+    short = replace(trial, scenario=trial.scenario.model_copy(update={"federation": fewer}))
+    run_trial(short, place, "")  # the first one prepares data and compiles
+    start = time.perf_counter()
+    spent = run_trial(short, place, "")["time"]
+    whole = time.perf_counter() - start
+    played, measured = float(spent.get("total_s", 0.0)), float(spent.get("evaluate_s", 0.0))
+    rest = whole - played + measured * -(-federation.rounds // federation.evaluate_every)
+    return rest + (played - measured) * federation.rounds / rounds

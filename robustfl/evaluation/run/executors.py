@@ -1,0 +1,170 @@
+"""Where trials run: in worker processes (the default) or in this process. Results come as trials end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Protocol
+
+from robustfl.aggregation.kernels.threads import limit_threads
+from robustfl.evaluation.run.play import Place, failed_record, run_trial
+from robustfl.evaluation.suite.trial import Trial
+
+Job = tuple[Trial, str]
+"""A trial and its fingerprint."""
+
+_THREAD_VARIABLES = (
+    "ROBUSTFL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+class Executor(Protocol):
+    """Runs jobs and yields their records in the order in which they end."""
+
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]: ...
+
+
+class Serial:
+    """One trial after the other in this process."""
+
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
+        with one_thread():
+            for trial, fingerprint in jobs:
+                yield run_trial(trial, place, fingerprint)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """This process with one thread, as the workers have, so that results are the same to the last bit."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), limit_threads(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Processes:
+    """A pool of spawned processes with one thread each.
+
+    A worker that dies (out of memory, a crash in native code) takes down only the trials that were in flight: they
+    are tried again one by one, and the one that kills its worker again is recorded as failed.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
+        queue, suspects = list(reversed(jobs)), list[Job]()
+        while queue or suspects:
+            if queue:
+                yield from self._play(queue, suspects, place, 2 * self.workers)
+            while suspects:
+                alone, lost = [suspects.pop()], list[Job]()
+                yield from self._play(alone, lost, place, 1)
+                for trial, fingerprint in lost:
+                    message = "The worker process died while it ran this trial."
+                    yield failed_record(trial, fingerprint, "WorkerDied", message, "")
+
+    def _play(self, queue: list[Job], lost: list[Job], place: Place, window: int) -> Iterator[dict[str, Any]]:
+        """Play the queue until it is empty or a worker dies; jobs in flight at that moment go to `lost`."""
+        with self._pool(min(self.workers, window)) as pool:
+            running: dict[Future[dict[str, Any]], Job] = {}
+            try:
+                while queue or running:
+                    while queue and len(running) < window:
+                        job = queue.pop()
+                        with _interrupts_held():
+                            running[pool.submit(run_trial, job[0], place, job[1])] = job
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        record = _record_of(future, running[future])
+                        del running[future]
+                        yield record
+            except BrokenProcessPool:
+                lost.extend(job for future, job in running.items() if not _succeeded(future))
+                yield from (future.result() for future in running if _succeeded(future))
+
+    @contextmanager
+    def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
+        context = multiprocessing.get_context("spawn")
+        with _single_threaded():
+            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
+            try:
+                yield pool
+            finally:
+                processes = list((pool._processes or {}).values())
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in processes:
+                    process.terminate()
+
+
+def _succeeded(future: Future[dict[str, Any]]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _record_of(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
+    """The record of a finished job; one that could not even be sent to a worker is a failed trial."""
+    error = future.exception()
+    if error is None or isinstance(error, BrokenProcessPool):
+        return future.result()
+    return failed_record(*job, type(error).__name__, str(error), "")
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Children inherit the environment; numerical libraries read these variables when they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that are started in the block hear of no Ctrl-C, not even before their first line has run."""
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - a platform without signal masks
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _initialise_worker() -> None:
+    """One thread; Ctrl-C is the parent's affair; and no worker outlives a parent that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)

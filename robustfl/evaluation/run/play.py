@@ -1,0 +1,128 @@
+"""Plays one trial and describes what came of it as a record."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.run.ledgers import Ledgers, followed
+from robustfl.evaluation.suite.scenario import TaskSettings
+from robustfl.evaluation.suite.trial import Trial
+
+if TYPE_CHECKING:
+    from robustfl.federation.simulation import Trace
+    from robustfl.federation.task import Population
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trials are run: the device, the folder with data files, and that for ledgers (None: none are kept).
+
+    No part of a trial's identity.
+    """
+
+    device: str = "cpu"
+    data_root: Path | None = None
+    ledgers: Ledgers | None = None
+
+
+def run_trial(trial: Trial, place: Place, fingerprint: str) -> dict[str, Any]:
+    """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
+    try:
+        return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
+    except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends its trial, not the run
+        message = str(error) or type(error).__name__
+        return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
+
+
+def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> dict[str, Any]:
+    """The record of a trial that did not come to an end."""
+    error = {"type": kind, "message": message, "traceback": trace}
+    missing: dict[str, Any] = {"status": "failed", "metrics": None, "bytes": None, "time": {}}
+    return {**_frame(trial, fingerprint), **missing, "error": error}
+
+
+def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
+    """What a record says whatever came of the trial."""
+    return {
+        "schema": SCHEMA,
+        "trial": trial.id,
+        "labels": {"world": trial.world, "defense": trial.defense, "attack": trial.attack},
+        "seed": trial.seed,
+        "f": trial.scenario.f,
+        "scenario": trial.description,
+        "fingerprint": fingerprint,
+    }
+
+
+def _played(trial: Trial, place: Place) -> dict[str, Any]:
+    from robustfl.federation.observers.evasion import robustness
+    from robustfl.federation.simulations import simulation_for
+
+    scenario = trial.scenario
+    population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
+    defense = scenario.defense
+    defense.reset()
+    simulation = simulation_for(defense, scenario.federation)(
+        population,
+        scenario.federation,
+        defense,
+        attack=scenario.attack,
+        f=scenario.f,
+        faults=scenario.faults,
+        aims=scenario.aims,
+        seed=trial.seed,
+    )
+    with followed(simulation, trial.id, place.ledgers) as told:
+        trace = simulation.run()
+    if scenario.evasion and not trace.diverged:
+        with simulation.watch.phase("evade"):
+            trace.more |= robustness(
+                simulation.predict, population, scenario.evasion, scenario.evasion_samples, trial.seed
+            )
+        trace.seconds = simulation.watch.seconds()
+    up, down = simulation.message_bytes()
+    return {
+        "status": "diverged" if trace.diverged else "ok",
+        "metrics": _metrics(trace, population),
+        "bytes": {"up_per_client_round": up, "down_per_client_round": down},
+        "time": {name: round(value, 6) for name, value in trace.seconds.items()},
+        **told,
+    }
+
+
+def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
+    values = [value for _, value in trace.accuracy]
+    tail = values[-math.ceil(len(values) / 10) :] if values else []
+    return {
+        "accuracy": [list(point) for point in trace.accuracy],
+        "loss": [list(point) for point in trace.loss],
+        "tail_accuracy": sum(tail) / len(tail) if tail else None,
+        "chance": population.chance,
+        "test_size": len(population.test_labels),
+        "parameters": population.d,
+        "malicious": trace.malicious,
+        "malicious_weight": trace.malicious_share,
+        "rejected_rows": trace.rejected_rows,
+        "lost_rows": trace.lost_rows,
+        "held_rounds": trace.held_rounds,
+        "more": trace.more,
+    }
+
+
+def _population(task: TaskSettings, clients: int, seed: int, place: Place) -> Population:
+    return _prepared(task.data, task.model, task.partition, clients, seed, place)
+
+
+@lru_cache(maxsize=4)
+def _prepared(data: Any, model: Any, partition: Any, clients: int, seed: int, place: Place) -> Population:
+    """Many trials share a population; consecutive ones mostly do."""
+    from robustfl.federation.task import Task
+
+    task = Task(data=data, model=model, partition=partition)
+    return task.prepare(clients=clients, seed=seed, device=place.device, root=place.data_root)

@@ -1,0 +1,71 @@
+"""Where numbers come from: versions, machine, and the data behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustfl import __version__
+from robustfl.evaluation.suite.scenario import World
+from robustfl.federation.data.dataset import Data
+from robustfl.federation.data.partitions import class_histogram
+from robustfl.federation.streams import stream
+from robustfl.federation.task import Task
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Versions and machine, as far as they can change a number or a time."""
+    facts = {"robustfl": __version__, "python": platform.python_version()}
+    facts |= {name: installed(name) for name in ("numpy", "torch", "scipy", "scikit-learn")}
+    system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
+    machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}
+    return {**facts, **machine, "device": device}
+
+
+def installed(package: str) -> str:
+    """The installed version of a distribution, or `not installed`."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def processor_name() -> str:
+    """The processor's model as the operating system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def data_fingerprint(data: Data, root: Path | None) -> str:
+    """Hash over the samples and labels themselves: other data under the same name are other data."""
+    dataset = data.load(root)
+    digest = hashlib.blake2b(digest_size=8)
+    for array in (dataset.train_x, dataset.train_y, dataset.test_x, dataset.test_y):
+        digest.update(str((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def histogram(world: World, seed: int, f: int, root: Path | None) -> dict[str, Any]:
+    """Samples of each class that each client has, and who is malicious among `f`, for one seed."""
+    task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
+    clients = world.federation.clients
+    dataset, parts = task.parts(clients, seed, root)
+    malicious = stream(seed, "identities").permutation(clients)[:f]
+    counts = class_histogram(dataset.train_y, parts, len(dataset.classes))
+    return {
+        "classes": list(dataset.classes),
+        "seed": seed,
+        "counts": counts.tolist(),
+        "malicious": sorted(int(client) for client in malicious),
+    }

@@ -1,0 +1,73 @@
+"""What triggers look like: a test sample before and after, small enough to be kept with the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.errors import RobustflError
+from robustfl.evaluation.suite.scenario import World
+from robustfl.threats import Backdoor, DataPoisoning
+
+LARGEST = 64
+"""Height and width of a picture; larger images are thinned out."""
+
+
+def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path | None) -> list[dict[str, Any]]:
+    """For each world and each backdoor on images: the first tested sample, clean and with the whole trigger.
+
+    `clean` and `marked` are the grey levels or colours [height, width, channels] as hexadecimal bytes over the range of
+    the training data. Backdoors that look alike have one picture, and those that do not fit the data none; their trials
+    say why.
+    """
+    found = [_picture(world, aim, root) for world in worlds for aim in aims if isinstance(aim, Backdoor)]
+    looks: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for picture in found:
+        if picture is not None:
+            looks.setdefault(tuple(value for key, value in picture.items() if key != "aim"), picture)
+    return list(looks.values())
+
+
+def _picture(world: World, attack: Backdoor, root: Path | None) -> dict[str, Any] | None:
+    import torch
+
+    from robustfl.threats.data.backdoors import Samples
+
+    data = world.task.data.load(root)
+    if len(data.input_shape) != 3 or data.input_shape[0] not in (1, 3):
+        return None
+    x, test = torch.tensor(data.train_x), torch.tensor(data.test_x)
+    try:
+        attack.require_classes(len(data.classes))
+        rows = attack.tested(Samples(x, data.train_y, test, data.test_y), len(data.classes))
+        if not len(rows):
+            return None
+        clean = test[rows[:1]]
+        marked = attack.stamp(clean)
+    except RobustflError:
+        return None
+    truth = data.test_y[rows[:1]]
+    low, high = float(data.train_x.min()), float(data.train_x.max())
+    step = max(1, -(-max(data.input_shape[1:]) // LARGEST))
+    shown = [_bytes(image[0, :, ::step, ::step].numpy(), low, high) for image in (clean, marked)]
+    channels, height, width = clean[0, :, ::step, ::step].shape
+    return {
+        "world": world.label,
+        "aim": str(attack),
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "clean": shown[0],
+        "marked": shown[1],
+        "truth": data.classes[int(truth[0])],
+        "wanted": data.classes[int(attack.wanted(truth, len(data.classes))[0])],
+    }
+
+
+def _bytes(image: NDArray[np.float32], low: float, high: float) -> str:
+    levels = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
+    return bytes(np.round(255 * levels).astype(np.uint8).transpose(1, 2, 0).tobytes()).hex()

@@ -1,0 +1,149 @@
+"""How a defense bears faults without any attack: the fault axis F, and the time until a model recovers.
+
+F is the smallest utility over the faults of the suite, each alone, `F = min over faults of clip(mean u)`. It stands
+beside the score, never in it: a defense that nothing breaks down is not for that reason secure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustfl.evaluation.score.costs import means
+from robustfl.evaluation.score.score import World, lowest_mean, utility
+from robustfl.evaluation.statistics import student_interval
+from robustfl.evaluation.suite.plan import Cell
+
+Values = Mapping[str, Any]
+Records = Mapping[str, Values]
+"""The records by the id of their trial."""
+
+RECOVERED = 0.02
+"""A model has recovered when it lacks no more than this part of the accuracy before the fault."""
+
+
+def fault_axis(utilities: Mapping[str, Sequence[float]]) -> tuple[str, float]:
+    """The fault that a defense bears worst, and F: its mean utility over the seeds, clipped to [0, 1]."""
+    worst, lowest = lowest_mean(utilities)
+    return worst, min(max(lowest, 0.0), 1.0)
+
+
+def recovery_time(curve: Sequence[tuple[int, float]], start: int, tolerance: float = RECOVERED) -> float | None:
+    """Rounds after the first round of a fault until the accuracy is back within `tolerance` of what it was.
+
+    `curve` is (finished rounds, accuracy), ascending. Before the fault is the last measurement with at most `start`
+    rounds. 0 where no later measurement falls below; infinity where none comes back; None where there is none before
+    or none after. It is as exact as the measurements are frequent.
+    """
+    before = [accuracy for number, accuracy in curve if number <= start]
+    after = [(number, accuracy) for number, accuracy in curve if number > start]
+    if not before or not after:
+        return None
+    least, fallen = (1.0 - tolerance) * before[-1], False
+    for number, accuracy in after:
+        if fallen and accuracy >= least:
+            return float(number - start)
+        fallen |= accuracy < least
+    return math.inf if fallen else 0.0
+
+
+def fault_scores(
+    cells: Iterable[Cell], worlds: Sequence[World], starts: Mapping[str, int], records: Records, alpha: float = 0.05
+) -> list[dict[str, Any]]:
+    """What came of every fault, by world and defense, as JSON values; worlds without any are left out.
+
+    `starts[fault]` is the first round of a fault. For a defense: `F` and the `worst` fault (null while trials are
+    missing or nothing can be lost), `told`, the number of Byzantine clients that it was prepared for, why it is
+    `invalid`, and `faults`: utilities and accuracies by seed and their means, `recovery` (mean rounds, null where it
+    is not defined or some seed did not recover) with the share `recovered` of the seeds, and means over the seeds of
+    `lost_rows`, `held_rounds` and `honest_ignored`, the false exclusions.
+    """
+    table: dict[str, dict[str, dict[str, dict[int, Cell]]]] = {}
+    for cell in cells:
+        table.setdefault(cell.world, {}).setdefault(cell.defense, {}).setdefault(cell.attack, {})[cell.seed] = cell
+    return [
+        {
+            "world": world.label,
+            "defenses": [
+                _defense(defense, faults, world, starts, records, alpha)
+                for defense, faults in table[world.label].items()
+            ],
+        }
+        for world in worlds
+        if world.label in table
+    ]
+
+
+def _defense(
+    defense: str,
+    faults: Mapping[str, Mapping[int, Cell]],
+    world: World,
+    starts: Mapping[str, int],
+    records: Records,
+    alpha: float,
+) -> dict[str, Any]:
+    every = [cell for seeds in faults.values() for cell in seeds.values()]
+    invalid = next((cell.invalid for cell in every if cell.invalid), None)
+    played = {name: seeds for name, seeds in faults.items() if not any(cell.unfit for cell in seeds.values())}
+    found = {name: _fault(seeds, world, starts.get(name, 0), records, alpha) for name, seeds in played.items()}
+    known = {name: cell["u"] for name, cell in found.items() if cell["U"] is not None}
+    worst, value = fault_axis(known) if known and len(known) == len(found) else (None, None)
+    return {
+        "defense": defense,
+        "told": every[0].f,
+        "F": 0.0 if invalid else value,
+        "worst": worst,
+        "invalid": invalid,
+        "faults": {} if invalid else found,
+    }
+
+
+def _fault(seeds: Mapping[int, Cell], world: World, start: int, records: Records, alpha: float) -> dict[str, Any]:
+    trials = [cell.trial.id if (cell := seeds.get(seed)) and cell.trial else None for seed in world.seeds]
+    own = [records.get(trial or "") for trial in trials]
+    accuracy = [_accuracy(record, world.chance) for record in own]
+    u: list[float | None] = [None] * len(own)
+    if world.level is not None and world.informative:
+        base = world.level
+        u = [None if a is None else float(utility(a, chance=world.chance, baseline=base)) for a in accuracy]
+    values = [value for value in u if value is not None]
+    whole = bool(values) and len(values) == len(u)
+    interval = student_interval(values, 1 - alpha) if whole else None
+    times = [recovery_time(_curve(record), start) for record in own]
+    defined = [time for time in times if time is not None]
+    back = [time for time in defined if math.isfinite(time)]
+    return {
+        "u": u,
+        "U": min(max(float(np.mean(values)), 0.0), 1.0) if whole else None,
+        "ci": None if interval is None else list(interval),
+        "accuracy": accuracy,
+        "recovery": float(np.mean(back)) if back and len(back) == len(times) else None,
+        "recovered": len(back) / len(defined) if defined else None,
+        **{name: _mean(own, name) for name in ("lost_rows", "held_rounds")},
+        **means(trials, records, ("honest_ignored",)),
+        "trials": trials,
+        "status": ["missing" if record is None else record["status"] for record in own],
+    }
+
+
+def _accuracy(record: Values | None, chance: float) -> float | None:
+    if record is None or record["status"] not in ("ok", "diverged"):
+        return None
+    return chance if record["status"] == "diverged" else record["metrics"]["tail_accuracy"]
+
+
+def _curve(record: Values | None) -> list[tuple[int, float]]:
+    """The accuracy over the rounds; a model that diverged has none after that, as if it never came back."""
+    if record is None or not record.get("metrics"):
+        return []
+    curve = [(int(number), float(accuracy)) for number, accuracy in record["metrics"]["accuracy"]]
+    rounds = int(record["scenario"]["federation"]["rounds"])
+    return [*curve, (rounds, 0.0)] if record["status"] == "diverged" else curve
+
+
+def _mean(records: Sequence[Values | None], name: str) -> float | None:
+    found = [record["metrics"][name] for record in records if record is not None and record.get("metrics")]
+    return float(np.mean(found)) if found and len(found) == len(records) else None

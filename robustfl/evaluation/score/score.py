@@ -1,0 +1,388 @@
+"""The resilience score: from the accuracy of every run to curves, areas, breakdown points and ranks.
+
+Utility puts all tasks on one scale: `u = (accuracy - chance) / (baseline - chance)`, where the baseline is the plain
+mean with no attack. 1 is as good as undisturbed learning, 0 as bad as guessing. For a defense with f malicious clients:
+
+- `W` is the smallest mean utility over the attacks that apply to it (and no attack): the attacker chooses before
+  knowing the seed;
+- `M` is the average over the attacks, secondary;
+- `R_unt` is the area under W over the malicious share f / n, divided by the width of the range.
+
+W, M and R_unt are built from means clipped to [0, 1]; statistics use the unclipped utilities of each seed, paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from robustfl.errors import DataError, ParameterError
+from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.score.breakdown import breakdown_of_curve
+from robustfl.evaluation.score.ranking import Standing, standings
+from robustfl.evaluation.statistics import (
+    FloatArray,
+    Resamples,
+    area,
+    cross_fitted_minimum,
+    paired_resamples,
+    student_interval,
+)
+from robustfl.evaluation.trust.evidence import Evidence
+from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_flags, sanity_flags
+from robustfl.evaluation.trust.status import rankable, with_statuses
+
+NO_ATTACK = "none"
+NOT_APPLICABLE = "not applicable"
+STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
+_CROSS_FIT_SEEDS = 6
+_DECIDED = {"ok", "diverged", NOT_APPLICABLE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One run of the suite: a defense in a world under an attack by f of the clients, with one seed.
+
+    `accuracy` is the tail mean; it is read when `status` is "ok". A "diverged" run counts as chance, a "failed" or
+    "missing" one leaves its cell incomplete, and an "invalid" one (the defense's own precondition on f does not hold)
+    makes the worst case at this f zero. A "not applicable" one (an attack made for other defenses, or messages than the
+    clients send) was never meant to be run and does not count. Several outcomes may share one `trial`.
+    """
+
+    world: str
+    defense: str
+    attack: str
+    f: int
+    seed: int
+    trial: str
+    accuracy: float | None
+    test_size: int
+    chance: float
+    status: str
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"{self.defense} under {self.attack!r} in {self.world!r} (f={self.f}, seed {self.seed})"
+        if self.status not in STATUSES:
+            raise DataError(f"{where}: `status` should be one of {', '.join(STATUSES)}. Found {self.status!r}.")
+        if self.f < 0 or (self.f == 0 and self.attack != NO_ATTACK):
+            raise DataError(f"{where}: f should be >= 0, and without malicious clients the only attack is 'none'.")
+        if self.status == "ok" and not _is_share(self.accuracy):
+            raise DataError(
+                f"{where}: `accuracy` of a finished run should lie in [0, 1]. Found {self.accuracy}. "
+                "A run whose model is not finite has the status 'diverged'."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A task and its federation: what is shared by every defense and attack compared in it.
+
+    `baseline` is the accuracy of the plain mean without attack for each of `seeds`, in their order; where one of them
+    is missing or None, the world cannot be scored yet.
+    """
+
+    label: str
+    clients: int
+    baseline: tuple[float | None, ...]
+    chance: float
+    test_size: int
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or self.clients < 1 or self.test_size < 1:
+            raise DataError(
+                f"World {self.label!r} should have distinct seeds, clients and test samples. "
+                f"Found seeds={self.seeds}, clients={self.clients}, test_size={self.test_size}."
+            )
+        known = [accuracy for accuracy in self.baseline if accuracy is not None]
+        if len(self.baseline) > len(self.seeds) or not all(map(_is_share, (*known, self.chance))):
+            raise DataError(
+                f"World {self.label!r}: `baseline` should hold one accuracy in [0, 1] for each of {len(self.seeds)} "
+                f"seeds, and `chance` lie in [0, 1]. Found baseline={self.baseline}, chance={self.chance}."
+            )
+
+    @property
+    def level(self) -> float | None:
+        """The mean baseline; None while one of its runs is missing."""
+        known = [accuracy for accuracy in self.baseline if accuracy is not None]
+        return float(np.mean(known)) if len(known) == len(self.seeds) else None
+
+    @property
+    def informative(self) -> bool:
+        """Whether undisturbed learning is far enough above guessing for utilities to mean something."""
+        # The slack keeps a gap of exactly the limit informative whatever its rounding.
+        return self.level is not None and self.level - self.chance >= INFORMATIVE_GAP - 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """How outcomes become a score.
+
+    `threshold`: the W that still passes for the breakdown point. `margin`: differences in utility up to this do not
+    matter for ranks. `alpha`: intervals cover 1 - alpha; also the level of the tests behind the ranks. `bootstrap`:
+    resamples drawn when the seeds are too many to enumerate.
+    """
+
+    threshold: float = 0.5
+    margin: float = 0.01
+    alpha: float = 0.05
+    bootstrap: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1 <= self.bootstrap):
+            raise ParameterError(
+                "ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0, 0 < alpha < 1 and bootstrap >= 1. "
+                f"Found {self}."
+            )
+
+
+def utility(accuracy: ArrayLike, *, chance: float, baseline: float) -> FloatArray:
+    """`(accuracy - chance) / (baseline - chance)`, unclipped; same shape as `accuracy`."""
+    if not baseline > chance:
+        raise ParameterError(
+            f"`baseline` should satisfy baseline > chance. Found baseline={baseline}, chance={chance}."
+        )
+    return np.asarray((np.asarray(accuracy, dtype=np.float64) - chance) / (baseline - chance))
+
+
+def lowest_mean(utilities: Mapping[str, Sequence[float] | FloatArray]) -> tuple[str, float]:
+    """The attack whose mean utility over seeds is smallest, and that mean: the minimum of means, unclipped."""
+    means = {attack: float(np.mean(values)) for attack, values in utilities.items()}
+    attack = min(means, key=means.__getitem__)
+    return attack, means[attack]
+
+
+def worst_case(outcomes: Sequence[Outcome], world: World) -> float | None:
+    """W of one defense at one f: 0 where the defense is invalid, None while runs are missing or nothing can be lost."""
+    places = {(outcome.world, outcome.defense, outcome.f) for outcome in outcomes}
+    if len(places) != 1:
+        raise DataError(f"`outcomes` should be of one world, one defense and one f. Found {sorted(places)}.")
+    _check(outcomes, [world])
+    runs = _table(outcomes)[outcomes[0].defense, outcomes[0].f]
+    point = _point(world, outcomes[0].f, list(runs), runs, None, ScoreSettings())
+    return None if point.worst is None else float(point.report["W"])
+
+
+def score(
+    outcomes: Sequence[Outcome],
+    worlds: Sequence[World],
+    settings: ScoreSettings | None = None,
+    bounds: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    *,
+    plain: str = "Mean",
+    declared: Mapping[int, int] | None = None,
+    knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    evidence: Evidence | None = None,
+) -> dict[str, Any]:
+    """Score a suite; the result is JSON-ready (no NaN, no infinity) and depends on the arguments alone.
+
+    `bounds[world, defense]` is the theoretical bound to print beside a breakdown point; `plain` the label of the
+    plain mean; `declared[f]` the number of malicious clients that the defenses were told when f were there;
+    `knowledge[attack]` what an attack knows ("own", "peers", "defense", ...); `evidence` gives defenses their status.
+
+    Raises DataError when the outcomes contradict the worlds or each other.
+    """
+    settings = settings or ScoreSettings()
+    _check(outcomes, worlds)
+    defenses = list(dict.fromkeys(outcome.defense for outcome in outcomes))
+    reports: list[dict[str, Any]] = []
+    found: list[dict[str, Standing | None]] = []
+    for world in worlds:
+        own = [outcome for outcome in outcomes if outcome.world == world.label]
+        report, standing = _world(world, defenses, own, settings, bounds)
+        reports.append(report)
+        if world.informative:
+            found.append(standing)
+    flags = sanity_flags(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+    reports, verdicts = with_statuses(reports, evidence, flags)
+    allowed = rankable(verdicts, evidence)
+    ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
+    ranks = [row | verdicts[row["defense"]].report() if verdicts else row for row in ranks]
+    flags += ranking_flags(ranks, tested=ranking.tested)
+    return {
+        "schema": SCHEMA,
+        "settings": asdict(settings),
+        "worlds": reports,
+        "ranking": ranks,
+        "pairs": [asdict(pair) for pair in ranking.pairs],
+        "flags": sorted(flags, key=lambda flag: str(flag["level"])),  # errors before warnings
+    }
+
+
+_Runs = Mapping[str, Mapping[int, Outcome]]  # attack -> seed -> outcome
+
+
+def _world(
+    world: World,
+    defenses: Sequence[str],
+    outcomes: Sequence[Outcome],
+    settings: ScoreSettings,
+    bounds: Mapping[tuple[str, str], str],
+) -> tuple[dict[str, Any], dict[str, Standing | None]]:
+    """Every defense of the suite in one world: one that never ran here is incomplete, not absent."""
+    grid = sorted({outcome.f for outcome in outcomes})
+    runs = _table(outcomes)
+    resamples = paired_resamples(len(world.seeds), settings.bootstrap) if len(world.seeds) > 1 else None
+    reports, found = [], {}
+    for defense in defenses:
+        # An attack that a defense meets at one f is expected at every f, so that a hole in the suite shows.
+        met = (attack for (owner, f), cells in runs.items() if owner == defense and f > 0 for attack in cells)
+        suite = list(dict.fromkeys([NO_ATTACK, *met]))
+        points = [
+            _point(world, f, suite if f else [NO_ATTACK], runs.get((defense, f), {}), resamples, settings) for f in grid
+        ]
+        found[defense] = standing = _standing(world, points, resamples)
+        limit = breakdown_of_curve([point.report for point in points], settings.threshold)
+        reports.append(
+            {
+                "defense": defense,
+                "R_unt": None if standing is None else standing.area,
+                "R_unt_ci": None if standing is None else standing.interval(settings.alpha),
+                "optimistic": len(world.seeds) < OPTIMISTIC_BELOW,
+                "curve": [point.report for point in points],
+                "breakdown": limit and {**limit.report(world.clients), "bound": bounds.get((world.label, defense))},
+            }
+        )
+    report = {
+        "world": world.label,
+        "clients": world.clients,
+        "seeds": list(world.seeds),
+        "f_grid": grid,
+        "chance": world.chance,
+        "test_size": world.test_size,
+        "baseline": {"mean": world.level, "per_seed": list(world.baseline)},
+        "informative": world.informative,
+        "defenses": reports,
+    }
+    return report, found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Point:
+    """One f of a curve: its report, utilities [R] under the worst attack and bootstrapped W [B].
+
+    `worst` is None when the point is incomplete.
+    """
+
+    report: dict[str, Any]
+    worst: FloatArray | None = None
+    replicates: FloatArray | None = None
+
+
+def _standing(world: World, points: Sequence[_Point], resamples: Resamples | None) -> Standing | None:
+    worst = [point.worst for point in points if point.worst is not None]
+    if not points or len(worst) < len(points):
+        return None
+    reports = [point.report for point in points]
+    fractions = [report["fraction"] for report in reports]
+    replicates = [point.replicates for point in points if point.replicates is not None]
+    return Standing(
+        seeds=world.seeds,
+        area=float(area(fractions, [report["W"] for report in reports])),
+        per_seed=area(fractions, worst),
+        last=reports[-1]["W"],
+        worst_attack=reports[-1]["worst_attack"],
+        replicates=area(fractions, replicates) if resamples else None,
+        resamples=resamples,
+    )
+
+
+def _point(
+    world: World, f: int, suite: Sequence[str], runs: _Runs, resamples: Resamples | None, settings: ScoreSettings
+) -> _Point:
+    """W and M at one f. Cells that lack seeds are listed and left out; W is then only an upper bound."""
+    cells = {attack: _cell(world, runs.get(attack, {}), settings) for attack in suite}
+    complete = {attack: np.array(cell["u"]) for attack, cell in cells.items() if cell["U"] is not None}
+    refusals = [o.reason for seeds in runs.values() for o in seeds.values() if o.status == "invalid"]
+    unfinished = [attack for attack, cell in cells.items() if not set(cell["status"]) <= _DECIDED]
+    report: dict[str, Any] = {"f": f, "fraction": f / world.clients}
+    report |= dict.fromkeys(("W", "W_ci", "W_cross_fitted", "M", "M_ci", "worst_attack", "invalid"))
+    report |= {"incomplete": [] if refusals else unfinished, "attacks": cells}
+    if refusals:
+        report["invalid"] = next(filter(None, refusals), "The defense's own precondition on f does not hold.")
+        if not world.informative:
+            return _Point(report=report)
+        report["W"] = 0.0
+        nothing = np.zeros(len(resamples.counts)) if resamples else None
+        return _Point(report=report, worst=np.zeros(len(world.seeds)), replicates=nothing)
+    if not complete:
+        return _Point(report=report)
+    report["worst_attack"], lowest = lowest_mean(complete)
+    report["W"] = _clip(lowest)
+    attacked = [attack for attack in complete if attack != NO_ATTACK]
+    report["M"] = float(np.mean([cells[attack]["U"] for attack in attacked])) if attacked else None
+    replicates = None
+    if resamples:
+        boot = {attack: resamples.means(u).clip(0, 1) for attack, u in complete.items()}  # [B] each
+        replicates = np.min(list(boot.values()), axis=0)
+        report["W_ci"] = list(resamples.interval(replicates, 1 - settings.alpha))
+        if attacked:
+            average = np.mean([boot[attack] for attack in attacked], axis=0)
+            report["M_ci"] = list(resamples.interval(average, 1 - settings.alpha))
+    if len(world.seeds) >= _CROSS_FIT_SEEDS:
+        report["W_cross_fitted"] = _clip(cross_fitted_minimum(list(complete.values())))
+    worst = None if unfinished else complete[report["worst_attack"]]
+    return _Point(report=report, worst=worst, replicates=replicates)
+
+
+def _cell(world: World, runs: Mapping[int, Outcome], settings: ScoreSettings) -> dict[str, Any]:
+    """One attack at one f: a value for each seed, and their mean when all are there."""
+    found = [runs.get(seed) for seed in world.seeds]
+    accuracy = [None if o is None else _accuracy(o, world) for o in found]
+    u: list[float | None] = [None] * len(found)
+    if world.level is not None and world.informative:
+        base = world.level
+        u = [None if a is None else float(utility(a, chance=world.chance, baseline=base)) for a in accuracy]
+    values = [value for value in u if value is not None]
+    complete = len(values) == len(u)
+    interval = student_interval(values, 1 - settings.alpha) if complete else None
+    return {
+        "u": u,
+        "U": _clip(float(np.mean(values))) if complete else None,
+        "ci": None if interval is None else list(interval),
+        "accuracy": accuracy,
+        "trials": [None if o is None else o.trial for o in found],
+        "status": ["missing" if o is None else o.status for o in found],
+        "reasons": list(dict.fromkeys(o.reason for o in found if o is not None and o.reason)),
+    }
+
+
+def _accuracy(outcome: Outcome, world: World) -> float | None:
+    return outcome.accuracy if outcome.status == "ok" else world.chance if outcome.status == "diverged" else None
+
+
+def _table(outcomes: Sequence[Outcome]) -> dict[tuple[str, int], dict[str, dict[int, Outcome]]]:
+    """The outcomes of one world as (defense, f) -> attack -> seed -> outcome."""
+    table: dict[tuple[str, int], dict[str, dict[int, Outcome]]] = {}
+    for outcome in outcomes:
+        table.setdefault((outcome.defense, outcome.f), {}).setdefault(outcome.attack, {})[outcome.seed] = outcome
+    return table
+
+
+def _check(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> None:
+    seeds = {world.label: world.seeds for world in worlds}
+    if len(seeds) != len(worlds):
+        raise DataError(f"Worlds should have distinct labels. Found {[world.label for world in worlds]}.")
+    answered = set()
+    for o in outcomes:
+        key = (o.world, o.defense, o.attack, o.f, o.seed)
+        if o.world not in seeds or o.seed not in seeds[o.world]:
+            raise DataError(f"The outcome {key} is of no known world and seed. Known: {seeds}.")
+        if key in answered:
+            raise DataError(f"The outcome {key} is there twice. Give every cell and seed one outcome.")
+        answered.add(key)
+
+
+def _clip(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def _is_share(value: float | None) -> bool:
+    return value is not None and 0 <= value <= 1

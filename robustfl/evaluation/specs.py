@@ -1,0 +1,177 @@
+"""Components inside scenario models: read from YAML by name, written back in full, described in the JSON schema."""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
+
+from robustfl import registry
+from robustfl.aggregation import Chain, Defense, Pipeline, PreAggregation
+from robustfl.components import Component, Parameter
+from robustfl.errors import ParameterError, RobustflError
+from robustfl.threats import PoisonedAttack, SybilAttack
+from robustfl.threats.staging import stages as attack_stages
+
+
+def canonical(component: Component) -> Any:
+    """A component as JSON values that say all of it: `{"name": ..., parameter: value, ...}`, a list for a pipeline."""
+    if isinstance(component, Pipeline):
+        return [*_stages(component.before), canonical(component.rule)]
+    if isinstance(component, SybilAttack | PoisonedAttack):
+        return [canonical(stage) for stage in attack_stages(component)]
+    return {"name": component.name, **component.parameters()}
+
+
+def _stages(component: Component) -> list[Any]:
+    if isinstance(component, Chain):
+        return [*_stages(component.first), *_stages(component.then)]
+    return [canonical(component)]
+
+
+@dataclass(frozen=True)
+class PartSchema:
+    """The JSON schema of a component of one kind: a name, or `{name: {parameter: value}}`."""
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.any_schema()
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {PART: self.kind}
+
+
+PART = "part"
+"""Stands in the schema of a model for that of a component, which the schema of the whole file holds once a kind."""
+
+
+def part_schema(kind: str) -> dict[str, Any]:
+    """JSON schema of one component; for defenses, and attacks in stages, also of a list of them."""
+    found = registry.find(kind)
+    named = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": {name: _parameters_schema(cls) for name, cls in found.items()},
+    }
+    single = {"anyOf": [{"type": "string", "examples": list(found)}, named]}
+    if kind not in ("defense", "attack"):
+        return single
+    return {"anyOf": [*single["anyOf"], {"type": "array", "minItems": 1, "items": single}]}
+
+
+def _parameters_schema(cls: type[Component]) -> dict[str, Any]:
+    properties = {p.name: _parameter_schema(p) for p in cls.declared_parameters()}
+    return {
+        "type": ["object", "null"],
+        "description": cls.summary(),
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _parameter_schema(parameter: Parameter) -> dict[str, Any]:
+    schema = {**_kind_schema(parameter.kind), "description": parameter.doc}
+    return schema if parameter.required else {**schema, "default": parameter.default}
+
+
+def _kind_schema(kind: Any) -> dict[str, Any]:
+    origin, options = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _kind_schema(options[0])
+    if origin is Literal:
+        return {"enum": list(options)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_kind_schema(option) for option in options]}
+    if origin is tuple:
+        return {"type": "array", "items": _kind_schema(options[0])}
+    simple = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+    return {"type": simple[kind]} if kind in simple else {}
+
+
+def reader(kind: str) -> BeforeValidator:
+    """Builds the component of a specification; what is wrong becomes a validation error at the key's path."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, Component):
+            return value
+        try:
+            component = registry.build(kind, _from_canonical(value))
+            _require_storable(component)
+        except RobustflError as error:
+            raise ValueError(str(error)) from None
+        return component
+
+    return BeforeValidator(read)
+
+
+def _from_canonical(value: Any) -> Any:
+    """`{"name": x, ...}`, as records have it, back into `{x: {...}}`; everything else as it is."""
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        return {value["name"]: {key: item for key, item in value.items() if key != "name"}}
+    if isinstance(value, list):
+        return [_from_canonical(item) for item in value]
+    return value
+
+
+def _require_storable(component: Component) -> None:
+    """Records hold every hyper-parameter, and trials are named after them: JSON has no infinity."""
+    try:
+        json.dumps(canonical(component), allow_nan=False)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"Every parameter should be a finite number, a text, true, false or a list of these. Found {component!r}."
+        ) from None
+
+
+writer = PlainSerializer(canonical)
+
+
+@dataclass(frozen=True)
+class DefenseTemplate:
+    """A defense as a scenario names it, before the number of Byzantine rows is known."""
+
+    stages: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+    @classmethod
+    def read(cls, spec: Any) -> DefenseTemplate:
+        """From a name, an expression, a mapping, or a list of these; raises a RobustflError for what is not valid."""
+        stages = registry.parse(_from_canonical(spec))
+        template = cls(tuple((name, tuple(parameters.items())) for name, parameters in stages))
+        whole = template.build(0)
+        if isinstance(whole, PreAggregation) or not isinstance(whole, Defense):
+            raise RobustflError(f"{whole!r} is not a complete defense: end it with an aggregator, such as `mean`.")
+        _require_storable(whole)
+        return template
+
+    def build(self, f: int) -> Any:
+        """The defense told that `f` rows may be Byzantine, where the scenario does not say otherwise."""
+        return registry.build("defense", [{name: dict(parameters)} for name, parameters in self.stages], f=f)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The registered names of the stages, however the scenario spells them."""
+        return tuple(registry.get("defense", name).name for name, _ in self.stages)
+
+    @property
+    def channel(self) -> str:
+        """The message space of the defense, which decides what attacks it can meet."""
+        return str(self.build(0).channel)
+
+    @property
+    def label(self) -> str:
+        """The short label of tables and plots; an `f` that the scenario fixed is part of it."""
+        labels = []
+        for name, parameters in self.stages:
+            given = dict(parameters)
+            label = str(registry.make("defense", name, given, f=0))
+            if "f" in given:
+                label = f"{label[:-1]}, f={given['f']})" if label.endswith(")") else f"{label}(f={given['f']})"
+            labels.append(label)
+        return " > ".join(labels)

@@ -1,0 +1,7 @@
+"""What is to be evaluated: scenarios, suites, their plan, and the frozen lists of attacks.
+
+* :mod:`~robustfl.evaluation.suite.scenario` is one complete description, and suites of them;
+  :mod:`~robustfl.evaluation.suite.reading` reads one from YAML.
+* :mod:`~robustfl.evaluation.suite.plan` makes cells and trials of it, :mod:`~robustfl.evaluation.suite.trial` is one of
+  these, and :mod:`~robustfl.evaluation.suite.standard` holds the attack lists.
+"""

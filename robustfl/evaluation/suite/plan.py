@@ -1,0 +1,215 @@
+"""What a suite asks for: its cells, the trials that answer them, and the cells that no trial can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from robustfl import registry
+from robustfl.aggregation import Defense
+from robustfl.errors import RobustflError
+from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
+from robustfl.evaluation.suite.standard import made_for
+from robustfl.evaluation.suite.trial import Trial
+from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
+from robustfl.threats.identities import divided
+from robustfl.threats.staging import aimed, stages
+
+NO_ATTACK = "none"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One question: this defense, this attack, this many malicious clients, this seed.
+
+    Several cells may share a trial: without an attack, a defense that is not told f does the same for every f.
+    `invalid` says why the defense's own precondition forbids the cell, `unfit` why its attack cannot be played against
+    the defense at all; either way it has no trial.
+    """
+
+    world: str
+    defense: str
+    attack: str
+    f: int
+    seed: int
+    trial: Trial | None
+    invalid: str = ""
+    unfit: str = ""
+
+
+class Plan:
+    """All cells of an experiment, with the baseline: the plain rule without an attack, once a world and seed."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        suite = experiment.suite
+        self.seeds = tuple(range(suite.seeds))
+        self.plain = DefenseTemplate.read(suite.baseline)
+        self.cells = [
+            cell
+            for world in experiment.worlds
+            for f in suite.adversary.grid(world.federation.clients)
+            for cell in self.cells_at(world, f)
+        ]
+        self.baseline = [
+            cell
+            for world in experiment.worlds
+            for cell in self._cells(world, self.plain, None, 0)
+            if cell.trial is not None
+        ]
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Every trial once, in the order of the suite; trials of one world and seed stand together."""
+        return distinct_trials([*self.baseline, *self.cells, *self.fault_cells])
+
+    @cached_property
+    def fault_cells(self) -> list[Cell]:
+        """Every fault of the fault suite alone, without an attack; `f` is what the defense is told, `attack` the fault.
+
+        A defense is told the most malicious clients of the suite that it can be deployed against.
+        """
+        suite = self.experiment.suite
+        return [
+            cell
+            for world in self.experiment.worlds
+            for template in suite.defenses
+            for fault in suite.fault_suite
+            for cell in self._fault_cells(world, template, fault)
+        ]
+
+    def _fault_cells(self, world: World, template: DefenseTemplate, fault: Fault) -> Iterator[Cell]:
+        grid = self.experiment.suite.adversary.grid(world.federation.clients)
+        told = max((f for f in grid if not self.invalid(world, template, f)), default=0)
+        unfit = "" if fault.fits(template.channel) else f"{fault} cannot happen to messages of {template.label}."
+        if world.federation.server.asynchronous and fault.strikes("age"):
+            unfit = f"{fault} decides about models, which an asynchronous server's clients' working times do."
+        reason = "" if unfit else self.invalid(world, template, told)
+        for seed in self.seeds:
+            trial = None
+            if not (reason or unfit):
+                scenario = Scenario(
+                    task=world.task,
+                    federation=world.federation,
+                    faults=(*self.experiment.suite.faults, fault),
+                    defense=template.build(self.declared_rows(world, told)),
+                )
+                trial = Trial(scenario, seed, world.label, template.label, str(fault))
+            yield Cell(world.label, template.label, str(fault), told, seed, trial, reason, unfit)
+
+    @cached_property
+    def aims(self) -> tuple[DataPoisoning, ...]:
+        """What the attacks of the suite want of the model, beyond harm: measured in the trials without an attack."""
+        return aimed(self.experiment.suite.played)
+
+    def cells_at(self, world: World, f: int, defense: str | None = None) -> Iterator[Cell]:
+        """The cells of a world for one number of malicious clients, of all defenses or of one."""
+        suite = self.experiment.suite
+        attacks: list[Attack | SybilAttack | None] = [None, *suite.played] if f else [None]
+        for template in suite.defenses:
+            if defense is None or template.label == defense:
+                for attack in attacks:
+                    yield from self._cells(world, template, attack, f)
+
+    def _cells(
+        self, world: World, template: DefenseTemplate, attack: Attack | SybilAttack | None, f: int
+    ) -> Iterator[Cell]:
+        unfit = "" if attack is None else _unfit(world, template, attack) or self._spared(template, attack)
+        reason = "" if unfit else self.invalid(world, template, f, attack)
+        attack_label = NO_ATTACK if attack is None else str(attack)
+        for seed in self.seeds:
+            trial = None
+            if not (reason or unfit):
+                scenario = Scenario(
+                    task=world.task,
+                    federation=world.federation,
+                    faults=self.experiment.suite.faults,
+                    defense=template.build(self.declared_rows(world, f, attack)),
+                    attack=attack,
+                    f=f if attack is not None else 0,
+                    aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
+                    evasion=self.experiment.suite.evasion,
+                    evasion_samples=self.experiment.suite.evasion_samples,
+                )
+                trial = Trial(scenario, seed, world.label, template.label, attack_label)
+            yield Cell(world.label, template.label, attack_label, f, seed, trial, reason, unfit)
+
+    def _spared(self, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
+        """Why a tailored attack of the standard suite is not meant for this defense, or an empty text."""
+        frozen = self.experiment.suite.frozen_attacks
+        if frozen is None or attack not in frozen.tailored or set(made_for(attack)) & set(template.names):
+            return ""
+        return f"{attack} is made for {', '.join(made_for(attack))}, and {template.label} has no such stage."
+
+    def declared_rows(self, world: World, f: int, attack: Attack | SybilAttack | None = None) -> int:
+        """The number of rows that defenses are told may be Byzantine in a round: one for each malicious identity."""
+        declared = self.experiment.suite.adversary.declared
+        identities, _ = divided(attack)
+        told = declared if declared is not None else f if identities is None else f * identities.count
+        return world.federation.malicious_rows(told, _members(world, f, attack))
+
+    def invalid(
+        self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
+    ) -> str:
+        """Why the defense cannot be deployed against `f` malicious clients, or an empty text."""
+        clients = world.federation.clients
+        if f >= clients:
+            return f"f should satisfy f < n. Found f={f}, n={clients}."
+        if world.federation.server.asynchronous and template.channel != "dense":
+            return f"{template.label} speaks the channel {template.channel!r}, which knows no asynchronous server."
+        rows = world.federation.sampled(_members(world, f, attack))
+        return _infeasible(template, rows, self.declared_rows(world, f, attack))
+
+    def bound(self, world: World, template: DefenseTemplate) -> str:
+        """The theoretical bound to print beside a measured breakdown point."""
+        clients = world.federation.clients
+        rows = [world.federation.malicious_rows(f) for f in range(clients)]
+        allowed = [f for f in range(clients) if not _infeasible(template, world.federation.per_round, rows[f])]
+        if not allowed:
+            return "its precondition holds for no f"
+        claims = registry.describe(registry.get("defense", template.stages[-1][0]))["breakdown"]
+        claimed = f"; breakdown point in theory: {claims}" if claims else ""
+        return f"its precondition holds up to f = {max(allowed)} of {clients}{claimed}"
+
+
+def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
+    """How many clients and identities there are in all."""
+    identities, _ = divided(attack)
+    return world.federation.clients + (0 if identities is None else identities.added(f))
+
+
+def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
+    """Why the attack cannot be played in the world against the defense, or an empty text."""
+    if _needs_images(world, attack):
+        return f"{attack} marks images, and the samples of {world.task.data} are rows of a table."
+    if attack.fits(template.channel):
+        return ""
+    return f"{attack} makes other messages than {template.label} gets: those of the channel {template.channel!r}."
+
+
+def _infeasible(template: DefenseTemplate, rows: int, f: int) -> str:
+    """Why the defense cannot work on so many rows of which `f` may be Byzantine, or an empty text."""
+    try:
+        defense = template.build(f)
+    except RobustflError as error:
+        return str(error)
+    assert isinstance(defense, Defense)
+    return defense.infeasible(rows, f) or ""
+
+
+def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:
+    """The trials behind some cells, each once, grouped by world and seed."""
+    trials: dict[str, Trial] = {}
+    for cell in cells:
+        if cell.trial is not None:
+            trials.setdefault(cell.trial.id, cell.trial)
+    return sorted(trials.values(), key=lambda trial: (trial.world, trial.seed))
+
+
+def _needs_images(world: World, attack: Attack | SybilAttack) -> bool:
+    """Whether the attack is on images where there are none."""
+    return bool(world.task.data.tabular) and any(
+        stage.needs_images for stage in stages(attack) if isinstance(stage, Attack)
+    )

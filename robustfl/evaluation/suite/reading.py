@@ -1,0 +1,187 @@
+"""From a YAML file to an experiment: strict reading, `extends`, overrides, and errors that name the key."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from robustfl import registry
+from robustfl.errors import ScenarioError, did_you_mean
+from robustfl.evaluation.suite.scenario import Experiment, Suite
+from robustfl.evaluation.suite.yaml import line_of, read_yaml
+
+_LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
+_EITHER = {"f", "fractions"}
+_CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
+"""The keys that decide what a claim may speak of."""
+
+
+def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
+    """The suite of the catalogue with this name, or in the file at this path.
+
+    Parameters
+    ----------
+    name : a name of the catalogue, or the path of a YAML 1.2 file
+    overrides : `key.path=value`, the value read as YAML, applied before anything is checked
+
+    Raises
+    ------
+    ScenarioError : not found, not YAML, or not a valid suite; the message names the file and the path to each key
+    """
+    source = _source(name)
+    text = _text(source)
+    values = _parsed(text, source)
+    base = values.get("extends")
+    if base is not None:
+        extended = _base(base, source)
+        parent = _parsed(_text(extended), extended)
+        if parent.get("extends") is not None:
+            raise ScenarioError(f"{source}: {base!r} itself extends another suite; one level is the limit.")
+        parent.pop("claims", None)  # they are about the worlds, defenses and attacks of that suite
+        values = _merged(parent, values)
+    for override in overrides:
+        values = _overridden(values, override)
+    values.setdefault("name", Path(str(source)).stem)
+    keys = [override.partition("=")[0].strip().split(".") for override in overrides]
+    try:
+        return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys))
+    except ValidationError as error:
+        raise ScenarioError(f"{source} is not a valid suite:\n{explain(error, _lines(text, keys))}") from None
+
+
+KeyPath = tuple[int | str, ...]
+
+
+def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> str:
+    """The errors of a validation, one a line, each with the path to its key and a suggestion for unknown keys.
+
+    `line(path)` is the line of the file that holds a key, where it is known.
+    """
+    lines = []
+    items = error.errors(include_url=False)
+    deeper = {item["loc"][:-1] for item in items}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in deeper:
+            continue  # the items were there and each was refused for its own reason
+        path = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            known = _fields_at(item["loc"][:-1])
+            message = f"unknown key. {did_you_mean(str(item['loc'][-1]), known)}"
+        elif item["type"] == "missing":
+            message = "this key is required"
+        found = line(item["loc"])
+        first, *rest = message.split("\n")
+        lines.append("\n".join([f"  {path}: {first}{'' if found is None else f' (line {found})'}", *rest]))
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _source(name: str) -> Path | Traversable:
+    catalogue = registry.scenario_files()
+    if name in catalogue:
+        return catalogue[name]
+    path = Path(name)
+    try:
+        found, exists = path.is_file(), path.exists()
+    except OSError as error:
+        raise ScenarioError(f"There is no scenario named {name[:60]!r}...: {error.strerror}.") from None
+    if found:
+        return path
+    if path.suffix in (".yaml", ".yml") or exists:
+        raise ScenarioError(f"There is no scenario file at {path}.")
+    raise ScenarioError(f"There is no scenario named {name!r}. {did_you_mean(name, catalogue)}")
+
+
+def _lines(text: str, overridden: list[list[str]]) -> Callable[[KeyPath], int | None]:
+    """Finds the line of a key that stands in the text itself and was not overridden."""
+
+    def line(path: KeyPath) -> int | None:
+        keys = [str(key) for key in path]
+        own = not any(keys[: len(key)] == key[: len(keys)] for key in overridden)
+        return line_of(text, path) if own else None
+
+    return line
+
+
+def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
+    """The suite that another extends: of the catalogue, or a file beside it; a suite reaches no other folder."""
+    catalogue = registry.scenario_files()
+    if isinstance(name, str):
+        if name in catalogue:
+            return catalogue[name]
+        if isinstance(source, Path) and name not in ("", "..") and "\\" not in name and Path(name).name == name:
+            beside = source.parent / name
+            if beside.is_file():
+                return beside
+    raise ScenarioError(
+        f"{source}: `extends` should name a suite of the catalogue or a file in the same folder. Found {name!r}. "
+        f"{did_you_mean(str(name), catalogue)}"
+    )
+
+
+def _text(source: Path | Traversable) -> str:
+    """The content of a file that is small enough to be a suite."""
+    try:
+        with source.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ScenarioError(f"{source} cannot be read: {error.strerror or error}.") from None
+    if len(content) > _LARGEST_FILE:
+        raise ScenarioError(f"{source} is larger than {_LARGEST_FILE} bytes, which no suite needs.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{source} is not UTF-8 text.") from None
+
+
+def _parsed(text: str, source: Path | Traversable) -> dict[str, Any]:
+    """The text as plain data: YAML 1.2 without tags, aliases or duplicate keys."""
+    values = read_yaml(text, str(source))
+    if not isinstance(values, dict):
+        raise ScenarioError(f"{source} should hold a mapping of keys to values. Found {type(values).__name__}.")
+    return values
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Values of `own` over those of `base`; mappings below are merged, lists and components are replaced.
+
+    Giving one of `fractions` and `f` drops the other from the base.
+    """
+    result = dict(base)
+    for key, value in own.items():
+        below = result.get(key)
+        if key in ("task", "federation", "adversary", "score", "server") and isinstance(below, dict):
+            if isinstance(value, dict):
+                dropped = _EITHER if _EITHER & value.keys() else set()
+                value = _merged({k: v for k, v in below.items() if k not in dropped}, value)
+            result[key] = value
+        else:
+            result[key] = value
+    return result
+
+
+def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
+    path, separator, text = override.partition("=")
+    if not separator or not path.strip():
+        raise ScenarioError(f"--set takes key.path=value. Found {override!r}.")
+    nested: Any = read_yaml(text, f"--set {override}")
+    for key in reversed(path.strip().split(".")):
+        nested = {key: nested}
+    return _merged(values, nested)
+
+
+def _fields_at(path: tuple[int | str, ...]) -> list[str]:
+    """The known keys of the model at a path of the suite."""
+    model: Any = Suite
+    for key in path:
+        if isinstance(key, int):  # an item of a list has the model that the list names
+            continue
+        field = getattr(model, "model_fields", {}).get(key)
+        candidates = [field.annotation, *typing.get_args(field.annotation)] if field is not None else []
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,147 @@
+"""What a suite brings against its defenses, as far as a status depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from robustfl import registry
+from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.suite.standard import made_for
+from robustfl.threats import Identities, TiledAttack
+from robustfl.threats.staging import stages
+from robustfl.threats.updates.searched import SearchedAttack
+
+if TYPE_CHECKING:
+    from robustfl.evaluation.suite.plan import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threat:
+    """What an attack counts for.
+
+    Attributes
+    ----------
+    classes : registered names of its stages
+    knowledge : what it may look at, from `own` to `defense`
+    goal : what it searches for through the defense, None for an attack without a search
+    tiled : the class, when the malicious clients send one vector and no search chooses it
+    paired : whether lasting pairs of perturbations, or a disguise of its identities, make its rows differ
+    start : its first round
+    tailored : whether it is made for some defenses
+    """
+
+    classes: tuple[str, ...]
+    knowledge: tuple[str, ...] = ()
+    goal: str | None = None
+    tiled: str | None = None
+    paired: bool = False
+    start: int = 0
+    tailored: bool = False
+
+    @classmethod
+    def of(cls, attack: Any) -> Threat:
+        """The facts of an attack, whatever stages it has."""
+        parts = stages(attack)
+        last = parts[-1]
+        searched = isinstance(last, SearchedAttack)
+        return cls(
+            classes=tuple(part.name for part in parts),
+            knowledge=tuple(attack.required_knowledge().names()),
+            goal=last.goal if searched else None,
+            tiled=type(last).label if isinstance(last, TiledAttack) and not searched else None,
+            paired=any(
+                getattr(part, "diversify", "") == "pairs" or (isinstance(part, Identities) and part.disguise > 0)
+                for part in parts
+            ),
+            start=max(getattr(part, "start_round", 0) for part in parts),
+            tailored=bool(made_for(attack)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a defense asks of an evaluation.
+
+    Attributes
+    ----------
+    channel : what its clients send; `searchable`: whether there is any white-box search over such messages
+    stateful : whether it keeps a history
+    made_for : registered attacks that are made for one of its stages
+    """
+
+    channel: str = "dense"
+    searchable: bool = True
+    stateful: bool = False
+    made_for: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, template: DefenseTemplate) -> Subject:
+        """The facts of a defense."""
+        whole, names = template.build(0), set(template.names)
+        attacks = registry.find("attack")
+        searches = [kind for kind in attacks.values() if issubclass(kind, SearchedAttack)]
+        return cls(
+            channel=str(whole.channel),
+            searchable=any(kind.channels is None or whole.channel in kind.channels for kind in searches),
+            stateful=bool(whole.stateful),
+            made_for=tuple(name for name, kind in attacks.items() if names & set(made_for(kind))),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything that the statuses of a scored suite depend on, beside its numbers.
+
+    Attributes
+    ----------
+    threats : label -> attack; `subjects`: label -> defense; `rounds`: label of a world -> rounds of its training
+    doubled : label of a search -> label of the same search with at least twice the candidates
+    conduct : (world, defense) -> misbehaviour of the defense that was seen in its trials
+    reached : (world, attack, f) -> share of the samples that a targeted attack was after and got from the plain rule
+    ranks_adaptive_only : whether a defense needs the status ADAPTIVE to be ranked
+    """
+
+    threats: Mapping[str, Threat] = field(default_factory=dict)
+    subjects: Mapping[str, Subject] = field(default_factory=dict)
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    doubled: Mapping[str, str] = field(default_factory=dict)
+    conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    reached: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
+    ranks_adaptive_only: bool = False
+
+
+def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:
+    """The searches that are there a second time with at least twice the candidates, all else equal."""
+    searches = [attack for attack in attacks if isinstance(attack, SearchedAttack)]
+    return {
+        str(first): str(second)
+        for first in searches
+        for second in searches
+        if second.candidates >= 2 * first.candidates and replace(second, candidates=first.candidates) == first
+    }
+
+
+def seen_conduct(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What the records say of the defenses' misbehaviour, each thing once: (world, defense) -> texts."""
+    seen: dict[tuple[str, str], dict[str, None]] = {}
+    for record in records:
+        texts = ((record.get("metrics") or {}).get("more") or {}).get("conduct") or []
+        place = record["labels"]["world"], record["labels"]["defense"]
+        for text in texts:
+            seen.setdefault(place, {})[text] = None
+    return {place: tuple(texts) for place, texts in seen.items()}
+
+
+def reached_aims(
+    cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], plain: str
+) -> dict[tuple[str, str, int], float]:
+    """How far targeted attacks got with the defense `plain`, a mean over the seeds: (world, attack, f) -> share."""
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for cell in cells:
+        record = records.get(cell.trial.id) if cell.trial is not None and cell.defense == plain else None
+        success = (((record or {}).get("metrics") or {}).get("more") or {}).get("attack_success")
+        if success is not None:
+            found.setdefault((cell.world, cell.attack, cell.f), []).append(success)
+    return {place: sum(shares) / len(shares) for place, shares in found.items()}

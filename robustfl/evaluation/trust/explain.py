@@ -1,0 +1,73 @@
+"""The pages behind statuses and remarks: when each is raised, what it means, and what to do.
+
+>>> page("FEW_SEEDS").title
+'FEW_SEEDS'
+>>> [title for title, _ in page("FEW_SEEDS").sections]
+['Raised when', 'What it means', 'What to do']
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from robustfl.errors import UnknownNameError, did_you_mean
+
+SECTIONS = ("Raised when", "What it means", "What to do")
+"""The headings of every page, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page: the code, one line on it, and under each heading its paragraphs as plain text.
+
+    `text` is all of it, in the Markdown that it is written in: headings, paragraphs and `code`.
+    """
+
+    title: str
+    summary: str
+    sections: tuple[tuple[str, tuple[str, ...]], ...]
+    text: str
+
+    @classmethod
+    def read(cls, text: str) -> Page:
+        """From Markdown: a heading, a line, and second-level headings with paragraphs."""
+        head, *parts = re.split(r"^## ", text, flags=re.MULTILINE)
+        title, summary = _paragraphs(head)
+        sections = []
+        for part in parts:
+            heading, _, body = part.partition("\n")
+            sections.append((heading.strip(), tuple(_paragraphs(body))))
+        return cls(title=title.removeprefix("# "), summary=summary, sections=tuple(sections), text=text)
+
+    def report(self) -> dict[str, Any]:
+        """As JSON values."""
+        sections = {heading: list(paragraphs) for heading, paragraphs in self.sections}
+        return {"code": self.title, "summary": self.summary, **sections}
+
+
+@cache
+def codes() -> tuple[str, ...]:
+    """All statuses and codes of remarks that have a page."""
+    found = [entry.name for entry in files("robustfl.evaluation.trust").joinpath("pages").iterdir()]
+    return tuple(sorted(name.removesuffix(".md") for name in found if name.endswith(".md")))
+
+
+@cache
+def page(code: str) -> Page:
+    """The page of a status or a remark, in any case and with hyphens or spaces for underscores.
+
+    Raises UnknownNameError, with the nearest codes, where there is none.
+    """
+    wanted = re.sub(r"[-\s]+", "_", code.strip()).upper()
+    if wanted not in codes():
+        hint = did_you_mean(wanted, [name.lower() for name in codes()])
+        raise UnknownNameError(f"There is no status or remark {code[:60]!r}. {hint}")
+    return Page.read(files("robustfl.evaluation.trust").joinpath("pages", f"{wanted}.md").read_text(encoding="utf-8"))
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(block.split()) for block in re.split(r"\n\s*\n", text.strip()) if block.strip()]

@@ -1,0 +1,254 @@
+"""Sanity flags: reasons to doubt a number, in words that need no statistics.
+
+Every check reads the JSON-ready report of the score, so that stored results can be checked again. "error" marks what
+makes numbers unusable, "warning" what limits how far they can be trusted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from robustfl.evaluation.statistics import detectable_drop, standard_error
+from robustfl.evaluation.trust.checks import gate_flags, knows_defense
+from robustfl.evaluation.trust.evidence import Evidence
+from robustfl.evaluation.trust.remark import Flag, Place, Report, make_flag
+from robustfl.wording import counted
+
+INFORMATIVE_GAP = 0.05
+"""Undisturbed learning less than this above chance leaves an attack nothing to destroy."""
+
+FEW_SEEDS = 5
+"""Below this many seeds intervals are wide and tests find little."""
+
+OPTIMISTIC_BELOW = 10
+"""Below this many seeds percentile intervals are too short."""
+
+_UNRUN = ("failed", "missing")
+
+
+def sanity_flags(
+    worlds: Sequence[Report],
+    *,
+    plain: str = "Mean",
+    declared: Mapping[int, int] | None = None,
+    knowledge: Mapping[str, Sequence[str]] | None = None,
+    evidence: Evidence | None = None,
+) -> list[Flag]:
+    """All flags of a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score.score`.
+
+    Those of the gates of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
+    """
+    known = knowledge or {}
+    flags = gate_flags(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
+    for world in worlds:
+        flags += _informative(world)
+        flags += _seeds(world)
+        flags += _declared(world, declared or {})
+        flags += _test_set(world)
+        flags += _equal_suites(world)
+        for defense in world["defenses"]:
+            places = [Place(world, defense, point) for point in defense["curve"]]
+            flags += _runs(places)
+            flags += _diverged(world, defense)
+            flags += _unattacked(world, defense)
+    return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
+
+
+def ranking_flags(ranking: Sequence[Report], *, tested: bool) -> list[Flag]:
+    """Flags of the table of ranks: defenses without numbers, and ranks that no test stands behind."""
+    unranked = [row["defense"] for row in ranking if row["R_mean"] is None]
+    flags = [
+        make_flag(
+            "UNRANKED",
+            "error",
+            f"{defense} has no resilience value, because runs are missing or no world is informative. It stands at "
+            "the end of the ranking for that reason, not for being weak.",
+            defense=defense,
+        )
+        for defense in unranked
+    ]
+    if not tested and sum(row["R_mean"] is not None and row.get("rank", 1) is not None for row in ranking) > 1:
+        message = (
+            "Ranks are not tested: one seed. With a single run of each there is no telling whether a difference would "
+            "show up again, so the order only reflects which mean is larger. Use at least 5 seeds."
+        )
+        flags.append(make_flag("RANKS_NOT_TESTED", "warning", message))
+    return flags
+
+
+def _informative(world: Report) -> Iterator[Flag]:
+    level, chance, label = world["baseline"]["mean"], world["chance"], world["world"]
+    if level is None:
+        message = (
+            "Plain averaging without any attack has not been run with every seed here. It is the yardstick for all "
+            "utilities, so nothing in this world can be scored. Finish these runs, then score again."
+        )
+        yield make_flag("NO_BASELINE", "error", message, world=label)
+    elif not world["informative"]:
+        message = (
+            f"Even without any attack the model reaches only {level:.3f}; always guessing the largest class reaches "
+            f"{chance:.3f}. Where nothing is learned there is nothing to attack, so this world is left out of all "
+            "scores. Train longer or choose an easier task or a better learning rate."
+        )
+        yield make_flag("UNINFORMATIVE", "error", message, world=label)
+
+
+def _seeds(world: Report) -> Iterator[Flag]:
+    seeds = len(world["seeds"])
+    if seeds >= FEW_SEEDS:
+        return
+    if seeds == 1:
+        limit = "one seed shows no spread, so there are no intervals and no tests"
+    else:
+        limit = (
+            "intervals come out too short (optimistic), and only differences above about "
+            f"{detectable_drop(seeds):.1f} standard deviations can be detected"
+        )
+    message = (
+        f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
+        "Use at least 5 seeds, better 10."
+    )
+    yield make_flag("FEW_SEEDS", "warning", message, world=world["world"])
+
+
+def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Flag]:
+    if any(defense["defense"] == plain for world in worlds for defense in world["defenses"]):
+        return []
+    message = (
+        f"Plain averaging ({plain}) is not among the defenses, so it was not checked that the attacks do any harm. "
+        f"A defense may look strong here only because the attacks are weak. Add {plain} to the defenses."
+    )
+    return [make_flag("NO_PLAIN_MEAN", "warning", message)]
+
+
+def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Flag]:
+    for f in world["f_grid"]:
+        told = declared.get(f, f)
+        if told != f:
+            effect = "more of them" if told < f else "fewer of them"
+            message = (
+                f"{f} clients are malicious, but the defenses were told {told}: each meets {effect} than it expects. "
+                "These numbers show what a wrong estimate costs; no guarantee of a defense speaks of this case."
+            )
+            yield make_flag("F_MISMATCH", "warning", message, world=world["world"], f=f)
+
+
+def _test_set(world: Report) -> Iterator[Flag]:
+    """Worst-attack cells whose sampling error from the finite test set exceeds the error that the seeds show."""
+    hidden, total = [], 0
+    for defense in world["defenses"]:
+        for point in defense["curve"]:
+            cell = point["attacks"].get(point["worst_attack"])
+            # Accuracies of diverged runs are set to chance by rule: no sampling is behind them.
+            if cell is None or cell["U"] is None or "diverged" in cell["status"] or len(cell["accuracy"]) < 2:
+                continue
+            total += 1
+            mean = float(np.mean(cell["accuracy"]))
+            noise = math.sqrt(mean * (1 - mean) / world["test_size"])
+            if noise > standard_error(cell["accuracy"]):
+                hidden.append(noise)
+    if hidden:
+        message = (
+            f"With {world['test_size']} test samples an accuracy is only known to about ±{max(hidden):.3f}, which is "
+            f"more than the seeds differ in {len(hidden)} of {total} results. Intervals come from seeds alone, so they "
+            "understate the error there. Use a larger test set."
+        )
+        yield make_flag("TEST_SET_NOISE", "warning", message, world=world["world"])
+
+
+def _equal_suites(world: Report) -> Iterator[Flag]:
+    suites = {d["defense"]: {a for point in d["curve"] for a in point["attacks"]} for d in world["defenses"]}
+    every = set().union(*suites.values())
+    for defense, suite in suites.items():
+        if missed := sorted(every - suite):
+            message = (
+                f"{defense} never met {', '.join(missed)}, which other defenses here had to withstand. A worst case "
+                "over fewer attacks is an easier test, so its numbers are not comparable with theirs."
+            )
+            yield make_flag("UNEQUAL_SUITES", "warning", message, world=world["world"], defense=defense)
+
+
+def _runs(places: Iterable[Place]) -> Iterator[Flag]:
+    """Points of one defense that are invalid or incomplete."""
+    for place in places:
+        point, name = place.point, place.defense["defense"]
+        if point["invalid"]:
+            message = (
+                f"{name} cannot be deployed against {point['f']} malicious clients: {point['invalid'].rstrip('.')}. "
+                "A defense that cannot be used protects nobody, so its worst case counts as 0 here."
+            )
+            yield place.flag("CONFIG_INVALID", "warning", message)
+        if point["incomplete"]:
+            yield _incomplete(place)
+
+
+def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
+    """One flag for each attack under which runs of one defense diverged, whatever the f."""
+    lost: dict[str, dict[int, int]] = {}
+    for point in defense["curve"]:
+        for attack, cell in point["attacks"].items():
+            if count := cell["status"].count("diverged"):
+                lost.setdefault(attack, {})[point["f"]] = count
+    name = defense["defense"]
+    for attack, counts in lost.items():
+        message = (
+            f"Training blew up (values that are not numbers) in {counted(sum(counts.values()), 'run')} of {name} "
+            f"under {attack} (f = {', '.join(map(str, counts))}). Such a model is useless, so these runs count as "
+            "guessing."
+        )
+        f = next(iter(counts)) if len(counts) == 1 else None
+        yield make_flag("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
+
+
+def _unattacked(world: Report, defense: Report) -> Iterator[Flag]:
+    """A defense that no attack of the suite can be played against."""
+    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != "none"]
+    if cells and all(set(cell["status"]) == {"not applicable"} for cell in cells):
+        name = defense["defense"]
+        message = (
+            f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
+            "send. Its numbers only say how it does when nobody attacks. Add attacks that fit it."
+        )
+        yield make_flag("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
+
+
+def _incomplete(place: Place) -> Flag:
+    point, attacks = place.point, place.point["incomplete"]
+    cells = [point["attacks"][attack] for attack in attacks]
+    reason = next(
+        (text.strip().splitlines()[0].rstrip(".") for cell in cells for text in cell["reasons"] if text.strip()), ""
+    )
+    lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
+    shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
+    message = (
+        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
+        f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
+        f"resilience is given.{f' First reason: {reason}.' if reason else ''} Run again to fill the gap."
+    )
+    return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
+
+
+def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Flag]:
+    informed: dict[str, bool] = {}
+    for world in worlds:
+        for defense in world["defenses"]:
+            met = {a for point in defense["curve"] for a, cell in point["attacks"].items() if cell["U"] is not None}
+            seen = any(knows_defense(attack, knowledge) for attack in met)
+            informed[defense["defense"]] = informed.get(defense["defense"], False) or seen
+    untested: list[str | None] = [defense for defense, seen in informed.items() if not seen]
+    if informed and len(untested) == len(informed):
+        untested = [None]
+    return [
+        make_flag(
+            "UPPER_BOUND",
+            "warning",
+            f"No attack {f'on {defense} ' if defense else ''}knew which defense it was up against. A real attacker may "
+            "know, and can then craft messages that slip past exactly this defense. Read these numbers as 'at most "
+            "this good': the true resilience may be much lower. Add white-box attacks, which know the defense.",
+            defense=defense,
+        )
+        for defense in untested
+    ]

@@ -1,0 +1,150 @@
+"""Evaluation statuses: whether a defense was tested hard enough for its numbers to be taken at their word.
+
+- ADAPTIVE: it met everything that an evaluation needs, and no gate failed.
+- UPPER_BOUND: something is missing, so its numbers are at most this good.
+- SUSPECT: a gate failed, or its numbers cannot be used as they are.
+- CONFIG_INVALID: its own precondition holds for none of the numbers of malicious clients.
+
+An evaluation needs, for each defense: white-box searches for `inner` and for fixed directions (the ones with both signs
+and a base model); every registered attack that is made for one of its stages; of each class of identical rows that it
+met, one version with paired perturbations, unless a search chose the row or it was made for some defenses; an attack
+that starts late, within the training, if it keeps a history; and an attack of each level of knowledge: the most that
+the attack may look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.evidence import Evidence, Subject, Threat
+from robustfl.evaluation.trust.remark import Flag, Report
+
+ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUSPECT", "CONFIG_INVALID"
+
+STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
+"""From the worst; over several worlds a defense has the worst of its statuses."""
+
+GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
+"""What white-box searches have to seek."""
+
+LEVELS = {
+    "own": "its own data alone",
+    "history": "past models, and no updates of others",
+    "peers": "the honest updates, and not the defense",
+    "defense": "the defense",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A status, and what speaks against a better one, in words."""
+
+    status: str
+    why: tuple[str, ...] = ()
+
+    def report(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"status": self.status, "why": list(self.why)}
+
+
+def with_statuses(
+    worlds: list[dict[str, Any]], evidence: Evidence | None, flags: Sequence[Flag]
+) -> tuple[list[dict[str, Any]], dict[str, Verdict]]:
+    """The scored worlds with a status for each defense, and each defense's verdict over all of them.
+
+    A world where nothing is learnt has no part in the verdict, as it has none in the score, unless there is no other.
+    Without evidence nobody has a status.
+    """
+    if evidence is None:
+        return worlds, {}
+    reports, found = [], {}
+    for world in worlds:
+        own = {defense["defense"]: verdict(world, defense, evidence, flags) for defense in world["defenses"]}
+        defenses = [{**defense, **own[defense["defense"]].report()} for defense in world["defenses"]]
+        reports.append({**world, "defenses": defenses})
+        found[world["world"]] = own
+    counted = {world["world"] for world in reports if world["informative"]} or set(found)
+    names = dict.fromkeys(name for own in found.values() for name in own)
+    return reports, {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+
+
+def rankable(verdicts: Mapping[str, Verdict], evidence: Evidence | None) -> set[str] | None:
+    """The defenses that may be ranked, None where all may be."""
+    if evidence is None or not evidence.ranks_adaptive_only:
+        return None
+    return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
+
+
+def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[Flag]) -> Verdict:
+    """The status of one defense in one world."""
+    attacked = [point for point in defense["curve"] if point["f"] > 0]
+    refused = [point for point in attacked if point["invalid"]]
+    if attacked and len(refused) == len(attacked):
+        return Verdict(status=CONFIG_INVALID, why=(refused[0]["invalid"].rstrip("."),))
+    doubts = list(dict.fromkeys(_doubt(flag) for flag in flags if _speaks_of(flag, world, defense)))
+    threats = [evidence.threats.get(attack) for attack in played(defense)]
+    met = [threat for threat in threats if threat is not None]
+    subject = evidence.subjects.get(defense["defense"], Subject())
+    lacking = missing(met, subject, evidence.rounds.get(world["world"]))
+    status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
+    return Verdict(status=status, why=(*doubts, *lacking))
+
+
+def played(defense: Report) -> list[str]:
+    """The attacks that a defense met to the end, with every number of malicious clients that it can be used against."""
+    points = [point for point in defense["curve"] if point["f"] > 0 and not point["invalid"]]
+    labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != "none")
+    return [a for a in labels if all(a in p["attacks"] and p["attacks"][a]["U"] is not None for p in points)]
+
+
+def missing(met: Sequence[Threat], subject: Subject, rounds: int | None = None) -> list[str]:
+    """What an evaluation that consists of these attacks lacks for this defense, in words."""
+    found = []
+    goals = [goal for goal in GOALS if all(threat.goal != goal for threat in met)]
+    if goals and not subject.searchable:
+        found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
+    elif goals:
+        found.append(f"no white-box search for {', '.join(goals)}")
+    classes = {name for threat in met for name in threat.classes}
+    if absent := [name for name in subject.made_for if name not in classes]:
+        found.append(f"not met, though made for it: {', '.join(absent)}")
+    tiled = dict.fromkeys(threat.tiled for threat in met if threat.tiled and not (threat.paired or threat.tailored))
+    paired = {threat.tiled for threat in met if threat.paired}
+    if copied := [label for label in tiled if label not in paired]:
+        found.append(f"identical rows only, no pairs: {', '.join(copied)}")
+    last = float("inf") if rounds is None else rounds
+    if subject.stateful and not any(0 < threat.start < last for threat in met):
+        found.append("no attack that starts late, though it keeps a history")
+    levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    # Without any search the first reason says what is lacking at the highest level.
+    needed = [level for level in LEVELS if level != "defense" or subject.searchable]
+    found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
+    return found
+
+
+def _doubt(flag: Flag) -> str:
+    return str(flag["code"])
+
+
+def _speaks_of(flag: Flag, world: Report, defense: Report) -> bool:
+    """Whether a flag makes the numbers of a defense suspect; a plain mean that survives makes those of its world so."""
+    if flag["code"] not in GATES and flag["level"] != "error":
+        return False
+    whole_world = flag["code"] == "SCENARIO_NOT_ATTACKABLE" or flag["defense"] is None
+    return flag["world"] in (None, world["world"]) and (whole_world or flag["defense"] == defense["defense"])
+
+
+def _overall(found: Mapping[str, Verdict]) -> Verdict:
+    """The worst status, and all reasons, with the worlds where they do not hold in all."""
+    status = min((verdict.status for verdict in found.values()), key=STATUSES.index, default=UPPER_BOUND)
+    why: dict[str, list[str]] = {}
+    for world, verdict_ in found.items():
+        for reason in verdict_.why:
+            why.setdefault(reason, []).append(world)
+    shown = [
+        reason if len(worlds) == len(found) else f"{reason} (in {'; '.join(worlds)})" for reason, worlds in why.items()
+    ]
+    return Verdict(status=status, why=tuple(shown))

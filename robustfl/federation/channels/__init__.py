@@ -1,0 +1,1 @@
+"""What a message is: the channels in which clients and servers talk."""

@@ -1,0 +1,174 @@
+"""Networks with frozen random weights: what is learnt is which edges (weights) to keep.
+
+Every edge has a score; the network keeps a share of the edges of each layer, those of the highest scores. Gradients
+pass straight through the choice: the derivative in a score is the derivative in its edge's mask (edge-popup).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from robustfl.aggregation.votes.contract import MaskTraining
+from robustfl.aggregation.votes.counting import stable_order
+from robustfl.errors import ParameterError
+from robustfl.federation.clients.training import Trainer
+from robustfl.federation.streams import stream_seed
+from robustfl.threats.rankings import dropped_edges
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.federation.task import Population
+
+GAIN = math.sqrt(2)
+"""Of the weights' size: keeps the variance of signals through layers with ReLU."""
+
+
+@dataclass(frozen=True)
+class MaskedLayer:
+    """The edges of one layer: where they lie in flat weights, how many, and how many of them are left out."""
+
+    name: str
+    place: slice
+    edges: int
+    dropped: int
+
+
+class Supermask:
+    """A population's network as one of frozen weights, and the training of its scores.
+
+    Weights and scores are flat vectors [d] in the population's order. The weights of a linear layer or a convolution
+    are ``±gain / sqrt(fan_in)`` with the signs of the population's initial weights. Biases are 0, and norms do not
+    scale or shift: these are no edges, and their scores are 0 for ever.
+
+    Attributes
+    ----------
+    layers : where the edges lie
+    weights : [d] the frozen weights
+    scores : [d] initial scores, uniform in ±1/sqrt(fan_in)
+
+    Raises ParameterError for a model without edges.
+    """
+
+    def __init__(self, population: Population, training: MaskTraining, train: Trainer, seed: int) -> None:
+        self._training, self._train = training, train
+        self.weights = torch.zeros_like(population.initial)
+        self.scores = torch.zeros_like(population.initial)
+        generator = torch.Generator().manual_seed(stream_seed(seed, "scores"))
+        self.layers: list[MaskedLayer] = []
+        start = 0
+        for name, shape in population.shapes.items():
+            edges = shape.numel()
+            place, start = slice(start, start + edges), start + edges
+            initial = population.initial[place]
+            if len(shape) < 2:
+                norm = isinstance(population.module.get_submodule(name.rpartition(".")[0]), nn.GroupNorm)
+                self.weights[place] = initial if norm else 0.0
+                continue
+            bound = 1 / math.sqrt(shape[1:].numel())
+            self.weights[place] = GAIN * bound * initial.sign()
+            self.scores[place] = torch.empty(edges).uniform_(-bound, bound, generator=generator).to(initial)
+            self.layers.append(MaskedLayer(name, place, edges, dropped_edges(edges, training.keep)))
+        if not self.layers:
+            raise ParameterError(f"{population.task.model!r} has no weights of linear layers or convolutions to rank.")
+        self._slopes = torch.zeros_like(self.weights)
+        for layer in self.layers:
+            self._slopes[layer.place] = self.weights[layer.place]
+        self._ladder = [self.scores[layer.place].sort().values for layer in self.layers]
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """The number of edges of each layer."""
+        return tuple(layer.edges for layer in self.layers)
+
+    def mask(self, scores: Tensor) -> Tensor:
+        """1 for what the network keeps and 0 for what it leaves out: [..., d] -> [..., d]."""
+        mask = torch.ones_like(scores)
+        for layer in self.layers:
+            own = scores[..., layer.place]
+            mask[..., layer.place] = highest(own if self._training.criterion == "score" else own.abs(), layer.dropped)
+        return mask
+
+    def masked(self, scores: Tensor) -> Tensor:
+        """The weights that the network computes with: [..., d] -> [..., d]."""
+        return self.mask(scores) * self.weights
+
+    def gradient(self, scores: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+        """The straight-through gradient of the loss in the scores: [k, d], [k, batch, ...], [k, batch] -> [k, d].
+
+        Formula: ``dL/ds_e = w_e dL/dW_e`` at ``W = mask(s) w``; times ``sign(s_e)`` for the criterion "abs".
+        """
+        begun = None if starts is None else starts[:, None]
+        slopes = self._train(self.masked(scores), features[:, None], labels[:, None], begun) * self._slopes
+        return slopes if self._training.criterion == "score" else slopes * scores.sign()
+
+    def trained(
+        self, scores: Tensor, features: Tensor, labels: Tensor, number: int, starts: Tensor | None = None
+    ) -> Tensor:
+        """The scores after every client's local steps in round `number`, all from one start.
+
+        Shapes: [d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
+        """
+        rules, (k, steps) = self._training, labels.shape[:2]
+        local, velocity = scores.repeat(k, 1), torch.zeros_like(scores).repeat(k, 1)
+        for step in range(steps):
+            begun = None if starts is None else starts[:, step]
+            slope = self.gradient(local, features[:, step], labels[:, step], begun)
+            velocity.mul_(rules.momentum).add_(slope).add_(local, alpha=rules.weight_decay)
+            local.sub_(velocity, alpha=learning_rate(rules, number, step, steps))
+        return local
+
+    def rankings(self, scores: Tensor) -> list[NDArray[np.int64]]:
+        """The edges of every layer in ascending order of their scores, ties by number: [k, d] -> [k, n_l] a layer."""
+        return [_order(scores[:, layer.place]) for layer in self.layers]
+
+    def ranked(self, rankings: list[NDArray[np.int64]]) -> Tensor:
+        """The scores [d] that a global ranking [n_l] a layer stands for: those of the start, handed out anew."""
+        scores = torch.zeros_like(self.scores)
+        for layer, ladder, ranking in zip(self.layers, self._ladder, rankings, strict=True):
+            scores[layer.place][torch.as_tensor(ranking, device=scores.device)] = ladder
+        return scores
+
+
+def learning_rate(rules: MaskTraining, number: int, step: int, steps: int) -> float:
+    """``lr decay^round (1 + cos(pi e / E)) / 2`` in the e-th of E parts of the local steps, e from 0."""
+    epochs = min(rules.epochs or steps, steps)
+    return rules.learning_rate * rules.decay**number * (1 + math.cos(math.pi * (step * epochs // steps) / epochs)) / 2
+
+
+def highest(values: Tensor, dropped: int) -> Tensor:
+    """1 for all but the `dropped` lowest values of each row and 0 for these; of equal values the first are lower.
+
+    Shapes: [..., n] -> [..., n].
+    """
+    kept = torch.ones_like(values)
+    if not dropped:
+        return kept
+    least = _smallest(values, dropped)
+    kept = (values >= least).to(values)
+    wrong = kept.sum(dim=-1) != values.shape[-1] - dropped  # ties around the limit, or values that are no numbers
+    if bool(wrong.any()):
+        order = values[wrong].argsort(dim=-1, stable=True)[..., :dropped]
+        kept[wrong] = torch.ones_like(values[wrong]).scatter_(-1, order, 0.0)
+    return kept
+
+
+def _smallest(values: Tensor, rank: int) -> Tensor:
+    """The value of a rank (from 0) in each row, [..., 1]; on the host by numpy, which is many times faster there."""
+    if values.device.type != "cpu":
+        return values.kthvalue(rank + 1, dim=-1, keepdim=True).values
+    return torch.from_numpy(np.partition(values.numpy(), rank, axis=-1)[..., rank : rank + 1].copy())
+
+
+def _order(scores: Tensor) -> NDArray[np.int64]:
+    if scores.device.type == "cpu":
+        return stable_order(scores.numpy())
+    order: NDArray[np.int64] = scores.argsort(dim=-1, stable=True).cpu().numpy()
+    return order

@@ -1,0 +1,1 @@
+"""What clients compute: one path for honest, malicious, trusted and relabelled training."""

@@ -1,0 +1,102 @@
+"""What clients do to their batches before they learn from them: augmentation and adversarial training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robustfl.federation.clients.augmentation import Augmenter
+from robustfl.federation.settings import AdversarialTraining, Federation
+from robustfl.federation.streams import stream
+from robustfl.threats.evasion import box, climbed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from robustfl.federation.task import Population
+
+
+def feature_range(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest and highest values of samples [N, ...]: one pair for images, a pair for each column of a table."""
+    if features.ndim == 2:
+        return features.amin(dim=0), features.amax(dim=0)
+    return features.amin(), features.amax()
+
+
+class InnerSearch:
+    """Makes a batch as hard as it can for the present weights: projected gradient ascent on the loss.
+
+    Formula: ``x <- clamp(x + step_size sign(grad_x L(w; x, y)))`` into the ball of radius epsilon around the sample
+    (every feature by itself) and the range of the training data.
+
+    References: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018; Li, Song,
+    Yang, "Federated adversarial learning: a framework with convergence analysis", ICML 2023.
+    """
+
+    def __init__(self, settings: AdversarialTraining, population: Population) -> None:
+        self._settings = settings
+        self._range = feature_range(population.features)
+        self._step = 2.5 * settings.epsilon / settings.steps if settings.step_size is None else settings.step_size
+
+    def __call__(self, slope: Callable[[Tensor], Tensor], features: Tensor, start: Tensor) -> Tensor:
+        """The hardened batch; `slope` is the gradient of the loss in the features, also under `torch.func.vmap`."""
+        lower, upper = box(features, self._settings.epsilon, *self._range)
+        start = start.maximum(lower).minimum(upper)
+        return climbed(start, lower, upper, slope, step_size=self._step, steps=self._settings.steps)
+
+
+def inner_search(population: Population, settings: Federation) -> InnerSearch | None:
+    """The search of adversarial training, or None without it."""
+    wanted = settings.adversarial_training
+    return None if wanted is None else InnerSearch(wanted, population)
+
+
+class Hardening:
+    """The random part of augmentation and adversarial training, each with a stream of its own.
+
+    In every round each member gets a seed, whether it takes part or not, so that the changes do not depend on who
+    does, on the attack, or on the defense.
+
+    Parameters
+    ----------
+    population : whose samples are changed
+    settings : `augment` and `adversarial_training` say how
+    seed : of the simulation
+    who : begins the names of the streams; the server's own samples have others than those of the clients
+    members : number of members
+
+    Raises ParameterError when the samples cannot be augmented in this way.
+    """
+
+    def __init__(self, population: Population, settings: Federation, seed: int, *, who: str = "", members: int) -> None:
+        self._members = members
+        self._augmenter = None
+        if settings.augment is not None:
+            shape = tuple(population.features.shape[1:])
+            low, high = float(population.features.min()), float(population.features.max())
+            self._augmenter = Augmenter(settings.augment, shape, low, high)
+        wanted = settings.adversarial_training
+        self._radius = wanted.epsilon if wanted is not None and wanted.random_start else 0.0
+        self._rng = {name: stream(seed, who + name) for name in ("augment", "adversarial")}
+
+    def __call__(self, features: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+        """Batches [k, steps, batch, ...] of the members `ids`, changed, and where the search in each starts.
+
+        The starts are None without adversarial training from random starts.
+        """
+        if self._augmenter is not None:
+            seeds = self._seeds("augment", ids)
+            features = self._augmenter(features, seeds) if seeds else features
+        if not self._radius:
+            return features, None
+        seeds, shape = self._seeds("adversarial", ids), tuple(features.shape[1:])
+        draws = [np.random.default_rng(seed).random(shape, dtype=np.float32) for seed in seeds]
+        shifts = features.new_tensor(np.array(draws)).reshape(features.shape)
+        return features, features + self._radius * (2 * shifts - 1)
+
+    def _seeds(self, name: str, ids: Any) -> list[int]:
+        seeds: list[int] = self._rng[name].integers(2**63, size=self._members)[ids].tolist()
+        return seeds

@@ -1,0 +1,166 @@
+"""Everybody who may send a row: the clients of the federation, and the identities that an adversary adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustfl.federation.clients.hardening import Hardening
+from robustfl.federation.settings import Federation
+from robustfl.federation.streams import stream
+from robustfl.federation.task import Population
+from robustfl.threats.identities import Identities
+from robustfl.threats.updates.directions import PairedDirections
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ids = NDArray[np.int64]
+Labels = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Members:
+    """Who takes part in a simulation, with which samples, and under which names.
+
+    Members are numbered: the clients first, then the identities that the adversary adds. Of an attacker inside the
+    federation, the first identity is the client itself. In a round, `number`, some identities may be away, and each
+    has a name: member m under its name a is called ``m + a members``, so that names never meet, and everybody who
+    keeps the first name is called by the number.
+
+    Without identities the members are the clients. What the adversary adds is drawn from streams of its own: the
+    clients' batches and changes are those of a federation without it.
+
+    Parameters
+    ----------
+    population, settings : the clients, their data and the rules
+    identities : the adversary's strategy, or None
+    order : the clients in random order, of which the first are malicious
+    f : number of malicious clients
+    seed : of the simulation
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        settings: Federation,
+        identities: Identities | None,
+        order: Ids,
+        f: int,
+        seed: int,
+    ) -> None:
+        self.number = 0
+        self._population, self._identities = population, identities
+        outside = identities is not None and identities.outside
+        clients, count = settings.clients, 1 if identities is None else identities.count
+        leaders = clients + count * np.arange(f) if outside else np.sort(order[:f])
+        added = np.repeat(leaders, count) if outside else np.repeat(leaders, count - 1)
+        self.leaders: Ids = np.concatenate([np.arange(clients), added])  # [members], whose data and updates are used
+        self.malicious: Mask = np.isin(self.leaders, leaders)
+        self._identity = np.zeros(len(self), dtype=np.int64)
+        self._identity[clients:] = np.tile(np.arange(0 if outside else 1, count), f)
+        self._clients, self._outside = clients, outside
+        sizes = np.array([len(part) for part in population.parts] + [len(population.labels)] * (count * f * outside))
+        self._supplied: Mask = sizes[self.leaders] > 0
+        self._held = {m: self._samples(m) for m in np.flatnonzero(self.malicious).tolist()}
+        self._used: dict[int, Ids] = {}
+        self._directions, self._spread = PairedDirections(), 0.0 if identities is None else identities.disguise
+        self._rng = {name: stream(seed, f"identities' {name}") for name in ("batches", "disguise")}
+        self._hardening = Hardening(population, settings, seed, members=clients)
+        self._added_hardening = Hardening(population, settings, seed, who="identities' ", members=len(added))
+
+    def __len__(self) -> int:
+        return len(self.leaders)
+
+    def present(self) -> Mask:
+        """Who could take part in this round, [members]; nobody without samples can."""
+        if self._identities is None:
+            return self._supplied
+        here = np.array([not bad or self._alias(m) is not None for m, bad in enumerate(self.malicious)])
+        return here & self._supplied
+
+    def names(self, ids: Ids) -> Ids:
+        """What defenses call these members in this round."""
+        if self._identities is None:
+            return ids
+        aliases = [(self._alias(m) or 0) if self.malicious[m] else 0 for m in ids.tolist()]
+        return ids + len(self) * np.array(aliases, dtype=np.int64)
+
+    def samples(self) -> Ids:
+        """All training samples in the hands of malicious members."""
+        if self._outside:
+            return np.arange(len(self._population.labels))
+        clients = np.flatnonzero(self.malicious[: self._clients])
+        parts = [self._population.parts[client] for client in clients]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def restrict(self, used: Mask) -> None:
+        """While they attack, malicious members train on those of their samples that `used` [N] marks, if any."""
+        for member, held in self._held.items():
+            if not used[held].all() and used[held].any():
+                self._used[member] = held[used[held]]
+
+    def trained(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Whose training these members need, each once, and the place [k] of each member's among them."""
+        if self._identities is None or self._identities.shared == "data":
+            return ids, np.arange(len(ids))
+        who, first, place = np.unique(self.leaders[ids], return_index=True, return_inverse=True)
+        order = np.argsort(first)  # the order in which they come
+        return who[order], np.argsort(order)[place]
+
+    def draw(self, rng: np.random.Generator, samples: int, attacking: bool) -> Ids:
+        """Indices [members, samples] into the training samples, uniform with replacement within what each has."""
+        drawn = self._population.draw(rng, samples)
+        if len(self) == self._clients and not self._used:
+            return drawn
+        drawn = np.concatenate([drawn, np.zeros((len(self) - self._clients, samples), dtype=np.int64)])
+        for (member, held), uniform in zip(
+            self._held.items(), self._rng["batches"].random((len(self._held), samples)), strict=True
+        ):
+            pool = self._used.get(member, held) if attacking else held
+            if len(pool) and (member >= self._clients or pool is not held):
+                drawn[member] = pool[(uniform * len(pool)).astype(np.int64)]
+        return drawn
+
+    def hardened(self, features: Tensor, ids: Ids) -> tuple[Tensor, Tensor | None]:
+        """Batches of members after augmentation, and where the search of adversarial training starts."""
+        added = ids >= self._clients
+        if not added.any():
+            return self._hardening(features, ids)
+        place = torch.as_tensor(np.argsort(np.argsort(added, kind="stable")), device=features.device)
+        pairs = [
+            self._hardening(features[torch.as_tensor(~added)], ids[~added]),
+            self._added_hardening(features[torch.as_tensor(added)], ids[added] - self._clients),
+        ]
+        batches = torch.cat([batch for batch, _ in pairs])[place]
+        starts = [start for _, start in pairs if start is not None]
+        return batches, torch.cat(starts)[place] if starts else None
+
+    def disguised(self, messages: Tensor, names: Ids) -> Tensor:
+        """The malicious messages [f, d] with the lasting perturbation of each name; rows with NaN or infinity stay."""
+        finite = messages.isfinite().all(dim=1)
+        if not self._spread or not bool(finite.any()):
+            return messages
+        length = self._spread * messages[finite].norm(dim=1).mean()
+        directions = self._directions.rows(names.tolist(), self._normal(messages))
+        return torch.where(finite[:, None], messages + length * directions, messages)
+
+    def _normal(self, like: Tensor) -> Callable[[int], Tensor]:
+        return lambda rows: like.new_tensor(
+            self._rng["disguise"].standard_normal((rows, like.shape[1]), dtype=np.float32)
+        )
+
+    def _alias(self, member: int) -> int | None:
+        assert self._identities is not None
+        return self._identities.alias(self.number, int(self._identity[member]))
+
+    def _samples(self, member: int) -> Ids:
+        """The training samples that a malicious member has."""
+        if self._outside:
+            return np.arange(len(self._population.labels))
+        samples: Ids = self._population.parts[self.leaders[member]]
+        return samples

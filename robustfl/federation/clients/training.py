@@ -1,0 +1,163 @@
+"""What clients compute: gradients and local steps, for all clients at once or one by one.
+
+Clients are computed all together with `torch.func.vmap`; large convolutions on a CPU are faster one client after the
+other. Either way the result is one matrix with a row a client.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
+
+from robustfl.federation.clients.hardening import InnerSearch, inner_search
+from robustfl.federation.settings import Federation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.federation.task import Population
+
+
+class Trainer(Protocol):
+    """Computes the messages of several clients from their batches."""
+
+    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+        """[d], [k, steps, batch, ...], [k, steps, batch] -> [k, d]: sums of gradients over the local steps.
+
+        `weights` [k, d] start each client from its own model. In adversarial training the search for hard samples
+        begins at `starts`, of the shape of the features, or at the samples themselves.
+        """
+
+
+LOOP_FROM = 12_544
+"""Samples times pixels of a client's batch (16 of 28 x 28) from which convolutions on a CPU are faster one by one."""
+
+
+def trainer_for(population: Population, settings: Federation) -> Trainer:
+    """The faster trainer for the model and the device, or the one that the settings name.
+
+    The choice is a rule on sizes, not a measurement, so that the same trial gives the same bits everywhere.
+    """
+    mode = settings.client_mode
+    if mode == "auto":
+        work = settings.batch_size * math.prod(population.features.shape[2:])
+        slow = population.task.model.convolutional and population.device.type == "cpu" and work >= LOOP_FROM
+        mode = "loop" if slow else "vmap"
+    rate, search = settings.local_learning_rate, inner_search(population, settings)
+    return VmappedTrainer(population, rate, search) if mode == "vmap" else LoopedTrainer(population, rate, search)
+
+
+class VmappedTrainer:
+    """All clients in one batched computation."""
+
+    def __init__(self, population: Population, learning_rate: float, search: InnerSearch | None = None) -> None:
+        def loss(parameters: dict[str, Tensor], features: Tensor, labels: Tensor) -> Tensor:
+            return cross_entropy(functional_call(population.module, parameters, (features,)), labels)
+
+        def hardened(parameters: dict[str, Tensor], features: Tensor, labels: Tensor, start: Tensor) -> Any:
+            assert search is not None
+            slope = grad(loss, argnums=1)
+            features = search(lambda x: slope(parameters, x, labels), features, start)
+            return grad(loss)(parameters, features, labels)
+
+        self._views = population.views
+        self._rate = learning_rate
+        self._hardens = search is not None
+        gradient, batches = (grad(loss), (0, 0)) if search is None else (hardened, (0, 0, 0))
+        self._shared = vmap(gradient, in_dims=(None, *batches))
+        self._separate = vmap(gradient, in_dims=(0, *batches))
+
+    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+        k, steps = features.shape[:2]
+        data = [features, labels] if not self._hardens else [features, labels, features if starts is None else starts]
+        first = self._shared if weights.ndim == 1 else self._separate
+        total = _flat(first(self._views(weights), *(part[:, 0] for part in data)), k)
+        for step in range(1, steps):
+            local = weights - self._rate * total
+            total = total + _flat(self._separate(self._views(local), *(part[:, step] for part in data)), k)
+        return total
+
+
+class LoopedTrainer:
+    """One client after the other."""
+
+    def __init__(self, population: Population, learning_rate: float, search: InnerSearch | None = None) -> None:
+        self._population = population
+        self._rate = learning_rate
+        self._search = search
+
+    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+        models = weights.expand(len(features), -1)
+        begun = features if starts is None else starts
+        return torch.stack([self._client(*client) for client in zip(models, features, labels, begun, strict=True)])
+
+    def _client(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor) -> Tensor:
+        total = torch.zeros_like(weights)
+        for x, y, start in zip(features, labels, starts, strict=True):
+            named = {
+                name: view.detach().requires_grad_()
+                for name, view in self._population.views(weights - self._rate * total).items()
+            }
+            if self._search is not None:
+                x = self._search(partial(self._slope, named, y), x, start)
+            gradients = self._gradients(named, x, y, list(named.values()))
+            total += torch.cat([gradient.reshape(-1) for gradient in gradients])
+        return total
+
+    def _slope(self, named: dict[str, Tensor], labels: Tensor, features: Tensor) -> Tensor:
+        """The gradient of the loss in the features."""
+        leaf = features.detach().requires_grad_()
+        return self._gradients(named, leaf, labels, [leaf])[0]
+
+    def _gradients(
+        self, named: dict[str, Tensor], features: Tensor, labels: Tensor, wanted: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            loss = cross_entropy(functional_call(self._population.module, named, (features,)), labels)
+            return torch.autograd.grad(loss, wanted)
+
+
+def _flat(named: dict[str, Tensor], k: int) -> Tensor:
+    return torch.cat([gradient.reshape(k, -1) for gradient in named.values()], dim=1)
+
+
+def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor:
+    """The logits [m, classes] of a global model [d] for samples [m, ...]."""
+    logits: Tensor = functional_call(population.module, population.views(weights), (features,))
+    return logits
+
+
+@torch.no_grad()
+def measure(population: Population, weights: Tensor, chunk: int = 2048) -> tuple[float, float]:
+    """Accuracy and mean cross-entropy of a global model [d] on the test set."""
+    named, correct, loss = population.views(weights), 0, 0.0
+    for start in range(0, len(population.test_labels), chunk):
+        labels = population.test_labels[start : start + chunk]
+        logits = functional_call(population.module, named, (population.test_features[start : start + chunk],))
+        correct += int((logits.argmax(dim=1) == labels).sum())
+        loss += float(cross_entropy(logits, labels, reduction="sum"))
+    return correct / len(population.test_labels), loss / len(population.test_labels)
+
+
+def local_change(
+    train: Trainer,
+    weights: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    follow: Callable[[Tensor, Tensor, int], Tensor],
+) -> Tensor:
+    """How far [k, d] clients get from `weights` [d] whose local steps somebody else decides.
+
+    `follow` makes the changes [k, d] after a step from those before it, the gradients [k, d] there and its number.
+    """
+    change = weights.new_zeros((len(features), weights.numel()))
+    for step in range(features.shape[1]):
+        here = slice(step, step + 1)
+        change = follow(change, train(weights + change, features[:, here], labels[:, here]), step)
+    return change

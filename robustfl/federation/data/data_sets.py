@@ -1,0 +1,46 @@
+"""The data sets that robustfl knows by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt
+from typing_extensions import Doc
+
+from robustfl.federation.data.csv_tables import CSV
+from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.images import CIFAR10, IDX, NPZ, FashionMNIST
+from robustfl.federation.data.labels import stratified_split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(Data):
+    """The handwritten digits of scikit-learn: 1797 grey images [1, 8, 8] in [0, 1]; needs no file.
+
+    Reference: Alpaydin, Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
+    """
+
+    test_fraction: Annotated[float, Gt(0), Lt(1), Doc("share of the samples kept for the test")] = 0.25
+    split_seed: Annotated[int, Ge(0), Doc("seed of the division into training and test")] = 0
+
+    def _read(self, roots: tuple[Path, ...]) -> Dataset:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        x = (bunch.images[:, None] / 16).astype(np.float32)  # [1797, 1, 8, 8]; grey levels are 0 to 16
+        y = bunch.target.astype(np.int64)
+        train, test = stratified_split(y, self.test_fraction, self.split_seed)
+        return Dataset(
+            name=self.name,
+            train_x=x[train],
+            train_y=y[train],
+            test_x=x[test],
+            test_y=y[test],
+            classes=tuple("0123456789"),
+        )
+
+
+__all__ = ["CIFAR10", "CSV", "IDX", "NPZ", "Digits", "FashionMNIST"]

@@ -1,0 +1,140 @@
+"""The contract of a data set: named, deterministic, divided into training and test samples, checked when made.
+
+A data set is a component, so a scenario names it and gives it parameters; `load` turns it into arrays:
+
+>>> from robustfl.federation.data.data_sets import Digits
+>>> digits = Digits().load()
+>>> digits.train_x.shape, digits.input_shape, digits.classes[:3]
+((1347, 1, 8, 8), (1, 8, 8), ('0', '1', '2'))
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from robustfl.components import Component
+from robustfl.errors import DataError
+from robustfl.federation.data.files import data_roots
+
+FloatArray = npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.int64]
+
+_ROWS_AT_ONCE = 4096  # the finiteness check needs memory for this many rows, not for a second copy of the data
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Training and test samples with their classes.
+
+    Shapes: `train_x` [N, ...] float32, `train_y` [N] int64, `test_x` [M, ...], `test_y` [M]; the dots are the same in
+    both. A sample is [features] or [channels, height, width]. Labels count from 0 to `len(classes) - 1`.
+
+    The arrays are read-only, because everything in the process shares them: who changes a sample copies it first.
+
+    Raises DataError when a part is empty, lengths or shapes do not match, a feature is not finite or a label has no
+    class.
+    """
+
+    name: str
+    train_x: FloatArray
+    train_y: LabelArray
+    test_x: FloatArray
+    test_y: LabelArray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise DataError(f"{self.name}: there should be two or more distinct classes. Found {self.classes!r}.")
+        for part in ("train", "test"):
+            x = _features(getattr(self, f"{part}_x"), f"{self.name}: `{part}_x`")
+            y = _labels(getattr(self, f"{part}_y"), len(self.classes), f"{self.name}: `{part}_y`")
+            if len(x) != len(y):
+                raise DataError(
+                    f"{self.name}: every {part} sample needs one label. Found {len(x)} and {len(y)} labels."
+                )
+            object.__setattr__(self, f"{part}_x", x)
+            object.__setattr__(self, f"{part}_y", y)
+        if self.train_x.shape[1:] != self.test_x.shape[1:]:
+            raise DataError(
+                f"{self.name}: training and test samples should have one shape. "
+                f"Found {self.train_x.shape[1:]} and {self.test_x.shape[1:]}."
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.train_x.shape[1:]
+
+    @property
+    def chance(self) -> float:
+        """The test accuracy of always answering the most frequent class: what a useless model reaches."""
+        return float(np.bincount(self.test_y).max() / len(self.test_y))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Component, ABC):
+    """A source of a :class:`Dataset`: equal parameters and equal files give equal arrays, in any process."""
+
+    tabular: ClassVar[bool] = False
+    """Whether samples are never images, so that attacks on images need not be tried."""
+
+    @final
+    def load(self, root: Path | None = None) -> Dataset:
+        """The data set; read once a process for equal parameters and data roots, then shared.
+
+        Files are looked for in `root`, then in the folder that the environment variable ROBUSTFL_DATA names.
+
+        Raises DataError when files are absent or malformed; the message says how to get or mend them.
+        """
+        return _loaded(self, data_roots(root))
+
+    @abstractmethod
+    def _read(self, roots: tuple[Path, ...]) -> Dataset:
+        """The data set, from files in one of `roots` where it needs any."""
+
+
+@lru_cache(maxsize=4)
+def _loaded(data: Data, roots: tuple[Path, ...]) -> Dataset:
+    return data._read(roots)
+
+
+def _features(value: Any, what: str) -> FloatArray:
+    """`value` as a read-only float32 view [N, ...], all finite."""
+    raw = np.asarray(value)
+    if raw.dtype.kind not in "biuf":
+        raise DataError(f"{what} should hold real numbers. Found dtype {raw.dtype}.")
+    if raw.ndim < 2 or raw.size == 0:
+        raise DataError(f"{what} should have the shape [samples, ...] and not be empty. Found shape {raw.shape}.")
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the next check reports
+        x = np.ascontiguousarray(raw, dtype=np.float32)
+    for start in range(0, len(x), _ROWS_AT_ONCE):
+        rows = np.isfinite(x[start : start + _ROWS_AT_ONCE]).reshape(min(_ROWS_AT_ONCE, len(x) - start), -1).all(axis=1)
+        if not rows.all():
+            raise DataError(f"{what} should be finite in float32. Sample {start + int(rows.argmin())} is not.")
+    return _read_only(x)
+
+
+def _labels(value: Any, classes: int, what: str) -> LabelArray:
+    """`value` as a read-only int64 view [N], all in range."""
+    raw = np.asarray(value)
+    if raw.dtype.kind not in "iu" or raw.ndim != 1 or raw.size == 0:
+        raise DataError(f"{what} should be a non-empty list of integers. Found dtype {raw.dtype}, shape {raw.shape}.")
+    wrong = np.flatnonzero((raw < 0) | (raw >= classes))
+    if wrong.size:
+        raise DataError(f"{what} should lie from 0 to {classes - 1}. Sample {wrong[0]} has label {raw[wrong[0]]}.")
+    return _read_only(raw.astype(np.int64, copy=False))
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that refuses writing; the caller's own array keeps its flags."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,1 @@
+"""Who watches the rounds, and what they measure."""

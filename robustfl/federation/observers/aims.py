@@ -1,0 +1,148 @@
+"""How far attacks with an aim come: success over the rounds, and how long it outlasts the attacker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustfl.federation.clients.poisoning import samples_of
+from robustfl.federation.clients.training import predict
+from robustfl.federation.observers.confusion import Confusion
+from robustfl.federation.task import Population
+from robustfl.threats.attack import Attack
+from robustfl.threats.data.backdoors import Backdoor
+from robustfl.threats.staging import poisoning_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Predict = Callable[["Tensor"], "Tensor"]
+
+CHUNK = 2048
+"""Samples that are marked and classified at a time."""
+
+SUCCESSFUL = 0.5
+"""A backdoor is there while at least this share of the tested samples is taken for what the attacker wants."""
+
+
+class Aim(Protocol):
+    """What an attacker wants of the trained model."""
+
+    def rates(self, predict: Predict) -> dict[str, float]:
+        """`attack_success`, the share of the tested samples that is taken for what the attacker wants, and more."""
+
+
+class Trigger:
+    """The aim of a backdoor: test samples that are not of the wanted class already, with the whole trigger."""
+
+    def __init__(self, population: Population, attack: Backdoor) -> None:
+        samples = samples_of(population)
+        attack.require_classes(population.classes)
+        attack.stamp(population.test_features[:1])  # refuses data that it does not fit before anybody trains
+        rows, self._attack = attack.tested(samples, population.classes), attack
+        self._features, device = population.test_features, population.device
+        self._rows = torch.as_tensor(rows, device=device)
+        self._truth = population.test_labels[self._rows]
+        self._wanted = torch.as_tensor(attack.wanted(samples.test_y[rows], population.classes), device=device)
+
+    def rates(self, predict: Predict) -> dict[str, float]:
+        """`attack_success`, and `triggered_accuracy`: the share that is recognised in spite of the trigger."""
+        chunks = [self._rows[start : start + CHUNK] for start in range(0, len(self._rows), CHUNK)]
+        parts = [predict(self._attack.stamp(self._features[rows])).argmax(dim=1) for rows in chunks]
+        found = torch.cat(parts) if parts else self._truth
+        count = max(1, len(self._truth))
+        success, right = int((found == self._wanted).sum()), int((found == self._truth).sum())
+        return {"attack_success": success / count, "triggered_accuracy": right / count}
+
+
+def aim_of(population: Population, attack: Any) -> Aim | None:
+    """What an attack (with or without identities) wants of the model, None when it only wants to do harm."""
+    poisoning = poisoning_of(attack)
+    if isinstance(poisoning, Backdoor):
+        return Trigger(population, poisoning)
+    source: Attack | None = poisoning or (attack if isinstance(attack, Attack) else None)
+    pair = None if source is None else source.confusion()
+    return None if pair is None else Confusion(population, *pair)
+
+
+class Aims:
+    """Measures the aim of a simulation's own attack, and those of others for comparison.
+
+    The success of an attack only says something beside the natural rate, at which a model without the attack errs in
+    the same way. So every simulation of a suite measures all aims of the suite, also where nobody attacks.
+
+    Parameters
+    ----------
+    population : whose test samples are classified
+    attack : that of the simulation, None where nobody attacks
+    others : poisonings of data whose aims are measured as well
+    """
+
+    def __init__(self, population: Population, attack: Any, others: Sequence[Any] = ()) -> None:
+        self._population, self._attack = population, attack
+        self._own, aim = str(poisoning_of(attack) or ""), aim_of(population, attack)
+        self._aims: dict[str, Aim] = {} if aim is None else {self._own: aim}
+        for other in others:
+            known = aim_of(population, other)
+            if known is not None:
+                self._aims.setdefault(str(other), known)
+        self._curves: dict[str, list[float]] = {name: [] for name in self._aims}
+        self._last: dict[str, dict[str, float]] = {}
+        self._finished: list[int] = []
+        self._left: int | None = None
+
+    def attacked(self, number: int, malicious: NDArray[np.int64]) -> None:
+        """These malicious clients take part in round `number`."""
+        if len(malicious) and self._attack is not None and self._attack.active(number):
+            self._left = number + 1
+
+    @torch.no_grad()
+    def measure(self, models: Tensor, finished: int) -> None:
+        """After `finished` rounds, with the models [m, d] that honest clients have; the mean over them counts."""
+        self._finished += [finished] if self._aims else []
+        for name, aim in self._aims.items():
+            reports = [aim.rates(partial(predict, self._population, model)) for model in models]
+            self._last[name] = {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
+            self._curves[name].append(self._last[name]["attack_success"])
+
+    def report(self) -> dict[str, Any]:
+        """What the trace says; empty without an aim or a measurement.
+
+        Of the own attack: `attack_success` at the last measurement and what else its aim tells,
+        `attack_success_curve` at all of them, `aim`, its name, and, where the attack has ended before the training,
+        `durability` with `durability_censored`, see :func:`durability`. Of all aims: `aims`, by name the mean success
+        over the last tenth of the measurements.
+        """
+        more: dict[str, Any] = {}
+        if self._own in self._last:
+            curve = self._curves[self._own]
+            more |= {**self._last[self._own], "attack_success_curve": list(curve), "aim": self._own}
+            if self._left is not None and self._left < self._finished[-1]:
+                more["durability"], more["durability_censored"] = durability(self._finished, curve, self._left)
+        if self._last:
+            more["aims"] = {name: tail_mean(curve) for name, curve in self._curves.items()}
+        return more
+
+
+def durability(finished: Sequence[int], curve: Sequence[float], left: int) -> tuple[int, bool]:
+    """Rounds after `left`, when the attacker was gone, until success falls below one half; and whether it never did.
+
+    `curve` is the success after `finished` rounds each. 0 when it is below one half at the first measurement without
+    the attacker; with no fall until the end, the rounds until then are a lower bound.
+    """
+    after = [(rounds, value) for rounds, value in zip(finished, curve, strict=True) if rounds >= left]
+    fallen = next((place for place, (_, value) in enumerate(after) if value < SUCCESSFUL), None)
+    if fallen is None:
+        return (after[-1][0] - left if after else 0), True
+    return (after[fallen][0] - left if fallen else 0), False
+
+
+def tail_mean(curve: Sequence[float]) -> float:
+    """The mean over the last tenth of the measurements, at least one."""
+    return float(np.mean(curve[-math.ceil(len(curve) / 10) :]))

@@ -1,0 +1,60 @@
+"""How a trained model fares when its test samples are attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from robustfl.federation.clients.hardening import feature_range
+from robustfl.federation.streams import stream
+from robustfl.threats.evasion import Evasion
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.federation.task import Population
+
+
+def robustness(
+    predict: Callable[[Tensor], Tensor], population: Population, evasions: Sequence[Evasion], samples: int, seed: int
+) -> dict[str, Any]:
+    """Accuracy on test samples before and after each attack on them.
+
+    The samples are a random choice, the same for equal seeds, and each attack has a random stream of its own: neither
+    depends on the model nor on the other attacks. Only samples on which the model is right are attacked, and all others
+    count as wrong throughout. The range in which samples may move is that of the training data.
+
+    Parameters
+    ----------
+    predict : samples [m, ...] -> logits [m, classes], differentiable in the samples
+    samples : how many test samples, or all where there are fewer
+
+    Returns
+    -------
+    `clean_accuracy` before any attack; `robust_accuracy` by the label of each attack; `worst_robust_accuracy`, where a
+    sample counts if the model stays right under all attacks; `robust_gap`, the clean less the worst accuracy
+    """
+    order = stream(seed, "evasion").permutation(len(population.test_labels))[:samples]
+    rows = torch.as_tensor(order, device=population.device)
+    features, labels = population.test_features[rows], population.test_labels[rows]
+    low, high = feature_range(population.features)
+    with torch.no_grad():
+        right = predict(features).argmax(dim=1) == labels
+    unbroken, shares = right.clone(), {}
+    for evasion in evasions:
+        rng = stream(seed, f"evasion {evasion!r}")
+        changed = evasion(predict, features[right], labels[right], low=low, high=high, rng=rng)
+        held = right.clone()
+        with torch.no_grad():
+            held[right] = predict(changed).argmax(dim=1) == labels[right]
+        shares[str(evasion)] = float(held.double().mean())
+        unbroken &= held
+    clean, worst = float(right.double().mean()), float(unbroken.double().mean())
+    return {
+        "clean_accuracy": clean,
+        "robust_accuracy": shares,
+        "worst_robust_accuracy": worst,
+        "robust_gap": clean - worst,
+    }

@@ -1,0 +1,84 @@
+"""What a model is worth to those it serves worst: the accuracy of each class, and of each honest client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robustfl.federation.clients.training import predict
+from robustfl.federation.data.partitions import class_histogram
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.federation.simulation import Simulation
+    from robustfl.federation.task import Population
+
+Floats = NDArray[np.float64]
+
+
+@torch.no_grad()
+def class_accuracy(population: Population, weights: Tensor, chunk: int = 2048) -> Floats:
+    """The accuracy [C] of a model [d] on the test samples of each class; NaN for a class that has none."""
+    labels = population.test_labels
+    right = torch.zeros(population.classes, dtype=torch.int64, device=labels.device)
+    for start in range(0, len(labels), chunk):
+        truth = labels[start : start + chunk]
+        found = predict(population, weights, population.test_features[start : start + chunk]).argmax(dim=1)
+        right += torch.bincount(truth[found == truth], minlength=population.classes)
+    tested = torch.bincount(labels, minlength=population.classes).cpu().numpy()
+    with np.errstate(invalid="ignore"):
+        return np.asarray(right.cpu().numpy() / tested)
+
+
+def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats:
+    """How often each class occurs in the training data of each honest client, [h, C], by the true labels.
+
+    `malicious` are the others. A client without samples has zeros.
+    """
+    honest = np.delete(np.arange(population.clients), malicious[malicious < population.clients])
+    parts = [population.parts[client] for client in honest]
+    counts = class_histogram(population.dataset.train_y, parts, population.classes)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True).clip(min=1))
+
+
+def side_effects(simulation: Simulation) -> dict[str, Any]:
+    """Who is served worst by what was learnt; nothing where the model is no longer finite.
+
+    The accuracy of a client is that on test samples with the client's own mix of classes, `sum over c of p_ic a_c`:
+    it costs nothing beyond the accuracy a_c of the classes, and no client is credited with samples learnt by heart.
+    What differs between clients within a class is not seen. Classes without test samples are left out, and with them
+    clients that have no other, or no samples.
+
+    Returns `class_accuracy` (a mean over the models; None where nothing was tested) and its least, `worst_class`; over
+    the honest clients `worst_client` and the standard deviation, `client_spread`.
+    """
+    if simulation.trace.diverged:
+        return {}
+    population = simulation.population
+    accuracy = np.array([class_accuracy(population, model) for model in simulation.served()])  # [1 or h, C]
+    return worst_served(accuracy, honest_mixes(population, simulation.malicious))
+
+
+def worst_served(accuracy: Floats, mixes: Floats) -> dict[str, Any]:
+    """The accuracy of the classes and of the clients.
+
+    Parameters
+    ----------
+    accuracy : [1, C] of the common model, or [h, C] of each honest client's own; NaN for a class without test samples
+    mixes : [h, C] how often each class occurs in the data of each honest client
+    """
+    tested, classes = ~np.isnan(accuracy[0]), accuracy.mean(axis=0)
+    mixes = mixes[:, tested]
+    served = mixes.any(axis=1)
+    found: dict[str, Any] = {
+        "class_accuracy": [value if known else None for value, known in zip(classes.tolist(), tested, strict=True)],
+        "worst_class": float(classes[tested].min()),
+    }
+    if served.any():
+        own = ((mixes * accuracy[:, tested]).sum(axis=1))[served] / mixes[served].sum(axis=1)
+        found |= {"worst_client": float(own.min()), "client_spread": float(own.std())}
+    return found

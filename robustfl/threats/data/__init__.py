@@ -1,0 +1,1 @@
+"""Attacks on training data: the contract, and backdoors."""

@@ -1,0 +1,92 @@
+"""Attacks on the training data of malicious clients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.errors import ParameterError
+from robustfl.threats.attack import Attack, Labels
+from robustfl.threats.knowledge import Knowledge, View
+from robustfl.threats.updates.contract import UpdateAttack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPoisoning(Attack):
+    """Changes the training data of the malicious clients, which then train as every client does.
+
+    Before an attack on updates, `poisoning >> attack`, they train on it in its way, and it crafts what is sent.
+    """
+
+    surface: ClassVar[str] = "data"
+    knowledge: ClassVar[Knowledge] = Knowledge.OWN
+
+    @abstractmethod
+    def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
+        """The malicious clients' labels [N] after poisoning; called once, before the first round."""
+
+    def poison(self, labels: Labels, classes: int, rng: np.random.Generator) -> tuple[Labels, NDArray[np.bool_]]:
+        """Labels [N] after poisoning, and whose features change as well [N]: nobody's, unless overridden."""
+        return self.poison_labels(labels, classes, rng), np.zeros(len(labels), dtype=np.bool_)
+
+    def poison_features(self, features: Tensor, part: int) -> Tensor:
+        """Those samples [m, ...] as the attackers' number `part` (from 0) shows them to the model: a new tensor."""
+        return features
+
+    def __rshift__(self, attack: Any) -> Any:
+        """What an attack on updates makes of those from poisoned data: `BadNets() >> ModelReplacement()`."""
+
+        if not isinstance(attack, UpdateAttack) or isinstance(attack, PoisonedAttack):
+            raise ParameterError(f"{self!r} should stand before an attack on updates. Found {attack!r}.")
+        return PoisonedAttack(first=self, then=attack)
+
+    def used(self, labels: Labels, poisoned: Labels) -> NDArray[np.bool_]:
+        """Which of their samples [N] malicious clients train on while they attack: all, unless overridden.
+
+        Who has none of these uses all.
+        """
+        return np.ones(len(labels), dtype=np.bool_)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PoisonedAttack(UpdateAttack):
+    """An attack on updates whose own ones come of poisoned data: `BadNets(target=7) >> ModelReplacement()`.
+
+    Data are poisoned in the window of the first; updates are crafted in rounds that lie in the windows of both, since
+    elsewhere there is nothing of the attacker in them.
+    """
+
+    first: DataPoisoning
+    then: UpdateAttack
+    start_round: int = field(default=0, init=False)
+    stop_round: int | None = field(default=None, init=False)
+    every: int = field(default=1, init=False)
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} >> {self.then!r}"
+
+    def __str__(self) -> str:
+        return f"{self.first} > {self.then}"
+
+    def required_knowledge(self) -> Knowledge:
+        """What both need."""
+        return self.first.required_knowledge() | self.then.required_knowledge()
+
+    def fits(self, channel: str) -> bool:
+        return self.first.fits(channel) and self.then.fits(channel)
+
+    def confusion(self) -> tuple[int, int] | None:
+        return self.first.confusion()
+
+    def active(self, number: int) -> bool:
+        return self.first.active(number) and self.then.active(number)
+
+    def craft(self, view: View) -> Tensor:
+        return self.then.craft(view)

@@ -1,0 +1,1 @@
+"""Attacks in networks without a server: against gossip, and where Sybils attach."""

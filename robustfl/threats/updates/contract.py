@@ -1,0 +1,201 @@
+"""Attacks on the updates of malicious clients: the contract, and the machine that runs one and checks what it made."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.components import checked
+from robustfl.errors import AttackError
+from robustfl.threats.attack import Attack
+from robustfl.threats.knowledge import Facts, Relabelling, View
+from robustfl.threats.updates.directions import PairedDirections
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateAttack(Attack):
+    """Crafts the updates of the malicious clients from what the adversary knows."""
+
+    surface: ClassVar[str] = "update"
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
+
+    @abstractmethod
+    def craft(self, view: View) -> Tensor:
+        """The malicious updates [f, d], in the type and on the device of the honest ones."""
+
+    @final
+    def __call__(
+        self,
+        honest: Any,
+        *,
+        f: int,
+        own: Any = None,
+        aggregate: Callable[[Any], Any] | None = None,
+        history: Sequence[Any] = (),
+        relabelled: Any = None,
+        message: Literal["delta", "gradient"] = "gradient",
+        rng: np.random.Generator | int = 0,
+    ) -> Any:
+        """Craft `f` malicious updates against `honest` [h, d], outside any simulation.
+
+        `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
+        would have sent honestly, `aggregate` the defense under attack, `history` the global models [d] so far, from
+        the initial to the present one (of a server with steps of length 1), `relabelled` [h, d] what the honest
+        clients would have sent with the labels that the attack wants: each only for attacks that need it.
+
+        Raises AttackError for inputs of the wrong shape or type, or that the attack needs and were not given.
+        """
+        import torch
+
+        f = checked(f, int, (Ge(0),), type(self).__name__, "f")
+        numpy = not isinstance(honest, torch.Tensor)
+        # Reversed or read-only arrays, which torch cannot share, are copied.
+        rows = torch.as_tensor(np.require(honest, requirements=["C", "W"])) if numpy else honest
+        if rows.ndim != 2 or not rows.shape[1] or not rows.is_floating_point():
+            raise AttackError(
+                f"`honest` should be floating-point updates [h, d], d >= 1. Found {rows.dtype} {list(rows.shape)}."
+            )
+
+        def like_rows(values: Any, name: str, count: int, whose: str) -> Tensor:
+            given = values if isinstance(values, torch.Tensor) else torch.as_tensor(np.array(values))
+            if tuple(given.shape) != (count, rows.shape[1]):
+                raise AttackError(
+                    f"`{name}` should have a row for each {whose} client, {[count, rows.shape[1]]}. "
+                    f"Found {list(given.shape)}."
+                )
+            return given.to(rows, copy=True)
+
+        def own_rows() -> Tensor:
+            if own is None:
+                raise AttackError(f"{self!r} needs `own`, the malicious clients' own honest updates [f, d].")
+            return like_rows(own, "own", f, "malicious")
+
+        def relabelled_rows(_: Relabelling) -> Tensor:
+            if relabelled is None:
+                raise AttackError(
+                    f"{self!r} needs `relabelled`, the honest clients' updates on wrong labels [h, d]: outside of a "
+                    "federation nobody trains."
+                )
+            return like_rows(relabelled, "relabelled", len(rows), "honest")
+
+        models = [torch.as_tensor(np.array(model)).to(rows) for model in history]
+        facts = Facts(
+            round=self.start_round,
+            f=f,
+            declared_f=f,
+            honest=rows,
+            honest_ids=tuple(range(len(rows))),
+            own=own_rows,
+            relabelled=relabelled_rows,
+            weights=models[-1] if models else None,
+            previous_weights=models[-2] if len(models) > 1 else None,
+            initial_weights=models[0] if models else None,
+            aggregate=aggregate,
+            rotates=bool(getattr(aggregate, "rotates", False)),
+            message=message,
+            rng=np.random.default_rng(rng),
+        )
+        crafted = Adversary(self).craft(facts)
+        return crafted.numpy() if numpy else crafted
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiledAttack(UpdateAttack):
+    """An attack whose malicious clients all send one vector, made harder to spot on request.
+
+    Identical rows are trivial prey for similarity defenses, so a score against tiled rows alone overstates them.
+    `diversify="jitter"` adds fresh noise of 1 % of the length; `"pairs"` adds plus and minus a unit direction, times
+    the length: each identity keeps its own, directions are orthogonal and cancel in the mean of an even f.
+    """
+
+    diversify: Annotated[
+        Literal["none", "jitter", "pairs"], Doc("how the malicious rows are made to differ from each other")
+    ] = "none"
+
+    @abstractmethod
+    def vector(self, view: View) -> Tensor:
+        """The one malicious update [d]."""
+
+    @final
+    def craft(self, view: View) -> Tensor:
+        vector = self.vector(view)
+        rows = vector.repeat(view.f, 1)
+        if self.diversify == "jitter":
+            noise = view.normal(view.f)
+            radius = 0.01 * vector.norm() * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
+            rows += noise / noise.norm(dim=1, keepdim=True) * radius
+        lasting = self.offsets(view)
+        return rows if lasting is None else rows + vector.norm() * lasting
+
+    @final
+    def offsets(self, view: View) -> Tensor | None:
+        """[f, d] what each row adds to the vector for good, in its lengths; None where rows have nothing of the kind.
+
+        A search has to ask the defense about the rows that will be sent, not about their common part.
+        """
+        if self.diversify != "pairs":
+            return None
+        directions: PairedDirections = view.memory.setdefault("pairs", PairedDirections())
+        return directions.rows(view.ids, view.normal)
+
+
+class Adversary:
+    """An update attack with its memory over the rounds of one trial."""
+
+    def __init__(self, attack: UpdateAttack) -> None:
+        self.attack = attack
+        self.memory: dict[str, Any] = {}
+
+    def craft(self, facts: Facts) -> Tensor:
+        """The malicious updates [f, d] of this round; what the clients would honestly send outside the window.
+
+        Raises
+        ------
+        AttackError : nobody honest; wrong shape, type or device; or a change to what may only be read
+        KnowledgeError : the attack looked at more than it declared
+        """
+        if facts.f == 0:
+            return facts.honest.new_empty((0, facts.honest.shape[1]))
+        if not self.attack.active(facts.round):
+            return facts.own()
+        if len(facts.honest) == 0:
+            raise AttackError("An attack needs at least one honest update to hide among. Found none.")
+        view = View(facts, self.attack.required_knowledge(), repr(self.attack), self.memory)
+        crafted = self.attack.craft(view)
+        changed = view.changed()
+        if changed:
+            raise AttackError(
+                f"{self.attack!r} changed {' and '.join(changed)}, which it may only read. Work on a copy."
+            )
+        self._check(crafted, facts, view)
+        return crafted
+
+    def _check(self, crafted: Any, facts: Facts, view: View) -> None:
+        import torch
+
+        wanted = (facts.f, facts.honest.shape[1])
+        if not isinstance(crafted, torch.Tensor):
+            raise AttackError(
+                f"{self.attack!r} should craft a torch tensor {wanted}. Found {type(crafted).__name__}. "
+                f"Convert with `view.honest.new_tensor`, or `torch.as_tensor` and the type of `view.full(0.0)`."
+            )
+        shape = tuple(crafted.shape)
+        if shape != wanted:
+            raise AttackError(f"{self.attack!r} should craft updates of shape {wanted}. Found {shape}.")
+        if crafted.dtype != facts.honest.dtype or crafted.device != facts.honest.device:
+            expected, found = f"{facts.honest.dtype} on {facts.honest.device}", f"{crafted.dtype} on {crafted.device}"
+            raise AttackError(f"{self.attack!r} should craft updates of type {expected}. Found {found}.")
+        if view.lends(crafted) or (facts.f > 1 and crafted.stride(0) == 0):
+            raise AttackError(
+                f"{self.attack!r} returned rows that share memory with each other or with what it was shown. "
+                f"Return copies, as from `repeat` or `clone`."
+            )

@@ -1,0 +1,100 @@
+"""The contract of white-box attacks: candidates on lines, an objective, and a search through the actual pipeline."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from robustfl.threats.knowledge import Knowledge, View, finite_rows
+from robustfl.threats.updates.candidates import Found, Line, harm_at, worst_of
+from robustfl.threats.updates.contract import TiledAttack
+from robustfl.threats.updates.probing import Probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Harm = Callable[["Tensor"], float]
+
+KEPT = 0.5
+"""Share of its gain that a find has to keep to be repeated without a search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchedAttack(TiledAttack):
+    """Sends the candidate that does most harm once it has passed through the defense, asked on a copy of its state.
+
+    A candidate is ``base + tau direction`` for pairs of vectors that the subclass names. Every `search_every`-th round
+    tries `candidates` values of tau on each line, 0 among them; the rounds between repeat the best line and tau with
+    vectors of their own, unless that has lost half its gain over sending the honest mean: then they search as well.
+    With paired perturbations the search asks about the perturbed rows.
+
+    For defenses that turn with their rows the search costs one Gram of the rows and the vectors, whatever the number
+    of candidates; all others are asked in full, once a candidate.
+    """
+
+    knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
+
+    candidates: Annotated[int, Ge(1), Doc("values of tau on each line, 0 included")] = 19
+    search_every: Annotated[int, Ge(1), Doc("rounds from one search to the next, at most")] = 1
+
+    @abstractmethod
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+        """Vectors [d] by name, and the lines of candidates between them; lines that lead nowhere may be left out.
+
+        One of the vectors is `mean`, the honest mean.
+        """
+
+    @abstractmethod
+    def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:
+        """How harmful an answer [k] of the defense is, with `vectors` [k] in the space of the search."""
+
+    @property
+    @abstractmethod
+    def goal(self) -> str:
+        """What is sought, for the rules on which searches an evaluation needs: `inner`, `l2`, `loss`, `fixed ones`."""
+
+    @property
+    def in_full(self) -> bool:
+        """Whether the objective needs answers [d] in full, and cannot be had from products."""
+        return False
+
+    def vector(self, view: View) -> Tensor:
+        if not view.usable().any():
+            return view.full(0.0)
+        vectors, lines = self.plan(view)
+        usable = {name for name, vector in vectors.items() if finite_rows(vector[None]).all()}
+        vectors = {name: vector for name, vector in vectors.items() if name in usable}
+        lines = [line for line in lines if {line.base, line.direction or line.base} <= usable]
+        if not lines:  # honest updates at the edge of the type: nothing can be computed from them
+            return view.full(0.0)
+        probe = Probe(view, vectors, self.offsets(view), full=self.in_full)
+        harm = self.objective(view, probe.vectors)
+        found = self._kept(view, probe, lines, harm) or self._searched(view, probe, lines, harm)
+        return found.line.at(found.tau, vectors)
+
+    def _kept(self, view: View, probe: Probe, lines: list[Line], harm: Harm) -> Found | None:
+        """The last find between two searches, while its gain over the honest mean is not halved."""
+        rounds, last = view.memory.get("since", self.search_every), self._last(view)
+        if last is None or rounds >= self.search_every or last.line not in lines:
+            return None
+        gain = harm_at(probe, last.line, last.tau, harm) - harm_at(probe, Line("mean"), 0.0, harm)
+        if not gain >= KEPT * view.memory["gain"]:
+            return None
+        view.memory["since"] = rounds + 1
+        return last
+
+    @staticmethod
+    def _last(view: View) -> Found | None:
+        found: Found | None = view.memory.get("found")
+        return found
+
+    def _searched(self, view: View, probe: Probe, lines: list[Line], harm: Harm) -> Found:
+        found = worst_of(probe, lines, harm, self.candidates)
+        gain = found.harm - harm_at(probe, Line("mean"), 0.0, harm) if self.search_every > 1 else 0.0
+        view.memory.update(found=found, gain=gain, since=1)
+        return found
