@@ -54,7 +54,7 @@ class Bucketing(RowMap):
         return frozenset({"permutation"})
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         """What it remembers is how many rounds there were, and no place in space."""
         return True
 

@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 
 
-class Ledgers(StrEnum):
+class LedgerDetail(StrEnum):
     """What ledgers hold."""
 
     CHANGES = "changes"
@@ -94,8 +94,8 @@ def run(
         bool, typer.Option("--budget", help="Only say how long it would take, from short trials of every attack.")
     ] = False,
     ledgers: Annotated[
-        Ledgers, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
-    ] = Ledgers.CHANGES,
+        LedgerDetail, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
+    ] = LedgerDetail.CHANGES,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -103,7 +103,7 @@ def run(
     Running the same command again continues where it stopped and runs only what has changed.
     """
     from robustfl import console
-    from robustfl.evaluation.run.play import Place
+    from robustfl.evaluation.run.play import Resources
     from robustfl.evaluation.run.runner import RunOptions, run_experiment
     from robustfl.evaluation.suite.reading import read_experiment
 
@@ -117,7 +117,7 @@ def run(
     options = RunOptions(
         out=folder,
         workers=count,
-        place=Place(device=device, data_root=data_root.resolve() if data_root else None),
+        place=Resources(device=device, data_root=data_root.resolve() if data_root else None),
         fresh=not resume,
         command=shlex.join(["robustfl", *sys.argv[1:]]),
         ledgers=ledgers.value,

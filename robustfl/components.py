@@ -76,7 +76,7 @@ class Component:
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
-    telling: ClassVar[tuple[str, ...]] = ()
+    label_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that belong into the short label even when they have their default values."""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -103,9 +103,9 @@ class Component:
         return {p.name: _plain(getattr(self, p.name)) for p in self.declared_parameters()}
 
     def __str__(self) -> str:
-        """The short label that tables and plots use: `telling` parameters and what is not default, without `f`."""
+        """The short label that tables and plots use: `label_parameters`, and what is not default; `f` never."""
         own = [(p, getattr(self, p.name)) for p in self.declared_parameters() if p.name != "f"]
-        told = [(p, value) for p, value in own if p.required or p.name in self.telling or value != p.default]
+        told = [(p, value) for p, value in own if p.required or p.name in self.label_parameters or value != p.default]
         shown = ", ".join(f"{p.name}={_short(value)}" for p, value in told)
         return f"{self.label}({shown})" if shown else self.label
 

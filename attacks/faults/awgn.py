@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,11 +40,11 @@ class AWGN(Fault):
         "Amiri, Gunduz, Federated Learning over Wireless Fading Channels, IEEE Transactions on Wireless Communications "
         "2020"
     )
-    telling: ClassVar[tuple[str, ...]] = ("snr",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("snr",)
 
     snr: Annotated[float, Ge(-100), Le(300), Doc("signal-to-noise ratio of a message in dB")] = 10.0
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         import torch
 
         noise = messages.new_tensor(moment.rng().standard_normal(messages.shape, dtype=np.float32))

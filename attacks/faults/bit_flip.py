@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 from robustfl.threats.bits import bit_masks, flipped
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class BitFlip(Fault):
     """
 
     reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
-    telling: ClassVar[tuple[str, ...]] = ("rate",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Annotated[float, Gt(0), Le(1), Doc("chance that a bit is flipped")] = 1e-6
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         masks, rng = bit_masks(messages), moment.rng()
         bits, flips = messages.shape[1] * len(masks), np.zeros(messages.shape, dtype=np.int64)
         for row in flips:

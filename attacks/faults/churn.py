@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 from robustfl.threats.faults import Ids, Mask
 
 
@@ -31,7 +31,7 @@ class Churn(Fault):
     805
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("leave", "join")
+    label_parameters: ClassVar[tuple[str, ...]] = ("leave", "join")
 
     leave: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is on leaves, in each round")] = 0.05
     join: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is off comes back, in each round")] = 0.2
@@ -39,15 +39,15 @@ class Churn(Fault):
     def reach(self) -> int:
         return 2 if self.join == 1 else 2 + math.ceil(math.log(1e-3) / math.log1p(-self.join))
 
-    def age(self, moment: Moment) -> Ids:
+    def age(self, moment: FaultView) -> Ids:
         on, away = self._state(moment)
         ages: Ids = np.where(on & (away > 0), np.minimum(away + 1, self.reach()), 0)
         return ages
 
-    def network(self, moment: Moment) -> Fate:
-        return Fate(lost=~self._state(moment)[0])
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(lost=~self._state(moment)[0])
 
-    def _state(self, moment: Moment) -> tuple[Mask, Ids]:
+    def _state(self, moment: FaultView) -> tuple[Mask, Ids]:
         """Who of the clients at hand is on, and how many rounds each was off just before."""
         memory = moment.memory
         on, away = memory.get("on", np.empty(0, dtype=np.bool_)), memory.get("away", np.empty(0, dtype=np.int64))

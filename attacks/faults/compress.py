@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,14 +46,14 @@ class Compress(Fault):
         "Alistarh et al., QSGD, NIPS 2017; Stich et al., Sparsified SGD with Memory, NeurIPS 2018; Karimireddy et al., "
         "Error Feedback Fixes SignSGD, ICML 2019"
     )
-    telling: ClassVar[tuple[str, ...]] = ("method",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("method",)
 
     method: Annotated[Literal["top_k", "qsgd", "sign", "fp16"], Doc("how messages are compressed")] = "top_k"
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the entries that top_k keeps")] = 0.01
     levels: Annotated[int, Ge(1), Doc("levels of qsgd beside 0")] = 4
     feedback: Annotated[bool, Doc("whether clients add what was lost to their next message")] = False
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         if not self.feedback:
             return self._compressed(messages, moment)
         whole = messages.clone()
@@ -66,7 +66,7 @@ class Compress(Fault):
                 moment.memory[client] = left
         return sent
 
-    def _compressed(self, rows: Tensor, moment: Moment) -> Tensor:
+    def _compressed(self, rows: Tensor, moment: FaultView) -> Tensor:
         import torch
 
         if self.method == "fp16":

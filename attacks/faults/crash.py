@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,15 @@ class Crash(Fault):
     reference: ClassVar[str] = (
         "de Vos et al., Decentralized Learning Made Practical with Client Sampling, arXiv 2302.13837, 2023"
     )
-    telling: ClassVar[tuple[str, ...]] = ("probability",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Gt(0), Le(1), Doc("chance that a running client crashes, in each round")] = 0.2
     permanent: Annotated[bool, Doc("whether a crashed client never comes back")] = False
 
-    def network(self, moment: Moment) -> Fate:
+    def network(self, moment: FaultView) -> Delivery:
         down = moment.uniform() < self.probability
         if self.permanent:
             gone: set[int] = moment.memory.setdefault("gone", set())
             down |= np.isin(moment.ids, list(gone))
             gone.update(moment.ids[down].tolist())
-        return Fate(lost=down)
+        return Delivery(lost=down)

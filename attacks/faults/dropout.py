@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Lt
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Dropout(Fault):
     """
 
     reference: ClassVar[str] = "Bonawitz et al., Towards Federated Learning at Scale: System Design, MLSys 2019"
-    telling: ClassVar[tuple[str, ...]] = ("probability",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Ge(0), Lt(1), Doc("chance that a message is lost")] = 0.1
 
-    def network(self, moment: Moment) -> Fate:
-        return Fate(lost=moment.uniform() < self.probability)
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(lost=moment.uniform() < self.probability)

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,5 +32,5 @@ class DuplicateClient(Fault):
     def fits(self, channel: str) -> bool:
         return channel == "dense"
 
-    def network(self, moment: Moment) -> Fate:
-        return Fate(twice=np.ones(len(moment.ids), dtype=np.bool_))
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(twice=np.ones(len(moment.ids), dtype=np.bool_))

@@ -30,7 +30,7 @@ class DuplicateSamples(Fault):
     [0, 1, 1, 1, 2, 2, 2]
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("times", "fraction")
+    label_parameters: ClassVar[tuple[str, ...]] = ("times", "fraction")
 
     times: Annotated[int, Ge(2), Doc("how often a sample that is hit stands in the data")] = 10
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that are hit")] = 0.1

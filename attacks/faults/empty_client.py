@@ -31,7 +31,7 @@ class EmptyClient(Fault):
     [0, 2]
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("share", "classes")
+    label_parameters: ClassVar[tuple[str, ...]] = ("share", "classes")
 
     share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
     classes: Annotated[int, Ge(0), Doc("classes that these clients have samples of")] = 0

@@ -41,7 +41,7 @@ class FeatureNoise(Fault):
         "Hendrycks, Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, "
         "ICLR 2019"
     )
-    telling: ClassVar[tuple[str, ...]] = ("mode",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
 
     mode: Annotated[Literal["gaussian", "swapped"], Doc("what is wrong with the features")] = "gaussian"
     scale: Annotated[float, Gt(0), Doc("standard deviation of gaussian, in the units of the data")] = 0.1

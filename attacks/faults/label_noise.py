@@ -35,7 +35,7 @@ class LabelNoise(Fault):
     """
 
     reference: ClassVar[str] = "Natarajan et al., Learning with Noisy Labels, NIPS 2013"
-    telling: ClassVar[tuple[str, ...]] = ("rate",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Annotated[float, Gt(0), Le(1), Doc("share of the labels that are wrong")] = 0.2
     mode: Annotated[Literal["symmetric", "asymmetric"], Doc("what a wrong label becomes")] = "symmetric"

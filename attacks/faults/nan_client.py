@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,5 +37,5 @@ class NaNClient(Fault):
     mode: Annotated[Literal["nan", "diverging"], Doc("what these clients send")] = "nan"
     factor: Annotated[float, Gt(0), Doc("how much too long the messages of diverging clients are")] = 1000.0
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         return messages * self.factor if self.mode == "diverging" else messages.new_full(messages.shape, math.nan)

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +28,19 @@ class OutOfOrder(Fault):
     4
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("probability",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Ge(0), Le(1), Doc("chance that a message is late")] = 0.3
     copies: Annotated[float, Ge(0), Le(1), Doc("chance that a copy of a message follows it")] = 0.3
     rounds: Annotated[int, Ge(1), Doc("the most rounds by which messages are late")] = 3
 
-    def network(self, moment: Moment) -> Fate:
+    def network(self, moment: FaultView) -> Delivery:
         late = self._delays("late", moment)
         again = self._delays("again", moment)
-        return Fate(
+        return Delivery(
             late=np.where(moment.uniform("late") < self.probability, late, 0),
             again=np.where(moment.uniform("again") < self.copies, again, 0),
         )
 
-    def _delays(self, what: str, moment: Moment) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    def _delays(self, what: str, moment: FaultView) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         return 1 + (moment.uniform(f"rounds {what}") * self.rounds).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class Partial(Fault):
     reference: ClassVar[str] = (
         "Wang, Ji, A Unified Analysis of Federated Learning with Arbitrary Client Participation, NeurIPS 2022"
     )
-    telling: ClassVar[tuple[str, ...]] = ("alpha", "beta")
+    label_parameters: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     alpha: Annotated[float, Gt(0), Doc("first parameter; the mean of the habits is alpha/(alpha + beta)")] = 1.0
     beta: Annotated[float, Gt(0), Doc("second parameter")] = 3.0
 
-    def network(self, moment: Moment) -> Fate:
+    def network(self, moment: FaultView) -> Delivery:
         habits = moment.lasting("habit").beta(self.alpha, self.beta, size=moment.everybody)[moment.ids]
-        return Fate(lost=moment.uniform() >= habits)
+        return Delivery(lost=moment.uniform() >= habits)

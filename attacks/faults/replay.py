@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +27,12 @@ class Replay(Fault):
     'Replay(share=0.2, rounds=5)'
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("share", "rounds")
+    label_parameters: ClassVar[tuple[str, ...]] = ("share", "rounds")
 
     share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
     rounds: Annotated[int, Ge(1), Doc("rounds since the message was new")] = 5
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         sent: dict[int, dict[int, Tensor]] = moment.memory.setdefault("sent", {})  # round -> client -> message
         sent[moment.number] = dict(zip(moment.ids.tolist(), messages.clone(), strict=True))
         old = sent.get(moment.number - self.rounds, {})

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.threats import Fault, Moment
+from robustfl.threats import Fault, FaultView
 from robustfl.threats.faults import Ids
 
 
@@ -34,12 +34,12 @@ class Stale(Fault):
     reference: ClassVar[str] = (
         "Lian et al., Asynchronous Parallel Stochastic Gradient for Nonconvex Optimization, NIPS 2015"
     )
-    telling: ClassVar[tuple[str, ...]] = ("rounds",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("rounds",)
 
     rounds: Annotated[int, Ge(1), Doc("age of the model that clients compute with")] = 5
 
     def reach(self) -> int:
         return self.rounds
 
-    def age(self, moment: Moment) -> Ids:
+    def age(self, moment: FaultView) -> Ids:
         return np.full(len(moment.ids), self.rounds)

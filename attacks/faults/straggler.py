@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +37,14 @@ class Straggler(Fault):
     """
 
     reference: ClassVar[str] = "Dutta et al., Slow and Stale Gradients Can Win the Race, AISTATS 2018"
-    telling: ClassVar[tuple[str, ...]] = ("on_time",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("on_time",)
 
     on_time: Annotated[float, Gt(0), Le(1), Doc("share of the messages that meet the deadline")] = 0.7
     late: Annotated[Literal["absent", "stale"], Doc("what becomes of the others")] = "absent"
     spread: Annotated[float, Gt(0), Doc("standard deviation of the logarithm of working times")] = 1.0
     lasting: Annotated[float, Ge(0), Le(1), Doc("part of this variance that is the client's own")] = 0.5
 
-    def network(self, moment: Moment) -> Fate:
+    def network(self, moment: FaultView) -> Delivery:
         from scipy.special import ndtri
 
         own = moment.lasting("speed").standard_normal(moment.everybody)[moment.ids]
@@ -53,9 +53,9 @@ class Straggler(Fault):
         behind = np.exp(np.minimum(self.spread * (time - float(ndtri(self.on_time))), 20.0))  # T / D
         rounds = np.maximum(np.ceil(behind).astype(np.int64) - 1, 0)
         if self.late == "absent":
-            return Fate(lost=rounds > 0)
+            return Delivery(lost=rounds > 0)
         until: dict[int, int] = moment.memory.setdefault("busy until", {})
         busy = np.array([until.get(client, -1) >= moment.number for client in moment.ids.tolist()])
         free = ~busy & (rounds > 0)
         until.update(zip(moment.ids[free].tolist(), (moment.number + rounds[free]).tolist(), strict=True))
-        return Fate(lost=busy, late=np.where(busy, 0, rounds))
+        return Delivery(lost=busy, late=np.where(busy, 0, rounds))

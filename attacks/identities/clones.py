@@ -34,7 +34,7 @@ LabelFlip(start_round=0, stop_round=None, every=1, mode='cyclic', source=0, targ
     """
 
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
-    telling: ClassVar[tuple[str, ...]] = ("count",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("count",)
 
     join_round: Annotated[int, Ge(0), Doc("first round of the identities")] = 0
     leave_round: Annotated[int | None, Ge(0), Doc("first round without them again; never when not given")] = None

@@ -26,7 +26,7 @@ class TakingTurns(Identities):
     [0, 1, 2, 0, 1, 2]
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("count", "names")
+    label_parameters: ClassVar[tuple[str, ...]] = ("count", "names")
 
     names: Annotated[int, Ge(2), Doc("names of each identity")] = 2
 

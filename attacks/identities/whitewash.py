@@ -30,7 +30,7 @@ class Whitewash(Identities):
     """
 
     reference: ClassVar[str] = "Feldman et al., Free-Riding and Whitewashing in Peer-to-Peer Systems, IEEE JSAC 2006"
-    telling: ClassVar[tuple[str, ...]] = ("count", "lifetime")
+    label_parameters: ClassVar[tuple[str, ...]] = ("count", "lifetime")
 
     lifetime: Annotated[int, Ge(1), Doc("rounds that a name is used for")] = 1
 

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Lt
 from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, View
-from robustfl.threats.updates.candidates import FARTHEST, NEAREST, Line
+from robustfl.threats.updates.candidates import FARTHEST, NEAREST, SearchLine
 from robustfl.threats.updates.perturbations import Perturbation
 from robustfl.threats.updates.probing import Probe
 
@@ -95,7 +95,7 @@ class Deviation:
         return value if not self.throws_out or self._counts(tau, answer) else -math.inf
 
     def _answer(self, tau: float) -> Tensor | None:
-        return self._probe.answer(Line("mean", "step").at(tau, self._probe.vectors))
+        return self._probe.answer(SearchLine("mean", "step").at(tau, self._probe.vectors))
 
     def _same(self, one: Tensor, other: Tensor) -> bool:
         return float((one - other).norm()) <= 1e-4 * self._radius

@@ -43,7 +43,7 @@ class ALIE(TiledAttack):
     reference: ClassVar[str] = (
         "Baruch et al., A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019"
     )
-    telling: ClassVar[tuple[str, ...]] = ("z",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("z",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     z: Annotated[Literal["formula"] | float, Gt(0), Doc("standard deviations from the mean, or 'formula'")] = 1.5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from typing_extensions import Doc
 
 from robustfl.threats import View
-from robustfl.threats.updates.candidates import Line
+from robustfl.threats.updates.candidates import SearchLine
 from robustfl.threats.updates.constant_directions import Steady, steady_direction
 from robustfl.threats.updates.searched import SearchedAttack
 
@@ -53,7 +53,7 @@ class ConsistentWhiteBox(SearchedAttack):
     """
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
-    telling: ClassVar[tuple[str, ...]] = ("steady",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
 
     steady: Annotated[Steady, Doc("the direction u that is kept for the whole run")] = "ones"
     harm: Annotated[Literal["fixed", "relocated"], Doc("whether to pull along u, or to a point that moves along")] = (
@@ -64,7 +64,7 @@ class ConsistentWhiteBox(SearchedAttack):
     def goal(self) -> str:
         return f"{self.harm} {self.steady}"
 
-    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
         mean, unit = view.mean(), steady_direction(view, self.steady)
         vectors = {
             "mean": mean,
@@ -73,12 +73,12 @@ class ConsistentWhiteBox(SearchedAttack):
             "spread": view.std() * unit.sign(),
             "extreme": view.farthest(unit) - mean,
         }
-        lines = [Line("mean", "spread"), Line("mean", "step"), Line("mean", "extreme")]
+        lines = [SearchLine("mean", "spread"), SearchLine("mean", "step"), SearchLine("mean", "extreme")]
         previous = view.previous_aggregate
         if previous is not None:
             vectors["previous"] = previous
             vectors["aim"] = previous + vectors["step"] - mean
-            lines.append(Line("previous", "step"))
+            lines.append(SearchLine("previous", "step"))
         return vectors, lines
 
     def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:

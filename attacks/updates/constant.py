@@ -32,7 +32,7 @@ class Constant(TiledAttack):
     [[-2.0, -2.0]]
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("value",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("value",)
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
     value: Annotated[Literal["denormal"] | float, Doc("number in every coordinate, or 'denormal'")] = 0.0

@@ -38,7 +38,7 @@ class ConstantDirection(TiledAttack):
     """
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
-    telling: ClassVar[tuple[str, ...]] = ("steady",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
     steady: Annotated[Steady, Doc("the direction that is kept: where the weights are to go")] = "ones"

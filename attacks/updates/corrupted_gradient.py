@@ -41,7 +41,7 @@ class CorruptedGradient(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
-    telling: ClassVar[tuple[str, ...]] = ("fraction",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates in which a bit is flipped")] = 1e-3

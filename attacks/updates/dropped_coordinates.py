@@ -41,7 +41,7 @@ class DroppedCoordinates(UpdateAttack):
         "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
         "Convex Optimization, ICLR 2024"
     )
-    telling: ClassVar[tuple[str, ...]] = ("fraction",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that is lost")] = 0.1

@@ -43,7 +43,7 @@ class Gaussian(UpdateAttack):
     reference: ClassVar[str] = (
         "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
     )
-    telling: ClassVar[tuple[str, ...]] = ("scale",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("scale",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     mode: Annotated[Literal["pure", "additive", "matched"], Doc("what the noise is added to")] = "pure"

@@ -39,7 +39,7 @@ class IPM(TiledAttack):
     reference: ClassVar[str] = (
         "Xie et al., Fall of Empires: Breaking Byzantine-Tolerant SGD by Inner Product Manipulation, UAI 2019"
     )
-    telling: ClassVar[tuple[str, ...]] = ("epsilon",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("epsilon",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
     epsilon: Annotated[float, Gt(0), Doc("multiple of the reversed honest mean")] = 0.5

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.errors import AttackError
 from robustfl.threats import Knowledge, View
-from robustfl.threats.updates.candidates import Line
+from robustfl.threats.updates.candidates import SearchLine
 from robustfl.threats.updates.searched import SearchedAttack
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OneCoordinate(SearchedAttack):
     reference: ClassVar[str] = (
         "El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, ICML 2018"
     )
-    telling: ClassVar[tuple[str, ...]] = ("coordinate",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("coordinate",)
     made_for: ClassVar[tuple[str, ...]] = ("krum", "multi_krum")
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DEFENSE
 
@@ -60,11 +60,11 @@ class OneCoordinate(SearchedAttack):
     def goal(self) -> str:
         return f"coordinate {self.coordinate}"
 
-    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
         mean, axis = view.mean(), self._axis(view)
         distances = (view.finite() - mean).norm(dim=1)
         radius = float(distances.double().quantile(0.5)) if len(distances) else 0.0
-        return {"mean": mean, "axis": axis, "step": radius * axis}, [Line("mean", "step")]
+        return {"mean": mean, "axis": axis, "step": radius * axis}, [SearchLine("mean", "step")]
 
     def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:
         return lambda answer: float((answer - vectors["mean"]) @ vectors["axis"])

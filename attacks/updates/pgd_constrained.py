@@ -43,7 +43,7 @@ class PGDConstrained(LocalAttack):
     reference: ClassVar[str] = (
         "Wang et al., Attack of the Tails: Yes, You Really Can Backdoor Federated Learning, NeurIPS 2020"
     )
-    telling: ClassVar[tuple[str, ...]] = ("radius",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("radius",)
 
     radius: Annotated[float, Gt(0), Doc("largest distance from the global model")] = 2.0
     norm: Annotated[Literal["l2", "linf"], Doc("how the distance is measured")] = "l2"

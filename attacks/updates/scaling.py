@@ -36,7 +36,7 @@ class Scaling(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Bagdasaryan et al., How To Backdoor Federated Learning, AISTATS 2020"
-    telling: ClassVar[tuple[str, ...]] = ("factor",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("factor",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     factor: Annotated[float, Gt(0), Doc("how much longer the update becomes")] = 10.0

@@ -48,7 +48,7 @@ class SignStatistics(TiledAttack):
         "Li et al., Blades: A Unified Benchmark Suite for Byzantine Attacks and Defenses in Federated Learning, "
         "IoTDI 2024"
     )
-    telling: ClassVar[tuple[str, ...]] = ("mode",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     made_for: ClassVar[tuple[str, ...]] = ("signguard",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 

@@ -58,7 +58,7 @@ class SparseHybrid(TiledAttack):
         "Özfatura et al., Aggressive or Imperceptible, or Both: Network Pruning Assisted Hybrid Byzantines in "
         "Federated Learning, arXiv:2404.06230, 2024"
     )
-    telling: ClassVar[tuple[str, ...]] = ("budget",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("budget",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
     sensitive: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that are attacked boldly")] = 0.01

@@ -42,7 +42,7 @@ class UniformNoise(UpdateAttack):
         "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
         "Convex Optimization, ICLR 2024"
     )
-    telling: ClassVar[tuple[str, ...]] = ("low", "high")
+    label_parameters: ClassVar[tuple[str, ...]] = ("low", "high")
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
     low: Annotated[float, Doc("smallest value of a coordinate")] = 0.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, View
-from robustfl.threats.updates.candidates import Line
+from robustfl.threats.updates.candidates import SearchLine
 from robustfl.threats.updates.constant_directions import Steady, steady_direction
 from robustfl.threats.updates.searched import SearchedAttack
 
@@ -26,14 +26,14 @@ FIXED = (IPM(epsilon=0.1), IPM(epsilon=0.5), IPM(epsilon=10.0), ALIE(), MinMax(d
 """Attacks without a search that compete with the candidates: in its own objective the search is never weaker."""
 
 Direction = Literal["mean", "minus_std", "plus_std", "against_std", "extreme", "previous", "steady"]
-_LINES: dict[Direction, Line] = {
-    "mean": Line("mean", "away"),
-    "minus_std": Line("mean", "minus_std"),
-    "plus_std": Line("mean", "plus_std"),
-    "against_std": Line("mean", "against_std"),
-    "extreme": Line("mean", "extreme"),
-    "previous": Line("previous", "steady"),
-    "steady": Line("mean", "steady"),
+_LINES: dict[Direction, SearchLine] = {
+    "mean": SearchLine("mean", "away"),
+    "minus_std": SearchLine("mean", "minus_std"),
+    "plus_std": SearchLine("mean", "plus_std"),
+    "against_std": SearchLine("mean", "against_std"),
+    "extreme": SearchLine("mean", "extreme"),
+    "previous": SearchLine("previous", "steady"),
+    "steady": SearchLine("mean", "steady"),
 }
 
 
@@ -72,7 +72,7 @@ class WhiteBox(SearchedAttack):
     """
 
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
-    telling: ClassVar[tuple[str, ...]] = ("harm",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("harm",)
 
     harm: Annotated[Literal["inner", "l2", "fixed", "loss"], Doc("what is maximised")] = "inner"
     steady: Annotated[Steady, Doc("the direction u that is kept for the whole run")] = "ones"
@@ -90,7 +90,7 @@ class WhiteBox(SearchedAttack):
     def in_full(self) -> bool:
         return self.harm == "loss"
 
-    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
         lines = [_LINES[direction] for direction in self.directions]
         wanted = {name for line in lines for name in (line.base, line.direction)} | {"mean"}
         if self.harm == "fixed":
@@ -109,7 +109,7 @@ class WhiteBox(SearchedAttack):
             vectors["previous"] = previous
         fixed = {str(attack): attack.vector(view) for attack in FIXED} if self.pool else {}
         kept = {name: vector for name, vector in vectors.items() if name in wanted}
-        return kept | fixed, [*(line for line in lines if line.base in kept), *(Line(name) for name in fixed)]
+        return kept | fixed, [*(line for line in lines if line.base in kept), *(SearchLine(name) for name in fixed)]
 
     def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:
         if self.harm == "loss":

@@ -251,8 +251,8 @@ class Pipeline(Aggregator):
         return self.before.geometric or self.rule.geometric
 
     @property
-    def rotates(self) -> bool:
-        return self.before.rotates and self.rule.rotates
+    def rotation_equivariant(self) -> bool:
+        return self.before.rotation_equivariant and self.rule.rotation_equivariant
 
     @property
     def wants_trusted(self) -> bool:
@@ -316,8 +316,8 @@ class Chain(PreAggregation):
         return self.first.geometric or self.then.geometric
 
     @property
-    def rotates(self) -> bool:
-        return self.first.rotates and self.then.rotates
+    def rotation_equivariant(self) -> bool:
+        return self.first.rotation_equivariant and self.then.rotation_equivariant
 
     @property
     def byzantine(self) -> int | None:

@@ -86,7 +86,7 @@ class Defense(Component, ABC):
         return False
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         """Whether rows that are turned in space give the answer turned: only products between rows matter to it.
 
         Its answer to combinations of a few vectors can then be had in as many dimensions as there are vectors.

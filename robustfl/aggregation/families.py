@@ -30,7 +30,7 @@ class GramAggregator(Aggregator):
         return True
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         return not (self.stateful or self.wants_trusted)
 
     @abstractmethod
@@ -70,7 +70,7 @@ class RowMap(PreAggregation):
     """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block."""
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         return not self.stateful
 
     @abstractmethod

@@ -62,7 +62,7 @@ def briefing(
         layers=layers(population),
         loss=loss,
         aggregate=aggregate,
-        rotates=defense.rotates,
+        rotation_equivariant=defense.rotation_equivariant,
         message=federation.settings.message,
         rng=federation.rng["attack"],
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robustfl.errors import ParameterError
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
-from robustfl.threats.faults import Course, Fate, Fault, LocalData
+from robustfl.threats.faults import Delivery, Fault, FaultRun, LocalData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Faults:
         names = [fault.name for fault in faults]
         keys = [f"fault {name} {names[:place].count(name)}" for place, name in enumerate(names)]
         self._courses = [
-            Course(fault, clients, partial(_named, seed, key)) for fault, key in zip(faults, keys, strict=True)
+            FaultRun(fault, clients, partial(_named, seed, key)) for fault, key in zip(faults, keys, strict=True)
         ]
         self.mailbox = Mailbox()
         self._network = any(fault.strikes("network") for fault in faults)
@@ -134,7 +134,7 @@ class Mailbox:
     _expected: dict[int, list[tuple[int, Ids, Tensor]]] = field(default_factory=dict)
     _taken: dict[int, int] = field(default_factory=dict)
 
-    def exchange(self, number: int, messages: Tensor, ids: Ids, fates: Sequence[Fate]) -> tuple[Tensor, Ids]:
+    def exchange(self, number: int, messages: Tensor, ids: Ids, fates: Sequence[Delivery]) -> tuple[Tensor, Ids]:
         """What the server gets in round `number`, in which these messages [k, d] are sent, with the senders [m]."""
         lost = _any([fate.lost for fate in fates], len(ids))
         late = _sum([fate.late for fate in fates], len(ids))

@@ -4,7 +4,8 @@
   ``Aggregation.info["decisions"]``.
 * :class:`Ledger` appends decisions to a file, each chained by a hash to the one before; :func:`verify` (the command
   ``robustfl verify``) finds any entry that was altered, removed, inserted or moved, and says where.
-* :class:`Minutes` follows a rule over its rounds and keeps what changes: the ledger that a run leaves of each trial.
+* :class:`LedgerRecorder` follows a rule over its rounds and keeps what changes: the ledger that a run leaves of each
+  trial.
 * :class:`FeedbackGraph` and :func:`merit_scores` are MeritRank: scores from random walks over who gave whom feedback,
   of which an adversary gains no more than a bounded amount by having many identities.
 * :func:`exact_visits` and :func:`walked_visits` say which nodes such walks meet, :func:`expected_visits` how often.
@@ -26,8 +27,8 @@ A rule holds no file: whoever runs the rounds records what the rule told.
 from robustfl.reputation.decisions import Decision
 from robustfl.reputation.ledger import Ledger
 from robustfl.reputation.merit_rank import FeedbackGraph, merit_scores
-from robustfl.reputation.recorder import Minutes
-from robustfl.reputation.verification import Damage, Verdict, read_entries, verify
+from robustfl.reputation.recorder import LedgerRecorder
+from robustfl.reputation.verification import Damage, LedgerVerdict, read_entries, verify
 from robustfl.reputation.visits import Visits, exact_visits, expected_visits, walked_visits
 
 __all__ = [
@@ -35,8 +36,8 @@ __all__ = [
     "Decision",
     "FeedbackGraph",
     "Ledger",
-    "Minutes",
-    "Verdict",
+    "LedgerRecorder",
+    "LedgerVerdict",
     "Visits",
     "exact_visits",
     "expected_visits",

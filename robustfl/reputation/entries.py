@@ -24,7 +24,7 @@ _OPTIONAL = ("timestamp",)
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerEntry:
     """An entry as it stands in a ledger."""
 
     entry: dict[str, Any]
@@ -49,11 +49,11 @@ class Line:
         return canonical({"entry": self.entry, "hash": self.hash, "previous": self.previous}) + b"\n"
 
 
-def parse(text: bytes) -> Line | None:
-    """A line as an entry, or None when it is not exactly what :meth:`Line.spelled` writes."""
+def parse(text: bytes) -> LedgerEntry | None:
+    """A line as an entry, or None when it is not exactly what :meth:`LedgerEntry.spelled` writes."""
     try:
         outer = json.loads(text)
-        line = Line(outer["entry"], outer["hash"], outer["previous"])
+        line = LedgerEntry(outer["entry"], outer["hash"], outer["previous"])
         well_formed = _is_entry(line.entry) and all(_HASH.fullmatch(found) for found in (line.hash, line.previous))
         return line if well_formed and line.spelled() == text.rstrip(b"\n") + b"\n" else None
     except (ValueError, TypeError, KeyError, RecursionError):

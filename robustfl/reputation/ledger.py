@@ -12,7 +12,7 @@ from robustfl.appending import lock, write_all
 from robustfl.errors import ParameterError, StoreError
 from robustfl.reputation.decisions import Decision, decisions_of
 from robustfl.reputation.encoding import GENESIS
-from robustfl.reputation.entries import LONGEST_LINE, Line, entry_of, parse
+from robustfl.reputation.entries import LONGEST_LINE, LedgerEntry, entry_of, parse
 from robustfl.reputation.verification import Scan
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class Ledger:
         head, spelled, told = self.head, [], rule if isinstance(rule, str) else repr(rule)
         for number, decision in decisions:
             entry = entry_of(number, decision, told, timestamp)
-            unlinked = Line(entry, "", head)
-            line = Line(entry, unlinked.recomputed, head).spelled()
+            unlinked = LedgerEntry(entry, "", head)
+            line = LedgerEntry(entry, unlinked.recomputed, head).spelled()
             if len(line) >= LONGEST_LINE:
                 raise ParameterError(f"An entry should take less than {LONGEST_LINE} bytes. Found {len(line)}.")
             spelled.append(line)

@@ -32,7 +32,7 @@ class _Last(NamedTuple):
     kept: bool
 
 
-class Minutes:
+class LedgerRecorder:
     """Writes the ledger of a rule while its rounds go on; a context in which nothing but whole ledgers are made.
 
     An entry for every client and round, of half a kilobyte, would be too much. Kept is what changes: that a client is
@@ -59,7 +59,7 @@ class Minutes:
     >>> from robustfl.defenses import FoolsGold
     >>> from robustfl.reputation import read_entries
     >>> rule, path = FoolsGold(), Path(tempfile.mkdtemp()) / "trial.ledger"
-    >>> with Minutes(path, rule) as minutes:
+    >>> with LedgerRecorder(path, rule) as minutes:
     ...     for number, sent in enumerate([1.0, float("nan"), 1.0, 1.0]):
     ...         rows = {"anna": [1.0, 0.0, 0.0], "boris": [0.0, sent, 0.0], "carla": [0.0, 0.0, 1.0]}
     ...         minutes.hear(number, rule.aggregate(rows))

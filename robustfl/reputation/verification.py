@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from robustfl.errors import ParameterError, StoreError
 from robustfl.reputation.encoding import GENESIS
-from robustfl.reputation.entries import LONGEST_LINE, Line, parse
+from robustfl.reputation.entries import LONGEST_LINE, LedgerEntry, parse
 
 MOST_TOLD = 100
 """Damages that a verdict lists; the others are only counted."""
@@ -38,7 +38,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LedgerVerdict:
     """What is known about a ledger after reading it.
 
     Attributes
@@ -73,7 +73,7 @@ class Verdict:
         return "\n".join([*lines, f"head {self.head}"])
 
 
-def verify(path: Path | str, *, head: str | None = None) -> Verdict:
+def verify(path: Path | str, *, head: str | None = None) -> LedgerVerdict:
     """Read a ledger and say whether anything was altered, removed, inserted or moved.
 
     Someone who removes entries at the end, or writes all entries from some line on anew with new hashes, leaves a
@@ -135,7 +135,7 @@ class Scan:
 
     Attributes
     ----------
-    entries, head : as in a :class:`Verdict`
+    entries, head : as in a :class:`LedgerVerdict`
     last : the number of the last line
     tail : what follows the last end of a line: an entry that was being written when its process died
     """
@@ -145,7 +145,7 @@ class Scan:
         self._lines: dict[str, int] = {GENESIS: 0}  # hash -> the first line that has it
         self._copies: dict[int, int] = {}  # line -> the earlier one that it repeats
         self._found: list[Damage] = []
-        self._unlinked: list[tuple[int, Line, str]] = []
+        self._unlinked: list[tuple[int, LedgerEntry, str]] = []
         before: tuple[str, ...] = (GENESIS,)
         for number, text in numbered_lines(stream):
             self.last = number
@@ -164,7 +164,7 @@ class Scan:
         """Whether anything is wrong beside an unfinished last line."""
         return bool(self._found or self._unlinked)
 
-    def verdict(self, head: str | None = None) -> Verdict:
+    def verdict(self, head: str | None = None) -> LedgerVerdict:
         """The damages, explained by what the whole file holds."""
         found = [*self._found, *(self._explained(*unlinked) for unlinked in self._unlinked)]
         if self.tail:
@@ -175,9 +175,9 @@ class Scan:
             message = "no entry has the published head: entries at the end were removed, or the ledger was rewritten"
             found.append(Damage(self.last + 1, "truncated", head, self.head, message))
         found.sort(key=lambda damage: damage.line)
-        return Verdict(not found, self.entries, self.head, covered, len(found), tuple(found[:MOST_TOLD]))
+        return LedgerVerdict(not found, self.entries, self.head, covered, len(found), tuple(found[:MOST_TOLD]))
 
-    def _link(self, number: int, line: Line, before: tuple[str, ...]) -> tuple[str, ...]:
+    def _link(self, number: int, line: LedgerEntry, before: tuple[str, ...]) -> tuple[str, ...]:
         """Check a line against itself and the line before; the hashes that the next one may be chained to."""
         linked = not before or line.previous in before
         sound = line.recomputed == line.hash
@@ -197,7 +197,7 @@ class Scan:
             self._copies[number] = self._lines[line.hash]
         return line.hash, line.recomputed
 
-    def _explained(self, number: int, line: Line, expected: str) -> Damage:
+    def _explained(self, number: int, line: LedgerEntry, expected: str) -> Damage:
         """Why a line is not chained to the one before it, as far as the rest of the ledger tells."""
         origin = self._lines.get(line.previous)
         if number in self._copies:

@@ -96,7 +96,11 @@ def box(subject: Subject, ask: Questions) -> None:
 
 @promise(
     "turning all rows in space turns the answer",
-    unless=lambda s: None if getattr(s.own, "rotates", False) else "the rule does not declare that it rotates",
+    unless=lambda s: (
+        None
+        if getattr(s.own, "rotation_equivariant", False)
+        else "the rule does not declare that it is rotation equivariant"
+    ),
 )
 def rotation(subject: Subject, ask: Questions) -> None:
     x = ask.rows(subject)

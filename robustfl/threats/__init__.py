@@ -8,7 +8,7 @@
 * :class:`Evasion` changes test samples until the trained model errs; :class:`Victim` is all that it gets to see.
 * :class:`Identities` says under how many names malicious clients take part; `identities >> attack` joins the two.
 * :class:`Fault` is what happens without malice, in the data, in computing, to messages or on the network; it sees a
-  :class:`Moment` of a trial or a client's :class:`LocalData`, and decides the :class:`Fate` of messages.
+  :class:`FaultView` of a trial or a client's :class:`LocalData`, and decides the :class:`Delivery` of messages.
 * :class:`View` is all that an attack gets to see; reaching for more than :class:`Knowledge` declares raises.
 """
 
@@ -16,7 +16,7 @@ from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
 from robustfl.threats.evasion import Evasion, Victim
-from robustfl.threats.faults import Fate, Fault, LocalData, Moment
+from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Facts, Knowledge, View
 from robustfl.threats.rankings import CommonRankAttack, RankAttack, RankView
@@ -29,15 +29,15 @@ __all__ = [
     "Backdoor",
     "CommonRankAttack",
     "DataPoisoning",
+    "Delivery",
     "Evasion",
     "Facts",
-    "Fate",
     "Fault",
+    "FaultView",
     "Identities",
     "Knowledge",
     "LocalAttack",
     "LocalData",
-    "Moment",
     "PoisonedAttack",
     "RankAttack",
     "RankView",

@@ -134,7 +134,7 @@ class Evasion(Component, ABC):
 
     surface: ClassVar[str] = "evasion"
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
-    telling: ClassVar[tuple[str, ...]] = ("epsilon",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     epsilon: Annotated[float, Gt(0), Doc("largest change of a feature, in the units of the data")] = 0.1
 

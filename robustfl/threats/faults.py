@@ -44,7 +44,7 @@ class LocalData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class FaultView:
     """A round through the eyes of a fault: `number`, from 0, and the clients at hand, `ids` [k].
 
     `memory` is kept between the rounds of a trial. Random numbers that a client gets by :meth:`uniform` do not depend
@@ -75,7 +75,7 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fate:
+class Delivery:
     """What the network does to the messages of a round, each [k]; what is left out does not happen.
 
     `lost` messages never arrive, others arrive `late` by so many rounds. Where `again` is given a copy follows so many
@@ -143,17 +143,17 @@ class Fault(Component, ABC):
         """A client's data after the fault; called once, before the first round. `local` may only be read."""
         return local
 
-    def age(self, moment: Moment) -> Ids:
+    def age(self, moment: FaultView) -> Ids:
         """By how many rounds the models are old that clients compute with, [k]."""
         return np.zeros(len(moment.ids), dtype=np.int64)
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         """What becomes of the messages [k, d] when they are sent; the given ones may only be read."""
         return messages
 
-    def network(self, moment: Moment) -> Fate:
+    def network(self, moment: FaultView) -> Delivery:
         """What the network does to the messages of these clients."""
-        return Fate()
+        return Delivery()
 
     @final
     def __call__(self, messages: Any, *, number: int | None = None, rng: int = 0) -> tuple[Any, Ids]:
@@ -169,7 +169,7 @@ class Fault(Component, ABC):
         numpy = not isinstance(messages, torch.Tensor)
         rows = torch.as_tensor(np.array(messages)) if numpy else messages
         ids = np.arange(len(rows))
-        course = Course(self, len(rows), lambda purpose: np.random.default_rng([rng, *purpose.encode()]))
+        course = FaultRun(self, len(rows), lambda purpose: np.random.default_rng([rng, *purpose.encode()]))
         rows, fate = course.messages(rows, number, ids), course.fate(number, ids)
         kept = np.ones(len(ids), dtype=np.bool_) if fate.lost is None else ~fate.lost
         kept &= True if fate.late is None else fate.late == 0
@@ -179,7 +179,7 @@ class Fault(Component, ABC):
 
 
 @dataclass
-class Course:
+class FaultRun:
     """A fault through the rounds of one trial: whom it happens to, what it remembers, its random numbers.
 
     Parameters
@@ -214,8 +214,8 @@ class Course:
         hit = self.happens_to(ids)
         return hit if hit.any() else None
 
-    def moment(self, number: int, ids: Ids) -> Moment:
-        return Moment(number=number, ids=ids, memory=self.memory, generator=self.generator)
+    def moment(self, number: int, ids: Ids) -> FaultView:
+        return FaultView(number=number, ids=ids, memory=self.memory, generator=self.generator)
 
     def ages(self, number: int, ids: Ids) -> Ids:
         """By how many rounds the models of these members are old, [k]."""
@@ -243,11 +243,11 @@ class Course:
         result[rows] = after
         return result
 
-    def fate(self, number: int, ids: Ids) -> Fate:
+    def fate(self, number: int, ids: Ids) -> Delivery:
         """What the network does to the messages of all these members."""
         hit = self.concerned("network", number, ids)
         if hit is None:
-            return Fate()
+            return Delivery()
         own = self.fault.network(self.moment(number, ids[hit]))
         spread: dict[str, Any] = {}
         for name in ("lost", "late", "again", "twice"):
@@ -255,4 +255,4 @@ class Course:
             if values is not None:
                 spread[name] = np.zeros(len(ids), dtype=values.dtype)
                 spread[name][hit] = values
-        return Fate(**spread)
+        return Delivery(**spread)

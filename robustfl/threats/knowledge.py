@@ -67,7 +67,8 @@ class Facts:
     layers : places of the model's tensors in a vector [d], in order
     loss : [d] -> mean loss of a model on the malicious clients' own samples
     aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
-    rotates : whether only products between rows matter to the defense, so that it may be asked in fewer dimensions
+    rotation_equivariant : whether only products between rows matter to the defense, so that it may be asked in fewer
+        dimensions
     message : the message convention
     rng : the attack's own generator
     """
@@ -88,7 +89,7 @@ class Facts:
     layers: tuple[slice, ...] = ()
     loss: Callable[[Tensor], float] | None = None
     aggregate: Callable[[Tensor], Tensor] | None = None
-    rotates: bool = False
+    rotation_equivariant: bool = False
     message: Message = "gradient"
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -225,10 +226,10 @@ class View:
         return self._given(self._facts.loss, "the malicious clients' own data")(weights)
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         """Whether only products between rows matter to the defense (needs DEFENSE)."""
         self._need(Knowledge.DEFENSE, "the defense")
-        return self._facts.rotates
+        return self._facts.rotation_equivariant
 
     def aggregate(self, updates: Tensor) -> Tensor:
         """[n, d] -> [d] what the defense would make of `updates`, malicious rows first (needs DEFENSE)."""

@@ -63,7 +63,7 @@ def test_rules_that_throw_rows_out_are_told_from_those_that_do_not() -> None:
         TrimmedMean(f=3),
         GeometricMedian(),
     ):
-        given = facts(honest, 3, aggregate=rule, rotates=rule.rotates)
+        given = facts(honest, 3, aggregate=rule, rotation_equivariant=rule.rotation_equivariant)
         view = View(given, AGRTailored().required_knowledge(), "test", {})
         probe, radius = Probe(view, {"mean": view.mean(), "step": -view.std()}), float(view.std().norm())
         told += [rule.name] if Deviation(view, probe, radius).throws_out else []

@@ -31,19 +31,19 @@ from robustfl.attacks import (
     Straggler,
 )
 from robustfl.errors import AttackError, ParameterError
-from robustfl.threats import Fault, LocalData, Moment
+from robustfl.threats import Fault, FaultView, LocalData
 from robustfl.threats.bits import bit_masks, flipped
-from robustfl.threats.faults import Course
+from robustfl.threats.faults import FaultRun
 from tests.attacks.table import updates
 
 N = 2_000
 
 
-def course(fault: Fault, clients: int = N, seed: int = 0) -> Course:
-    return Course(fault, clients, lambda purpose: np.random.default_rng([seed, *purpose.encode()]))
+def course(fault: Fault, clients: int = N, seed: int = 0) -> FaultRun:
+    return FaultRun(fault, clients, lambda purpose: np.random.default_rng([seed, *purpose.encode()]))
 
 
-def lost(played: Course, number: int, clients: int = N) -> npt.NDArray[np.bool_]:
+def lost(played: FaultRun, number: int, clients: int = N) -> npt.NDArray[np.bool_]:
     fate = played.fate(number, np.arange(clients)).lost
     return np.zeros(clients, dtype=np.bool_) if fate is None else fate
 
@@ -174,7 +174,7 @@ def test_replayed_messages_are_as_old_as_said() -> None:
 
 def test_a_fault_may_not_change_what_a_message_is() -> None:
     class Halve(Fault):
-        def message(self, messages: torch.Tensor, moment: Moment) -> torch.Tensor:
+        def message(self, messages: torch.Tensor, moment: FaultView) -> torch.Tensor:
             return messages[:, ::2]
 
     with pytest.raises(AttackError, match=r"should leave messages of torch.float64 \[7, 5\]"):

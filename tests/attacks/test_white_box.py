@@ -65,7 +65,7 @@ def facts(rule: Aggregator, number: int = 1, **changes: Any) -> Facts:
         "initial_weights": torch.zeros(D, dtype=torch.float64),
         "fresh": lambda rng: torch.as_tensor(rng.normal(size=D)),
         "aggregate": aggregate,
-        "rotates": rule.rotates,
+        "rotation_equivariant": rule.rotation_equivariant,
         "message": "delta",
         "rng": np.random.default_rng(0),
     }
@@ -101,7 +101,7 @@ def test_the_consistent_search_goes_at_least_as_far_as_honest_behaviour(rule: Ag
     assert float(answer(rule, crafted, honest) @ unit) >= float(answer(rule, tame, honest) @ unit) - 1e-9
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.rotates], ids=str)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.rotation_equivariant], ids=str)
 @pytest.mark.parametrize("diversify", ["none", "pairs"])
 def test_fewer_dimensions_do_not_change_what_is_found(rule: Aggregator, diversify: Any) -> None:
     attack = WhiteBox(diversify=diversify)
@@ -109,7 +109,7 @@ def test_fewer_dimensions_do_not_change_what_is_found(rule: Aggregator, diversif
     wide = {"honest": torch.as_tensor(np.random.default_rng(1).normal(0.5, 1.0, size=(H, 300)))}
     wide |= {name: torch.full((300,), value).double() for name, value in (("weights", 1.0), ("previous_weights", 0.9))}
     first = Adversary(attack).craft(facts(rule, asked=small, **wide))
-    second = Adversary(attack).craft(facts(rule, asked=full, **{**wide, "rotates": False}))
+    second = Adversary(attack).craft(facts(rule, asked=full, **{**wide, "rotation_equivariant": False}))
     assert len(small) == len(full) > 100
     assert small[0].shape[1] < 40 < full[0].shape[1]
     harm = [-float(answer(rule, rows, wide["honest"]) @ wide["honest"].mean(dim=0)) for rows in (first, second)]

@@ -77,15 +77,18 @@ def test_white_box(benchmark: BenchmarkFixture, table: Table, rule: Aggregator) 
         honest_ids=tuple(range(F, N)),
         own=lambda: honest[:F],
         aggregate=aggregate,
-        rotates=rule.rotates,
+        rotation_equivariant=rule.rotation_equivariant,
     )
     turns = Turns({"aggregation": lambda: rule.preview(rows)}, {})
     benchmark.pedantic(  # type: ignore[no-untyped-call]
-        lambda: Adversary(attack).craft(facts), setup=turns, rounds=5 if rule.rotates else 2, warmup_rounds=1
+        lambda: Adversary(attack).craft(facts),
+        setup=turns,
+        rounds=5 if rule.rotation_equivariant else 2,
+        warmup_rounds=1,
     )
     assert len(asked) % CANDIDATES == 0
-    assert max(asked) <= (N + 3 if rule.rotates else d)
+    assert max(asked) <= (N + 3 if rule.rotation_equivariant else d)
     if benchmark.disabled or benchmark.stats is None:
         return
-    table.ratios[str(rule)] = benchmark.stats.stats.min / turns.best["aggregation"], rule.rotates
+    table.ratios[str(rule)] = benchmark.stats.stats.min / turns.best["aggregation"], rule.rotation_equivariant
     benchmark.extra_info.update(ratio=table.ratios[str(rule)][0], candidates=CANDIDATES)

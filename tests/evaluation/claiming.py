@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from robustfl.evaluation.claims.judging import judged
-from robustfl.evaluation.score.score import Outcome, score
+from robustfl.evaluation.score.score import CellResult, score
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.outcomes import cell, world
 
@@ -26,7 +26,7 @@ def claiming(*measures: str, expect: str = "> 0", **changes: Any) -> dict[str, A
     return {**SUITE, **changes, "claims": [{**SAID, "measure": measure, "expect": expect} for measure in measures]}
 
 
-def played(defense: str, levels: dict[int, dict[str, tuple[float, ...]]], place: str = WORLD) -> list[Outcome]:
+def played(defense: str, levels: dict[int, dict[str, tuple[float, ...]]], place: str = WORLD) -> list[CellResult]:
     """Utilities of each seed, by f and attack."""
     return [o for f, attacks in levels.items() for name, u in attacks.items() for o in cell(name, f, u, defense, place)]
 
@@ -39,7 +39,7 @@ OUTCOMES = [
 
 
 def judge(
-    measure: str, expect: str = "> 0", outcomes: list[Outcome] = OUTCOMES, records: dict[str, Any] | None = None
+    measure: str, expect: str = "> 0", outcomes: list[CellResult] = OUTCOMES, records: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The claim as measured in outcomes of ten clients with chance 0.1 and baseline 0.5."""
     experiment = Experiment(claiming(measure, expect=expect), changed=True)

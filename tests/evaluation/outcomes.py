@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.evaluation.score.score import Outcome, World
+from robustfl.evaluation.score.score import CellResult, ScoredWorld
 
 EXAMPLE = {"none": (1, 0.98, 1.02), "A": (0.7, 0.8, 0.6), "B": (0.5, 0.55, 0.6), "C": (0.45, 0.65, 0.7)}
 
 
-def world(seeds: int = 3, **changes: Any) -> World:
+def world(seeds: int = 3, **changes: Any) -> ScoredWorld:
     """Chance 0.1 and baseline 0.5: a utility of u is an accuracy of 0.1 + 0.4 u."""
     known = {"label": "w", "clients": 10, "chance": 0.1, "test_size": 100_000, "seeds": tuple(range(seeds))}
-    return World(**{**known, "baseline": (0.5,) * seeds, **changes})
+    return ScoredWorld(**{**known, "baseline": (0.5,) * seeds, **changes})
 
 
-def cell(attack: str, f: int, utilities: tuple[float, ...], defense: str = "D", place: str = "w") -> list[Outcome]:
+def cell(attack: str, f: int, utilities: tuple[float, ...], defense: str = "D", place: str = "w") -> list[CellResult]:
     return [
-        Outcome(
+        CellResult(
             world=place,
             defense=defense,
             attack=attack,
@@ -38,7 +38,7 @@ def cell(attack: str, f: int, utilities: tuple[float, ...], defense: str = "D", 
 
 def suite(
     heights: dict[int, float], seeds: int = 3, defense: str = "D", spread: float = 0.02, place: str = "w"
-) -> list[Outcome]:
+) -> list[CellResult]:
     """A defense whose W at f is `heights[f]`, under the attack "bad", with "mild" and "none" above it."""
     noise = np.linspace(-spread, spread, seeds) if seeds > 1 else np.zeros(1)
     outcomes = []
@@ -56,7 +56,7 @@ def only(result: dict[str, Any]) -> dict[str, Any]:
     return dict(defense)
 
 
-def changed(outcomes: list[Outcome], attack: str, f: int, seed: int, **changes: Any) -> list[Outcome]:
+def changed(outcomes: list[CellResult], attack: str, f: int, seed: int, **changes: Any) -> list[CellResult]:
     return [replace(o, **changes) if (o.attack, o.f, o.seed) == (attack, f, seed) else o for o in outcomes]
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from robustfl.cli import app
 from robustfl.evaluation.run import budget
 from robustfl.evaluation.run.budget import Budget, estimate
-from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 
@@ -20,12 +20,12 @@ def test_every_attack_counts_with_its_number_of_trials(monkeypatch: pytest.Monke
     trials = Plan(read_experiment("smoke")).trials
     asked: list[Any] = []
 
-    def seconds(trial: Any, place: Place) -> float:
+    def seconds(trial: Any, place: Resources) -> float:
         asked.append(trial)
         return 1.0 if trial.attack == "none" else 3.0
 
     monkeypatch.setattr(budget, "_seconds", seconds)
-    found = estimate(trials, Place())
+    found = estimate(trials, Resources())
     quiet = sum(trial.attack == "none" for trial in trials)
     assert found.trials == len(trials)
     assert found.seconds == pytest.approx(quiet + 3.0 * (len(trials) - quiet))
@@ -36,13 +36,13 @@ def test_a_trial_is_judged_by_its_first_rounds(monkeypatch: pytest.MonkeyPatch) 
     trial = Plan(read_experiment("smoke", ("federation.rounds=100", "federation.evaluate_every=25"))).trials[0]
     played: list[int] = []
 
-    def run_trial(short: Any, place: Place, fingerprint: str) -> dict[str, Any]:
+    def run_trial(short: Any, place: Resources, fingerprint: str) -> dict[str, Any]:
         played.append(short.scenario.federation.rounds)
         return {"time": {"total_s": 0.6, "evaluate_s": 0.1}}
 
     monkeypatch.setattr(budget, "run_trial", run_trial)
     # 0.5 s for 5 rounds, 4 measurements of 0.1 s, and nothing around them but the 0.6 s that did not pass here
-    assert budget._seconds(trial, Place()) == pytest.approx(0.5 * 20 + 0.4 - 0.6, abs=0.05)
+    assert budget._seconds(trial, Resources()) == pytest.approx(0.5 * 20 + 0.4 - 0.6, abs=0.05)
     assert played == [budget.SHORT, budget.SHORT]
 
 

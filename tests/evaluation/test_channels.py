@@ -14,7 +14,7 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.schema import SUMMARY, require_shape
 from robustfl.evaluation.results.store import Store
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.score.score import Outcome, score, worst_case
+from robustfl.evaluation.score.score import CellResult, score, worst_case
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import Experiment
@@ -94,7 +94,7 @@ def test_templates_know_their_channel_and_pipelines_cannot_end_in_a_vote() -> No
 # ------------------------------------------------------------------------------------------------- the score
 
 
-def unfit(attack: str, f: int) -> list[Outcome]:
+def unfit(attack: str, f: int) -> list[CellResult]:
     return [
         replace(o, status="not applicable", accuracy=None, trial="", reason="made for others")
         for o in cell(attack, f, (0.0, 0.0, 0.0))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Expectation
-from robustfl.evaluation.claims.language import Measure
+from robustfl.evaluation.claims.language import Expression
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment
@@ -94,7 +94,7 @@ def test_a_short_name_means_the_only_one_that_fits_or_the_one_with_defaults(
 ) -> None:
     text = f"W({argument}, f=1)" if kind == "defense" else f"U(mean, attack={argument}, f=1)"
     experiment = Experiment(claiming(text))
-    measure = Measure.read(text)
+    measure = Expression.read(text)
     (reading,) = measure.readings()
     place = experiment.names.place(measure, reading)
     assert (place.defense if kind == "defense" else place.attack) == label

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from robustfl.evaluation.run.executors import Processes, Serial
-from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.suite.trial import Trial
@@ -35,7 +35,7 @@ def trials(**changes: Any) -> list[Trial]:
 def test_every_trial_ends_with_the_attacks_on_test_samples() -> None:
     evasion = ["fgsm", {"pgd": {"epsilon": 0.3}}]
     for trial in trials(evasion=evasion, evasion_samples=40):
-        more = run_trial(trial, Place(), "print")["metrics"]["more"]
+        more = run_trial(trial, Resources(), "print")["metrics"]["more"]
         assert set(more["robust_accuracy"]) == {"FGSM(epsilon=0.1)", "PGD(epsilon=0.3)"}
         assert 0 <= more["worst_robust_accuracy"] < more["clean_accuracy"] <= 1
         assert more["robust_gap"] == more["clean_accuracy"] - more["worst_robust_accuracy"]
@@ -45,7 +45,7 @@ def test_every_trial_ends_with_the_attacks_on_test_samples() -> None:
 def test_without_them_a_record_says_nothing_of_them_and_training_is_the_same() -> None:
     for plain, tried in zip(trials(), trials(evasion=["fgsm"]), strict=True):
         assert plain.id != tried.id
-        records = [run_trial(trial, Place(), "print") for trial in (plain, tried)]
+        records = [run_trial(trial, Resources(), "print") for trial in (plain, tried)]
         metrics = [record["metrics"] for record in records]
         assert "robust_accuracy" not in metrics[0]["more"]
         assert {**metrics[0], "more": {}} == {**metrics[1], "more": {}}
@@ -56,7 +56,7 @@ def test_without_them_a_record_says_nothing_of_them_and_training_is_the_same() -
 def test_a_model_that_diverged_is_not_tried() -> None:
     federation = {"clients": 5, "rounds": 3, "server": {"learning_rate": 1e38}}
     trial = trials(federation=federation, evasion=["fgsm"])[0]
-    record = run_trial(trial, Place(), "print")
+    record = run_trial(trial, Resources(), "print")
     assert record["status"] == "diverged"
     assert "robust_accuracy" not in record["metrics"]["more"]
 
@@ -74,7 +74,7 @@ def test_workers_find_the_same_bits_as_this_process() -> None:
     }
     jobs = [(trial, "print") for trial in trials(**changes)]
     found = [
-        {record["trial"]: {**record, "time": {}} for record in executor.run(jobs, Place())}
+        {record["trial"]: {**record, "time": {}} for record in executor.run(jobs, Resources())}
         for executor in (Serial(), Processes(2))
     ]
     assert found[0] == found[1]

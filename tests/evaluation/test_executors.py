@@ -14,7 +14,7 @@ import pytest
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import executors
 from robustfl.evaluation.run.executors import Executor, Processes, Serial
-from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 from tests.conftest import interruptible
@@ -66,7 +66,7 @@ def test_the_records_are_the_same_whatever_the_executor(tmp_path: Path) -> None:
     jobs = [(trial, "print") for trial in Plan(read_experiment(str(path))).trials]
 
     def records(executor: Executor) -> dict[str, Any]:
-        found = list(executor.run(jobs, Place()))
+        found = list(executor.run(jobs, Resources()))
         assert len(found) == len(jobs)
         return {record["trial"]: {**record, "time": None} for record in found}
 
@@ -80,7 +80,7 @@ def test_serial_leaves_the_threads_of_its_process_as_they_were() -> None:
     import torch
 
     before = torch.get_num_threads()
-    assert list(Serial().run([], Place())) == []
+    assert list(Serial().run([], Resources())) == []
     assert torch.get_num_threads() == before
 
 

@@ -12,7 +12,7 @@ from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_time
-from robustfl.evaluation.score.score import World
+from robustfl.evaluation.score.score import ScoredWorld
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports.faults import faults_view
@@ -104,7 +104,7 @@ def test_fault_suites_of_something_else_are_refused(changes: dict[str, Any], mes
 
 def test_scores_of_records() -> None:
     plan = Plan(experiment(defenses=["mean"], fault_suite=["crash", {"stale": {"start_round": 3}}]))
-    world = World(
+    world = ScoredWorld(
         label=plan.fault_cells[0].world, clients=6, baseline=(0.9, 0.9), chance=0.1, test_size=10, seeds=(0, 1)
     )
     reached = {("Crash(probability=0.2)", 0): 0.5, ("Crash(probability=0.2)", 1): None}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robustfl.evaluation.trust.evidence import Evidence, Threat
-from robustfl.evaluation.trust.remarks import ranking_flags, sanity_flags
+from robustfl.evaluation.trust.remarks import ranking_remarks, suite_remarks
 
 INFORMED = {"wb": ("own", "peers", "defense"), "alie": ("own", "peers")}
 CODES = {
@@ -92,7 +92,7 @@ def mean(seeds: int = 5, level: float = 0.05) -> dict[str, Any]:
 
 
 def flagged(report: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
-    return sanity_flags([report], **{"knowledge": INFORMED, **options})
+    return suite_remarks([report], **{"knowledge": INFORMED, **options})
 
 
 def the(code: str, flags: list[dict[str, Any]]) -> dict[str, Any]:
@@ -346,19 +346,19 @@ def test_an_informed_attack_that_never_finished_does_not_count() -> None:
 
 
 def test_nothing_scored_raises_nothing_but_the_missing_mean() -> None:
-    assert codes(sanity_flags([])) == ["NO_PLAIN_MEAN"]
+    assert codes(suite_remarks([])) == ["NO_PLAIN_MEAN"]
 
 
 def test_ranks_that_no_test_stands_behind() -> None:
     rows = [{"defense": "A", "R_mean": 0.6}, {"defense": "B", "R_mean": 0.5}]
-    assert "Ranks are not tested: one seed" in the("RANKS_NOT_TESTED", ranking_flags(rows, tested=False))["message"]
-    assert ranking_flags(rows, tested=True) == []
-    assert ranking_flags(rows[:1], tested=False) == []
-    assert ranking_flags([{**rows[0], "rank": 1}, {**rows[1], "rank": None}], tested=False) == []
+    assert "Ranks are not tested: one seed" in the("RANKS_NOT_TESTED", ranking_remarks(rows, tested=False))["message"]
+    assert ranking_remarks(rows, tested=True) == []
+    assert ranking_remarks(rows[:1], tested=False) == []
+    assert ranking_remarks([{**rows[0], "rank": 1}, {**rows[1], "rank": None}], tested=False) == []
 
 
 def test_a_defense_without_value_is_not_called_weak() -> None:
     rows: list[dict[str, Any]] = [{"defense": "A", "R_mean": 0.6}, {"defense": "B", "R_mean": None}]
-    flags = ranking_flags(rows, tested=False)
+    flags = ranking_remarks(rows, tested=False)
     assert codes(flags) == ["UNRANKED"]
     assert (the("UNRANKED", flags)["defense"], the("UNRANKED", flags)["level"]) == ("B", "error")

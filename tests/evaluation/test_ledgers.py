@@ -155,13 +155,13 @@ from pathlib import Path
 from robustfl.reputation import recorder as minutes
 from tests.evaluation.test_ledgers import SUITE, play
 
-played = minutes.Minutes._write
+played = minutes.LedgerRecorder._write
 def deadly(self):
     ledger = played(self)
     if len(list(Path(sys.argv[1]).glob("ledgers/*.ledger"))) == 2:  # in the third trial
         os.kill(os.getpid(), signal.SIGKILL)
     return ledger
-minutes.Minutes._write, minutes.AT_ONCE = deadly, 1
+minutes.LedgerRecorder._write, minutes.AT_ONCE = deadly, 1
 play(Path(sys.argv[1]), ledgers="all")
 """
 

@@ -10,7 +10,7 @@ from robustfl.evaluation.claims.language import (
     DEEPEST,
     FUNCTIONS,
     LONGEST,
-    Measure,
+    Expression,
     MeasureError,
     Number,
     Operation,
@@ -20,7 +20,7 @@ from robustfl.evaluation.claims.language import (
 
 def problem(text: str) -> str:
     with pytest.raises(MeasureError) as caught:
-        Measure.read(text)
+        Expression.read(text)
     return str(caught.value)
 
 
@@ -31,7 +31,7 @@ def marked(text: str) -> str:
 
 
 def test_readings_keep_their_arguments_as_they_are_written() -> None:
-    measure = Measure.read(
+    measure = Expression.read(
         "U(nnm >> trimmed_mean,\n  attack=ipm(epsilon=0.5), f=4) - more(rffl, 'fair', world=\"a, b\")"
     )
     first, second = measure.readings()
@@ -45,7 +45,7 @@ def test_readings_keep_their_arguments_as_they_are_written() -> None:
 
 
 def test_arithmetic_has_its_usual_order() -> None:
-    measure = Measure.read("1 - 2 * R(mean) / -4")
+    measure = Expression.read("1 - 2 * R(mean) / -4")
     reading = next(measure.readings())
     assert measure.root == Operation(
         "-",
@@ -54,15 +54,15 @@ def test_arithmetic_has_its_usual_order() -> None:
             Operation("/", (Operation("*", (Number(2.0), reading)), Operation("*", (Number(-1.0), Number(4.0))))),
         ),
     )
-    assert Measure.read("min(1, +2.5, 1e-3)").root == Operation("min", (Number(1.0), Number(2.5), Number(0.001)))
+    assert Expression.read("min(1, +2.5, 1e-3)").root == Operation("min", (Number(1.0), Number(2.5), Number(0.001)))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_can_be_read_with_and_without_names(name: str) -> None:
     needs = FUNCTIONS[name].needs
     values = {"defense": "mean", "f": "3", "name": "fairness", "phase": "total"}
-    by_place = Measure.read(f"{name}({', '.join(values[key] for key in needs)})").root
-    by_name = Measure.read(f"{name}({', '.join(f'{key}={values[key]}' for key in needs)}, world=w)").root
+    by_place = Expression.read(f"{name}({', '.join(values[key] for key in needs)})").root
+    by_name = Expression.read(f"{name}({', '.join(f'{key}={values[key]}' for key in needs)}, world=w)").root
     assert isinstance(by_place, Reading)
     assert isinstance(by_name, Reading)
     assert [by_place.get(key) for key in needs] == [by_name.get(key) for key in needs]
@@ -120,14 +120,14 @@ def test_measures_have_a_limited_size() -> None:
     assert f"nested at most {DEEPEST} levels deep" in problem("-" * (DEEPEST + 1) + "1")
     assert "no arithmetic expression" in problem("(" * 249 + "1" + ")" * 249)
     assert "too large" in problem("9" * 400)
-    assert Measure.read("-" * (DEEPEST - 1) + "1").text
+    assert Expression.read("-" * (DEEPEST - 1) + "1").text
 
 
 @given(st.one_of(st.text(max_size=40), st.text("RWUM(mean,f=1)+-*/ '\"", max_size=40)))
 def test_any_text_is_a_measure_or_is_refused(text: str) -> None:
     try:
-        measure = Measure.read(text)
+        measure = Expression.read(text)
     except MeasureError:
         assert len(problem(text).splitlines()) == 3
         return
-    assert Measure.read(measure.text) == measure
+    assert Expression.read(measure.text) == measure

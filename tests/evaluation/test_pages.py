@@ -24,14 +24,14 @@ MACHINE = Path(explaining.__file__).parent.parent
 
 
 def raised() -> set[str]:
-    """The codes of all flags that the source makes: first arguments of `make_flag(...)` and `place.flag(...)`."""
+    """The codes of all flags that the source makes: first arguments of `make_remark(...)` and `place.flag(...)`."""
     found = set()
     for path in MACHINE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args:
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 code = node.args[0]
-                if name in ("make_flag", "flag") and isinstance(code, ast.Constant) and isinstance(code.value, str):
+                if name in ("make_remark", "flag") and isinstance(code, ast.Constant) and isinstance(code.value, str):
                     found.add(code.value)
     return found
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.compare.regression import VERDICTS, Verdict, judge, more_seeds, weigh
+from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, judge, more_seeds, weigh
 from tests.evaluation.stored_runs import elsewhere, one, only_cell, run
 
 WORSE = (-0.04, -0.02, -0.03, -0.05, -0.01)
@@ -22,7 +22,7 @@ LEVEL_ = (-0.01, 0.01, -0.02, 0.02, 0.0)
 BETTER = (0.03, 0.01, 0.02, 0.04, 0.0)
 
 
-def judged(differences: Sequence[float], **options: Any) -> Verdict:
+def judged(differences: Sequence[float], **options: Any) -> CellVerdict:
     """The verdict on a single cell with these differences."""
     base = [0.6] * len(differences)
     (verdict,) = judge(one(base), one([u + d for u, d in zip(base, differences, strict=True)]), **options)

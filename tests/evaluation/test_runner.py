@@ -167,7 +167,7 @@ def test_the_breakdown_search_runs_further_trials_and_counts_them(tmp_path: Path
 def test_a_breakdown_point_is_not_told_while_trials_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     played = play_module._played
 
-    def failing(trial: trial_module.Trial, place: play_module.Place) -> dict[str, Any]:
+    def failing(trial: trial_module.Trial, place: play_module.Resources) -> dict[str, Any]:
         if trial.scenario.attack is not None:
             raise RuntimeError("no attack today")
         return played(trial, place)

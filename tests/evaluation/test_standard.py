@@ -21,7 +21,7 @@ from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.suite.standard import load_standard, made_for
-from robustfl.evaluation.trust.evidence import Subject, Threat
+from robustfl.evaluation.trust.evidence import DefenseFacts, Threat
 from robustfl.evaluation.trust.status import missing
 
 MINE: dict[str, Any] = {
@@ -191,7 +191,7 @@ def test_standard_v1_lacks_nothing_for_any_defense_of_dense_updates(name: str) -
     template = DefenseTemplate.read([{name: required}, *(["mean"] if issubclass(cls, PreAggregation) else [])])
     frozen = load_standard("standard-v1")
     met = [*frozen.attacks, *(a for a in frozen.tailored if set(made_for(a)) & set(template.names))]
-    assert missing([Threat.of(attack) for attack in met], Subject.of(template), rounds=20) == []
+    assert missing([Threat.of(attack) for attack in met], DefenseFacts.of(template), rounds=20) == []
 
 
 def test_scenarios_ask_for_standard_v1_by_name() -> None:

@@ -12,8 +12,8 @@ from robustfl import registry
 from robustfl.attacks import ALIE, IPM, Clones, ConsistentWhiteBox, LabelFlip, OneCoordinate, SignFlip, WhiteBox
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.specs import DefenseTemplate
-from robustfl.evaluation.trust.evidence import Evidence, Subject, Threat, doubled_searches, seen_conduct
-from robustfl.evaluation.trust.remark import make_flag
+from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat, doubled_searches, seen_conduct
+from robustfl.evaluation.trust.remark import make_remark
 from robustfl.evaluation.trust.status import (
     ADAPTIVE,
     CONFIG_INVALID,
@@ -45,7 +45,7 @@ ENOUGH = {
     "made": Threat(classes=("anti_cge",), knowledge=("peers",), tailored=True, tiled="AntiCGE"),
 }
 WORLD = cache(population)
-DEMANDING = Subject(stateful=True, made_for=("anti_cge",))
+DEMANDING = DefenseFacts(stateful=True, made_for=("anti_cge",))
 
 
 def without(*names: str) -> list[Threat]:
@@ -73,7 +73,7 @@ def test_each_thing_that_is_lacking_is_named(left_out: tuple[str, ...], reason: 
 
 
 def test_what_a_defense_does_not_ask_for_is_not_lacking() -> None:
-    assert missing(without("late", "made"), Subject()) == []
+    assert missing(without("late", "made"), DefenseFacts()) == []
     assert missing(without("alie", "pairs"), DEMANDING) == []  # nothing identical, nothing to vary
 
 
@@ -84,11 +84,11 @@ def test_a_late_attack_has_to_begin_before_the_training_ends() -> None:
 
 def test_a_level_is_the_most_that_an_attack_may_look_at() -> None:
     white_box_alone = [ENOUGH[name] for name in ("inner", "ones", "minus", "base")]
-    assert len(missing(white_box_alone, Subject())) == 3
+    assert len(missing(white_box_alone, DefenseFacts())) == 3
 
 
 def test_a_channel_without_searches_says_so_once() -> None:
-    reasons = missing(without("inner", "ones", "minus", "base"), Subject(channel="rankings", searchable=False))
+    reasons = missing(without("inner", "ones", "minus", "base"), DefenseFacts(channel="rankings", searchable=False))
     assert reasons == ["no white-box search: there is none for the channel 'rankings' yet"]
 
 
@@ -115,11 +115,11 @@ def test_what_an_attack_counts_for(attack: Any, facts: Threat) -> None:
 
 
 def test_what_a_defense_asks_for() -> None:
-    assert Subject.of(DefenseTemplate.read(["nnm", "median"])) == Subject()
-    assert "one_coordinate" in Subject.of(DefenseTemplate.read("Krum")).made_for
+    assert DefenseFacts.of(DefenseTemplate.read(["nnm", "median"])) == DefenseFacts()
+    assert "one_coordinate" in DefenseFacts.of(DefenseTemplate.read("Krum")).made_for
     assert Threat.of(OneCoordinate()).tailored
-    assert Subject.of(DefenseTemplate.read("fools_gold")).stateful
-    rankings = Subject.of(DefenseTemplate.read("frl"))
+    assert DefenseFacts.of(DefenseTemplate.read("fools_gold")).stateful
+    rankings = DefenseFacts.of(DefenseTemplate.read("frl"))
     assert (rankings.channel, rankings.searchable) == ("rankings", False)
 
 
@@ -178,15 +178,15 @@ def test_a_defense_that_can_be_used_nowhere_has_an_invalid_configuration() -> No
 @pytest.mark.parametrize(
     ("flag", "suspect"),
     [
-        (make_flag("WEAK_WHITE_BOX", "warning", "", world="w", defense="D"), True),
-        (make_flag("WEAK_WHITE_BOX", "warning", "", world="w", defense="E"), False),
-        (make_flag("WEAK_WHITE_BOX", "warning", "", world="v", defense="D"), False),
-        (make_flag("SCENARIO_NOT_ATTACKABLE", "error", "", world="w", defense="Mean"), True),
-        (make_flag("INCOMPLETE", "error", "", world="w", defense="D"), True),
-        (make_flag("INCOMPLETE", "error", "", world="w", defense="E"), False),
-        (make_flag("UNINFORMATIVE", "error", "", world="w"), True),
-        (make_flag("FEW_SEEDS", "warning", "", world="w"), False),
-        (make_flag("DIVERGED", "warning", "", world="w", defense="D"), False),
+        (make_remark("WEAK_WHITE_BOX", "warning", "", world="w", defense="D"), True),
+        (make_remark("WEAK_WHITE_BOX", "warning", "", world="w", defense="E"), False),
+        (make_remark("WEAK_WHITE_BOX", "warning", "", world="v", defense="D"), False),
+        (make_remark("SCENARIO_NOT_ATTACKABLE", "error", "", world="w", defense="Mean"), True),
+        (make_remark("INCOMPLETE", "error", "", world="w", defense="D"), True),
+        (make_remark("INCOMPLETE", "error", "", world="w", defense="E"), False),
+        (make_remark("UNINFORMATIVE", "error", "", world="w"), True),
+        (make_remark("FEW_SEEDS", "warning", "", world="w"), False),
+        (make_remark("DIVERGED", "warning", "", world="w", defense="D"), False),
     ],
 )
 def test_gates_and_errors_make_a_defense_suspect(flag: dict[str, Any], suspect: bool) -> None:
@@ -195,7 +195,7 @@ def test_gates_and_errors_make_a_defense_suspect(flag: dict[str, Any], suspect: 
 
 
 def test_a_suspect_defense_also_hears_what_it_lacks() -> None:
-    flag = make_flag("NON_MONOTONE", "warning", "", world="w", defense="D")
+    flag = make_remark("NON_MONOTONE", "warning", "", world="w", defense="D")
     assert status(point(1, {**ALL, "flip": None}), flags=(flag,)) == (
         SUSPECT,
         ("NON_MONOTONE", "no attack that knows its own data alone"),
@@ -225,7 +225,7 @@ def scored(evidence: Evidence | None, *defenses: str) -> dict[str, Any]:
 
 def strict(*adaptive: str) -> Evidence:
     """Evidence by which all others did not meet an attack that is made for them."""
-    subjects = {name: Subject(made_for=() if name in adaptive else ("nobody",)) for name in ("A", "B", "C")}
+    subjects = {name: DefenseFacts(made_for=() if name in adaptive else ("nobody",)) for name in ("A", "B", "C")}
     return Evidence(subjects=subjects, ranks_adaptive_only=True)
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from robustfl.attacks import BadNets, Clones, LabelFlip, ModelReplacement
 from robustfl.errors import ParameterError
-from robustfl.evaluation.claims.language import Measure
+from robustfl.evaluation.claims.language import Expression
 from robustfl.evaluation.run.executors import Processes, Serial
-from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.targeted import effectiveness, kept, lift, targeted, weakest
@@ -187,7 +187,7 @@ def test_chains_of_attacks_are_read_named_and_written_back() -> None:
     assert attack == Clones(count=2) >> BadNets(target=7, ratio=1.0) >> ModelReplacement()
     assert Experiment(suite(attacks=experiment.suite.model_dump(mode="json")["attacks"])).hash == experiment.hash
     for said in ("clones(count=2) >> bad_nets(target=7, ratio=1.0) >> model_replacement", f"'{attack}'"):
-        measure = Measure.read(f"more(mean, attack_success, attack={said}, f=1)")
+        measure = Expression.read(f"more(mean, attack_success, attack={said}, f=1)")
         (reading,) = measure.readings()
         assert experiment.names.place(measure, reading).attack == str(attack)
 
@@ -212,7 +212,7 @@ def test_a_run_ends_with_the_targeted_axis_and_pictures(tmp_path: Any) -> None:
 def test_workers_find_the_same_bits_as_this_process() -> None:
     jobs = [(trial, "print") for trial in Plan(Experiment(suite(seeds=1, defenses=["mean"]))).trials]
     found = [
-        {record["trial"]: {**record, "time": {}} for record in executor.run(jobs, Place())}
+        {record["trial"]: {**record, "time": {}} for record in executor.run(jobs, Resources())}
         for executor in (Serial(), Processes(2))
     ]
     assert found[0] == found[1]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from robustfl import registry
 from robustfl.evaluation.run import play
-from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.suite import trial as module
 from robustfl.evaluation.suite.plan import Plan
@@ -220,7 +220,7 @@ def test_a_class_without_a_file_has_a_fingerprint_all_the_same() -> None:
 
 def test_a_record_says_everything_and_is_reproducible() -> None:
     (one,) = (t for t in tiny_plan().trials if t.attack == "SignFlip")
-    record, again = run_trial(one, Place(), "print"), run_trial(one, Place(), "print")
+    record, again = run_trial(one, Resources(), "print"), run_trial(one, Resources(), "print")
     assert {**record, "time": {}} == {**again, "time": {}}
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert (record["trial"], record["status"], record["error"]) == (one.id, "ok", None)
@@ -253,7 +253,7 @@ def test_an_exception_becomes_a_record(error: BaseException, monkeypatch: pytest
         raise error
 
     monkeypatch.setattr(play, "_played", broken)
-    record = run_trial(trial(SCENARIO), Place(), "print")
+    record = run_trial(trial(SCENARIO), Resources(), "print")
     assert (record["status"], record["metrics"]) == ("failed", None)
     assert record["error"]["type"] == type(error).__name__
     assert record["error"]["message"] == (str(error) or type(error).__name__)

@@ -39,7 +39,7 @@ from robustfl.errors import ParameterError
 from robustfl.federation.faults import Mailbox, told_apart
 from robustfl.federation.simulation import Simulation
 from robustfl.federation.simulations import simulation_for
-from robustfl.threats import Fate, Fault, Moment
+from robustfl.threats import Delivery, Fault, FaultView
 from tests.federation.worlds import CLIENTS, batches, gradient, population, rules, simulation
 
 EVERY: tuple[Fault, ...] = (
@@ -187,7 +187,7 @@ def rows(*values: float) -> Tensor:
 
 def exchange(box: Mailbox, number: int, values: Any, ids: Any = None, **fate: Any) -> dict[int, float]:
     senders = np.arange(len(values)) if ids is None else np.asarray(ids, dtype=np.int64)
-    got, who = box.exchange(number, rows(*values), senders, [Fate(**{k: np.asarray(v) for k, v in fate.items()})])
+    got, who = box.exchange(number, rows(*values), senders, [Delivery(**{k: np.asarray(v) for k, v in fate.items()})])
     return dict(zip(who.tolist(), got[:, 0].tolist(), strict=True))
 
 
@@ -290,8 +290,8 @@ def test_a_median_hears_a_broken_client_as_if_it_were_away() -> None:
     (client,) = {i for ids, sent in broken.rounds for i, row in zip(ids, sent, strict=True) if not row.isfinite().all()}
 
     class Away(Fault):
-        def network(self, moment: Moment) -> Fate:
-            return Fate(lost=moment.ids == client)
+        def network(self, moment: FaultView) -> Delivery:
+            return Delivery(lost=moment.ids == client)
 
     assert torch.equal(broken.weights, received(Away(), defense=Median()).weights)
     assert broken.trace.rejected_rows == 6

@@ -18,7 +18,7 @@ from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.federation.models.architectures import CNN, Model, Softmax
 from robustfl.federation.streams import stream
-from robustfl.threats import Attack, DataPoisoning, Fault, Knowledge, Moment, UpdateAttack, View
+from robustfl.threats import Attack, DataPoisoning, Fault, FaultView, Knowledge, UpdateAttack, View
 from tests.federation.worlds import ATTACKS, CLIENTS, SMALL_MLP, batches, gradient, rules, simulation
 
 # -- attacks inside the round
@@ -195,7 +195,7 @@ class Spoil(Fault):
 
     rows: int = 1_000
 
-    def message(self, messages: Tensor, moment: Moment) -> Tensor:
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         spoilt = messages.clone()
         spoilt[: self.rows] = float("nan")
         return spoilt

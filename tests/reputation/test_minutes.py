@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from robustfl.aggregation import Aggregation
 from robustfl.defenses import Median
 from robustfl.errors import ParameterError, StoreError
-from robustfl.reputation import Decision, Ledger, Minutes, read_entries, verify
+from robustfl.reputation import Decision, Ledger, LedgerRecorder, read_entries, verify
 from robustfl.reputation import recorder as minutes
 from robustfl.reputation.recorder import OUT, clear_unfinished
 
@@ -36,7 +36,7 @@ def answer(made: Round, number: int) -> Aggregation:
 
 def kept(path: Path, rounds: Iterable[Round], *, every: bool = False) -> list[tuple[int, str, str]]:
     """Round, client and action of each entry of the ledger of these rounds."""
-    with Minutes(path, "a rule", every=every) as told:
+    with LedgerRecorder(path, "a rule", every=every) as told:
         for number, made in enumerate(rounds):
             told.hear(number, answer(made, number))
     if not path.exists():
@@ -90,7 +90,7 @@ def _in_order(made: Round) -> list[tuple[str, str]]:
 def test_a_rule_that_does_not_decide_leaves_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("an earlier one")
-    with Minutes(path, Median()) as told:
+    with LedgerRecorder(path, Median()) as told:
         told.hear(0, Median().aggregate([[1.0], [2.0], [np.nan]]))
     assert (path.read_text(), told.head) == ("an earlier one", None)
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
@@ -110,7 +110,7 @@ def test_a_ledger_appears_whole_and_in_place_of_an_earlier_one(tmp_path: Path, m
 
 def _interrupted(path: Path) -> None:
     before = path.read_bytes()
-    with Minutes(path, "a rule") as told:
+    with LedgerRecorder(path, "a rule") as told:
         told.hear(0, answer({"a": "excluded"}, 0))
         assert len(list(path.parent.iterdir())) == 2
         assert path.read_bytes() == before
@@ -118,10 +118,10 @@ def _interrupted(path: Path) -> None:
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    with Minutes(tmp_path / "x", "a rule") as told:
+    with LedgerRecorder(tmp_path / "x", "a rule") as told:
         draft = told._draft
         draft.write_text("of a killed process with the number of this one")
-        Minutes.__enter__(told)
+        LedgerRecorder.__enter__(told)
         assert not draft.exists()
         for name in (draft.name, ".y.7.unfinished", "x", "z.unfinished"):
             (tmp_path / name).touch()

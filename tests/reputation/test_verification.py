@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError, StoreError
 from robustfl.reputation import Decision, read_entries, verify
-from robustfl.reputation.verification import MOST_TOLD, Scan, Verdict
+from robustfl.reputation.verification import MOST_TOLD, LedgerVerdict, Scan
 from tests.reputation.ledgers import chain, written
 
 
@@ -24,7 +24,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[str]]:
     return path.read_bytes(), heads
 
 
-def examined(content: bytes, head: str | None = None) -> Verdict:
+def examined(content: bytes, head: str | None = None) -> LedgerVerdict:
     return Scan(BytesIO(content)).verdict(head)
 
 
@@ -38,8 +38,8 @@ def kinds(content: bytes, head: str | None = None) -> list[tuple[int, str]]:
 
 def test_an_untouched_ledger_is_intact(ledger: tuple[bytes, list[str]]) -> None:
     content, heads = ledger
-    assert examined(content) == Verdict(True, 4, heads[-1], None, 0, ())
-    assert examined(b"") == Verdict(True, 0, "0" * 64, None, 0, ())
+    assert examined(content) == LedgerVerdict(True, 4, heads[-1], None, 0, ())
+    assert examined(b"") == LedgerVerdict(True, 0, "0" * 64, None, 0, ())
 
 
 def test_every_change_of_one_byte_is_found(ledger: tuple[bytes, list[str]]) -> None:

@@ -155,7 +155,7 @@ class TurningMedian(CoordinateWise):
     """Says that only products between rows matter to it."""
 
     @property
-    def rotates(self) -> bool:
+    def rotation_equivariant(self) -> bool:
         return True
 
     def columns(self, block: Array, ops: Kernels) -> Array:
@@ -172,7 +172,7 @@ SUBCLASSES: dict[str, tuple[Aggregator | PreAggregation, str, str]] = {
     "a reset that does nothing": (StubbornTotal(), "state", "after reset"),
     "a parameter that is not told": (Forgetful(share=0.5), "text", "is not equal to it"),
     "a class that cannot be pickled": (local_class(), "pickling", "cannot be pickled"),
-    "a rule of columns that says it rotates": (TurningMedian(), "rotation", "turned rows do not give"),
+    "a rule of columns that says it is rotation equivariant": (TurningMedian(), "rotation", "turned rows do not give"),
     "rows that are sorted in place": (Overwrites(), "mutation", "the rows were changed"),
 }
 

@@ -29,7 +29,7 @@ from robustfl.defenses import (
     TrimmedMean,
 )
 from robustfl.threats import Facts, Knowledge, View
-from robustfl.threats.updates.candidates import Line, climb, swing, worst_of
+from robustfl.threats.updates.candidates import SearchLine, climb, swing, worst_of
 from robustfl.threats.updates.probing import Probe
 
 F, H, D = 2, 9, 200
@@ -72,7 +72,7 @@ def view_of(rule: Aggregator, honest: Tensor, asked: list[tuple[int, ...]] | Non
         honest_ids=tuple(range(len(honest))),
         own=lambda: honest[:F],
         aggregate=aggregate,
-        rotates=rule.rotates,
+        rotation_equivariant=rule.rotation_equivariant,
     )
     return View(facts, Knowledge.PEERS | Knowledge.DEFENSE, "test", {})
 
@@ -96,7 +96,7 @@ def test_the_answer_in_few_dimensions_is_that_in_full(rule: Aggregator, paired: 
     small, full = Probe(view, named, offsets), Probe(view, named, offsets, full=True)
     assert small.dimensions <= H + 4 + (F if paired else 0) < full.dimensions == D
     for base, direction, tau in [("mean", "std", 1.5), ("mean", "other", -3.0), ("other", "mean", 0.1)]:
-        line = Line(base, direction)
+        line = SearchLine(base, direction)
         little, whole = small.answer(line.at(tau, small.vectors)), full.answer(line.at(tau, full.vectors))
         assert little is not None
         assert whole is not None
@@ -137,7 +137,7 @@ def test_a_round_that_cannot_be_aggregated_has_no_answer() -> None:
     honest = honest_rows()[:2]
     probe = Probe(view_of(Krum(f=F), honest), {"mean": honest.mean(dim=0)})
     assert probe.answer(probe.vectors["mean"]) is None
-    found = worst_of(probe, [Line("mean")], lambda answer: 1.0, 5)
+    found = worst_of(probe, [SearchLine("mean")], lambda answer: 1.0, 5)
     assert found.harm == float("-inf")
 
 
@@ -159,30 +159,30 @@ class Along:
 
 def test_the_grid_is_refined_around_its_best_point() -> None:
     probe: Any = Along()
-    found = worst_of(probe, [Line("zero", "one")], lambda answer: parabola(float(answer)), 19)
+    found = worst_of(probe, [SearchLine("zero", "one")], lambda answer: parabola(float(answer)), 19)
     assert probe.calls == 19
     assert abs(found.tau - 7.0) < 0.6
-    more = worst_of(probe, [Line("zero", "one")], lambda answer: parabola(float(answer)), 76)
+    more = worst_of(probe, [SearchLine("zero", "one")], lambda answer: parabola(float(answer)), 76)
     assert more.harm > found.harm
 
 
 def test_the_grid_finds_what_lies_left_of_the_first_step_upwards() -> None:
     probe: Any = Along()
-    found = worst_of(probe, [Line("zero", "one")], lambda answer: parabola(float(answer)), 19)
+    found = worst_of(probe, [SearchLine("zero", "one")], lambda answer: parabola(float(answer)), 19)
     assert climb(parabola, evaluations=19, start=0.0, step=10.0) == 10.0
     assert found.tau < 8.0
 
 
 def test_the_best_line_wins_and_a_base_alone_costs_one_call() -> None:
     probe: Any = Along()
-    found = worst_of(probe, [Line("zero", "one"), Line("nine")], lambda a: 1.0 - abs(float(a) - 9.0), 4)
-    assert (found.line, found.tau) == (Line("nine"), 0.0)
+    found = worst_of(probe, [SearchLine("zero", "one"), SearchLine("nine")], lambda a: 1.0 - abs(float(a) - 9.0), 4)
+    assert (found.line, found.tau) == (SearchLine("nine"), 0.0)
     assert probe.calls == 5
 
 
 def test_an_answer_that_is_not_finite_is_the_greatest_harm() -> None:
     probe: Any = Along()
-    found = worst_of(probe, [Line("zero", "one")], lambda a: float("nan") if float(a) > 40 else 0.0, 10)
+    found = worst_of(probe, [SearchLine("zero", "one")], lambda a: float("nan") if float(a) > 40 else 0.0, 10)
     assert found.tau == 50.0
     assert found.harm == float("inf")
 

@@ -18,8 +18,8 @@ def coordinates(rows: Sequence[Any] | Any) -> Floats:
     ``V diag(l)^(1/2)``; the origin lies at ``diag(l)^(-1/2) V^T c`` for its products c with them, and off their span by
     what its length leaves over. All is then moved so that the origin is 0. Sums of rows with weights are the same sums
     of coordinates, whatever the weights, and all products are kept; a part that all rows share costs their distances
-    no digit. A rule that turns with its rows (:attr:`~robustfl.aggregation.Defense.rotates`) therefore answers in
-    coordinates what it would answer in full.
+    no digit. A rule that turns with its rows (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`) therefore
+    answers in coordinates what it would answer in full.
 
     Cost: one Gram of m rows, O(m^2 d), and O(m^3). `rows` in any form that aggregators take.
 

@@ -16,7 +16,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, StringConstraints
 
 from robustfl.errors import ScenarioError
-from robustfl.evaluation.claims.language import Measure
+from robustfl.evaluation.claims.language import Expression
 from robustfl.federation.settings import Settings
 
 CONFIRMED, REFUTED, UNDECIDED, UNMEASURED = "confirmed", "not confirmed", "not decided", "not measured"
@@ -68,7 +68,7 @@ class Expectation:
 
 
 def _measure(text: str) -> str:
-    return Measure.read(text).text  # a MeasureError is a ValueError, which is what a validator raises
+    return Expression.read(text).text  # a MeasureError is a ValueError, which is what a validator raises
 
 
 def _expectation(text: str) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 
 from robustfl.errors import did_you_mean
 from robustfl.evaluation.claims.claim import UNDECIDED, UNMEASURED, Claim, Expectation
-from robustfl.evaluation.claims.language import Measure, MeasureError, Node, Number, Reading
-from robustfl.evaluation.claims.names import NO_ATTACK, Names, Place
+from robustfl.evaluation.claims.language import Expression, MeasureError, Node, Number, Reading
+from robustfl.evaluation.claims.names import NO_ATTACK, Cells, Names
 from robustfl.evaluation.statistics import FloatArray, area, student_interval
 
 Values = Mapping[str, Any]
@@ -49,7 +49,7 @@ def judged(
 
 
 def _judged(claim: Claim, results: _Results, confidence: float) -> dict[str, Any]:
-    measure, expected = Measure.read(claim.measure), Expectation.read(claim.expect)
+    measure, expected = Expression.read(claim.measure), Expectation.read(claim.expect)
     found: dict[str, Any] = claim.model_dump()
     found |= dict.fromkeys(("value", "ci", "difference")) | {"per_seed": [], "parts": {}, "reason": ""}
     known, reasons = {}, []
@@ -133,7 +133,7 @@ class _Results:
     scores: Mapping[str, Any]
     records: Mapping[str, Values]
 
-    def read(self, measure: Measure, reading: Reading) -> Estimate:
+    def read(self, measure: Expression, reading: Reading) -> Estimate:
         try:
             place = self.names.place(measure, reading)
         except MeasureError as error:  # the suite was changed for this run, as by --set
@@ -146,7 +146,7 @@ class _Results:
             return Estimate(value)
         return Estimate(value, np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0))
 
-    def _in_world(self, world: Values, place: Place, reading: Reading) -> Estimate:
+    def _in_world(self, world: Values, place: Cells, reading: Reading) -> Estimate:
         defense = next(own for own in world["defenses"] if own["defense"] == place.defense)
         where = f"{place.defense} in {world['world']!r}" if len(self.scores["worlds"]) > 1 else place.defense
         if reading.function in _UTILITIES and not world["informative"]:

@@ -103,14 +103,14 @@ Node = Number | Reading | Operation
 
 
 @dataclass(frozen=True)
-class Measure:
+class Expression:
     """A measure that has been read."""
 
     text: str
     root: Node
 
     @classmethod
-    def read(cls, text: str) -> Measure:
+    def read(cls, text: str) -> Expression:
         """From text; raises :class:`MeasureError` at the first thing that the language does not have."""
         measure = " ".join(text.split())
         if len(measure) > LONGEST:

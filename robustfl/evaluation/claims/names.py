@@ -10,7 +10,7 @@ from typing import Any
 from robustfl import registry
 from robustfl.components import Component
 from robustfl.errors import RobustflError, UnknownNameError, did_you_mean
-from robustfl.evaluation.claims.language import Argument, Measure, Reading
+from robustfl.evaluation.claims.language import Argument, Expression, Reading
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.threats.staging import stages
 
@@ -18,7 +18,7 @@ NO_ATTACK = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Cells:
     """Where in the results a reading looks: labels, and the number of malicious clients in each world."""
 
     worlds: tuple[str, ...]
@@ -35,7 +35,7 @@ class Names:
     attacks: Sequence[Component]
     grids: Mapping[str, tuple[int, ...]]
 
-    def place(self, measure: Measure, reading: Reading) -> Place:
+    def place(self, measure: Expression, reading: Reading) -> Cells:
         """What a reading of the measure asks for; raises :class:`MeasureError` where the suite has no such thing.
 
         Without `world` all worlds count, without `attack` nobody attacks, and then `f` is the smallest of the grid.
@@ -46,9 +46,9 @@ class Names:
         if "attack" in given and given["attack"].text != NO_ATTACK:
             attack = self._found(measure, given["attack"], "attack", [_Named.attack(a) for a in self.attacks])
         worlds = self._worlds(measure, given.get("world"))
-        return Place(worlds=worlds, defense=label, attack=attack, f=self._counts(measure, reading, attack, worlds))
+        return Cells(worlds=worlds, defense=label, attack=attack, f=self._counts(measure, reading, attack, worlds))
 
-    def _found(self, measure: Measure, argument: Argument, kind: str, named: Sequence[_Named]) -> str:
+    def _found(self, measure: Expression, argument: Argument, kind: str, named: Sequence[_Named]) -> str:
         """The label of the one that is meant: it is called so, is exactly so, or else alone fits what is said."""
         spec = argument.text
         found = [name for name in named if _folded(spec) in (_folded(name.label), _folded(name.written))]
@@ -70,7 +70,7 @@ class Names:
             raise measure.error(f"This suite has several of that name. Write {several}.", argument)
         return found[0].label
 
-    def _worlds(self, measure: Measure, argument: Argument | None) -> tuple[str, ...]:
+    def _worlds(self, measure: Expression, argument: Argument | None) -> tuple[str, ...]:
         """All worlds, the one with this label, or those whose label has this part."""
         labels = tuple(self.grids)
         if argument is None:
@@ -82,7 +82,7 @@ class Names:
             raise measure.error(f"No world of this suite is called or has {argument.text!r}. {known}", argument)
         return found
 
-    def _counts(self, measure: Measure, reading: Reading, attack: str, worlds: tuple[str, ...]) -> dict[str, int]:
+    def _counts(self, measure: Expression, reading: Reading, attack: str, worlds: tuple[str, ...]) -> dict[str, int]:
         argument = reading.arguments.get("f")
         if argument is None:
             if attack != NO_ATTACK:

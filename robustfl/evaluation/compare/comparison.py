@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robustfl.evaluation.compare.pairing import SharedWorld, share
-from robustfl.evaluation.compare.regression import VERDICTS, Verdict, judge_shared, more_seeds, reproducible
+from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, judge_shared, more_seeds, reproducible
 from robustfl.evaluation.results.baseline import Summary, load_stored
 from robustfl.wording import counted
 
-Outcome = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]
-_EXIT_CODES: dict[Outcome, int] = {"PASS": 0, "REGRESSION": 1, "INCONCLUSIVE": 3}
+GateOutcome = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]
+_EXIT_CODES: dict[GateOutcome, int] = {"PASS": 0, "REGRESSION": 1, "INCONCLUSIVE": 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Comparison:
     settings: GateSettings
     remarks: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[CellVerdict, ...]
     seeds: int
     """How many seeds every world has in both runs."""
 
@@ -51,7 +51,7 @@ class Comparison:
         return more_seeds(self.verdicts, looks=self.settings.looks, look=self.settings.look)
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> GateOutcome:
         """REGRESSION when a cell blocks, INCONCLUSIVE when a further look is due, else PASS."""
         if any(verdict.blocks for verdict in self.verdicts):
             return "REGRESSION"
@@ -173,7 +173,7 @@ def _repeated(command: str, folder: Path, seeds: int) -> str:
     return shlex.join([*kept, "--out", str(folder), "--seeds", str(seeds)])
 
 
-def _rows(world: SharedWorld, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def _rows(world: SharedWorld, verdicts: Sequence[CellVerdict]) -> list[dict[str, Any]]:
     """A row for each defense and f that both runs have in this world."""
     rows = []
     label = world.before["world"]

@@ -52,7 +52,7 @@ _SAME_MACHINE = ("device", "processor", "platform", "numpy", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class PairedEvidence:
     """What paired differences say: their mean and one-sided bounds (None with one seed), at `level`.
 
     `p` is the one-sided p-value of "no drop"; where nothing varies it is 0 for a drop beyond delta and 1 otherwise.
@@ -79,7 +79,7 @@ class Evidence:
         return "INCONCLUSIVE"
 
 
-def weigh(differences: Sequence[float], *, delta: float = 0.02, alpha: float = 0.05) -> Evidence:
+def weigh(differences: Sequence[float], *, delta: float = 0.02, alpha: float = 0.05) -> PairedEvidence:
     """The evidence of paired differences [R] in utility, candidate minus baseline, tested once at level `alpha`."""
     from scipy import special
 
@@ -89,19 +89,19 @@ def weigh(differences: Sequence[float], *, delta: float = 0.02, alpha: float = 0
     _check(delta, alpha, 1, 1)
     change = float(d.mean())
     if d.size == 1:
-        return Evidence(change=change, lower=None, upper=None, p=1.0, delta=delta, level=alpha)
+        return PairedEvidence(change=change, lower=None, upper=None, p=1.0, delta=delta, level=alpha)
     spread = float(d.std(ddof=1))
     if spread <= _ROUNDING:
         p = 0.0 if change < -delta - _ROUNDING else 1.0
-        return Evidence(change=change, lower=change, upper=change, p=p, delta=delta, level=alpha)
+        return PairedEvidence(change=change, lower=change, upper=change, p=p, delta=delta, level=alpha)
     error = spread / math.sqrt(d.size)
     half = float(special.stdtrit(d.size - 1, 1 - alpha)) * error
     p = float(special.stdtr(d.size - 1, change / error))
-    return Evidence(change=change, lower=change - half, upper=change + half, p=p, delta=delta, level=alpha)
+    return PairedEvidence(change=change, lower=change - half, upper=change + half, p=p, delta=delta, level=alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CellVerdict:
     """The verdict on one cell, as JSON values by :meth:`report`.
 
     `change` is d̄, `lower` and `upper` its one-sided bounds; None where a run lacks trials (`reason` says which) or
@@ -139,7 +139,7 @@ def judge(
     looks: int = 1,
     look: int = 1,
     different_suites: bool = False,
-) -> list[Verdict]:
+) -> list[CellVerdict]:
     """The verdict on every cell that two runs share, in the order of the baseline.
 
     The runs are those that :func:`~robustfl.evaluation.results.baseline.load_stored` reads. Cells without an attack
@@ -165,7 +165,7 @@ def judge(
 
 def judge_shared(
     shared: SharedRuns, *, delta: float, alpha: float, looks: int, look: int, reproducible: bool
-) -> list[Verdict]:
+) -> list[CellVerdict]:
     """:func:`judge` for runs that are paired already; `reproducible`: equal results were to be expected."""
     from robustfl.evaluation.statistics import holm
 
@@ -187,22 +187,22 @@ def reproducible(baseline: Summary, candidate: Summary) -> bool:
     return same and first["device"] == "cpu"
 
 
-def more_seeds(verdicts: Sequence[Verdict], *, looks: int = 1, look: int = 1) -> int:
+def more_seeds(verdicts: Sequence[CellVerdict], *, looks: int = 1, look: int = 1) -> int:
     """How many seeds to add before the next look: 0 when nothing is open, this was the last, or a cell blocks."""
     _check(0, 0.5, looks, look)
     settled = look == looks or any(verdict.blocks for verdict in verdicts)
     return SEEDS_A_LOOK if not settled and any(verdict.seeds_help for verdict in verdicts) else 0
 
 
-def _evidence(cell: CellPair, delta: float, level: float) -> Evidence | None:
+def _evidence(cell: CellPair, delta: float, level: float) -> PairedEvidence | None:
     if cell.before is None or cell.after is None:
         return None
     return weigh([new - old for old, new in zip(cell.before, cell.after, strict=True)], delta=delta, alpha=level)
 
 
 def _verdict(
-    cell: CellPair, evidence: Evidence | None, *, significant: bool, last: bool, reproducible: bool
-) -> Verdict:
+    cell: CellPair, evidence: PairedEvidence | None, *, significant: bool, last: bool, reproducible: bool
+) -> CellVerdict:
     verdict: VerdictName = "INCONCLUSIVE" if evidence is None else evidence.verdict(significant=significant)
     unclear = evidence is not None and verdict == "INCONCLUSIVE"
     large = evidence is not None and evidence.change < -_BLOCKING * evidence.delta - _ROUNDING
@@ -215,7 +215,7 @@ def _verdict(
         reason = "one seed is not tested"
     elif unclear and last and large:
         reason = f"a drop beyond {_BLOCKING} delta"
-    return Verdict(
+    return CellVerdict(
         world=cell.world,
         defense=cell.defense,
         attack=cell.attack,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.compare.comparison import Comparison
-from robustfl.evaluation.compare.regression import VERDICTS, Verdict
+from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict
 from robustfl.evaluation.results.store import write_atomically
 
 Row = tuple[str, ...]
@@ -120,7 +120,7 @@ def _summed(verdict: str | None, cells: dict[str, int], changed: int) -> str:
     return f"{verdict}{share}{', CHANGED' if changed else ''}"
 
 
-def _noted(verdict: Verdict) -> str:
+def _noted(verdict: CellVerdict) -> str:
     notes = ["CHANGED"] if verdict.changed else []
     return "; ".join([*notes, verdict.reason] if verdict.reason else notes)
 

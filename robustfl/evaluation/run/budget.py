@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robustfl.evaluation.run.executors import one_thread
-from robustfl.evaluation.run.play import Place, run_trial
+from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.suite.trial import Trial
 from robustfl.wording import lasting
 
@@ -34,7 +34,7 @@ class Budget:
         return lasting(self.seconds / max(1, workers))
 
 
-def estimate(trials: Sequence[Trial], place: Place) -> Budget:
+def estimate(trials: Sequence[Trial], place: Resources) -> Budget:
     """The cost of some trials: for each attack the mean over a few short ones, by the number of rounds.
 
     The sample is the same for the same trials. A trial that fails counts with the time until it did.
@@ -50,7 +50,7 @@ def estimate(trials: Sequence[Trial], place: Place) -> Budget:
     return Budget(len(trials), total, time.perf_counter() - began)
 
 
-def _seconds(trial: Trial, place: Place) -> float:
+def _seconds(trial: Trial, place: Resources) -> float:
     """The time of a trial, from its first rounds; preparations that trials share are left out."""
     federation = trial.scenario.federation
     rounds = min(SHORT, federation.rounds)

@@ -14,7 +14,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
 from robustfl.aggregation.kernels.threads import limit_threads
-from robustfl.evaluation.run.play import Place, failed_record, run_trial
+from robustfl.evaluation.run.play import Resources, failed_record, run_trial
 from robustfl.evaluation.suite.trial import Trial
 
 Job = tuple[Trial, str]
@@ -32,13 +32,13 @@ _THREAD_VARIABLES = (
 class Executor(Protocol):
     """Runs jobs and yields their records in the order in which they end."""
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]: ...
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]: ...
 
 
 class Serial:
     """One trial after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
         with one_thread():
             for trial, fingerprint in jobs:
                 yield run_trial(trial, place, fingerprint)
@@ -69,7 +69,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, jobs: Sequence[Job], place: Place) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
         queue, suspects = list(reversed(jobs)), list[Job]()
         while queue or suspects:
             if queue:
@@ -81,7 +81,7 @@ class Processes:
                     message = "The worker process died while it ran this trial."
                     yield failed_record(trial, fingerprint, "WorkerDied", message, "")
 
-    def _play(self, queue: list[Job], lost: list[Job], place: Place, window: int) -> Iterator[dict[str, Any]]:
+    def _play(self, queue: list[Job], lost: list[Job], place: Resources, window: int) -> Iterator[dict[str, Any]]:
         """Play the queue until it is empty or a worker dies; jobs in flight at that moment go to `lost`."""
         with self._pool(min(self.workers, window)) as pool:
             running: dict[Future[dict[str, Any]], Job] = {}

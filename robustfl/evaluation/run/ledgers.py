@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.schema import LEDGER, require_shape
 from robustfl.evaluation.results.store import read_records
-from robustfl.reputation import Damage, Minutes, Verdict, verify
+from robustfl.reputation import Damage, LedgerRecorder, LedgerVerdict, verify
 from robustfl.reputation.encoding import digest
 from robustfl.reputation.recorder import clear_unfinished
 from robustfl.reputation.verification import checked_head
@@ -59,7 +59,7 @@ def followed(simulation: Simulation, trial: str, ledgers: Ledgers | None) -> Ite
     if ledgers is None:
         yield told
         return
-    with Minutes(ledgers.folder / f"{trial}{SUFFIX}", simulation.defense, every=ledgers.every) as minutes:
+    with LedgerRecorder(ledgers.folder / f"{trial}{SUFFIX}", simulation.defense, every=ledgers.every) as minutes:
         simulation.listeners.append(minutes.hear)
         yield told
     if minutes.head is not None:
@@ -81,7 +81,7 @@ class RunVerdict:
     """
 
     folder: Path
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, LedgerVerdict]
     missing: tuple[str, ...]
     unrecorded: tuple[str, ...]
     published: str | None = None
@@ -152,7 +152,7 @@ def verify_run(folder: Path, *, head: str | None = None) -> RunVerdict:
     )
 
 
-def _compared(path: Path, head: str) -> Verdict:
+def _compared(path: Path, head: str) -> LedgerVerdict:
     """The verdict on a ledger that ended with `head`: later entries are as wrong as missing ones."""
     verdict = verify(path, head=head)
     if not verdict.intact or verdict.covered == verdict.entries:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class Resources:
     """Where trials are run: the device, the folder with data files, and that for ledgers (None: none are kept).
 
     No part of a trial's identity.
@@ -31,7 +31,7 @@ class Place:
     ledgers: Ledgers | None = None
 
 
-def run_trial(trial: Trial, place: Place, fingerprint: str) -> dict[str, Any]:
+def run_trial(trial: Trial, place: Resources, fingerprint: str) -> dict[str, Any]:
     """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
     try:
         return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
@@ -60,7 +60,7 @@ def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def _played(trial: Trial, place: Place) -> dict[str, Any]:
+def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     from robustfl.federation.observers.evasion import robustness
     from robustfl.federation.simulations import simulation_for
 
@@ -115,12 +115,12 @@ def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
     }
 
 
-def _population(task: TaskSettings, clients: int, seed: int, place: Place) -> Population:
+def _population(task: TaskSettings, clients: int, seed: int, place: Resources) -> Population:
     return _prepared(task.data, task.model, task.partition, clients, seed, place)
 
 
 @lru_cache(maxsize=4)
-def _prepared(data: Any, model: Any, partition: Any, clients: int, seed: int, place: Place) -> Population:
+def _prepared(data: Any, model: Any, partition: Any, clients: int, seed: int, place: Resources) -> Population:
     """Many trials share a population; consecutive ones mostly do."""
     from robustfl.federation.task import Task
 

@@ -19,14 +19,21 @@ from robustfl.evaluation.results.schema import SCHEMA
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.run.executors import Executor, Processes, Serial
 from robustfl.evaluation.run.ledgers import Ledgers
-from robustfl.evaluation.run.play import Place
+from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.provenance import data_fingerprint, histogram, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
 from robustfl.evaluation.suite.plan import NO_ATTACK, Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.evaluation.trust.evidence import Evidence, Subject, Threat, doubled_searches, reached_aims, seen_conduct
+from robustfl.evaluation.trust.evidence import (
+    DefenseFacts,
+    Evidence,
+    Threat,
+    doubled_searches,
+    reached_aims,
+    seen_conduct,
+)
 from robustfl.threats.staging import stages
 
 Record = dict[str, Any]
@@ -51,7 +58,7 @@ class RunOptions:
 
     out: Path
     workers: int = 2
-    place: Place = field(default_factory=Place)
+    place: Resources = field(default_factory=Resources)
     fresh: bool = False
     command: str = ""
     ledgers: Literal["changes", "all", "none"] = "changes"
@@ -242,7 +249,7 @@ class _Run:
         suite = self.experiment.suite
         return Evidence(
             threats={str(attack): Threat.of(attack) for attack in suite.played},
-            subjects={template.label: Subject.of(template) for template in suite.defenses},
+            subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
             rounds={world.label: world.federation.rounds for world in self.experiment.worlds},
             doubled=doubled_searches(suite.played),
             reached=reached_aims(self.plan.cells, records, self.plan.plain.label),
@@ -259,7 +266,7 @@ class _Run:
 
     def outcomes(self, cells: Iterable[Cell], records: Mapping[str, Record]) -> list[Any]:
         """Cells with what came of them."""
-        from robustfl.evaluation.score.score import Outcome
+        from robustfl.evaluation.score.score import CellResult
 
         root, found = self.options.place.data_root, []
         datasets = {world.label: world.task.data.load(root) for world in self.experiment.worlds}
@@ -270,7 +277,7 @@ class _Run:
             absent = "not applicable" if cell.unfit else "invalid"
             status = absent if cell.trial is None else record["status"] if record else "missing"
             found.append(
-                Outcome(
+                CellResult(
                     world=cell.world,
                     defense=cell.defense,
                     attack=cell.attack,
@@ -288,7 +295,7 @@ class _Run:
 
     def _world(self, world: World, records: Mapping[str, Record]) -> Any:
         """The world with its baseline: accuracy of the plain rule without an attack, a value a seed."""
-        from robustfl.evaluation.score.score import World as Scored
+        from robustfl.evaluation.score.score import ScoredWorld
 
         dataset = world.task.data.load(self.options.place.data_root)
         baseline: list[Any] = []
@@ -297,7 +304,7 @@ class _Run:
                 record = records.get(cell.trial.id) or {}
                 reached = (record.get("metrics") or {}).get("tail_accuracy")
                 baseline.append(dataset.chance if record.get("status") == "diverged" else reached)
-        return Scored(
+        return ScoredWorld(
             label=world.label,
             clients=world.federation.clients,
             baseline=tuple(baseline) if None not in baseline else (),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from robustfl.errors import ParameterError
 
-Verdict = Literal["none", "exact", "at_least"]
+BreakdownVerdict = Literal["none", "exact", "at_least"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Breakdown:
     """
 
     f: int
-    verdict: Verdict
+    verdict: BreakdownVerdict
     evaluations: tuple[int, ...]
     grid: tuple[int, ...]
 
@@ -72,7 +72,7 @@ def breakdown_point(passes: Callable[[int], bool], grid: Iterable[int]) -> Break
         return known[position]
 
     def result(position: int) -> Breakdown:
-        verdict: Verdict = "none" if position < 0 else "at_least" if position == len(counts) - 1 else "exact"
+        verdict: BreakdownVerdict = "none" if position < 0 else "at_least" if position == len(counts) - 1 else "exact"
         f = counts[position] if position >= 0 else -1
         return Breakdown(f=f, verdict=verdict, evaluations=tuple(counts[p] for p in known), grid=counts)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.evaluation.score.costs import means
-from robustfl.evaluation.score.score import World, lowest_mean, utility
+from robustfl.evaluation.score.score import ScoredWorld, lowest_mean, utility
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 
@@ -51,7 +51,11 @@ def recovery_time(curve: Sequence[tuple[int, float]], start: int, tolerance: flo
 
 
 def fault_scores(
-    cells: Iterable[Cell], worlds: Sequence[World], starts: Mapping[str, int], records: Records, alpha: float = 0.05
+    cells: Iterable[Cell],
+    worlds: Sequence[ScoredWorld],
+    starts: Mapping[str, int],
+    records: Records,
+    alpha: float = 0.05,
 ) -> list[dict[str, Any]]:
     """What came of every fault, by world and defense, as JSON values; worlds without any are left out.
 
@@ -80,7 +84,7 @@ def fault_scores(
 def _defense(
     defense: str,
     faults: Mapping[str, Mapping[int, Cell]],
-    world: World,
+    world: ScoredWorld,
     starts: Mapping[str, int],
     records: Records,
     alpha: float,
@@ -101,7 +105,7 @@ def _defense(
     }
 
 
-def _fault(seeds: Mapping[int, Cell], world: World, start: int, records: Records, alpha: float) -> dict[str, Any]:
+def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: Records, alpha: float) -> dict[str, Any]:
     trials = [cell.trial.id if (cell := seeds.get(seed)) and cell.trial else None for seed in world.seeds]
     own = [records.get(trial or "") for trial in trials]
     accuracy = [_accuracy(record, world.chance) for record in own]

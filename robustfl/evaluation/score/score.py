@@ -35,7 +35,7 @@ from robustfl.evaluation.statistics import (
     student_interval,
 )
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_flags, sanity_flags
+from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_remarks, suite_remarks
 from robustfl.evaluation.trust.status import rankable, with_statuses
 
 NO_ATTACK = "none"
@@ -46,7 +46,7 @@ _DECIDED = {"ok", "diverged", NOT_APPLICABLE}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CellResult:
     """One run of the suite: a defense in a world under an attack by f of the clients, with one seed.
 
     `accuracy` is the tail mean; it is read when `status` is "ok". A "diverged" run counts as chance, a "failed" or
@@ -81,7 +81,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class ScoredWorld:
     """A task and its federation: what is shared by every defense and attack compared in it.
 
     `baseline` is the accuracy of the plain mean without attack for each of `seeds`, in their order; where one of them
@@ -159,7 +159,7 @@ def lowest_mean(utilities: Mapping[str, Sequence[float] | FloatArray]) -> tuple[
     return attack, means[attack]
 
 
-def worst_case(outcomes: Sequence[Outcome], world: World) -> float | None:
+def worst_case(outcomes: Sequence[CellResult], world: ScoredWorld) -> float | None:
     """W of one defense at one f: 0 where the defense is invalid, None while runs are missing or nothing can be lost."""
     places = {(outcome.world, outcome.defense, outcome.f) for outcome in outcomes}
     if len(places) != 1:
@@ -171,8 +171,8 @@ def worst_case(outcomes: Sequence[Outcome], world: World) -> float | None:
 
 
 def score(
-    outcomes: Sequence[Outcome],
-    worlds: Sequence[World],
+    outcomes: Sequence[CellResult],
+    worlds: Sequence[ScoredWorld],
     settings: ScoreSettings | None = None,
     bounds: Mapping[tuple[str, str], str] = MappingProxyType({}),
     *,
@@ -200,12 +200,12 @@ def score(
         reports.append(report)
         if world.informative:
             found.append(standing)
-    flags = sanity_flags(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+    flags = suite_remarks(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
     reports, verdicts = with_statuses(reports, evidence, flags)
     allowed = rankable(verdicts, evidence)
     ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
     ranks = [row | verdicts[row["defense"]].report() if verdicts else row for row in ranks]
-    flags += ranking_flags(ranks, tested=ranking.tested)
+    flags += ranking_remarks(ranks, tested=ranking.tested)
     return {
         "schema": SCHEMA,
         "settings": asdict(settings),
@@ -216,13 +216,13 @@ def score(
     }
 
 
-_Runs = Mapping[str, Mapping[int, Outcome]]  # attack -> seed -> outcome
+_Runs = Mapping[str, Mapping[int, CellResult]]  # attack -> seed -> outcome
 
 
 def _world(
-    world: World,
+    world: ScoredWorld,
     defenses: Sequence[str],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[CellResult],
     settings: ScoreSettings,
     bounds: Mapping[tuple[str, str], str],
 ) -> tuple[dict[str, Any], dict[str, Standing | None]]:
@@ -276,7 +276,7 @@ class _Point:
     replicates: FloatArray | None = None
 
 
-def _standing(world: World, points: Sequence[_Point], resamples: Resamples | None) -> Standing | None:
+def _standing(world: ScoredWorld, points: Sequence[_Point], resamples: Resamples | None) -> Standing | None:
     worst = [point.worst for point in points if point.worst is not None]
     if not points or len(worst) < len(points):
         return None
@@ -295,7 +295,7 @@ def _standing(world: World, points: Sequence[_Point], resamples: Resamples | Non
 
 
 def _point(
-    world: World, f: int, suite: Sequence[str], runs: _Runs, resamples: Resamples | None, settings: ScoreSettings
+    world: ScoredWorld, f: int, suite: Sequence[str], runs: _Runs, resamples: Resamples | None, settings: ScoreSettings
 ) -> _Point:
     """W and M at one f. Cells that lack seeds are listed and left out; W is then only an upper bound."""
     cells = {attack: _cell(world, runs.get(attack, {}), settings) for attack in suite}
@@ -332,7 +332,7 @@ def _point(
     return _Point(report=report, worst=worst, replicates=replicates)
 
 
-def _cell(world: World, runs: Mapping[int, Outcome], settings: ScoreSettings) -> dict[str, Any]:
+def _cell(world: ScoredWorld, runs: Mapping[int, CellResult], settings: ScoreSettings) -> dict[str, Any]:
     """One attack at one f: a value for each seed, and their mean when all are there."""
     found = [runs.get(seed) for seed in world.seeds]
     accuracy = [None if o is None else _accuracy(o, world) for o in found]
@@ -354,19 +354,19 @@ def _cell(world: World, runs: Mapping[int, Outcome], settings: ScoreSettings) ->
     }
 
 
-def _accuracy(outcome: Outcome, world: World) -> float | None:
+def _accuracy(outcome: CellResult, world: ScoredWorld) -> float | None:
     return outcome.accuracy if outcome.status == "ok" else world.chance if outcome.status == "diverged" else None
 
 
-def _table(outcomes: Sequence[Outcome]) -> dict[tuple[str, int], dict[str, dict[int, Outcome]]]:
+def _table(outcomes: Sequence[CellResult]) -> dict[tuple[str, int], dict[str, dict[int, CellResult]]]:
     """The outcomes of one world as (defense, f) -> attack -> seed -> outcome."""
-    table: dict[tuple[str, int], dict[str, dict[int, Outcome]]] = {}
+    table: dict[tuple[str, int], dict[str, dict[int, CellResult]]] = {}
     for outcome in outcomes:
         table.setdefault((outcome.defense, outcome.f), {}).setdefault(outcome.attack, {})[outcome.seed] = outcome
     return table
 
 
-def _check(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> None:
+def _check(outcomes: Sequence[CellResult], worlds: Sequence[ScoredWorld]) -> None:
     seeds = {world.label: world.seeds for world in worlds}
     if len(seeds) != len(worlds):
         raise DataError(f"Worlds should have distinct labels. Found {[world.label for world in worlds]}.")

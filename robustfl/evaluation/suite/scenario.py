@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from robustfl.components import Component
 from robustfl.errors import RobustflError, ScenarioError
 from robustfl.evaluation.claims.claim import Claim
-from robustfl.evaluation.claims.language import Measure, MeasureError
+from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
@@ -266,7 +266,7 @@ class Experiment:
     def _check_claims(self) -> None:
         errors: list[InitErrorDetails] = []
         for number, claim in enumerate(self.suite.claims):
-            measure = Measure.read(claim.measure)
+            measure = Expression.read(claim.measure)
             for reading in measure.readings():
                 try:
                     self.names.place(measure, reading)

@@ -12,7 +12,7 @@ from scipy import special
 
 from robustfl.evaluation.statistics import holm, paired_test, standard_error
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remark import Flag, Place, Report, make_flag
+from robustfl.evaluation.trust.remark import CurvePoint, Remark, Report, make_remark
 
 GATES = frozenset(
     {
@@ -39,16 +39,16 @@ _LEVEL = 0.05
 _ROUNDING = 1e-9
 
 
-def gate_flags(
+def check_remarks(
     worlds: Iterable[Report], *, plain: str, knowledge: Mapping[str, Sequence[str]], evidence: Evidence
-) -> list[Flag]:
+) -> list[Remark]:
     """The flags of all gates that a scored suite fails."""
     tailored = {attack for attack, threat in evidence.threats.items() if threat.tailored}
-    flags: list[Flag] = []
+    flags: list[Remark] = []
     for world in worlds:
         flags += _attackable(world, plain, evidence.reached)
         for defense in world["defenses"]:
-            places = [Place(world, defense, point) for point in defense["curve"]]
+            places = [CurvePoint(world, defense, point) for point in defense["curve"]]
             flags += _monotone(places)
             flags += _search(places, knowledge, tailored)
             flags += _masked(places, knowledge)
@@ -62,7 +62,7 @@ def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
     return "defense" in knowledge.get(attack, ())
 
 
-def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int], float]) -> Iterator[Flag]:
+def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int], float]) -> Iterator[Remark]:
     """The plain rule at the largest f: some attack destroys the model, or reaches an aim that leaves it useful."""
     for defense in world["defenses"]:
         point = defense["curve"][-1] if defense["curve"] else None
@@ -75,13 +75,13 @@ def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int]
                 f"worst attack with {point['f']} of {world['clients']} clients malicious. The attacks are too weak "
                 "here to tell a good defense from a bad one. Add stronger attacks or more malicious clients."
             )
-            place = Place(world, defense, point)
+            place = CurvePoint(world, defense, point)
             yield place.flag("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
 
 
-def _monotone(places: Sequence[Place]) -> Iterator[Flag]:
+def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
     """The first point whose W lies above that of the worst point with fewer malicious clients, beyond noise."""
-    lowest: tuple[Place, list[float]] | None = None
+    lowest: tuple[CurvePoint, list[float]] | None = None
     for place in places:
         point, values = place.point, place.utilities(place.point["worst_attack"])
         if values is None or point["invalid"] or point["incomplete"]:
@@ -99,7 +99,9 @@ def _monotone(places: Sequence[Place]) -> Iterator[Flag]:
             return
 
 
-def _search(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]], tailored: Iterable[str]) -> Iterator[Flag]:
+def _search(
+    places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]], tailored: Iterable[str]
+) -> Iterator[Remark]:
     """The first point at which an attack that knows the updates alone beats all that know the defense, beyond noise.
 
     Attacks that are made for a defense count as if they knew it.
@@ -121,7 +123,7 @@ def _search(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]], tai
             return
 
 
-def _masked(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]]) -> Iterator[Flag]:
+def _masked(places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]]) -> Iterator[Remark]:
     """The first point at which an attack without sight of the updates beats every white-box one, by a paired test.
 
     One-sided at 5 %, with Holm's correction over such attacks.
@@ -149,7 +151,7 @@ def _masked(places: Iterable[Place], knowledge: Mapping[str, Sequence[str]]) -> 
             return
 
 
-def _converged(places: Iterable[Place], doubled: Mapping[str, str]) -> Iterator[Flag]:
+def _converged(places: Iterable[CurvePoint], doubled: Mapping[str, str]) -> Iterator[Remark]:
     """The first point at which a search with twice the candidates lowers the worst case."""
     for place in places:
         means = _means(place, unattacked=True)
@@ -167,17 +169,17 @@ def _converged(places: Iterable[Place], doubled: Mapping[str, str]) -> Iterator[
                 return
 
 
-def _conduct(world: Report, defense: Report, seen: Sequence[str]) -> Iterator[Flag]:
+def _conduct(world: Report, defense: Report, seen: Sequence[str]) -> Iterator[Remark]:
     if seen:
         name = defense["defense"]
         message = (
             f"While it was evaluated, {name} did what a defense must not do: it {'; it '.join(seen)}. Its numbers may "
             "come from that rather than from robustness. Mend the defense, check it with robustfl.testing, run again."
         )
-        yield make_flag("CONDUCT", "error", message, world=world["world"], defense=name)
+        yield make_remark("CONDUCT", "error", message, world=world["world"], defense=name)
 
 
-def _means(place: Place, *, unattacked: bool = False) -> dict[str, float]:
+def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
     """Utility under each attack that was played to the end, clipped to [0, 1]: what is destroyed is destroyed."""
     cells = place.point["attacks"].items()
     return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != "none")}

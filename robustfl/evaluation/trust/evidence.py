@@ -61,7 +61,7 @@ class Threat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class DefenseFacts:
     """What a defense asks of an evaluation.
 
     Attributes
@@ -77,7 +77,7 @@ class Subject:
     made_for: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, template: DefenseTemplate) -> Subject:
+    def of(cls, template: DefenseTemplate) -> DefenseFacts:
         """The facts of a defense."""
         whole, names = template.build(0), set(template.names)
         attacks = registry.find("attack")
@@ -104,7 +104,7 @@ class Evidence:
     """
 
     threats: Mapping[str, Threat] = field(default_factory=dict)
-    subjects: Mapping[str, Subject] = field(default_factory=dict)
+    subjects: Mapping[str, DefenseFacts] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     doubled: Mapping[str, str] = field(default_factory=dict)
     conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)

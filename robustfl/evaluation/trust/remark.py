@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Report = Mapping[str, Any]
-Flag = dict[str, Any]
+Remark = dict[str, Any]
 
 
-class Place(NamedTuple):
+class CurvePoint(NamedTuple):
     """One f of the curve of one defense in one world."""
 
     world: Report
     defense: Report
     point: Report
 
-    def flag(self, code: str, level: str, message: str, attack: str | None = None) -> Flag:
+    def flag(self, code: str, level: str, message: str, attack: str | None = None) -> Remark:
         """A flag at this place."""
         world, defense = self.world["world"], self.defense["defense"]
-        return make_flag(code, level, message, world=world, defense=defense, attack=attack, f=self.point["f"])
+        return make_remark(code, level, message, world=world, defense=defense, attack=attack, f=self.point["f"])
 
     def utilities(self, attack: str | None) -> list[float] | None:
         """Utility of each seed under an attack; None when the cell is not complete."""
@@ -27,7 +27,7 @@ class Place(NamedTuple):
         return None if cell is None or cell["U"] is None else list(cell["u"])
 
 
-def make_flag(
+def make_remark(
     code: str,
     level: str,
     message: str,
@@ -36,7 +36,7 @@ def make_flag(
     defense: str | None = None,
     attack: str | None = None,
     f: int | None = None,
-) -> Flag:
+) -> Remark:
     """A flag as JSON values."""
     return {
         "code": code,

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from robustfl.evaluation.statistics import detectable_drop, standard_error
-from robustfl.evaluation.trust.checks import gate_flags, knows_defense
+from robustfl.evaluation.trust.checks import check_remarks, knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remark import Flag, Place, Report, make_flag
+from robustfl.evaluation.trust.remark import CurvePoint, Remark, Report, make_remark
 from robustfl.wording import counted
 
 INFORMATIVE_GAP = 0.05
@@ -29,20 +29,20 @@ OPTIMISTIC_BELOW = 10
 _UNRUN = ("failed", "missing")
 
 
-def sanity_flags(
+def suite_remarks(
     worlds: Sequence[Report],
     *,
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] | None = None,
     evidence: Evidence | None = None,
-) -> list[Flag]:
+) -> list[Remark]:
     """All flags of a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score.score`.
 
     Those of the gates of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
     """
     known = knowledge or {}
-    flags = gate_flags(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
+    flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
     for world in worlds:
         flags += _informative(world)
         flags += _seeds(world)
@@ -50,18 +50,18 @@ def sanity_flags(
         flags += _test_set(world)
         flags += _equal_suites(world)
         for defense in world["defenses"]:
-            places = [Place(world, defense, point) for point in defense["curve"]]
+            places = [CurvePoint(world, defense, point) for point in defense["curve"]]
             flags += _runs(places)
             flags += _diverged(world, defense)
             flags += _unattacked(world, defense)
     return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 
-def ranking_flags(ranking: Sequence[Report], *, tested: bool) -> list[Flag]:
+def ranking_remarks(ranking: Sequence[Report], *, tested: bool) -> list[Remark]:
     """Flags of the table of ranks: defenses without numbers, and ranks that no test stands behind."""
     unranked = [row["defense"] for row in ranking if row["R_mean"] is None]
     flags = [
-        make_flag(
+        make_remark(
             "UNRANKED",
             "error",
             f"{defense} has no resilience value, because runs are missing or no world is informative. It stands at "
@@ -75,28 +75,28 @@ def ranking_flags(ranking: Sequence[Report], *, tested: bool) -> list[Flag]:
             "Ranks are not tested: one seed. With a single run of each there is no telling whether a difference would "
             "show up again, so the order only reflects which mean is larger. Use at least 5 seeds."
         )
-        flags.append(make_flag("RANKS_NOT_TESTED", "warning", message))
+        flags.append(make_remark("RANKS_NOT_TESTED", "warning", message))
     return flags
 
 
-def _informative(world: Report) -> Iterator[Flag]:
+def _informative(world: Report) -> Iterator[Remark]:
     level, chance, label = world["baseline"]["mean"], world["chance"], world["world"]
     if level is None:
         message = (
             "Plain averaging without any attack has not been run with every seed here. It is the yardstick for all "
             "utilities, so nothing in this world can be scored. Finish these runs, then score again."
         )
-        yield make_flag("NO_BASELINE", "error", message, world=label)
+        yield make_remark("NO_BASELINE", "error", message, world=label)
     elif not world["informative"]:
         message = (
             f"Even without any attack the model reaches only {level:.3f}; always guessing the largest class reaches "
             f"{chance:.3f}. Where nothing is learned there is nothing to attack, so this world is left out of all "
             "scores. Train longer or choose an easier task or a better learning rate."
         )
-        yield make_flag("UNINFORMATIVE", "error", message, world=label)
+        yield make_remark("UNINFORMATIVE", "error", message, world=label)
 
 
-def _seeds(world: Report) -> Iterator[Flag]:
+def _seeds(world: Report) -> Iterator[Remark]:
     seeds = len(world["seeds"])
     if seeds >= FEW_SEEDS:
         return
@@ -111,20 +111,20 @@ def _seeds(world: Report) -> Iterator[Flag]:
         f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
         "Use at least 5 seeds, better 10."
     )
-    yield make_flag("FEW_SEEDS", "warning", message, world=world["world"])
+    yield make_remark("FEW_SEEDS", "warning", message, world=world["world"])
 
 
-def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Flag]:
+def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Remark]:
     if any(defense["defense"] == plain for world in worlds for defense in world["defenses"]):
         return []
     message = (
         f"Plain averaging ({plain}) is not among the defenses, so it was not checked that the attacks do any harm. "
         f"A defense may look strong here only because the attacks are weak. Add {plain} to the defenses."
     )
-    return [make_flag("NO_PLAIN_MEAN", "warning", message)]
+    return [make_remark("NO_PLAIN_MEAN", "warning", message)]
 
 
-def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Flag]:
+def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Remark]:
     for f in world["f_grid"]:
         told = declared.get(f, f)
         if told != f:
@@ -133,10 +133,10 @@ def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Flag]:
                 f"{f} clients are malicious, but the defenses were told {told}: each meets {effect} than it expects. "
                 "These numbers show what a wrong estimate costs; no guarantee of a defense speaks of this case."
             )
-            yield make_flag("F_MISMATCH", "warning", message, world=world["world"], f=f)
+            yield make_remark("F_MISMATCH", "warning", message, world=world["world"], f=f)
 
 
-def _test_set(world: Report) -> Iterator[Flag]:
+def _test_set(world: Report) -> Iterator[Remark]:
     """Worst-attack cells whose sampling error from the finite test set exceeds the error that the seeds show."""
     hidden, total = [], 0
     for defense in world["defenses"]:
@@ -156,10 +156,10 @@ def _test_set(world: Report) -> Iterator[Flag]:
             f"more than the seeds differ in {len(hidden)} of {total} results. Intervals come from seeds alone, so they "
             "understate the error there. Use a larger test set."
         )
-        yield make_flag("TEST_SET_NOISE", "warning", message, world=world["world"])
+        yield make_remark("TEST_SET_NOISE", "warning", message, world=world["world"])
 
 
-def _equal_suites(world: Report) -> Iterator[Flag]:
+def _equal_suites(world: Report) -> Iterator[Remark]:
     suites = {d["defense"]: {a for point in d["curve"] for a in point["attacks"]} for d in world["defenses"]}
     every = set().union(*suites.values())
     for defense, suite in suites.items():
@@ -168,10 +168,10 @@ def _equal_suites(world: Report) -> Iterator[Flag]:
                 f"{defense} never met {', '.join(missed)}, which other defenses here had to withstand. A worst case "
                 "over fewer attacks is an easier test, so its numbers are not comparable with theirs."
             )
-            yield make_flag("UNEQUAL_SUITES", "warning", message, world=world["world"], defense=defense)
+            yield make_remark("UNEQUAL_SUITES", "warning", message, world=world["world"], defense=defense)
 
 
-def _runs(places: Iterable[Place]) -> Iterator[Flag]:
+def _runs(places: Iterable[CurvePoint]) -> Iterator[Remark]:
     """Points of one defense that are invalid or incomplete."""
     for place in places:
         point, name = place.point, place.defense["defense"]
@@ -185,7 +185,7 @@ def _runs(places: Iterable[Place]) -> Iterator[Flag]:
             yield _incomplete(place)
 
 
-def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
+def _diverged(world: Report, defense: Report) -> Iterator[Remark]:
     """One flag for each attack under which runs of one defense diverged, whatever the f."""
     lost: dict[str, dict[int, int]] = {}
     for point in defense["curve"]:
@@ -200,10 +200,10 @@ def _diverged(world: Report, defense: Report) -> Iterator[Flag]:
             "guessing."
         )
         f = next(iter(counts)) if len(counts) == 1 else None
-        yield make_flag("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
+        yield make_remark("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
 
 
-def _unattacked(world: Report, defense: Report) -> Iterator[Flag]:
+def _unattacked(world: Report, defense: Report) -> Iterator[Remark]:
     """A defense that no attack of the suite can be played against."""
     cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != "none"]
     if cells and all(set(cell["status"]) == {"not applicable"} for cell in cells):
@@ -212,10 +212,10 @@ def _unattacked(world: Report, defense: Report) -> Iterator[Flag]:
             f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
             "send. Its numbers only say how it does when nobody attacks. Add attacks that fit it."
         )
-        yield make_flag("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
+        yield make_remark("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
 
 
-def _incomplete(place: Place) -> Flag:
+def _incomplete(place: CurvePoint) -> Remark:
     point, attacks = place.point, place.point["incomplete"]
     cells = [point["attacks"][attack] for attack in attacks]
     reason = next(
@@ -231,7 +231,7 @@ def _incomplete(place: Place) -> Flag:
     return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
 
 
-def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Flag]:
+def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Remark]:
     informed: dict[str, bool] = {}
     for world in worlds:
         for defense in world["defenses"]:
@@ -242,7 +242,7 @@ def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]
     if informed and len(untested) == len(informed):
         untested = [None]
     return [
-        make_flag(
+        make_remark(
             "UPPER_BOUND",
             "warning",
             f"No attack {f'on {defense} ' if defense else ''}knew which defense it was up against. A real attacker may "

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustfl.evaluation.trust.checks import GATES
-from robustfl.evaluation.trust.evidence import Evidence, Subject, Threat
-from robustfl.evaluation.trust.remark import Flag, Report
+from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
+from robustfl.evaluation.trust.remark import Remark, Report
 
 ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUSPECT", "CONFIG_INVALID"
 
@@ -39,7 +39,7 @@ LEVELS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class StatusVerdict:
     """A status, and what speaks against a better one, in words."""
 
     status: str
@@ -51,8 +51,8 @@ class Verdict:
 
 
 def with_statuses(
-    worlds: list[dict[str, Any]], evidence: Evidence | None, flags: Sequence[Flag]
-) -> tuple[list[dict[str, Any]], dict[str, Verdict]]:
+    worlds: list[dict[str, Any]], evidence: Evidence | None, flags: Sequence[Remark]
+) -> tuple[list[dict[str, Any]], dict[str, StatusVerdict]]:
     """The scored worlds with a status for each defense, and each defense's verdict over all of them.
 
     A world where nothing is learnt has no part in the verdict, as it has none in the score, unless there is no other.
@@ -71,26 +71,26 @@ def with_statuses(
     return reports, {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
 
 
-def rankable(verdicts: Mapping[str, Verdict], evidence: Evidence | None) -> set[str] | None:
+def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
     """The defenses that may be ranked, None where all may be."""
     if evidence is None or not evidence.ranks_adaptive_only:
         return None
     return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
 
 
-def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[Flag]) -> Verdict:
+def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[Remark]) -> StatusVerdict:
     """The status of one defense in one world."""
     attacked = [point for point in defense["curve"] if point["f"] > 0]
     refused = [point for point in attacked if point["invalid"]]
     if attacked and len(refused) == len(attacked):
-        return Verdict(status=CONFIG_INVALID, why=(refused[0]["invalid"].rstrip("."),))
+        return StatusVerdict(status=CONFIG_INVALID, why=(refused[0]["invalid"].rstrip("."),))
     doubts = list(dict.fromkeys(_doubt(flag) for flag in flags if _speaks_of(flag, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
-    subject = evidence.subjects.get(defense["defense"], Subject())
+    subject = evidence.subjects.get(defense["defense"], DefenseFacts())
     lacking = missing(met, subject, evidence.rounds.get(world["world"]))
     status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
-    return Verdict(status=status, why=(*doubts, *lacking))
+    return StatusVerdict(status=status, why=(*doubts, *lacking))
 
 
 def played(defense: Report) -> list[str]:
@@ -100,7 +100,7 @@ def played(defense: Report) -> list[str]:
     return [a for a in labels if all(a in p["attacks"] and p["attacks"][a]["U"] is not None for p in points)]
 
 
-def missing(met: Sequence[Threat], subject: Subject, rounds: int | None = None) -> list[str]:
+def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = None) -> list[str]:
     """What an evaluation that consists of these attacks lacks for this defense, in words."""
     found = []
     goals = [goal for goal in GOALS if all(threat.goal != goal for threat in met)]
@@ -125,11 +125,11 @@ def missing(met: Sequence[Threat], subject: Subject, rounds: int | None = None) 
     return found
 
 
-def _doubt(flag: Flag) -> str:
+def _doubt(flag: Remark) -> str:
     return str(flag["code"])
 
 
-def _speaks_of(flag: Flag, world: Report, defense: Report) -> bool:
+def _speaks_of(flag: Remark, world: Report, defense: Report) -> bool:
     """Whether a flag makes the numbers of a defense suspect; a plain mean that survives makes those of its world so."""
     if flag["code"] not in GATES and flag["level"] != "error":
         return False
@@ -137,7 +137,7 @@ def _speaks_of(flag: Flag, world: Report, defense: Report) -> bool:
     return flag["world"] in (None, world["world"]) and (whole_world or flag["defense"] == defense["defense"])
 
 
-def _overall(found: Mapping[str, Verdict]) -> Verdict:
+def _overall(found: Mapping[str, StatusVerdict]) -> StatusVerdict:
     """The worst status, and all reasons, with the worlds where they do not hold in all."""
     status = min((verdict.status for verdict in found.values()), key=STATUSES.index, default=UPPER_BOUND)
     why: dict[str, list[str]] = {}
@@ -147,4 +147,4 @@ def _overall(found: Mapping[str, Verdict]) -> Verdict:
     shown = [
         reason if len(worlds) == len(found) else f"{reason} (in {'; '.join(worlds)})" for reason, worlds in why.items()
     ]
-    return Verdict(status=status, why=tuple(shown))
+    return StatusVerdict(status=status, why=tuple(shown))

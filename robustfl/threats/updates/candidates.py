@@ -20,7 +20,7 @@ REFINED = 5 / 19
 """Share of a line's candidates that are spent around the best one of the grid."""
 
 
-class Line(NamedTuple):
+class SearchLine(NamedTuple):
     """Candidates ``base + tau direction``, by the names of a probe's vectors; the base alone without a direction."""
 
     base: str
@@ -35,12 +35,12 @@ class Line(NamedTuple):
 class Found(NamedTuple):
     """The candidate that harms most, and how much in the units of the objective."""
 
-    line: Line
+    line: SearchLine
     tau: float
     harm: float
 
 
-def worst_of(probe: Probe, lines: Sequence[Line], harm: Callable[[Tensor], float], candidates: int) -> Found:
+def worst_of(probe: Probe, lines: Sequence[SearchLine], harm: Callable[[Tensor], float], candidates: int) -> Found:
     """The most harmful of `candidates` points on every line: a geometric grid first, then around its best point.
 
     `harm` maps the defense's answer [k] to a number; an answer that is not finite is the greatest harm. Ties go to the
@@ -58,7 +58,7 @@ def worst_of(probe: Probe, lines: Sequence[Line], harm: Callable[[Tensor], float
     return max(found, key=lambda one: one.harm)
 
 
-def _budget(line: Line, candidates: int) -> tuple[list[float], int]:
+def _budget(line: SearchLine, candidates: int) -> tuple[list[float], int]:
     """The grid of a line, and how many candidates are left to look around its best point."""
     if line.direction is None:
         return [0.0], 0
@@ -70,7 +70,7 @@ def _first_best(tried: dict[float, float]) -> float:
     return max(tried, key=lambda tau: tried[tau])
 
 
-def harm_at(probe: Probe, line: Line, tau: float, harm: Callable[[Tensor], float]) -> float:
+def harm_at(probe: Probe, line: SearchLine, tau: float, harm: Callable[[Tensor], float]) -> float:
     """How harmful one candidate is: least of all one that is not finite, or that the defense cannot answer to."""
     candidate = line.at(tau, probe.vectors)
     answer = probe.answer(candidate) if math.isfinite(float(candidate.sum())) else None

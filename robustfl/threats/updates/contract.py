@@ -100,7 +100,7 @@ class UpdateAttack(Attack):
             previous_weights=models[-2] if len(models) > 1 else None,
             initial_weights=models[0] if models else None,
             aggregate=aggregate,
-            rotates=bool(getattr(aggregate, "rotates", False)),
+            rotation_equivariant=bool(getattr(aggregate, "rotation_equivariant", False)),
             message=message,
             rng=np.random.default_rng(rng),
         )

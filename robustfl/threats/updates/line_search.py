@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.threats.knowledge import Knowledge, View
-from robustfl.threats.updates.candidates import Line, climb, harm_at, swing
+from robustfl.threats.updates.candidates import SearchLine, climb, harm_at, swing
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
 
@@ -38,7 +38,7 @@ class LineSearch(TiledAttack):
     def vector(self, view: View) -> Tensor:
         base, direction = self.line(view)
         probe = Probe(view, {"base": base, "direction": direction, "mean": view.mean()}, self.offsets(view))
-        line = Line("base", "direction")
+        line = SearchLine("base", "direction")
 
         def deviation(answer: Tensor) -> float:
             return float((answer - probe.vectors["mean"]).norm())

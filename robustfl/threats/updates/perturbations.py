@@ -24,7 +24,7 @@ class Perturbation(TiledAttack):
     `unit` and `sign` go in a random direction where mu is 0; updates without any spread leave `std` nowhere to go.
     """
 
-    telling: ClassVar[tuple[str, ...]] = ("direction",)
+    label_parameters: ClassVar[tuple[str, ...]] = ("direction",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     direction: Annotated[

@@ -1,8 +1,8 @@
 """Asking the defense under attack what it would make of candidates: the inner loop of every white-box attack.
 
 A crafted row is a combination of vectors that are known before the search. For a defense that only looks at products
-between rows (:attr:`~robustfl.aggregation.Defense.rotates`) one Gram of the honest rows and those vectors therefore
-holds the answer to every candidate: the actual pipeline is asked in as many dimensions as there are vectors.
+between rows (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`) one Gram of the honest rows and those vectors
+therefore holds the answer to every candidate: the actual pipeline is asked in as many dimensions as there are vectors.
 Column-wise rules, rules with a memory, random draws over columns or a trusted update have no such form; they are asked
 in full.
 """
@@ -49,7 +49,7 @@ class Probe:
         self._honest = view.honest if honest is None else honest
         self._offsets, self.vectors = offsets, dict(vectors)
         self._rows: Tensor | None = None
-        if view.rotates and not full:
+        if view.rotation_equivariant and not full:
             self._reduce()
 
     def _reduce(self) -> None:

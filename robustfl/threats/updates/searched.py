@@ -11,7 +11,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.threats.knowledge import Knowledge, View, finite_rows
-from robustfl.threats.updates.candidates import Found, Line, harm_at, worst_of
+from robustfl.threats.updates.candidates import Found, SearchLine, harm_at, worst_of
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
 
@@ -43,7 +43,7 @@ class SearchedAttack(TiledAttack):
     search_every: Annotated[int, Ge(1), Doc("rounds from one search to the next, at most")] = 1
 
     @abstractmethod
-    def plan(self, view: View) -> tuple[dict[str, Tensor], list[Line]]:
+    def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
         """Vectors [d] by name, and the lines of candidates between them; lines that lead nowhere may be left out.
 
         One of the vectors is `mean`, the honest mean.
@@ -77,12 +77,12 @@ class SearchedAttack(TiledAttack):
         found = self._kept(view, probe, lines, harm) or self._searched(view, probe, lines, harm)
         return found.line.at(found.tau, vectors)
 
-    def _kept(self, view: View, probe: Probe, lines: list[Line], harm: Harm) -> Found | None:
+    def _kept(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found | None:
         """The last find between two searches, while its gain over the honest mean is not halved."""
         rounds, last = view.memory.get("since", self.search_every), self._last(view)
         if last is None or rounds >= self.search_every or last.line not in lines:
             return None
-        gain = harm_at(probe, last.line, last.tau, harm) - harm_at(probe, Line("mean"), 0.0, harm)
+        gain = harm_at(probe, last.line, last.tau, harm) - harm_at(probe, SearchLine("mean"), 0.0, harm)
         if not gain >= KEPT * view.memory["gain"]:
             return None
         view.memory["since"] = rounds + 1
@@ -93,8 +93,8 @@ class SearchedAttack(TiledAttack):
         found: Found | None = view.memory.get("found")
         return found
 
-    def _searched(self, view: View, probe: Probe, lines: list[Line], harm: Harm) -> Found:
+    def _searched(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found:
         found = worst_of(probe, lines, harm, self.candidates)
-        gain = found.harm - harm_at(probe, Line("mean"), 0.0, harm) if self.search_every > 1 else 0.0
+        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm) if self.search_every > 1 else 0.0
         view.memory.update(found=found, gain=gain, since=1)
         return found
