@@ -19,7 +19,14 @@ class UpdatesError(RobustflError, ValueError):
 
 
 class InfeasibleError(RobustflError, ValueError):
-    """Too few usable rows for a rule: its precondition on n and f does not hold."""
+    """Too few usable rows for a rule: its precondition on n and f does not hold.
+
+    `rejected` is the number of rows that had been refused before.
+    """
+
+    def __init__(self, message: str, *, rejected: int = 0) -> None:
+        super().__init__(message)
+        self.rejected = rejected
 
 
 class StateError(RobustflError, ValueError):

@@ -46,6 +46,32 @@ class Knowledge(enum.Flag):
         return [str(member.name).lower() for member in type(self) if member in self]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the federation learns, as functions that can be differentiated: what an attacker needs to plan ahead.
+
+    With theta the model, m the clients' momentum and eta the server's step, a round of honest training is
+    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``.
+
+    Attributes
+    ----------
+    rounds : rounds of the whole training
+    update : model [d], samples [m, ...], labels [m] -> what an honest client sends [d] that learns from these samples,
+        in one batch and without momentum
+    step : model [d], aggregate [d], memory -> model [d] and memory after the server's step
+    memory : what the server's optimiser remembers now
+    momentum : beta of the clients, 0 without momentum
+    predict : model [d], samples [m, ...] -> logits [m, classes]
+    """
+
+    rounds: int
+    update: Callable[[Tensor, Tensor, Tensor], Tensor]
+    step: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
+    memory: Any
+    momentum: float
+    predict: Callable[[Tensor, Tensor], Tensor]
+
+
 @dataclass(kw_only=True)
 class Facts:
     """The whole truth of one round.
@@ -59,6 +85,7 @@ class Facts:
     honest_ids : the h clients that sent them
     ids : the f names under which the malicious rows are sent; row numbers when not given
     own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
+    receiver : who will get the messages: the server, or one peer
     relabelled : makes the [h, d] updates that the honest clients would have sent with other labels
     weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None;
         `initial_weights` [d] before the first round
@@ -66,6 +93,8 @@ class Facts:
     fresh : makes another initial model [d], at random
     layers : places of the model's tensors in a vector [d], in order
     loss : [d] -> mean loss of a model on the malicious clients' own samples
+    training : makes the functions by which the federation learns
+    samples : makes the training samples and labels of the malicious clients ("own") or of the honest ones ("peers")
     aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
     rotation_equivariant : whether only products between rows matter to the defense, so that it may be asked in fewer
         dimensions
@@ -80,6 +109,7 @@ class Facts:
     honest_ids: tuple[Hashable, ...]
     own: Callable[[], Tensor]
     ids: tuple[Hashable, ...] | None = None
+    receiver: Hashable = "server"
     relabelled: Callable[[Relabelling], Tensor] | None = None
     weights: Tensor | None = None
     previous_weights: Tensor | None = None
@@ -88,6 +118,8 @@ class Facts:
     fresh: Callable[[np.random.Generator], Tensor] | None = None
     layers: tuple[slice, ...] = ()
     loss: Callable[[Tensor], float] | None = None
+    training: Callable[[], Training] | None = None
+    samples: Callable[[Literal["own", "peers"]], tuple[Tensor, Tensor]] | None = None
     aggregate: Callable[[Tensor], Tensor] | None = None
     rotation_equivariant: bool = False
     message: Message = "gradient"
@@ -97,7 +129,8 @@ class Facts:
 class View:
     """One round through the eyes of an attack.
 
-    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, `ids` (the names of its own f rows), and
+    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, `ids` (the names of its own f rows), the
+    `receiver` for whom it crafts, and
     `memory`, a dictionary that the attack keeps between the rounds of a trial. The rest needs the knowledge that it
     names.
     """
@@ -111,6 +144,7 @@ class View:
         self._lent: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
         self.memory = memory
         self.round, self.f, self.declared_f = facts.round, facts.f, facts.declared_f
+        self.receiver = facts.receiver
         self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
         self.n = self.h + self.f
         self.message, self.rng = facts.message, facts.rng
@@ -224,6 +258,18 @@ class View:
         """Mean loss of a model [d] on the malicious clients' own samples (needs OWN)."""
         self._need(Knowledge.OWN, "the malicious clients' own data")
         return self._given(self._facts.loss, "the malicious clients' own data")(weights)
+
+    @property
+    def training(self) -> Training:
+        """The functions by which the federation learns, for an attack that plans ahead (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "how the federation learns")
+        return self._given(self._facts.training, "how the federation learns")()
+
+    def samples(self, of: Literal["own", "peers"] = "own") -> tuple[Tensor, Tensor]:
+        """Samples [N, ...] and labels [N] in the hands of the malicious (needs OWN) or honest clients (needs PEERS)."""
+        knowledge = Knowledge.OWN if of == "own" else Knowledge.PEERS
+        self._need(knowledge, "the malicious clients' own data" if of == "own" else "the honest clients' data")
+        return self._given(self._facts.samples, "training samples")(of)
 
     @property
     def rotation_equivariant(self) -> bool:
