@@ -56,30 +56,35 @@ def refusal(
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
 ) -> str | None:
-    """Why these parts cannot be combined, or None when they can."""
-    try:
-        spoken = channel or channel_named(defense.channel)
-    except ParameterError as error:
-        return f"{defense!r} cannot be simulated. {error}"
-    if attack is not None and not attack.fits(spoken.name):
+    """Why these parts cannot be combined, or None when they can.
+
+    `channel` is what a message is, in place of what the defense says.
+    """
+    name = defense.channel if channel is None else channel.name
+    if channel is None and name not in CHANNELS:
+        return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
+    if attack is not None and not attack.fits(name):
         return (
-            f"{attack!r} cannot meet {defense!r}: it makes other messages, or several identities with a disguise, "
-            f"while these clients speak the channel {spoken.name!r}."
+            f"{attack} cannot meet {defense}: clients speak the channel {name!r}, and the attack makes other messages, "
+            "or several identities with a disguise."
         )
-    unfit = [repr(fault) for fault in faults if not fault.fits(spoken.name)]
+    unfit = [str(fault) for fault in faults if not fault.fits(name)]
     if unfit:
-        return f"{', '.join(unfit)} cannot happen to clients of the channel {spoken.name!r}. Leave it out."
+        return (
+            f"{', '.join(unfit)} cannot happen to messages of {defense}, those of the channel {name!r}. Leave it out."
+        )
     if not settings.server.asynchronous:
         return None
-    old = [repr(fault) for fault in faults if fault.strikes("age")]
+    old = [str(fault) for fault in faults if fault.strikes("age")]
     if old:
         return (
             f"{', '.join(old)} decides how old the models are that clients compute with; with an asynchronous server "
             "their working times do. Leave it out, or take a synchronous server."
         )
-    if not spoken.scales and settings.server.staleness != "constant":
+    scales = (channel or channel_named(name)).scales
+    if not scales and settings.server.staleness != "constant":
         return (
-            f"Messages of the channel {spoken.name!r} cannot be multiplied by a staleness weight. Found "
+            f"Messages of the channel {name!r} cannot be multiplied by a staleness weight. Found "
             f"server.staleness={settings.server.staleness!r}. Take `staleness: constant`."
         )
     return None
