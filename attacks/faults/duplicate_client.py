@@ -14,10 +14,10 @@ from robustfl.threats import Delivery, Fault, FaultView
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateClient(Fault):
-    """Duplicate client: some clients registered twice, and every message of theirs counts as two.
+    """Duplicate client: some clients are registered twice, so each of their messages counts twice.
 
-    Formula: the message arrives under a second name as well. The plain mean weighs these clients double; rules that
-    look for agreement find two rows that agree entirely.
+    Formula: the message also arrives under a second name. The plain mean gives these clients double weight. Rules that
+    look for agreement find two rows that are equal.
 
     Examples
     --------
