@@ -27,7 +27,9 @@ class DuplicateClient(Fault):
     10
     """
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
 
     def fits(self, channel: str) -> bool:
         return channel == "dense"

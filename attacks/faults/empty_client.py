@@ -33,7 +33,9 @@ class EmptyClient(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "classes")
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
     classes: Annotated[int, Ge(0), Doc("number of classes of which these clients keep their samples")] = 0
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:

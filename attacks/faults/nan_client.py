@@ -34,7 +34,9 @@ class NaNClient(Fault):
 
     name: ClassVar[str] = "nan_client"
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.1
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.1
     mode: Annotated[Literal["nan", "diverging"], Doc("what these clients send")] = "nan"
     factor: Annotated[float, Gt(0), Doc("factor by which messages are too long in mode diverging")] = 1000.0
 

@@ -30,7 +30,9 @@ class Replay(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "rounds")
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
     rounds: Annotated[int, Ge(1), Doc("age of the message that is sent again, in rounds")] = 5
 
     def message(self, messages: Tensor, moment: FaultView) -> Tensor:
