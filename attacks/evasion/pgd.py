@@ -50,7 +50,7 @@ class PGD(Evasion):
         float | None, Gt(0), Doc("change of each feature per step; 2.5 epsilon / steps when not given")
     ] = None
     random_start: Annotated[bool, Doc("whether to start at a random point of the ball instead of the sample")] = True
-    restarts: Annotated[int, Ge(1), Doc("total number of starts; counts only with random_start")] = 1
+    restarts: Annotated[int, Ge(1), Doc("total number of starts; it has an effect only with random_start")] = 1
     loss: Annotated[Literal["cross_entropy", "margin"], Doc("loss that is increased")] = "cross_entropy"
 
     def perturb(self, victim: Victim) -> Tensor:

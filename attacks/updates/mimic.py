@@ -78,7 +78,10 @@ class Mimic(TiledAttack):
 
     def _given(self, view: View, client: int) -> Tensor:
         if client >= view.h:
-            raise AttackError(f"{self!r} copies an honest update that is not there: there are {view.h} in this round.")
+            raise AttackError(
+                f"{self!r}: `client` should be below {view.h}, the number of honest updates in this round. "
+                f"Found {client}. Choose a smaller one."
+            )
         row = view.honest[client]
         return row.clone() if bool(row.isfinite().all()) else view.full(0.0)
 

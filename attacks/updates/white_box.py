@@ -77,7 +77,10 @@ class WhiteBox(SearchedAttack):
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("harm",)
 
-    harm: Annotated[Literal["inner", "l2", "fixed", "loss"], Doc("harm that is maximised")] = "inner"
+    harm: Annotated[
+        Literal["inner", "l2", "fixed", "loss"],
+        Doc("harm that is maximised: against the honest mean, away from it, along u, or the loss"),
+    ] = "inner"
     steady: Annotated[Steady, Doc("the direction u in which the weights are pushed for the whole run")] = "ones"
     directions: Annotated[tuple[Direction, ...], Doc("lines on which the attack searches")] = tuple(_LINES)
     pool: Annotated[bool, Doc("whether the vectors of simpler attacks compete with the candidates")] = True
