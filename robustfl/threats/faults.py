@@ -96,7 +96,7 @@ class Fault(Component, ABC):
     machine calls them for the clients that the fault happens to, in its rounds, and nothing else changes.
     """
 
-    surface: ClassVar[str] = "fault"
+    surface: ClassVar[str] = "faults"
 
     share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 1.0
     start_round: Annotated[int, Ge(0), Doc("first round of the fault")] = 0
