@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -92,3 +93,30 @@ def test_every_folder_that_holds_modules_is_a_package() -> None:
     found = modules()
     folders = {path.parent for path in found.values()}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def mapped(text: str) -> set[str]:
+    """The folders that a map names, one in a line, each indented below the folder that holds it."""
+    found = set()
+    above: list[tuple[int, str]] = []
+    for indent, name in re.findall(r"^( +)([a-z]+)/ ", text, flags=re.MULTILINE):
+        above = [*(outer for outer in above if outer[0] < len(indent)), (len(indent), name)]
+        found.add("/".join(part for _, part in above))
+    return found
+
+
+def test_the_map_for_contributors_names_every_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = {str(path.parent.relative_to(ROOT)) for path in modules().values() if path.name == "__init__.py"}
+    assert sorted(rooms - mapped(text)) == [], "These folders should have a line in the map of CONTRIBUTING.md."
+
+
+def test_a_map_is_read_by_its_indentation() -> None:
+    text = """
+        house/    where one lives
+          attic/    above, under the roof/
+            box/      in it
+          cellar/   below
+        shed/     apart
+        """
+    assert mapped(text) == {"house", "house/attic", "house/attic/box", "house/cellar", "shed"}
