@@ -95,6 +95,12 @@ def test_every_folder_that_holds_modules_is_a_package() -> None:
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
+def test_tests_lie_in_folders_that_mirror_the_code() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    mirrored = [folder for top in (ROOT / "robustfl", ROOT) for folder in folders if (top / folder).is_dir()]
+    assert folders - set(mirrored) == {Path("benchmarks")}  # they measure speed across all rooms
+
+
 def mapped(text: str) -> set[str]:
     """The folders that a map names, one in a line, each indented below the folder that holds it."""
     found = set()
