@@ -1,25 +1,36 @@
 """Small questions with short numbers, and the search for the smallest one that a rule answers wrongly.
 
-hypothesis draws and shrinks; nothing else of the kit knows it.
+hypothesis draws and shrinks; nothing else of the kit knows it. This module does not know what is examined either: it
+only needs something that draws its own rows, a :class:`DrawsRows`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import RobustflError
-from robustfl.testing.subject import Subject, decimals
 from robustfl.testing.violation import Violation
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 T = TypeVar("T")
+
+
+class DrawsRows(Protocol):
+    """What is asked, as far as questions have to know it: how many rows it needs, and how its rows are drawn."""
+
+    @property
+    def least(self) -> int:
+        """The smallest number of rows that it accepts."""
+
+    def drawn(self, ask: Questions, n: int, columns: int) -> NDArray[Any]:
+        """Rows [n, d] that it can be asked about, d at most `columns`."""
 
 
 class Questions:
@@ -53,15 +64,13 @@ class Questions:
             numbers[0] = 1.0
         return decimals(numbers, self.choose((0, -1, 1, 3, -3)))
 
-    def rows(self, subject: Subject, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
+    def rows(self, subject: DrawsRows, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
         """Rows [n, d] as the rule is sent them; n is at least its own bound plus `more`, d at most `columns`."""
         n = subject.least + more + self.integer(0, less_than - 1)
         return subject.drawn(self, n, columns)
 
 
-def search(
-    check: Callable[[Subject, Questions], None], subject: Subject, *, examples: int, seed: int
-) -> Violation | None:
+def search(check: Callable[[T, Questions], None], subject: T, *, examples: int, seed: int) -> Violation | None:
     """The smallest violation of one property that `examples` questions lead to, or None."""
     hypothesis = load_hypothesis()
     from hypothesis import strategies
@@ -96,6 +105,11 @@ def search(
         smallest.complaint += " (not every time: the rule answers at random)"
         return smallest
     return None
+
+
+def decimals(numbers: Floats, power: int) -> Floats:
+    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
+    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
 
 
 def load_hypothesis() -> Any:

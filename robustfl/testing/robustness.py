@@ -11,8 +11,8 @@ from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import InfeasibleError
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, extent, spread
-from robustfl.testing.questions import Questions
-from robustfl.testing.subject import Subject, array, decimals, numeric
+from robustfl.testing.questions import Questions, decimals
+from robustfl.testing.subject import Subject, array, numeric
 from robustfl.testing.violation import Violation
 from robustfl.wording import counted
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,8 @@ from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggreg
 from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
+from robustfl.testing.questions import Questions, decimals
 from robustfl.testing.violation import Violation
-
-if TYPE_CHECKING:
-    from robustfl.testing.questions import Questions
 
 MOST_ROWS = 500
 """Where the search for the smallest number of rows that a rule accepts gives up."""
@@ -212,11 +210,6 @@ def array(x: NDArray[Any], kind: str, dtype: str, device: str = "cpu") -> Any:
     import torch
 
     return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
-
-
-def decimals(numbers: Floats, power: int) -> Floats:
-    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
-    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
 
 
 def trusted_update(question: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -14,10 +14,6 @@ from typing_extensions import Doc
 from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.knowledge import Knowledge
-
-if TYPE_CHECKING:
-    pass
-
 
 Labels = NDArray[np.int64]
 
@@ -31,6 +27,7 @@ class Attack(Component, ABC):
     """
 
     surface: ClassVar[str] = ""
+    """What it acts on: updates, data, rankings, ...; the folder of attacks that holds its file has the same name."""
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
     channels: ClassVar[tuple[str, ...] | None] = None
     """Channels of the defenses that the attack can be played against; None stands for all, as for attacks on data."""

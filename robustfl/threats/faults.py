@@ -99,7 +99,7 @@ class Fault(Component, ABC):
     machine calls them in the rounds of the fault, for the clients to whom it happens. Nothing else changes.
     """
 
-    surface: ClassVar[str] = "fault"
+    surface: ClassVar[str] = "faults"
 
     share: Annotated[
         float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")

@@ -125,7 +125,7 @@ def dropped_edges(edges: int, keep: float) -> int:
 class RankAttack(Attack):
     """Crafts the rankings of the malicious clients from what the adversary knows."""
 
-    surface: ClassVar[str] = "ranking"
+    surface: ClassVar[str] = "rankings"
     channels: ClassVar[tuple[str, ...] | None] = ("rankings",)
 
     @abstractmethod

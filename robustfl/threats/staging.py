@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
 from robustfl.threats.identities import SybilAttack
-
-if TYPE_CHECKING:
-    pass
 
 
 def poisoning_of(attack: Attack | SybilAttack | None) -> DataPoisoning | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class UpdateAttack(Attack):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
-    surface: ClassVar[str] = "update"
+    surface: ClassVar[str] = "updates"
     channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
 
     @abstractmethod
