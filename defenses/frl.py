@@ -67,7 +67,7 @@ class FRL(RankAggregator):
     epochs: Annotated[
         int,
         Ge(0),
-        Doc("equal parts of the local steps; the learning rate falls after each part, or with 0 after every step"),
+        Doc("number of parts of the local steps between which the learning rate falls; 0: it falls after every step"),
     ] = 0
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the edges of each layer that the network keeps")] = 0.5
     criterion: Annotated[
