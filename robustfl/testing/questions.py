@@ -1,7 +1,7 @@
-"""Small questions with short numbers, and the search for the smallest one that a rule answers wrongly.
+"""Small questions with short numbers, and the search for the smallest question that a rule answers wrongly.
 
-hypothesis draws and shrinks; nothing else of the kit knows it. This module does not know what is examined either: it
-only needs something that draws its own rows, a :class:`DrawsRows`.
+The package hypothesis draws the questions and makes them smaller; only this module of the kit uses it. This module does
+not know what is examined: it only needs something that draws its own rows, a :class:`DrawsRows`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class DrawsRows(Protocol):
 
 
 class Questions:
-    """Draws the parts of a question; of two that show the same fault, the one with earlier choices is reported."""
+    """Draws the parts of a question; if two questions show the same violation, the one with earlier options is kept."""
 
     def __init__(self, draw: Callable[[Any], Any], strategies: ModuleType) -> None:
         self._draw = draw
         self._st = strategies
 
     def choose(self, options: Sequence[T]) -> T:
-        """One of the options; the simplest should come first."""
+        """One of the options; list the simplest option first."""
         chosen: T = self._draw(self._st.sampled_from(options))
         return chosen
 
@@ -65,7 +65,7 @@ class Questions:
         return decimals(numbers, self.choose((0, -1, 1, 3, -3)))
 
     def rows(self, subject: DrawsRows, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
-        """Rows [n, d] as the rule is sent them; n is at least its own bound plus `more`, d at most `columns`."""
+        """Rows [n, d] to send to the rule; n is at least the rule's own bound plus `more`, and d at most `columns`."""
         n = subject.least + more + self.integer(0, less_than - 1)
         return subject.drawn(self, n, columns)
 
@@ -100,7 +100,7 @@ def search(check: Callable[[T, Questions], None], subject: T, *, examples: int, 
         run()
     except Violation as violation:
         return violation
-    except Flaky:  # the rule is random: the same question was answered rightly the second time
+    except Flaky:  # the rule is random: the second answer to the same question was right
         smallest = min(seen, key=lambda violation: len(violation.code))
         smallest.complaint += " (not every time: the rule answers at random)"
         return smallest

@@ -1,4 +1,4 @@
-"""Rows that lie: not numbers, too large for arithmetic, or far from the honest rows."""
+"""Checks with hostile rows: rows that are not finite, too large for arithmetic, or far away from the honest rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from robustfl.testing.violation import Violation
 from robustfl.wording import counted
 
 CLEAR = (ValueError, ArithmeticError, RuntimeError)
-"""Exceptions that say on purpose that rows cannot be used; an IndexError or a TypeError is an accident."""
+"""Exceptions with which a rule may refuse rows on purpose; an IndexError or a TypeError is taken for an accident."""
 
 REACH = 10.0
-"""How far a robust rule may be moved, in units of the honest spread and a Byzantine row more."""
+"""How far f rows may move a robust rule: this number, times f + 1, times the honest spread."""
 
 OWN_LENGTH = 1e3
-"""The reach granted to rules with a length of their own (a clipping radius), which do not scale with the rows."""
+"""Smallest unit for rules with a length of their own (such as a clipping radius), which do not scale with the rows."""
 
 
 @promise("zeros, duplicates, ties, few rows and numbers of any size give finite answers")
@@ -65,7 +65,7 @@ def hostile(subject: Subject, ask: Questions) -> None:
 
 
 def answer_or_refusal(subject: Subject, x: Any) -> Floats | None:
-    """The answer to hostile rows, or None when the rule says clearly that it refuses them."""
+    """The answer to hostile rows, or None if the rule refuses them with a clear error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -86,7 +86,7 @@ def _shown(error: Exception) -> str:
 
 
 def _as_without(subject: Subject, x: Any, clean: Any, count: int, answer: Floats) -> None:
-    """A rule of robustfl refuses the rows, lowers f by as many, and answers as if they had not come."""
+    """Check that a rule of robustfl rejects the hostile rows, lowers f by their number, and answers as without them."""
     own = subject.fresh()
     fewer = own.with_fewer(count)
     if fewer.infeasible(len(clean)) is not None:
@@ -128,13 +128,13 @@ def breakdown(subject: Subject, ask: Questions) -> None:
 
 
 def _unit(subject: Subject, honest: Floats) -> float:
-    """What influence is measured in: the honest spread, for rules that know directions only the honest lengths."""
+    """The unit of influence: the honest spread, or the honest length for rules that are not translation equivariant."""
     unit = spread(honest) if subject.promises("translation") else max(extent(honest), spread(honest))
     return unit if subject.promises("scaling") else max(unit, OWN_LENGTH)
 
 
 def _far_away(f: int, d: int, size: float, pattern: str) -> Floats:
-    """f rows [f, d] at a distance of about `size`: at one place, on both sides, or far in the first column only."""
+    """f rows [f, d] at a distance of about `size`: all in one place, on both sides, or far only in the first column."""
     lies = np.full((f, d), size)
     if pattern == "apart":
         lies *= np.where(np.arange(f) % 2, -1.0, 1.0)[:, None] * np.arange(1, f + 1)[:, None]
@@ -148,7 +148,7 @@ def responsive(subject: Subject, ask: Questions) -> None:
     n, d = subject.least + 1 + ask.integer(0, 2), ask.integer(1, 3)
     base = np.arange(1.0, n * d + 1).reshape(n, d)
     moved = base.copy()
-    moved[1:] = -1e6 * np.arange(1.0, d + 1)  # beyond any bound: all rows but one
+    moved[1:] = -1e6 * np.arange(1.0, d + 1)  # all rows but one, which is beyond any bound on f
     questions = (base, -base, base**2 - 3.0, moved)
     answers = [subject.ask(question) for question in questions]
     if all(np.array_equal(answer, answers[0]) for answer in answers):
@@ -161,7 +161,7 @@ def responsive(subject: Subject, ask: Questions) -> None:
 def bounds(subject: Subject, ask: Questions) -> None:
     subject.ask(subject.drawn(ask, subject.least, 3))
     fewest = subject.least
-    if not subject.told:  # without f in the rule, only the bound for f = 0 can be enforced
+    if not subject.told:  # a rule that does not hold f can only enforce the bound for f = 0
         fewest = next(n for n in range(1, subject.least + 1) if subject.rule.infeasible(n, 0) is None)
     if fewest == 1:
         return
