@@ -234,6 +234,10 @@ class Pipeline(Aggregator):
         return f"{self.before} > {self.rule}"
 
     @property
+    def stages(self) -> tuple[Defense, ...]:
+        return *self.before.stages, *self.rule.stages
+
+    @property
     def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
         """That of the rule: what is computed before it changes nothing in what clients send and get."""
         return self.rule.channel
@@ -302,6 +306,10 @@ class Chain(PreAggregation):
 
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
+
+    @property
+    def stages(self) -> tuple[Defense, ...]:
+        return *self.first.stages, *self.then.stages
 
     @property
     def stateful(self) -> bool:

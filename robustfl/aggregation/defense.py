@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.components import Component
 from robustfl.errors import StateError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,10 @@ class Defense(Component, ABC):
     state_keys: ClassVar[tuple[str, ...]] = ()
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    @property
+    def stages(self) -> tuple[Defense, ...]:
+        return (self,)
 
     @property
     def stateful(self) -> bool:

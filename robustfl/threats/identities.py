@@ -73,6 +73,10 @@ class SybilAttack(Component):
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
     def __rshift__(self, attack: Any) -> SybilAttack:
         """The identities do what the longer chain says: `Clones() >> BadNets() >> ModelReplacement()`."""
         if not isinstance(self.then, DataPoisoning):
