@@ -22,6 +22,10 @@ class InfeasibleError(RobustflError, ValueError):
     """Too few usable rows for a rule: its precondition on n and f does not hold."""
 
 
+class ExceededError(InfeasibleError):
+    """More clients were caught than the declared f, and the caller asked for no answer in that case."""
+
+
 class StateError(RobustflError, ValueError):
     """A stateful defense met updates, or was given a state, that do not fit its own."""
 
