@@ -102,6 +102,14 @@ class Component:
         """The values of the hyper-parameters as JSON values; `type(self)(**parameters)` makes an equal object."""
         return {p.name: _plain(getattr(self, p.name)) for p in self.declared_parameters()}
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        """The simple components that this one is made of, in the order in which they act.
+
+        A simple component is its own only stage; one that is composed with `>>` has the stages of its parts.
+        """
+        return (self,)
+
     def __str__(self) -> str:
         """The short label for tables and plots; it shows `label_parameters` and non-default values, but never `f`."""
         own = [(p, getattr(self, p.name)) for p in self.declared_parameters() if p.name != "f"]

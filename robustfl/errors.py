@@ -29,6 +29,10 @@ class InfeasibleError(RobustflError, ValueError):
         self.rejected = rejected
 
 
+class ExceededError(InfeasibleError):
+    """More clients were caught than the declared f, and the caller asked for no answer in that case."""
+
+
 class StateError(RobustflError, ValueError):
     """Updates or a given state do not fit the state of a stateful defense."""
 

@@ -18,7 +18,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.questions import Questions
-from robustfl.testing.subject import Subject, parts_of, trusted_update
+from robustfl.testing.subject import Subject, trusted_update
 from robustfl.testing.violation import Violation
 
 
@@ -160,7 +160,7 @@ def pickling(subject: Subject, ask: Questions) -> None:
 def text(subject: Subject, ask: Questions) -> None:
     rule = subject.fresh()
     registered = set(registry.find("defense").values())
-    if all(type(part) in registered for part in parts_of(rule)):
+    if all(type(part) in registered for part in rule.stages):
         call = f"registry.build('defense', {repr(rule)!r})"
         try:
             twin = registry.build("defense", repr(rule))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
+from robustfl.aggregation import Aggregator, Defense, PreAggregation
 from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
@@ -192,15 +192,6 @@ def fewest_rows(rule: Defense, f: int) -> int:
         if rule.infeasible(n, f) is None:
             return n
     raise ParameterError(f"{rule!r} accepts no number of rows below {MOST_ROWS}: {rule.infeasible(MOST_ROWS, f)}")
-
-
-def parts_of(rule: Defense) -> list[Defense]:
-    """The single defenses that a pipeline is made of."""
-    if isinstance(rule, Pipeline):
-        return [*parts_of(rule.before), *parts_of(rule.rule)]
-    if isinstance(rule, Chain):
-        return [*parts_of(rule.first), *parts_of(rule.then)]
-    return [rule]
 
 
 def array(x: NDArray[Any], kind: str, dtype: str, device: str = "cpu") -> Any:

@@ -79,6 +79,10 @@ class SybilAttack(Component):
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
     def __rshift__(self, attack: Any) -> SybilAttack:
         """The same identities with one more stage of the attack: `Clones() >> BadNets() >> ModelReplacement()`."""
         if not isinstance(self.then, DataPoisoning):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from robustfl.components import Component
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
-from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
+from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.identities import SybilAttack
 
 
@@ -22,8 +23,9 @@ def aimed(attacks: Iterable[Any]) -> tuple[DataPoisoning, ...]:
     return tuple(one for one in found.values() if isinstance(one, Backdoor) or one.confusion() is not None)
 
 
-def stages(attack: Any) -> tuple[Any, ...]:
-    """The stages of an attack from the left: identities, poisoning and attack on updates, as far as they exist."""
-    if isinstance(attack, SybilAttack | PoisonedAttack):
-        return *stages(attack.first), *stages(attack.then)
-    return () if attack is None else (attack,)
+def stages(attack: Component | None) -> tuple[Any, ...]:
+    """The parts of an attack from the left, as far as it has them, and none where nobody attacks.
+
+    They are identities, a poisoning of data, and an attack on updates.
+    """
+    return () if attack is None else attack.stages

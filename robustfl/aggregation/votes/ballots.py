@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.base import is_tensor
-from robustfl.aggregation.updates.layout import identify
+from robustfl.aggregation.updates.layout import MISSING, identify
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Ranking
 from robustfl.errors import UpdatesError
 
@@ -108,7 +108,7 @@ def _entries(rankings: Any) -> tuple[list[Any], bool]:
 def _unreadable(entry: Any) -> str:
     """The reason why an entry is no list of vectors of integers, or an empty text if it is one."""
     if entry is None:
-        return "missing"
+        return MISSING
     if isinstance(entry, str | bytes) or not isinstance(entry, Sequence) or not entry:
         return f"unreadable ({type(entry).__name__})"
     for number, array in enumerate(entry):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.attack import Attack, Labels
 from robustfl.threats.knowledge import Knowledge, View
@@ -78,6 +79,10 @@ class PoisonedAttack(UpdateAttack):
 
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
+
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
 
     def required_knowledge(self) -> Knowledge:
         """The knowledge that either stage needs."""
