@@ -66,6 +66,9 @@ class Simulation:
         with watch.phase("attack"):
             for transform in self.transforms:
                 round.messages = transform.sent(round.sent, round.honest, round)
+            round.seen = round.messages
+            for transform in self.transforms:
+                round.seen = transform.shown(round.seen, round.honest, round)
             channel.craft(round)
         for receiver in round.receivers:
             receiver.rows, receiver.ids = self.setup.faults.deliver(round, receiver)

@@ -106,20 +106,20 @@ class Receiver:
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What can be seen of one client in a round: the model that it got, its batches, and the message that it sent.
+    """What there is to see of one client in a round: the model that it got, its batches, and the message that it sent.
 
     Attributes
     ----------
     model : [d] the model from which it started
     features, labels : [steps, batch, ...] and [steps, batch], what it learnt from
-    message : [m] what it sent
+    message : [m] what it sent; None where messages are hidden
     """
 
     member: int
     model: Tensor
     features: Tensor
     labels: Tensor
-    message: Tensor
+    message: Tensor | None
 
 
 @dataclass(kw_only=True)
@@ -138,6 +138,8 @@ class Round:
     computed : [k, m] what each of them computed, before anything else happens to it
     own : [f, m] what the malicious members would send honestly, where anybody wants to know
     messages : [h, m] what the honest members send
+    seen : [s, m] what an observer of the network sees of these messages: all of them, or sums of groups where somebody
+        hides them
     served : [s, d] the models that honest clients have after the round, one row if all have the same; None in rounds
         that are not measured
     diverged : whether a model has stopped being finite, which ends the training
@@ -155,6 +157,7 @@ class Round:
     computed: Tensor | None = None
     own: Tensor | None = None
     messages: Tensor | None = None
+    seen: Tensor | None = None
     served: Tensor | None = None
     diverged: bool = False
 
@@ -189,10 +192,11 @@ class Round:
         assert self.models is not None
         asked = len(self.lesson.place) - len(self.honest) + int(at[0])  # honest members are the last ones
         row = int(self.lesson.place[asked])
+        shown = self.seen is not None and len(self.seen) == len(self.honest)
         return Sight(
             member=member,
             model=self.models if self.models.ndim == 1 else self.models[row],
             features=self.lesson.features[row],
             labels=self.lesson.labels[row],
-            message=self.sent[int(at[0])],
+            message=self.seen[int(at[0])] if shown and self.seen is not None else None,
         )

@@ -41,7 +41,7 @@ class Transform:
         return receiver.aggregate
 
     def shown(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
-        """What others than the receiver's defense get to see of the honest messages [h, m], such as sums of groups."""
+        """What an observer of the network sees of the honest messages [h, m]: [s, m], such as sums of groups."""
         return messages
 
 
