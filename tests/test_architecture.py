@@ -20,6 +20,7 @@ FLOORS = (
     ("aggregation",),
     ("threats.knowledge",),
     ("threats.attack",),
+    ("threats.adversary",),
     ("threats.updates",),
     ("threats.data", "threats.evasion", "threats.faults", "threats.peers", "threats.rankings"),
     ("threats", "reputation"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, TiledAttack, View
-from robustfl.threats.knowledge import finite_rows
+from robustfl.threats.updates.view import finite_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from robustfl.federation.clients.training import predict
 from robustfl.federation.round import Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.threats import Facts
-from robustfl.threats.knowledge import Relabelling, Training
+from robustfl.threats.updates.view import Relabelling, Training
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -66,9 +66,10 @@ class Simulation:
         with watch.phase("attack"):
             for transform in self.transforms:
                 round.messages = transform.sent(round.sent, round.honest, round)
-            round.seen = round.messages
+            seen = round.sent
             for transform in self.transforms:
-                round.seen = transform.shown(round.seen, round.honest, round)
+                seen = transform.shown(seen, round.honest, round)
+            round.seen = seen
             channel.craft(round)
         for receiver in round.receivers:
             receiver.rows, receiver.ids = self.setup.faults.deliver(round, receiver)

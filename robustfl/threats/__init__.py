@@ -22,20 +22,23 @@ The rooms and modules:
 
 * ``updates``, ``data``, ``peers``: attacks on updates, on training data, and on networks of peers.
 * ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
-* ``attack``: what all attacks on training have in common; ``knowledge``: what an adversary knows.
+* ``attack``: what all attacks on training have in common; ``adversary``: those that craft messages, of any kind;
+  ``knowledge``: what an adversary knows.
 * ``staging``: the stages of an attack such as `identities >> poisoning >> attack`; ``bits``: flipping of bits.
 """
 
+from robustfl.threats.adversary import Adversary, MessageAttack
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
 from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
-from robustfl.threats.knowledge import Facts, Knowledge, View
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.rankings import CommonRankAttack, RankAttack, RankView
-from robustfl.threats.updates.contract import Adversary, TiledAttack, UpdateAttack
+from robustfl.threats.updates.contract import TiledAttack, UpdateAttack
 from robustfl.threats.updates.local_training import LocalAttack
+from robustfl.threats.updates.view import Facts, View
 
 __all__ = [
     "Adversary",
@@ -52,6 +55,7 @@ __all__ = [
     "Knowledge",
     "LocalAttack",
     "LocalData",
+    "MessageAttack",
     "PoisonedAttack",
     "RankAttack",
     "RankView",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation.votes.counting import Counts, sum_positions
 from robustfl.components import checked
-from robustfl.errors import AttackError, KnowledgeError
-from robustfl.threats.attack import Attack
-from robustfl.threats.knowledge import Knowledge
+from robustfl.errors import AttackError
+from robustfl.threats.adversary import Adversary, MessageAttack
+from robustfl.threats.knowledge import Knowledge, RoundFacts, RoundView
 
 Rankings = NDArray[np.signedinteger[Any]]
 Layers = Sequence[Rankings]
@@ -28,65 +28,41 @@ Layers = Sequence[Rankings]
 
 
 @dataclass(kw_only=True)
-class RankFacts:
-    """Everything about one round.
+class RankFacts(RoundFacts[Layers]):
+    """Everything about one round of rankings: the facts of every round, and the following.
+
+    Messages are one array [clients, m_l] per layer, and the defense answers with one array [n_l] per layer.
 
     Attributes
     ----------
-    round : number of the round, counted from 0
-    f : number of malicious clients in this round
     edges : n_l, the number of edges of each layer
     sent : m_l, the number of edges of each layer that a ranking names
     keep : share of the edges of a layer that the network keeps, namely the last ones of the global ranking
-    honest : the honest clients' rankings as they were sent, one array [h, m_l] per layer
-    own : makes the rankings that the malicious clients would have sent, one array [f, m_l] per layer; called only when
-        an attack looks at them
-    vote : the defense, from rankings (one array [clients, m_l] per layer) to the global ranking (one array [n_l] per
-        layer)
-    rng : the attack's own generator
     """
 
-    round: int
-    f: int
     edges: tuple[int, ...]
     sent: tuple[int, ...]
     keep: float
-    honest: Layers
-    own: Callable[[], Layers]
-    vote: Callable[[Layers], Layers] | None = None
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
 
-class RankView:
+class RankView(RoundView[Layers]):
     """What an attack sees of one round; all arrays are read-only.
 
-    Every attack may see `round`, `f`, `h`, `edges`, `sent`, `keep`, `rng`, and `memory`, a dictionary that the attack
-    keeps between the rounds of a trial. Everything else needs the knowledge that its description names.
+    Every attack may see `h`, `edges`, `sent` and `keep`, and what every view shows.
     """
 
+    messages: ClassVar[str] = "rankings"
+
     def __init__(self, facts: RankFacts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
-        self._facts, self._knowledge, self._owner = facts, knowledge, owner
+        super().__init__(facts, knowledge, owner, memory)
         self._shown: dict[str, Layers] = {}
-        self.memory = memory
-        self.round, self.f, self.h = facts.round, facts.f, len(facts.honest[0])
-        self.edges, self.sent, self.keep, self.rng = facts.edges, facts.sent, facts.keep, facts.rng
-
-    @property
-    def honest(self) -> Layers:
-        """The honest clients' rankings, one array [h, m_l] per layer (needs PEERS)."""
-        return self._show("honest", Knowledge.PEERS, "the honest rankings", lambda: self._facts.honest)
-
-    @property
-    def own(self) -> Layers:
-        """What the malicious clients would have sent honestly, one array [f, m_l] per layer (needs OWN)."""
-        return self._show("own", Knowledge.OWN, "the malicious clients' own rankings", self._facts.own)
+        self.h = len(facts.honest[0])
+        self.edges, self.sent, self.keep = facts.edges, facts.sent, facts.keep
 
     def vote(self, rankings: Layers) -> Layers:
         """The defense's global ranking for these rankings, one array [n_l] per layer (needs DEFENSE)."""
-        self._need(Knowledge.DEFENSE, "the defense")
-        if self._facts.vote is None:
-            raise AttackError(f"{self._owner} needs the defense, which was not given.")
-        return self._facts.vote(rankings)
+        answer: Layers = self.aggregate(rankings)
+        return answer
 
     def support(self, of: Literal["own", "peers"]) -> list[Counts]:
         """The sums of each edge's positions over the known rankings, one array [n_l] per layer.
@@ -101,19 +77,10 @@ class RankView:
         """The number of edges of a layer that the network keeps."""
         return self.edges[layer] - dropped_edges(self.edges[layer], self.keep)
 
-    def _need(self, knowledge: Knowledge, what: str) -> None:
-        if knowledge not in self._knowledge:
-            declared = ", ".join(self._knowledge.names()) or "nothing"
-            raise KnowledgeError(
-                f"{self._owner} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
-                f"It declares: {declared}. Declare it, or do without."
-            )
-
-    def _show(self, key: str, knowledge: Knowledge, what: str, layers: Callable[[], Layers]) -> Layers:
-        self._need(knowledge, what)
-        if key not in self._shown:
-            self._shown[key] = [_read_only(layer) for layer in layers()]
-        return self._shown[key]
+    def _lend(self, messages: Layers, what: str) -> Layers:
+        if what not in self._shown:
+            self._shown[what] = [_read_only(layer) for layer in messages]
+        return self._shown[what]
 
 
 def dropped_edges(edges: int, keep: float) -> int:
@@ -122,7 +89,7 @@ def dropped_edges(edges: int, keep: float) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankAttack(Attack):
+class RankAttack(MessageAttack[RankFacts, Layers]):
     """Crafts the rankings of the malicious clients from what the adversary knows."""
 
     surface: ClassVar[str] = "rankings"
@@ -134,6 +101,23 @@ class RankAttack(Attack):
 
         Rows that are not rankings may be returned, but a sound defense refuses them.
         """
+
+    @final
+    def nothing(self, facts: RankFacts) -> Layers:
+        return [layer[:0] for layer in facts.honest]
+
+    @final
+    def look(self, facts: RankFacts, memory: dict[str, Any]) -> RankView:
+        return RankView(facts, self.required_knowledge(), repr(self), memory)
+
+    @final
+    def checked(self, crafted: Any, view: RankView, facts: RankFacts) -> Layers:
+        layers = [np.asarray(layer) for layer in crafted]
+        wanted = [(facts.f, sent) for sent in facts.sent]
+        if [layer.shape for layer in layers] != wanted or any(layer.dtype.kind not in "iu" for layer in layers):
+            found = [f"{layer.dtype} {list(layer.shape)}" for layer in layers]
+            raise AttackError(f"{self!r} should craft integer rankings of shapes {wanted}. Found {found}.")
+        return layers
 
     @final
     def __call__(
@@ -175,10 +159,10 @@ class RankAttack(Attack):
             keep=keep,
             honest=layers,
             own=own_rankings,
-            vote=vote,
+            aggregate=vote,
             rng=np.random.default_rng(rng),
         )
-        return RankAdversary(self).craft(facts)
+        return list(Adversary(self).craft(facts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,34 +180,6 @@ class CommonRankAttack(RankAttack):
     def craft(self, view: RankView) -> Layers:
         whole = self.rankings(view)
         return [np.tile(ranking[-sent:], (view.f, 1)) for ranking, sent in zip(whole, view.sent, strict=True)]
-
-
-class RankAdversary:
-    """An attack on rankings, with its memory between the rounds of one trial."""
-
-    def __init__(self, attack: RankAttack) -> None:
-        self.attack = attack
-        self.memory: dict[str, Any] = {}
-
-    def craft(self, facts: RankFacts) -> list[Rankings]:
-        """The malicious rankings of this round; honest rankings in rounds in which the attack is not active.
-
-        Raises
-        ------
-        AttackError : the attack did not return one integer array [f, m_l] per layer
-        KnowledgeError : the attack looked at more than it declared
-        """
-        if facts.f == 0:
-            return [layer[:0] for layer in facts.honest]
-        if not self.attack.active(facts.round):
-            return list(facts.own())
-        view = RankView(facts, self.attack.required_knowledge(), repr(self.attack), self.memory)
-        crafted = [np.asarray(layer) for layer in self.attack.craft(view)]
-        wanted = [(facts.f, sent) for sent in facts.sent]
-        if [layer.shape for layer in crafted] != wanted or any(layer.dtype.kind not in "iu" for layer in crafted):
-            found = [f"{layer.dtype} {list(layer.shape)}" for layer in crafted]
-            raise AttackError(f"{self.attack!r} should craft integer rankings of shapes {wanted}. Found {found}.")
-        return crafted
 
 
 def _read_only(layer: Rankings) -> Rankings:

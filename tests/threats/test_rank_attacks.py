@@ -15,7 +15,8 @@ from robustfl.attacks import IPM, BoundarySwap, LabelFlip, ReverseRanking, Shuff
 from robustfl.defenses import FRL
 from robustfl.errors import AttackError, KnowledgeError, ParameterError
 from robustfl.threats import Knowledge, RankAttack, RankView
-from robustfl.threats.rankings import Layers, RankAdversary, RankFacts, dropped_edges
+from robustfl.threats.adversary import Adversary
+from robustfl.threats.rankings import Layers, RankFacts, dropped_edges
 
 Ints = npt.NDArray[np.int64]
 
@@ -229,9 +230,11 @@ def test_honest_rankings_of_another_form_are_an_error(honest: Any) -> None:
 def test_outside_its_window_an_attack_is_honest_and_memory_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sending, "what", [np.zeros((1, 4), int)])
     own, honest = rankings(1, 1, 4), rankings(2, 3, 4)
-    adversary = RankAdversary(Sending(start_round=1, every=2))
+    adversary = Adversary(Sending(start_round=1, every=2))
     for number in range(5):
-        facts = RankFacts(round=number, f=1, edges=(4,), sent=(4,), keep=0.5, honest=honest, own=lambda: own, vote=vote)
+        facts = RankFacts(
+            round=number, f=1, edges=(4,), sent=(4,), keep=0.5, honest=honest, own=lambda: own, aggregate=vote
+        )
         crafted = adversary.craft(facts)
         np.testing.assert_array_equal(crafted[0], np.zeros((1, 4)) if number % 2 else own[0])
     assert adversary.memory == {"rounds": 2}

@@ -17,7 +17,7 @@ from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Knowledge, UpdateAttack
-from robustfl.threats.knowledge import Relabelling, Training
+from robustfl.threats.updates.view import Relabelling, Training
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,8 +18,8 @@ from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
-from robustfl.threats import Knowledge
-from robustfl.threats.rankings import Layers, RankAdversary, RankAttack, RankFacts
+from robustfl.threats import Adversary, Knowledge
+from robustfl.threats.rankings import Layers, RankAttack, RankFacts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ class Rankings(Channel):
         self.network = Supermask(setup.population, defense.training, work.trainer, setup.seed)
         self.sent = tuple(defense.sent(edges) for edges in self.network.edges)
         self._keep = defense.training.keep
-        self._adversary = RankAdversary(setup.attack) if isinstance(setup.attack, RankAttack) else None
+        self._adversary = Adversary(setup.attack) if isinstance(setup.attack, RankAttack) else None
 
     def model(self) -> RankedModel:
         return RankedModel(self.network)
@@ -102,7 +102,8 @@ class Rankings(Channel):
             keep=self._keep,
             honest=self._layers(messages),
             own=lambda: self._layers(self.own_messages(round, receiver)),
-            vote=vote,
+            aggregate=vote,
+            receiver=receiver.who,
             rng=self.setup.rng["attack"],
         )
         return _joined(self._adversary.craft(facts))

@@ -20,7 +20,7 @@ from robustfl.federation.clients.training import Trainer, VmappedTrainer, traine
 from robustfl.federation.clients.trusted import TrustedSamples
 from robustfl.federation.round import Ids, Lesson, Round, ServerModel
 from robustfl.federation.setup import Setup
-from robustfl.threats.knowledge import Relabelling
+from robustfl.threats.updates.view import Relabelling
 
 if TYPE_CHECKING:
     from torch import Tensor

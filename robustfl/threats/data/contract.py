@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.attack import Attack, Labels
-from robustfl.threats.knowledge import Knowledge, View
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
+from robustfl.threats.updates.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from robustfl.threats.knowledge import Knowledge, View
+from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.updates.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,16 +13,16 @@ from typing_extensions import Doc
 
 from robustfl.components import checked
 from robustfl.errors import AttackError
-from robustfl.threats.attack import Attack
-from robustfl.threats.knowledge import Facts, Relabelling, View
+from robustfl.threats.adversary import Adversary, MessageAttack
 from robustfl.threats.updates.directions import PairedDirections
+from robustfl.threats.updates.view import Facts, Relabelling, View
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateAttack(Attack):
+class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
     surface: ClassVar[str] = "updates"
@@ -31,6 +31,42 @@ class UpdateAttack(Attack):
     @abstractmethod
     def craft(self, view: View) -> Tensor:
         """The malicious updates [f, d], in the type and on the device of the honest ones."""
+
+    @final
+    def nothing(self, facts: Facts) -> Tensor:
+        return facts.honest.new_empty((0, facts.honest.shape[1]))
+
+    @final
+    def look(self, facts: Facts, memory: dict[str, Any]) -> View:
+        if len(facts.honest) == 0:
+            raise AttackError("An attack needs at least one honest update to hide among. Found none.")
+        return View(facts, self.required_knowledge(), repr(self), memory)
+
+    @final
+    def checked(self, crafted: Any, view: View, facts: Facts) -> Tensor:
+        import torch
+
+        changed = view.changed()
+        if changed:
+            raise AttackError(f"{self!r} changed {' and '.join(changed)}, which it may only read. Work on a copy.")
+        wanted = (facts.f, facts.honest.shape[1])
+        if not isinstance(crafted, torch.Tensor):
+            raise AttackError(
+                f"{self!r} should craft a torch tensor {wanted}. Found {type(crafted).__name__}. "
+                f"Convert with `view.honest.new_tensor`, or `torch.as_tensor` and the type of `view.full(0.0)`."
+            )
+        shape = tuple(crafted.shape)
+        if shape != wanted:
+            raise AttackError(f"{self!r} should craft updates of shape {wanted}. Found {shape}.")
+        if crafted.dtype != facts.honest.dtype or crafted.device != facts.honest.device:
+            expected, found = f"{facts.honest.dtype} on {facts.honest.device}", f"{crafted.dtype} on {crafted.device}"
+            raise AttackError(f"{self!r} should craft updates of type {expected}. Found {found}.")
+        if view.lends(crafted) or (facts.f > 1 and crafted.stride(0) == 0):
+            raise AttackError(
+                f"{self!r} returned rows that share memory with each other or with what it was shown. "
+                f"Return copies, as from `repeat` or `clone`."
+            )
+        return crafted
 
     @final
     def __call__(
@@ -149,57 +185,3 @@ class TiledAttack(UpdateAttack):
             return None
         directions: PairedDirections = view.memory.setdefault("pairs", PairedDirections())
         return directions.rows(view.ids, view.normal)
-
-
-class Adversary:
-    """An attack on updates, with its memory between the rounds of one trial."""
-
-    def __init__(self, attack: UpdateAttack) -> None:
-        self.attack = attack
-        self.memory: dict[str, Any] = {}
-
-    def craft(self, facts: Facts) -> Tensor:
-        """The malicious updates [f, d] of this round; honest updates in rounds in which the attack is not active.
-
-        Raises
-        ------
-        AttackError : there is no honest update, the crafted updates have a wrong shape, type or device, or the attack
-            changed what it may only read
-        KnowledgeError : the attack looked at more than it declared
-        """
-        if facts.f == 0:
-            return facts.honest.new_empty((0, facts.honest.shape[1]))
-        if not self.attack.active(facts.round):
-            return facts.own()
-        if len(facts.honest) == 0:
-            raise AttackError("An attack needs at least one honest update to hide among. Found none.")
-        view = View(facts, self.attack.required_knowledge(), repr(self.attack), self.memory)
-        crafted = self.attack.craft(view)
-        changed = view.changed()
-        if changed:
-            raise AttackError(
-                f"{self.attack!r} changed {' and '.join(changed)}, which it may only read. Work on a copy."
-            )
-        self._check(crafted, facts, view)
-        return crafted
-
-    def _check(self, crafted: Any, facts: Facts, view: View) -> None:
-        import torch
-
-        wanted = (facts.f, facts.honest.shape[1])
-        if not isinstance(crafted, torch.Tensor):
-            raise AttackError(
-                f"{self.attack!r} should craft a torch tensor {wanted}. Found {type(crafted).__name__}. "
-                f"Convert with `view.honest.new_tensor`, or `torch.as_tensor` and the type of `view.full(0.0)`."
-            )
-        shape = tuple(crafted.shape)
-        if shape != wanted:
-            raise AttackError(f"{self.attack!r} should craft updates of shape {wanted}. Found {shape}.")
-        if crafted.dtype != facts.honest.dtype or crafted.device != facts.honest.device:
-            expected, found = f"{facts.honest.dtype} on {facts.honest.device}", f"{crafted.dtype} on {crafted.device}"
-            raise AttackError(f"{self.attack!r} should craft updates of type {expected}. Found {found}.")
-        if view.lends(crafted) or (facts.f > 1 and crafted.stride(0) == 0):
-            raise AttackError(
-                f"{self.attack!r} returned rows that share memory with each other or with what it was shown. "
-                f"Return copies, as from `repeat` or `clone`."
-            )

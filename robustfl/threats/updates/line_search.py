@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from robustfl.threats.knowledge import Knowledge, View
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.candidates import SearchLine, climb, harm_at, swing
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
+from robustfl.threats.updates.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from robustfl.threats.knowledge import Knowledge, Message, View
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
+from robustfl.threats.updates.view import Message, View
 
 if TYPE_CHECKING:
     from torch import Tensor

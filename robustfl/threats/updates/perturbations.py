@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from robustfl.threats.knowledge import Knowledge, View
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.geometry import needed
+from robustfl.threats.updates.view import View
 
 if TYPE_CHECKING:
     from torch import Tensor

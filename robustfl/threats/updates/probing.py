@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from robustfl.errors import InfeasibleError
-from robustfl.threats.knowledge import View, finite_rows
+from robustfl.threats.updates.view import View, finite_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.threats.knowledge import Knowledge, View, finite_rows
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.candidates import Found, SearchLine, harm_at, worst_of
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
+from robustfl.threats.updates.view import View, finite_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
