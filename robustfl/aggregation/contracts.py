@@ -215,7 +215,8 @@ def _require(rule: Defense, n: int, batch: Batch) -> None:
     if reason is None:
         return
     lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected." if batch.rejected else ""
-    raise InfeasibleError(f"{reason}{lost} Lower f, use a rule with a weaker precondition, or collect more updates.")
+    remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
+    raise InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
