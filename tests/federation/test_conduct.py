@@ -183,7 +183,7 @@ class Lottery(FRL):
 
 
 LOTTERIES: dict[str, Callable[[Any], Any]] = {
-    "Python's generator": lambda ranking: random.sample(ranking.tolist(), len(ranking)),
+    "Python's generator": lambda ranking: np.array(random.sample(ranking.tolist(), len(ranking))),
     "numpy's generator": lambda ranking: np.random.permutation(ranking),  # noqa: NPY002 - the fault under test
     "torch's generator": lambda ranking: ranking[torch.randperm(len(ranking)).numpy()],
     "entropy of its own": lambda ranking: np.random.default_rng().permutation(ranking),
