@@ -245,7 +245,8 @@ def _require(defense: Defense, n: int, batch: Batch) -> None:
     lost = ""
     if batch.rejected:
         lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
-    raise InfeasibleError(f"{reason}{lost} Lower f, use a rule with a weaker precondition, or collect more updates.")
+    remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
+    raise InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from robustfl.attacks import MPAF, ROP, ConstantDirection, Drift, PoisonedFL, SignStatistics
 from robustfl.attacks.updates.poisoned_fl import agreeing_by_chance, consistent
 from robustfl.defenses import GeometricMedian, Mean, NormBound
+from robustfl.federation.channels.dense import Dense
 from robustfl.threats import Adversary, Facts, Knowledge, View
 from robustfl.threats.updates.constant_directions import Steady, steady_direction, steady_knowledge
 from tests.attacks.rounds import facts, play
 from tests.attacks.table import Matrix, updates
-from tests.federation.worlds import simulation
+from tests.federation.worlds import simulation, weights
 
 KINDS: tuple[Steady, ...] = ("ones", "minus_ones", "across", "base", "anti", "random")
 MESSAGES = ("delta", "gradient")
@@ -87,9 +88,9 @@ def test_models_to_go_to_stay_while_the_present_one_moves() -> None:
     np.testing.assert_allclose(anti(here), -here / 3)
     np.testing.assert_allclose(anti(there), -there / 2)
     target = np.random.default_rng(7).normal(size=6)
-    for seed, weights in ((7, here), (8, there)):
-        way = target - weights
-        np.testing.assert_allclose(base(weights, seed), way / np.linalg.norm(way))
+    for seed, model in ((7, here), (8, there)):
+        way = target - model
+        np.testing.assert_allclose(base(model, seed), way / np.linalg.norm(way))
     assert base.drawn == 1
 
 
@@ -129,9 +130,9 @@ def test_drift_adds_up_over_the_rounds_where_each_is_within_the_noise(algorithm:
     attacked, honest = (simulation(GeometricMedian(), attack=attack, **values) for attack in (Drift(), None))
     shifts = []
     for number in range(6):
-        attacked.play_round(number)
-        honest.play_round(number)
-        shifts.append(float((attacked.weights - honest.weights).mean()))
+        attacked.play(number)
+        honest.play(number)
+        shifts.append(float((weights(attacked) - weights(honest)).mean()))
     assert (np.diff(shifts) > 0).all()
     assert shifts[-1] > 2 * shifts[0] > 0
 
@@ -142,15 +143,17 @@ def test_drift_adds_up_over_the_rounds_where_each_is_within_the_noise(algorithm:
 @pytest.mark.parametrize("algorithm", ["fedsgd", "fedavg"])
 def test_fake_clients_pull_the_model_to_their_base(algorithm: str) -> None:
     sim = simulation(Mean(), algorithm=algorithm, attack=MPAF(factor=1e4), f=2)
-    sim.play_round(0)
-    assert sim.adversary is not None
-    base = sim.adversary.memory["base"]
+    sim.play(0)
+    assert isinstance(sim.channel, Dense)
+    assert sim.channel._adversary is not None
+    memory = sim.channel._adversary.memory
+    base = memory["base"]
     for number in range(1, 3):
-        before = sim.weights.clone()
-        sim.play_round(number)
-        assert float(torch.cosine_similarity(sim.weights - before, base - before, dim=0)) > 0.999
-        assert torch.equal(sim.adversary.memory["base"], base)
-    assert float((base - sim.population.initial).norm()) > 0.1
+        before = weights(sim).clone()
+        sim.play(number)
+        assert float(torch.cosine_similarity(weights(sim) - before, base - before, dim=0)) > 0.999
+        assert torch.equal(memory["base"], base)
+    assert float((base - sim.setup.population.initial).norm()) > 0.1
 
 
 def test_only_the_direction_counts_where_lengths_are_bounded() -> None:

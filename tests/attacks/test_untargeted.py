@@ -20,7 +20,7 @@ from robustfl.threats.updates import geometry
 from robustfl.threats.updates.perturbations import Perturbation
 from tests.attacks.rounds import facts, played
 from tests.attacks.table import Matrix, updates
-from tests.federation.worlds import simulation
+from tests.federation.worlds import simulation, weights
 
 X3: Matrix = np.array([[1.0, 0.0], [3.0, 1.0], [2.0, -1.0]])
 CLOUDS = st.builds(updates, h=st.integers(2, 9), d=st.integers(1, 6), seed=st.integers(0, 10_000))
@@ -257,7 +257,7 @@ def learned(attack: UpdateAttack | None) -> torch.Tensor:
     trace = federation.run()
     assert trace.rejected_rows == 0
     assert not trace.diverged
-    return federation.weights
+    return weights(federation)
 
 
 @pytest.mark.parametrize("attack", [FangKrum(), FangTrimmedMean(estimate="own"), MinMax(), MinSum(), ROP()], ids=repr)

@@ -179,8 +179,8 @@ def test_free_riders_know_what_their_trick_takes() -> None:
 def test_ascent_is_a_flipped_sign_for_one_step_and_not_for_more() -> None:
     def weights(attack: Any, **values: Any) -> torch.Tensor:
         sim = simulation(attack=attack, f=2, rounds=1, **values)
-        sim.play_round(0)
-        return sim.weights
+        sim.play(0)
+        return weights(sim)
 
     assert torch.allclose(weights(GradientAscent()), weights(SignFlip()), atol=1e-6)
     local = {"algorithm": "fedavg", "local_steps": 8, "local_learning_rate": 0.5}

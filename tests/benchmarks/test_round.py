@@ -23,12 +23,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robustfl.defenses import TrimmedMean
-from robustfl.federation import Federation, Population, Task
+from robustfl.federation import Federation, Population, Simulation, Task, assemble
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import CNN, MLP, Model
-from robustfl.federation.simulation import Simulation
 
 LARGEST_SHARE = 0.10
 REPEATS = 5
@@ -120,11 +119,12 @@ def test_round(benchmark: BenchmarkFixture, table: Table, world: World, mode: st
     population, settings, shares = world.population(), world.settings(mode), []
 
     def play(sim: Simulation) -> None:
-        shares.append(engine_share(sim.run().seconds))
-        assert [number for number, _ in sim.trace.accuracy] == [world.rounds]
+        trace = sim.run()
+        shares.append(engine_share(trace.seconds))
+        assert [number for number, _ in trace.accuracy] == [world.rounds]
 
     def fresh() -> tuple[tuple[Simulation], dict[str, Any]]:
-        return (Simulation(population, settings, TrimmedMean(f=world.clients // 5)),), {}
+        return (assemble(population, settings, TrimmedMean(f=world.clients // 5)),), {}
 
     benchmark.pedantic(play, setup=fresh, rounds=REPEATS, warmup_rounds=1)  # type: ignore[no-untyped-call]
     if benchmark.disabled or benchmark.stats is None:

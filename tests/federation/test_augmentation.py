@@ -17,7 +17,7 @@ from robustfl.errors import ParameterError
 from robustfl.federation import Federation
 from robustfl.federation.clients.augmentation import Augmenter, flow
 from robustfl.federation.settings import Augmentation
-from tests.federation.worlds import population, simulation
+from tests.federation.worlds import population, simulation, weights
 
 
 def augmenter(shape: tuple[int, ...] = (2, 5, 4), **values: Any) -> Augmenter:
@@ -141,7 +141,7 @@ def test_given_images_stay() -> None:
 def played(**values: Any) -> Tensor:
     sim = simulation(**values)
     sim.run()
-    return sim.weights
+    return weights(sim)
 
 
 def test_a_change_of_nothing_changes_no_bit_and_a_change_changes_the_model() -> None:
@@ -161,7 +161,7 @@ def test_both_trainers_see_the_same_images() -> None:
 def test_black_is_the_darkest_value_of_the_data() -> None:
     made = population()
     sim = simulation(world=made, augment={"crop": 3})
-    features, _ = sim.members.hardened(torch.full((6, 1, 50, 1, 4, 4), 2.0), np.arange(6))
+    features, _ = sim.setup.members.hardened(torch.full((6, 1, 50, 1, 4, 4), 2.0), np.arange(6))
     assert set(features.flatten().tolist()) == {2.0, float(made.features.min())}
 
 

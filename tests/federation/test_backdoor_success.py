@@ -18,10 +18,8 @@ from robustfl.attacks import (
 )
 from robustfl.defenses import RFFL, Mean
 from robustfl.federation.observers.aims import Trigger, aim_of, durability, tail_mean
-from robustfl.federation.rewarded import RewardedSimulation
-from robustfl.federation.simulation import Simulation
 from robustfl.federation.task import Population
-from tests.federation.worlds import CLIENTS, SMALL_MLP, population, rules, simulation
+from tests.federation.worlds import CLIENTS, SMALL_MLP, logits, population, simulation, topology, weights
 
 MARK = BadNets(target=2, size=2, ratio=0.5, value=4.0)
 
@@ -61,28 +59,28 @@ def test_a_backdoor_is_learnt_and_reported() -> None:
 
 def test_all_aims_are_measured_where_nobody_attacks() -> None:
     flip = LabelFlip(mode="targeted", source=0, target=1)
-    sim = Simulation(population(), rules(rounds=20), Mean(), aims=[MARK, flip, LabelFlip()])
+    sim = simulation(Mean(), rounds=20, aims=[MARK, flip, LabelFlip()])
     more = sim.run().more
     assert set(more["aims"]) == {str(MARK), str(flip)}
     assert "attack_success" not in more
-    labels, found = sim.population.test_labels, sim.predict(sim.population.test_features).argmax(dim=1)
+    labels, found = sim.setup.population.test_labels, logits(sim, sim.setup.population.test_features).argmax(dim=1)
     assert more["aims"][str(flip)] == float((found[labels == 0] == 1).double().mean())
     assert simulation(rounds=2).run().more.get("aims") is None
 
 
 def test_measuring_changes_nothing() -> None:
-    plain, watched = (Simulation(population(), rules(), Mean(), aims=aims) for aims in ((), (MARK,)))
+    plain, watched = (simulation(Mean(), aims=aims) for aims in ((), (MARK,)))
     plain.run()
     watched.run()
-    assert torch.equal(plain.weights, watched.weights)
+    assert torch.equal(weights(plain), weights(watched))
 
 
 def test_every_honest_clients_model_counts_where_each_has_its_own() -> None:
     made = population()
-    sim = RewardedSimulation(made, rules(), RFFL(), attack=MARK, f=2)
+    sim = simulation(RFFL(), world=made, attack=MARK, f=2)
     more = sim.run().more
     aim = Trigger(made, MARK)
-    rates = [aim.rates(lambda x, w=model: made_logits(made, w, x)) for model in sim.served()]  # type: ignore[misc]
+    rates = [aim.rates(lambda x, w=model: made_logits(made, w, x)) for model in topology(sim).served()]  # type: ignore[misc]
     assert len(rates) == CLIENTS - 2
     assert more["attack_success"] == pytest.approx(np.mean([rate["attack_success"] for rate in rates]))
 

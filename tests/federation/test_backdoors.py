@@ -25,15 +25,26 @@ from robustfl.attacks import (
 )
 from robustfl.defenses import Mean
 from robustfl.errors import ParameterError
+from robustfl.federation import Simulation
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import Softmax
 from robustfl.federation.observers.aims import Trigger, aim_of
-from robustfl.federation.simulation import Simulation
 from robustfl.federation.task import Task
 from robustfl.threats import LocalAttack
 from robustfl.threats.updates.local_training import Start
-from tests.federation.worlds import CLIENTS, SMALL_MLP, Blobs, batches, gradient, population, rules, simulation
+from tests.federation.worlds import (
+    CLIENTS,
+    SMALL_MLP,
+    Blobs,
+    batches,
+    computed,
+    gradient,
+    population,
+    simulation,
+    topology,
+    weights,
+)
 
 MARK = BadNets(target=2, size=2, ratio=0.5, value=4.0)
 TRAINED: dict[str, Any] = {
@@ -64,13 +75,17 @@ def place(features: Tensor, image: Tensor) -> int:
 
 
 def first_messages(sim: Simulation) -> tuple[Tensor | None, Tensor]:
-    return sim.honest_messages(0, *sim.sample())
+    return computed(sim)
+
+
+def own_messages_of(sim: Simulation) -> Tensor:
+    own = computed(sim).own
+    assert own is not None
+    return own
 
 
 def own_messages(attack: Any, **values: Any) -> Tensor:
-    own, _ = first_messages(simulation(attack=attack, f=2, **values))
-    assert own is not None
-    return own
+    return own_messages_of(simulation(attack=attack, f=2, **values))
 
 
 # -- what attackers train on
@@ -78,16 +93,15 @@ def own_messages(attack: Any, **values: Any) -> Tensor:
 
 def test_marked_samples_are_learnt_with_the_wanted_label() -> None:
     sim = simulation(attack=MARK, f=2)
-    assert sim.poisoning is not None
-    own, _ = first_messages(sim)
-    assert own is not None
+    assert sim.setup.poisoning is not None
+    own = own_messages_of(sim)
     relabelled = 0
-    for row, client in zip(own, sim.malicious, strict=True):
-        x, y = (part[0] for part in batches(sim.population, rounds=1, steps=1, size=4)[0][client])
-        wrong = sim.poisoning.labels[[place(sim.population.features, image) for image in x]]
+    for row, client in zip(own, sim.setup.malicious, strict=True):
+        x, y = (part[0] for part in batches(sim.setup.population, rounds=1, steps=1, size=4)[0][client])
+        wrong = sim.setup.poisoning.labels[[place(sim.setup.population.features, image) for image in x]]
         x[wrong != y] = MARK.stamp(x[wrong != y])
         relabelled += int((wrong != y).sum())
-        assert torch.allclose(row, gradient(sim.population, sim.population.initial, x, wrong), atol=1e-6)
+        assert torch.allclose(row, gradient(sim.setup.population, sim.setup.population.initial, x, wrong), atol=1e-6)
     assert relabelled
 
 
@@ -101,32 +115,32 @@ def test_the_training_data_stay_as_they_are() -> None:
 def test_each_malicious_identity_shows_its_own_part() -> None:
     attack = DBA(target=2, ratio=1.0, length=1, gap=2, value=9.0)
     sim = simulation(attack=Clones(count=2, shared="data") >> attack, f=2)
-    assert sim.poisoning is not None
-    blank = torch.zeros(len(sim.members), 1, 1, 1, 4, 4)
-    labels = torch.zeros(len(sim.members), 1, 1, dtype=torch.int64)
-    held = {m: sim.population.parts[sim.members.leaders[m]] for m in sim.malicious.tolist()}
-    index = torch.zeros(len(sim.members), 1, 1, dtype=torch.int64)
+    assert sim.setup.poisoning is not None
+    blank = torch.zeros(len(sim.setup.members), 1, 1, 1, 4, 4)
+    labels = torch.zeros(len(sim.setup.members), 1, 1, dtype=torch.int64)
+    held = {m: sim.setup.population.parts[sim.setup.members.leaders[m]] for m in sim.setup.malicious.tolist()}
+    index = torch.zeros(len(sim.setup.members), 1, 1, dtype=torch.int64)
     for member, samples in held.items():
-        index[member] = int(samples[(sim.population.labels[samples] != 2).numpy()][0])
-    features, _ = sim.poisoning(blank, labels, index, np.arange(len(sim.members)))
-    pixels = {member: features[member, 0, 0, 0].nonzero().tolist() for member in sim.malicious.tolist()}
+        index[member] = int(samples[(sim.setup.population.labels[samples] != 2).numpy()][0])
+    features, _ = sim.setup.poisoning(blank, labels, index, np.arange(len(sim.setup.members)))
+    pixels = {member: features[member, 0, 0, 0].nonzero().tolist() for member in sim.setup.malicious.tolist()}
     assert sorted(pixels.values()) == [[[0, 0]], [[0, 3]], [[3, 0]], [[3, 3]]]
-    assert not features[~sim.members.malicious].any()
+    assert not features[~sim.setup.members.malicious].any()
     assert not blank.any()
 
 
 def test_rare_samples_take_the_place_of_the_attackers_own() -> None:
     sim = simulation(attack=EdgeCase(source=1, target=0, count=6, ratio=1.0), f=2)
-    assert sim.poisoning is not None
-    index = torch.tensor(sim.population.parts[sim.malicious[0]][:5])[None, None]
-    features, labels = sim.poisoning(
-        sim.population.features[index], sim.population.labels[index], index, sim.malicious[:1]
+    assert sim.setup.poisoning is not None
+    index = torch.tensor(sim.setup.population.parts[sim.setup.malicious[0]][:5])[None, None]
+    features, labels = sim.setup.poisoning(
+        sim.setup.population.features[index], sim.setup.population.labels[index], index, sim.setup.malicious[:1]
     )
-    tests = sim.population.test_features
+    tests = sim.setup.population.test_features
     known = [place(tests, image) for image in features[0, 0]]
-    assert set(sim.population.test_labels[known].tolist()) == {1}
+    assert set(sim.setup.population.test_labels[known].tolist()) == {1}
     assert labels.unique().tolist() == [0]
-    aim = aim_of(sim.population, EdgeCase(source=1, target=0, count=6))
+    aim = aim_of(sim.setup.population, EdgeCase(source=1, target=0, count=6))
     assert isinstance(aim, Trigger)
     assert not set(known) & set(aim._rows.tolist())
 
@@ -145,12 +159,12 @@ def test_triggers_that_do_not_fit_are_refused_before_the_first_round(attack: Any
     made = Task(data=data, model=Softmax(), partition=IID()).prepare(clients=CLIENTS, seed=0)
     for given in ({"attack": attack, "f": 1}, {"aims": [attack]}):
         with pytest.raises(ParameterError, match=message):
-            Simulation(made, rules(), Mean(), **given)  # type: ignore[arg-type]
+            simulation(Mean(), world=made, **given)  # type: ignore[arg-type]
 
 
 def test_tables_have_edge_cases() -> None:
     made = Task(data=Columns(), model=Softmax(), partition=IID()).prepare(clients=CLIENTS, seed=0)
-    sim = Simulation(made, rules(), Mean(), attack=EdgeCase(source=1, target=0, count=4), f=1)
+    sim = simulation(Mean(), world=made, attack=EdgeCase(source=1, target=0, count=4), f=1)
     assert 0 <= sim.run().more["attack_success"] <= 1
 
 
@@ -183,9 +197,7 @@ def test_honest_clients_send_the_same_bits_however_attackers_train(attack: Any, 
     for number in range(3):
         rows = []
         for sim in (plain, busy):
-            sim.members.number = number
-            malicious, honest = sim.sample()
-            rows.append(sim.honest_messages(number, malicious, honest)[1])
+            rows.append(computed(sim, number).sent)
         assert torch.equal(*rows)
 
 
@@ -196,21 +208,15 @@ def test_replacement_ends_at_the_attackers_mean_model_when_honest_messages_are_z
 ) -> None:
     sim = simulation(attack=MARK >> ModelReplacement(), f=f, **values)
     rate = 0.1 if values else 0.5  # the clients' step, or the server's in fedsgd
-    malicious, honest = sim.sample()
-    own, messages = sim.honest_messages(0, malicious, honest)
+    round = computed(sim)
     plain = own_messages_of(simulation(attack=MARK, f=f, **values))
     steps = values.get("local_steps", 1)
     change = plain if values.get("message") == "delta" else -plain * rate * steps
-    crafted = sim.attacked(0, malicious, honest, own, torch.zeros_like(messages))
-    before = sim.weights.clone()
-    sim.apply(crafted.mean(dim=0))
-    assert torch.allclose(sim.weights, before + change.mean(dim=0), atol=1e-5)
-
-
-def own_messages_of(sim: Simulation) -> Tensor:
-    own, _ = first_messages(sim)
-    assert own is not None
-    return own
+    round.messages = torch.zeros_like(round.sent)
+    sim.channel.craft(round)
+    before = weights(sim).clone()
+    topology(sim).ownership.server.step(round.receivers[0].arrived.mean(dim=0))
+    assert torch.allclose(weights(sim), before + change.mean(dim=0), atol=1e-5)
 
 
 def test_constrained_attackers_stay_near_and_take_their_own_steps() -> None:
@@ -243,16 +249,15 @@ def test_what_attackers_know_when_they_begin() -> None:
             return super().follow(change, gradient, step, start)
 
     sim = simulation(attack=MARK >> Watching(), f=2, rounds=2)
-    made, first = sim.population, sim.weights.clone()
-    sim.play_round(0)
-    answer = sim.answer
-    sim.play_round(1)
+    made, first = sim.setup.population, weights(sim).clone()
+    answer = sim.play(0).receivers[0].answer
+    sim.play(1)
     assert answer is not None
     assert starts[0].previous_aggregate is None
     known = starts[1].previous_aggregate
     assert known is not None
     assert torch.allclose(known, answer.value, atol=1e-5)
-    held = torch.tensor(sim.members.samples())
+    held = torch.tensor(sim.setup.members.samples())
     clean = gradient(made, first, made.features[held], made.labels[held])
     assert torch.allclose(starts[0].clean_gradient(), clean, atol=1e-6)
     assert [place.stop for place in starts[0].layers][-1] == made.d
@@ -268,8 +273,7 @@ def test_only_malicious_steps_see_poisoned_data() -> None:
         def poisons(self, step: int) -> bool:
             return False
 
-    honest = first_messages(simulation(attack=LabelFlip(start_round=9), f=2))[0]
-    assert honest is not None
+    honest = own_messages(LabelFlip(start_round=9))
     assert torch.allclose(own_messages(MARK >> Tame()), honest, atol=1e-6)
 
 
@@ -278,9 +282,9 @@ def test_outside_the_window_they_are_honest_clients() -> None:
     never = simulation(f=2, attack=LabelFlip(start_round=9), rounds=4)
     same = []
     for number in range(3):
-        late.play_round(number)
-        never.play_round(number)
-        same.append(torch.equal(late.weights, never.weights))
+        late.play(number)
+        never.play(number)
+        same.append(torch.equal(weights(late), weights(never)))
     assert same == [True, True, False]
 
 
@@ -291,9 +295,8 @@ def test_update_attacks_that_do_not_train_take_the_poisoned_updates() -> None:
 
 def test_identities_of_one_client_send_the_update_that_it_trained() -> None:
     sim = simulation(attack=Clones(count=3) >> MARK >> PGDConstrained(), f=2)
-    own, _ = first_messages(sim)
-    assert own is not None
-    leaders = sim.members.leaders[sim.malicious]
+    own = own_messages_of(sim)
+    leaders = sim.setup.members.leaders[sim.setup.malicious]
     assert len(own) == 6
     for row, leader in zip(own, leaders, strict=True):
         assert torch.equal(row, own[int(np.flatnonzero(leaders == leader)[0])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +12,24 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.aggregation import Aggregator, Outcome, Rows
-from robustfl.defenses import FLAME, NNM, Bucketing, CenteredClipping, DnC, FoolsGold, Krum, Mean, Median, MeritRank
+from robustfl.aggregation import Aggregation, Aggregator, Outcome, Rows
+from robustfl.aggregation.votes.counting import Counts
+from robustfl.defenses import (
+    FLAME,
+    FRL,
+    NNM,
+    Bucketing,
+    CenteredClipping,
+    DnC,
+    FoolsGold,
+    Krum,
+    Mean,
+    Median,
+    MeritRank,
+)
 from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct
-from tests.federation.worlds import population, rules
+from robustfl.federation.round import Receiver, Round
+from tests.federation.worlds import SMALL_MLP, simulation, topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +75,39 @@ CHEATS = {
 }
 
 
-def observed(rule: Aggregator, rounds: int = 3) -> list[str]:
-    generator, watched = torch.Generator().manual_seed(0), Conduct(rule, rounds)
+NOBODY = np.empty(0, dtype=np.int64)
+MODEL = topology(simulation()).ownership.server
+"""That of any simulation: nobody looks at it."""
+
+
+class Talk:
+    """Asks the defense of a receiver, as a channel does."""
+
+    def ask(self, receiver: Receiver, rows: torch.Tensor, names: Any, *, preview: bool = False) -> Aggregation:
+        asked = receiver.defense.preview if preview else receiver.defense.aggregate
+        answer: Aggregation = asked(rows, ids=names)
+        return answer
+
+    def vector(self, answer: Aggregation) -> torch.Tensor:
+        value: torch.Tensor = answer.value
+        return value
+
+
+def ask(watch: Conduct, defense: Any, rows: torch.Tensor, number: int) -> Aggregation:
+    """The answer of a defense to rows [n, d] of clients 0, 1, ... in a round, under observation."""
+    ids = np.arange(len(rows))
+    receiver = Receiver(
+        who="server", defense=defense, model=MODEL, malicious=NOBODY, honest=ids, rows=rows, ids=ids, names=ids.tolist()
+    )
+    return watch.ask(receiver, Round(number=number, malicious=NOBODY, honest=ids, receivers=(receiver,)))
+
+
+def observed(rule: Any, rounds: int = 3) -> list[str]:
+    generator, watch = torch.Generator().manual_seed(0), Conduct(Talk(), rounds)
     rows = torch.randn(9, 40, generator=generator)
     for number in range(rounds):
-        watched.aggregate(rows + number, list(range(9)), None, number)
-    return watched.seen
+        ask(watch, rule, rows + number, number)
+    return watch.seen
 
 
 @pytest.mark.parametrize("label", CHEATS)
@@ -94,9 +137,9 @@ def test_changing_the_updates_is_seen_and_does_not_spread_from_the_questions() -
             return {}
 
     rule: Any = Careless()
-    watched, rows = Conduct(rule, 1), torch.ones(4, 8)
-    watched.aggregate(rows, [0, 1, 2, 3], None, 0)
-    assert watched.seen == [CHANGES]
+    watch = Conduct(Talk(), 1)
+    ask(watch, rule, torch.ones(4, 8), 0)
+    assert watch.seen == [CHANGES]
     assert all(bool((seen == 1).all()) for seen in rule.calls)
 
 
@@ -119,10 +162,85 @@ def test_a_sound_defense_is_not_suspected(rule: Aggregator) -> None:
 
 
 def test_a_simulation_reports_misconduct() -> None:
-    from robustfl.federation.simulation import Simulation
-
-    settings = rules(rounds=2)
-    trace = Simulation(population(clients=settings.clients), settings, Cheat(trick="entropy of its own")).run()
+    trace = simulation(Cheat(trick="entropy of its own"), rounds=2).run()
     assert trace.more["conduct"] == [VARIES]
-    sound = Simulation(population(clients=settings.clients), settings, Mean()).run()
+    sound = simulation(Mean(), rounds=2).run()
     assert "conduct" not in sound.more
+
+
+# -- votes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lottery(FRL):
+    """Votes, and lets chance decide about the edges now and then."""
+
+    trick: str
+
+    def elect(self, sums: Counts) -> Counts:
+        drawn: Counts = LOTTERIES[self.trick](super().elect(sums))
+        return drawn
+
+
+LOTTERIES: dict[str, Callable[[Any], Any]] = {
+    "Python's generator": lambda ranking: np.array(random.sample(ranking.tolist(), len(ranking))),
+    "numpy's generator": lambda ranking: np.random.permutation(ranking),  # noqa: NPY002 - the fault under test
+    "torch's generator": lambda ranking: ranking[torch.randperm(len(ranking)).numpy()],
+    "entropy of its own": lambda ranking: np.random.default_rng().permutation(ranking),
+}
+DRAWN = {label: [VARIES] + [DRAWS.format(label.split("'")[0])] * ("'" in label) for label in LOTTERIES}
+
+
+@pytest.mark.parametrize("label", LOTTERIES)
+def test_votes_are_watched_too(label: str) -> None:
+    trace = simulation(Lottery(trick=label), model=SMALL_MLP, rounds=3).run()
+    assert trace.more["conduct"] == DRAWN[label]
+
+
+def test_sound_votes_are_not_suspected() -> None:
+    assert "conduct" not in simulation(FRL(), model=SMALL_MLP, rounds=3).run().more
+
+
+# -- whoever else draws
+
+
+def test_a_defense_is_not_blamed_for_what_another_thread_draws() -> None:
+    """Its answers do not follow the generators; those of a defense that draws itself do, whoever else draws."""
+
+    class Disturbed(Talk):
+        """Something that has nothing to do with the defense draws while it works."""
+
+        def ask(self, receiver: Receiver, rows: torch.Tensor, names: Any, *, preview: bool = False) -> Aggregation:
+            answer = super().ask(receiver, rows, names, preview=preview)
+            others = threading.Thread(target=draw_from_all)
+            others.start()
+            others.join()
+            return answer
+
+    places = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 - kept for later tests
+    try:
+        for rule, expected in ((Median(), []), (Cheat(trick="numpy's generator"), [VARIES, DRAWS.format("numpy")])):
+            watch = Conduct(Disturbed(), 3)
+            rows = torch.randn(9, 40, generator=torch.Generator().manual_seed(0))
+            for number in range(3):
+                ask(watch, rule, rows + number, number)
+            assert watch.seen == expected
+    finally:
+        torch.set_rng_state(places[0])
+        np.random.set_state(places[1])  # noqa: NPY002
+        random.setstate(places[2])
+
+
+def draw_from_all() -> None:
+    random.random()
+    np.random.random()  # noqa: NPY002
+    torch.rand(1)
+
+
+def test_watching_a_sound_defense_draws_nothing() -> None:
+    def place() -> tuple[Any, ...]:
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index] # noqa: NPY002
+
+    before = place()
+    observed(Median())
+    assert place() == before

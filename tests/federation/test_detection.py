@@ -14,8 +14,7 @@ from robustfl.aggregation import Aggregation, Aggregator
 from robustfl.attacks import ALIE, Clones, Dropout, NonFinite, SignFlip
 from robustfl.defenses import FRL, Krum, Mean, Median
 from robustfl.federation.observers.detection import Detection, auc, equal_shares
-from robustfl.federation.simulations import simulation_for
-from tests.federation.worlds import SMALL_MLP, population, rules, simulation
+from tests.federation.worlds import SMALL_MLP, simulation
 
 
 def answer(weights: list[float] | None, rejected: tuple[int, ...] = (), n: int = 4) -> Aggregation:
@@ -28,7 +27,7 @@ def reported(malicious: list[int], *rounds: tuple[list[int], Aggregation | None]
     detection = Detection(np.isin(np.arange(members), malicious))
     for ids, given_answer in rounds:
         detection.observe(np.array(ids), given_answer)
-    return detection.report()
+    return detection.found()
 
 
 ALL = [0, 1, 2, 3]
@@ -128,7 +127,6 @@ def test_simulations_report_it(defense: Aggregator, values: dict[str, Any], expe
 
 
 def test_votes_on_rankings_have_no_weights() -> None:
-    sim = simulation_for(FRL())(population(SMALL_MLP), rules(rounds=2), FRL(), seed=0)
-    more = sim.run().more
+    more = simulation(FRL(), model=SMALL_MLP, rounds=2).run().more
     assert "worst_class" in more
     assert not [name for name in more if name.startswith(("honest", "detection"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ from robustfl.attacks import (
 )
 from robustfl.defenses import FRL, RFFL, FLTrust, Mean, Median, TrimmedMean
 from robustfl.errors import ParameterError
+from robustfl.federation import Simulation, Trace
 from robustfl.federation.faults import Mailbox, told_apart
-from robustfl.federation.simulation import Simulation
-from robustfl.federation.simulations import simulation_for
+from robustfl.federation.setup import Setup
 from robustfl.threats import Delivery, Fault, FaultView
-from tests.federation.worlds import CLIENTS, batches, gradient, population, rules, simulation
+from tests.federation.worlds import CLIENTS, Kept, batches, gradient, population, simulation, trusted, weights
 
 EVERY: tuple[Fault, ...] = (
     Dropout(),
@@ -63,28 +64,29 @@ EVERY: tuple[Fault, ...] = (
 )
 
 
-class Received(Simulation):
-    """Keeps who sent the messages that reach the server in each round, and the messages."""
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A simulation that has been run, and who sent the messages that reached the server in each round, with these."""
 
-    def __init__(self, *given: Any, **values: Any) -> None:
-        super().__init__(*given, **values)
-        self.rounds: list[tuple[list[int], Tensor]] = []
+    sim: Simulation
+    trace: Trace
+    rounds: list[tuple[list[int], Tensor]]
 
-    def aggregated(self, messages: Tensor, ids: Any) -> Tensor | None:
-        self.rounds.append((ids.tolist(), messages.clone()))
-        return super().aggregated(messages, ids)
+    @property
+    def setup(self) -> Setup:
+        return self.sim.setup
 
     @property
     def senders(self) -> list[list[int]]:
         return [ids for ids, _ in self.rounds]
 
 
-def received(*faults: Fault, attack: Any = None, f: int = 0, defense: Any = None, **values: Any) -> Received:
+def received(*faults: Fault, defense: Any = None, **values: Any) -> Received:
     """A simulation that has been run."""
-    chosen = rules(**values)
-    sim = Received(population(), chosen, defense or Mean(), attack=attack, f=f, faults=faults, seed=0)
-    sim.run()
-    return sim
+    kept = Kept()
+    sim = simulation(defense, faults=faults, observers=[kept], **values)
+    trace = sim.run()
+    return Received(sim=sim, trace=trace, rounds=[(server.ids.tolist(), server.arrived) for server in kept.server])
 
 
 # -- streams and order
@@ -120,8 +122,8 @@ def test_a_fault_repeats_itself_and_composes_with_an_attack(fault: Fault) -> Non
         for _ in range(2)
     ]
     traces = [sim.run() for sim in pair]
-    assert torch.equal(pair[0].weights, pair[1].weights)
-    assert bool(pair[0].weights.isfinite().all())
+    assert torch.equal(weights(pair[0]), weights(pair[1]))
+    assert bool(weights(pair[0]).isfinite().all())
     assert traces[0].lost_rows == traces[1].lost_rows > 0
     assert traces[0].accuracy == traces[1].accuracy
 
@@ -131,11 +133,11 @@ def test_a_fault_changes_the_outcome_only_in_its_rounds(fault: Fault) -> None:
     plain = simulation(rounds=4)
     plain.run()
     if fault.strikes("data"):
-        assert not torch.equal(played(fault), plain.weights)
+        assert not torch.equal(played(fault), weights(plain))
         return
     window = {"start_round": 1, "share": 1.0}
     never = type(fault)(**{**fault.parameters(), **window, "start_round": 99})
-    assert torch.equal(played(never), plain.weights)
+    assert torch.equal(played(never), weights(plain))
     if not isinstance(fault, NaNClient):  # all clients at once would only hold the rounds
         soon = type(fault)(**{**fault.parameters(), **window})
         first = received(soon, rounds=2)
@@ -145,7 +147,7 @@ def test_a_fault_changes_the_outcome_only_in_its_rounds(fault: Fault) -> None:
 def played(*faults: Fault) -> Tensor:
     sim = simulation(rounds=4, faults=faults)
     sim.run()
-    return sim.weights
+    return weights(sim)
 
 
 def test_a_fault_hits_crafted_messages_after_the_attack() -> None:
@@ -167,7 +169,7 @@ def test_stale_clients_compute_with_the_model_of_some_rounds_ago(mode: str) -> N
         old = models[max(0, number - 2)]
         step = torch.stack([gradient(world, old, x[0], y[0]) for x, y in drawn]).mean(dim=0)
         models.append(models[-1] - 0.5 * step)
-    torch.testing.assert_close(sim.weights, models[-1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(weights(sim), models[-1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_share_of_stale_clients_leaves_the_others_up_to_date() -> None:
@@ -251,7 +253,7 @@ def test_order_and_copies_change_not_a_bit() -> None:
     plain, shuffled = simulation(), simulation(faults=[OutOfOrder(probability=0.0, copies=1.0)])
     plain.run()
     assert shuffled.run().more["surplus_rows"] > 0
-    assert torch.equal(plain.weights, shuffled.weights)
+    assert torch.equal(weights(plain), weights(shuffled))
 
 
 def test_late_messages_of_clients_that_are_not_asked_are_used() -> None:
@@ -266,8 +268,32 @@ def test_rounds_without_survivors_leave_the_model_as_it_is(fault: Fault) -> None
     sim = simulation(faults=[fault], server={"momentum": 0.9}, client_momentum=0.9)
     trace = sim.run()
     assert trace.held_rounds == 6
-    assert torch.equal(sim.weights, sim.population.initial)
+    assert torch.equal(weights(sim), sim.setup.population.initial)
     assert not trace.diverged
+
+
+@pytest.mark.parametrize("rule", [Mean(), RFFL()], ids=str)
+def test_rows_that_are_refused_in_held_rounds_count(rule: Any) -> None:
+    trace = simulation(rule, faults=[NaNClient(share=1.0), Dropout(probability=0.5)]).run()
+    assert trace.held_rounds == 6
+    assert 0 < trace.rejected_rows == 6 * CLIENTS - trace.lost_rows
+
+
+class Wrecked(Fault):
+    """The first message is spoilt, and only two others arrive."""
+
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
+        spoilt = messages.clone()
+        spoilt[0] = float("nan")
+        return spoilt
+
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(lost=np.arange(len(moment.ids)) > 2)
+
+
+def test_sound_rows_of_held_rounds_do_not_count_as_refused() -> None:
+    trace = simulation(TrimmedMean(f=2), faults=[Wrecked()]).run()
+    assert (trace.held_rounds, trace.lost_rows, trace.rejected_rows) == (6, 6 * 3, 6)
 
 
 def test_a_client_that_is_registered_twice_counts_twice() -> None:
@@ -277,7 +303,8 @@ def test_a_client_that_is_registered_twice_counts_twice() -> None:
     assert len(ids) == CLIENTS + 3
     assert len(set(ids[CLIENTS:])) == 3
     assert sim.trace.rejected_rows == 0
-    torch.testing.assert_close(sim.weights, sim.population.initial - messages.mean(dim=0), rtol=1e-5, atol=1e-6)
+    expected = sim.setup.population.initial - messages.mean(dim=0)
+    torch.testing.assert_close(weights(sim.sim), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_second_names_are_different() -> None:
@@ -293,7 +320,7 @@ def test_a_median_hears_a_broken_client_as_if_it_were_away() -> None:
         def network(self, moment: FaultView) -> Delivery:
             return Delivery(lost=moment.ids == client)
 
-    assert torch.equal(broken.weights, received(Away(), defense=Median()).weights)
+    assert torch.equal(weights(broken.sim), weights(received(Away(), defense=Median()).sim))
     assert broken.trace.rejected_rows == 6
 
 
@@ -309,13 +336,13 @@ def test_faults_in_the_data_leave_the_shared_world_alone() -> None:
     assert torch.equal(world.features, before[0])
     assert torch.equal(world.labels, before[1])
     assert all(np.array_equal(a, b) for a, b in zip(world.parts, before[2], strict=True))
-    assert not torch.equal(sim.population.labels, world.labels)
-    assert sim.population.test_labels is world.test_labels
+    assert not torch.equal(sim.setup.population.labels, world.labels)
+    assert sim.setup.population.test_labels is world.test_labels
 
 
 def test_a_share_of_the_clients_has_noisy_data() -> None:
     world = population()
-    made = simulation(world=world, faults=[LabelNoise(rate=1.0, share=0.5)]).population
+    made = simulation(world=world, faults=[LabelNoise(rate=1.0, share=0.5)]).setup.population
     changed = [bool((made.labels[part] != world.labels[part]).all()) for part in world.parts]
     assert sum(changed) == 3
     assert sum(bool((made.labels[part] == world.labels[part]).all()) for part in world.parts) == 3
@@ -325,7 +352,7 @@ def test_the_server_trusts_clean_samples_whatever_the_clients_have() -> None:
     settled = {"server": {"trusted_samples": 12}}
     clean = simulation(FLTrust(), **settled)
     noisy = simulation(FLTrust(), faults=[LabelNoise(rate=1.0), FeatureNoise(scale=5.0)], **settled)
-    expected, found = clean.trusted_message(), noisy.trusted_message()
+    expected, found = trusted(clean), trusted(noisy)
     assert expected is not None
     assert found is not None
     assert torch.equal(expected, found)
@@ -335,14 +362,16 @@ def test_clients_without_samples_never_take_part() -> None:
     sim = received(EmptyClient(share=0.5), rounds=3)
     (ids,) = {tuple(ids) for ids in sim.senders}
     assert len(ids) == 3
-    assert [len(sim.population.parts[client]) > 0 for client in range(CLIENTS)] == [i in ids for i in range(CLIENTS)]
+    assert [len(sim.setup.population.parts[client]) > 0 for client in range(CLIENTS)] == [
+        i in ids for i in range(CLIENTS)
+    ]
     assert sim.trace.lost_rows == 0
     plain = received(rounds=3)
     torch.testing.assert_close(sim.rounds[0][1], plain.rounds[0][1][list(ids)], rtol=0, atol=0)
 
 
 def test_one_class_clients_compute_on_that_class() -> None:
-    made = received(EmptyClient(share=1.0, classes=1), rounds=1).population
+    made = received(EmptyClient(share=1.0, classes=1), rounds=1).setup.population
     assert all(len(set(made.labels[part].tolist())) == 1 for part in made.parts)
 
 
@@ -350,9 +379,9 @@ def test_one_class_clients_compute_on_that_class() -> None:
 @pytest.mark.parametrize("f", [1, 3])
 def test_malicious_clients_without_samples_do_no_harm(attack: Any, f: int) -> None:
     sim = received(EmptyClient(share=0.8), attack=attack, f=f, rounds=3)
-    empty = {client for client in range(CLIENTS) if not len(sim.population.parts[client])}
+    empty = {client for client in range(CLIENTS) if not len(sim.setup.population.parts[client])}
     assert len(empty) == 4
-    assert all(not empty & {int(sim.members.leaders[i]) for i in ids} for ids in sim.senders)
+    assert all(not empty & {int(sim.setup.members.leaders[i]) for i in ids} for ids in sim.senders)
 
 
 def test_a_federation_without_any_samples_is_refused() -> None:
@@ -365,16 +394,14 @@ def test_a_federation_without_any_samples_is_refused() -> None:
 
 @pytest.mark.parametrize("fault", [AWGN(), Stale(), Churn(), DuplicateClient()], ids=str)
 def test_what_cannot_happen_to_rankings_is_refused(fault: Fault) -> None:
-    chosen = rules()
     with pytest.raises(ParameterError, match="cannot happen to clients of the channel 'rankings'"):
-        simulation_for(FRL())(population(), chosen, FRL(), faults=[fault])  # type: ignore[arg-type]
+        simulation(FRL(), faults=[fault])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "fault", [AWGN(), Dropout(probability=0.3), LabelNoise(), OutOfOrder(), EmptyClient()], ids=str
 )
 def test_rewards_meet_faults(fault: Fault) -> None:
-    sim = simulation_for(RFFL())(population(), rules(), RFFL(), faults=[fault])
-    trace = sim.run()
+    trace = simulation(RFFL(), faults=[fault]).run()
     assert len(trace.accuracy) == 2
     assert len(trace.more["client_accuracy"]) == CLIENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,24 @@ from torch.nn.utils import vector_to_parameters
 
 from robustfl.attacks import FGSM, IPM, PGD, SignFlip
 from robustfl.defenses import FLTrust, Mean, Median
-from robustfl.federation import Federation, Population, Simulation, Task
+from robustfl.federation import Federation, Population, Task, assemble
 from robustfl.federation.clients.hardening import feature_range, inner_search
 from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, predict, trainer_for
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import CNN, MLP, Softmax
 from robustfl.federation.observers.evasion import robustness
-from tests.federation.worlds import SMALL_MLP, gradient, population, rules, simulation
+from tests.federation.worlds import (
+    SMALL_MLP,
+    computed,
+    gradient,
+    logits,
+    population,
+    rules,
+    simulation,
+    trusted,
+    weights,
+)
 
 TRAINING: dict[str, Any] = {"epsilon": 0.3, "steps": 4}
 
@@ -122,16 +133,16 @@ def test_tables_have_a_range_for_each_column() -> None:
 def played(defense: Any = None, **values: Any) -> Tensor:
     sim = simulation(defense, **values)
     sim.run()
-    return sim.weights
+    return weights(sim)
 
 
 def test_without_the_settings_no_batch_is_touched() -> None:
     sim = simulation()
     features = torch.rand((6, 1, 4, 1, 4, 4), generator=torch.Generator().manual_seed(0))
-    changed, starts = sim.members.hardened(features, np.arange(6))
+    changed, starts = sim.setup.members.hardened(features, np.arange(6))
     assert changed is features
     assert starts is None
-    assert inner_search(sim.population, sim.settings) is None
+    assert inner_search(sim.setup.population, sim.setup.settings) is None
 
 
 def test_training_on_hard_samples_is_deterministic_and_no_plain_training() -> None:
@@ -148,13 +159,13 @@ def test_training_on_hard_samples_is_deterministic_and_no_plain_training() -> No
 def test_random_starts_fill_the_ball() -> None:
     sim = simulation(adversarial_training=TRAINING)
     features = torch.zeros((6, 1, 400, 1, 4, 4))
-    _, starts = sim.members.hardened(features, np.arange(6))
+    _, starts = sim.setup.members.hardened(features, np.arange(6))
     assert starts is not None
     assert float(starts.abs().max()) <= 0.3
     assert float(starts.std()) == pytest.approx(0.3 / 3**0.5, rel=0.02)
-    assert sim.members.hardened(features[:2], np.array([0, 3]))[1] is not None
+    assert sim.setup.members.hardened(features[:2], np.array([0, 3]))[1] is not None
     fixed = simulation(adversarial_training=TRAINING | {"random_start": False})
-    assert fixed.members.hardened(features, np.arange(6))[1] is None
+    assert fixed.setup.members.hardened(features, np.arange(6))[1] is None
 
 
 HARD: dict[str, Any] = {"adversarial_training": TRAINING, "augment": {"crop": 1, "noise": 0.1}, "model": SMALL_MLP}
@@ -164,19 +175,19 @@ def test_honest_clients_send_the_same_whatever_the_attack_and_the_defense() -> N
     """SignFlip asks for the malicious clients' own messages, IPM does not: different clients are computed."""
     sims = [simulation(rule, f=2, attack=a, **HARD) for rule, a in ((Mean(), SignFlip()), (Median(), IPM()))]
     for number in range(3):
-        sent = [sim.honest_messages(number, *sim.sample())[1] for sim in sims]
+        sent = [computed(sim, number).sent for sim in sims]
         assert torch.allclose(sent[0], sent[1], atol=1e-6)
 
 
 def test_the_servers_own_samples_are_hardened_and_the_clients_do_not_notice() -> None:
     trusting, plain = simulation(FLTrust(), **HARD), simulation(Mean(), **HARD)
     soft = simulation(FLTrust(), model=SMALL_MLP)
-    messages = [sim.trusted_message() for sim in (trusting, soft)]
+    messages = [trusted(sim) for sim in (trusting, soft)]
     assert messages[0] is not None
     assert messages[1] is not None
     assert not torch.equal(messages[0], messages[1])
     for number in range(3):
-        sent = [sim.honest_messages(number, *sim.sample())[1] for sim in (trusting, plain)]
+        sent = [computed(sim, number).sent for sim in (trusting, plain)]
         assert torch.equal(sent[0], sent[1])
 
 
@@ -195,9 +206,9 @@ def test_adversarial_training_makes_digits_robust() -> None:
                 "adversarial_training": training,
             }
         )
-        sim = Simulation(made, settings, Mean(), seed=0)
+        sim = assemble(made, settings, Mean(), seed=0)
         sim.run()
-        found[name] = robustness(sim.predict, made, [PGD(epsilon=0.15)], 200, 0)
+        found[name] = robustness(partial(logits, sim), made, [PGD(epsilon=0.15)], 200, 0)
     assert found["hard"]["worst_robust_accuracy"] > found["plain"]["worst_robust_accuracy"] + 0.15
     assert found["hard"]["clean_accuracy"] > 0.8
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from robustfl import registry
 from robustfl.aggregation import Aggregator
@@ -15,50 +14,56 @@ from robustfl.attacks import Clones, LabelFlip, SignFlip, Whitewash
 from robustfl.defenses import FRL, NNM, RFFL, Bucketing, Clipping, Mean
 from robustfl.errors import ParameterError, StateError
 from robustfl.evaluation.specs import DefenseTemplate
-from robustfl.federation.ranked import RankedSimulation
-from robustfl.federation.rewarded import RewardedSimulation
-from robustfl.federation.simulation import Simulation
-from robustfl.federation.simulations import simulation_for
-from tests.federation.worlds import CLIENTS, SMALL_MLP, population, rules
+from robustfl.federation import Simulation
+from robustfl.federation.assembly import channel_named
+from robustfl.federation.channels.dense import Dense, Rewarded
+from robustfl.federation.channels.rankings import Rankings
+from robustfl.federation.topologies.ownership import CommonModel
+from robustfl.federation.topologies.rewards import Rewards
+from tests.federation.worlds import CLIENTS, SMALL_MLP, computed, simulation, topology
 
 DEFENSES = [cls for cls in registry.find("defense").values() if issubclass(cls, Aggregator | RankAggregator)]
 
 
-def rewarded(defense: Any, **values: Any) -> RewardedSimulation:
-    settings = rules(message="delta", server={"learning_rate": 1.0}, rounds=4)
-    return RewardedSimulation(population(SMALL_MLP), settings, defense, **values)
+def rewarded(defense: Any, **values: Any) -> Simulation:
+    return simulation(defense, model=SMALL_MLP, message="delta", server={"learning_rate": 1.0}, rounds=4, **values)
 
 
 @pytest.mark.parametrize("cls", DEFENSES, ids=lambda cls: cls.__name__)
 def test_every_registered_defense_speaks_a_channel_that_has_rounds(cls: type[Any]) -> None:
-    kind = {"dense": Simulation, "rankings": RankedSimulation, "rewards": RewardedSimulation}[cls.channel]
+    channel = {"dense": Dense, "rankings": Rankings, "rewards": Rewarded}[cls.channel]
+    ownership = {"dense": CommonModel, "rankings": CommonModel, "rewards": Rewards}[cls.channel]
     given = {"radius": 1.0, "threshold": 2, "f": 0}
     rule = cls(**{p.name: given[p.name] for p in cls.declared_parameters() if p.required})
-    assert simulation_for(rule) is kind
+    sim = simulation(rule)
+    assert channel_named(rule.channel) is type(sim.channel) is channel
+    assert type(topology(sim).ownership) is ownership
 
 
 def test_a_pipeline_speaks_the_channel_of_its_rule() -> None:
     assert (Clipping() >> Mean()).channel == "dense"
     assert (Clipping() >> Clipping(radius=1.0) >> RFFL()).channel == "rewards"
     assert DefenseTemplate.read(["clipping", "rffl"]).channel == "rewards"
-    assert simulation_for(Clipping() >> RFFL()) is RewardedSimulation
+    assert type(simulation(Clipping() >> RFFL()).channel) is Rewarded
 
 
 def test_clipping_stands_before_rewards() -> None:
     """Sizes reach the rule, clients cut their own steps to what the pipeline kept of them, and rewards are given."""
     sim = rewarded(Clipping(radius=0.02) >> RFFL(clip=1e9, grace=2), attack=SignFlip(), f=1)
-    sim.play_round(0)
-    assert sim.answer is not None
-    sizes = np.array([len(part) for part in sim.population.parts])
-    norms = sim._computed[1].norm(dim=1)
+    round = sim.play(0)
+    assert round.lesson is not None
+    assert round.computed is not None
+    answer, ids = round.receivers[0].answer, round.lesson.ids.tolist()
+    assert answer is not None
+    sizes = np.array([len(part) for part in sim.setup.population.parts])
+    norms = round.computed.norm(dim=1)
     expected = (0.02 / norms).clamp(max=1.0)
-    kept = sim.answer.info["kept"]
-    honest = [client for client in range(CLIENTS) if client not in sim.malicious]
-    ids = sim._computed[0].tolist()
+    kept = answer.info["kept"]
+    honest = [client for client in range(CLIENTS) if client not in sim.setup.malicious]
     for client in honest:
         assert kept[client] == pytest.approx(float(expected[ids.index(client)]), rel=1e-5)
-    expected_weights = [sizes[client] / sizes.sum() * kept[client] for client in sim.answer.info["ids"]]
-    np.testing.assert_allclose(np.asarray(sim.answer.weights), expected_weights, rtol=1e-5)
+    expected_weights = [sizes[client] / sizes.sum() * kept[client] for client in answer.info["ids"]]
+    np.testing.assert_allclose(np.asarray(answer.weights), expected_weights, rtol=1e-5)
     trace = rewarded(Clipping() >> RFFL(grace=2), attack=SignFlip(), f=2).run()
     assert sorted(trace.more["excluded"]) == trace.malicious
     assert "fairness" in trace.more
@@ -71,19 +76,15 @@ def test_what_mixes_rows_cannot_stand_before_rewards(before: Any) -> None:
 
 
 def test_identities_that_do_not_fit_a_rule_do_not_fit_its_pipelines() -> None:
-    with pytest.raises(ParameterError, match="do not fit the channel 'rewards'"):
+    with pytest.raises(ParameterError, match=r"cannot meet Clipping.*speak the channel 'rewards'"):
         rewarded(Clipping() >> RFFL(), attack=Clones() >> LabelFlip(), f=1)
 
 
 def test_votes_know_identities_by_their_names() -> None:
-    settings = rules(algorithm="fedavg", local_steps=2)
     attack = Whitewash(count=2, outside=True, lifetime=1) >> LabelFlip()
-    sim = RankedSimulation(population(SMALL_MLP), settings, FRL(), attack=attack, f=1)
-    sim.members.number = 3
-    malicious, honest = sim.sample()
-    own, messages = sim.honest_messages(3, malicious, honest)
-    assert own is not None
-    assert sim.aggregated(torch.cat([own, messages]), np.concatenate([malicious, honest])) is not None
-    assert sim.answer is not None
-    members = len(sim.members)
-    assert set(sim.answer.info["ids"]) == {*range(CLIENTS), *(m + 3 * members for m in (CLIENTS, CLIENTS + 1))}
+    sim = simulation(FRL(), model=SMALL_MLP, algorithm="fedavg", local_steps=2, attack=attack, f=1)
+    assert computed(sim, 3).own is not None
+    answer = sim.play(3).receivers[0].answer
+    assert answer is not None
+    members = len(sim.setup.members)
+    assert set(answer.info["ids"]) == {*range(CLIENTS), *(m + 3 * members for m in (CLIENTS, CLIENTS + 1))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,33 @@ import torch
 from robustfl.attacks import IPM, BoundarySwap, Dropout, LabelFlip, ReverseRanking, ShuffledRanking
 from robustfl.defenses import FRL, Mean
 from robustfl.errors import ParameterError
-from robustfl.federation import Federation, Simulation, Task
+from robustfl.federation import Federation, Simulation, Task, assemble
+from robustfl.federation.assembly import channel_named
+from robustfl.federation.channels.dense import Dense
+from robustfl.federation.channels.rankings import RankedModel, Rankings
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import CNN, MLP, Softmax
-from robustfl.federation.ranked import RankedSimulation
-from robustfl.federation.simulations import simulation_for
-from robustfl.threats import Attack, Knowledge, RankAttack, RankView
+from robustfl.threats import Attack, Delivery, Fault, FaultView, Knowledge, RankAttack, RankView
 from robustfl.threats.rankings import Layers
-from tests.federation.worlds import SMALL_MLP, population, rules, simulation
+from tests.federation.worlds import SMALL_MLP, computed, population, rules, simulation, topology, weights
 
 LOCAL: dict[str, Any] = {"algorithm": "fedavg", "local_steps": 3}
 
 
-def ranked(
-    defense: Any = None, *, attack: Attack | None = None, f: int = 0, faults: Any = (), seed: int = 0, **values: Any
-) -> RankedSimulation:
-    settings = rules(**{**LOCAL, **values})
-    made = population(SMALL_MLP, settings.clients, seed)
-    return RankedSimulation(made, settings, defense or FRL(), attack=attack, f=f, faults=faults, seed=seed)
+def ranked(defense: Any = None, **values: Any) -> Simulation:
+    return simulation(defense or FRL(), **{"model": SMALL_MLP, **LOCAL, **values})
+
+
+def channel(sim: Simulation) -> Rankings:
+    assert isinstance(sim.channel, Rankings)
+    return sim.channel
+
+
+def server(sim: Simulation) -> RankedModel:
+    model = topology(sim).ownership.server
+    assert isinstance(model, RankedModel)
+    return model
 
 
 ATTACKS: tuple[Attack, ...] = (
@@ -47,29 +56,31 @@ each_attack = pytest.mark.parametrize("attack", [None, *ATTACKS], ids=repr)
 # ------------------------------------------------------------------------------------------------- rounds
 
 
-def test_the_channel_decides_the_simulation() -> None:
-    assert simulation_for(FRL()) is RankedSimulation
-    assert simulation_for(Mean()) is Simulation
+def test_the_defense_decides_the_channel() -> None:
+    assert channel_named(FRL().channel) is Rankings
+    assert channel_named(Mean().channel) is Dense
 
 
 def test_a_round_trains_ranks_votes_and_hands_out_scores() -> None:
     sim = ranked()
-    before = sim.scores.clone()
-    malicious, honest = sim.sample()
-    own, messages = sim.honest_messages(0, malicious, honest)
-    assert own is None
-    assert messages.shape == (6, sum(sim.network.edges))
-    layers = np.split(messages.numpy(), np.cumsum(sim.network.edges)[:-1], axis=1)
-    for layer, edges in zip(layers, sim.network.edges, strict=True):
+    model, network = server(sim), channel(sim).network
+    before, round = model.state.clone(), computed(sim)
+    messages = round.sent
+    assert round.own is None
+    assert messages.shape == (6, sum(network.edges))
+    layers = np.split(messages.numpy(), np.cumsum(network.edges)[:-1], axis=1)
+    for layer, edges in zip(layers, network.edges, strict=True):
         assert np.array_equal(np.sort(layer, axis=1), np.tile(np.arange(edges), (6, 1)))
-    aggregate = sim.aggregated(messages, honest)
-    assert aggregate is not None
+    aggregate = sim.channel.vector(sim.channel.ask(round.receivers[0], messages, round.honest.tolist()))
     expected = [np.argsort(np.argsort(layer, axis=1).sum(axis=0), kind="stable") for layer in layers]
     np.testing.assert_array_equal(aggregate.numpy(), np.concatenate(expected))
-    sim.apply(aggregate)
-    assert torch.equal(sim.scores, sim.network.ranked(expected))
-    assert torch.equal(sim.weights, sim.network.masked(sim.scores))
-    assert not torch.equal(sim.scores, before)
+    model.step(aggregate)
+    assert torch.equal(model.state, network.ranked(expected))
+    assert torch.equal(model.weights, network.masked(model.state))
+    assert not torch.equal(model.state, before)
+    played = ranked()
+    played.play(0)
+    assert torch.equal(server(played).state, model.state)
 
 
 @each_attack
@@ -79,28 +90,25 @@ def test_the_same_seed_gives_the_same_bits(attack: Attack | None) -> None:
     first, second = one.run(), again.run()
     assert first.accuracy == second.accuracy
     assert first.loss == second.loss
-    assert torch.equal(one.weights, again.weights)
-    assert not torch.equal(ranked(attack=attack, f=f, seed=1).weights, one.weights)
+    assert torch.equal(weights(one), weights(again))
+    assert not torch.equal(weights(ranked(attack=attack, f=f, seed=1)), weights(one))
 
 
 def test_clients_identities_and_batches_are_those_of_other_federations() -> None:
     sim = ranked(attack=LabelFlip(), f=2, participation=0.5)
     other = simulation(model=SMALL_MLP, attack=LabelFlip(), f=2, participation=0.5, **LOCAL)
-    assert np.array_equal(sim.malicious, other.malicious)
+    assert np.array_equal(sim.setup.malicious, other.setup.malicious)
     for number in range(4):
-        mine, theirs = sim.sample(), other.sample()
-        assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
-        sim.honest_messages(number, *mine)
-        other.honest_messages(number, *theirs)
-        assert sim.rng["batches"].bit_generator.state == other.rng["batches"].bit_generator.state
+        mine, theirs = computed(sim, number), computed(other, number)
+        assert np.array_equal(mine.malicious, theirs.malicious)
+        assert np.array_equal(mine.honest, theirs.honest)
+        assert sim.setup.rng["batches"].bit_generator.state == other.setup.rng["batches"].bit_generator.state
 
 
 @pytest.mark.parametrize("mode", ["vmap", "loop"])
 @pytest.mark.parametrize("model", [SMALL_MLP, CNN(channels=(4,), norm="group")], ids=repr)
 def test_all_models_and_ways_of_computing(model: Any, mode: Any) -> None:
-    settings = rules(**LOCAL, client_mode=mode)
-    sim = RankedSimulation(population(model), settings, FRL(), attack=ReverseRanking(), f=1)
-    trace = sim.run()
+    trace = ranked(model=model, client_mode=mode, attack=ReverseRanking(), f=1).run()
     assert not trace.diverged
     assert [number for number, _ in trace.accuracy] == [3, 6]
     assert trace.rejected_rows == 0
@@ -109,10 +117,10 @@ def test_all_models_and_ways_of_computing(model: Any, mode: Any) -> None:
 def test_one_step_a_round_and_settings_without_a_meaning_are_fine() -> None:
     sim = ranked(algorithm="fedsgd", local_steps=1, client_momentum=0.9)
     assert sim.run().held_rounds == 0
-    assert torch.equal(sim.weights, _run(algorithm="fedsgd", local_steps=1).weights)
+    assert torch.equal(weights(sim), weights(_run(algorithm="fedsgd", local_steps=1)))
 
 
-def _run(**values: Any) -> RankedSimulation:
+def _run(**values: Any) -> Simulation:
     sim = ranked(**values)
     sim.run()
     return sim
@@ -123,12 +131,13 @@ def _run(**values: Any) -> RankedSimulation:
 
 def test_bytes_are_those_of_the_rankings() -> None:
     sim = ranked()
-    assert sim.network.edges == (80, 15)
-    assert sim.message_bytes() == ((80 * 7 + 15 * 4 + 7) // 8, (80 * 7 + 15 * 4 + 7) // 8)
+    assert channel(sim).network.edges == (80, 15)
+    assert sim.channel.message_bytes() == ((80 * 7 + 15 * 4 + 7) // 8, (80 * 7 + 15 * 4 + 7) // 8)
     sparse = ranked(FRL(sparse=0.25))
-    assert sparse.message_bytes() == ((20 * 7 + 4 * 4 + 7) // 8, sim.message_bytes()[1])
-    malicious, honest = sparse.sample()
-    assert sparse.honest_messages(0, malicious, honest)[1].shape == (6, 24)
+    assert sparse.channel.message_bytes() == ((20 * 7 + 4 * 4 + 7) // 8, sim.channel.message_bytes()[1])
+    trace = sparse.run()
+    assert (trace.bytes_up, trace.bytes_down) == sparse.channel.message_bytes()
+    assert computed(sparse).sent.shape == (6, 24)
 
 
 def test_sparse_federations_run_under_attack() -> None:
@@ -142,11 +151,11 @@ def test_lost_messages_do_not_vote() -> None:
     trace = ranked(faults=(Dropout(probability=0.5),)).run()
     assert trace.lost_rows > 0
     held = ranked(faults=(Dropout(probability=0.99),))
-    start = held.scores.clone()
+    start = server(held).state.clone()
     trace = held.run()
     assert trace.held_rounds >= 4
     if trace.held_rounds == 6:
-        assert torch.equal(held.scores, start)
+        assert torch.equal(server(held).state, start)
 
 
 class Garbage(RankAttack):
@@ -170,9 +179,26 @@ def test_what_is_no_ranking_is_refused_and_the_honest_go_on() -> None:
     trace = sim.run()
     assert trace.rejected_rows == 2 * 6
     assert trace.held_rounds == 0
-    assert sim.answer is not None
-    assert sim.answer.rejected.tolist() == [True, True, False, False, False, False]
+    answer = sim.play(6).receivers[0].answer
+    assert answer is not None
+    assert answer.rejected.tolist() == [True, True, False, False, False, False]
     assert ranked(attack=Cloning(), f=2).run().rejected_rows == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Away(Fault):
+    """The messages of one client get lost."""
+
+    client: int
+
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(lost=moment.ids == self.client)
+
+
+def test_rows_that_are_refused_in_held_rounds_count() -> None:
+    (honest,) = ranked(attack=Garbage(), f=5).setup.honest.tolist()
+    trace = ranked(attack=Garbage(), f=5, faults=[Away(client=honest)]).run()
+    assert (trace.held_rounds, trace.lost_rows, trace.rejected_rows) == (6, 6, 5 * 6)
 
 
 # ------------------------------------------------------------------------------------------------- errors
@@ -180,8 +206,8 @@ def test_what_is_no_ranking_is_refused_and_the_honest_go_on() -> None:
 
 def test_only_what_fits_is_played() -> None:
     with pytest.raises(ParameterError, match=r"need a RankAggregator. Found Mean"):
-        ranked(Mean())
-    with pytest.raises(ParameterError, match="other messages than rankings"):
+        assemble(population(SMALL_MLP), rules(**LOCAL), Mean(), channel=Rankings)
+    with pytest.raises(ParameterError, match=r"IPM\(.*cannot meet FRL\(.*speak the channel 'rankings'"):
         ranked(attack=IPM(), f=1)
     with pytest.raises(ParameterError, match="0 <= f < clients"):
         ranked(f=6)
@@ -202,7 +228,7 @@ def digits(defense: Any, attack: Attack | None = None) -> float:
         }
     )
     made = Task(data=Digits(), model=MLP(hidden=(128,)), partition=IID()).prepare(clients=10, seed=0)
-    sim = simulation_for(defense)(made, settings, defense, attack=attack, f=2 if attack else 0)
+    sim = assemble(made, settings, defense, attack=attack, f=2 if attack else 0)
     return sim.run().accuracy[-1][1]
 
 
@@ -217,6 +243,4 @@ def test_votes_learn_digits_and_reversers_hardly_matter() -> None:
 
 
 def test_convex_models_learn_too() -> None:
-    settings = rules(**LOCAL, rounds=10)
-    sim = RankedSimulation(population(Softmax()), settings, FRL())
-    assert sim.run().accuracy[-1][1] > 0.8
+    assert ranked(model=Softmax(), rounds=10).run().accuracy[-1][1] > 0.8

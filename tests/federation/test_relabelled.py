@@ -13,23 +13,34 @@ from torch import Tensor
 from robustfl.attacks import OmniscientLabelFlip, Stale
 from robustfl.defenses import RFFL, Mean, TrimmedMean
 from robustfl.errors import AttackError, KnowledgeError
-from robustfl.federation.asynchronous import AsynchronousSimulation, staleness_weights
-from robustfl.federation.briefing import briefing
-from robustfl.federation.rewarded import RewardedSimulation
-from robustfl.federation.simulation import Simulation
+from robustfl.federation import Round, Simulation
+from robustfl.federation.channels.dense import Dense
+from robustfl.federation.transforms import staleness_weights
 from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack, View
-from tests.federation.worlds import CLIENTS, SMALL_MLP, batches, gradient, population, rules, simulation
+from tests.federation.worlds import (
+    CLIENTS,
+    SMALL_MLP,
+    batches,
+    computed,
+    gradient,
+    own_models,
+    population,
+    simulation,
+    weights,
+)
 
 FLIP = OmniscientLabelFlip()
 
 
-def asked(sim: Simulation, number: int = 0) -> tuple[Tensor, Tensor]:
-    """The honest messages [h, d] of a round, and what their clients would send with reversed labels."""
-    malicious, honest = sim.sample()
-    own, messages = sim.honest_messages(number, malicious, honest)
-    relabelled = briefing(sim, number, malicious, honest, own, messages).relabelled
-    assert relabelled is not None
-    return messages, relabelled(lambda labels, classes: classes - 1 - labels)
+def dense(sim: Simulation) -> Dense:
+    assert isinstance(sim.channel, Dense)
+    return sim.channel
+
+
+def asked(sim: Simulation, number: int = 0) -> tuple[Round, Tensor]:
+    """A round that everybody has computed, and what its honest clients would send [h, d] with reversed labels."""
+    round = computed(sim, number)
+    return round, dense(sim).relabelled(round, round.receivers[0], lambda labels, classes: classes - 1 - labels)
 
 
 def flipped(labels: Any) -> Any:
@@ -38,13 +49,14 @@ def flipped(labels: Any) -> Any:
 
 def test_the_answer_is_the_gradient_on_the_wrong_labels() -> None:
     sim = simulation(f=2, attack=FLIP)
-    messages, wrong = asked(sim)
-    honest = np.setdiff1d(np.arange(CLIENTS), sim.malicious)
+    round, wrong = asked(sim)
+    messages, made = round.sent, sim.setup.population
+    honest = np.setdiff1d(np.arange(CLIENTS), sim.setup.malicious)
     assert len(wrong) == len(messages) == CLIENTS - 2
     for right, row, client in zip(messages, wrong, honest, strict=True):
-        x, y = batches(sim.population, rounds=1, steps=1, size=4)[0][client]
-        assert torch.allclose(right, gradient(sim.population, sim.population.initial, x[0], y[0]), atol=1e-6)
-        assert torch.allclose(row, gradient(sim.population, sim.population.initial, x[0], 2 - y[0]), atol=1e-6)
+        x, y = batches(made, rounds=1, steps=1, size=4)[0][client]
+        assert torch.allclose(right, gradient(made, made.initial, x[0], y[0]), atol=1e-6)
+        assert torch.allclose(row, gradient(made, made.initial, x[0], 2 - y[0]), atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["vmap", "loop"])
@@ -57,7 +69,7 @@ def test_it_is_what_clients_with_wrong_labels_send(mode: str, values: dict[str, 
     values = {"client_mode": mode, **values}
     _, wrong = asked(simulation(model=SMALL_MLP, world=made, f=2, attack=FLIP, **values))
     truly = simulation(model=SMALL_MLP, world=poisoned, f=2, **values)
-    _, expected = truly.honest_messages(0, *truly.sample())
+    expected = computed(truly).sent
     assert torch.allclose(wrong, expected, atol=1e-6)
 
 
@@ -68,69 +80,69 @@ def test_momentum_stays_out_and_as_it_was() -> None:
         assert torch.equal(*answers)
     silent = simulation(f=2, client_momentum=0.9)
     for number in range(2):
-        silent.honest_messages(number, *silent.sample())
-    honest = np.setdiff1d(np.arange(CLIENTS), heavy.malicious)
-    assert heavy._momentum is not None
-    assert silent._momentum is not None
-    assert torch.equal(heavy._momentum[honest], silent._momentum[honest])
+        computed(silent, number)
+    honest = np.setdiff1d(np.arange(CLIENTS), heavy.setup.malicious)
+    momenta = [dense(sim)._momentum for sim in (heavy, silent)]
+    assert momenta[0] is not None
+    assert momenta[1] is not None
+    assert torch.equal(momenta[0][honest], momenta[1][honest])
 
 
-def own_gradients(sim: Simulation, models: Tensor, count: int) -> Tensor:
+def own_gradients(sim: Simulation, round: Round, models: Tensor) -> Tensor:
     """The gradients [count, d] of the last clients of the round at models of their own, with reversed labels."""
-    _, features, labels, _ = sim._lesson
-    chosen = zip(models[-count:], features[-count:], labels[-count:], strict=True)
-    return torch.stack([gradient(sim.population, model, x[0], flipped(y[0])) for model, x, y in chosen])
+    assert round.lesson is not None
+    count = len(round.honest)
+    chosen = zip(models[-count:], round.lesson.features[-count:], round.lesson.labels[-count:], strict=True)
+    return torch.stack([gradient(sim.setup.population, model, x[0], flipped(y[0])) for model, x, y in chosen])
 
 
 def test_stale_clients_answer_for_the_models_that_they_had() -> None:
     sim = simulation(f=1, attack=FLIP, faults=[Stale(rounds=2)])
     for number in range(3):
-        sim.play_round(number)
-    messages, wrong = asked(sim, 3)
-    models = sim._lesson[0]
-    assert models.shape == (len(messages), sim.population.d)
-    assert not torch.equal(models[-1], sim.weights)
-    assert torch.allclose(wrong, own_gradients(sim, models, len(wrong)), atol=1e-5)
+        sim.play(number)
+    round, wrong = asked(sim, 3)
+    assert round.models is not None
+    assert round.models.shape == (len(round.sent), sim.setup.population.d)
+    assert not torch.equal(round.models[-1], weights(sim))
+    assert torch.allclose(wrong, own_gradients(sim, round, round.models), atol=1e-5)
 
 
 def test_late_messages_are_weighted_like_the_honest_ones() -> None:
     server = {"mode": "asynchronous", "buffer": 4, "learning_rate": 0.3, "staleness": "polynomial"}
-    settings = rules(server=server)
-    sim = AsynchronousSimulation(population(), settings, Mean(), attack=FLIP, f=1)
+    sim = simulation(Mean(), attack=FLIP, f=1, server=server)
     seen = []
     for number in range(5):
-        sim.members.number = number
-        _, wrong = asked(sim, number)
-        buffer = sim._buffer[~sim._is_malicious[sim._buffer]]
-        models, features, labels, starts = sim._lesson
-        raw = sim._train(models[-len(buffer) :], features[-len(buffer) :], flipped(labels[-len(buffer) :]), starts)
-        weights = staleness_weights(number - sim._begun[buffer], settings.server)
-        assert torch.allclose(wrong, raw * raw.new_tensor(weights)[:, None], atol=1e-6)
-        seen += weights.tolist()
-        sim.members.number = number
-        sim.play_round(number)
+        round, wrong = asked(sim, number)
+        assert round.lesson is not None
+        assert round.models is not None
+        count, lesson = len(round.honest), round.lesson
+        features, labels = lesson.features[-count:], flipped(lesson.labels[-count:])
+        raw = sim.channel.work.trainer(round.models[-count:], features, labels, lesson.starts)
+        factors = staleness_weights(round.ages(round.honest), sim.setup.settings.server)
+        assert torch.allclose(wrong, raw * raw.new_tensor(factors)[:, None], atol=1e-6)
+        seen += factors.tolist()
+        sim.play(number)
     assert min(seen) < 1.0
 
 
 def test_clients_with_models_of_their_own_answer_for_those() -> None:
-    sim = RewardedSimulation(population(), rules(), RFFL(), attack=FLIP, f=1)
+    sim = simulation(RFFL(), attack=FLIP, f=1)
     for number in range(3):
-        sim.play_round(number)
-    models = sim.models[np.flatnonzero(~sim._is_malicious)]
+        sim.play(number)
+    models = own_models(sim)[sim.setup.honest]
     assert not torch.equal(models[0], models[1])
-    _, wrong = asked(sim, 3)
-    assert torch.allclose(wrong, own_gradients(sim, models, len(wrong)), atol=1e-5)
+    round, wrong = asked(sim, 3)
+    assert torch.allclose(wrong, own_gradients(sim, round, models), atol=1e-5)
 
 
 def test_malicious_clients_send_the_mean_and_do_harm() -> None:
     sim = simulation(TrimmedMean(f=2), f=2, attack=FLIP)
-    malicious, honest = sim.sample()
-    own, messages = sim.honest_messages(0, malicious, honest)
-    assert own is None  # nobody asks for it
-    rows = sim.attacked(0, malicious, honest, own, messages)
-    wrong = sim.relabelled(lambda labels, classes: classes - 1 - labels, honest)
+    round, wrong = asked(sim)
+    assert round.own is None  # nobody asks for it
+    sim.channel.craft(round)
+    rows = round.receivers[0].arrived
     assert torch.allclose(rows[:2], wrong.mean(dim=0).expand(2, -1), atol=1e-6)
-    assert torch.equal(rows[2:], messages)
+    assert torch.equal(rows[2:], round.sent)
     values: dict[str, Any] = {"rounds": 20, "batch_size": 16, "f": 2, "evaluate_every": 20}
     quiet, harmed = (simulation(attack=attack, **values).run().loss[-1][1] for attack in (None, FLIP))
     assert harmed > 1.2 * quiet
@@ -164,12 +176,12 @@ class Relabels(UpdateAttack):
 )
 def test_labels_that_are_none_are_refused(bad: Any, found: str) -> None:
     with pytest.raises(AttackError, match=found):
-        simulation(f=2, attack=Relabels(bad=bad)).play_round(0)
+        simulation(f=2, attack=Relabels(bad=bad)).play(0)
 
 
 def test_the_data_of_others_take_knowledge_and_somebody_who_trains() -> None:
     with pytest.raises(KnowledgeError, match="honest clients' data"):
-        simulation(f=2, attack=Relabels(bad=flipped, blind=True)).play_round(0)
+        simulation(f=2, attack=Relabels(bad=flipped, blind=True)).play(0)
     with pytest.raises(AttackError, match="nobody trains"):
         FLIP(np.ones((3, 2)), f=1)
     with pytest.raises(AttackError, match=r"a row for each honest client, \[3, 2\]. Found \[2, 2\]"):

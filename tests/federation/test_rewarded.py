@@ -5,37 +5,47 @@ from __future__ import annotations
 import gc
 import json
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from robustfl.aggregation import Aggregator
-from robustfl.attacks import IPM, Dropout, FreeRider, Gaussian, LabelFlip, NonFinite, SignFlip
+from robustfl.attacks import FGSM, IPM, Dropout, FreeRider, Gaussian, LabelFlip, NonFinite, SignFlip
 from robustfl.defenses import RFFL, Mean
 from robustfl.errors import ParameterError
-from robustfl.federation import Federation, Population, Task
+from robustfl.federation import Federation, Round, Simulation, Task, assemble
+from robustfl.federation.channels.dense import Dense
 from robustfl.federation.clients.training import measure, predict
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.partitions import ClassImbalance, Partition, PowerLaw
 from robustfl.federation.models.architectures import MLP
-from robustfl.federation.own_models import standalone_accuracies
-from robustfl.federation.rewarded import RewardedSimulation, collaborative_fairness
-from robustfl.federation.simulation import Simulation
+from robustfl.federation.observers.accuracy import Accuracy
+from robustfl.federation.observers.fairness import collaborative_fairness
+from robustfl.federation.observers.standalone import standalone_accuracies
 from robustfl.reputation.rewards import reward
 from robustfl.threats import Attack
-from tests.federation.worlds import CLIENTS, SMALL_MLP, batches, gradient, population, rules, task
+from tests.federation.worlds import (
+    CLIENTS,
+    SMALL_MLP,
+    batches,
+    computed,
+    gradient,
+    own_models,
+    population,
+    rules,
+    simulation,
+    task,
+    topology,
+    weights,
+)
 
 
-def rewarded(
-    defense: Aggregator | None = None, *, seed: int = 0, world: Population | None = None, **values: Any
-) -> RewardedSimulation:
-    """A simulation with rewards; `attack`, `f` and `faults` go to it, all other values to the settings."""
-    given = {name: values.pop(name) for name in ("attack", "f", "faults") if name in values}
-    settings = rules(**{"message": "delta", "server": {"learning_rate": 1.0}, **values})
-    made = world or population(SMALL_MLP, settings.clients, seed)
-    return RewardedSimulation(made, settings, defense or RFFL(), seed=seed, **given)
+def rewarded(defense: Aggregator | None = None, **values: Any) -> Simulation:
+    """A simulation with rewards; `attack`, `f`, `faults`, ... go to it, all other values to the settings."""
+    chosen = {"model": SMALL_MLP, "message": "delta", "server": {"learning_rate": 1.0}, **values}
+    return simulation(defense or RFFL(), **chosen)
 
 
 # -- the round by hand
@@ -48,7 +58,7 @@ def test_rounds_by_hand(message: str, mode: str) -> None:
     values: dict[str, Any] = {"algorithm": "fedavg", "local_steps": 2, "local_learning_rate": 0.2}
     sim = rewarded(RFFL(clip="median"), message=message, client_mode=mode, server={"learning_rate": 0.7}, **values)
     sim.run()
-    made, rule = sim.population, RFFL(clip="median")
+    made, rule = sim.setup.population, RFFL(clip="median")
     rule.begin({client: len(part) for client, part in enumerate(made.parts)})
     models = [made.initial.clone() for _ in range(CLIENTS)]
     for clients in batches(made, rounds=6, steps=2, size=4):
@@ -68,8 +78,8 @@ def test_rounds_by_hand(message: str, mode: str) -> None:
                 layers.append(reward(step[start : start + shape.numel()], answer.info["quotas"][client]))
                 start += shape.numel()
             models[client] = models[client] + torch.cat(layers)
-    assert torch.allclose(sim.models, torch.stack(models), atol=1e-5)
-    assert len({tuple(model.tolist()) for model in sim.models}) == CLIENTS
+    assert torch.allclose(own_models(sim), torch.stack(models), atol=1e-5)
+    assert len({tuple(model.tolist()) for model in own_models(sim)}) == CLIENTS
 
 
 def test_a_round_that_is_held_leaves_everybody_its_own_step() -> None:
@@ -78,19 +88,19 @@ def test_a_round_that_is_held_leaves_everybody_its_own_step() -> None:
     assert trace.held_rounds == 6
     assert trace.more["client_accuracy"] == trace.more["standalone_accuracy"]
     assert trace.more["mean_gain"] == 0.0
-    assert lost.message_bytes()[1] == 0.0
-    assert torch.equal(lost.weights, lost.population.initial)
+    assert trace.bytes_down == 0.0
+    assert torch.equal(weights(lost), lost.setup.population.initial)
 
 
 def test_who_is_absent_stays_as_it_is() -> None:
     sim, seen = rewarded(participation=0.5), set()
     for number in range(4):
-        before = sim.models.clone()
-        sim.play_round(number)
-        moved = torch.nonzero((sim.models != before).any(dim=1)).flatten().tolist()
+        before = own_models(sim).clone()
+        answer = sim.play(number).receivers[0].answer
+        moved = torch.nonzero((own_models(sim) != before).any(dim=1)).flatten().tolist()
         assert len(moved) == 3
-        assert sim.answer is not None
-        assert set(sim.answer.info["quotas"]) == set(moved)
+        assert answer is not None
+        assert set(answer.info["quotas"]) == set(moved)
         seen |= set(moved)
     assert len(seen) > 3
 
@@ -102,43 +112,45 @@ def test_excluded_clients_train_on_alone_and_rejected_ones_get_nothing() -> None
     assert set(trace.more["excluded_rounds"]) == {3}
     assert trace.more["excluded_honest"] == 0
     assert all(trace.more["quotas"][client] == 0.0 for client in trace.malicious)
-    before = sim.models.clone()
-    sim.play_round(4)
+    before = own_models(sim).clone()
+    round = sim.play(4)
     for client in trace.malicious:
-        assert torch.equal(sim.models[client], before[client] + own_message(sim, client))
+        assert torch.equal(own_models(sim)[client], before[client] + own_message(round, client))
     frozen = rewarded(attack=NonFinite(), f=2)
     assert frozen.run().rejected_rows == 12
-    initial = frozen.population.initial
-    assert all(torch.equal(frozen.models[client], initial) for client in frozen.malicious)
+    initial = frozen.setup.population.initial
+    assert all(torch.equal(own_models(frozen)[client], initial) for client in frozen.setup.malicious)
 
 
-def own_message(sim: RewardedSimulation, client: int) -> torch.Tensor:
-    """What the client would have sent in the last round, had it been honest."""
-    ids, messages = sim._computed
-    return messages[ids.tolist().index(client)]
+def own_message(round: Round, client: int) -> torch.Tensor:
+    """What the client would have sent in a round, had it been honest."""
+    assert round.lesson is not None
+    assert round.computed is not None
+    return round.computed[round.lesson.ids.tolist().index(client)]
 
 
-def part_of(sim: RewardedSimulation, client: int) -> torch.Tensor:
+def part_of(sim: Simulation, round: Round, client: int) -> torch.Tensor:
     """The client's reward in the last round."""
-    assert sim.answer is not None
-    assert sim.previous_weights is not None
-    named = sim.population.views(sim.weights - sim.previous_weights)
-    return torch.cat([reward(layer, sim.answer.info["quotas"][client]).reshape(-1) for layer in named.values()])
+    answer, previous = round.receivers[0].answer, topology(sim).ownership.server.previous
+    assert answer is not None
+    assert previous is not None
+    named = sim.setup.population.views(weights(sim) - previous)
+    return torch.cat([reward(layer, answer.info["quotas"][client]).reshape(-1) for layer in named.values()])
 
 
 def test_malicious_clients_get_rewards_and_move_on_their_own_data_where_they_have_trained() -> None:
     """Nobody can make them shorten their steps: with a cut of 0.01, only honest ones do."""
     for attack, trains in ((FreeRider(), False), (SignFlip(), True)):
         sim = rewarded(RFFL(clip=0.01), attack=attack, f=1, rounds=1)
-        sim.play_round(0)
-        client = int(sim.malicious[0])
-        assert int((part_of(sim, client) != 0).sum()) > 0
-        own = own_message(sim, client) if trains else torch.zeros(sim.population.d)
-        expected = sim.population.initial + own + part_of(sim, client)
-        assert torch.allclose(sim.models[client], expected, atol=1e-7)
+        round = sim.play(0)
+        client = int(sim.setup.malicious[0])
+        assert int((part_of(sim, round, client) != 0).sum()) > 0
+        own = own_message(round, client) if trains else torch.zeros(sim.setup.population.d)
+        expected = sim.setup.population.initial + own + part_of(sim, round, client)
+        assert torch.allclose(own_models(sim)[client], expected, atol=1e-7)
         assert not trains or float(own.norm()) > 0.01
-        honest = int(sim.honest[0])
-        moved = (sim.models[honest] - sim.population.initial - part_of(sim, honest)).norm()
+        honest = int(sim.setup.honest[0])
+        moved = (own_models(sim)[honest] - sim.setup.population.initial - part_of(sim, round, honest)).norm()
         assert float(moved) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -151,11 +163,10 @@ def test_bytes_are_those_of_sparse_rewards_while_these_are_smaller(quota: float)
             return outcome
 
     sim = rewarded(Fixed(), rounds=3)
-    sim.run()
-    up, down = sim.message_bytes()
-    entries = sum(int(np.ceil(quota * shape.numel() - 1e-9)) for shape in sim.population.shapes.values())
-    assert up == 4 * sim.population.d
-    assert down == pytest.approx(min(8 * entries, 4 * sim.population.d), rel=0.1)
+    trace = sim.run()
+    entries = sum(int(np.ceil(quota * shape.numel() - 1e-9)) for shape in sim.setup.population.shapes.values())
+    assert trace.bytes_up == 4 * sim.setup.population.d
+    assert trace.bytes_down == pytest.approx(min(8 * entries, 4 * sim.setup.population.d), rel=0.1)
 
 
 # -- what is reported
@@ -164,26 +175,34 @@ def test_bytes_are_those_of_sparse_rewards_while_these_are_smaller(quota: float)
 def test_the_accuracy_is_the_mean_over_honest_clients() -> None:
     sim = rewarded(attack=Gaussian(), f=2, evaluate_every=6)
     trace = sim.run()
-    honest = [trace.more["client_accuracy"][client] for client in sim.honest]
+    honest = [trace.more["client_accuracy"][client] for client in sim.setup.honest]
     assert trace.accuracy[-1][1] == pytest.approx(np.mean(honest))
     assert trace.more["best_accuracy"] == max(honest)
     assert len(trace.more["client_accuracy"]) == len(trace.more["reputations"]) == CLIENTS
-    alone = [trace.more["standalone_accuracy"][client] for client in sim.honest]
+    alone = [trace.more["standalone_accuracy"][client] for client in sim.setup.honest]
     assert trace.more["mean_gain"] == pytest.approx(np.mean(honest) - np.mean(alone))
     assert trace.more["fairness"] == pytest.approx(np.corrcoef(alone, honest)[0, 1])
     json.dumps(trace.more, allow_nan=False)
-    logits = sim.predict(sim.population.test_features)
-    right = (logits.argmax(dim=1) == sim.population.test_labels).double().mean()
+    (accuracy,) = [observer for observer in sim.observers if isinstance(observer, Accuracy)]
+    made = sim.setup.population
+    right = (predict(made, accuracy.best, made.test_features).argmax(dim=1) == made.test_labels).double().mean()
     assert float(right) == pytest.approx(trace.more["best_accuracy"])
+
+
+def test_attacks_on_test_samples_meet_the_best_model_of_an_honest_client() -> None:
+    values: dict[str, Any] = {"evasions": [FGSM(epsilon=0.3)], "evasion_samples": 1_000}
+    more = rewarded(attack=Gaussian(), f=2, evaluate_every=6, **values).run().more
+    assert more["clean_accuracy"] == pytest.approx(more["best_accuracy"])
+    assert more["worst_robust_accuracy"] < more["clean_accuracy"]
 
 
 def test_a_targeted_attack_is_measured_on_every_honest_clients_model() -> None:
     sim = rewarded(attack=LabelFlip(mode="targeted", source=0, target=1), f=2, evaluate_every=2)
     more = sim.run().more
-    labels, features = sim.population.test_labels, sim.population.test_features
+    labels, features = sim.setup.population.test_labels, sim.setup.population.test_features
     taken, right = [], []
-    for client in sim.honest:
-        found = predict(sim.population, sim.models[client], features).argmax(dim=1)
+    for client in sim.setup.honest:
+        found = predict(sim.setup.population, own_models(sim)[client], features).argmax(dim=1)
         taken.append(float((found[labels == 0] == 1).double().mean()))
         right.append(float((found[labels != 0] == labels[labels != 0]).double().mean()))
     assert more["attack_success"] == pytest.approx(np.mean(taken))
@@ -225,21 +244,18 @@ def test_equal_seeds_give_equal_bits_and_another_seed_another_world() -> None:
     values: dict[str, Any] = {"attack": FreeRider(), "f": 2, "participation": 0.7, "client_momentum": 0.5}
     first, second, other = (rewarded(seed=seed, **values) for seed in (0, 0, 1))
     traces = [sim.run() for sim in (first, second, other)]
-    assert torch.equal(first.models, second.models)
+    assert torch.equal(own_models(first), own_models(second))
     assert traces[0].more == traces[1].more
-    assert not torch.equal(first.models, other.models)
+    assert not torch.equal(own_models(first), own_models(other))
 
 
 @pytest.mark.parametrize("attack", [None, IPM(), LabelFlip()], ids=repr)
 def test_clients_identities_and_first_batches_are_those_of_a_common_model(attack: Attack | None) -> None:
-    settings, made = rules(message="delta", participation=0.7), population(SMALL_MLP)
-    sims = [
-        kind(made, settings, defense, attack=attack, f=2 if attack else 0, seed=3)
-        for kind, defense in ((Simulation, Mean()), (RewardedSimulation, RFFL()))
-    ]
-    rounds = [sim.honest_messages(0, *sim.sample())[1] for sim in sims]
+    values: dict[str, Any] = {"message": "delta", "participation": 0.7, "world": population(SMALL_MLP)}
+    sims = [simulation(rule, attack=attack, f=2 if attack else 0, seed=3, **values) for rule in (Mean(), RFFL())]
+    rounds = [computed(sim).sent for sim in sims]
     assert torch.allclose(rounds[0], rounds[1], atol=1e-7)  # one model for all, or as many equal ones
-    assert sims[0].malicious.tolist() == sims[1].malicious.tolist()
+    assert sims[0].setup.malicious.tolist() == sims[1].setup.malicious.tolist()
 
 
 def test_standalone_accuracies_are_of_training_by_hand_and_computed_once() -> None:
@@ -263,11 +279,11 @@ def test_standalone_accuracies_are_of_training_by_hand_and_computed_once() -> No
 
 def test_computing_standalone_accuracies_changes_nothing_else() -> None:
     first = rewarded()
-    standalone_accuracies(first.population, first.settings, first.defense, 0)
-    again = rewarded(world=first.population)
+    standalone_accuracies(first.setup.population, first.setup.settings, first.channel.defense, 0)
+    again = rewarded(world=first.setup.population)
     first.run()
     again.run()
-    assert torch.equal(first.models, again.models)
+    assert torch.equal(own_models(first), own_models(again))
 
 
 # -- which defenses
@@ -275,24 +291,27 @@ def test_computing_standalone_accuracies_changes_nothing_else() -> None:
 
 def test_without_rewards_it_is_an_ordinary_rule() -> None:
     settings, made = rules(server={"learning_rate": 0.3}), population(SMALL_MLP)
-    trace = Simulation(made, settings, RFFL(), seed=0).run()
+    trace = assemble(made, settings, RFFL(), channel=Dense).run()
     assert trace.accuracy
     assert "quotas" not in trace.more
 
 
 def test_a_defense_without_the_protocol_is_refused() -> None:
+    class Claiming(Mean):
+        channel: ClassVar[str] = "rewards"
+
     with pytest.raises(ParameterError, match=r"should have a method `begin\(sizes\)`"):
-        RewardedSimulation(population(SMALL_MLP), rules(), Mean())
+        simulation(Claiming())
 
 
 def test_the_first_round_counts_by_the_sizes_of_the_shards() -> None:
     made = task(SMALL_MLP, PowerLaw()).prepare(clients=CLIENTS, seed=0)
     sim = rewarded(RFFL(clip=1e9), world=made)
-    sim.play_round(0)
-    assert sim.answer is not None
-    assert sim.answer.weights is not None
+    answer = sim.play(0).receivers[0].answer
+    assert answer is not None
+    assert answer.weights is not None
     sizes = np.array([len(part) for part in made.parts])
-    np.testing.assert_allclose(sim.answer.weights, sizes / sizes.sum(), rtol=1e-12)
+    np.testing.assert_allclose(answer.weights, sizes / sizes.sum(), rtol=1e-12)
 
 
 # -- what it is for
@@ -306,7 +325,7 @@ def test_whoever_brings_more_gets_more_on_digits(partition: Partition, attack: A
         clients=10, rounds=40, algorithm="fedavg", local_steps=10, batch_size=32, message="delta", evaluate_every=40
     )
     made = Task(data=Digits(), model=MLP(hidden=(24,)), partition=partition).prepare(clients=10, seed=0)
-    sim = RewardedSimulation(made, settings, RFFL(), attack=attack, f=2 if attack else 0, seed=0)
+    sim = assemble(made, settings, RFFL(), attack=attack, f=2 if attack else 0)
     trace = sim.run()
     assert trace.more["fairness"] > 0.9
     assert set(trace.malicious) <= set(trace.more["excluded"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from robustfl.federation import Population
 from robustfl.federation.observers.evasion import robustness
 from robustfl.federation.streams import stream
 from robustfl.threats import Evasion, Victim
-from tests.federation.worlds import SMALL_MLP, population, simulation
+from tests.federation.worlds import SMALL_MLP, logits, population, simulation, weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +93,11 @@ ATTACKS = [FGSM(epsilon=0.5), PGD(epsilon=0.5), ZerothOrder(epsilon=0.5, queries
 def test_a_trained_model_loses_and_the_same_seed_loses_the_same() -> None:
     sim = simulation(model=SMALL_MLP, rounds=60, server={"learning_rate": 0.5})
     sim.run()
-    found = robustness(sim.predict, sim.population, ATTACKS, 30, 0)
+    predicted = partial(logits, sim)
+    found = robustness(predicted, sim.setup.population, ATTACKS, 30, 0)
     assert found["clean_accuracy"] > found["worst_robust_accuracy"]
-    assert found == robustness(sim.predict, sim.population, ATTACKS, 30, 0)
-    alone = robustness(sim.predict, sim.population, ATTACKS[1:2], 30, 0)
+    assert found == robustness(predicted, sim.setup.population, ATTACKS, 30, 0)
+    alone = robustness(predicted, sim.setup.population, ATTACKS[1:2], 30, 0)
     assert alone["robust_accuracy"][str(ATTACKS[1])] == found["robust_accuracy"][str(ATTACKS[1])]
     assert min(found["robust_accuracy"].values()) >= found["worst_robust_accuracy"]
     assert found["robust_gap"] == found["clean_accuracy"] - found["worst_robust_accuracy"]
@@ -104,8 +106,8 @@ def test_a_trained_model_loses_and_the_same_seed_loses_the_same() -> None:
 def test_it_changes_nothing() -> None:
     sim = simulation(model=SMALL_MLP)
     sim.run()
-    weights, features = sim.weights.clone(), sim.population.test_features.clone()
-    robustness(sim.predict, sim.population, ATTACKS, 30, 0)
-    assert torch.equal(sim.weights, weights)
-    assert torch.equal(sim.population.test_features, features)
-    assert sim.weights.grad is None or not sim.weights.requires_grad
+    before, features = weights(sim).clone(), sim.setup.population.test_features.clone()
+    robustness(partial(logits, sim), sim.setup.population, ATTACKS, 30, 0)
+    assert torch.equal(weights(sim), before)
+    assert torch.equal(sim.setup.population.test_features, features)
+    assert weights(sim).grad is None or not weights(sim).requires_grad

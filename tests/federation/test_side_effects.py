@@ -14,9 +14,7 @@ from robustfl.federation import Population
 from robustfl.federation.clients.training import predict
 from robustfl.federation.data.partitions import Dirichlet
 from robustfl.federation.observers.served import class_accuracy, honest_mixes, worst_served
-from robustfl.federation.rewarded import RewardedSimulation
-from robustfl.federation.simulation import Simulation
-from tests.federation.worlds import SMALL_MLP, population, rules, simulation, task
+from tests.federation.worlds import SMALL_MLP, own_models, population, simulation, task, weights
 
 UNEVEN = task(partition=Dirichlet(alpha=0.3)).prepare(clients=6, seed=0)
 
@@ -31,18 +29,19 @@ def by_hand(made: Population, weights: torch.Tensor) -> list[float]:
 def test_class_accuracy_is_that_of_a_loop_over_samples(chunk: int) -> None:
     sim = simulation(rounds=3)
     sim.run()
-    assert class_accuracy(sim.population, sim.weights, chunk).tolist() == by_hand(sim.population, sim.weights)
+    made = sim.setup.population
+    assert class_accuracy(made, weights(sim), chunk).tolist() == by_hand(made, weights(sim))
 
 
 def test_a_run_says_whom_the_model_serves_worst() -> None:
-    sim = Simulation(UNEVEN, rules(rounds=4), Mean(), attack=SignFlip(), f=2, seed=0)
+    sim = simulation(Mean(), world=UNEVEN, rounds=4, attack=SignFlip(), f=2)
     more = sim.run().more
-    classes = by_hand(UNEVEN, sim.weights)
+    classes = by_hand(UNEVEN, weights(sim))
     labels = UNEVEN.labels.tolist()
     clients = [
         float(np.mean([classes[labels[i]] for i in part]))
         for client, part in enumerate(UNEVEN.parts)
-        if client not in sim.malicious
+        if client not in sim.setup.malicious
     ]
     assert more["class_accuracy"] == classes
     assert more["worst_class"] == min(classes)
@@ -53,8 +52,8 @@ def test_a_run_says_whom_the_model_serves_worst() -> None:
 
 def test_sybils_from_outside_leave_every_client_honest() -> None:
     attacked = simulation(attack=Clones(count=3, outside=True) >> LabelFlip(), f=2)
-    assert honest_mixes(attacked.population, attacked.malicious).shape == (6, 3)
-    assert honest_mixes(attacked.population, np.array([1, 4, 6, 7])).shape == (4, 3)
+    assert honest_mixes(attacked.setup.population, attacked.setup.malicious).shape == (6, 3)
+    assert honest_mixes(attacked.setup.population, np.array([1, 4, 6, 7])).shape == (4, 3)
 
 
 def test_a_client_that_lost_its_data_is_not_served() -> None:
@@ -66,10 +65,10 @@ def test_a_client_that_lost_its_data_is_not_served() -> None:
 
 
 def test_with_own_models_each_client_is_served_by_its_own() -> None:
-    sim = RewardedSimulation(population(SMALL_MLP), rules(rounds=4), RFFL(), attack=SignFlip(), f=1, seed=0)
+    sim = simulation(RFFL(), model=SMALL_MLP, rounds=4, attack=SignFlip(), f=1)
     more = sim.run().more
-    accuracy = np.array([by_hand(sim.population, sim.models[client]) for client in sim.honest])
-    mixes = honest_mixes(sim.population, sim.malicious)
+    accuracy = np.array([by_hand(sim.setup.population, own_models(sim)[client]) for client in sim.setup.honest])
+    mixes = honest_mixes(sim.setup.population, sim.setup.malicious)
     assert more["class_accuracy"] == pytest.approx(accuracy.mean(axis=0))
     assert more["worst_client"] == pytest.approx(min((mixes * accuracy).sum(axis=1)))
 
@@ -89,10 +88,11 @@ def test_classes_without_test_samples_are_left_out_and_clients_of_no_other_too()
 
 def test_a_model_that_is_not_finite_serves_nobody_and_the_measurement_changes_nothing() -> None:
     sim = simulation(rounds=8, server={"learning_rate": 1e38})
-    assert sim.run().diverged
-    assert "worst_class" not in sim.trace.more
+    trace = sim.run()
+    assert trace.diverged
+    assert "worst_class" not in trace.more
     finite = simulation(rounds=3)
     finite.run()
-    before = finite.weights.clone()
-    class_accuracy(finite.population, finite.weights)
-    assert torch.equal(finite.weights, before)
+    before = weights(finite).clone()
+    class_accuracy(finite.setup.population, weights(finite))
+    assert torch.equal(weights(finite), before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,20 +12,21 @@ from torch import Tensor
 
 from robustfl.attacks import IPM, LabelFlip, SignFlip
 from robustfl.defenses import NNM, ClientMomentum, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
-from robustfl.federation import Federation, Simulation, Task
-from robustfl.federation.briefing import briefing
+from robustfl.federation import Federation, Simulation, Task, assemble
+from robustfl.federation.clients.trusted import TrustedSamples
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import Softmax
 from robustfl.federation.streams import stream
-from tests.federation.worlds import SMALL_MLP, gradient, simulation
+from robustfl.threats import Knowledge, UpdateAttack, View
+from tests.federation.worlds import CLIENTS, SMALL_MLP, Kept, computed, gradient, simulation, trusted, weights
 
 
 def accuracy(defense: Any, *, f: int, attack: Any = None, **values: Any) -> float:
     """Final test accuracy on digits with eleven clients."""
     settings = Federation.model_validate({"clients": 11, "rounds": 60, "evaluate_every": 60, **values})
     made = Task(data=Digits(), model=Softmax(), partition=IID()).prepare(clients=11, seed=0)
-    return Simulation(made, settings, defense, attack=attack, f=f).run().accuracy[-1][1]
+    return assemble(made, settings, defense, attack=attack, f=f).run().accuracy[-1][1]
 
 
 @pytest.mark.parametrize("attack", [SignFlip(), IPM(epsilon=10.0)], ids=repr)
@@ -45,31 +47,51 @@ def test_a_pipeline_gets_the_trusted_update_too_and_momentum_keeps_lengths_alike
 
 
 def test_white_box_attacks_ask_the_defense_with_the_trusted_update() -> None:
-    sim = simulation(FLTrust(), f=3, attack=SignFlip())
-    sim.play_round(0)
-    assert sim.trusted is not None
-    rows = torch.stack([sim.trusted, -sim.trusted, 3 * sim.trusted])
-    told = briefing(sim, 1, np.arange(1), np.arange(1, 3), None, rows[1:])
-    assert told.aggregate is not None
-    found = told.aggregate(rows)
-    assert torch.allclose(found, sim.trusted, atol=1e-6)
+    found: list[Tensor] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Asking(UpdateAttack):
+        """Asks what the defense would make of one vector and its opposite, one of them many times."""
+
+        knowledge: ClassVar[Knowledge] = Knowledge.DEFENSE
+
+        def craft(self, view: View) -> Tensor:
+            rows = view.full(1.0).repeat(view.n, 1)
+            rows[0] = -1.0
+            found.append(view.aggregate(rows))
+            return view.full(0.0).repeat(view.f, 1)
+
+    kept = Kept()
+    simulation(FLTrust(), f=3, attack=Asking(), rounds=2, observers=[kept]).run()
+    assert len(found) == 2
+    for answer, server in zip(found, kept.server, strict=True):
+        assert server.trusted is not None
+        ones = torch.ones_like(server.trusted)
+        rows = torch.cat([-ones[None], ones.repeat(CLIENTS - 1, 1)])
+        assert torch.allclose(answer, FLTrust()(rows, trusted=server.trusted), atol=1e-6)
+    assert not torch.allclose(found[0], found[1])
 
 
 # -- what the server computes
 
 
+def samples(sim: Simulation) -> TrustedSamples | None:
+    return sim.channel.work._samples
+
+
 def own_batch(sim: Simulation, steps: int, size: int, rounds: int = 1) -> list[tuple[Tensor, Tensor]]:
     """The server's batches, drawn as documented from the stream "trusted"."""
     rng = stream(0, "trusted")
-    y = sim.population.dataset.train_y
-    share = min(1.0, sim.settings.server.trusted_samples / len(y))
-    assert sim._samples is not None
+    y = sim.setup.population.dataset.train_y
+    share = min(1.0, sim.setup.settings.server.trusted_samples / len(y))
+    kept = samples(sim)
+    assert kept is not None
     for c in range(3):  # its first draws choose the samples, one permutation a class
         rng.permutation(np.flatnonzero(y == c))
     expected = np.bincount(y) * share
-    assert np.abs(np.bincount(y[sim._samples.indices]) - expected).max() < 1
-    drawn = [rng.choice(sim._samples.indices, size=steps * size) for _ in range(rounds)]
-    data = sim.population.dataset
+    assert np.abs(np.bincount(y[kept.indices]) - expected).max() < 1
+    drawn = [rng.choice(kept.indices, size=steps * size) for _ in range(rounds)]
+    data = sim.setup.population.dataset
     return [(torch.tensor(data.train_x[index]), torch.tensor(y[index])) for index in drawn]
 
 
@@ -78,18 +100,18 @@ def own_batch(sim: Simulation, steps: int, size: int, rounds: int = 1) -> list[t
 def test_the_server_computes_what_a_client_with_its_samples_would(message: str, mode: str) -> None:
     sim = simulation(FLTrust(), model=SMALL_MLP, message=message, client_mode=mode, server={"trusted_samples": 12})
     ((x, y),) = own_batch(sim, steps=1, size=4)
-    found = sim.trusted_message()
-    expected = gradient(sim.population, sim.population.initial, x, y)
+    found = trusted(sim)
+    expected = gradient(sim.setup.population, sim.setup.population.initial, x, y)
     assert found is not None
     assert torch.allclose(found, expected if message == "gradient" else -0.1 * expected, atol=1e-6)
 
 
 def test_the_server_keeps_the_momentum_of_the_clients() -> None:
     sim = simulation(FLTrust(), client_momentum=0.8, server={"trusted_samples": 30})
-    momentum = torch.zeros(sim.population.d)
+    momentum = torch.zeros(sim.setup.population.d)
     for x, y in own_batch(sim, steps=1, size=4, rounds=3):
-        momentum = 0.8 * momentum + 0.2 * gradient(sim.population, sim.population.initial, x, y)
-        found = sim.trusted_message()
+        momentum = 0.8 * momentum + 0.2 * gradient(sim.setup.population, sim.setup.population.initial, x, y)
+        found = trusted(sim)
         assert found is not None
         assert torch.allclose(found, momentum, atol=1e-6)
 
@@ -97,18 +119,18 @@ def test_the_server_keeps_the_momentum_of_the_clients() -> None:
 def test_several_local_steps_follow_each_other() -> None:
     sim = simulation(FLTrust(), algorithm="fedavg", local_steps=3, local_learning_rate=0.2)
     ((x, y),) = own_batch(sim, steps=3, size=4)
-    weights = sim.population.initial.clone()
+    weights = sim.setup.population.initial.clone()
     for step in range(3):
         part = slice(4 * step, 4 * step + 4)
-        weights = weights - 0.2 * gradient(sim.population, weights, x[part], y[part])
-    found = sim.trusted_message()
+        weights = weights - 0.2 * gradient(sim.setup.population, weights, x[part], y[part])
+    found = trusted(sim)
     assert found is not None
-    assert torch.allclose(found, weights - sim.population.initial, atol=1e-6)
+    assert torch.allclose(found, weights - sim.setup.population.initial, atol=1e-6)
 
 
 def test_the_servers_labels_cannot_be_poisoned() -> None:
     sims = [simulation(FLTrust(), f=5, attack=attack) for attack in (None, LabelFlip())]
-    found = [sim.trusted_message() for sim in sims]
+    found = [trusted(sim) for sim in sims]
     assert all(isinstance(message, Tensor) for message in found)
     assert torch.equal(*found)  # type: ignore[arg-type]
 
@@ -116,8 +138,9 @@ def test_the_servers_labels_cannot_be_poisoned() -> None:
 @pytest.mark.parametrize(("wanted", "kept"), [(1, 1), (45, 45), (10_000, 90)])
 def test_no_more_samples_are_kept_than_there_are(wanted: int, kept: int) -> None:
     sim = simulation(FLTrust(), server={"trusted_samples": wanted})
-    assert sim._samples is not None
-    assert len(set(sim._samples.indices.tolist())) == len(sim._samples.indices) == kept
+    found = samples(sim)
+    assert found is not None
+    assert len(set(found.indices.tolist())) == len(found.indices) == kept
     assert sim.run().accuracy
 
 
@@ -127,18 +150,19 @@ def test_no_more_samples_are_kept_than_there_are(wanted: int, kept: int) -> None
 @pytest.mark.parametrize("defense", [Mean(), Median(), Krum(f=1), NNM(f=1) >> TrimmedMean(f=1)], ids=repr)
 def test_other_defenses_are_not_changed_by_a_bit(defense: Any) -> None:
     finals = []
-    for samples in (1, 60):
-        sim = simulation(defense, f=1, attack=SignFlip(), client_momentum=0.5, server={"trusted_samples": samples})
+    for count in (1, 60):
+        kept, server = Kept(), {"trusted_samples": count}
+        sim = simulation(defense, f=1, attack=SignFlip(), client_momentum=0.5, server=server, observers=[kept])
         sim.run()
-        assert sim._samples is None
-        assert sim.trusted is None
-        finals.append(sim.weights)
+        assert samples(sim) is None
+        assert all(server.trusted is None for server in kept.server)
+        finals.append(weights(sim))
     assert torch.equal(finals[0], finals[1])
 
 
 def test_clients_send_the_same_whoever_is_trusted() -> None:
     plain, trusting = (simulation(defense, f=2, attack=SignFlip()) for defense in (Median(), FLTrust()))
-    trusting.trusted_message()
+    trusted(trusting)
     for number in range(3):
-        sent = [sim.honest_messages(number, *sim.sample())[1] for sim in (plain, trusting)]
+        sent = [computed(sim, number).sent for sim in (plain, trusting)]
         assert torch.equal(sent[0], sent[1])

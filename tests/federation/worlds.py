@@ -17,11 +17,15 @@ from robustfl.aggregation import Aggregator
 from robustfl.attacks import ALIE, IPM, Gaussian, LabelFlip, Mimic, NonFinite, SignFlip
 from robustfl.defenses import Mean
 from robustfl.federation import Federation, Population, Simulation, Task, assemble
+from robustfl.federation.clients.training import predict
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID, Partition
 from robustfl.federation.models.architectures import MLP, Model, Softmax
-from robustfl.federation.round import Ids, Round
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.streams import stream
+from robustfl.federation.topologies.rewards import OwnModels
+from robustfl.federation.topologies.server import Server
 from robustfl.threats import Attack
 
 CLIENTS = 6
@@ -71,7 +75,7 @@ def simulation(
     """A simulation; `attack`, `f`, `faults`, ... go to it, all other values to the settings."""
     given = {
         name: values.pop(name)
-        for name in ("attack", "f", "faults", "aims", "transforms", "observers")
+        for name in ("attack", "f", "faults", "aims", "evasions", "evasion_samples", "transforms", "observers")
         if name in values
     }
     settings = rules(**values)
@@ -79,9 +83,47 @@ def simulation(
     return assemble(made, settings, defense or Mean(), seed=seed, **given)
 
 
+class Kept(Observer):
+    """Keeps the rounds that it hears."""
+
+    def __init__(self) -> None:
+        self.rounds: list[Round] = []
+
+    def hear(self, round: Round) -> None:
+        self.rounds.append(round)
+
+    @property
+    def server(self) -> list[Receiver]:
+        """The server in each of the rounds: what has reached it, and what its defense has answered."""
+        return [round.receivers[0] for round in self.rounds]
+
+
+def topology(sim: Simulation) -> Server:
+    """Who is heard when, and who owns a model, in a simulation with a server."""
+    assert isinstance(sim.topology, Server)
+    return sim.topology
+
+
 def weights(sim: Simulation) -> Tensor:
     """The server's model [d]."""
-    return sim.topology.ownership.server.weights  # type: ignore[attr-defined]
+    return topology(sim).ownership.server.weights
+
+
+def own_models(sim: Simulation) -> Tensor:
+    """The model of each client [n, d], where each has its own."""
+    ownership = topology(sim).ownership
+    assert isinstance(ownership, OwnModels)
+    return ownership.own
+
+
+def logits(sim: Simulation, features: Tensor) -> Tensor:
+    """What the server's model makes of samples [m, ...]."""
+    return predict(sim.setup.population, weights(sim), features)
+
+
+def trusted(sim: Simulation, number: int = 0) -> Tensor | None:
+    """What the server itself would send in a round, from the samples that it trusts."""
+    return sim.channel.trusted(topology(sim).ownership.server, number)
 
 
 def sampled(sim: Simulation, number: int = 0) -> tuple[Ids, Ids]:
@@ -96,6 +138,13 @@ def computed(sim: Simulation, number: int = 0) -> Round:
     sim.channel.compute(round, sim.topology.models)
     for transform in sim.transforms:
         round.messages = transform.sent(round.sent, round.honest, round)
+    return round
+
+
+def crafted(sim: Simulation, number: int = 0) -> Round:
+    """A round in which malicious members have crafted their messages, and nothing has reached anybody yet."""
+    round = computed(sim, number)
+    sim.channel.craft(round)
     return round
 
 

@@ -126,7 +126,8 @@ class RankAggregator(Defense):
         judge(self, ballots.ids, reasons, hostile)
         lacking = self.infeasible(len(ballots.ids) - len(reasons))
         if lacking is not None:
-            raise InfeasibleError(f"{lacking} {len(reasons)} of {len(ballots.ids)} rows were rejected: {reasons}.")
+            lost = f"{len(reasons)} of {len(ballots.ids)} rows were rejected: {reasons}."
+            raise InfeasibleError(f"{lacking} {lost}", rejected=len(reasons))
         rejected = np.isin(np.arange(len(ballots.ids)), list(reasons))
         value = ballots.restore([self.elect(layer) for layer in sums])
         more = exceeded(ballots.ids, reasons, self.byzantine)

@@ -86,7 +86,8 @@ class Rewards(OwnModels):
                 f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
             )
-        rule.begin({client: float(len(part)) for client, part in enumerate(setup.population.parts)})
+        # The sizes that clients have declared: whoever then loses its samples to a fault has declared some all the same.
+        rule.begin({client: float(len(part)) for client, part in enumerate(setup.clean.parts)})
         self._malicious = set(setup.malicious.tolist())
         self._sent = 0.0
 

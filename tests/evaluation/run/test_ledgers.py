@@ -21,7 +21,7 @@ from robustfl.evaluation.run import play as play_module
 from robustfl.evaluation.run.ledgers import Ledgers, verify_run
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
-from robustfl.federation.simulation import Simulation
+from robustfl.federation.channels.dense import UpdatedModel
 from robustfl.reputation import Decision, Ledger, read_entries
 from robustfl.reputation import recorder as minutes
 from tests.conftest import environment
@@ -133,9 +133,18 @@ def test_a_trial_that_fails_leaves_no_ledger(tmp_path: Path, monkeypatch: pytest
     def breaking(trace: Any, population: Any) -> None:
         raise RuntimeError("no measurements today")
 
+    steps, taken = UpdatedModel.step, []
+
+    def step(self: UpdatedModel, aggregate: Any) -> None:
+        """Goes wrong in the second round of a trial, when there is something in the ledger."""
+        taken.append(self)
+        if taken.count(self) > 1:
+            raise ZeroDivisionError
+        steps(self, aggregate)
+
     with monkeypatch.context() as patch:
         patch.setattr(minutes, "AT_ONCE", 1)
-        patch.setattr(Simulation, "apply", lambda self, aggregate: 1 / 0)
+        patch.setattr(UpdatedModel, "step", step)
         play(tmp_path, ledgers="all")
     assert files(tmp_path) == {}, "the folder is there, as something was written"
     with monkeypatch.context() as patch:

@@ -25,11 +25,11 @@ from robustfl.evaluation.trust.status import (
     verdict,
     with_statuses,
 )
-from robustfl.federation.simulations import simulation_for
+from robustfl.federation import assemble
 from robustfl.threats import Attack, RankAttack
 from tests.attacks.table import TABLE, Row
 from tests.evaluation.outcomes import cell, world
-from tests.federation.worlds import population, rules
+from tests.federation.worlds import population, rules, weights
 
 WHITE = ("peers", "defense")
 ENOUGH = {
@@ -258,8 +258,8 @@ ATTACKS = [row for row in TABLE if isinstance(row.attack, Attack)]
 def trained(attack: Any, defense: str = "mean") -> tuple[Any, Any]:
     """Accuracy and weights after two rounds in which nobody is malicious."""
     rule = registry.build("defense", defense, f=0)
-    made = simulation_for(rule)(WORLD(), rules(rounds=2), rule, attack=attack, f=0, seed=3)
-    return made.run().accuracy, made.weights.tolist()
+    made = assemble(WORLD(), rules(rounds=2), rule, attack=attack, f=0, seed=3)
+    return made.run().accuracy, weights(made).tolist()
 
 
 @pytest.mark.parametrize("row", ATTACKS, ids=lambda row: repr(row.attack))
