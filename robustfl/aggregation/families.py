@@ -67,7 +67,13 @@ class CoordinateWise(Aggregator):
 
 @dataclass(frozen=True, kw_only=True)
 class RowMap(PreAggregation):
-    """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block."""
+    """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block.
+
+    Row i of the new rows belongs to the client of row i, unless `regroups` says that the new rows are groups of
+    clients: those are known by their numbers.
+    """
+
+    regroups: ClassVar[bool] = False
 
     @property
     def rotation_equivariant(self) -> bool:
@@ -80,4 +86,4 @@ class RowMap(PreAggregation):
     @final
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
         matrix, state = self.matrix(rows)
-        return rows.mixed(matrix), state
+        return rows.mixed(matrix, tuple(range(len(matrix))) if self.regroups else None), state

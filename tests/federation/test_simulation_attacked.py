@@ -247,8 +247,13 @@ def test_rounds_that_too_few_messages_reach_are_held() -> None:
 
 
 def test_spoilt_messages_are_rejected_and_the_rest_is_used() -> None:
-    trace = simulation(TrimmedMean(f=2), faults=[Spoil(rows=2)]).run()
+    trace = simulation(TrimmedMean(f=1), faults=[Spoil(rows=2)]).run()
     assert (trace.held_rounds, trace.rejected_rows) == (0, 12)
+
+
+def test_rounds_in_which_spoilt_messages_leave_too_few_for_f_are_held() -> None:
+    trace = simulation(TrimmedMean(f=2), faults=[Spoil(rows=2)]).run()
+    assert (trace.held_rounds, trace.rejected_rows) == (6, 12)
 
 
 @pytest.mark.parametrize("payload", ["nan", "inf", "-inf", "sparse_nan", "huge"])

@@ -84,7 +84,7 @@ class Source:
     def kernels(self) -> Kernels:
         return kernels_for(self.reader.device, self.n * self.d)
 
-    # Several processes may each hold some of the columns; these three are where they meet.
+    # Several processes may each hold some of the columns; these are where they meet.
 
     def total(self, value: Array) -> Array:
         """The sum of `value` over all processes that hold columns."""
@@ -97,6 +97,9 @@ class Source:
     def agreed(self, flag: bool) -> bool:
         """Whether `flag` holds in all processes."""
         return flag
+
+    def failed(self, error: Exception) -> None:
+        """Tell the other processes, at their next meeting, that this one cannot go on; they raise the same error."""
 
     # Reading
 

@@ -63,7 +63,8 @@ class Conduct:
 
     def _question(self, messages: Tensor, names: list[Hashable], trusted: Tensor | None) -> None:
         """Ask twice, and once more under other names where names can mean nothing yet."""
-        fresh = not self._defense.stateful or not _holds(self._defense.state_dict())
+        nameless = "names" not in self._defense.unclaimed
+        fresh = nameless and (not self._defense.stateful or not _holds(self._defense.state_dict()))
         others = [names[1:] + names[:1]] if fresh else []
         found = []
         for ids in [names, names, *others]:
