@@ -36,7 +36,7 @@ def permutation(subject: Subject, ask: Questions) -> None:
 
 @promise("the order in which clients answer does not matter: a client is known by its id", unless=not_own)
 def arrival(subject: Subject, ask: Questions) -> None:
-    x = ask.rows(subject)
+    x = ask.rows(subject, more=1)  # as for the permutation of rows without ids
     order = ask.order(len(x))
 
     def pair(rows: Floats) -> tuple[Floats, Floats, float]:
@@ -54,7 +54,7 @@ def arrival(subject: Subject, ask: Questions) -> None:
 
 @promise("clients that exchange their ids before anything is known of them get the same answer", unless=not_own)
 def names(subject: Subject, ask: Questions) -> None:
-    x = ask.rows(subject)
+    x = ask.rows(subject, more=1)
     ids = ask.order(len(x))
 
     def pair(rows: Floats) -> tuple[Floats, Floats, float]:
