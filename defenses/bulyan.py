@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.updates.order import by_id
 from robustfl.components import ByzantineCount
 
 
@@ -17,7 +19,7 @@ class Bulyan(Aggregator):
     """Bulyan: Krum selects n-2f updates one by one; each coordinate averages the n-4f values nearest to their median.
 
     Formula: S starts empty. n-2f times, the row of smallest Krum score among the m rows that are left joins S; the
-    score sums the squared distances to the ``max(1, m-f-2)`` nearest of those rows (ties: the lower row). Then
+    score sums the squared distances to the ``max(1, m-f-2)`` nearest of those rows (ties: the lower id). Then
     ``y_j = mean(x_ij, i in N_j)``, where N_j holds the n-4f rows of S with the smallest ``|x_ij - median_j(S)|``.
     ``f=0`` is the mean.
 
@@ -27,7 +29,8 @@ class Bulyan(Aggregator):
 
     Guarantee: for n >= 4f + 3 every coordinate is as near to the honest ones as their spread allows, even when d is so
     large that Krum alone lets one coordinate be far off. When a score counts only one neighbour (towards the end, for
-    f <= 2), the two nearest rows always tie, so the order of the rows can matter. Breakdown point: (n - 3)/4 rows.
+    f <= 2), the two nearest rows always tie, so the clients' ids can matter; who answers first never
+    does. Breakdown point: (n - 3)/4 rows.
 
     References
     ----------
@@ -52,11 +55,11 @@ class Bulyan(Aggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """For f <= 2 the last scores count one neighbour: the two nearest rows tie, and the lower one is selected."""
-        return frozenset({"permutation"}) if 0 < self.f <= 2 else frozenset()
+        """For f <= 2 the last scores count one neighbour: the two nearest rows tie, and the lower id is selected."""
+        return frozenset({"permutation", "names"}) if 0 < self.f <= 2 else frozenset()
 
     def _aggregate(self, rows: Rows) -> Outcome:
-        selected = select(rows.gram.squared_distances, self.f)
+        selected = select(rows.gram.squared_distances, self.f, by_id(rows.ids))
         kept, count = sorted(selected), rows.n - 4 * self.f
 
         def mean_around_median(block: Array, ops: Kernels) -> Array:
@@ -68,8 +71,11 @@ class Bulyan(Aggregator):
         return Outcome(rows.columnwise(mean_around_median), info=info)
 
 
-def select(squared_distances: Floats, f: int) -> list[int]:
-    """The n-2f rows that Krum picks one after the other, each from the rows that are left."""
+def select(squared_distances: Floats, f: int, ranking: NDArray[np.intp]) -> list[int]:
+    """The n-2f rows that Krum picks one after the other, each from the rows that are left.
+
+    Of rows with equal scores the one that comes first in the `ranking` is picked.
+    """
     n = len(squared_distances)
     others = squared_distances + np.diag(np.full(n, np.inf))
     order = np.argsort(others, axis=1, kind="stable")
@@ -77,7 +83,7 @@ def select(squared_distances: Floats, f: int) -> list[int]:
     left = np.ones(n, dtype=np.bool_)
     selected: list[int] = []
     while len(selected) < n - 2 * f:
-        candidates = np.flatnonzero(left)
+        candidates = ranking[left[ranking]]
         present = left[order[candidates]]
         nearest = present & (np.cumsum(present, axis=1) <= max(1, len(candidates) - f - 2))
         scores = np.sum(ascending[candidates], axis=1, where=nearest)

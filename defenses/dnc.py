@@ -31,7 +31,9 @@ class DnC(Aggregator):
 
     Guarantee: under the paper's condition, that the malicious shift is large beside the spread of the honest rows, the
     filters take out all malicious rows. There is no bound without it: one huge row decides the direction and hides the
-    others, so `Clipping` or `ARC` should stand before. Breakdown point: just under 1/2 for rows of one size.
+    others, so `Clipping` or `ARC` should stand before. Who knows `seed` knows the columns, and can lie in the others:
+    on a real server give one that nobody can guess, ``secrets.randbits(128)``, and keep the text of the rule out of
+    logs. Breakdown point: just under 1/2 for rows of one size.
 
     References
     ----------
@@ -56,7 +58,7 @@ class DnC(Aggregator):
     iterations: Annotated[int, Ge(1), Doc("filters, each on columns of its own")] = 1
     removal: Annotated[float, Gt(0), Le(2), Doc("rows that a filter takes out, in units of f")] = 1.0
     columns: Annotated[int, Ge(1), Doc("columns that a filter looks at")] = 10_000
-    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns")] = 0
+    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns; keep it secret where clients may attack")] = 0
 
     @property
     def unclaimed(self) -> frozenset[str]:

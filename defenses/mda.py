@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.updates.order import by_id
 from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
 
@@ -21,8 +22,8 @@ class MDA(GramAggregator):
     """Minimum diameter averaging: the mean of the n-f updates that lie closest together.
 
     Formula: ``(1/(n - f)) sum_{i in S} x_i`` with ``S = argmin max_{i,j in S} ||x_i - x_j||`` over the subsets of n-f
-    rows (ties: the first in lexicographic order; subsets that share their farthest pair tie, so the order of the rows
-    can matter). ``f=0`` is the mean.
+    rows (ties: the first in lexicographic order of the ids; subsets that share their farthest pair tie, so the ids can
+    matter; who answers first never does). ``f=0`` is the mean.
 
     The subsets are not enumerated. A diameter of at most t is possible if and only if f rows can be removed so that no
     two of the other rows are farther apart than t. The removed rows are then a vertex cover of the graph whose edges
@@ -66,11 +67,12 @@ class MDA(GramAggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Of several subsets with the same farthest pair, the first one is taken, so the order of rows can matter."""
-        return frozenset({"permutation"})
+        """Of several subsets with the same farthest pair, the first one is taken, so the ids can matter."""
+        return frozenset({"permutation", "names"})
 
     def weights(self, gram: Gram) -> Floats:
-        kept = self._closest(gram.squared_distances)
+        order = by_id(gram.ids)
+        kept = order[self._closest(gram.squared_distances[np.ix_(order, order)])]
         weights = np.zeros(gram.n)
         weights[kept] = 1.0 / len(kept)
         return weights

@@ -40,8 +40,9 @@ class SignGuard(Aggregator):
     n^2 for the clusters.
 
     Guarantee: for n >= 2f + 1 the result is no longer than the median norm, which is no longer than the longest honest
-    update. The filters are heuristics: attacks that keep norms and sign statistics get through. Breakdown point: just
-    under 1/2.
+    update. The filters are heuristics: attacks that keep norms and sign statistics get through. Who knows `seed` knows
+    whose signs are counted: on a real server give one that nobody can guess, ``secrets.randbits(128)``, and keep the
+    text of the rule out of logs. Breakdown point: just under 1/2.
 
     References
     ----------
@@ -68,7 +69,7 @@ class SignGuard(Aggregator):
     lower: Annotated[float, Ge(0), Lt(1), Doc("smallest plausible norm, in multiples of the median norm")] = 0.1
     upper: Annotated[float, Gt(1), Doc("largest plausible norm, in multiples of the median norm")] = 3.0
     share: Annotated[float, Gt(0), Le(1), Doc("share of the columns whose signs are counted")] = 0.1
-    seed: Annotated[int, Ge(0), Doc("seed of the random choice of columns")] = 0
+    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns; keep it secret where clients may attack")] = 0
 
     @property
     def unclaimed(self) -> frozenset[str]:

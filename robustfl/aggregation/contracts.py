@@ -7,24 +7,19 @@ result -> restore the caller's type. Authors of rules write only mathematics.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, final, get_args, overload
+from typing import Any, ClassVar, final, overload
 
 import numpy as np
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
+from robustfl.aggregation.hostile import Hostile, answered
 from robustfl.aggregation.kernels.base import Array
-from robustfl.aggregation.updates.layout import Batch, exceeded, read_updates
+from robustfl.aggregation.updates.layout import exceeded, read_updates
 from robustfl.aggregation.updates.rows import Rows
-from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
-from robustfl.errors import ExceededError, InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
-
-T = TypeVar("T")
-
-Hostile = Literal["reject", "stop", "raise"]
-"""What becomes of hostile rows: they are rejected; the same, and an error when more clients were caught than the
-declared f; or an error whenever there is one."""
+from robustfl.aggregation.updates.source import Source
+from robustfl.errors import RobustflError, StateError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +56,12 @@ class PreAggregation(Defense):
             assert isinstance(rule, PreAggregation)
             source.geometric = rule.geometric
             rows, state = rule.apply(Rows(source))
-            return rows.materialised(), state
+            result = rows.materialised()
+            source.agreed(True)  # a process that fails is heard at a meeting, and this is the last one
+            return result, state
 
         batch = read_updates(updates, ids)
-        (result, state), source = _answered(self, batch, hostile, None, made)
+        (result, state), source = answered(self, batch, hostile, None, made)
         if state is not None:
             self._commit(state)
         return batch.restore_rows(result, batch.callers_rows(source))
@@ -145,7 +142,7 @@ class Aggregator(Defense):
         self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile, trusted: Any
     ) -> tuple[Aggregation, dict[str, Any] | None]:
         batch = read_updates(updates, ids)
-        outcome, source = _answered(self, batch, hostile, trusted, _outcome)
+        outcome, source = answered(self, batch, hostile, trusted, _outcome)
         if not source.agreed(source.kernels.is_finite(outcome.value)):
             raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
         n, accepted = len(batch.ids), batch.callers_rows(source)
@@ -179,74 +176,6 @@ def _outcome(rule: Defense, source: Source) -> Outcome:
     source.geometric = rule.geometric
     source.extras.extend(rule.extra_points(source))
     return rule._aggregate(Rows(source))
-
-
-def _answered(
-    defense: Defense, batch: Batch, hostile: Hostile, trusted: Any, work: Callable[[Defense, Source], T]
-) -> tuple[T, Source]:
-    """The work of a defense on the clean rows, and what was left to work on; hostile rows end up in the batch."""
-    require_policy(hostile)
-    source = batch.source()
-    if defense.wants_trusted:
-        source.trusted = _trusted(defense, batch, trusted)
-    while True:
-        try:
-            if hostile == "raise" or defense.infeasible(source.n) is not None:
-                source.verify()  # the error should name all hostile rows
-            judge(defense, batch.ids, batch.rejected, hostile)
-            _require(defense, source.n, batch)
-            result = work(defense, source)
-            source.verify()  # for a rule that read nothing
-            return result, source
-        except HostileRows as found:
-            for row, reason in found.reasons.items():
-                batch.rejected[batch.callers_rows(source)[row]] = reason
-            source = source.without(found.reasons)
-
-
-def _trusted(defense: Defense, batch: Batch, update: Any) -> Array:
-    """The server's own update as a vector; a fault in it is an error of the caller's, not of a client."""
-    if update is None:
-        raise UpdatesError(
-            f"{defense!r} measures the rows against an update of the server's own. Pass it: `trusted=update`."
-        )
-    vector = batch.vector(update)
-    if not bool((abs(vector) <= largest_magnitude(batch.layout.working, batch.reader.n, batch.reader.d)).all()):
-        raise UpdatesError("`trusted` should be finite, and small enough to be summed. It is not.")
-    return vector
-
-
-def require_policy(hostile: str) -> None:
-    """Raise ParameterError for a word that says nothing about hostile rows."""
-    if hostile not in get_args(Hostile):
-        raise ParameterError(f"`hostile` should be 'reject', 'stop' or 'raise'. Found hostile={hostile!r}.")
-
-
-def judge(defense: Defense, ids: tuple[Hashable, ...], rejected: dict[int, str], hostile: Hostile) -> None:
-    """Raise where the caller wants no answer beside so many rejected rows."""
-    if not rejected or hostile == "reject":
-        return
-    listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(rejected.items()))
-    if hostile == "raise":
-        raise UpdatesError(f"{defense!r} was given hostile rows and told to raise. {listed}.")
-    more = exceeded(ids, rejected, defense.byzantine)
-    if more:
-        declared = defense.byzantine or 0
-        raise ExceededError(
-            f"{defense!r} was told to stop when more clients are caught than f={declared}. Found {declared + more}. "
-            f"{listed}. Declare a larger f, or find out what is wrong with these clients."
-        )
-
-
-def _require(defense: Defense, n: int, batch: Batch) -> None:
-    reason = defense.infeasible(n)
-    if reason is None:
-        return
-    lost = ""
-    if batch.rejected:
-        lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
-    remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
-    raise InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -69,8 +69,11 @@ class CoordinateWise(Aggregator):
 class RowMap(PreAggregation):
     """A pre-aggregation whose new rows are weighted sums of the rows, given by a matrix.
 
-    The matrix is applied in Gram space, or to one block of columns at a time.
+    The matrix is applied in Gram space, or to one block of columns at a time. Row i of the new rows belongs to the
+    client of row i, unless `regroups` says that the new rows are groups of clients: those are known by their numbers.
     """
+
+    regroups: ClassVar[bool] = False
 
     @property
     def rotation_equivariant(self) -> bool:
@@ -83,4 +86,4 @@ class RowMap(PreAggregation):
     @final
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
         matrix, state = self.matrix(rows)
-        return rows.mixed(matrix), state
+        return rows.mixed(matrix, tuple(range(len(matrix))) if self.regroups else None), state

@@ -9,13 +9,14 @@ Threat model
 Row i is what process i sends. Protected against: up to f processes that send *wrong numbers*, of any size, NaN
 included, chosen with full knowledge of the others. Not protected against: a process that leaves the protocol, because
 every process computes part of the result. One that sends different values in the two exchanges, reports false sums or
-a false part of the result, or stops answering, corrupts or blocks everybody; and so does a wrong number of values or
-a wrong type, on which the collective itself fails. Use it where workers may compute nonsense (bad data, bad hardware,
-a poisoned model) and the transport can be trusted; where it cannot, aggregate on a server.
+a false part of the result, or stops answering, corrupts or blocks everybody. A wrong number of values, a wrong type
+and an error inside the rule of one process are errors on all processes. Use it where workers may compute nonsense (bad
+data, bad hardware, a poisoned model) and the transport can be trusted; where it cannot, aggregate on a server.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable
 from typing import Any
 
@@ -28,7 +29,10 @@ from robustfl.aggregation.contracts import Aggregator
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.readers import Columns, Dense, Reader
 from robustfl.aggregation.updates.source import Source
-from robustfl.errors import UpdatesError
+from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
+
+ERRORS: tuple[type[Exception], ...] = (UpdatesError, InfeasibleError, StateError, ParameterError, RobustflError)
+"""What processes tell each other about the error that stopped them: its place here, the last for all others."""
 
 
 class Shard(Dense, Columns):
@@ -49,6 +53,7 @@ class Shard(Dense, Columns):
         wide = block.dtype == torch.float64
         super().__init__(block, "float64" if wide else "float32")
         self.total_columns, self.offset, self.group = d, offset, group
+        self.stopped = False
 
     @property
     def row(self) -> Array:
@@ -56,6 +61,7 @@ class Shard(Dense, Columns):
 
     def open(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         """The source that a call reads: sums over its columns are sums over all processes."""
+        self.stopped = False
         return _Spread(reader, ids, rows, shard=self)
 
 
@@ -77,7 +83,20 @@ class _Spread(Source):
     def agreed(self, flag: bool) -> bool:
         return bool(self._reduced(np.array(float(flag)), dist.ReduceOp.MIN))
 
+    def failed(self, error: Exception) -> None:
+        if not self._shard.stopped:  # where another process has failed, all know already
+            kinds = [number for number, kind in enumerate(ERRORS, 1) if isinstance(error, kind)]
+            self._summed(np.array(float(min(kinds, default=len(ERRORS)))), dist.ReduceOp.MAX)
+
     def _reduced(self, value: Floats, operation: Any) -> Floats:
+        """A meeting of all processes: first they say whether all of them can go on, as those that fail meet too."""
+        error = int(self._summed(np.array(0.0), dist.ReduceOp.MAX))
+        if error:
+            self._shard.stopped = True
+            raise ERRORS[error - 1]("Another process of the group cannot go on. Its own error says why.")
+        return self._summed(value, operation)
+
+    def _summed(self, value: Floats, operation: Any) -> Floats:
         device = self._shard.matrix.device
         tensor = torch.as_tensor(value, dtype=torch.float64, device=device).clone()
         dist.all_reduce(tensor, operation, group=self._shard.group)
@@ -92,19 +111,53 @@ def exchange(update: Tensor, group: Any = None) -> Shard:
     """Send every process its columns of `update` and get all processes' values of one's own.
 
     Process r of n holds the columns from `r ceil(d/n)` on. `update` may have any shape, but the same on every process.
+
+    Raises
+    ------
+    UpdatesError : on all processes, where one has no floating-point numbers, or the processes differ in how many or
+        of which type they have
     """
-    if not update.is_floating_point():
-        raise UpdatesError(f"An update should hold floating-point numbers. Found {update.dtype}. Convert it.")
+    return _exchanged(update, group, None)
+
+
+def _exchanged(update: Tensor, group: Any, trusted: Tensor | None) -> Shard:
+    _agree(update, group, trusted)
     flat = update.detach().reshape(-1)
     n, rank, d = dist.get_world_size(group), dist.get_rank(group), flat.numel()
-    if d == 0:
-        raise UpdatesError("An update should hold at least one value. Found an empty tensor.")
     share = -(-d // n)
     sent = torch.nn.functional.pad(flat, (0, share * n - d))
     block = torch.empty_like(sent)
     dist.all_to_all_single(block, sent, group=group)
     here = max(min(share, d - rank * share), 0)
     return Shard(block.view(n, share)[:, :here], d=d, offset=rank * share, group=group)
+
+
+def _agree(update: Tensor, group: Any, trusted: Tensor | None) -> None:
+    """Raise the same UpdatesError on all processes, before any of them waits, where their updates do not fit."""
+    kind = zlib.crc32(str(update.dtype).encode()) if update.is_floating_point() else -1
+    own = [update.numel(), kind, -1 if trusted is None else trusted.numel()]
+    told = torch.tensor(own, dtype=torch.int64, device=update.device)
+    everybody = [torch.empty_like(told) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(everybody, told, group=group)
+    counts, kinds, lengths = zip(*(one.tolist() for one in everybody), strict=True)
+    if -1 in kinds:
+        where = [rank for rank, each in enumerate(kinds) if each == -1]
+        found = f"Found {update.dtype}" if kind == -1 else "Found others"
+        raise UpdatesError(f"An update should hold floating-point numbers. {found} on processes {where}. Convert them.")
+    if 0 in counts:
+        where = [rank for rank, each in enumerate(counts) if each == 0]
+        raise UpdatesError(f"An update should hold at least one value. Found an empty tensor on processes {where}.")
+    if len(set(counts)) > 1 or len(set(kinds)) > 1:
+        raise UpdatesError(
+            "All processes should have updates of one type with the same number of values. "
+            f"Found {list(counts)} values{' and several types' if len(set(kinds)) > 1 else ''}."
+        )
+    if set(lengths) not in ({-1}, {counts[0]}):
+        found = ", ".join("none" if each == -1 else str(each) for each in lengths)
+        raise UpdatesError(
+            f"`trusted` should have the {counts[0]} values of an update on every process, or be absent on all. "
+            f"Found {found}."
+        )
 
 
 def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None) -> Tensor:
@@ -124,11 +177,12 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
 
     Raises
     ------
-    UpdatesError, InfeasibleError : as :meth:`Aggregator.aggregate`, on all processes alike
+    UpdatesError, InfeasibleError : as :meth:`Aggregator.aggregate`, on all processes alike. Whatever a single process
+        raises inside the rule ends the call on all of them, where it is of the same kind
 
     See the module's documentation for what this protects against and what not.
     """
-    shard = exchange(update, group)
+    shard = _exchanged(update, group, trusted)
     own = slice(shard.offset, shard.offset + shard.d)
     part = rule(shard, trusted=None if trusted is None else trusted.detach().reshape(-1)[own])
     share = -(-update.numel() // shard.n)

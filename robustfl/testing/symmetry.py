@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Floats
-from robustfl.testing.catalogue import promise
+from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, difference, extent
 from robustfl.testing.questions import Questions
 from robustfl.testing.subject import Subject
@@ -30,6 +32,44 @@ def permutation(subject: Subject, ask: Questions) -> None:
         found, expected = differing
         complaint = "the same rows in another order give another answer than rule(x)"
         raise Violation(complaint, call="rule(x[order])", found=found, expected=expected, x=x, order=order)
+
+
+@promise("the order in which clients answer does not matter: a client is known by its id", unless=not_own)
+def arrival(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject, more=1)  # as for the permutation of rows without ids
+    order = ask.order(len(x))
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        found, expected = _named(subject, rows[order], order), _named(subject, rows, range(len(rows)))
+        if subject.maps_rows and len(expected) == len(rows) and not getattr(subject.rule, "regroups", False):
+            expected = expected[order]
+        return found, expected, ROUNDING * extent(rows)
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        call = "rule(x[order], ids=order)"
+        complaint = "the same clients in another order get another answer than rule(x, ids=range(len(x)))"
+        raise Violation(complaint, call=call, found=found, expected=expected, x=x, order=order)
+
+
+@promise("clients that exchange their ids before anything is known of them get the same answer", unless=not_own)
+def names(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject, more=1)
+    ids = ask.order(len(x))
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        return _named(subject, rows, ids), _named(subject, rows, range(len(rows))), ROUNDING * extent(rows)
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        complaint = "other ids give another answer than rule(x, ids=range(len(x)))"
+        raise Violation(complaint, call="rule(x, ids=ids)", found=found, expected=expected, x=x, ids=ids)
+
+
+def _named(subject: Subject, x: Floats, ids: Iterable[int]) -> Floats:
+    """The answer to rows [n, d] that come under these ids."""
+    question = subject.put(x)
+    return subject.read(subject.call(question, ids=list(ids)), question)
 
 
 @promise("moving all rows by one vector moves the answer by that vector")

@@ -6,14 +6,19 @@ Started by `test_sharded.py` as `python -m tests.aggregation.sharded_worker RANK
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 
+from robustfl.aggregation import CoordinateWise
+from robustfl.aggregation.kernels.base import Array, Kernels
 from robustfl.aggregation.sharded import Shard, exchange, robust_all_reduce
-from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
-from robustfl.errors import InfeasibleError, UpdatesError
+from robustfl.defenses import CenteredClipping, Clipping, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
+from robustfl.errors import InfeasibleError, RobustflError, StateError, UpdatesError
 from tests.aggregation.cases import RULES, gaussian
 
 
@@ -68,6 +73,71 @@ def errors_are_the_same_everywhere(rank: int, size: int) -> None:
         raise AssertionError(f"{rule} accepted {update}")
 
 
+def trusted_updates_may_leave_processes_without_columns(rank: int, size: int) -> None:
+    for d in (1, size - 1, size + 2, 301):  # on some of them a process holds no column
+        x = gaussian(d, size, d).astype(np.float32)
+        trusted = x.mean(axis=0)
+        for make in (FLTrust, MoNNA):
+            rule = make() if make is FLTrust else make(f=1)
+            found = robust_all_reduce(torch.as_tensor(x[rank]), rule, trusted=torch.as_tensor(trusted))
+            np.testing.assert_allclose(found.numpy(), rule(x, trusted=trusted), rtol=0, atol=1e-5)
+            assert agreed(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stumbles(CoordinateWise):
+    """A median whose work fails on one process only, with an error of one kind or another."""
+
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+    fails: bool
+    error: type
+
+    def columns(self, block: Array, ops: Kernels) -> Array:
+        if self.fails:
+            raise self.error("on purpose")
+        return ops.median(block)
+
+
+def what_one_process_raises_all_processes_raise(rank: int, size: int) -> None:
+    fine, last = torch.ones(2 * size + 3), rank == size - 1
+    wrong: list[tuple[Any, Any, type[Exception]]] = [
+        (lambda: (fine.long() if last else fine, Mean()), {}, UpdatesError),
+        (lambda: (torch.ones(0) if last else fine, Mean()), {}, UpdatesError),
+        (lambda: (fine[1:] if last else fine, Mean()), {}, UpdatesError),
+        (lambda: (fine.double() if last else fine, Mean()), {}, UpdatesError),
+        (lambda: (fine, FLTrust()), {"trusted": fine[1:] if last else fine}, UpdatesError),
+        (lambda: (fine, FLTrust()), {"trusted": None if last else fine}, UpdatesError),
+        (lambda: (fine, FLTrust()), {"trusted": fine[1:]}, UpdatesError),
+        (
+            lambda: (fine, FLTrust()),
+            {"trusted": torch.where(torch.arange(len(fine)) > 0, 1.0, torch.nan)},
+            UpdatesError,
+        ),
+        (lambda: (fine, Stumbles(fails=last, error=StateError)), {}, StateError),
+        (lambda: (fine, Stumbles(fails=rank == 1, error=InfeasibleError)), {}, InfeasibleError),
+        (lambda: (fine, Clipping() >> Stumbles(fails=rank == 0, error=UpdatesError)), {}, UpdatesError),
+    ]
+    for make, parts, error in wrong:
+        update, rule = make()
+        with pytest.raises(error) as raised:
+            robust_all_reduce(update, rule, **parts)
+        assert type(raised.value) is error
+    kept = ZeroDivisionError if last else RobustflError  # an error of another kind keeps it where it happens
+    with pytest.raises(kept) as raised:
+        robust_all_reduce(fine, Stumbles(fails=last, error=ZeroDivisionError))
+    assert type(raised.value) is kept
+    assert torch.equal(robust_all_reduce(fine, Stumbles(fails=False, error=ZeroDivisionError)), fine)
+
+
+def a_memory_of_another_size_is_an_error_everywhere(rank: int, size: int) -> None:
+    rule = CenteredClipping(radius=0.5)
+    robust_all_reduce(torch.ones(size + 2), rule)  # the last process but one holds one column, the last one none
+    saved = rule.state_dict()
+    with pytest.raises(StateError):
+        robust_all_reduce(torch.ones(size + 3), rule)
+    assert np.array_equal(rule.state_dict()["center"], saved["center"])
+
+
 def shapes_types_and_memories_are_kept(rank: int, size: int) -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         value = robust_all_reduce(torch.full((3, 2, 5), float(rank), dtype=dtype, requires_grad=True), Median())
@@ -87,6 +157,9 @@ if __name__ == "__main__":
     compared = every_rule_equals_itself_on_the_whole_matrix(rank, size)
     a_lying_process_is_rejected_everywhere(rank, size)
     errors_are_the_same_everywhere(rank, size)
+    trusted_updates_may_leave_processes_without_columns(rank, size)
+    what_one_process_raises_all_processes_raise(rank, size)
+    a_memory_of_another_size_is_an_error_everywhere(rank, size)
     shapes_types_and_memories_are_kept(rank, size)
     dist.destroy_process_group()
     sys.stdout.write(f"compared {compared}\n")

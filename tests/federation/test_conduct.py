@@ -119,9 +119,17 @@ def test_a_cheat_is_seen(label: str) -> None:
         assert {DRAWS.format("numpy"), CHANGES} & set(seen) == set()
 
 
+def test_groups_that_follow_the_ids_are_declared_and_no_cheating() -> None:
+    rows = torch.randn(9, 8, generator=torch.Generator().manual_seed(0))
+    watched = Conduct(Bucketing() >> Median(), 1)
+    watched.aggregate(rows, list(range(9)), None, 0)
+    assert watched.seen == []
+
+
 def test_changing_the_updates_is_seen_and_does_not_spread_from_the_questions() -> None:
     class Careless:
         stateful = False
+        unclaimed: frozenset[str] = frozenset()
 
         def __init__(self) -> None:
             self.calls: list[torch.Tensor] = []

@@ -262,6 +262,11 @@ def test_spoilt_messages_are_rejected_and_the_rest_is_used() -> None:
     assert (trace.held_rounds, trace.rejected_rows) == (0, 12)
 
 
+def test_rounds_in_which_spoilt_messages_leave_too_few_for_f_are_held() -> None:
+    trace = simulation(TrimmedMean(f=2), faults=[Spoil(rows=2)]).run()
+    assert (trace.held_rounds, trace.rejected_rows) == (6, 12)
+
+
 @pytest.mark.parametrize("payload", ["nan", "inf", "-inf", "sparse_nan", "huge"])
 def test_payloads_are_rejected_by_the_plain_mean(payload: Any) -> None:
     """The mean of the others: as if the malicious clients had stayed at home."""

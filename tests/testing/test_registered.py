@@ -15,7 +15,7 @@ VARIANTS = {
     "Clipping(radius=2.0)": frozenset[str](),
     "GeometricMedian(iterations=3, smoothing=1e-06, start='mean')": frozenset[str](),
     "GeometricMedian(start='origin', iterations=3, smoothing=0.1)": frozenset[str](),
-    "NNM(f=1) >> Krum(f=1)": frozenset({"permutation"}),
+    "NNM(f=1) >> Krum(f=1)": frozenset({"permutation", "arrival", "names"}),
     "Bucketing(size=2) >> Median": frozenset[str](),
     "NNM(f=1) >> Clipping >> GeometricMedian": frozenset[str](),
     "Krum(f=1, neighbours='n-f-1')": frozenset[str](),

@@ -162,8 +162,32 @@ class TurningMedian(CoordinateWise):
         return ops.median(block)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LowersF(Aggregator):
+    """A trimmed mean that takes every rejected row for one of the f."""
+
+    f: ByzantineCount
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        left = max(self.f - (rows.source.reader.n - rows.n), 0)
+        return Outcome(rows.columnwise(lambda block, ops: ops.trimmed_mean(block, left)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partial(GramAggregator):
+    """All weight on the client of the lowest id."""
+
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+
+    def weights(self, gram: Gram) -> Floats:
+        return np.array([float(name == min(gram.ids)) for name in gram.ids])  # type: ignore[type-var]  # all numbers
+
+
 SUBCLASSES: dict[str, tuple[Aggregator | PreAggregation, str, str]] = {
     "order": (FirstRow(), "permutation", "in another order"),
+    "whoever comes first": (FirstRow(), "arrival", "the same clients in another order"),
+    "one client counts": (Partial(), "names", "other ids give another answer"),
+    "rejected rows lower f": (LowersF(f=1), "f_kept", "is not that of the same rule to the accepted rows alone"),
     "f=0": (Trimmed(f=1), "f_zero", "with f=0, equal rows do not come back"),
     "an error without numbers": (BoundTooLow(f=1), "bounds", "does not name n=2 and f"),
     "a memory outside the state": (Undeclared(), "repeatable", "answers differently"),

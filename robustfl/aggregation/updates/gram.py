@@ -8,7 +8,7 @@ negative squared distances).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ class Gram:
     Attributes
     ----------
     n : number of rows
+    ids : whose the rows are, for ties that only an order can decide: that of the rows is an attacker's choice
     extras : number of extra points `e`
     centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. The constructor takes
         a matrix, or a function that computes it together with the number of `extras`. Its argument `norms` is a
@@ -43,6 +44,7 @@ class Gram:
         self._compute = centred if callable(centred) else lambda: centred
         self._norms = norms
         self.n = n
+        self.ids: tuple[Hashable, ...] = tuple(range(n))
         self.extras = extras if callable(centred) else len(centred) - n - 1
 
     @cached_property

@@ -125,8 +125,7 @@ class Batch:
         if entry is None or entry[0].signature != self.layout.signature:
             found = entry[0].describe() if entry is not None else type(update).__name__
             raise UpdatesError(f"`trusted` should look like the updates, {self.layout.describe()}. Found {found}.")
-        ((_, values),) = _over_leaves([entry[1]], self.layout).pieces(None, self.layout.size)
-        return values()[0]
+        return _over_leaves([entry[1]], self.layout).vector(0)
 
     def restore(self, vector: Array, accepted: list[int], copy: bool = True) -> Any:
         """The aggregate [d] in the caller's terms; counters take their element-wise lower median over accepted rows."""

@@ -103,6 +103,11 @@ class Leaves:
         for columns in column_blocks(self.d, size):
             yield columns, partial(self._values, chosen, columns)
 
+    def vector(self, row: int) -> Array:
+        """One row [d] as a whole; empty where this process holds no column."""
+        values: Array = self._values([row], slice(0, self.d))[0]
+        return values
+
     def _values(self, rows: list[int], columns: slice) -> Array:
         width = columns.stop - columns.start
         values = self._empty(len(rows), width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,11 +25,18 @@ class Rows:
 
     source: Source
     mixing: Floats | None = None
+    names: tuple[Hashable, ...] | None = None
+    """The ids of rows that are not those of the source; see :attr:`ids`."""
 
     @property
     def n(self) -> int:
         """The number of rows that the rule sees."""
         return self.source.n if self.mixing is None else len(self.mixing)
+
+    @property
+    def ids(self) -> tuple[Hashable, ...]:
+        """Whose the rows are: the clients' ids, or numbers where a stage before has put clients together."""
+        return self.source.ids if self.names is None else self.names
 
     @property
     def d(self) -> int:
@@ -43,20 +50,27 @@ class Rows:
     @cached_property
     def gram(self) -> Gram:
         """The Gram space of these rows."""
-        return self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
+        gram = self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
+        gram.ids = self.ids
+        return gram
 
     @property
     def squared_norms(self) -> Floats:
         """`||x_i||^2`, [n]; they need the Gram only if the rows are mixtures."""
         return self.source.squared_norms if self.mixing is None else self.gram.squared_norms
 
-    def mixed(self, matrix: Floats) -> Rows:
-        """The rows that one more linear map [m, n] makes of these."""
-        return Rows(self.source, matrix if self.mixing is None else matrix @ self.mixing)
+    def mixed(self, matrix: Floats, names: tuple[Hashable, ...] | None = None) -> Rows:
+        """The rows that one more linear map [m, n] makes of these.
+
+        They have the given names, else those of the rows before where there are as many, else numbers.
+        """
+        if names is None:
+            names = self.names if len(matrix) == self.n else tuple(range(len(matrix)))
+        return Rows(self.source, matrix if self.mixing is None else matrix @ self.mixing, names)
 
     def chosen(self, rows: NDArray[np.int64] | list[int]) -> Rows:
         """Some of the rows, in the given order."""
-        return self.mixed(np.eye(self.n)[np.asarray(rows)])
+        return self.mixed(np.eye(self.n)[np.asarray(rows)], tuple(self.ids[row] for row in rows))
 
     def source_weights(self, weights: Floats) -> Floats:
         """The weights over the rows that came in that correspond to weights over these rows."""

@@ -98,6 +98,9 @@ class Source:
         """Whether `flag` holds in all processes."""
         return flag
 
+    def failed(self, error: Exception) -> None:
+        """Tell the other processes, at their next meeting, that this one cannot go on; they raise the same error."""
+
     # Reading
 
     def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from robustfl.aggregation.contracts import Hostile, judge, require_policy
 from robustfl.aggregation.defense import Aggregation, Defense
+from robustfl.aggregation.hostile import Hostile, judge, require_policy
 from robustfl.aggregation.updates.layout import exceeded
 from robustfl.aggregation.votes.ballots import Ballots, read_ballots
 from robustfl.aggregation.votes.coding import Coding, ranking_bytes

@@ -89,7 +89,7 @@ class Conduct(Observer):
         """Ask twice, and once more under other names where names can mean nothing yet."""
         names, defense = receiver.names, receiver.defense
         fresh = not defense.stateful or not _holds(defense.state_dict())
-        others = [names[1:] + names[:1]] if fresh else []
+        others = [_renamed(names, keep_order="names" in defense.unclaimed)] if fresh else []
         try:
             first, again, *renamed = (self._previewed(receiver, rows, ids) for ids in [names, names, *others])
         except InfeasibleError:
@@ -129,6 +129,15 @@ class Conduct(Observer):
     def _note(self, what: str) -> None:
         if what not in self.seen:
             self.seen.append(what)
+
+
+def _renamed(names: list[Hashable], *, keep_order: bool) -> list[Hashable]:
+    """The names exchanged; or other names in the same order, for a rule that says that the order of names matters."""
+    if not keep_order:
+        return names[1:] + names[:1]
+    numbers = [name for name in names if isinstance(name, int)]
+    shift = 1 + max(numbers, default=0) - min(numbers, default=0)
+    return [name + shift if isinstance(name, int) else name for name in names]
 
 
 def _holds(state: dict[str, Any]) -> bool:

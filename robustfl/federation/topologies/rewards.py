@@ -86,7 +86,7 @@ class Rewards(OwnModels):
                 f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
             )
-        # The sizes that clients have declared: whoever then loses its samples to a fault has declared some all the same.
+        # The sizes that clients have declared: a client that loses its samples to a fault has declared them before.
         rule.begin({client: float(len(part)) for client, part in enumerate(setup.clean.parts)})
         self._malicious = set(setup.malicious.tolist())
         self._sent = 0.0

@@ -1,0 +1,97 @@
+"""From a batch of updates to the work of a defense on the rows that it accepts, and what becomes of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, TypeVar
+
+from robustfl.aggregation.defense import Defense
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.updates.layout import Batch, exceeded
+from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
+from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
+
+T = TypeVar("T")
+
+Hostile = Literal["reject", "stop", "raise"]
+"""What becomes of hostile rows: they are rejected; the same, and an error when more clients were caught than the
+declared f; or an error whenever there is one."""
+
+
+def answered(
+    defense: Defense, batch: Batch, hostile: Hostile, trusted: Any, work: Callable[[Defense, Source], T]
+) -> tuple[T, Source]:
+    """The work of a defense on the clean rows, and what was left to work on; hostile rows end up in the batch."""
+    require_policy(hostile)
+    source = batch.source()
+    try:
+        if defense.wants_trusted:
+            source.trusted = _trusted(defense, batch, source, trusted)
+        while True:
+            try:
+                return _attempt(defense, batch, source, hostile, work), source
+            except HostileRows as found:
+                for row, reason in found.reasons.items():
+                    batch.rejected[batch.callers_rows(source)[row]] = reason
+                source = source.without(found.reasons)
+    except Exception as error:
+        source.failed(error)
+        raise
+
+
+def _attempt(
+    defense: Defense, batch: Batch, source: Source, hostile: Hostile, work: Callable[[Defense, Source], T]
+) -> T:
+    """The work on rows that may still turn out to be hostile, which ends in :class:`HostileRows`."""
+    lacking = defense.infeasible(source.n)
+    if hostile == "raise" or lacking is not None:
+        source.verify()  # the error should name all hostile rows
+    judge(defense, batch.ids, batch.rejected, hostile)
+    if lacking is not None:
+        raise _too_few(lacking, batch)
+    result = work(defense, source)
+    source.verify()  # for a rule that read nothing
+    return result
+
+
+def _trusted(defense: Defense, batch: Batch, source: Source, update: Any) -> Array:
+    """The server's own update as a vector; a fault in it is an error of the caller's, not of a client."""
+    if update is None:
+        raise UpdatesError(
+            f"{defense!r} measures the rows against an update of the server's own. Pass it: `trusted=update`."
+        )
+    vector = batch.vector(update)
+    limit = largest_magnitude(batch.layout.working, batch.reader.n, source.d)
+    if not source.agreed(bool((abs(vector) <= limit).all())):
+        raise UpdatesError("`trusted` should be finite, and small enough to be summed. It is not.")
+    return vector
+
+
+def require_policy(hostile: str) -> None:
+    """Raise ParameterError for a word that says nothing about hostile rows."""
+    if hostile not in ("reject", "stop", "raise"):
+        raise ParameterError(f"`hostile` should be 'reject', 'stop' or 'raise'. Found hostile={hostile!r}.")
+
+
+def judge(defense: Defense, ids: tuple[Hashable, ...], rejected: dict[int, str], hostile: Hostile) -> None:
+    """Raise where the caller wants no answer beside so many rejected rows."""
+    if not rejected or hostile == "reject":
+        return
+    listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(rejected.items()))
+    if hostile == "raise":
+        raise UpdatesError(f"{defense!r} was given hostile rows and told to raise. {listed}.")
+    more = exceeded(ids, rejected, defense.byzantine)
+    if more:
+        declared = defense.byzantine or 0
+        raise ExceededError(
+            f"{defense!r} was told to stop when more clients are caught than f={declared}. Found {declared + more}. "
+            f"{listed}. Declare a larger f, or find out what is wrong with these clients."
+        )
+
+
+def _too_few(reason: str, batch: Batch) -> InfeasibleError:
+    lost = ""
+    if batch.rejected:
+        lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
+    remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
+    return InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
