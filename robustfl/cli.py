@@ -334,7 +334,7 @@ def verify(
 
 
 def _verify_run(folder: Path, head: str | None, as_json: bool) -> None:
-    from robustfl.evaluation.run.ledgers import verify_run
+    from robustfl.evaluation.run.ledger_check import verify_run
 
     found = verify_run(folder, head=head)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else f"{folder}: {found.summary()}")

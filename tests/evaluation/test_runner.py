@@ -20,6 +20,7 @@ from robustfl.evaluation.run import play as play_module
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite import trial as trial_module
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.suite.sources import Sources
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -144,7 +145,7 @@ def test_an_edited_plug_in_runs_only_its_own_trials_again(
     play(tmp_path / "out", values)
     before = timeless(tmp_path / "out")
     source.write_text(source.read_text() + "# edited\n")
-    trial_module._source_hash.cache_clear()
+    monkeypatch.setattr(trial_module, "SOURCES", Sources())
     _, heard = play(tmp_path / "out", values)
     assert heard.done == 4
     assert heard.ran

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.results.schema import NUMBER, SCHEMA, Maybe, require_shape
+from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.results.schema import NUMBER, Maybe, require_shape
 from robustfl.evaluation.results.store import content, write_atomically
 
 Summary = dict[str, Any]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustfl.errors import StoreError
+from robustfl.evaluation.labels import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,6 @@ class Maybe:
 
     shape: Any
 
-
-SCHEMA = 1
-"""The version of the shape of results; a change that an older reader cannot follow raises it."""
 
 NUMBER = Maybe(float)
 INTERVAL = Maybe((float, float))  # [low, high]; null with a single seed

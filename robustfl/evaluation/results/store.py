@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from robustfl.appending import lock, write_all
 from robustfl.errors import StoreError
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 
 UNPACKED = 2 << 30
 """Bytes that a packed file may hold at most; a few megabytes of it can unpack to anything."""

@@ -1,4 +1,8 @@
-"""Plays one trial and describes what came of it as a record."""
+"""Plays one trial and describes what came of it as a record.
+
+What this module imports, also in functions, is the code that decides results: an edit of any of it makes stored records
+stale (:mod:`robustfl.evaluation.suite.sources`). So it imports nothing else.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.run.ledgers import Ledgers, followed
-from robustfl.evaluation.suite.scenario import TaskSettings
-from robustfl.evaluation.suite.trial import Trial
 
 if TYPE_CHECKING:
+    from robustfl.evaluation.suite.scenario import TaskSettings
+    from robustfl.evaluation.suite.trial import Trial
     from robustfl.federation.simulation import Trace
     from robustfl.federation.task import Population
 

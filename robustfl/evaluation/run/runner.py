@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from robustfl import registry
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.run.executors import Executor, Processes, Serial
 from robustfl.evaluation.run.ledgers import Ledgers

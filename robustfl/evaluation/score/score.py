@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.score.breakdown import breakdown_of_curve
 from robustfl.evaluation.score.ranking import Standing, standings
 from robustfl.evaluation.statistics import (

@@ -393,6 +393,3 @@ def _with_references(schema: Any) -> Any:
     if isinstance(schema.get(PART), str):
         return {**{key: value for key, value in schema.items() if key != PART}, "$ref": f"#/$defs/{schema[PART]}"}
     return {key: _with_references(value) for key, value in schema.items()}
-
-
-__all__ = ["Experiment", "Scenario", "Suite", "World", "content_hash", "suite_schema"]
