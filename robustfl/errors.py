@@ -50,6 +50,10 @@ class StoreError(RobustflError):
     """A record store that must not be read or continued as it is."""
 
 
+class WorkerError(RobustflError):
+    """Worker processes that cannot be started; the message says how to start them, or how to do without."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the names nearest to `name`, or the list of all when none is near (empty without any)."""
     choices = sorted(known)

@@ -18,7 +18,8 @@ import numpy as np
 from robustfl.errors import did_you_mean
 from robustfl.evaluation.claims.claim import UNDECIDED, UNMEASURED, Claim, Expectation
 from robustfl.evaluation.claims.language import Expression, MeasureError, Node, Number, Reading
-from robustfl.evaluation.claims.names import NO_ATTACK, Cells, Names
+from robustfl.evaluation.claims.names import Cells, Names
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.statistics import FloatArray, area, student_interval
 
 Values = Mapping[str, Any]

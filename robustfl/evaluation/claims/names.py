@@ -11,10 +11,9 @@ from robustfl import registry
 from robustfl.components import Component
 from robustfl.errors import RobustflError, UnknownNameError, did_you_mean
 from robustfl.evaluation.claims.language import Argument, Expression, Reading
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.threats.staging import stages
-
-NO_ATTACK = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustfl.errors import DataError
+from robustfl.evaluation.labels import NOT_APPLICABLE
 from robustfl.evaluation.results.baseline import Summary
 from robustfl.wording import counted
 
 Key = tuple[str, int, str]  # defense, f, attack
-_ABSENT = "not applicable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
     label, found, known = world.before["world"], [], set()
     for (defense, f, attack), old, new in world.pairs():
         where = f"{defense} under {attack!r} with f={f} in {label!r}"
-        played = [cell is not None and set(cell["status"]) != {_ABSENT} for cell in (old, new)]
+        played = [cell is not None and set(cell["status"]) != {NOT_APPLICABLE} for cell in (old, new)]
         if not any(played):
             continue
         if old is None or new is None or not all(played):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.statistics import FloatArray, student_interval
 
 Values = Mapping[str, Any]
@@ -79,7 +80,7 @@ def _undisturbed(
     """What the defense costs for every f that it is told while nobody attacks."""
     told: dict[tuple[str | None, ...], list[int]] = {}
     for point in curve:
-        cell = point["attacks"].get("none")
+        cell = point["attacks"].get(NO_ATTACK)
         if cell is not None and any(cell["trials"]):
             told.setdefault(tuple(cell["trials"]), []).append(point["f"])
     reports = []
@@ -118,7 +119,7 @@ def _caught(curve: Sequence[Values], records: Records) -> dict[str, Any] | None:
     if point is None:
         return None
     names = (*DETECTED, IGNORED[0])
-    played = {a: cell["trials"] for a, cell in point["attacks"].items() if a != "none" and any(cell["trials"])}
+    played = {a: cell["trials"] for a, cell in point["attacks"].items() if a != NO_ATTACK and any(cell["trials"])}
     cells = {attack: means(trials, records, names) for attack, trials in played.items()}
     known = {attack: found for attack, found in cells.items() if found["detection_auc"] is not None}
     columns = {name: [value for found in known.values() if (value := found[name]) is not None] for name in names}

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, SCHEMA
 from robustfl.evaluation.score.breakdown import breakdown_of_curve
 from robustfl.evaluation.score.ranking import Standing, standings
 from robustfl.evaluation.statistics import (
@@ -38,8 +38,6 @@ from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_remarks, suite_remarks
 from robustfl.evaluation.trust.status import rankable, with_statuses
 
-NO_ATTACK = "none"
-NOT_APPLICABLE = "not applicable"
 STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 _CROSS_FIT_SEEDS = 6
 _DECIDED = {"ok", "diverged", NOT_APPLICABLE}
@@ -72,7 +70,9 @@ class CellResult:
         if self.status not in STATUSES:
             raise DataError(f"{where}: `status` should be one of {', '.join(STATUSES)}. Found {self.status!r}.")
         if self.f < 0 or (self.f == 0 and self.attack != NO_ATTACK):
-            raise DataError(f"{where}: f should be >= 0, and without malicious clients the only attack is 'none'.")
+            raise DataError(
+                f"{where}: f should be >= 0, and without malicious clients the only attack is {NO_ATTACK!r}."
+            )
         if self.status == "ok" and not _is_share(self.accuracy):
             raise DataError(
                 f"{where}: `accuracy` of a finished run should lie in [0, 1]. Found {self.accuracy}. "

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robustfl.errors import ParameterError
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.statistics import Resamples, paired_resamples
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -22,8 +23,6 @@ Records = Mapping[str, Mapping[str, Any]]
 
 UNINFORMATIVE = 0.95
 """An aim that a model without the attack meets more often than this says nothing."""
-
-NO_ATTACK = "none"
 
 
 def lift(success: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:

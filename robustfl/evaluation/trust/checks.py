@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy import special
 
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.statistics import holm, paired_test, standard_error
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, Report, make_remark
@@ -182,7 +183,7 @@ def _conduct(world: Report, defense: Report, seen: Sequence[str]) -> Iterator[Re
 def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
     """Utility under each attack that was played to the end, clipped to [0, 1]: what is destroyed is destroyed."""
     cells = place.point["attacks"].items()
-    return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != "none")}
+    return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != NO_ATTACK)}
 
 
 def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:

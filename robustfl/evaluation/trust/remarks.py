@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
 from robustfl.evaluation.statistics import detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks, knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
@@ -44,6 +45,9 @@ def suite_remarks(
     known = knowledge or {}
     flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
     for world in worlds:
+        if unplayed := list(_unplayed(world)):
+            flags += unplayed  # all else that could be said of it follows from that
+            continue
         flags += _informative(world)
         flags += _seeds(world)
         flags += _declared(world, declared or {})
@@ -77,6 +81,23 @@ def ranking_remarks(ranking: Sequence[Report], *, tested: bool) -> list[Remark]:
         )
         flags.append(make_remark("RANKS_NOT_TESTED", "warning", message))
     return flags
+
+
+def _unplayed(world: Report) -> Iterator[Remark]:
+    """A world in which trials failed and none came to an end, as where its data cannot be spread over its clients."""
+    cells = [cell for defense in world["defenses"] for point in defense["curve"] for cell in point["attacks"].values()]
+    seen = {status for cell in cells for status in cell["status"]}
+    if "failed" not in seen or seen & {"ok", "diverged"}:
+        return
+    runs = [run for cell in cells for run in zip(cell["trials"], cell["status"], strict=True)]
+    failed = {trial for trial, status in runs if status == "failed"}
+    reason = _reason(cell for cell in cells if "failed" in cell["status"])
+    message = (
+        f"None of the trials of this world came to an end ({counted(len(failed), 'trial')} failed), so nothing in it "
+        f"is scored.{reason} Worlds that could be played are scored without it. Mend this one, or leave it out of the "
+        "suite, and run again."
+    )
+    yield make_remark("WORLD_NOT_PLAYED", "error", message, world=world["world"])
 
 
 def _informative(world: Report) -> Iterator[Remark]:
@@ -205,8 +226,8 @@ def _diverged(world: Report, defense: Report) -> Iterator[Remark]:
 
 def _unattacked(world: Report, defense: Report) -> Iterator[Remark]:
     """A defense that no attack of the suite can be played against."""
-    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != "none"]
-    if cells and all(set(cell["status"]) == {"not applicable"} for cell in cells):
+    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != NO_ATTACK]
+    if cells and all(set(cell["status"]) == {NOT_APPLICABLE} for cell in cells):
         name = defense["defense"]
         message = (
             f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
@@ -218,17 +239,20 @@ def _unattacked(world: Report, defense: Report) -> Iterator[Remark]:
 def _incomplete(place: CurvePoint) -> Remark:
     point, attacks = place.point, place.point["incomplete"]
     cells = [point["attacks"][attack] for attack in attacks]
-    reason = next(
-        (text.strip().splitlines()[0].rstrip(".") for cell in cells for text in cell["reasons"] if text.strip()), ""
-    )
     lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
     shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
     message = (
         f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
         f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
-        f"resilience is given.{f' First reason: {reason}.' if reason else ''} Run again to fill the gap."
+        f"resilience is given.{_reason(cells)} Run again to fill the gap."
     )
     return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
+
+
+def _reason(cells: Iterable[Report]) -> str:
+    """A sentence with the first reason that a cell gives, after a space; empty where none gives any."""
+    texts = (text.strip().splitlines()[0].rstrip(".") for cell in cells for text in cell["reasons"] if text.strip())
+    return next((f" First reason: {text}." for text in texts), "")
 
 
 def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Remark]:

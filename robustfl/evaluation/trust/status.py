@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.trust.checks import GATES
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
 from robustfl.evaluation.trust.remark import Remark, Report
@@ -96,7 +97,7 @@ def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[
 def played(defense: Report) -> list[str]:
     """The attacks that a defense met to the end, with every number of malicious clients that it can be used against."""
     points = [point for point in defense["curve"] if point["f"] > 0 and not point["invalid"]]
-    labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != "none")
+    labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != NO_ATTACK)
     return [a for a in labels if all(a in p["attacks"] and p["attacks"][a]["U"] is not None for p in points)]
 
 
