@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from robustfl.evaluation.results.measures import numbers
 from robustfl.evaluation.results.schema import SIDE_EFFECTS, require_shape
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
-from robustfl.evaluation.score.costs import MEASURED, means, side_effects
+from robustfl.evaluation.score.costs import means, side_effects
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.scenario import Experiment
 
@@ -138,9 +139,9 @@ def test_without_malicious_clients_nobody_is_caught_and_unplayed_cells_have_no_r
 
 
 def test_records_from_before_these_measurements_give_nulls() -> None:
-    found = means(["a", "b"], {"a": record(), "b": {"status": "ok", "metrics": {"tail_accuracy": 0.9}}})
-    assert found == dict.fromkeys(MEASURED)
-    assert means([], {}) == found
+    found = means(["a", "b"], {"a": record(), "b": {"status": "ok", "metrics": {"tail_accuracy": 0.9}}}, numbers())
+    assert found == dict.fromkeys(numbers())
+    assert means([], {}, numbers()) == found
 
 
 class Silent:

@@ -20,6 +20,7 @@ from typing import Any
 
 from robustfl.errors import StoreError
 from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.results.measures import known_measures
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,18 @@ SUMMARY: dict[str, Any] = {
 }
 """What the reports read of ``summary.json``."""
 
-MORE = {"clean_accuracy?": NUMBER, "robust_accuracy?": {"*": NUMBER}, "worst_robust_accuracy?": NUMBER}
-MORE |= {f"{name}?": NUMBER for name in (*SERVED, *IGNORED, *DETECTED)}
+_FORMS: dict[str, Any] = {
+    "number": float,
+    "list": [NUMBER],
+    "by name": {"*": NUMBER},
+    "text": str,
+    "texts": [str],
+    "flag": bool,
+}
+"""The form of a measure -> the shape of its values."""
+
+MORE = {f"{name}?": Maybe(_FORMS[measure.form]) for name, measure in known_measures().items()}
+"""The shape of what records hold beside accuracy and loss: every declared measure may be there."""
 
 LEDGER = {"entries": int, "head": str}
 

@@ -49,7 +49,7 @@ class RunOptions:
     ledgers: Literal["changes", "all", "none"] = "changes"
 
 
-def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress) -> dict[str, Any]:
+def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> dict[str, Any]:
     """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; returns the summary.
 
     Trials that are stored with the same fingerprint (code, versions, data) are taken over. An interruption of any
@@ -65,7 +65,7 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     DataError : data of a world cannot be loaded
     """
     require_guard()
-    return _Run(experiment, options, progress).play()
+    return _Run(experiment, options, progress or Quiet()).play()
 
 
 class _Undecided(Exception):

@@ -22,9 +22,6 @@ Records = Mapping[str, Values]
 SERVED = ("worst_class", "worst_client", "client_spread")
 IGNORED = ("honest_ignored", "honest_unheard")
 DETECTED = ("detection_precision", "detection_recall", "detection_auc")
-MEASURED = (*SERVED, *IGNORED, *DETECTED)
-"""The measurements that are read here, by their names in the records' `more`."""
-
 _DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
 
 
@@ -43,7 +40,7 @@ def side_effects(scores: Values, records: Records, baselines: Mapping[str, Seque
     return [_world(world, 1 - scores["settings"]["alpha"], records, baselines) for world in scores["worlds"]]
 
 
-def means(trials: Sequence[str | None], records: Records, names: Sequence[str] = MEASURED) -> dict[str, float | None]:
+def means(trials: Sequence[str | None], records: Records, names: Sequence[str]) -> dict[str, float | None]:
     """The mean over the trials for each name, null where a trial did not end.
 
     Where something is defined for some seeds only, as the precision of a defense that now and then ignores nobody, the

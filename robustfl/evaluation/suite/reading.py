@@ -161,8 +161,9 @@ def _merged(base: dict[str, Any], own: dict[str, Any], model: type[BaseModel] | 
     result = {key: value for key, value in base.items() if key not in dropped}
     for key, value in own.items():
         below, section = result.get(key), section_at(model, key)
-        merges = section is not None and isinstance(below, dict) and isinstance(value, dict)
-        result[key] = _merged(below, value, section) if merges else value
+        if section is not None and isinstance(below, dict) and isinstance(value, dict):
+            value = _merged(below, value, section)
+        result[key] = value
     return result
 
 

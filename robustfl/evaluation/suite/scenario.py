@@ -353,8 +353,7 @@ def suite_schema() -> dict[str, Any]:
     """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
     schema = Suite.model_json_schema()
     definitions = schema["$defs"]
-    for section in (TaskSettings, Federation, *sections_below(Federation)):
-        name = section.__name__
+    for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
         for key, value in definitions[name]["properties"].items():
             if "$ref" in value or ("allOf" in value):
                 continue
