@@ -13,7 +13,8 @@ from robustfl.cli import app
 from robustfl.errors import ScenarioError, StoreError
 from robustfl.evaluation import RunOptions, read_experiment, run_experiment
 from robustfl.evaluation.results.measures import known_measures, numbers
-from robustfl.evaluation.results.schema import RECORD, require_shape
+from robustfl.evaluation.results.schema import RECORD
+from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from robustfl.evaluation.results.measures import numbers
-from robustfl.evaluation.results.schema import SIDE_EFFECTS, require_shape
+from robustfl.evaluation.results.shapes import require_shape, shape_of
+from robustfl.evaluation.results.summaries import SideEffects
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.score.costs import means, side_effects
 from robustfl.evaluation.statistics import student_interval
@@ -64,7 +65,7 @@ def report(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The world, and its only defense."""
     found = side_effects(scores(**values), records, {"w": plain})
-    require_shape(json.loads(json.dumps(found, allow_nan=False)), [SIDE_EFFECTS], "found")
+    require_shape(json.loads(json.dumps(found, allow_nan=False)), [shape_of(SideEffects)], "found")
     return found[0], found[0]["defenses"][0]
 
 

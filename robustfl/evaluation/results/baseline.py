@@ -13,42 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.labels import SCHEMA
-from robustfl.evaluation.results.schema import NUMBER, Maybe, require_shape
+from robustfl.evaluation.results.schema import SUMMARY
+from robustfl.evaluation.results.shapes import require_shape, selected
 from robustfl.evaluation.results.store import content, write_atomically
 
 Summary = dict[str, Any]
 
-STORED: dict[str, Any] = {
-    "schema": SCHEMA,
-    "suite": {"name": str, "hash": str, "command": str},
-    "provenance": dict,
-    "scores": {
-        "worlds": [
-            {
-                "world": str,
-                "seeds": [int],
-                "chance": float,
-                "test_size": int,
-                "baseline": {"per_seed": [NUMBER]},
-                "informative": bool,
-                "defenses": [
-                    {
-                        "defense": str,
-                        "curve": [
-                            {
-                                "f": int,
-                                "W": NUMBER,
-                                "worst_attack": Maybe(str),
-                                "attacks": {"*": {"accuracy": [NUMBER], "trials": [Maybe(str)], "status": [str]}},
-                            }
-                        ],
-                    }
-                ],
-            }
-        ]
-    },
+_CELL = dict.fromkeys(("accuracy", "trials", "status"))
+_POINT = {"f": None, "W": None, "worst_attack": None, "attacks": _CELL}
+_WORLD = {
+    **dict.fromkeys(("world", "seeds", "chance", "test_size", "informative")),
+    "baseline": {"per_seed": None},
+    "defenses": {"defense": None, "curve": _POINT},
 }
+STORED: dict[str, Any] = selected(
+    SUMMARY,
+    {
+        "schema": None,
+        "suite": dict.fromkeys(("name", "hash", "command")),
+        "provenance": None,
+        "scores": {"worlds": _WORLD},
+    },
+)
 """What a comparison reads of a run."""
 
 

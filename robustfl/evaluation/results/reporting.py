@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 from robustfl.components import Component
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.results.schema import RECORD, SUMMARY, require_shape
+from robustfl.evaluation.results.schema import RECORD, SUMMARY
+from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import content, read_records
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.results.schema import LEDGER, require_shape
+from robustfl.evaluation.results.schema import LEDGER
+from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run.ledgers import FOLDER, SUFFIX
 from robustfl.reputation import Damage, LedgerVerdict, verify
