@@ -13,7 +13,7 @@ from typing import Any
 
 from robustfl.errors import DataError
 from robustfl.evaluation.labels import NOT_APPLICABLE
-from robustfl.evaluation.results.baseline import Summary
+from robustfl.evaluation.results.summaries import ScoredCell, ScoredWorldReport, Summary
 from robustfl.wording import counted
 
 Key = tuple[str, int, str]  # defense, f, attack
@@ -44,14 +44,14 @@ class CellPair:
 class SharedWorld:
     """A world of both runs: the seeds that both have, and the scale that both are measured on."""
 
-    before: Summary
-    after: Summary
+    before: ScoredWorldReport
+    after: ScoredWorldReport
     seeds: tuple[int, ...]
     chance: float
     level: float
 
     @classmethod
-    def of(cls, before: Summary, after: Summary) -> SharedWorld | None:
+    def of(cls, before: ScoredWorldReport, after: ScoredWorldReport) -> SharedWorld | None:
         """None where the first run's training without attack hardly beats guessing, so that utility means nothing."""
         seeds = tuple(seed for seed in before["seeds"] if seed in set(after["seeds"]))
         if not seeds:
@@ -67,12 +67,12 @@ class SharedWorld:
             return None
         return cls(before=before, after=after, seeds=seeds, chance=before["chance"], level=level)
 
-    def column(self, run: Summary, values: list[Any]) -> list[Any]:
+    def column(self, run: ScoredWorldReport, values: list[Any]) -> list[Any]:
         """The values of the common seeds, of a list with one value for each seed of that run."""
         by_seed = dict(zip(run["seeds"], values, strict=True))
         return [by_seed[seed] for seed in self.seeds]
 
-    def utilities(self, run: Summary, cell: Summary) -> tuple[tuple[float, ...] | None, str]:
+    def utilities(self, run: ScoredWorldReport, cell: ScoredCell) -> tuple[tuple[float, ...] | None, str]:
         """The utility of each common seed, or None and why there is none."""
         states = self.column(run, cell["status"])
         if "invalid" in states:
@@ -84,7 +84,7 @@ class SharedWorld:
             return None, ", ".join(shown)
         return tuple((value - self.chance) / (self.level - self.chance) for value in accuracy), ""
 
-    def pairs(self) -> Iterator[tuple[Key, Summary | None, Summary | None]]:
+    def pairs(self) -> Iterator[tuple[Key, ScoredCell | None, ScoredCell | None]]:
         """Every cell of either run, with what each run has of it."""
         first, second = _cells(self.before), _cells(self.after)
         for key in dict.fromkeys([*first, *second]):
@@ -181,7 +181,7 @@ def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
     return found
 
 
-def _cells(world: Summary) -> dict[Key, Summary]:
+def _cells(world: ScoredWorldReport) -> dict[Key, ScoredCell]:
     return {
         (defense["defense"], point["f"], attack): cell
         for defense in world["defenses"]

@@ -75,24 +75,42 @@ class LedgerHead(TypedDict):
     head: str
 
 
-class Record(TypedDict):
-    """A trial and what came of it.
+class Frame(TypedDict):
+    """What a record says whatever came of its trial.
 
-    `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
-    metrics. `time` holds seconds by phase. `scenario` is the whole scenario with every default written out, and
-    `fingerprint` the hash of what else decided the result.
+    `scenario` is the whole scenario with every default written out, and `fingerprint` the hash of what else decided the
+    result.
     """
 
     schema: Annotated[int, Shape(SCHEMA)]
     trial: str
-    status: str
     labels: Labels
     seed: int
     f: int
     scenario: NotRequired[dict[str, Any]]
     fingerprint: NotRequired[str]
+
+
+class Record(Frame):
+    """A trial and what came of it.
+
+    `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
+    metrics. `time` holds seconds by phase.
+    """
+
+    status: str
     metrics: NotRequired[Metrics | None]
     bytes: NotRequired[Traffic | None]
-    time: NotRequired[Annotated[dict[str, float] | None, Shape(Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}))]]
+    time: NotRequired[Annotated[dict[str, float], Shape(Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}))]]
     error: NotRequired[Failure | None]
     ledger: NotRequired[LedgerHead | None]
+
+
+def metrics_of(record: Record | None) -> Metrics:
+    """What was measured in a trial; empty where it did not come to an end, or has no record."""
+    return (None if record is None else record.get("metrics")) or {}
+
+
+def more_of(record: Record | None) -> dict[str, Any]:
+    """The declared measures that a record holds, by name."""
+    return metrics_of(record).get("more") or {}

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from robustfl.aggregation.kernels.threads import limit_threads
 from robustfl.errors import WorkerError
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.play import Resources, failed_record, run_trial
 from robustfl.evaluation.suite.trial import Trial
 
@@ -71,13 +72,13 @@ def _script() -> str:
 class Executor(Protocol):
     """Runs jobs and yields their records in the order in which they end."""
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]: ...
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]: ...
 
 
 class Serial:
     """One trial after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         with one_thread():
             for trial, fingerprint in jobs:
                 yield run_trial(trial, place, fingerprint)
@@ -111,7 +112,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         queue, suspects = list(reversed(jobs)), list[Job]()
         while queue or suspects:
             if queue:
@@ -123,10 +124,10 @@ class Processes:
                     message = "The worker process died while it ran this trial."
                     yield failed_record(trial, fingerprint, "WorkerDied", message, "")
 
-    def _play(self, queue: list[Job], lost: list[Job], place: Resources, window: int) -> Iterator[dict[str, Any]]:
+    def _play(self, queue: list[Job], lost: list[Job], place: Resources, window: int) -> Iterator[Record]:
         """Play the queue until it is empty or a worker dies; jobs in flight at that moment go to `lost`."""
         with self._pool(min(self.workers, window)) as pool:
-            running: dict[Future[dict[str, Any]], Job] = {}
+            running: dict[Future[Record], Job] = {}
             with _interrupts_held():
                 ready = pool.submit(os.getpid)  # the first that a worker does: without an answer, none has begun
             processes = pool._processes
@@ -186,7 +187,7 @@ def _succeeded(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _record_of(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
+def _record_of(future: Future[Record], job: Job) -> Record:
     """The record of a finished job; one that could not even be sent to a worker is a failed trial."""
     error = future.exception()
     if error is None or isinstance(error, BrokenProcessPool):

@@ -83,7 +83,7 @@ def verify_run(folder: Path, *, head: str | None = None) -> RunVerdict:
     records = folder / "records.jsonl"
     if not records.is_file():
         raise StoreError(f"{folder} is no folder of a run: it has no {records.name}. Name one, or a ledger.")
-    told = {record["trial"]: record["ledger"] for record in read_records(records) if record.get("ledger") is not None}
+    told = {record["trial"]: kept for record in read_records(records) if (kept := record.get("ledger")) is not None}
     found = {path.name.removesuffix(SUFFIX): path for path in sorted((folder / FOLDER).glob(f"*{SUFFIX}"))}
     if not told and not found:
         raise StoreError(

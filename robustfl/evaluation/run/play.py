@@ -11,12 +11,13 @@ import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.run.ledgers import Ledgers, followed
 
 if TYPE_CHECKING:
+    from robustfl.evaluation.results.records import Frame, Record
     from robustfl.evaluation.suite.scenario import TaskSettings
     from robustfl.evaluation.suite.trial import Trial
     from robustfl.federation.simulation import Trace
@@ -35,23 +36,23 @@ class Resources:
     ledgers: Ledgers | None = None
 
 
-def run_trial(trial: Trial, place: Resources, fingerprint: str) -> dict[str, Any]:
+def run_trial(trial: Trial, place: Resources, fingerprint: str) -> Record:
     """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
     try:
-        return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
+        return cast("Record", {**_frame(trial, fingerprint), **_played(trial, place), "error": None})
     except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends its trial, not the run
         message = str(error) or type(error).__name__
         return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
 
 
-def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> dict[str, Any]:
+def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> Record:
     """The record of a trial that did not come to an end."""
     error = {"type": kind, "message": message, "traceback": trace}
     missing: dict[str, Any] = {"status": "failed", "metrics": None, "bytes": None, "time": {}}
-    return {**_frame(trial, fingerprint), **missing, "error": error}
+    return cast("Record", {**_frame(trial, fingerprint), **missing, "error": error})
 
 
-def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
+def _frame(trial: Trial, fingerprint: str) -> Frame:
     """What a record says whatever came of the trial."""
     return {
         "schema": SCHEMA,

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from robustfl.evaluation.labels import NOT_APPLICABLE
+from robustfl.evaluation.results.records import Record, metrics_of
 from robustfl.evaluation.score.score import CellResult, ScoredWorld, ScoreSettings
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import World
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ class Played:
         found = []
         for cell in cells:
             record, dataset = self.record(cell), datasets[cell.world]
-            metrics, error = ((record or {}).get(key) or {} for key in ("metrics", "error"))
+            failure = None if record is None else record.get("error")
             absent = NOT_APPLICABLE if cell.unfit else "invalid"
             found.append(
                 CellResult(
@@ -48,11 +46,11 @@ class Played:
                     f=cell.f,
                     seed=cell.seed,
                     trial="" if cell.trial is None else cell.trial.id,
-                    accuracy=metrics.get("tail_accuracy"),
+                    accuracy=metrics_of(record).get("tail_accuracy"),
                     test_size=len(dataset.test_y),
                     chance=dataset.chance,
                     status=absent if cell.trial is None else "missing" if record is None else record["status"],
-                    reason=cell.invalid or cell.unfit or error.get("message") or "",
+                    reason=cell.invalid or cell.unfit or (failure or {}).get("message") or "",
                 )
             )
         return found
@@ -63,9 +61,9 @@ class Played:
         baseline: list[float | None] = []
         for cell in self.plan.baseline:
             if cell.world == world.label:
-                record = self.record(cell) or {}
-                reached = (record.get("metrics") or {}).get("tail_accuracy")
-                baseline.append(dataset.chance if record.get("status") == "diverged" else reached)
+                record = self.record(cell)
+                diverged = record is not None and record["status"] == "diverged"
+                baseline.append(dataset.chance if diverged else metrics_of(record).get("tail_accuracy"))
         return ScoredWorld(
             label=world.label,
             clients=world.federation.clients,
@@ -81,9 +79,7 @@ class Played:
 
     def finished_seed(self, world: World) -> int | None:
         """The first seed for which a trial of a world has come to an end; None in a world that cannot be played."""
-        ended = {
-            cell.seed
-            for cell in (*self.plan.baseline, *self.plan.cells, *self.plan.fault_cells)
-            if cell.world == world.label and (self.record(cell) or {}).get("status") in ("ok", "diverged")
-        }
+        cells = (*self.plan.baseline, *self.plan.cells, *self.plan.fault_cells)
+        records = [(cell.seed, self.record(cell)) for cell in cells if cell.world == world.label]
+        ended = [seed for seed, record in records if record is not None and record["status"] != "failed"]
         return min(ended, default=None)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
+from robustfl.evaluation.results.summaries import BreakdownReport, Summary
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
-from robustfl.evaluation.run.played import Played, Record
+from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.run.summary import RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
@@ -49,7 +51,7 @@ class RunOptions:
     ledgers: Literal["changes", "all", "none"] = "changes"
 
 
-def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> dict[str, Any]:
+def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> Summary:
     """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; returns the summary.
 
     Trials that are stored with the same fingerprint (code, versions, data) are taken over. An interruption of any
@@ -92,7 +94,7 @@ class _Run:
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
 
-    def play(self) -> dict[str, Any]:
+    def play(self) -> Summary:
         path = self.options.out / "records.jsonl"
         if self.options.fresh:
             set_aside(path)
@@ -120,14 +122,14 @@ class _Run:
                 store.append(record)
                 self.progress.advance(record)
 
-    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any] | None]:
+    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], BreakdownReport | None]:
         """The largest f that each defense withstands, over all integers, by bisection with further trials.
 
         All searches advance together: each is replayed up to its first question without an answer, and the trials
         behind these questions are run at once.
         """
         while True:
-            found: dict[tuple[str, str], dict[str, Any] | None] = {}
+            found: dict[tuple[str, str], BreakdownReport | None] = {}
             asked: list[Cell] = []
             for world in self.experiment.worlds:
                 clients = world.federation.clients
@@ -139,7 +141,8 @@ class _Run:
                     except _Undecided:
                         found[world.label, template.label] = None
                     else:
-                        report = {**result.report(clients), "bound": self.plan.bound(world, template)}
+                        report = result.report(clients)
+                        report["bound"] = self.plan.bound(world, template)
                         found[world.label, template.label] = report
             if not asked:
                 return found

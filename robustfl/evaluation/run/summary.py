@@ -9,12 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from robustfl import registry
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.summaries import (
+    AttackCard,
+    BreakdownReport,
+    Components,
+    DefenseCard,
+    FaultsWorld,
+    Histogram,
+    Scores,
+    Summary,
+)
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.run.triggers import pictures
@@ -33,7 +42,7 @@ from robustfl.evaluation.trust.evidence import (
 )
 from robustfl.threats.staging import stages
 
-Breakdowns = Mapping[tuple[str, str], dict[str, Any] | None]
+Breakdowns = Mapping[tuple[str, str], BreakdownReport | None]
 """(world, defense) -> the breakdown point that a search has found, None where it could not be decided."""
 
 
@@ -55,7 +64,7 @@ class RunFacts:
     seconds: float
 
 
-def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts) -> dict[str, Any]:
+def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts) -> Summary:
     """The summary, as JSON values; `wanted` are the ids of all trials of the run."""
     plan, experiment, records = played.plan, played.plan.experiment, played.records
     suite, frozen = experiment.suite, experiment.suite.frozen_attacks
@@ -81,7 +90,9 @@ def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, fa
         },
         "trials": {
             "total": len(wanted),
-            **{name: statuses.get(name, 0) for name in ("ok", "diverged", "failed")},
+            "ok": statuses["ok"],
+            "diverged": statuses["diverged"],
+            "failed": statuses["failed"],
             "invalid": sum(1 for cell in plan.cells if cell.invalid),
             "not_applicable": sum(1 for cell in plan.cells if cell.unfit),
         },
@@ -96,7 +107,7 @@ def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, fa
     }
 
 
-def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> dict[str, Any]:
+def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Scores:
     """What the records say, with the breakdown points that a search has found in place of those of the grid."""
     plan, experiment = played.plan, played.plan.experiment
     suite, declared = experiment.suite, experiment.suite.adversary.declared
@@ -111,7 +122,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> di
         evidence=_evidence(played, wanted),
     )
     for place, world in zip(found["worlds"], experiment.worlds, strict=True):
-        place |= {"id": content_hash(world.model_dump(mode="json")), "rounds": world.federation.rounds}
+        place["id"], place["rounds"] = content_hash(world.model_dump(mode="json")), world.federation.rounds
         for defense in place["defenses"]:
             defense["breakdown"] = breakdowns.get((world.label, defense["defense"]), defense["breakdown"])
     return found
@@ -132,7 +143,7 @@ def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
     )
 
 
-def _faults(played: Played) -> list[dict[str, Any]]:
+def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses bear the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
     return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
@@ -146,7 +157,7 @@ def _baselines(played: Played) -> dict[str, list[str]]:
     return found
 
 
-def _histograms(played: Played) -> dict[str, Any]:
+def _histograms(played: Played) -> dict[str, Histogram]:
     """The data of the clients in each world; a world in which no trial could be played may have no such data."""
     adversary = played.plan.experiment.suite.adversary
     found = {}
@@ -169,9 +180,11 @@ def _row_commands(suite: Suite, facts: RunFacts) -> dict[str, str]:
     }
 
 
-def _components(suite: Suite) -> dict[str, Any]:
+def _components(suite: Suite) -> Components:
     """What is said of each defense and attack by its own documentation."""
-    attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
+    attacks: dict[str, AttackCard] = {
+        NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}
+    }
     for attack in (*suite.played, *suite.evasion):
         facts = [registry.describe(type(stage)) for stage in stages(attack)]
         attacks[str(attack)] = {
@@ -185,7 +198,7 @@ def _components(suite: Suite) -> dict[str, Any]:
     }
 
 
-def _described(names: Sequence[str]) -> dict[str, Any]:
+def _described(names: Sequence[str]) -> DefenseCard:
     """The stages of a defense; summary and requirement are those of its last stage, the aggregator."""
     facts = [registry.describe(registry.get("defense", name)) for name in names]
     return {
