@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from robustfl.evaluation.results.measures import numbers
 from robustfl.evaluation.results.reporting import ReportFormat, RunResults
-from robustfl.evaluation.score.costs import MEASURED, Records, means
+from robustfl.evaluation.score.costs import Records, means
 
 from .wording import well_formed
 
@@ -39,7 +40,7 @@ COLUMNS = (
     "baseline",
     "chance",
     "trials",
-    *MEASURED,
+    *numbers(),
 )
 
 
@@ -47,7 +48,7 @@ COLUMNS = (
 class CSV(ReportFormat):
     """The scores as comma-separated values with a header, numbers in full precision, nothing where nothing is known.
 
-    The last columns, from the records, are means over the seeds: see :data:`robustfl.evaluation.score.costs.MEASURED`.
+    The last columns are means over the seeds of every measure that is one number a trial: ``robustfl list measures``.
     A text that a spreadsheet would take for a formula is given a leading apostrophe. What differs between seeds
     (status, trials) is separated by spaces, in the order of the seeds.
     """
@@ -108,7 +109,7 @@ def _rows(
             "is_worst": int(attack == point["worst_attack"]),
             "status": safe(joined(status.replace(" ", "_") for status in cell["status"])),
             "trials": safe(joined(trial or "-" for trial in cell["trials"])),
-            **means(cell["trials"], records),
+            **means(cell["trials"], records, numbers()),
         }
 
 

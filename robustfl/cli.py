@@ -12,7 +12,7 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,6 +22,7 @@ from robustfl.lookups import DataRoot, Json, data, describe, explain, list_, sch
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
+    from robustfl.evaluation.results.summaries import Summary
     from robustfl.evaluation.run.runner import RunOptions
     from robustfl.evaluation.suite.scenario import Experiment
 
@@ -139,7 +140,8 @@ def run(
     if as_json:
         files = [str(folder / name) for name in ("records.jsonl", "summary.json")] + [str(path) for path in written]
         keys = ("suite", "time", "trials", "scores", "claims")
-        typer.echo(json.dumps({**{key: summary[key] for key in keys}, "files": files}, indent=1))
+        told = {key: value for key, value in summary.items() if key in keys}
+        typer.echo(json.dumps({**told, "files": files}, indent=1))
     else:
         _print_ranking(summary, folder)
     if summary["trials"]["failed"]:
@@ -170,7 +172,7 @@ def _check_device(device: str) -> None:
         fail(f"--device {device} is not usable here: {str(error).splitlines()[0]}")
 
 
-def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
+def _print_ranking(summary: Summary, folder: Path) -> None:
     from robustfl import console
 
     screen, scores = console.output(), summary["scores"]
@@ -334,7 +336,7 @@ def verify(
 
 
 def _verify_run(folder: Path, head: str | None, as_json: bool) -> None:
-    from robustfl.evaluation.run.ledgers import verify_run
+    from robustfl.evaluation.run.ledger_check import verify_run
 
     found = verify_run(folder, head=head)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else f"{folder}: {found.summary()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from robustfl.wording import decimals, lasting
+
+if TYPE_CHECKING:
+    from robustfl.evaluation.results.records import Record
+    from robustfl.evaluation.results.summaries import ClaimReport, Scores, Summary
 
 
 def output() -> Console:
@@ -55,12 +59,13 @@ class RunProgress:
             self._task = self._bar.add_task("trials", total=total, completed=done)
             self._bar.start()
 
-    def advance(self, record: dict[str, Any]) -> None:
+    def advance(self, record: Record) -> None:
         self._done += 1
-        if record["status"] == "failed":
-            labels, error = record["labels"], record["error"]
+        error = record.get("error")
+        if error is not None:
+            labels = record["labels"]
             cell = f"{labels['defense']} / {labels['attack']} / f={record['f']} / seed {record['seed']}"
-            self._console.print(Text(f"failed: {cell}: {error['type']}: {error['message']}"))
+            self._console.print(Text(f"failed: {cell}: {error.get('type')}: {error.get('message')}"))
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         elif time.monotonic() - self._last >= 10:
@@ -77,7 +82,7 @@ class RunProgress:
             self._bar = None
 
 
-def ranking_table(scores: dict[str, Any]) -> Table:
+def ranking_table(scores: Scores) -> Table:
     """The ranking: resilience with its interval, the worst case at the largest f, and the breakdown point."""
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
     table.add_column("rank", justify="right")
@@ -105,7 +110,7 @@ def ranking_table(scores: dict[str, Any]) -> Table:
     return table
 
 
-def status_lines(summary: dict[str, Any]) -> list[str]:
+def status_lines(summary: Summary) -> list[str]:
     """What follows the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
     if not frozen:
@@ -117,7 +122,7 @@ def status_lines(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def claims_table(claims: Sequence[dict[str, Any]]) -> Table:
+def claims_table(claims: Sequence[ClaimReport]) -> Table:
     """What papers say, what was expected of that here and measured, with the verdict."""
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
     table.add_column("claim", overflow="fold", ratio=1)
@@ -145,7 +150,7 @@ FEW = 2
 """Worlds of which each has its breakdown point in the table; of more it says in how many all f are survived."""
 
 
-def _survived(scores: dict[str, Any], defense: str) -> str:
+def _survived(scores: Scores, defense: str) -> str:
     """The breakdown point in each world, as `>= 6 of 15`; of many worlds, in how many it is the largest f."""
     shown = [
         (entry["breakdown"], world["clients"])

@@ -61,6 +61,10 @@ class StoreError(RobustflError):
     """A record store must not be read or continued in its present state."""
 
 
+class WorkerError(RobustflError):
+    """Worker processes that cannot be started; the message says how to start them, or how to do without."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known names nearest to `name`, or with all of them when none is near; empty without any."""
     choices = sorted(known)

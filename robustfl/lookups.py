@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +19,22 @@ DataRoot = Annotated[
 ]
 
 
+MEASURE = "measure"
+"""The kind of a measure, beside those of the registry."""
+
+
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions or reports.")
+        str | None,
+        typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions, reports or measures."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List what has a name, with a line on each."""
     from robustfl import console, registry
 
-    wanted = [_kind(kind)] if kind else list(registry.kinds())
-    found = {name: registry.catalogue(name) for name in wanted}
+    wanted = [_kind(kind)] if kind else [*registry.kinds(), MEASURE]
+    found = {name: _catalogue(name) for name in wanted}
     if as_json:
         typer.echo(json.dumps({name: dict(entries) for name, entries in found.items()}, indent=1))
         return
@@ -46,15 +52,26 @@ def _kind(text: str) -> str:
     from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 
-    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in registry.kinds()}
+    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in (*registry.kinds(), MEASURE)}
     for plural, kind in plurals.items():
         if text.lower() in (kind, plural):
             return kind
     raise UnknownNameError(f"There is no kind {text!r}. {did_you_mean(text, plurals)}")
 
 
+def _catalogue(kind: str) -> list[tuple[str, str]]:
+    """(name, one line) of everything of a kind; measures have names too, though nobody builds one by name."""
+    from robustfl import registry
+
+    if kind != MEASURE:
+        return registry.catalogue(kind)
+    from robustfl.evaluation.results.measures import known_measures
+
+    return [(name, measure.doc) for name, measure in known_measures().items()]
+
+
 def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list.")], as_json: Json = False) -> None:
-    """Describe a defense, attack, data set, model, partition, report format, scenario or standard suite of attacks."""
+    """Describe a defense, attack, data set, model, partition, report format, scenario, standard suite or measure."""
     from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 
@@ -76,7 +93,13 @@ def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list
             continue
         typer.echo(json.dumps(facts, indent=1) if as_json else described(facts))
         return
-    known = [entry for kind in registry.kinds() for entry, _ in registry.catalogue(kind)]
+    from robustfl.evaluation.results.measures import known_measures
+
+    if name in known_measures():
+        measure = {"kind": MEASURE, **asdict(known_measures()[name])}
+        typer.echo(json.dumps(measure, indent=1) if as_json else measured(measure))
+        return
+    known = [entry for kind in (*registry.kinds(), MEASURE) for entry, _ in _catalogue(kind)]
     raise UnknownNameError(f"Nothing is named {name!r}. {did_you_mean(name, known)}")
 
 
@@ -102,6 +125,16 @@ def described(facts: dict[str, Any]) -> str:
             value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
             lines += ["", f"{key.replace('_', ' ').capitalize()}: {value}"]
     return "\n".join(lines)
+
+
+def measured(facts: dict[str, Any]) -> str:
+    """What a measure says, as text, and how a claim reads it."""
+    lines = [f"{facts['name']} (measure)", "", f"{facts['doc'][:1].upper()}{facts['doc'][1:]}."]
+    better = {"higher": "larger values are good", "lower": "smaller values are good"}.get(facts["better"] or "", "")
+    told = {"Unit": facts["unit"], "Better": better, "Form": facts["form"]}
+    lines += [line for key, value in told.items() if value for line in ("", f"{key}: {value}")]
+    item = ", item=..." if facts["form"] in ("list", "by name") else ""
+    return "\n".join([*lines, "", f"In claims: more(DEFENSE, {facts['name']}{item})"])
 
 
 def explain(

@@ -81,9 +81,9 @@ def find(kind: str) -> dict[str, type[Component]]:
 
 def get(kind: str, name: str) -> type[Component]:
     """The class with this name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are the same name."""
-    wanted = _folded(name)
+    wanted = folded(name)
     for known, cls in find(kind).items():
-        if _folded(known) == wanted or _folded(cls.__name__) == wanted:
+        if folded(known) == wanted or folded(cls.__name__) == wanted:
             return cls
     shown = name if len(name) <= 80 else f"{name[:77]}..."
     raise UnknownNameError(f"There is no {kind} named {shown!r}. {did_you_mean(name, find(kind))}")
@@ -209,7 +209,8 @@ def _is_contract(cls: type[Component]) -> bool:
     return inspect.isabstract(cls) or cls is Component
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without what does not tell names apart: `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are one."""
     return name.replace("_", "").replace("-", "").lower()
 
 

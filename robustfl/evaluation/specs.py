@@ -93,7 +93,7 @@ def reader(kind: str) -> BeforeValidator:
         if isinstance(value, Component):
             return value
         try:
-            component = registry.build(kind, _from_canonical(value))
+            component = registry.build(kind, from_canonical(value))
             _require_storable(component)
         except RobustflError as error:
             raise ValueError(str(error)) from None
@@ -102,12 +102,12 @@ def reader(kind: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _from_canonical(value: Any) -> Any:
+def from_canonical(value: Any) -> Any:
     """`{"name": x, ...}`, as records have it, back into `{x: {...}}`; everything else as it is."""
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         return {value["name"]: {key: item for key, item in value.items() if key != "name"}}
     if isinstance(value, list):
-        return [_from_canonical(item) for item in value]
+        return [from_canonical(item) for item in value]
     return value
 
 
@@ -133,7 +133,7 @@ class DefenseTemplate:
     @classmethod
     def read(cls, spec: Any) -> DefenseTemplate:
         """From a name, an expression, a mapping, or a list of these; raises a RobustflError for what is not valid."""
-        stages = registry.parse(_from_canonical(spec))
+        stages = registry.parse(from_canonical(spec))
         template = cls(tuple((name, tuple(parameters.items())) for name, parameters in stages))
         whole = template.build(0)
         if isinstance(whole, PreAggregation) or not isinstance(whole, Defense):

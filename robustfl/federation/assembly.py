@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from robustfl.aggregation import Defense
@@ -28,12 +27,27 @@ if TYPE_CHECKING:
     from robustfl.federation.topologies.contract import Topology
     from robustfl.federation.transforms import Transform
 
-CHANNELS = {
-    "dense": "robustfl.federation.channels.dense:Dense",
-    "rewards": "robustfl.federation.channels.dense:Rewarded",
-    "rankings": "robustfl.federation.channels.rankings:Rankings",
-}
-"""The channels by the names that defenses use, :attr:`robustfl.aggregation.Defense.channel`."""
+
+def _dense() -> type[Channel]:
+    from robustfl.federation.channels.dense import Dense
+
+    return Dense
+
+
+def _rewards() -> type[Channel]:
+    from robustfl.federation.channels.dense import Rewarded
+
+    return Rewarded
+
+
+def _rankings() -> type[Channel]:
+    from robustfl.federation.channels.rankings import Rankings
+
+    return Rankings
+
+
+CHANNELS = {"dense": _dense, "rewards": _rewards, "rankings": _rankings}
+"""The channels by the names that defenses use, :attr:`robustfl.aggregation.Defense.channel`; loaded when called."""
 
 
 def channel_named(name: str) -> type[Channel]:
@@ -43,9 +57,7 @@ def channel_named(name: str) -> type[Channel]:
     """
     if name not in CHANNELS:
         raise ParameterError(f"There is no channel {name!r}. Channels that exist: {', '.join(CHANNELS)}.")
-    module, _, cls = CHANNELS[name].partition(":")
-    found: type[Channel] = getattr(import_module(module), cls)
-    return found
+    return CHANNELS[name]()
 
 
 def refusal(

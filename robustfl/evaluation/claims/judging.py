@@ -19,7 +19,17 @@ import numpy as np
 from robustfl.errors import did_you_mean
 from robustfl.evaluation.claims.claim import UNDECIDED, UNMEASURED, Claim, Expectation
 from robustfl.evaluation.claims.language import Expression, MeasureError, Node, Number, Reading
-from robustfl.evaluation.claims.names import NO_ATTACK, Cells, Names
+from robustfl.evaluation.claims.names import Cells, Names
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.records import Record, more_of
+from robustfl.evaluation.results.summaries import (
+    ClaimReport,
+    ScoredCell,
+    ScoredDefense,
+    ScoredPoint,
+    ScoredWorldReport,
+    Scores,
+)
 from robustfl.evaluation.statistics import FloatArray, area, student_interval
 
 Values = Mapping[str, Any]
@@ -41,18 +51,27 @@ class Estimate:
         return self.value if self.per_seed is None else self.per_seed
 
 
-def judged(
-    claims: Sequence[Claim], names: Names, scores: Mapping[str, Any], records: Mapping[str, Values]
-) -> list[dict[str, Any]]:
+def judged(claims: Sequence[Claim], names: Names, scores: Scores, records: Mapping[str, Record]) -> list[ClaimReport]:
     """Every claim with its measured value and verdict, as JSON values; `records` maps the ids of trials to records."""
     results = _Results(names, scores, records)
     return [_judged(claim, results, 1 - scores["settings"]["alpha"]) for claim in claims]
 
 
-def _judged(claim: Claim, results: _Results, confidence: float) -> dict[str, Any]:
+def _judged(claim: Claim, results: _Results, confidence: float) -> ClaimReport:
     measure, expected = Expression.read(claim.measure), Expectation.read(claim.expect)
-    found: dict[str, Any] = claim.model_dump()
-    found |= dict.fromkeys(("value", "ci", "difference")) | {"per_seed": [], "parts": {}, "reason": ""}
+    found: ClaimReport = {
+        "text": claim.text,
+        "source": claim.source,
+        "measure": claim.measure,
+        "expect": claim.expect,
+        "value": None,
+        "ci": None,
+        "difference": None,
+        "per_seed": [],
+        "parts": {},
+        "reason": "",
+        "verdict": UNMEASURED,
+    }
     known, reasons = {}, []
     for reading in measure.readings():
         try:
@@ -67,8 +86,8 @@ def _judged(claim: Claim, results: _Results, confidence: float) -> dict[str, Any
         if not math.isfinite(result.value) or not np.isfinite(result.seeds()).all():
             raise Unmeasured("the result is not a finite number")
     except Unmeasured as reason:
-        return {**found, "verdict": UNMEASURED, "reason": str(reason)}
-    found |= {"value": result.value, "difference": expected.distance(result.value)}
+        return {**found, "reason": str(reason)}
+    found["value"], found["difference"] = result.value, expected.distance(result.value)
     if result.per_seed is None:
         return {**found, "ci": [result.value] * 2, "verdict": expected.verdict(result.value, result.value)}
     found["per_seed"] = result.per_seed.tolist()
@@ -131,8 +150,8 @@ class _Results:
     """Computes the values of readings; the value over several worlds is the mean of their values."""
 
     names: Names
-    scores: Mapping[str, Any]
-    records: Mapping[str, Values]
+    scores: Scores
+    records: Mapping[str, Record]
 
     def read(self, measure: Expression, reading: Reading) -> Estimate:
         try:
@@ -147,7 +166,7 @@ class _Results:
             return Estimate(value)
         return Estimate(value, np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0))
 
-    def _in_world(self, world: Values, place: Cells, reading: Reading) -> Estimate:
+    def _in_world(self, world: ScoredWorldReport, place: Cells, reading: Reading) -> Estimate:
         defense = next(own for own in world["defenses"] if own["defense"] == place.defense)
         where = f"{place.defense} in {world['world']!r}" if len(self.scores["worlds"]) > 1 else place.defense
         if reading.function in _UTILITIES and not world["informative"]:
@@ -171,14 +190,14 @@ class _Results:
         fixed = reading.function.startswith("bytes") and len(set(values)) == 1
         return Estimate(float(np.mean(values)), None if fixed else np.array(values))
 
-    def _of_trial(self, reading: Reading, trial: str | None, cell: Values, where: str) -> float:
+    def _of_trial(self, reading: Reading, trial: str | None, cell: ScoredCell, where: str) -> float:
         record = self.records.get(trial or "")
-        metrics = (record or {}).get("metrics")
+        metrics = None if record is None else record.get("metrics")
         if record is None or metrics is None:
             raise Unmeasured(f"{where}: {_state(cell)}")
         if reading.function == "more":
             name = reading.arguments["name"].text
-            value = _item(_entry(metrics.get("more") or {}, name, name, where), reading.get("item"), name, where)
+            value = _item(_entry(more_of(record), name, name, where), reading.get("item"), name, where)
         elif reading.function == "seconds":
             phase = reading.arguments["phase"].text
             times = {key.removesuffix("_s"): value for key, value in (record.get("time") or {}).items()}
@@ -196,45 +215,45 @@ class _Results:
 _UTILITIES = ("R", "W", "M", "U")
 
 
-def _state(cell: Values) -> str:
+def _state(cell: ScoredCell) -> str:
     """Why a cell has no value: the statuses of its unfinished trials, and the first reason."""
     states = [state for state in dict.fromkeys(cell["status"]) if state not in ("ok", "diverged")]
     return ": ".join([", ".join(states) or "no record", *cell.get("reasons", [])[:1]])
 
 
-def _worst(point: Values, where: str, seeds: int) -> FloatArray:
+def _worst(point: ScoredPoint, where: str, seeds: int) -> FloatArray:
     """The utility of each seed under the attack that is worst on average; 0 if the defense cannot be used."""
     if point["invalid"] is not None:
         return np.zeros(seeds)
     if point["W"] is None or point["incomplete"]:
         lacking = ", ".join(point["incomplete"]) or "all attacks"
         raise Unmeasured(f"{where}: trials are missing or failed under {lacking}")
-    return np.array(point["attacks"][point["worst_attack"]]["u"], dtype=np.float64)
+    return np.array(point["attacks"][point["worst_attack"] or ""]["u"], dtype=np.float64)
 
 
-def _resilience(defense: Values, where: str, seeds: int) -> Estimate:
+def _resilience(defense: ScoredDefense, where: str, seeds: int) -> Estimate:
     worst = [_worst(point, f"{where} with f={point['f']}", seeds) for point in defense["curve"]]
     if defense["R_unt"] is None:
         raise Unmeasured(f"{where} has no resilience")
     return Estimate(float(defense["R_unt"]), area([point["fraction"] for point in defense["curve"]], np.array(worst)))
 
 
-def _over_attacks(function: str, point: Values, where: str, seeds: int) -> Estimate:
+def _over_attacks(function: str, point: ScoredPoint, where: str, seeds: int) -> Estimate:
     worst = _worst(point, where, seeds)
     if function == "W":
-        return Estimate(float(point["W"]), worst)
+        return Estimate(float(point["W"] or 0.0), worst)
     if point["M"] is None:
         raise Unmeasured(f"{where}: {point['invalid'] or 'no attack was played'}")
     cells = [cell for attack, cell in point["attacks"].items() if attack != NO_ATTACK and cell["U"] is not None]
-    return Estimate(float(point["M"]), np.mean([cell["u"] for cell in cells], axis=0, dtype=np.float64))
+    return Estimate(point["M"], np.mean(np.array([cell["u"] for cell in cells], dtype=np.float64), axis=0))
 
 
-def _of_cell(function: str, cell: Values, where: str) -> Estimate:
+def _of_cell(function: str, cell: ScoredCell, where: str) -> Estimate:
     values = cell["u" if function == "U" else "accuracy"]
     if None in values:
         raise Unmeasured(f"{where}: {_state(cell)}")
     sample = np.array(values, dtype=np.float64)
-    return Estimate(float(cell["U"]) if function == "U" else float(sample.mean()), sample)
+    return Estimate(cell["U"] if function == "U" and cell["U"] is not None else float(sample.mean()), sample)
 
 
 def _entry(values: Values, key: str, name: str, where: str) -> Any:

@@ -55,7 +55,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "bytes_down": Function(summary="bytes that a client gets in a round", needs=("defense",), takes=_CELL),
     "seconds": Function(summary="seconds of a phase: total, aggregate, ...", needs=("defense", "phase"), takes=_CELL),
     "more": Function(
-        summary="a further measurement; `item`: a key, a place from 0, or the mean, min, max or last of several",
+        summary="a measure (robustfl list measures); `item`: a key, a place, or the mean, min, max or last of several",
         needs=("defense", "name"),
         takes=("item", *_CELL),
     ),

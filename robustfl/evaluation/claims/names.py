@@ -11,10 +11,10 @@ from robustfl import registry
 from robustfl.components import Component
 from robustfl.errors import RobustflError, UnknownNameError, did_you_mean
 from robustfl.evaluation.claims.language import Argument, Expression, Reading
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.measures import known_measures
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.threats.staging import stages
-
-NO_ATTACK = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,9 @@ class Names:
         in the grid of each world.
         """
         given = reading.arguments
+        if "name" in given and given["name"].text not in known_measures():
+            known = did_you_mean(given["name"].text, known_measures())
+            raise measure.error(f"There is no measure {given['name'].text!r}. {known}", given["name"])
         label = self._found(measure, given["defense"], "defense", [_Named.defense(t) for t in self.defenses])
         attack = NO_ATTACK
         if "attack" in given and given["attack"].text != NO_ATTACK:

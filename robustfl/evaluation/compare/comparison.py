@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from robustfl.evaluation.compare.pairing import SharedWorld, share
 from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, judge_shared, more_seeds, reproducible
-from robustfl.evaluation.results.baseline import Summary, load_stored
+from robustfl.evaluation.results.baseline import load_stored
+from robustfl.evaluation.results.summaries import ScoredPoint, ScoredWorldReport, Summary
 from robustfl.wording import counted
 
 GateOutcome = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]
@@ -195,7 +196,7 @@ def _rows(world: SharedWorld, verdicts: Sequence[CellVerdict]) -> list[dict[str,
     return rows
 
 
-def _worst_change(world: SharedWorld, old: Summary, new: Summary) -> dict[str, Any]:
+def _worst_change(world: SharedWorld, old: ScoredPoint, new: ScoredPoint) -> dict[str, Any]:
     """The mean difference over the common seeds between two points, each under its own worst attack."""
     from robustfl.evaluation.statistics import student_interval
 
@@ -207,9 +208,9 @@ def _worst_change(world: SharedWorld, old: Summary, new: Summary) -> dict[str, A
     return {"change": sum(differences) / len(differences), "ci": None if interval is None else list(interval)}
 
 
-def _under_worst(world: SharedWorld, run: Summary, point: Summary) -> tuple[float, ...] | None:
+def _under_worst(world: SharedWorld, run: ScoredWorldReport, point: ScoredPoint) -> tuple[float, ...] | None:
     """The utility of each seed under the attack that is worst on average; 0 if the defense cannot be used."""
     if any("invalid" in cell["status"] for cell in point["attacks"].values()):
         return (0.0,) * len(world.seeds)
-    cell = point["attacks"].get(point["worst_attack"])
+    cell = point["attacks"].get(point["worst_attack"] or "")
     return None if cell is None or point["W"] is None else world.utilities(run, cell)[0]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustfl.errors import DataError
-from robustfl.evaluation.results.baseline import Summary
+from robustfl.evaluation.labels import NOT_APPLICABLE
+from robustfl.evaluation.results.summaries import ScoredCell, ScoredWorldReport, Summary
 from robustfl.wording import counted
 
 Key = tuple[str, int, str]  # defense, f, attack
-_ABSENT = "not applicable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,14 @@ class CellPair:
 class SharedWorld:
     """A world of both runs: the seeds that both have, and the scale on which both are measured."""
 
-    before: Summary
-    after: Summary
+    before: ScoredWorldReport
+    after: ScoredWorldReport
     seeds: tuple[int, ...]
     chance: float
     level: float
 
     @classmethod
-    def of(cls, before: Summary, after: Summary) -> SharedWorld | None:
+    def of(cls, before: ScoredWorldReport, after: ScoredWorldReport) -> SharedWorld | None:
         """The world that two runs share, or None if the first run's training hardly beats guessing even without attack.
 
         In the latter case utilities mean nothing.
@@ -71,12 +71,12 @@ class SharedWorld:
             return None
         return cls(before=before, after=after, seeds=seeds, chance=before["chance"], level=level)
 
-    def column(self, run: Summary, values: list[Any]) -> list[Any]:
+    def column(self, run: ScoredWorldReport, values: list[Any]) -> list[Any]:
         """The values of the common seeds from a list with one value for each seed of a run."""
         by_seed = dict(zip(run["seeds"], values, strict=True))
         return [by_seed[seed] for seed in self.seeds]
 
-    def utilities(self, run: Summary, cell: Summary) -> tuple[tuple[float, ...] | None, str]:
+    def utilities(self, run: ScoredWorldReport, cell: ScoredCell) -> tuple[tuple[float, ...] | None, str]:
         """The utility of each common seed, or None and the reason why there is none."""
         states = self.column(run, cell["status"])
         if "invalid" in states:
@@ -88,7 +88,7 @@ class SharedWorld:
             return None, ", ".join(shown)
         return tuple((value - self.chance) / (self.level - self.chance) for value in accuracy), ""
 
-    def pairs(self) -> Iterator[tuple[Key, Summary | None, Summary | None]]:
+    def pairs(self) -> Iterator[tuple[Key, ScoredCell | None, ScoredCell | None]]:
         """Every cell of either run: its key, and the cell in each run or None."""
         first, second = _cells(self.before), _cells(self.after)
         for key in dict.fromkeys([*first, *second]):
@@ -152,7 +152,7 @@ def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
     label, found, known = world.before["world"], [], set()
     for (defense, f, attack), old, new in world.pairs():
         where = f"{defense} under {attack!r} with f={f} in {label!r}"
-        played = [cell is not None and set(cell["status"]) != {_ABSENT} for cell in (old, new)]
+        played = [cell is not None and set(cell["status"]) != {NOT_APPLICABLE} for cell in (old, new)]
         if not any(played):
             continue
         if old is None or new is None or not all(played):
@@ -185,7 +185,7 @@ def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
     return found
 
 
-def _cells(world: Summary) -> dict[Key, Summary]:
+def _cells(world: ScoredWorldReport) -> dict[Key, ScoredCell]:
     return {
         (defense["defense"], point["f"], attack): cell
         for defense in world["defenses"]

@@ -32,7 +32,7 @@ import numpy as np
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.compare.pairing import CellPair, SharedRuns, share
-from robustfl.evaluation.results.baseline import Summary
+from robustfl.evaluation.results.summaries import Summary
 
 VerdictName = Literal["REGRESSION", "INCONCLUSIVE", "PASS", "IMPROVED"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from robustfl.errors import ParameterError
 from robustfl.evaluation.compare.comparison import Comparison
 from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.store import write_atomically
 
 Row = tuple[str, ...]
@@ -45,7 +46,7 @@ def cell_rows(found: Comparison) -> list[Row]:
     return [
         (
             v.defense,
-            "no attack" if v.attack == "none" else v.attack,
+            "no attack" if v.attack == NO_ATTACK else v.attack,
             str(v.f),
             v.world,
             _signed(v.change),

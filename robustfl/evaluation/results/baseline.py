@@ -10,44 +10,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.results.schema import NUMBER, SCHEMA, Maybe, require_shape
+from robustfl.evaluation.results.schema import SUMMARY
+from robustfl.evaluation.results.shapes import require_shape, selected
 from robustfl.evaluation.results.store import content, write_atomically
+from robustfl.evaluation.results.summaries import ScoredWorldReport, Summary
 
-Summary = dict[str, Any]
-
-STORED: dict[str, Any] = {
-    "schema": SCHEMA,
-    "suite": {"name": str, "hash": str, "command": str},
-    "provenance": dict,
-    "scores": {
-        "worlds": [
-            {
-                "world": str,
-                "seeds": [int],
-                "chance": float,
-                "test_size": int,
-                "baseline": {"per_seed": [NUMBER]},
-                "informative": bool,
-                "defenses": [
-                    {
-                        "defense": str,
-                        "curve": [
-                            {
-                                "f": int,
-                                "W": NUMBER,
-                                "worst_attack": Maybe(str),
-                                "attacks": {"*": {"accuracy": [NUMBER], "trials": [Maybe(str)], "status": [str]}},
-                            }
-                        ],
-                    }
-                ],
-            }
-        ]
-    },
+_CELL = dict.fromkeys(("accuracy", "trials", "status"))
+_POINT = {"f": None, "W": None, "worst_attack": None, "attacks": _CELL}
+_WORLD = {
+    **dict.fromkeys(("world", "seeds", "chance", "test_size", "informative")),
+    "baseline": {"per_seed": None},
+    "defenses": {"defense": None, "curve": _POINT},
 }
+STORED: dict[str, Any] = selected(
+    SUMMARY,
+    {
+        "schema": None,
+        "suite": dict.fromkeys(("name", "hash", "command")),
+        "provenance": None,
+        "scores": {"worlds": _WORLD},
+    },
+)
 """What a comparison reads of a run."""
 
 
@@ -73,7 +59,7 @@ def load_stored(path: Path) -> Summary:
     require_shape(value, STORED, str(file))
     for world in value["scores"]["worlds"]:
         _require_columns(world, file)
-    return dict(value)
+    return cast("Summary", value)
 
 
 def save_stored(run: Summary, path: Path) -> None:
@@ -82,7 +68,7 @@ def save_stored(run: Summary, path: Path) -> None:
     write_atomically(path, json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
-def _require_columns(world: Summary, file: Path) -> None:
+def _require_columns(world: ScoredWorldReport, file: Path) -> None:
     """Every cell has one value a seed, and no seed is there twice."""
     seeds = world["seeds"]
     if len(set(seeds)) != len(seeds) or len(world["baseline"]["per_seed"]) not in (0, len(seeds)):
@@ -93,7 +79,11 @@ def _require_columns(world: Summary, file: Path) -> None:
     for defense in world["defenses"]:
         for point in defense["curve"]:
             for attack, cell in point["attacks"].items():
-                lengths = {name: len(cell[name]) for name in ("accuracy", "trials", "status")}
+                lengths = {
+                    "accuracy": len(cell["accuracy"]),
+                    "trials": len(cell["trials"]),
+                    "status": len(cell["status"]),
+                }
                 if set(lengths.values()) != {len(seeds)}:
                     raise StoreError(
                         f"{file}: {defense['defense']} under {attack!r} with f={point['f']} in {world['world']!r} "

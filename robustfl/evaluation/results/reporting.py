@@ -11,12 +11,15 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from robustfl.components import Component
 from robustfl.errors import DataError, StoreError
-from robustfl.evaluation.results.schema import RECORD, SUMMARY, require_shape
+from robustfl.evaluation.results.records import Record
+from robustfl.evaluation.results.schema import RECORD, SUMMARY
+from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import content, read_records
+from robustfl.evaluation.results.summaries import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,8 @@ class RunResults:
     of the offending value.
     """
 
-    summary: dict[str, Any]
-    records: tuple[dict[str, Any], ...]
+    summary: Summary
+    records: tuple[Record, ...]
 
     def __post_init__(self) -> None:
         require_shape(self.summary, SUMMARY, "summary")
@@ -50,7 +53,7 @@ class RunResults:
                 f"{error.filename} cannot be read: {error.strerror}. Point at the folder that `robustfl run --out` "
                 "wrote. If that run was interrupted, start it again: it continues and then writes its results."
             ) from error
-        return cls(summary=summary, records=tuple(records))
+        return cls(summary=cast("Summary", summary), records=tuple(records))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from robustfl.appending import lock, write_all
 from robustfl.errors import StoreError
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.results.records import Record
 
 UNPACKED = 2 << 30
 """Bytes that a packed file may hold at most; a few megabytes of it can unpack to anything."""
@@ -42,7 +43,7 @@ class Store:
         try:
             lock(self._file, f"{path} is being written by another run. Wait for it, or use another --out.")
             _cut_torn_tail(self._file)
-            self.records = {record["trial"]: record for record in read_records(path)}
+            self.records: dict[str, Record] = {record["trial"]: record for record in read_records(path)}
         except BaseException:
             os.close(self._file)
             raise
@@ -55,7 +56,7 @@ class Store:
     ) -> None:
         self.close()
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Record) -> None:
         """Add a record; it survives the process from here on."""
         write_all(self._file, _line(record))
         self.records[record["trial"]] = record
@@ -106,14 +107,14 @@ def pack(path: Path, unpacked: bytes) -> Path:
     return packed
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[Record]:
     """All complete records of a file, in order; a torn last line is left out.
 
     Raises
     ------
     StoreError : a line before the last is broken, or a record is of another schema
     """
-    records = []
+    records: list[Record] = []
     lines = content(path).split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):
         try:
@@ -173,7 +174,7 @@ def set_aside(path: Path) -> Path | None:
     return kept
 
 
-def _line(record: dict[str, Any]) -> bytes:
+def _line(record: Record) -> bytes:
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 

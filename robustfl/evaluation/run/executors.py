@@ -5,15 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from robustfl.aggregation.kernels.threads import limit_threads
+from robustfl.errors import WorkerError
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.play import Resources, failed_record, run_trial
 from robustfl.evaluation.suite.trial import Trial
 
@@ -29,16 +34,51 @@ _THREAD_VARIABLES = (
 )
 
 
+_WORKER = "ROBUSTFL_WORKER"
+"""The environment variable that tells workers of this module that they are such."""
+
+UNGUARDED = 85
+"""The exit code of a worker that would have started the run again while it imported its parent's script."""
+
+_GUARD = """Worker processes import the script that starts them, and {script} starts a run whenever it is imported. \
+Put the run under a guard:
+
+    if __name__ == "__main__":
+        run_experiment(...)
+
+or run without worker processes: RunOptions(workers=0)."""
+
+
+def require_guard() -> None:
+    """To be called before a run starts: refuses a worker that would start the run of its parent's script again.
+
+    A worker of this module then ends without a word, for its parent tells what is wrong.
+
+    Raises
+    ------
+    WorkerError : the process is a worker of somebody else
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the main module of its parent
+        if _WORKER in os.environ:
+            os._exit(UNGUARDED)
+        raise WorkerError(_GUARD.format(script=_script()))
+
+
+def _script() -> str:
+    """The script that runs, as far as Python knows it."""
+    return str(getattr(sys.modules["__main__"], "__file__", None) or "the main module")
+
+
 class Executor(Protocol):
     """Runs jobs and yields their records in the order in which they end."""
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]: ...
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]: ...
 
 
 class Serial:
     """One trial after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         with one_thread():
             for trial, fingerprint in jobs:
                 yield run_trial(trial, place, fingerprint)
@@ -64,12 +104,15 @@ class Processes:
 
     A worker that dies (out of memory, a crash in native code) takes down only the trials that were in flight: they
     are tried again one by one, and the one that kills its worker again is recorded as failed.
+
+    Where no worker can be started at all, as by a script without a guard around what it runs, :class:`WorkerError` says
+    so at once.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[dict[str, Any]]:
+    def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         queue, suspects = list(reversed(jobs)), list[Job]()
         while queue or suspects:
             if queue:
@@ -81,10 +124,13 @@ class Processes:
                     message = "The worker process died while it ran this trial."
                     yield failed_record(trial, fingerprint, "WorkerDied", message, "")
 
-    def _play(self, queue: list[Job], lost: list[Job], place: Resources, window: int) -> Iterator[dict[str, Any]]:
+    def _play(self, queue: list[Job], lost: list[Job], place: Resources, window: int) -> Iterator[Record]:
         """Play the queue until it is empty or a worker dies; jobs in flight at that moment go to `lost`."""
         with self._pool(min(self.workers, window)) as pool:
-            running: dict[Future[dict[str, Any]], Job] = {}
+            running: dict[Future[Record], Job] = {}
+            with _interrupts_held():
+                ready = pool.submit(os.getpid)  # the first that a worker does: without an answer, none has begun
+            processes = pool._processes
             try:
                 while queue or running:
                     while queue and len(running) < window:
@@ -97,6 +143,8 @@ class Processes:
                         del running[future]
                         yield record
             except BrokenProcessPool:
+                if not _succeeded(ready):
+                    raise _not_started(list(processes.values())) from None
                 lost.extend(job for future, job in running.items() if not _succeeded(future))
                 yield from (future.result() for future in running if _succeeded(future))
 
@@ -114,11 +162,32 @@ class Processes:
                     process.terminate()
 
 
-def _succeeded(future: Future[dict[str, Any]]) -> bool:
+def _not_started(processes: Sequence[BaseProcess]) -> WorkerError:
+    """Why no worker could be started, as their exit codes tell."""
+    codes = [_exit_code(process) for process in processes]
+    if UNGUARDED in codes:
+        return WorkerError(_GUARD.format(script=_script()))
+    found = ", ".join(sorted({str(code) for code in codes if code is not None})) or "unknown"
+    return WorkerError(
+        "A worker process should be ready before it gets its first trial. All ended before they were, with the exit "
+        f"code {found}; what they said stands above. Workers import the main module, here {_script()}: see that it can "
+        "be imported and starts nothing then, or run without worker processes (--workers 0, RunOptions(workers=0))."
+    )
+
+
+def _exit_code(process: BaseProcess) -> int | None:
+    """The exit code of a process that ends; None if it has not ended within a second."""
+    deadline = time.monotonic() + 1.0
+    while process.exitcode is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process.exitcode
+
+
+def _succeeded(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _record_of(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
+def _record_of(future: Future[Record], job: Job) -> Record:
     """The record of a finished job; one that could not even be sent to a worker is a failed trial."""
     error = future.exception()
     if error is None or isinstance(error, BrokenProcessPool):
@@ -129,8 +198,8 @@ def _record_of(future: Future[dict[str, Any]], job: Job) -> dict[str, Any]:
 @contextmanager
 def _single_threaded() -> Iterator[None]:
     """Children inherit the environment; numerical libraries read these variables when they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in (*_THREAD_VARIABLES, _WORKER)}
+    os.environ.update(dict.fromkeys(before, "1"))
     try:
         yield
     finally:

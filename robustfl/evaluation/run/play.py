@@ -1,4 +1,8 @@
-"""Plays one trial and describes what came of it as a record."""
+"""Plays one trial and describes what came of it as a record.
+
+What this module imports, also in functions, is the code that decides results: an edit of any of it makes stored records
+stale (:mod:`robustfl.evaluation.suite.sources`). So it imports nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,15 @@ import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
-from robustfl.evaluation.suite.scenario import TaskSettings
-from robustfl.evaluation.suite.trial import Trial
 
 if TYPE_CHECKING:
+    from robustfl.evaluation.results.records import Frame, Record
+    from robustfl.evaluation.suite.scenario import TaskSettings
+    from robustfl.evaluation.suite.trial import Trial
     from robustfl.federation.task import Population
     from robustfl.federation.trace import Trace
 
@@ -31,23 +36,23 @@ class Resources:
     ledgers: Ledgers | None = None
 
 
-def run_trial(trial: Trial, place: Resources, fingerprint: str) -> dict[str, Any]:
+def run_trial(trial: Trial, place: Resources, fingerprint: str) -> Record:
     """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
     try:
-        return {**_frame(trial, fingerprint), **_played(trial, place), "error": None}
+        return cast("Record", {**_frame(trial, fingerprint), **_played(trial, place), "error": None})
     except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends its trial, not the run
         message = str(error) or type(error).__name__
         return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
 
 
-def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> dict[str, Any]:
+def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> Record:
     """The record of a trial that did not come to an end."""
     error = {"type": kind, "message": message, "traceback": trace}
     missing: dict[str, Any] = {"status": "failed", "metrics": None, "bytes": None, "time": {}}
-    return {**_frame(trial, fingerprint), **missing, "error": error}
+    return cast("Record", {**_frame(trial, fingerprint), **missing, "error": error})
 
 
-def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
+def _frame(trial: Trial, fingerprint: str) -> Frame:
     """What a record says whatever came of the trial."""
     return {
         "schema": SCHEMA,
@@ -61,7 +66,7 @@ def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
 
 
 def _played(trial: Trial, place: Resources) -> dict[str, Any]:
-    from robustfl.federation import assemble
+    from robustfl.federation.assembly import assemble
 
     scenario = trial.scenario
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)

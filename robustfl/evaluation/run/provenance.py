@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from robustfl import __version__
+from robustfl.evaluation.results.summaries import Histogram
 from robustfl.evaluation.suite.scenario import World
 from robustfl.federation.data.dataset import Data
 from robustfl.federation.data.partitions import class_histogram
@@ -56,7 +57,7 @@ def data_fingerprint(data: Data, root: Path | None) -> str:
     return digest.hexdigest()
 
 
-def histogram(world: World, seed: int, f: int, root: Path | None) -> dict[str, Any]:
+def histogram(world: World, seed: int, f: int, root: Path | None) -> Histogram:
     """Samples of each class that each client has, and who is malicious among `f`, for one seed."""
     task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
     clients = world.federation.clients

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from robustfl import registry
-from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
-from robustfl.evaluation.run.executors import Executor, Processes, Serial
+from robustfl.evaluation.results.summaries import BreakdownReport, Summary
+from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
-from robustfl.evaluation.run.provenance import data_fingerprint, histogram, provenance
-from robustfl.evaluation.run.triggers import pictures
+from robustfl.evaluation.run.played import Played
+from robustfl.evaluation.run.provenance import data_fingerprint
+from robustfl.evaluation.run.summary import RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
-from robustfl.evaluation.suite.plan import NO_ATTACK, Cell, Plan, distinct_trials
+from robustfl.evaluation.score.score import worst_case
+from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.evaluation.trust.evidence import (
-    DefenseFacts,
-    Evidence,
-    Threat,
-    doubled_searches,
-    reached_aims,
-    seen_conduct,
-)
-from robustfl.threats.staging import stages
-
-Record = dict[str, Any]
 
 
 class Progress(Protocol):
@@ -64,13 +51,23 @@ class RunOptions:
     ledgers: Literal["changes", "all", "none"] = "changes"
 
 
-def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress) -> dict[str, Any]:
+def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> Summary:
     """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; returns the summary.
 
     Trials that are stored with the same fingerprint (code, versions, data) are taken over. An interruption of any
     kind loses at most the trials in flight; running again continues.
+
+    Worker processes import the script that calls this. A script calls it under ``if __name__ == "__main__":``, or with
+    `workers=0`.
+
+    Raises
+    ------
+    WorkerError : worker processes cannot be started, as where that guard is missing
+    StoreError : another run writes to the same folder, or what is stored there cannot be continued
+    DataError : data of a world cannot be loaded
     """
-    return _Run(experiment, options, progress).play()
+    require_guard()
+    return _Run(experiment, options, progress or Quiet()).play()
 
 
 class _Undecided(Exception):
@@ -97,7 +94,7 @@ class _Run:
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
 
-    def play(self) -> dict[str, Any]:
+    def play(self) -> Summary:
         path = self.options.out / "records.jsonl"
         if self.options.fresh:
             set_aside(path)
@@ -106,7 +103,7 @@ class _Run:
                 self.ledgers.tidy(aside=self.options.fresh)
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
-            summary = self.summary(store.records, breakdowns)
+            summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts())
             store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
         return summary
@@ -125,14 +122,14 @@ class _Run:
                 store.append(record)
                 self.progress.advance(record)
 
-    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], dict[str, Any] | None]:
+    def search_breakdowns(self, store: Store) -> dict[tuple[str, str], BreakdownReport | None]:
         """The largest f that each defense withstands, over all integers, by bisection with further trials.
 
         All searches advance together: each is replayed up to its first question without an answer, and the trials
         behind these questions are run at once.
         """
         while True:
-            found: dict[tuple[str, str], dict[str, Any] | None] = {}
+            found: dict[tuple[str, str], BreakdownReport | None] = {}
             asked: list[Cell] = []
             for world in self.experiment.worlds:
                 clients = world.federation.clients
@@ -144,213 +141,41 @@ class _Run:
                     except _Undecided:
                         found[world.label, template.label] = None
                     else:
-                        report = {**result.report(clients), "bound": self.plan.bound(world, template)}
+                        report = result.report(clients)
+                        report["bound"] = self.plan.bound(world, template)
                         found[world.label, template.label] = report
             if not asked:
                 return found
             self.run_trials(store, distinct_trials(asked))
 
     def _withstands(self, store: Store, world: World, defense: str) -> Callable[[int], bool]:
-        from robustfl.evaluation.score.score import worst_case
+        played = self.played(store)
 
         def passes(f: int) -> bool:
             cells = list(self.plan.cells_at(world, f, defense))
             if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
                 raise _Unanswered(cells)
-            worst = worst_case(self.outcomes(cells, store.records), self._world(world, store.records))
+            worst = worst_case(played.outcomes(cells), played.world(world))
             if worst is None:
                 raise _Undecided
-            return bool(worst >= self.settings.threshold)
+            return bool(worst >= played.settings.threshold)
 
         return passes
 
-    def summary(self, records: Mapping[str, Record], breakdowns: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
-        """Everything that reports need beside the records themselves."""
-        from robustfl.evaluation.claims.judging import judged
-        from robustfl.evaluation.score.costs import side_effects
-        from robustfl.evaluation.score.targeted import targeted
+    def played(self, store: Store) -> Played:
+        """The plan with what is stored, now and later."""
+        return Played(plan=self.plan, records=store.records, root=self.options.place.data_root)
 
-        suite, root = self.experiment.suite, self.options.place.data_root
-        frozen = suite.frozen_attacks
-        worst_f = {w.label: max(suite.adversary.grid(w.federation.clients)) for w in self.experiment.worlds}
-        scores = self.scores(records)
-        for world in scores["worlds"]:
-            for defense in world["defenses"]:
-                defense["breakdown"] = breakdowns.get((world["world"], defense["defense"]), defense["breakdown"])
-        statuses = Counter(records[trial]["status"] for trial in self.wanted if trial in records)
-        invalid = sum(1 for cell in self.plan.cells if cell.invalid)
-        baselines: dict[str, list[str]] = {world["world"]: [] for world in scores["worlds"]}
-        for cell in self.plan.baseline:
-            baselines[cell.world].append(cell.trial.id if cell.trial else "")
-        return {
-            "schema": SCHEMA,
-            "suite": {
-                "name": suite.name,
-                "description": suite.description,
-                "hash": self.experiment.hash,
-                "standard": None if frozen is None else {"name": frozen.name, "hash": frozen.hash},
-                "command": self.options.command,
-                "rows": self.row_commands(),
-                "seeds": list(self.plan.seeds),
-                "settings": suite.model_dump(mode="json"),
-            },
-            "provenance": provenance(self.options.place.device),
-            "time": {
-                "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "elapsed_s": round(time.perf_counter() - self.started, 3),
-                "workers": self.options.workers,
-            },
-            "trials": {
-                "total": len(self.wanted),
-                **{name: statuses.get(name, 0) for name in ("ok", "diverged", "failed")},
-                "invalid": invalid,
-                "not_applicable": sum(1 for cell in self.plan.cells if cell.unfit),
-            },
-            "components": self.components(),
-            "histograms": {w.label: histogram(w, 0, worst_f[w.label], root) for w in self.experiment.worlds},
-            "scores": scores,
-            "side_effects": side_effects(scores, records, baselines),
-            "targeted": targeted(scores, records, self.plan.plain.label),
-            "faults": self.faults(records),
-            "triggers": pictures(self.experiment.worlds, self.plan.aims, root),
-            "claims": judged(suite.claims, self.experiment.names, scores, records),
-        }
-
-    def scores(self, records: Mapping[str, Record]) -> dict[str, Any]:
-        """What the records say, as JSON values."""
-        from robustfl.evaluation.score.score import score
-
-        suite = self.experiment.suite
-        declared = suite.adversary.declared
-        found = score(
-            self.outcomes(self.plan.cells, records),
-            [self._world(world, records) for world in self.experiment.worlds],
-            self.settings,
-            {(w.label, t.label): self.plan.bound(w, t) for w in self.experiment.worlds for t in suite.defenses},
-            plain=self.plan.plain.label,
-            knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
-            declared={} if declared is None else {cell.f: declared for cell in self.plan.cells if cell.f},
-            evidence=self.evidence(records),
+    def facts(self) -> RunFacts:
+        """How the run was made, up to now."""
+        seconds, options = time.perf_counter() - self.started, self.options
+        return RunFacts(
+            command=options.command,
+            out=options.out,
+            device=options.place.device,
+            workers=options.workers,
+            seconds=seconds,
         )
-        for place, world in zip(found["worlds"], self.experiment.worlds, strict=True):
-            place |= {"id": content_hash(world.model_dump(mode="json")), "rounds": world.federation.rounds}
-        return found
-
-    def faults(self, records: Mapping[str, Record]) -> list[dict[str, Any]]:
-        """How the defenses bear the faults of the fault suite."""
-        from robustfl.evaluation.score.faults import fault_scores
-
-        starts = {str(fault): fault.start_round for fault in self.experiment.suite.fault_suite}
-        worlds = [self._world(world, records) for world in self.experiment.worlds]
-        return fault_scores(self.plan.fault_cells, worlds, starts, records, self.settings.alpha)
-
-    def evidence(self, records: Mapping[str, Record]) -> Evidence:
-        """What the suite brings against its defenses, and what the trials saw of their conduct."""
-        suite = self.experiment.suite
-        return Evidence(
-            threats={str(attack): Threat.of(attack) for attack in suite.played},
-            subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
-            rounds={world.label: world.federation.rounds for world in self.experiment.worlds},
-            doubled=doubled_searches(suite.played),
-            reached=reached_aims(self.plan.cells, records, self.plan.plain.label),
-            conduct=seen_conduct(records[trial] for trial in self.wanted if trial in records),
-            ranks_adaptive_only=suite.standard is not None,
-        )
-
-    @property
-    def settings(self) -> Any:
-        """The suite's scoring in the form that the score takes."""
-        from robustfl.evaluation.score.score import ScoreSettings
-
-        return ScoreSettings(**self.experiment.suite.score.model_dump())
-
-    def outcomes(self, cells: Iterable[Cell], records: Mapping[str, Record]) -> list[Any]:
-        """Cells with what came of them."""
-        from robustfl.evaluation.score.score import CellResult
-
-        root, found = self.options.place.data_root, []
-        datasets = {world.label: world.task.data.load(root) for world in self.experiment.worlds}
-        for cell in cells:
-            dataset = datasets[cell.world]
-            record = records.get(cell.trial.id) if cell.trial else None
-            metrics = (record or {}).get("metrics") or {}
-            absent = "not applicable" if cell.unfit else "invalid"
-            status = absent if cell.trial is None else record["status"] if record else "missing"
-            found.append(
-                CellResult(
-                    world=cell.world,
-                    defense=cell.defense,
-                    attack=cell.attack,
-                    f=cell.f,
-                    seed=cell.seed,
-                    trial=cell.trial.id if cell.trial else "",
-                    accuracy=metrics.get("tail_accuracy"),
-                    test_size=len(dataset.test_y),
-                    chance=dataset.chance,
-                    status=status,
-                    reason=cell.invalid or cell.unfit or ((record or {}).get("error") or {}).get("message", ""),
-                )
-            )
-        return found
-
-    def _world(self, world: World, records: Mapping[str, Record]) -> Any:
-        """The world with its baseline: accuracy of the plain rule without an attack, a value a seed."""
-        from robustfl.evaluation.score.score import ScoredWorld
-
-        dataset = world.task.data.load(self.options.place.data_root)
-        baseline: list[Any] = []
-        for cell in self.plan.baseline:
-            if cell.world == world.label and cell.trial is not None:
-                record = records.get(cell.trial.id) or {}
-                reached = (record.get("metrics") or {}).get("tail_accuracy")
-                baseline.append(dataset.chance if record.get("status") == "diverged" else reached)
-        return ScoredWorld(
-            label=world.label,
-            clients=world.federation.clients,
-            baseline=tuple(baseline) if None not in baseline else (),
-            chance=dataset.chance,
-            test_size=len(dataset.test_y),
-            seeds=self.plan.seeds,
-        )
-
-    def row_commands(self) -> dict[str, str]:
-        """For each defense the command that gives its row again, alone, in a folder of its own."""
-        if not self.options.command:
-            return {}
-        folder = shlex.quote(f"{self.options.out}-alone")
-        stages = {t.label: [{name: dict(given)} for name, given in t.stages] for t in self.experiment.suite.defenses}
-        return {
-            label: f"{self.options.command} --out {folder} --set {shlex.quote(f'defenses={json.dumps([spec])}')}"
-            for label, spec in stages.items()
-        }
-
-    def components(self) -> dict[str, Any]:
-        """What is said of each defense and attack by its own documentation."""
-        suite = self.experiment.suite
-        attacks: dict[str, Any] = {NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}}
-        for attack in (*suite.played, *suite.evasion):
-            facts = [registry.describe(type(stage)) for stage in stages(attack)]
-            attacks[str(attack)] = {
-                "summary": " ".join(fact["summary"] for fact in facts),
-                "knowledge": attack.required_knowledge().names(),
-                "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
-            }
-        return {
-            "defenses": {t.label: _described([name for name, _ in t.stages]) for t in suite.defenses},
-            "attacks": attacks,
-        }
-
-
-def _described(stages: list[str]) -> dict[str, Any]:
-    """The stages of a defense; summary and requirement are those of its last stage, the aggregator."""
-    facts = [registry.describe(registry.get("defense", name)) for name in stages]
-    return {
-        "stages": [fact["class"].rpartition(".")[2] for fact in facts],
-        "summary": " ".join(fact["summary"] for fact in facts),
-        "guarantee": "; ".join(fact["guarantee"] for fact in facts if fact["guarantee"]),
-        "requires": facts[-1]["requires"],
-        "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
-    }
 
 
 def _is_done(record: Record | None, fingerprint: str) -> bool:

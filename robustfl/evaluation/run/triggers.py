@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.errors import RobustflError
+from robustfl.evaluation.results.summaries import Trigger
 from robustfl.evaluation.suite.scenario import World
 from robustfl.threats import Backdoor, DataPoisoning
 
@@ -17,7 +18,7 @@ LARGEST = 64
 """Height and width of a picture; larger images are thinned out."""
 
 
-def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path | None) -> list[dict[str, Any]]:
+def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path | None) -> list[Trigger]:
     """For each world and each backdoor on images: the first tested sample, clean and with the whole trigger.
 
     `clean` and `marked` are the grey levels or colours [height, width, channels] as hexadecimal bytes over the range of
@@ -25,14 +26,14 @@ def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path 
     say why.
     """
     found = [_picture(world, aim, root) for world in worlds for aim in aims if isinstance(aim, Backdoor)]
-    looks: dict[tuple[Any, ...], dict[str, Any]] = {}
+    looks: dict[tuple[Any, ...], Trigger] = {}
     for picture in found:
         if picture is not None:
             looks.setdefault(tuple(value for key, value in picture.items() if key != "aim"), picture)
     return list(looks.values())
 
 
-def _picture(world: World, attack: Backdoor, root: Path | None) -> dict[str, Any] | None:
+def _picture(world: World, attack: Backdoor, root: Path | None) -> Trigger | None:
     import torch
 
     from robustfl.threats.data.backdoors import Samples

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Literal
 
 from robustfl.errors import ParameterError
+from robustfl.evaluation.results.summaries import BreakdownReport, ScoredPoint
 
 BreakdownVerdict = Literal["none", "exact", "at_least"]
 
@@ -32,7 +33,7 @@ class Breakdown:
             raise ParameterError(f"`clients` should satisfy clients >= 1. Found clients={clients}.")
         return None if self.f < 0 else self.f / clients
 
-    def report(self, clients: int) -> dict[str, Any]:
+    def report(self, clients: int) -> BreakdownReport:
         """The outcome as JSON values."""
         return {
             "f": self.f,
@@ -91,7 +92,7 @@ def breakdown_point(passes: Callable[[int], bool], grid: Iterable[int]) -> Break
     return result(low)
 
 
-def breakdown_of_curve(points: Sequence[Mapping[str, Any]], threshold: float) -> Breakdown | None:
+def breakdown_of_curve(points: Sequence[ScoredPoint], threshold: float) -> Breakdown | None:
     """The breakdown point over the f values that a score's curve has; passing means `W >= threshold`.
 
     A point that lacks runs cannot be said to pass, but it fails for certain when its W is below the threshold already
@@ -103,7 +104,7 @@ def breakdown_of_curve(points: Sequence[Mapping[str, Any]], threshold: float) ->
     return breakdown_point(lambda f: verdicts[f] is True, decided) if decided else None
 
 
-def _verdict(point: Mapping[str, Any], threshold: float) -> bool | None:
+def _verdict(point: ScoredPoint, threshold: float) -> bool | None:
     if point["W"] is None or (point["incomplete"] and point["W"] >= threshold):
         return None
     return bool(point["W"] >= threshold)

@@ -12,22 +12,31 @@ from typing import Any
 
 import numpy as np
 
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.records import Record, metrics_of, more_of
+from robustfl.evaluation.results.summaries import (
+    Caught,
+    Detected,
+    LostUtility,
+    ScoredPoint,
+    ScoredWorldReport,
+    Scores,
+    Served,
+    SideEffects,
+    Undisturbed,
+)
 from robustfl.evaluation.statistics import FloatArray, student_interval
 
-Values = Mapping[str, Any]
-Records = Mapping[str, Values]
+Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 SERVED = ("worst_class", "worst_client", "client_spread")
 IGNORED = ("honest_ignored", "honest_unheard")
 DETECTED = ("detection_precision", "detection_recall", "detection_auc")
-MEASURED = (*SERVED, *IGNORED, *DETECTED)
-"""The measurements that are read here, by their names in the records' `more`."""
-
 _DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
 
 
-def side_effects(scores: Values, records: Records, baselines: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def side_effects(scores: Scores, records: Records, baselines: Mapping[str, Sequence[str]]) -> list[SideEffects]:
     """Costs and detection for every world and defense of the scores.
 
     `baselines[world]` are the trials of the plain mean without attack, in the order of the world's seeds.
@@ -42,7 +51,7 @@ def side_effects(scores: Values, records: Records, baselines: Mapping[str, Seque
     return [_world(world, 1 - scores["settings"]["alpha"], records, baselines) for world in scores["worlds"]]
 
 
-def means(trials: Sequence[str | None], records: Records, names: Sequence[str] = MEASURED) -> dict[str, float | None]:
+def means(trials: Sequence[str | None], records: Records, names: Sequence[str]) -> dict[str, float | None]:
     """The mean over the trials for each name, null where a trial did not end.
 
     Where something is defined for some seeds only, as the precision of a defense that now and then ignores nobody, the
@@ -55,13 +64,13 @@ def means(trials: Sequence[str | None], records: Records, names: Sequence[str] =
 
 
 def _world(
-    world: Values, confidence: float, records: Records, baselines: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
-    plain = baselines.get(world["world"], ())
-    gap = world["baseline"]["mean"] - world["chance"] if world["informative"] else None
+    world: ScoredWorldReport, confidence: float, records: Records, baselines: Mapping[str, Sequence[str]]
+) -> SideEffects:
+    plain, level = baselines.get(world["world"], ()), world["baseline"]["mean"]
+    gap = level - world["chance"] if world["informative"] and level is not None else None
     return {
         "world": world["world"],
-        "baseline": means(plain, records, SERVED),
+        "baseline": _served(means(plain, records, SERVED)),
         "defenses": [
             {
                 "defense": defense["defense"],
@@ -73,25 +82,36 @@ def _world(
     }
 
 
+def _served(found: Mapping[str, float | None]) -> Served:
+    return {
+        "worst_class": found["worst_class"],
+        "worst_client": found["worst_client"],
+        "client_spread": found["client_spread"],
+    }
+
+
 def _undisturbed(
-    curve: Sequence[Values], plain: Sequence[str], gap: float | None, confidence: float, records: Records
-) -> list[dict[str, Any]]:
+    curve: Sequence[ScoredPoint], plain: Sequence[str], gap: float | None, confidence: float, records: Records
+) -> list[Undisturbed]:
     """What the defense costs for every f that it is told while nobody attacks."""
     told: dict[tuple[str | None, ...], list[int]] = {}
     for point in curve:
-        cell = point["attacks"].get("none")
+        cell = point["attacks"].get(NO_ATTACK)
         if cell is not None and any(cell["trials"]):
             told.setdefault(tuple(cell["trials"]), []).append(point["f"])
-    reports = []
+    reports: list[Undisturbed] = []
     for trials, grid in told.items():
-        lost = {name: _lost(name, plain, trials, records) for name in ("tail_accuracy", *SERVED[:2])}
-        utility = None if lost["tail_accuracy"] is None or gap is None else lost["tail_accuracy"] / gap
+        found = means(trials, records, (*SERVED, *IGNORED))
+        lost = _lost("tail_accuracy", plain, trials, records)
         reports.append(
             {
                 "f": grid,
-                **means(trials, records, (*SERVED, *IGNORED)),
-                "utility_lost": _estimate(utility, confidence),
-                **{f"{name}_lost": _estimate(lost[name], confidence) for name in SERVED[:2]},
+                **_served(found),
+                "honest_ignored": found["honest_ignored"],
+                "honest_unheard": found["honest_unheard"],
+                "utility_lost": _estimate(None if lost is None or gap is None else lost / gap, confidence),
+                "worst_class_lost": _estimate(_lost("worst_class", plain, trials, records), confidence),
+                "worst_client_lost": _estimate(_lost("worst_client", plain, trials, records), confidence),
             }
         )
     return reports
@@ -105,36 +125,45 @@ def _lost(name: str, plain: Sequence[str], trials: Sequence[str | None], records
     return np.array(before, dtype=np.float64) - np.array(after, dtype=np.float64)
 
 
-def _estimate(values: FloatArray | None, confidence: float) -> dict[str, Any] | None:
+def _estimate(values: FloatArray | None, confidence: float) -> LostUtility | None:
     if values is None:
         return None
     interval = student_interval(values, confidence)
     return {"mean": float(values.mean()), "ci": None if interval is None else list(interval)}
 
 
-def _caught(curve: Sequence[Values], records: Records) -> dict[str, Any] | None:
+def _caught(curve: Sequence[ScoredPoint], records: Records) -> Caught | None:
     """Whom the defense ignores when the most clients are malicious."""
-    point = max((point for point in curve if point["f"] > 0), key=lambda point: int(point["f"]), default=None)
+    point = max((point for point in curve if point["f"] > 0), key=lambda point: point["f"], default=None)
     if point is None:
         return None
     names = (*DETECTED, IGNORED[0])
-    played = {a: cell["trials"] for a, cell in point["attacks"].items() if a != "none" and any(cell["trials"])}
+    played = {a: cell["trials"] for a, cell in point["attacks"].items() if a != NO_ATTACK and any(cell["trials"])}
     cells = {attack: means(trials, records, names) for attack, trials in played.items()}
     known = {attack: found for attack, found in cells.items() if found["detection_auc"] is not None}
     columns = {name: [value for found in known.values() if (value := found[name]) is not None] for name in names}
     return {
         "f": point["f"],
-        "attacks": cells,
-        "mean": {name: float(np.mean(values)) if values else None for name, values in columns.items()},
+        "attacks": {attack: _detected(found) for attack, found in cells.items()},
+        "mean": _detected({name: float(np.mean(values)) if values else None for name, values in columns.items()}),
         "hardest": min(known, key=lambda attack: known[attack]["detection_auc"] or 0.0) if known else None,
     }
 
 
-def _measured(record: Values | None) -> dict[str, Any] | None:
+def _detected(found: Mapping[str, float | None]) -> Detected:
+    return {
+        "detection_precision": found["detection_precision"],
+        "detection_recall": found["detection_recall"],
+        "detection_auc": found["detection_auc"],
+        "honest_ignored": found["honest_ignored"],
+    }
+
+
+def _measured(record: Record | None) -> dict[str, Any] | None:
     """What a record says of side effects, with its accuracy; None where the trial has not come to an end."""
-    metrics = (record or {}).get("metrics")
-    if record is None or metrics is None:
+    if record is None or record.get("metrics") is None:
         return None
+    metrics, more = metrics_of(record), more_of(record)
     if record["status"] == "diverged":
-        return {**(metrics.get("more") or {}), **_DIVERGED, "tail_accuracy": metrics.get("chance")}
-    return {**(metrics.get("more") or {}), "tail_accuracy": metrics.get("tail_accuracy")}
+        return {**more, **_DIVERGED, "tail_accuracy": metrics.get("chance")}
+    return {**more, "tail_accuracy": metrics.get("tail_accuracy")}

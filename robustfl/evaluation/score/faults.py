@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from robustfl.evaluation.results.records import Record, metrics_of
+from robustfl.evaluation.results.summaries import BorneFault, FaultsDefense, FaultsWorld
 from robustfl.evaluation.score.costs import means
 from robustfl.evaluation.score.score import ScoredWorld, lowest_mean, utility
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 
 Values = Mapping[str, Any]
-Records = Mapping[str, Values]
+Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 RECOVERED = 0.02
@@ -56,7 +58,7 @@ def fault_scores(
     starts: Mapping[str, int],
     records: Records,
     alpha: float = 0.05,
-) -> list[dict[str, Any]]:
+) -> list[FaultsWorld]:
     """What came of every fault, by world and defense, as JSON values; worlds without any are left out.
 
     `starts[fault]` is the first round of a fault. For a defense: `F` and the `worst` fault (null while trials are
@@ -88,12 +90,16 @@ def _defense(
     starts: Mapping[str, int],
     records: Records,
     alpha: float,
-) -> dict[str, Any]:
+) -> FaultsDefense:
     every = [cell for seeds in faults.values() for cell in seeds.values()]
     invalid = next((cell.invalid for cell in every if cell.invalid), None)
     played = {name: seeds for name, seeds in faults.items() if not any(cell.unfit for cell in seeds.values())}
     found = {name: _fault(seeds, world, starts.get(name, 0), records, alpha) for name, seeds in played.items()}
-    known = {name: cell["u"] for name, cell in found.items() if cell["U"] is not None}
+    known = {
+        name: [value for value in cell["u"] if value is not None]
+        for name, cell in found.items()
+        if cell["U"] is not None
+    }
     worst, value = fault_axis(known) if known and len(known) == len(found) else (None, None)
     return {
         "defense": defense,
@@ -105,7 +111,7 @@ def _defense(
     }
 
 
-def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: Records, alpha: float) -> dict[str, Any]:
+def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: Records, alpha: float) -> BorneFault:
     trials = [cell.trial.id if (cell := seeds.get(seed)) and cell.trial else None for seed in world.seeds]
     own = [records.get(trial or "") for trial in trials]
     accuracy = [_accuracy(record, world.chance) for record in own]
@@ -126,28 +132,30 @@ def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: R
         "accuracy": accuracy,
         "recovery": float(np.mean(back)) if back and len(back) == len(times) else None,
         "recovered": len(back) / len(defined) if defined else None,
-        **{name: _mean(own, name) for name in ("lost_rows", "held_rounds")},
-        **means(trials, records, ("honest_ignored",)),
+        "lost_rows": _mean(own, "lost_rows"),
+        "held_rounds": _mean(own, "held_rounds"),
+        "honest_ignored": means(trials, records, ("honest_ignored",))["honest_ignored"],
         "trials": trials,
         "status": ["missing" if record is None else record["status"] for record in own],
     }
 
 
-def _accuracy(record: Values | None, chance: float) -> float | None:
+def _accuracy(record: Record | None, chance: float) -> float | None:
     if record is None or record["status"] not in ("ok", "diverged"):
         return None
-    return chance if record["status"] == "diverged" else record["metrics"]["tail_accuracy"]
+    return chance if record["status"] == "diverged" else metrics_of(record).get("tail_accuracy")
 
 
-def _curve(record: Values | None) -> list[tuple[int, float]]:
+def _curve(record: Record | None) -> list[tuple[int, float]]:
     """The accuracy over the rounds; a model that diverged has none after that, as if it never came back."""
     if record is None or not record.get("metrics"):
         return []
-    curve = [(int(number), float(accuracy)) for number, accuracy in record["metrics"]["accuracy"]]
+    curve = [(int(number), float(accuracy)) for number, accuracy in metrics_of(record)["accuracy"]]
     rounds = int(record["scenario"]["federation"]["rounds"])
     return [*curve, (rounds, 0.0)] if record["status"] == "diverged" else curve
 
 
-def _mean(records: Sequence[Values | None], name: str) -> float | None:
-    found = [record["metrics"][name] for record in records if record is not None and record.get("metrics")]
+def _mean(records: Sequence[Record | None], name: Literal["lost_rows", "held_rounds"]) -> float | None:
+    measured = [metrics_of(record) for record in records if record is not None and record.get("metrics")]
+    found = [value for metrics in measured if (value := metrics[name]) is not None]
     return float(np.mean(found)) if found and len(found) == len(records) else None

@@ -7,11 +7,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from robustfl.errors import ParameterError
+from robustfl.evaluation.results.summaries import RankRow
 from robustfl.evaluation.statistics import FloatArray, Resamples, holm, paired_test
 
 
@@ -131,7 +131,7 @@ def standings(
     margin: float,
     alpha: float,
     ranked: Container[str] | None = None,
-) -> tuple[list[dict[str, Any]], Ranking]:
+) -> tuple[list[RankRow], Ranking]:
     """The table of ranks over several worlds, best first, as JSON values, and the comparisons behind it.
 
     A defense is compared by its per-seed areas, on the seeds that all have in a world, worlds being strata that count
@@ -153,7 +153,7 @@ def standings(
     return sorted(rows, key=_place), ranking
 
 
-def _place(row: Mapping[str, Any]) -> tuple[bool, int, bool, float]:
+def _place(row: RankRow) -> tuple[bool, int, bool, float]:
     """By rank, then those without a rank, then those without numbers; the larger mean first."""
     return row["rank"] is None, row["rank"] or 0, row["R_mean"] is None, -(row["R_mean"] or 0.0)
 
@@ -176,11 +176,20 @@ def _paired_values(found: Mapping[str, Sequence[Standing]]) -> tuple[dict[str, l
     return values, [number for number, _ in columns]
 
 
-def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"rank": 1 + len(ranking.beats), "defense": defense}
-    row |= dict.fromkeys(("R_mean", "R_min", "R_ci", "W_at_max_f", "worst_attack"))
+def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: float) -> RankRow:
+    row: RankRow = {
+        "rank": 1 + len(ranking.beats),
+        "defense": defense,
+        "R_mean": None,
+        "R_min": None,
+        "R_ci": None,
+        "W_at_max_f": None,
+        "worst_attack": None,
+        "beaten_by": [],
+        "beats": [],
+    }
     if own is None:
-        return {**row, "beaten_by": [], "beats": []}
+        return row
     areas = [standing.area for standing in own]
     hardest = min(own, key=lambda standing: standing.last)
     return {

@@ -17,13 +17,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, SCHEMA
+from robustfl.evaluation.results.summaries import ScoredCell, ScoredDefense, ScoredPoint, ScoredWorldReport, Scores
 from robustfl.evaluation.score.breakdown import breakdown_of_curve
 from robustfl.evaluation.score.ranking import Standing, standings
 from robustfl.evaluation.statistics import (
@@ -38,8 +38,6 @@ from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP, OPTIMISTIC_BELOW, ranking_remarks, suite_remarks
 from robustfl.evaluation.trust.status import rankable, with_statuses
 
-NO_ATTACK = "none"
-NOT_APPLICABLE = "not applicable"
 STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 _CROSS_FIT_SEEDS = 6
 _DECIDED = {"ok", "diverged", NOT_APPLICABLE}
@@ -72,7 +70,9 @@ class CellResult:
         if self.status not in STATUSES:
             raise DataError(f"{where}: `status` should be one of {', '.join(STATUSES)}. Found {self.status!r}.")
         if self.f < 0 or (self.f == 0 and self.attack != NO_ATTACK):
-            raise DataError(f"{where}: f should be >= 0, and without malicious clients the only attack is 'none'.")
+            raise DataError(
+                f"{where}: f should be >= 0, and without malicious clients the only attack is {NO_ATTACK!r}."
+            )
         if self.status == "ok" and not _is_share(self.accuracy):
             raise DataError(
                 f"{where}: `accuracy` of a finished run should lie in [0, 1]. Found {self.accuracy}. "
@@ -167,7 +167,7 @@ def worst_case(outcomes: Sequence[CellResult], world: ScoredWorld) -> float | No
     _check(outcomes, [world])
     runs = _table(outcomes)[outcomes[0].defense, outcomes[0].f]
     point = _point(world, outcomes[0].f, list(runs), runs, None, ScoreSettings())
-    return None if point.worst is None else float(point.report["W"])
+    return None if point.worst is None else point.report["W"]
 
 
 def score(
@@ -180,7 +180,7 @@ def score(
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
     evidence: Evidence | None = None,
-) -> dict[str, Any]:
+) -> Scores:
     """Score a suite; the result is JSON-ready (no NaN, no infinity) and depends on the arguments alone.
 
     `bounds[world, defense]` is the theoretical bound to print beside a breakdown point; `plain` the label of the
@@ -192,7 +192,7 @@ def score(
     settings = settings or ScoreSettings()
     _check(outcomes, worlds)
     defenses = list(dict.fromkeys(outcome.defense for outcome in outcomes))
-    reports: list[dict[str, Any]] = []
+    reports: list[ScoredWorldReport] = []
     found: list[dict[str, Standing | None]] = []
     for world in worlds:
         own = [outcome for outcome in outcomes if outcome.world == world.label]
@@ -204,11 +204,18 @@ def score(
     reports, verdicts = with_statuses(reports, evidence, flags)
     allowed = rankable(verdicts, evidence)
     ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
-    ranks = [row | verdicts[row["defense"]].report() if verdicts else row for row in ranks]
+    for row in ranks:
+        if verdicts:
+            row["status"], row["why"] = verdicts[row["defense"]].status, list(verdicts[row["defense"]].why)
     flags += ranking_remarks(ranks, tested=ranking.tested)
     return {
         "schema": SCHEMA,
-        "settings": asdict(settings),
+        "settings": {
+            "threshold": settings.threshold,
+            "margin": settings.margin,
+            "alpha": settings.alpha,
+            "bootstrap": settings.bootstrap,
+        },
         "worlds": reports,
         "ranking": ranks,
         "pairs": [asdict(pair) for pair in ranking.pairs],
@@ -225,12 +232,13 @@ def _world(
     outcomes: Sequence[CellResult],
     settings: ScoreSettings,
     bounds: Mapping[tuple[str, str], str],
-) -> tuple[dict[str, Any], dict[str, Standing | None]]:
+) -> tuple[ScoredWorldReport, dict[str, Standing | None]]:
     """Every defense of the suite in one world: one that never ran here is incomplete, not absent."""
     grid = sorted({outcome.f for outcome in outcomes})
     runs = _table(outcomes)
     resamples = paired_resamples(len(world.seeds), settings.bootstrap) if len(world.seeds) > 1 else None
-    reports, found = [], {}
+    reports: list[ScoredDefense] = []
+    found: dict[str, Standing | None] = {}
     for defense in defenses:
         # An attack that a defense meets at one f is expected at every f, so that a hole in the suite shows.
         met = (attack for (owner, f), cells in runs.items() if owner == defense and f > 0 for attack in cells)
@@ -240,6 +248,9 @@ def _world(
         ]
         found[defense] = standing = _standing(world, points, resamples)
         limit = breakdown_of_curve([point.report for point in points], settings.threshold)
+        breakdown = None if limit is None else limit.report(world.clients)
+        if breakdown is not None:
+            breakdown["bound"] = bounds.get((world.label, defense))
         reports.append(
             {
                 "defense": defense,
@@ -247,10 +258,10 @@ def _world(
                 "R_unt_ci": None if standing is None else standing.interval(settings.alpha),
                 "optimistic": len(world.seeds) < OPTIMISTIC_BELOW,
                 "curve": [point.report for point in points],
-                "breakdown": limit and {**limit.report(world.clients), "bound": bounds.get((world.label, defense))},
+                "breakdown": breakdown,
             }
         )
-    report = {
+    report: ScoredWorldReport = {
         "world": world.label,
         "clients": world.clients,
         "seeds": list(world.seeds),
@@ -271,7 +282,7 @@ class _Point:
     `worst` is None when the point is incomplete.
     """
 
-    report: dict[str, Any]
+    report: ScoredPoint
     worst: FloatArray | None = None
     replicates: FloatArray | None = None
 
@@ -282,12 +293,13 @@ def _standing(world: ScoredWorld, points: Sequence[_Point], resamples: Resamples
         return None
     reports = [point.report for point in points]
     fractions = [report["fraction"] for report in reports]
+    heights = [height for report in reports if (height := report["W"]) is not None]
     replicates = [point.replicates for point in points if point.replicates is not None]
     return Standing(
         seeds=world.seeds,
-        area=float(area(fractions, [report["W"] for report in reports])),
+        area=float(area(fractions, heights)),
         per_seed=area(fractions, worst),
-        last=reports[-1]["W"],
+        last=heights[-1],
         worst_attack=reports[-1]["worst_attack"],
         replicates=area(fractions, replicates) if resamples else None,
         resamples=resamples,
@@ -302,9 +314,19 @@ def _point(
     complete = {attack: np.array(cell["u"]) for attack, cell in cells.items() if cell["U"] is not None}
     refusals = [o.reason for seeds in runs.values() for o in seeds.values() if o.status == "invalid"]
     unfinished = [attack for attack, cell in cells.items() if not set(cell["status"]) <= _DECIDED]
-    report: dict[str, Any] = {"f": f, "fraction": f / world.clients}
-    report |= dict.fromkeys(("W", "W_ci", "W_cross_fitted", "M", "M_ci", "worst_attack", "invalid"))
-    report |= {"incomplete": [] if refusals else unfinished, "attacks": cells}
+    report: ScoredPoint = {
+        "f": f,
+        "fraction": f / world.clients,
+        "W": None,
+        "W_ci": None,
+        "W_cross_fitted": None,
+        "M": None,
+        "M_ci": None,
+        "worst_attack": None,
+        "invalid": None,
+        "incomplete": [] if refusals else unfinished,
+        "attacks": cells,
+    }
     if refusals:
         report["invalid"] = next(filter(None, refusals), "The defense's own precondition on f does not hold.")
         if not world.informative:
@@ -314,7 +336,8 @@ def _point(
         return _Point(report=report, worst=np.zeros(len(world.seeds)), replicates=nothing)
     if not complete:
         return _Point(report=report)
-    report["worst_attack"], lowest = lowest_mean(complete)
+    worst_attack, lowest = lowest_mean(complete)
+    report["worst_attack"] = worst_attack
     report["W"] = _clip(lowest)
     attacked = [attack for attack in complete if attack != NO_ATTACK]
     report["M"] = float(np.mean([cells[attack]["U"] for attack in attacked])) if attacked else None
@@ -328,11 +351,11 @@ def _point(
             report["M_ci"] = list(resamples.interval(average, 1 - settings.alpha))
     if len(world.seeds) >= _CROSS_FIT_SEEDS:
         report["W_cross_fitted"] = _clip(cross_fitted_minimum(list(complete.values())))
-    worst = None if unfinished else complete[report["worst_attack"]]
+    worst = None if unfinished else complete[worst_attack]
     return _Point(report=report, worst=worst, replicates=replicates)
 
 
-def _cell(world: ScoredWorld, runs: Mapping[int, CellResult], settings: ScoreSettings) -> dict[str, Any]:
+def _cell(world: ScoredWorld, runs: Mapping[int, CellResult], settings: ScoreSettings) -> ScoredCell:
     """One attack at one f: a value for each seed, and their mean when all are there."""
     found = [runs.get(seed) for seed in world.seeds]
     accuracy = [None if o is None else _accuracy(o, world) for o in found]

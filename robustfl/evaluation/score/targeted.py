@@ -15,15 +15,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robustfl.errors import ParameterError
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.records import Record, more_of
+from robustfl.evaluation.results.summaries import (
+    ScoredCell,
+    ScoredDefense,
+    ScoredWorldReport,
+    Scores,
+    ScoreSettingsReport,
+    TargetedCell,
+    TargetedDefense,
+    TargetedWorld,
+)
 from robustfl.evaluation.statistics import Resamples, paired_resamples
 
-Records = Mapping[str, Mapping[str, Any]]
+Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 UNINFORMATIVE = 0.95
 """An aim that a model without the attack meets more often than this says nothing."""
-
-NO_ATTACK = "none"
 
 
 def lift(success: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:
@@ -64,7 +74,7 @@ def weakest(values: Mapping[Any, ArrayLike]) -> tuple[Any, float]:
     return key, means[key]
 
 
-def targeted(scores: Mapping[str, Any], records: Records, plain: str) -> list[dict[str, Any]]:
+def targeted(scores: Scores, records: Records, plain: str) -> list[TargetedWorld]:
     """The targeted axis of each world in which an attack with an aim was played, as JSON values.
 
     `plain` is the label of the rule without a defense, for the effectiveness of the others.
@@ -74,8 +84,8 @@ def targeted(scores: Mapping[str, Any], records: Records, plain: str) -> list[di
 
 
 def _world(
-    world: Mapping[str, Any], settings: Mapping[str, Any], records: Records, plain: str
-) -> dict[str, Any] | None:
+    world: ScoredWorldReport, settings: ScoreSettingsReport, records: Records, plain: str
+) -> TargetedWorld | None:
     """Nothing where no attack of the world has an aim."""
     cells = {own["defense"]: _cells(own, records) for own in world["defenses"]}
     if not any(cells.values()):
@@ -86,20 +96,19 @@ def _world(
     for defense, own in cells.items():
         for cell in own:
             cell["effectiveness"] = None if defense == plain else _effectiveness(bare, cell)
-    defenses = [
-        {"defense": own["defense"], **_axis(own, cells[own["defense"]], resamples, 1 - settings["alpha"])}
-        for own in world["defenses"]
-    ]
+    confidence = 1 - settings["alpha"]
+    defenses = [_axis(own, cells[own["defense"]], resamples, confidence) for own in world["defenses"]]
     return {"world": world["world"], "defenses": defenses}
 
 
-def _cells(defense: Mapping[str, Any], records: Records) -> list[dict[str, Any]]:
+def _cells(defense: ScoredDefense, records: Records) -> list[TargetedCell]:
     """Every attack with an aim at every f."""
     found = []
     for point in defense["curve"]:
-        natural = [_more(records, trial) for trial in point["attacks"].get(NO_ATTACK, {"trials": []})["trials"]]
+        unattacked = point["attacks"].get(NO_ATTACK)
+        natural = [more_of(records.get(trial or "")) for trial in (unattacked["trials"] if unattacked else ())]
         for attack, cell in point["attacks"].items():
-            mores = [_more(records, trial) for trial in cell["trials"]]
+            mores = [more_of(records.get(trial or "")) for trial in cell["trials"]]
             aim = next((more["aim"] for more in mores if more.get("aim")), None)
             if attack != NO_ATTACK and aim is not None:
                 found.append(_cell(attack, aim, point["f"], cell, mores, natural))
@@ -110,10 +119,10 @@ def _cell(
     attack: str,
     aim: str,
     f: int,
-    cell: Mapping[str, Any],
+    cell: ScoredCell,
     mores: Sequence[Mapping[str, Any]],
     undisturbed: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+) -> TargetedCell:
     """One attack at one f; a run that diverged has kept nothing and no success, a missing one leaves the cell open."""
     success = [(more.get("aims") or {}).get(aim) for more in mores]
     natural = [(more.get("aims") or {}).get(aim) for more in undisturbed] or [None] * len(success)
@@ -138,40 +147,45 @@ def _cell(
         "durability": _mean([more.get("durability") for more in mores]),
         "outlasts": any(more.get("durability_censored") for more in mores),
         "informative": base is None or base <= UNINFORMATIVE,
+        "effectiveness": None,  # known once the plain rule's cells are
     }
 
 
 def _axis(
-    defense: Mapping[str, Any], cells: Sequence[dict[str, Any]], resamples: Resamples | None, confidence: float
-) -> dict[str, Any]:
+    defense: ScoredDefense, cells: Sequence[TargetedCell], resamples: Resamples | None, confidence: float
+) -> TargetedDefense:
     """T of a defense, its interval by the paired bootstrap, and the cell behind it."""
-    counted = {(c["attack"], c["f"]): c["kept_per_seed"] for c in cells if c["informative"] and c["kept"] is not None}
-    report: dict[str, Any] = {"T": None, "T_ci": None, "worst_attack": None, "f": None, "invalid": None}
-    report["incomplete"] = [c["attack"] for c in cells if c["informative"] and c["kept"] is None]
+    known = [cell for cell in cells if cell["informative"] and cell["kept"] is not None]
+    counted = {(cell["attack"], cell["f"]): np.array(cell["kept_per_seed"], dtype=np.float64) for cell in known}
+    report: TargetedDefense = {
+        "defense": defense["defense"],
+        "T": None,
+        "T_ci": None,
+        "worst_attack": None,
+        "f": None,
+        "invalid": None,
+        "incomplete": [cell["attack"] for cell in cells if cell["informative"] and cell["kept"] is None],
+        "attacks": list(cells),
+    }
     refusal = next((p for p in defense["curve"] if p["invalid"] is not None and p["W"] is not None), None)
     if refusal is not None:
-        report |= {"T": 0.0, "f": refusal["f"], "invalid": refusal["invalid"]}
+        report["T"], report["f"], report["invalid"] = 0.0, refusal["f"], refusal["invalid"]
     elif counted:
         (report["worst_attack"], report["f"]), report["T"] = weakest(counted)
         if resamples is not None:
             replicates = np.min([resamples.means(values) for values in counted.values()], axis=0)
             report["T_ci"] = list(resamples.interval(replicates, confidence))
-    return {**report, "attacks": list(cells)}
+    return report
 
 
-def _effectiveness(bare: Mapping[tuple[str, int], Mapping[str, Any]], cell: Mapping[str, Any]) -> float | None:
+def _effectiveness(bare: Mapping[tuple[str, int], TargetedCell], cell: TargetedCell) -> float | None:
     without = bare.get((cell["attack"], cell["f"]))
-    if without is None or None in (
-        values := (without["success"], cell["success"], without["accuracy"], cell["accuracy"])
-    ):
+    if without is None:
         return None
-    return effectiveness((values[0], values[1]), (values[2], values[3]))
-
-
-def _more(records: Records, trial: str | None) -> Mapping[str, Any]:
-    metrics = (records.get(trial or "") or {}).get("metrics") or {}
-    more: Mapping[str, Any] = metrics.get("more") or {}
-    return more
+    before, after = (without["success"], without["accuracy"]), (cell["success"], cell["accuracy"])
+    if before[0] is None or before[1] is None or after[0] is None or after[1] is None:
+        return None
+    return effectiveness((before[0], after[0]), (before[1], after[1]))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from robustfl import registry
 from robustfl.aggregation import Defense
 from robustfl.errors import RobustflError
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
@@ -17,8 +18,6 @@ from robustfl.federation.assembly import refusal
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.staging import aimed, stages
-
-NO_ATTACK = "none"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from robustfl import registry
-from robustfl.errors import ScenarioError, did_you_mean
+from robustfl.errors import RobustflError, ScenarioError, did_you_mean
+from robustfl.evaluation.specs import from_canonical
 from robustfl.evaluation.suite.scenario import Experiment, Suite
+from robustfl.evaluation.suite.sections import item_at, section_at
 from robustfl.evaluation.suite.yaml import line_of, read_yaml
 
 _LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
@@ -27,7 +28,10 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
     Parameters
     ----------
     name : a name of the catalogue, or the path of a YAML 1.2 file
-    overrides : `key.path=value`, the value read as YAML, applied before anything is checked
+    overrides : `key.path=value`, the value read as YAML, applied before anything is checked. A section given as a
+        mapping is merged with what is there, at any depth. A component (a model, say) is replaced as a whole, also by
+        one of the same name, while a path into it, `task.model.mlp.hidden=[8]`, keeps its other parameters.
+        `extends` merges in the same way.
 
     Raises
     ------
@@ -147,41 +151,65 @@ def _parsed(text: str, source: Path | Traversable) -> dict[str, Any]:
     return values
 
 
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Values of `own` over those of `base`; mappings below are merged, lists and components are replaced.
+def _merged(base: dict[str, Any], own: dict[str, Any], model: type[BaseModel] | None = Suite) -> dict[str, Any]:
+    """Values of `own` over those of `base`: sections are merged at any depth, all other values are replaced.
 
-    Giving one of `fractions` and `f` drops the other from the base.
+    Lists and components are such other values: a component that is written out is complete, and what it leaves out has
+    its default. Giving one of `fractions` and `f` drops the other from the base.
     """
-    result = dict(base)
+    dropped = _EITHER if _EITHER & own.keys() else set()
+    result = {key: value for key, value in base.items() if key not in dropped}
     for key, value in own.items():
-        below = result.get(key)
-        if key in ("task", "federation", "adversary", "score", "server") and isinstance(below, dict):
-            if isinstance(value, dict):
-                dropped = _EITHER if _EITHER & value.keys() else set()
-                value = _merged({k: v for k, v in below.items() if k not in dropped}, value)
-            result[key] = value
-        else:
-            result[key] = value
+        below, section = result.get(key), section_at(model, key)
+        if section is not None and isinstance(below, dict) and isinstance(value, dict):
+            value = _merged(below, value, section)
+        result[key] = value
     return result
 
 
 def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
+    """The values with one of them replaced, by its path; a section that is given as a whole is merged."""
     path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
     if not separator or not path.strip():
         raise ScenarioError(f"--set takes key.path=value. Found {override!r}.")
-    nested: Any = read_yaml(text, f"--set {override}")
-    for key in reversed(path.strip().split(".")):
+    return _merged(values, _within_component(values, keys, read_yaml(text, f"--set {override}")))
+
+
+def _within_component(values: Any, keys: list[str], value: Any) -> dict[str, Any]:
+    """What a path and a value say, as nested mappings; a path into a component keeps the component's other parameters.
+
+    `task.model.mlp.hidden=[8]` changes one parameter where the model is an MLP, and stands for `{mlp: {hidden: [8]}}`
+    where it is another one.
+    """
+    nested: Any = value
+    model: type[BaseModel] | None = Suite
+    for depth, key in enumerate(keys):
+        section, below = section_at(model, key), values.get(key) if isinstance(values, dict) else None
+        if section is None and len(keys) == depth + 3:
+            name, parameter = keys[depth + 1 :]
+            nested = {name: {**_parameters(below, name), parameter: value}}
+            keys = keys[: depth + 1]
+            break
+        model, values = section, below
+    for key in reversed(keys):
         nested = {key: nested}
-    return _merged(values, nested)
+    return dict(nested)
+
+
+def _parameters(spec: Any, name: str) -> dict[str, Any]:
+    """The parameters that a specification gives to the component of that name; none where it names another one."""
+    try:
+        stages = registry.parse(from_canonical(spec))
+    except RobustflError:  # nothing of it can be kept
+        return {}
+    return stages[0][1] if len(stages) == 1 and registry.folded(stages[0][0]) == registry.folded(name) else {}
 
 
 def _fields_at(path: tuple[int | str, ...]) -> list[str]:
     """The known keys of the model at a path of the suite."""
-    model: Any = Suite
+    model: type[BaseModel] | None = Suite
     for key in path:
-        if isinstance(key, int):  # an item of a list has the model that the list names
-            continue
-        field = getattr(model, "model_fields", {}).get(key)
-        candidates = [field.annotation, *typing.get_args(field.annotation)] if field is not None else []
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if not isinstance(key, int):  # an item of a list has the model that the list names
+            model = item_at(model, key)
     return list(getattr(model, "model_fields", {}))

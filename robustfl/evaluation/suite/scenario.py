@@ -10,11 +10,10 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from robustfl.components import Component
@@ -24,6 +23,7 @@ from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.evaluation.suite.sections import section_at, sections_below
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
 from robustfl.threats import Identities
@@ -295,9 +295,9 @@ def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str,
     """Every combination of the lists under `task` and `federation`, with the values that make it different."""
     axes = [
         (path, options)
-        for section, model in (("task", TaskSettings), ("federation", Federation))
+        for section in ("task", "federation")
         if isinstance(values.get(section), dict)
-        for path, options in _axes(values[section], model.model_fields, (section,))
+        for path, options in _axes(values[section], section_at(World, section), (section,))
     ]
     count = math.prod(len(options) for _, options in axes)
     if count > MOST_WORLDS:
@@ -313,27 +313,18 @@ def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str,
 
 
 def _axes(
-    values: dict[str, Any], fields: dict[str, FieldInfo], path: tuple[str, ...]
+    values: dict[str, Any], model: type[BaseModel] | None, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     """The keys whose value is a list where the model has a single value."""
     for key, value in values.items():
-        field = fields.get(key)
+        field = None if model is None else model.model_fields.get(key)
         if field is None:
             continue
-        nested = _fields_within(field.annotation)
-        if nested is not None and isinstance(value, dict):
-            yield from _axes(value, nested, (*path, key))
+        section = section_at(model, key)
+        if section is not None and isinstance(value, dict):
+            yield from _axes(value, section, (*path, key))
         elif isinstance(value, list) and value and get_origin(field.annotation) is not tuple:
             yield (*path, key), value
-
-
-def _fields_within(annotation: Any) -> dict[str, FieldInfo] | None:
-    """The fields of a section, also of one that may be left out (`Section | None`)."""
-    for option in (annotation, *get_args(annotation)):
-        if hasattr(option, "model_fields"):
-            fields: dict[str, FieldInfo] = option.model_fields
-            return fields
-    return None
 
 
 def _replaced(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -362,7 +353,7 @@ def suite_schema() -> dict[str, Any]:
     """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
     schema = Suite.model_json_schema()
     definitions = schema["$defs"]
-    for name in ("TaskSettings", "Federation", "Server", "Augmentation", "AdversarialTraining"):
+    for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
         for key, value in definitions[name]["properties"].items():
             if "$ref" in value or ("allOf" in value):
                 continue
@@ -393,6 +384,3 @@ def _with_references(schema: Any) -> Any:
     if isinstance(schema.get(PART), str):
         return {**{key: value for key, value in schema.items() if key != PART}, "$ref": f"#/$defs/{schema[PART]}"}
     return {key: _with_references(value) for key, value in schema.items()}
-
-
-__all__ = ["Experiment", "Scenario", "Suite", "World", "content_hash", "suite_schema"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from robustfl import __version__
-from robustfl.evaluation.results.schema import SCHEMA
-from robustfl.evaluation.suite.scenario import Scenario, content_hash
+from robustfl.evaluation.hashing import content_hash
+from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.suite.scenario import Scenario
+from robustfl.evaluation.suite.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -37,40 +36,30 @@ class Trial:
     def fingerprint(self, data: str) -> str:
         """Hash of what else decides the result: the code of the parts and of the simulation, versions, and the data.
 
-        A stored record is taken over only while its fingerprint is the same, so an edited defense is run anew.
+        A stored record is taken over only while its fingerprint is the same, so what an edit may have changed is run
+        anew. The code is all that the parts, and the module that plays trials, import: helper modules count like the
+        files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
         """
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
-        parts += scenario.aims
-        parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
-        files = {file for part in parts for stage in part.stages for file in _source_files(type(stage))}
-        sources = sorted(_source_hash(file) for file in files)
-        return content_hash([_machine_hash(), _versions(), sources, data])
+        parts += [*scenario.aims, scenario.defense, *(() if scenario.attack is None else (scenario.attack,))]
+        code = sorted({SOURCES.part(part) for part in parts})
+        return content_hash([SOURCES.machine(), _versions(), code, data])
 
 
-def _source_files(cls: type) -> tuple[str, ...]:
-    """The files that define a class and what it inherits from; a class without one (typed at a prompt) has none."""
-    modules = [sys.modules.get(base.__module__) for base in cls.__mro__]
-    files = [getattr(module, "__file__", None) for module in modules]
-    return tuple(dict.fromkeys(file for file in files if file))
-
-
-@lru_cache(maxsize=512)
-def _source_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _machine_hash() -> str:
-    """Hash of the floors that decide what happens in a round."""
-    root = Path(__file__).resolve().parents[2]
-    floors = ("aggregation", "threats", "reputation", "federation")
-    files = [file for floor in floors for file in sorted((root / floor).rglob("*.py"))]
-    return content_hash([_source_hash(str(file)) for file in files])
+SOURCES = Sources()
+"""The source files as this process has read them; each is read once, however many trials there are."""
 
 
 @lru_cache(maxsize=1)
 def _versions() -> list[str]:
-    from importlib.metadata import version
+    """The versions of robustfl and of the libraries whose arithmetic results consist of."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return [__version__, version("numpy"), version("torch")]
+    found = [__version__]
+    for name in ("numpy", "torch", "scipy", "numba"):
+        try:
+            found.append(version(name))
+        except PackageNotFoundError:  # numba is not there on every platform
+            found.append("")
+    return found

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy import special
 
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.statistics import holm, paired_test, standard_error
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remark import CurvePoint, Remark, Report, make_remark
+from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 
 GATES = frozenset(
     {
@@ -40,7 +42,7 @@ _ROUNDING = 1e-9
 
 
 def check_remarks(
-    worlds: Iterable[Report], *, plain: str, knowledge: Mapping[str, Sequence[str]], evidence: Evidence
+    worlds: Iterable[ScoredWorldReport], *, plain: str, knowledge: Mapping[str, Sequence[str]], evidence: Evidence
 ) -> list[Remark]:
     """The flags of all gates that a scored suite fails."""
     tailored = {attack for attack, threat in evidence.threats.items() if threat.tailored}
@@ -62,7 +64,9 @@ def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
     return "defense" in knowledge.get(attack, ())
 
 
-def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int], float]) -> Iterator[Remark]:
+def _attackable(
+    world: ScoredWorldReport, plain: str, reached: Mapping[tuple[str, str, int], float]
+) -> Iterator[Remark]:
     """The plain rule at the largest f: some attack destroys the model, or reaches an aim that leaves it useful."""
     for defense in world["defenses"]:
         point = defense["curve"][-1] if defense["curve"] else None
@@ -81,18 +85,19 @@ def _attackable(world: Report, plain: str, reached: Mapping[tuple[str, str, int]
 
 def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
     """The first point whose W lies above that of the worst point with fewer malicious clients, beyond noise."""
-    lowest: tuple[CurvePoint, list[float]] | None = None
+    lowest: tuple[CurvePoint, list[float], float] | None = None
     for place in places:
         point, values = place.point, place.utilities(place.point["worst_attack"])
-        if values is None or point["invalid"] or point["incomplete"]:
+        height = point["W"]
+        if values is None or height is None or point["invalid"] or point["incomplete"]:
             continue
-        if lowest is None or point["W"] <= lowest[0].point["W"]:
-            lowest = place, values
-        elif _beyond_noise(values, lowest[1], point["W"] - lowest[0].point["W"]):
+        if lowest is None or height <= lowest[2]:
+            lowest = place, values, height
+        elif _beyond_noise(values, lowest[1], height - lowest[2]):
             before = lowest[0].point
             message = (
-                f"{place.defense['defense']} does better against {point['f']} malicious clients (W = {point['W']:.2f}) "
-                f"than against {before['f']} (W = {before['W']:.2f}), by more than chance explains. More attackers can "
+                f"{place.defense['defense']} does better against {point['f']} malicious clients (W = {height:.2f}) "
+                f"than against {before['f']} (W = {lowest[2]:.2f}), by more than chance explains. More attackers can "
                 f"always behave like fewer, so the attacks at f = {point['f']} are not as strong as they could be."
             )
             yield place.flag("NON_MONOTONE", "warning", message, point["worst_attack"])
@@ -169,7 +174,7 @@ def _converged(places: Iterable[CurvePoint], doubled: Mapping[str, str]) -> Iter
                 return
 
 
-def _conduct(world: Report, defense: Report, seen: Sequence[str]) -> Iterator[Remark]:
+def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[str]) -> Iterator[Remark]:
     if seen:
         name = defense["defense"]
         message = (
@@ -182,7 +187,7 @@ def _conduct(world: Report, defense: Report, seen: Sequence[str]) -> Iterator[Re
 def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
     """Utility under each attack that was played to the end, clipped to [0, 1]: what is destroyed is destroyed."""
     cells = place.point["attacks"].items()
-    return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != "none")}
+    return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != NO_ATTACK)}
 
 
 def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:

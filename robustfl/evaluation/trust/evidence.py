@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from robustfl import registry
+from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.threats import Identities, TiledAttack
@@ -123,25 +124,23 @@ def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:
     }
 
 
-def seen_conduct(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[str, ...]]:
+def seen_conduct(records: Iterable[Record]) -> dict[tuple[str, str], tuple[str, ...]]:
     """What the records say of the defenses' misbehaviour, each thing once: (world, defense) -> texts."""
     seen: dict[tuple[str, str], dict[str, None]] = {}
     for record in records:
-        texts = ((record.get("metrics") or {}).get("more") or {}).get("conduct") or []
+        texts = more_of(record).get("conduct") or []
         place = record["labels"]["world"], record["labels"]["defense"]
         for text in texts:
             seen.setdefault(place, {})[text] = None
     return {place: tuple(texts) for place, texts in seen.items()}
 
 
-def reached_aims(
-    cells: Iterable[Cell], records: Mapping[str, Mapping[str, Any]], plain: str
-) -> dict[tuple[str, str, int], float]:
+def reached_aims(cells: Iterable[Cell], records: Mapping[str, Record], plain: str) -> dict[tuple[str, str, int], float]:
     """How far targeted attacks got with the defense `plain`, a mean over the seeds: (world, attack, f) -> share."""
     found: dict[tuple[str, str, int], list[float]] = {}
     for cell in cells:
         record = records.get(cell.trial.id) if cell.trial is not None and cell.defense == plain else None
-        success = (((record or {}).get("metrics") or {}).get("more") or {}).get("attack_success")
+        success = more_of(record).get("attack_success")
         if success is not None:
             found.setdefault((cell.world, cell.attack, cell.f), []).append(success)
     return {place: sum(shares) / len(shares) for place, shares in found.items()}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Report = Mapping[str, Any]
-Remark = dict[str, Any]
+from robustfl.evaluation.results.summaries import RemarkReport, ScoredDefense, ScoredPoint, ScoredWorldReport
+
+Remark = RemarkReport
 
 
 class CurvePoint(NamedTuple):
     """One f of the curve of one defense in one world."""
 
-    world: Report
-    defense: Report
-    point: Report
+    world: ScoredWorldReport
+    defense: ScoredDefense
+    point: ScoredPoint
 
     def flag(self, code: str, level: str, message: str, attack: str | None = None) -> Remark:
         """A flag at this place."""
@@ -23,8 +23,8 @@ class CurvePoint(NamedTuple):
 
     def utilities(self, attack: str | None) -> list[float] | None:
         """Utility of each seed under an attack; None when the cell is not complete."""
-        cell = self.point["attacks"].get(attack)
-        return None if cell is None or cell["U"] is None else list(cell["u"])
+        cell = self.point["attacks"].get(attack or "")
+        return None if cell is None or cell["U"] is None else [value for value in cell["u"] if value is not None]
 
 
 def make_remark(

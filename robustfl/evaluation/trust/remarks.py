@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
+from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.statistics import detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks, knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remark import CurvePoint, Remark, Report, make_remark
+from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.wording import counted
 
 INFORMATIVE_GAP = 0.05
@@ -30,7 +32,7 @@ _UNRUN = ("failed", "missing")
 
 
 def suite_remarks(
-    worlds: Sequence[Report],
+    worlds: Sequence[ScoredWorldReport],
     *,
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
@@ -44,6 +46,9 @@ def suite_remarks(
     known = knowledge or {}
     flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
     for world in worlds:
+        if unplayed := list(_unplayed(world)):
+            flags += unplayed  # all else that could be said of it follows from that
+            continue
         flags += _informative(world)
         flags += _seeds(world)
         flags += _declared(world, declared or {})
@@ -57,7 +62,7 @@ def suite_remarks(
     return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 
-def ranking_remarks(ranking: Sequence[Report], *, tested: bool) -> list[Remark]:
+def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]:
     """Flags of the table of ranks: defenses without numbers, and ranks that no test stands behind."""
     unranked = [row["defense"] for row in ranking if row["R_mean"] is None]
     flags = [
@@ -79,7 +84,24 @@ def ranking_remarks(ranking: Sequence[Report], *, tested: bool) -> list[Remark]:
     return flags
 
 
-def _informative(world: Report) -> Iterator[Remark]:
+def _unplayed(world: ScoredWorldReport) -> Iterator[Remark]:
+    """A world in which trials failed and none came to an end, as where its data cannot be spread over its clients."""
+    cells = [cell for defense in world["defenses"] for point in defense["curve"] for cell in point["attacks"].values()]
+    seen = {status for cell in cells for status in cell["status"]}
+    if "failed" not in seen or seen & {"ok", "diverged"}:
+        return
+    runs = [run for cell in cells for run in zip(cell["trials"], cell["status"], strict=True)]
+    failed = {trial for trial, status in runs if status == "failed"}
+    reason = _reason(cell for cell in cells if "failed" in cell["status"])
+    message = (
+        f"None of the trials of this world came to an end ({counted(len(failed), 'trial')} failed), so nothing in it "
+        f"is scored.{reason} Worlds that could be played are scored without it. Mend this one, or leave it out of the "
+        "suite, and run again."
+    )
+    yield make_remark("WORLD_NOT_PLAYED", "error", message, world=world["world"])
+
+
+def _informative(world: ScoredWorldReport) -> Iterator[Remark]:
     level, chance, label = world["baseline"]["mean"], world["chance"], world["world"]
     if level is None:
         message = (
@@ -96,7 +118,7 @@ def _informative(world: Report) -> Iterator[Remark]:
         yield make_remark("UNINFORMATIVE", "error", message, world=label)
 
 
-def _seeds(world: Report) -> Iterator[Remark]:
+def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
     seeds = len(world["seeds"])
     if seeds >= FEW_SEEDS:
         return
@@ -114,7 +136,7 @@ def _seeds(world: Report) -> Iterator[Remark]:
     yield make_remark("FEW_SEEDS", "warning", message, world=world["world"])
 
 
-def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Remark]:
+def _plain_mean(worlds: Sequence[ScoredWorldReport], plain: str) -> list[Remark]:
     if any(defense["defense"] == plain for world in worlds for defense in world["defenses"]):
         return []
     message = (
@@ -124,7 +146,7 @@ def _plain_mean(worlds: Sequence[Report], plain: str) -> list[Remark]:
     return [make_remark("NO_PLAIN_MEAN", "warning", message)]
 
 
-def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Remark]:
+def _declared(world: ScoredWorldReport, declared: Mapping[int, int]) -> Iterator[Remark]:
     for f in world["f_grid"]:
         told = declared.get(f, f)
         if told != f:
@@ -136,19 +158,20 @@ def _declared(world: Report, declared: Mapping[int, int]) -> Iterator[Remark]:
             yield make_remark("F_MISMATCH", "warning", message, world=world["world"], f=f)
 
 
-def _test_set(world: Report) -> Iterator[Remark]:
+def _test_set(world: ScoredWorldReport) -> Iterator[Remark]:
     """Worst-attack cells whose sampling error from the finite test set exceeds the error that the seeds show."""
     hidden, total = [], 0
     for defense in world["defenses"]:
         for point in defense["curve"]:
-            cell = point["attacks"].get(point["worst_attack"])
+            cell = point["attacks"].get(point["worst_attack"] or "")
             # Accuracies of diverged runs are set to chance by rule: no sampling is behind them.
             if cell is None or cell["U"] is None or "diverged" in cell["status"] or len(cell["accuracy"]) < 2:
                 continue
             total += 1
-            mean = float(np.mean(cell["accuracy"]))
+            accuracy = [value for value in cell["accuracy"] if value is not None]
+            mean = float(np.mean(accuracy))
             noise = math.sqrt(mean * (1 - mean) / world["test_size"])
-            if noise > standard_error(cell["accuracy"]):
+            if noise > standard_error(accuracy):
                 hidden.append(noise)
     if hidden:
         message = (
@@ -159,7 +182,7 @@ def _test_set(world: Report) -> Iterator[Remark]:
         yield make_remark("TEST_SET_NOISE", "warning", message, world=world["world"])
 
 
-def _equal_suites(world: Report) -> Iterator[Remark]:
+def _equal_suites(world: ScoredWorldReport) -> Iterator[Remark]:
     suites = {d["defense"]: {a for point in d["curve"] for a in point["attacks"]} for d in world["defenses"]}
     every = set().union(*suites.values())
     for defense, suite in suites.items():
@@ -185,7 +208,7 @@ def _runs(places: Iterable[CurvePoint]) -> Iterator[Remark]:
             yield _incomplete(place)
 
 
-def _diverged(world: Report, defense: Report) -> Iterator[Remark]:
+def _diverged(world: ScoredWorldReport, defense: ScoredDefense) -> Iterator[Remark]:
     """One flag for each attack under which runs of one defense diverged, whatever the f."""
     lost: dict[str, dict[int, int]] = {}
     for point in defense["curve"]:
@@ -203,10 +226,10 @@ def _diverged(world: Report, defense: Report) -> Iterator[Remark]:
         yield make_remark("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
 
 
-def _unattacked(world: Report, defense: Report) -> Iterator[Remark]:
+def _unattacked(world: ScoredWorldReport, defense: ScoredDefense) -> Iterator[Remark]:
     """A defense that no attack of the suite can be played against."""
-    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != "none"]
-    if cells and all(set(cell["status"]) == {"not applicable"} for cell in cells):
+    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != NO_ATTACK]
+    if cells and all(set(cell["status"]) == {NOT_APPLICABLE} for cell in cells):
         name = defense["defense"]
         message = (
             f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
@@ -218,20 +241,23 @@ def _unattacked(world: Report, defense: Report) -> Iterator[Remark]:
 def _incomplete(place: CurvePoint) -> Remark:
     point, attacks = place.point, place.point["incomplete"]
     cells = [point["attacks"][attack] for attack in attacks]
-    reason = next(
-        (text.strip().splitlines()[0].rstrip(".") for cell in cells for text in cell["reasons"] if text.strip()), ""
-    )
     lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
     shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
     message = (
         f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
         f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
-        f"resilience is given.{f' First reason: {reason}.' if reason else ''} Run again to fill the gap."
+        f"resilience is given.{_reason(cells)} Run again to fill the gap."
     )
     return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
 
 
-def _upper_bound(worlds: Sequence[Report], knowledge: Mapping[str, Sequence[str]]) -> list[Remark]:
+def _reason(cells: Iterable[ScoredCell]) -> str:
+    """A sentence with the first reason that a cell gives, after a space; empty where none gives any."""
+    texts = (text.strip().splitlines()[0].rstrip(".") for cell in cells for text in cell["reasons"] if text.strip())
+    return next((f" First reason: {text}." for text in texts), "")
+
+
+def _upper_bound(worlds: Sequence[ScoredWorldReport], knowledge: Mapping[str, Sequence[str]]) -> list[Remark]:
     informed: dict[str, bool] = {}
     for world in worlds:
         for defense in world["defenses"]:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.trust.checks import GATES
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
-from robustfl.evaluation.trust.remark import Remark, Report
+from robustfl.evaluation.trust.remark import Remark
 
 ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUSPECT", "CONFIG_INVALID"
 
@@ -45,14 +46,10 @@ class StatusVerdict:
     status: str
     why: tuple[str, ...] = ()
 
-    def report(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"status": self.status, "why": list(self.why)}
-
 
 def with_statuses(
-    worlds: list[dict[str, Any]], evidence: Evidence | None, flags: Sequence[Remark]
-) -> tuple[list[dict[str, Any]], dict[str, StatusVerdict]]:
+    worlds: list[ScoredWorldReport], evidence: Evidence | None, flags: Sequence[Remark]
+) -> tuple[list[ScoredWorldReport], dict[str, StatusVerdict]]:
     """The scored worlds with a status for each defense, and each defense's verdict over all of them.
 
     A world where nothing is learnt has no part in the verdict, as it has none in the score, unless there is no other.
@@ -60,10 +57,14 @@ def with_statuses(
     """
     if evidence is None:
         return worlds, {}
-    reports, found = [], {}
+    reports: list[ScoredWorldReport] = []
+    found: dict[str, dict[str, StatusVerdict]] = {}
     for world in worlds:
         own = {defense["defense"]: verdict(world, defense, evidence, flags) for defense in world["defenses"]}
-        defenses = [{**defense, **own[defense["defense"]].report()} for defense in world["defenses"]]
+        judged = [(defense, own[defense["defense"]]) for defense in world["defenses"]]
+        defenses: list[ScoredDefense] = [
+            {**defense, "status": one.status, "why": list(one.why)} for defense, one in judged
+        ]
         reports.append({**world, "defenses": defenses})
         found[world["world"]] = own
     counted = {world["world"] for world in reports if world["informative"]} or set(found)
@@ -78,12 +79,14 @@ def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -
     return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
 
 
-def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[Remark]) -> StatusVerdict:
+def verdict(
+    world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence, flags: Iterable[Remark]
+) -> StatusVerdict:
     """The status of one defense in one world."""
     attacked = [point for point in defense["curve"] if point["f"] > 0]
     refused = [point for point in attacked if point["invalid"]]
     if attacked and len(refused) == len(attacked):
-        return StatusVerdict(status=CONFIG_INVALID, why=(refused[0]["invalid"].rstrip("."),))
+        return StatusVerdict(status=CONFIG_INVALID, why=((refused[0]["invalid"] or "").rstrip("."),))
     doubts = list(dict.fromkeys(_doubt(flag) for flag in flags if _speaks_of(flag, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
@@ -93,10 +96,10 @@ def verdict(world: Report, defense: Report, evidence: Evidence, flags: Iterable[
     return StatusVerdict(status=status, why=(*doubts, *lacking))
 
 
-def played(defense: Report) -> list[str]:
+def played(defense: ScoredDefense) -> list[str]:
     """The attacks that a defense met to the end, with every number of malicious clients that it can be used against."""
     points = [point for point in defense["curve"] if point["f"] > 0 and not point["invalid"]]
-    labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != "none")
+    labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != NO_ATTACK)
     return [a for a in labels if all(a in p["attacks"] and p["attacks"][a]["U"] is not None for p in points)]
 
 
@@ -129,7 +132,7 @@ def _doubt(flag: Remark) -> str:
     return str(flag["code"])
 
 
-def _speaks_of(flag: Remark, world: Report, defense: Report) -> bool:
+def _speaks_of(flag: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
     """Whether a flag makes the numbers of a defense suspect; a plain mean that survives makes those of its world so."""
     if flag["code"] not in GATES and flag["level"] != "error":
         return False

@@ -7,3 +7,27 @@
 * ``staleness``, ``fairness`` (with ``standalone``) and ``evasion`` watch simulations of one kind; ``stopwatch``
   measures the time.
 """
+
+import inspect
+from importlib import import_module
+from pkgutil import iter_modules
+
+from robustfl.errors import RobustflError
+from robustfl.measures import Measure
+
+
+def declared_measures() -> dict[str, Measure]:
+    """The measures that the observers of this room declare, by name, in the order of the modules.
+
+    Raises RobustflError when two of them declare one name differently.
+    """
+    from robustfl.federation.observers.contract import Observer
+
+    found: dict[str, Measure] = {}
+    for info in iter_modules(__path__, f"{__name__}."):
+        for value in vars(import_module(info.name)).values():
+            if inspect.isclass(value) and issubclass(value, Observer):
+                for measure in value.measures:
+                    if found.setdefault(measure.name, measure) != measure:
+                        raise RobustflError(f"Two observers declare the measure {measure.name!r}, each in its own way.")
+    return found

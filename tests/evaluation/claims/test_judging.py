@@ -188,10 +188,15 @@ def test_bytes_that_do_not_depend_on_chance_need_no_interval() -> None:
     assert (found["verdict"], found["ci"], found["per_seed"]) == ("confirmed", [3620.0, 3620.0], [])
 
 
+def test_a_measure_that_nobody_declares_is_not_measured() -> None:
+    found = judge("more(mean, fairnes)", records=recorded([1] * 3))
+    assert found["verdict"] == "not measured"
+    assert found["reason"].startswith("There is no measure 'fairnes'. Did you mean 'fairness'")
+
+
 @pytest.mark.parametrize(
     ("measure", "values", "reason"),
     [
-        ("more(mean, fairnes)", [1] * 3, "the records hold no 'fairnes'. Did you mean 'fairness'?"),
         ("more(mean, fairness)", [1, None, 1], "the records hold no 'fairness'."),
         ("more(mean, fairness)", [1, "high", 1], "more(mean, fairness) is no number in seed 1"),
         ("more(mean, fairness)", [1, True, 1], "is no number in seed 1"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import StoreError
-from robustfl.evaluation.results.schema import SCHEMA
+from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.store import Store, read_records, set_aside, write_atomically
 
 RECORDS = st.lists(st.text(max_size=20), min_size=1, max_size=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from robustfl.errors import WorkerError
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import executors
 from robustfl.evaluation.run.executors import Executor, Processes, Serial
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
-from tests.conftest import interruptible
+from tests.conftest import environment, interruptible
 
 SUITE = """\
 name: tiny
@@ -141,3 +143,54 @@ def test_parts_that_die_cost_their_own_trials_only(
     assert "hostile_parts.py" in report
     assert "<b>idea</b>" not in report
     assert "Mean" in done.stdout
+
+
+SCRIPT = """\
+from pathlib import Path
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.suite.reading import read_experiment
+
+{before}
+suite = read_experiment({suite!r})
+{guard}run_experiment(suite, RunOptions(out=Path("out"), workers={workers}), Quiet())
+"""
+
+
+def script(folder: Path, **parts: Any) -> subprocess.CompletedProcess[str]:
+    """What a script does that runs a suite at its top level."""
+    (folder / "tiny.yaml").write_text(SUITE.replace('[mean, "nnm >> trimmed_mean"]', "[mean]"))
+    given = {"before": "", "guard": "", "workers": 2, "suite": str(folder / "tiny.yaml"), **parts}
+    (folder / "script.py").write_text(SCRIPT.format(**given))
+    run = [sys.executable, "script.py"]
+    return subprocess.run(run, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=180)
+
+
+def test_a_script_without_a_guard_is_refused_once_with_the_guard_to_write(tmp_path: Path) -> None:
+    done = script(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert 'if __name__ == "__main__":' in done.stderr
+    assert "script.py starts a run whenever it is imported" in done.stderr
+    assert len(done.stderr.splitlines()) < 40
+    assert (tmp_path / "out" / "records.jsonl").read_text() == ""
+
+
+def test_a_script_whose_workers_cannot_import_it_is_refused_once(tmp_path: Path) -> None:
+    done = script(tmp_path, before="if __name__ != '__main__':\n    raise SystemExit(7)", guard="if True: ")
+    assert done.returncode == 1
+    assert "with the exit code 7" in done.stderr
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("parts", [{"guard": 'if __name__ == "__main__": '}, {"workers": 0}])
+def test_a_script_with_a_guard_or_without_workers_runs(parts: dict[str, Any], tmp_path: Path) -> None:
+    done = script(tmp_path, **parts)
+    assert done.returncode == 0, done.stderr
+    assert {record["status"] for record in read_records(tmp_path / "out" / "records.jsonl")} == {"ok"}
+
+
+def test_a_run_that_somebody_elses_worker_would_start_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    executors.require_guard()
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(WorkerError, match="Put the run under a guard"):
+        executors.require_guard()

@@ -18,7 +18,8 @@ from robustfl.errors import ParameterError, StoreError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import play as play_module
-from robustfl.evaluation.run.ledgers import Ledgers, verify_run
+from robustfl.evaluation.run.ledger_check import verify_run
+from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.federation.channels.dense import UpdatedModel

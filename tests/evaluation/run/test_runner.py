@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from robustfl import registry
+from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import play as play_module
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite import trial as trial_module
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.suite.sources import Sources
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -144,7 +146,7 @@ def test_an_edited_plug_in_runs_only_its_own_trials_again(
     play(tmp_path / "out", values)
     before = timeless(tmp_path / "out")
     source.write_text(source.read_text() + "# edited\n")
-    trial_module._source_hash.cache_clear()
+    monkeypatch.setattr(trial_module, "SOURCES", Sources())
     _, heard = play(tmp_path / "out", values)
     assert heard.done == 4
     assert heard.ran
@@ -186,6 +188,50 @@ def test_a_forbidden_cell_counts_as_broken_with_its_reason(tmp_path: Path) -> No
     krum = next(d for d in summary["scores"]["worlds"][0]["defenses"] if d["defense"] == "Krum")
     assert krum["curve"][1]["invalid"] == "Krum needs n >= 2f + 3 rows. Found n=5, f=2."
     assert krum["curve"][1]["W"] in (0.0, None)
+
+
+WORLDS: dict[str, Any] = {
+    **SUITE,
+    "federation": {"clients": [5, 2000], "rounds": 2},
+    "defenses": ["mean"],
+    "fault_suite": ["dropout"],
+    "claims": [{"text": "t", "source": "s", "measure": "U(mean)", "expect": "> 0"}],
+    "seeds": 1,
+}
+"""Of its two worlds, one has more clients than there are samples."""
+
+
+@pytest.mark.parametrize("breakdown", [False, True])
+def test_a_world_that_cannot_be_played_costs_the_others_nothing(tmp_path: Path, breakdown: bool) -> None:
+    adversary = {"f": [0, 1], "breakdown": breakdown}
+    summary, _ = play(tmp_path, {**WORLDS, "adversary": adversary})
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    good, bad = summary["scores"]["worlds"]
+    alone, _ = play(tmp_path / "alone", {**WORLDS, "federation": SUITE["federation"], "adversary": adversary})
+    (expected,) = alone["scores"]["worlds"]
+    assert {**good, "world": "", "id": ""} == {**expected, "world": "", "id": ""}
+    rows = [run["scores"]["ranking"][0] for run in (summary, alone)]
+    assert rows[0]["R_mean"] == rows[1]["R_mean"] is not None
+    cells = [cell for d in bad["defenses"] for point in d["curve"] for cell in point["attacks"].values()]
+    assert {status for cell in cells for status in cell["status"]} == {"failed"}
+    reason = "IID: `clients` should satisfy 1 <= clients <= samples. Found clients=2000"
+    remarks = [flag for flag in summary["scores"]["flags"] if flag["world"] == bad["world"]]
+    assert [flag["code"] for flag in remarks] == ["WORLD_NOT_PLAYED"]
+    assert reason in remarks[0]["message"]
+    assert list(summary["histograms"]) == [good["world"]]
+    assert summary["trials"]["failed"] == sum(record["status"] == "failed" for record in timeless(tmp_path)) > 0
+    assert summary["claims"][0]["verdict"] == "not measured"
+    assert RunResults.load(tmp_path).summary == summary
+
+
+def test_a_run_with_a_world_that_cannot_be_played_ends_as_one_with_failed_trials(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(json.dumps(WORLDS))
+    done = command("run", "tiny.yaml", "--out", "out", "--workers", "0", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.count("WORLD_NOT_PLAYED: None of the trials of this world came to an end (2 trials failed)") == 1
+    assert "should satisfy 1 &lt;= clients &lt;= samples" in (tmp_path / "out" / "report.html").read_text()
 
 
 def children(pid: int) -> set[int]:

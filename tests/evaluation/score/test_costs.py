@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.results.schema import SIDE_EFFECTS, require_shape
+from robustfl.evaluation.results.measures import numbers
+from robustfl.evaluation.results.shapes import require_shape, shape_of
+from robustfl.evaluation.results.summaries import SideEffects
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
-from robustfl.evaluation.score.costs import MEASURED, means, side_effects
+from robustfl.evaluation.score.costs import means, side_effects
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.scenario import Experiment
 
@@ -63,7 +65,7 @@ def report(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The world, and its only defense."""
     found = side_effects(scores(**values), records, {"w": plain})
-    require_shape(json.loads(json.dumps(found, allow_nan=False)), [SIDE_EFFECTS], "found")
+    require_shape(json.loads(json.dumps(found, allow_nan=False)), [shape_of(SideEffects)], "found")
     return found[0], found[0]["defenses"][0]
 
 
@@ -138,9 +140,9 @@ def test_without_malicious_clients_nobody_is_caught_and_unplayed_cells_have_no_r
 
 
 def test_records_from_before_these_measurements_give_nulls() -> None:
-    found = means(["a", "b"], {"a": record(), "b": {"status": "ok", "metrics": {"tail_accuracy": 0.9}}})
-    assert found == dict.fromkeys(MEASURED)
-    assert means([], {}) == found
+    found = means(["a", "b"], {"a": record(), "b": {"status": "ok", "metrics": {"tail_accuracy": 0.9}}}, numbers())
+    assert found == dict.fromkeys(numbers())
+    assert means([], {}, numbers()) == found
 
 
 class Silent:

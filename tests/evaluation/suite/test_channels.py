@@ -11,7 +11,8 @@ import pytest
 from robustfl import registry
 from robustfl.errors import RobustflError
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.evaluation.results.schema import SUMMARY, require_shape
+from robustfl.evaluation.results.schema import SUMMARY
+from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import Store
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.score import CellResult, score, worst_case

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from robustfl.evaluation.suite.plan import NO_ATTACK, Cell, Plan, distinct_trials
+from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,9 @@ from hypothesis import strategies as st
 from robustfl import registry
 from robustfl.errors import RobustflError, ScenarioError
 from robustfl.evaluation.suite.reading import read_experiment
+from robustfl.evaluation.suite.scenario import Experiment, Suite
+from robustfl.evaluation.suite.sections import sections_below
+from robustfl.evaluation.suite.yaml import read_yaml
 
 SUITE = """\
 name: tiny
@@ -96,6 +101,71 @@ def test_overrides_are_read_as_yaml_before_anything_is_checked(write: Write) -> 
     assert experiment.worlds[0].federation.server.learning_rate == 0.01
     assert [template.label for template in experiment.suite.defenses] == ["Krum"]
     assert experiment.suite.adversary.f == (), "`fractions` takes the place of `f`"
+
+
+NESTED: dict[str, tuple[str, dict[str, Any], str, Any]] = {
+    "TaskSettings": ("task", {"data": "digits", "model": "softmax", "partition": "iid"}, "partition", "shards"),
+    "Federation": ("federation", {"clients": 5, "batch_size": 4}, "rounds", 3),
+    "Server": ("federation.server", {"learning_rate": 0.25, "momentum": 0.5}, "momentum", 0.75),
+    "Augmentation": ("federation.augment", {"flip": 0.5, "crop": 2}, "noise", 0.1),
+    "AdversarialTraining": ("federation.adversarial_training", {"epsilon": 0.1, "steps": 3}, "steps", 2),
+    "AdversarySettings": ("adversary", {"f": [1], "declared": 1}, "declared", 2),
+    "Scoring": ("score", {"threshold": 0.25, "margin": 0.5}, "margin", 0.125),
+}
+"""For every section of a suite: where it is, what it holds, and a change of one value."""
+
+
+def test_every_section_has_an_example() -> None:
+    assert set(NESTED) == {section.__name__ for section in sections_below(Suite)}, "a new section needs one here"
+
+
+def with_section(values: dict[str, Any], path: str, section: dict[str, Any]) -> dict[str, Any]:
+    """Values of a suite with a section at a path."""
+    key, _, rest = path.partition(".")
+    return {**values, key: with_section(values.get(key, {}), rest, section) if rest else section}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("way", ["a path", "a mapping", "a suite that extends"])
+def test_a_change_in_a_section_keeps_its_other_values(name: str, way: str, write: Write) -> None:
+    path, section, key, value = NESTED[name]
+    values = read_yaml(SUITE, "")
+    base = write(json.dumps(with_section(values, path, section)), "base.yaml")
+    if way == "a path":
+        found = read_experiment(base, (f"{path}.{key}={json.dumps(value)}",))
+    elif way == "a mapping":
+        found = read_experiment(base, (f"{path}={json.dumps({key: value})}",))
+    else:
+        found = read_experiment(write(json.dumps(with_section({"extends": "base.yaml"}, path, {key: value}))))
+    whole = Experiment(with_section(values, path, {**section, key: value}))
+    assert found.suite.model_copy(update={"extends": None}) == whole.suite
+    assert found.worlds == whole.worlds
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "expected"),
+    [
+        ("{cnn: {channels: [4], norm: group}}", "task.model.cnn.channels=[2]", {"channels": [2], "norm": "group"}),
+        ("cnn(norm='group')", "task.model.cnn.channels=[2]", {"channels": [2], "norm": "group"}),
+        ("{name: cnn, norm: group}", "task.model.CNN.channels=[2]", {"channels": [2], "norm": "group"}),
+        ("{mlp: {hidden: [5]}}", "task.model.cnn.norm=group", {"norm": "group"}),
+        ("softmax", "task.model.cnn.channels=[2]", {"channels": [2]}),
+        ("{cnn: {norm: group}}", "task.model={cnn: {channels: [2]}}", {"channels": [2]}),
+        ("{cnn: {norm: group}}", "task={model: {cnn: {channels: [2]}}}", {"channels": [2]}),
+        ("{cnn: {norm: group}}", "task.model=cnn", {}),
+    ],
+)
+def test_a_path_reaches_into_a_component_and_a_written_one_is_complete(
+    model: str, override: str, expected: dict[str, Any], write: Write
+) -> None:
+    found = read_experiment(write(SUITE.replace("softmax", model)), (override,)).worlds[0].task.model
+    assert found == registry.build("model", {"cnn": expected})
+
+
+def test_a_component_of_the_extended_suite_is_replaced_as_a_whole(write: Write) -> None:
+    write(SUITE.replace("softmax", "{cnn: {norm: group}}"), "base.yaml")
+    found = read_experiment(write("extends: base.yaml\ntask: {model: {cnn: {channels: [2]}}}\n"))
+    assert found.worlds[0].task.model == registry.build("model", {"cnn": {"channels": [2]}})
 
 
 @pytest.mark.parametrize(

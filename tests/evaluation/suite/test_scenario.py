@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from robustfl import registry
 from robustfl.errors import ScenarioError
-from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, content_hash, suite_schema
+from robustfl.evaluation.hashing import content_hash
+from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, suite_schema
 from robustfl.federation.settings import Federation
 
 SUITE: dict[str, Any] = {

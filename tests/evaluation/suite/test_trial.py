@@ -20,6 +20,7 @@ from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.suite import trial as module
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, TaskSettings
+from robustfl.evaluation.suite.sources import Sources
 from robustfl.evaluation.suite.trial import Trial
 from robustfl.federation.data.data_sets import NPZ
 from robustfl.federation.settings import Federation, Server, Settings
@@ -165,7 +166,7 @@ def test_the_fingerprint_follows_the_source_of_a_part(
     before, own_before = one.fingerprint("data"), own.fingerprint("data")
     assert one.fingerprint("data") == before
     source.write_text(source.read_text() + "# edited\n")
-    module._source_hash.cache_clear()
+    monkeypatch.setattr(module, "SOURCES", Sources())
     assert one.fingerprint("data") != before
     assert own.fingerprint("data") == own_before, "an edited plug-in is nothing to other trials"
 
@@ -181,7 +182,7 @@ def test_the_fingerprint_follows_what_a_part_inherits(tmp_path: Path, monkeypatc
     one = Trial(scenario.model_copy(update={"defense": child}), 0, "w", "d", "a")
     before = one.fingerprint("data")
     base.write_text(base.read_text() + "# edited\n")
-    module._source_hash.cache_clear()
+    monkeypatch.setattr(module, "SOURCES", Sources())
     assert one.fingerprint("data") != before
 
 
@@ -190,7 +191,7 @@ def test_the_fingerprint_follows_data_versions_and_machine(monkeypatch: pytest.M
     found = [one.fingerprint("data"), one.fingerprint("other data")]
     monkeypatch.setattr(module, "_versions", lambda: ["0"])
     found.append(one.fingerprint("data"))
-    monkeypatch.setattr(module, "_machine_hash", lambda: "edited")
+    monkeypatch.setattr(module.SOURCES, "machine", lambda: "edited")
     found.append(one.fingerprint("data"))
     assert len(set(found)) == 4
 

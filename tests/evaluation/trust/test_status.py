@@ -20,6 +20,7 @@ from robustfl.evaluation.trust.status import (
     STATUSES,
     SUSPECT,
     UPPER_BOUND,
+    StatusVerdict,
     missing,
     played,
     verdict,
@@ -207,7 +208,7 @@ def test_over_several_worlds_the_worst_status_counts() -> None:
     bad, _ = report(point(1, {**ALL, "base": None}), label="v")
     worlds, found = with_statuses([good, bad], EVIDENCE, [])
     assert [place["defenses"][0]["status"] for place in worlds] == [ADAPTIVE, UPPER_BOUND]
-    assert found["D"].report() == {"status": UPPER_BOUND, "why": ["no white-box search for fixed base (in v)"]}
+    assert found["D"] == StatusVerdict(status=UPPER_BOUND, why=("no white-box search for fixed base (in v)",))
     _, found = with_statuses([good, {**bad, "informative": False}], EVIDENCE, [])
     assert found["D"].status == ADAPTIVE  # nothing is learnt there, so it is no part of the score either
     assert STATUSES.index(SUSPECT) < STATUSES.index(UPPER_BOUND)

@@ -1,0 +1,149 @@
+"""Shapes of stored JSON: what a value has to look like, and the check that walks it.
+
+A shape is written as an example of itself: ``{"key": shape}`` asks for these keys (others may be there too; ``"key?"``
+may be absent), ``{"*": shape}`` for any keys with such values, ``[shape]`` for a list of any length, ``(a, b)`` for a
+list of exactly two, ``Maybe(shape)`` also for null, ``float`` for a finite number and a bare ``1`` for that very value.
+:func:`shape_of` reads the shape of a ``TypedDict`` from its annotations, so that no list of fields is written twice.
+
+>>> require_shape({"rows": [1, 2]}, {"rows": [int]}, "table")
+>>> require_shape({"rows": [1, None]}, {"rows": [int]}, "table")
+Traceback (most recent call last):
+...
+robustfl.errors.StoreError: `table.rows[1]` should be an integer. Found None. Repeat the run or its scoring with this \
+version of robustfl.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from annotated_types import Len
+
+from robustfl.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """The shape of what may be null."""
+
+    shape: Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Says in an annotation what the type alone cannot: ``Annotated[int, Shape(1)]`` is the very value 1."""
+
+    shape: Any
+
+
+NUMBER = Maybe(float)
+
+
+def shape_of(kind: Any) -> Any:
+    """The shape of the values of an annotation: a TypedDict, a list, a dict, a plain type, or any of these or None.
+
+    >>> shape_of(list[float | None])
+    [Maybe(shape=<class 'float'>)]
+    """
+    origin, options = get_origin(kind), get_args(kind)
+    if is_typeddict(kind):
+        return dict(_field(name, hint) for name, hint in get_type_hints(kind, include_extras=True).items())
+    if origin is Annotated:
+        return _annotated(options[0], options[1:])
+    if origin in (Union, types.UnionType):
+        (single,) = (option for option in options if option is not type(None))
+        return Maybe(shape_of(single))
+    if origin is list:
+        return [shape_of(options[0])]
+    if origin is dict:
+        return dict if options[1] is Any else {"*": shape_of(options[1])}
+    if kind not in _WORDS:
+        raise TypeError(f"A stored value should be of a TypedDict, a list, a dict or a plain type. Found {kind!r}.")
+    return kind
+
+
+def selected(shape: Any, names: Any) -> Any:
+    """The part of a shape that names speak of, as ``{"key": names, ...}`` with None where all below counts.
+
+    Lists, mappings and what may be null are passed through; every key that is named is required.
+    """
+    if names is None:
+        return shape
+    if isinstance(shape, Maybe):
+        return Maybe(selected(shape.shape, names))
+    if isinstance(shape, list):
+        return [selected(shape[0], names)]
+    if "*" in shape:
+        return {"*": selected(shape["*"], names)}
+    whole = {key.rstrip("?"): inner for key, inner in shape.items()}
+    return {key: selected(whole[key], below) for key, below in names.items()}
+
+
+def _field(name: str, hint: Any) -> tuple[str, Any]:
+    """A key of a TypedDict with its shape; a question mark says that it may be absent."""
+    optional = get_origin(hint) is NotRequired
+    return (f"{name}?", shape_of(get_args(hint)[0])) if optional else (name, shape_of(hint))
+
+
+def _annotated(kind: Any, extras: tuple[Any, ...]) -> Any:
+    for extra in extras:
+        if isinstance(extra, Shape):
+            return extra.shape
+        if isinstance(extra, Len) and extra.min_length == extra.max_length:
+            return (shape_of(get_args(kind)[0]),) * extra.min_length
+    return shape_of(kind)
+
+
+_WORDS = {str: "a text", int: "an integer", float: "a finite number", bool: "true or false", dict: "an object"}
+
+
+def require_shape(value: Any, shape: Any, path: str) -> None:
+    """Raises :class:`StoreError` with the path of the first value that does not fit the shape."""
+    if isinstance(shape, Maybe):
+        if value is not None:
+            require_shape(value, shape.shape, path)
+    elif isinstance(shape, dict):
+        _require(isinstance(value, dict), path, "an object", value)
+        for key, inner in _expected(value, shape, path):
+            require_shape(value[key], inner, f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]")
+    elif isinstance(shape, list | tuple):
+        _require(isinstance(value, list), path, "a list", value)
+        _require(isinstance(shape, list) or len(value) == len(shape), path, f"a list of {len(shape)}", value)
+        inners = shape if isinstance(shape, tuple) else shape * len(value)
+        for index, (item, inner) in enumerate(zip(value, inners, strict=True)):
+            require_shape(item, inner, f"{path}[{index}]")
+    elif isinstance(shape, type):
+        _require(_is(value, shape), path, _WORDS[shape], value)
+    else:
+        _require(type(value) is type(shape) and value == shape, path, repr(shape), value)
+
+
+def _expected(value: Mapping[str, Any], shape: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+    """The keys of `value` that the shape speaks of, each with its shape."""
+    if "*" in shape:
+        return [(key, shape["*"]) for key in value]
+    for key in shape:
+        if not key.endswith("?") and key not in value:
+            raise StoreError(f"`{path}.{key}` is missing. {_REMEDY}")
+    return [(key.rstrip("?"), inner) for key, inner in shape.items() if key.rstrip("?") in value]
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+_REMEDY = "Repeat the run or its scoring with this version of robustfl."
+
+
+def _require(holds: bool, path: str, expected: str, value: Any) -> None:
+    if not holds:
+        found = repr(value)
+        raise StoreError(
+            f"`{path}` should be {expected}. Found {found if len(found) < 80 else found[:80] + '…'}. {_REMEDY}"
+        )

@@ -1,0 +1,391 @@
+"""What the summary of a run holds: the declaration that code is typed by, and that summaries are checked against.
+
+A key that is ``NotRequired`` may be absent from what another version has stored; this one writes all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from annotated_types import Len
+
+from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.results.shapes import Shape
+
+Interval = Annotated[list[float], Len(2, 2)] | None
+"""[low, high]; None with a single seed."""
+
+
+class ScoredCell(TypedDict):
+    """One attack at one f: utility, accuracy, trial and status by seed; `U` and `ci` when all of them are there."""
+
+    u: list[float | None]
+    U: float | None
+    ci: Interval
+    accuracy: list[float | None]
+    trials: list[str | None]
+    status: list[str]
+    reasons: NotRequired[list[str]]
+
+
+class ScoredPoint(TypedDict):
+    """One f of the curve of a defense: worst case `W`, mean `M` over the attacks, and the cells behind them."""
+
+    f: int
+    fraction: float
+    W: float | None
+    W_ci: Interval
+    W_cross_fitted: NotRequired[float | None]
+    M: float | None
+    M_ci: NotRequired[Interval]
+    worst_attack: str | None
+    invalid: str | None
+    incomplete: list[str]
+    attacks: dict[str, ScoredCell]
+
+
+class BreakdownReport(TypedDict):
+    """The most malicious clients that a defense bears; `bound` is what theory says."""
+
+    f: int
+    beta: float | None
+    verdict: str
+    evaluated: NotRequired[list[int]]
+    grid: NotRequired[list[int]]
+    bound: NotRequired[str | None]
+
+
+class ScoredDefense(TypedDict):
+    """One defense in one world."""
+
+    defense: str
+    R_unt: float | None
+    R_unt_ci: Interval
+    optimistic: NotRequired[bool]
+    curve: list[ScoredPoint]
+    breakdown: BreakdownReport | None
+    status: NotRequired[str]
+    why: NotRequired[list[str]]
+
+
+class BaselineLevel(TypedDict):
+    """The accuracy of the plain rule without an attack."""
+
+    mean: float | None
+    per_seed: NotRequired[list[float | None]]
+
+
+class ScoredWorldReport(TypedDict):
+    """All defenses in one world."""
+
+    world: str
+    id: NotRequired[str]
+    clients: int
+    rounds: NotRequired[int]
+    seeds: list[int]
+    f_grid: list[int]
+    chance: float
+    test_size: int
+    baseline: BaselineLevel
+    informative: bool
+    defenses: list[ScoredDefense]
+
+
+class RankRow(TypedDict):
+    """A row of the ranking; a defense that may not be ranked, or has no numbers, has the rank None."""
+
+    rank: int | None
+    status: NotRequired[str]
+    why: NotRequired[list[str]]
+    defense: str
+    R_mean: float | None
+    R_min: float | None
+    R_ci: Interval
+    W_at_max_f: float | None
+    worst_attack: str | None
+    beaten_by: NotRequired[list[str]]
+    beats: list[str]
+
+
+class RemarkReport(TypedDict):
+    """A reason to doubt a number, and where."""
+
+    code: str
+    level: str
+    world: str | None
+    defense: str | None
+    attack: str | None
+    f: int | None
+    message: str
+
+
+class ScoreSettingsReport(TypedDict):
+    """How the score was made."""
+
+    threshold: NotRequired[float]
+    margin: NotRequired[float]
+    alpha: NotRequired[float]
+    bootstrap: NotRequired[int]
+
+
+class Scores(TypedDict):
+    """The score of a suite."""
+
+    schema: Annotated[int, Shape(SCHEMA)]
+    settings: ScoreSettingsReport
+    worlds: list[ScoredWorldReport]
+    ranking: list[RankRow]
+    pairs: NotRequired[list[dict[str, Any]]]
+    flags: list[RemarkReport]
+
+
+class ClaimReport(TypedDict):
+    """A claim with what was measured."""
+
+    text: str
+    source: str
+    measure: str
+    expect: str
+    value: float | None
+    per_seed: list[float]
+    ci: Interval
+    difference: float | None
+    verdict: str
+    reason: str
+    parts: dict[str, float | None]
+
+
+class Served(TypedDict):
+    """What a model is worth to those it serves worst."""
+
+    worst_class: float | None
+    worst_client: float | None
+    client_spread: float | None
+
+
+class LostUtility(TypedDict):
+    """A difference to the plain rule."""
+
+    mean: float
+    ci: Interval
+
+
+class Undisturbed(Served):
+    """What a defense costs while nobody attacks, for the numbers `f` that it is told with the same outcome."""
+
+    f: list[int]
+    honest_ignored: float | None
+    honest_unheard: float | None
+    utility_lost: LostUtility | None
+    worst_class_lost: LostUtility | None
+    worst_client_lost: LostUtility | None
+
+
+class Detected(TypedDict):
+    """Whom a defense ignores under one attack."""
+
+    detection_precision: float | None
+    detection_recall: float | None
+    detection_auc: float | None
+    honest_ignored: float | None
+
+
+class Caught(TypedDict):
+    """Whom a defense ignores when the most clients are malicious."""
+
+    f: int
+    attacks: dict[str, Detected]
+    mean: Detected
+    hardest: str | None
+
+
+class DefenseCosts(TypedDict):
+    """Costs and detection of one defense."""
+
+    defense: str
+    undisturbed: list[Undisturbed]
+    caught: Caught | None
+
+
+class SideEffects(TypedDict):
+    """Costs and detection in one world."""
+
+    world: str
+    baseline: Served
+    defenses: list[DefenseCosts]
+
+
+class TargetedCell(TypedDict):
+    """One attack with an aim at one f."""
+
+    attack: str
+    aim: str
+    f: int
+    success: float | None
+    natural: float | None
+    accuracy: float | None
+    kept: float | None
+    kept_per_seed: NotRequired[list[float | None]]
+    durability: float | None
+    outlasts: bool
+    informative: bool
+    effectiveness: float | None
+
+
+class TargetedDefense(TypedDict):
+    """The targeted axis of one defense."""
+
+    defense: str
+    T: float | None
+    T_ci: Interval
+    worst_attack: str | None
+    f: int | None
+    invalid: str | None
+    incomplete: NotRequired[list[str]]
+    attacks: list[TargetedCell]
+
+
+class TargetedWorld(TypedDict):
+    """The targeted axis in one world."""
+
+    world: str
+    defenses: list[TargetedDefense]
+
+
+class BorneFault(TypedDict):
+    """How a defense bears one fault."""
+
+    u: list[float | None]
+    U: float | None
+    ci: Interval
+    accuracy: list[float | None]
+    recovery: float | None
+    recovered: float | None
+    lost_rows: float | None
+    held_rounds: float | None
+    honest_ignored: float | None
+    trials: list[str | None]
+    status: list[str]
+
+
+class FaultsDefense(TypedDict):
+    """The fault axis of one defense."""
+
+    defense: str
+    told: int
+    F: float | None
+    worst: str | None
+    invalid: str | None
+    faults: dict[str, BorneFault]
+
+
+class FaultsWorld(TypedDict):
+    """The fault axis in one world."""
+
+    world: str
+    defenses: list[FaultsDefense]
+
+
+class Trigger(TypedDict):
+    """A test sample without and with the trigger of a backdoor."""
+
+    world: str
+    aim: str
+    height: int
+    width: int
+    channels: int
+    clean: str
+    marked: str
+    truth: str
+    wanted: str
+
+
+class DefenseCard(TypedDict):
+    """What a defense's documentation says."""
+
+    stages: NotRequired[list[str]]
+    summary: NotRequired[str | None]
+    guarantee: NotRequired[str | None]
+    requires: NotRequired[str | None]
+    reference: NotRequired[str | None]
+
+
+class AttackCard(TypedDict):
+    """What an attack's documentation says."""
+
+    summary: NotRequired[str | None]
+    knowledge: NotRequired[list[str]]
+    reference: NotRequired[str | None]
+
+
+class Components(TypedDict):
+    """All defenses and attacks of a suite."""
+
+    defenses: dict[str, DefenseCard]
+    attacks: dict[str, AttackCard]
+
+
+class Histogram(TypedDict):
+    """Samples of each class that each client has, for one seed."""
+
+    classes: list[str]
+    seed: int
+    counts: list[list[int]]
+    malicious: list[int]
+
+
+class FrozenAttacks(TypedDict):
+    """A standard list of attacks."""
+
+    name: str
+    hash: str
+
+
+class SuiteReport(TypedDict):
+    """The suite, and the commands that play it again."""
+
+    name: str
+    description: str | None
+    hash: str
+    standard: NotRequired[FrozenAttacks | None]
+    command: str
+    rows: NotRequired[dict[str, str]]
+    seeds: list[int]
+    settings: NotRequired[dict[str, Any]]
+
+
+class RunTime(TypedDict):
+    """When a run was made, and how long it took."""
+
+    created: str
+    elapsed_s: float
+    workers: int
+
+
+class TrialCounts(TypedDict):
+    """How many trials there were, by status, and cells without a trial."""
+
+    total: int
+    ok: int
+    diverged: int
+    failed: int
+    invalid: int
+    not_applicable: NotRequired[int]
+
+
+class Summary(TypedDict):
+    """Everything that reports need beside the records themselves."""
+
+    schema: Annotated[int, Shape(SCHEMA)]
+    suite: SuiteReport
+    provenance: dict[str, Any]
+    time: RunTime
+    trials: TrialCounts
+    components: Components
+    histograms: dict[str, Histogram]
+    scores: Scores
+    side_effects: NotRequired[list[SideEffects]]
+    targeted: NotRequired[list[TargetedWorld]]
+    faults: NotRequired[list[FaultsWorld]]
+    triggers: NotRequired[list[Trigger]]
+    claims: NotRequired[list[ClaimReport]]

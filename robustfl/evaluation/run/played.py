@@ -1,0 +1,85 @@
+"""The questions of a plan put together with the answers that are stored: what the score is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustfl.evaluation.labels import NOT_APPLICABLE
+from robustfl.evaluation.results.records import Record, metrics_of
+from robustfl.evaluation.score.score import CellResult, ScoredWorld, ScoreSettings
+from robustfl.evaluation.suite.plan import Cell, Plan
+from robustfl.evaluation.suite.scenario import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A plan, the records that there are, by the ids of their trials, and the folder with data files."""
+
+    plan: Plan
+    records: Mapping[str, Record]
+    root: Path | None = None
+
+    @property
+    def settings(self) -> ScoreSettings:
+        """The suite's scoring in the form that the score takes."""
+        return ScoreSettings(**self.plan.experiment.suite.score.model_dump())
+
+    def record(self, cell: Cell) -> Record | None:
+        """The record of the trial that answers a cell, if there is one."""
+        return None if cell.trial is None else self.records.get(cell.trial.id)
+
+    def outcomes(self, cells: Iterable[Cell]) -> list[CellResult]:
+        """Cells with what came of them."""
+        datasets = {world.label: world.task.data.load(self.root) for world in self.plan.experiment.worlds}
+        found = []
+        for cell in cells:
+            record, dataset = self.record(cell), datasets[cell.world]
+            failure = None if record is None else record.get("error")
+            absent = NOT_APPLICABLE if cell.unfit else "invalid"
+            found.append(
+                CellResult(
+                    world=cell.world,
+                    defense=cell.defense,
+                    attack=cell.attack,
+                    f=cell.f,
+                    seed=cell.seed,
+                    trial="" if cell.trial is None else cell.trial.id,
+                    accuracy=metrics_of(record).get("tail_accuracy"),
+                    test_size=len(dataset.test_y),
+                    chance=dataset.chance,
+                    status=absent if cell.trial is None else "missing" if record is None else record["status"],
+                    reason=cell.invalid or cell.unfit or (failure or {}).get("message") or "",
+                )
+            )
+        return found
+
+    def world(self, world: World) -> ScoredWorld:
+        """The world with its baseline: accuracy of the plain rule without an attack, a value a seed."""
+        dataset = world.task.data.load(self.root)
+        baseline: list[float | None] = []
+        for cell in self.plan.baseline:
+            if cell.world == world.label:
+                record = self.record(cell)
+                diverged = record is not None and record["status"] == "diverged"
+                baseline.append(dataset.chance if diverged else metrics_of(record).get("tail_accuracy"))
+        return ScoredWorld(
+            label=world.label,
+            clients=world.federation.clients,
+            baseline=() if None in baseline else tuple(baseline),
+            chance=dataset.chance,
+            test_size=len(dataset.test_y),
+            seeds=self.plan.seeds,
+        )
+
+    def worlds(self) -> list[ScoredWorld]:
+        """All worlds of the suite."""
+        return [self.world(world) for world in self.plan.experiment.worlds]
+
+    def finished_seed(self, world: World) -> int | None:
+        """The first seed for which a trial of a world has come to an end; None in a world that cannot be played."""
+        cells = (*self.plan.baseline, *self.plan.cells, *self.plan.fault_cells)
+        records = [(cell.seed, self.record(cell)) for cell in cells if cell.world == world.label]
+        ended = [seed for seed, record in records if record is not None and record["status"] != "failed"]
+        return min(ended, default=None)

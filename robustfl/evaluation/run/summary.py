@@ -1,0 +1,210 @@
+"""The summary of a run: everything that reports need beside the records themselves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from robustfl import registry
+from robustfl.evaluation.claims.judging import judged
+from robustfl.evaluation.hashing import content_hash
+from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.summaries import (
+    AttackCard,
+    BreakdownReport,
+    Components,
+    DefenseCard,
+    FaultsWorld,
+    Histogram,
+    Scores,
+    Summary,
+)
+from robustfl.evaluation.run.played import Played
+from robustfl.evaluation.run.provenance import histogram, provenance
+from robustfl.evaluation.run.triggers import pictures
+from robustfl.evaluation.score.costs import side_effects
+from robustfl.evaluation.score.faults import fault_scores
+from robustfl.evaluation.score.score import score
+from robustfl.evaluation.score.targeted import targeted
+from robustfl.evaluation.suite.scenario import Suite
+from robustfl.evaluation.trust.evidence import (
+    DefenseFacts,
+    Evidence,
+    Threat,
+    doubled_searches,
+    reached_aims,
+    seen_conduct,
+)
+from robustfl.threats.staging import stages
+
+Breakdowns = Mapping[tuple[str, str], BreakdownReport | None]
+"""(world, defense) -> the breakdown point that a search has found, None where it could not be decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """How a run was made.
+
+    Attributes
+    ----------
+    command : the shell command, empty where there was none; `out`: the folder of the results
+    device, workers : where trials were run, and by how many processes
+    seconds : how long it took
+    """
+
+    command: str
+    out: Path
+    device: str
+    workers: int
+    seconds: float
+
+
+def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts) -> Summary:
+    """The summary, as JSON values; `wanted` are the ids of all trials of the run."""
+    plan, experiment, records = played.plan, played.plan.experiment, played.records
+    suite, frozen = experiment.suite, experiment.suite.frozen_attacks
+    scores = _scores(played, wanted, breakdowns)
+    statuses = Counter(records[trial]["status"] for trial in wanted if trial in records)
+    return {
+        "schema": SCHEMA,
+        "suite": {
+            "name": suite.name,
+            "description": suite.description,
+            "hash": experiment.hash,
+            "standard": None if frozen is None else {"name": frozen.name, "hash": frozen.hash},
+            "command": facts.command,
+            "rows": _row_commands(suite, facts),
+            "seeds": list(plan.seeds),
+            "settings": suite.model_dump(mode="json"),
+        },
+        "provenance": provenance(facts.device),
+        "time": {
+            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "elapsed_s": round(facts.seconds, 3),
+            "workers": facts.workers,
+        },
+        "trials": {
+            "total": len(wanted),
+            "ok": statuses["ok"],
+            "diverged": statuses["diverged"],
+            "failed": statuses["failed"],
+            "invalid": sum(1 for cell in plan.cells if cell.invalid),
+            "not_applicable": sum(1 for cell in plan.cells if cell.unfit),
+        },
+        "components": _components(suite),
+        "histograms": _histograms(played),
+        "scores": scores,
+        "side_effects": side_effects(scores, records, _baselines(played)),
+        "targeted": targeted(scores, records, plan.plain.label),
+        "faults": _faults(played),
+        "triggers": pictures(experiment.worlds, plan.aims, played.root),
+        "claims": judged(suite.claims, experiment.names, scores, records),
+    }
+
+
+def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Scores:
+    """What the records say, with the breakdown points that a search has found in place of those of the grid."""
+    plan, experiment = played.plan, played.plan.experiment
+    suite, declared = experiment.suite, experiment.suite.adversary.declared
+    found = score(
+        played.outcomes(plan.cells),
+        played.worlds(),
+        played.settings,
+        {(w.label, t.label): plan.bound(w, t) for w in experiment.worlds for t in suite.defenses},
+        plain=plan.plain.label,
+        knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
+        declared={} if declared is None else {cell.f: declared for cell in plan.cells if cell.f},
+        evidence=_evidence(played, wanted),
+    )
+    for place, world in zip(found["worlds"], experiment.worlds, strict=True):
+        place["id"], place["rounds"] = content_hash(world.model_dump(mode="json")), world.federation.rounds
+        for defense in place["defenses"]:
+            defense["breakdown"] = breakdowns.get((world.label, defense["defense"]), defense["breakdown"])
+    return found
+
+
+def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
+    """What the suite brings against its defenses, and what the trials saw of their conduct."""
+    experiment, records = played.plan.experiment, played.records
+    suite = experiment.suite
+    return Evidence(
+        threats={str(attack): Threat.of(attack) for attack in suite.played},
+        subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
+        rounds={world.label: world.federation.rounds for world in experiment.worlds},
+        doubled=doubled_searches(suite.played),
+        reached=reached_aims(played.plan.cells, records, played.plan.plain.label),
+        conduct=seen_conduct(records[trial] for trial in wanted if trial in records),
+        ranks_adaptive_only=suite.standard is not None,
+    )
+
+
+def _faults(played: Played) -> list[FaultsWorld]:
+    """How the defenses bear the faults of the fault suite."""
+    starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
+    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
+
+
+def _baselines(played: Played) -> dict[str, list[str]]:
+    """The trials of the plain rule without an attack, by world, in the order of the seeds."""
+    found: dict[str, list[str]] = {world.label: [] for world in played.plan.experiment.worlds}
+    for cell in played.plan.baseline:
+        found[cell.world].append("" if cell.trial is None else cell.trial.id)
+    return found
+
+
+def _histograms(played: Played) -> dict[str, Histogram]:
+    """The data of the clients in each world; a world in which no trial could be played may have no such data."""
+    adversary = played.plan.experiment.suite.adversary
+    found = {}
+    for world in played.plan.experiment.worlds:
+        seed = played.finished_seed(world)
+        if seed is not None:
+            found[world.label] = histogram(world, seed, max(adversary.grid(world.federation.clients)), played.root)
+    return found
+
+
+def _row_commands(suite: Suite, facts: RunFacts) -> dict[str, str]:
+    """For each defense the command that gives its row again, alone, in a folder of its own."""
+    if not facts.command:
+        return {}
+    folder = shlex.quote(f"{facts.out}-alone")
+    specs = {t.label: [{name: dict(given)} for name, given in t.stages] for t in suite.defenses}
+    return {
+        label: f"{facts.command} --out {folder} --set {shlex.quote(f'defenses={json.dumps([spec])}')}"
+        for label, spec in specs.items()
+    }
+
+
+def _components(suite: Suite) -> Components:
+    """What is said of each defense and attack by its own documentation."""
+    attacks: dict[str, AttackCard] = {
+        NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}
+    }
+    for attack in (*suite.played, *suite.evasion):
+        facts = [registry.describe(type(stage)) for stage in stages(attack)]
+        attacks[str(attack)] = {
+            "summary": " ".join(fact["summary"] for fact in facts),
+            "knowledge": attack.required_knowledge().names(),
+            "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
+        }
+    return {
+        "defenses": {t.label: _described([name for name, _ in t.stages]) for t in suite.defenses},
+        "attacks": attacks,
+    }
+
+
+def _described(names: Sequence[str]) -> DefenseCard:
+    """The stages of a defense; summary and requirement are those of its last stage, the aggregator."""
+    facts = [registry.describe(registry.get("defense", name)) for name in names]
+    return {
+        "stages": [fact["class"].rpartition(".")[2] for fact in facts],
+        "summary": " ".join(fact["summary"] for fact in facts),
+        "guarantee": "; ".join(fact["guarantee"] for fact in facts if fact["guarantee"]),
+        "requires": facts[-1]["requires"],
+        "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
+    }
