@@ -141,7 +141,7 @@ def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], command: C
 
 def test_lists(command: Command, tmp_path: Path) -> None:
     everything = json.loads(command("list", "--json", cwd=tmp_path).stdout)
-    assert list(everything) == list(registry.kinds())
+    assert list(everything) == [*registry.kinds(), "measure"]
     assert {"krum", "nnm", "median"} <= set(everything["defense"])
     defenses = command("list", "defenses", cwd=tmp_path)
     header, *rows = defenses.stdout.splitlines()

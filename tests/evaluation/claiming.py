@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from robustfl.evaluation.claims.judging import judged
-from robustfl.evaluation.score.score import CellResult, score
+from robustfl.evaluation.score.inputs import CellResult
+from robustfl.evaluation.score.score import score
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.outcomes import cell, world
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.evaluation.score.score import CellResult, ScoredWorld
+from robustfl.evaluation.score.inputs import CellResult, ScoredWorld
 
 EXAMPLE = {"none": (1, 0.98, 1.02), "A": (0.7, 0.8, 0.6), "B": (0.5, 0.55, 0.6), "C": (0.45, 0.65, 0.7)}
 

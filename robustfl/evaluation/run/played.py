@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robustfl.evaluation.labels import NOT_APPLICABLE
 from robustfl.evaluation.results.records import Record, metrics_of
-from robustfl.evaluation.score.score import CellResult, ScoredWorld, ScoreSettings
+from robustfl.evaluation.score.inputs import CellResult, ScoredWorld, ScoreSettings
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import World
 

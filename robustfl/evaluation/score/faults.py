@@ -15,7 +15,8 @@ import numpy as np
 from robustfl.evaluation.results.records import Record, metrics_of
 from robustfl.evaluation.results.summaries import BorneFault, FaultsDefense, FaultsWorld
 from robustfl.evaluation.score.costs import means
-from robustfl.evaluation.score.score import ScoredWorld, lowest_mean, utility
+from robustfl.evaluation.score.inputs import ScoredWorld
+from robustfl.evaluation.score.score import lowest_mean, utility
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 

@@ -12,7 +12,7 @@ from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_time
-from robustfl.evaluation.score.score import ScoredWorld
+from robustfl.evaluation.score.inputs import ScoredWorld
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports.faults import faults_view

@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.score.score import (
-    ScoreSettings,
-    area,
-    lowest_mean,
-    score,
-    utility,
-    worst_case,
-)
+from robustfl.evaluation.score.inputs import ScoreSettings
+from robustfl.evaluation.score.score import area, lowest_mean, score, utility, worst_case
 from tests.evaluation.outcomes import EXAMPLE, cell, changed, codes, only, suite, world
 
 

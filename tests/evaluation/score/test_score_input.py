@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.score.score import ScoreSettings, score, worst_case
+from robustfl.evaluation.score.inputs import ScoreSettings
+from robustfl.evaluation.score.score import score, worst_case
 from tests.evaluation.outcomes import cell, suite, world
 
 

@@ -15,7 +15,8 @@ from robustfl.evaluation.results.schema import SUMMARY
 from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import Store
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
-from robustfl.evaluation.score.score import CellResult, score, worst_case
+from robustfl.evaluation.score.inputs import CellResult
+from robustfl.evaluation.score.score import score, worst_case
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import Experiment
