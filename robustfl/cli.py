@@ -184,12 +184,12 @@ def _print_ranking(summary: dict[str, Any], folder: Path) -> None:
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
         screen.print(console.claims_table(summary["claims"]))
-    serious = [flag for flag in scores["flags"] if flag["level"] == "error"]
+    serious = [remark for remark in scores["flags"] if remark["level"] == "error"]
     others = len(scores["flags"]) - len(serious)
     if serious or others:
         screen.print()
-    for flag in serious:
-        screen.print(f"{flag['code']}: {flag['message']}", markup=False)
+    for remark in serious:
+        screen.print(f"{remark['code']}: {remark['message']}", markup=False)
     if others:
         screen.print(f"{others} remarks on how far these numbers can be trusted are in the report.")
         screen.print("robustfl explain CODE tells what a status or a remark means.")
@@ -209,13 +209,13 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
     for name in formats or list(registry.find("report")):
         report = registry.build("report", name)
         assert isinstance(report, ReportFormat)
-        path = folder / report.filename
-        text = report.render(results)
-        if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
-            path.unlink(missing_ok=True)
-            continue
-        write_atomically(path, text.encode())
-        written.append(path)
+        for file, text in report.files(results).items():
+            path = folder / file
+            if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
+                path.unlink(missing_ok=True)
+                continue
+            write_atomically(path, text.encode())
+            written.append(path)
     return written
 
 
