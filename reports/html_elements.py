@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from markupsafe import Markup
@@ -9,7 +10,7 @@ from markupsafe import Markup
 from .sections.content.wording import pieces
 
 
-def element(tag: str, attributes: dict[str, object], *content: str) -> Markup:
+def element(tag: str, attributes: Mapping[str, object], *content: str) -> Markup:
     """An element; content that is not markup is escaped, and attributes without a value are left out."""
     shown = "".join([f' {key}="{escape(str(value))}"' for key, value in attributes.items() if value not in ("", None)])
     if not content:

@@ -18,7 +18,7 @@ import typer
 
 from robustfl import __version__
 from robustfl.errors import RobustflError
-from robustfl.lookups import DataRoot, Json, data, describe, explain, list_, schema
+from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def _options(
 @app.command()
 def run(
     scenario: Annotated[str, typer.Argument(help="A name of the catalogue (robustfl list scenarios) or a YAML file.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results [default: runs/NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results (default: runs/NAME).")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none [default: the cores].")
+        int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none (default: the cores).")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds, in place of the scenario's number.")] = None,
     device: Annotated[
@@ -219,14 +219,12 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
     return written
 
 
-@app.command()
+@app.command(cls=HelpWithNames)
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--format", help="html, markdown, leaderboard, csv, targeted_csv, faults_csv or claims_csv [default: all]."
-        ),
+        typer.Option("--format", help="{report} (default: all). Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -235,12 +233,12 @@ def report(
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
-@app.command()
+@app.command(cls=HelpWithNames)
 def publish(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     folder: Annotated[Path, typer.Argument(help="Where to publish it, such as reports/published/NAME.")],
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="Pages to make beside the data. Repeatable.")
+        list[str] | None, typer.Option("--format", help="Pages to make beside the data: {report}. Repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -358,8 +356,8 @@ def doctor(as_json: Json = False) -> None:
         raise SystemExit(1)
 
 
-app.command(name="list")(list_)
-app.command()(describe)
+app.command(name="list", cls=HelpWithNames)(list_)
+app.command(cls=HelpWithNames)(describe)
 app.command()(explain)
 app.command()(schema)
 app.command()(data)
