@@ -74,7 +74,7 @@ class Document:
     parts: tuple[Part, ...]
 
 
-def document(results: RunResults, sections: Sequence[Section] = SECTIONS) -> Document:
+def document(results: RunResults) -> Document:
     """The report of some results, made of the sections that apply to them."""
     run = Run(results=results)
     suite = run.summary["suite"]
@@ -83,18 +83,19 @@ def document(results: RunResults, sections: Sequence[Section] = SECTIONS) -> Doc
         description=suite["description"] or "",
         answer=tuple(head.answer(run)),
         facts=head.of_run(run),
-        parts=tuple(_parts(run, sections)),
+        parts=tuple(_parts(run)),
     )
 
 
-def sheets(results: RunResults, sections: Sequence[Section] = SECTIONS) -> list[Sheet]:
+def sheets(results: RunResults) -> list[Sheet]:
     """The tables for spreadsheets and data frames; those of sections that do not apply have no rows."""
     run = Run(results=results)
-    return [section.sheet(run) for section in sections if section.sheet is not None]
+    return [section.sheet(run) for section in SECTIONS if section.sheet is not None]
 
 
-def _parts(run: Run, sections: Sequence[Section]) -> Iterator[Part]:
-    for worldly, group in groupby(sections, key=lambda section: section.of_world is not None):
+def _parts(run: Run) -> Iterator[Part]:
+    """The sections that apply; where several are told world by world, each world with all of them."""
+    for worldly, group in groupby(SECTIONS, key=lambda section: section.of_world is not None):
         own = tuple(group)
         if worldly:
             yield from (_world(world, own) for world in run.worlds)

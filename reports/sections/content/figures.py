@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
 from .drawings import Path, Words
@@ -49,6 +50,7 @@ class Frame:
         """An SVG path at the height of a value, from edge to edge."""
         return f"M{self.left:g} {self.y(value):g}H{self.end:g}"
 
+    @cache  # noqa: B019 - frames are small values, and most figures of a page share one
     def axes(self) -> tuple[Path | Words, ...]:
         """Lines at 0, one half and 1, with their labels."""
         marks = {"1": 1.0, "0.5": 0.5, "0": 0.0}
