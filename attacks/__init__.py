@@ -1,4 +1,7 @@
-"""Attacks: what malicious clients do, importable on their own.
+"""Attacks and faults: one file each, in the room of its surface, and all of them importable from here.
+
+An attack on updates is called with the honest updates [h, d] and the number f of malicious clients, and returns the
+malicious updates [f, d]:
 
 >>> import numpy as np
 >>> from robustfl.attacks import ALIE, IPM
@@ -6,25 +9,24 @@
 >>> IPM(epsilon=0.5)(honest, f=2).tolist()
 [[-1.5, -2.0], [-1.5, -2.0]]
 
-On the updates: :class:`SignFlip`, :class:`Gaussian`, :class:`NonFinite`, :class:`IPM`, :class:`ALIE`,
-:class:`Mimic`, :class:`FreeRider`, :class:`SignRandomising`, :class:`ValueInverting`, :class:`RandomRescaling`,
-:class:`Scaling`, :class:`Constant`, :class:`GradientAscent`. As far as honest updates, or a rule, let them:
-:class:`MinMax`, :class:`MinSum`, :class:`FangKrum`, :class:`FangTrimmedMean`, :class:`AGRTailored`, :class:`ROP`,
-:class:`SparseHybrid`. The same way for many rounds: :class:`Drift`, :class:`ConstantDirection`, :class:`MPAF`,
-:class:`PoisonedFL`. Made for one kind of rule: :class:`OneCoordinate`, :class:`AntiCGE`, :class:`SignStatistics`,
-:class:`Geodesic`, :class:`TrustCosine`. On rankings: :class:`ReverseRanking`, :class:`ShuffledRanking`,
-:class:`BoundarySwap`. On the data: :class:`LabelFlip`; with everybody's data: :class:`OmniscientLabelFlip`.
-Backdoors: :class:`BadNets`, :class:`DBA`, :class:`EdgeCase`; how they are trained and sent, as in ``BadNets() >>
-ModelReplacement()``: :class:`ModelReplacement`, :class:`PGDConstrained`, :class:`Neurotoxin`,
-:class:`AlternatingMinimisation`.
-Failing machines: :class:`UniformNoise`, :class:`DroppedCoordinates`, :class:`CorruptedGradient`. On test samples:
-:class:`FGSM`, :class:`PGD`, :class:`ZerothOrder`. Under several names, before an attack: :class:`Clones`,
-:class:`Whitewash`, :class:`TakingTurns`. To add an attack: one file here, one import line below.
+A newcomer starts with :class:`IPM` (one line of mathematics) and then reads :class:`WhiteBox`, which searches for the
+update that harms most through the actual defense. The rooms, each with a tour of its own:
 
-Faults, without any malice: in the data :class:`LabelNoise`, :class:`FeatureNoise`, :class:`DuplicateSamples`,
-:class:`EmptyClient`; in computing :class:`Stale`; in messages :class:`AWGN`, :class:`BitFlip`, :class:`Compress`,
-:class:`NaNClient`, :class:`Replay`; on the network :class:`Dropout`, :class:`Crash`, :class:`Churn`,
-:class:`Straggler`, :class:`Partial`, :class:`OutOfOrder`, :class:`DuplicateClient`.
+* ``updates``: attacks on the updates that malicious clients send, such as :class:`SignFlip`, :class:`ALIE`,
+  :class:`MinMax`, :class:`WhiteBox`, :class:`ModelReplacement` and :class:`FreeRider`.
+* ``data``: attacks on training data. These are :class:`LabelFlip` and the backdoors :class:`BadNets`, :class:`DBA` and
+  :class:`EdgeCase`.
+* ``rankings``: attacks on votes over rankings. These are :class:`ReverseRanking`, :class:`ShuffledRanking` and
+  :class:`BoundarySwap`.
+* ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
+* ``evasion``: attacks on test samples. These are :class:`FGSM`, :class:`PGD` and :class:`ZerothOrder`.
+* ``faults``: what goes wrong without malice, such as :class:`Dropout`, :class:`Straggler`, :class:`LabelNoise` and
+  :class:`NaNClient`.
+
+Stages of an attack are combined with ``>>``, as in ``Clones() >> BadNets() >> ModelReplacement()``: who attacks, on
+what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``.
+
+To add an attack, write one file in the room of its surface and one import line below.
 """
 
 from .data.bad_nets import BadNets as BadNets

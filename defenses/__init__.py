@@ -1,5 +1,8 @@
 """Defenses: robust aggregation rules and pre-aggregations, importable on their own.
 
+Each file holds one defense. A newcomer calls an aggregator on the updates of one round, and puts pre-aggregations in
+front of it with ``>>``:
+
 >>> from robustfl.defenses import Krum, NNM, TrimmedMean
 >>> updates = [[1.0, 2.0], [1.2, 1.8], [0.9, 2.1], [1.1, 2.0], [50.0, -50.0]]
 >>> Krum(f=1)(updates).tolist()
@@ -8,17 +11,20 @@
 >>> answer.value.round(2).tolist()
 [1.05, 1.98]
 
-Weighted sums of updates: :class:`Mean`, :class:`Krum`, :class:`MultiKrum`, :class:`GeometricMedian`,
-:class:`CenteredClipping`, :class:`MDA`, :class:`SMEA`, :class:`CAF`, :class:`CGE`, :class:`DnC`, :class:`NormBound`,
-:class:`FLAME`, :class:`SignGuard`, :class:`Flag`. Coordinate by coordinate: :class:`Median`, :class:`TrimmedMean`,
-:class:`Meamed`, :class:`Phocas`, :class:`Bulyan`, :class:`SignMajority`, :class:`RobustLearningRate`. Around an
-update that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`. With a reputation of every client:
-:class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`. A vote over rankings, in place of numbers: :class:`FRL`.
-Pre-aggregations, composed with ``>>``: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`, :class:`ARC`,
-:class:`ClientMomentum`.
+* The baseline without any defense is :class:`Mean`.
+* These answer with a weighted sum of the updates: :class:`Krum`, :class:`MultiKrum`, :class:`GeometricMedian`,
+  :class:`CenteredClipping`, :class:`MDA`, :class:`SMEA`, :class:`CAF`, :class:`CGE`, :class:`DnC`,
+  :class:`NormBound`, :class:`FLAME`, :class:`SignGuard`, :class:`Flag`.
+* These treat every coordinate on its own: :class:`Median`, :class:`TrimmedMean`, :class:`Meamed`, :class:`Phocas`,
+  :class:`SignMajority`, :class:`RobustLearningRate`. :class:`Bulyan` selects rows first and does so afterwards.
+* These compare the updates with one that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`.
+* These keep a reputation of every client: :class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`.
+* :class:`FRL` counts votes: its clients send rankings in place of numbers.
+* These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
+  :class:`ARC`, :class:`ClientMomentum`.
 
-Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type, dtype
-and device. To add a rule: one file here, one import line below.
+Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type and
+dtype, on the same device. A new rule takes one file in this folder and one import line below.
 """
 
 from .arc import ARC as ARC

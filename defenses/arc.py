@@ -14,16 +14,16 @@ from robustfl.components import ByzantineCount
 
 @dataclass(frozen=True, kw_only=True)
 class ARC(RowMap):
-    """Adaptive robust clipping: the longest updates are scaled back to the longest one that is left alone.
+    """Adaptive robust clipping: the k longest updates are scaled back to the norm of the next longest one.
 
-    Formula: ``y_i = x_i min(1, C/||x_i||)`` with C the (k+1)-th largest norm and ``k = floor(2 f (n - f)/n)``, in
-    integers. ``f=0`` changes nothing.
+    Formula: ``y_i = x_i min(1, C/||x_i||)`` with C the (k+1)-th largest norm and ``k = floor(2 f (n - f)/n)``, computed
+    in integers. ``f=0`` changes nothing.
 
-    Shapes: [n, d] -> [n, d]. Cost: the norms and n log n; the clipped rows are never formed before a geometric rule.
-    The input is not touched.
+    Shapes: [n, d] -> [n, d]. Cost: the norms and n log n. In front of a geometric rule, the clipped rows are never
+    formed. The input is not modified.
 
-    Guarantee: ARC >> F is (f, 3 kappa_F)-robust for n >= 2f + 1, which clipping to a fixed radius is not. k >= f, so
-    no row stays longer than the longest honest one. Made to stand before ``NNM >> TrimmedMean`` and the like.
+    Guarantee: ARC >> F is (f, 3 kappa_F)-robust for n >= 2f + 1; clipping to a fixed radius is not. As k >= f, no row
+    stays longer than the longest honest one. ARC is made to stand in front of rules such as ``NNM >> TrimmedMean``.
 
     References
     ----------
@@ -46,12 +46,12 @@ class ARC(RowMap):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Lengths are measured from zero, and rows are drawn there."""
+        """Lengths are measured from the origin, and long rows are moved towards it."""
         return frozenset({"translation", "box"})
 
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
         n = rows.n
-        clipped = 2 * self.f * (n - self.f) // n  # in integers: in floating point some quotients fall below the whole
+        clipped = 2 * self.f * (n - self.f) // n  # in integers: a floating-point quotient may fall below a whole number
         norms = np.sqrt(rows.squared_norms)
         radius = np.sort(norms)[n - 1 - clipped]
         return np.diag(np.divide(radius, norms, out=np.ones(n), where=norms > radius)), None

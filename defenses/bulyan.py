@@ -1,4 +1,4 @@
-"""Bulyan: rows selected by Krum, and then the mean around their median."""
+"""Bulyan: Krum selects rows, and each coordinate is averaged around their median."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from robustfl.components import ByzantineCount
 class Bulyan(Aggregator):
     """Bulyan: Krum selects n-2f updates one by one; each coordinate averages the n-4f values nearest to their median.
 
-    Formula: S starts empty; n-2f times, the row of smallest Krum score among the m rows that are left joins S, where
-    the score sums the squared distances to the ``max(1, m-f-2)`` nearest of those rows (ties: the lower row). Then
-    ``y_j = mean(x_ij, i in N_j)``, N_j the n-4f rows of S of smallest ``|x_ij - median_j(S)|``. ``f=0`` is the mean.
+    Formula: S starts empty. n-2f times, the row of smallest Krum score among the m rows that are left joins S; the
+    score sums the squared distances to the ``max(1, m-f-2)`` nearest of those rows (ties: the lower row). Then
+    ``y_j = mean(x_ij, i in N_j)``, where N_j holds the n-4f rows of S with the smallest ``|x_ij - median_j(S)|``.
+    ``f=0`` is the mean.
 
     Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^3 after it, and one pass with two partial sorts per column.
-    `info["selected"]` holds the ids of S in the order of their selection (after a pre-aggregation that mixes rows, the
-    numbers of the mixed rows).
+    `info["selected"]` holds the ids of S in the order of their selection, or the numbers of the rows where a
+    pre-aggregation has mixed them.
 
-    Guarantee: for n >= 4f + 3 every coordinate is as near to the honest ones as their spread allows, also where d is
-    so large that Krum alone lets one coordinate be far off. Where a score counts one neighbour only (towards the end,
-    for f <= 2), the two nearest rows always tie, so the order of the rows can matter. Breakdown point: (n - 3)/4 rows.
+    Guarantee: for n >= 4f + 3 every coordinate is as near to the honest ones as their spread allows, even when d is so
+    large that Krum alone lets one coordinate be far off. When a score counts only one neighbour (towards the end, for
+    f <= 2), the two nearest rows always tie, so the order of the rows can matter. Breakdown point: (n - 3)/4 rows.
 
     References
     ----------
@@ -51,7 +52,7 @@ class Bulyan(Aggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """At the end, for f <= 2, one neighbour counts: of two rows nearest to each other the lower one wins."""
+        """For f <= 2 the last scores count one neighbour: the two nearest rows tie, and the lower one is selected."""
         return frozenset({"permutation"}) if 0 < self.f <= 2 else frozenset()
 
     def _aggregate(self, rows: Rows) -> Outcome:

@@ -12,27 +12,29 @@ from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import ByzantineCount
 
 ALIKE = 1e-12
-"""Distances that differ by less than this share differ by rounding: copies of a row are filtered alike."""
+"""Distances whose relative difference is below this differ only by rounding, so copies of a row are filtered alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CAF(GramAggregator):
-    """Covariance-bound-agnostic filter: rows that lie far out where the updates vary most lose weight, round by round.
+    """Covariance-bound-agnostic filter: step by step, rows far out along the direction of most variance lose weight.
 
-    Formula: weights ``c_i = 1`` at first. While ``sum(c) > n - 2f``: mu, the mean under c; (l, v), the largest
-    eigenvalue and its eigenvector of the covariance under c; then ``c_i <- c_i (1 - t_i / max t)`` with
-    ``t_i = (v . (x_i - mu))^2`` and the maximum over the rows of positive weight. The answer is the mu of smallest l
-    (ties: the earlier). ``f=0`` is the mean.
+    Formula: all weights are ``c_i = 1`` at first. While ``sum(c) > n - 2f``, each step computes the mean mu under the
+    weights c and the largest eigenvalue l of the covariance under c with its eigenvector v; then
+    ``c_i <- c_i (1 - t_i / max t)`` with ``t_i = (v . (x_i - mu))^2`` and the maximum over the rows of positive weight.
+    The answer is the mu with the smallest l (ties: the earlier one). ``f=0`` is the mean.
 
-    The eigenpair is exact, that of an n x n matrix, so the answer is a function of the rows alone. A maximum over all
-    rows, as in other implementations, lets one distant row that has no weight left slow the filter down without limit.
+    The eigenpair is computed exactly, from an n x n matrix, so the answer is a function of the rows alone. Other
+    implementations take the maximum over all rows; then one distant row that has no weight left can slow the filter
+    down without limit.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^3 a round after it; every round takes all weight from at least
-    one row, so there are at most n (usually a few).
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^3 per step after it. Every step takes all weight from at
+    least one row, so there are at most n steps (usually a few).
 
     Guarantee: for n >= 2f + 1 the squared error is at most a constant times the largest eigenvalue of the honest
-    covariance, which the rule is not told. The largest ratios that a search has found: 1.90 at (n, f) = (7, 2), 2.33
-    at (9, 3); with the trace for the eigenvalue 1.11 and 1.81. Breakdown point: just under 1/2.
+    covariance, which the rule does not need to know. The largest ratios that a search has found are 1.90 at
+    (n, f) = (7, 2) and 2.33 at (9, 3); with the trace in place of the eigenvalue they are 1.11 and 1.81. Breakdown
+    point: just under 1/2.
 
     References
     ----------
@@ -61,7 +63,7 @@ class CAF(GramAggregator):
         inner = gram.centred[:n, :n]
         trust, least, answer = np.ones(n), np.inf, np.full(n, 1.0 / n)
         while trust.sum() > n - 2 * self.f:
-            active = np.flatnonzero(trust)  # a row without weight, however far away, must not cost the others a digit
+            active = np.flatnonzero(trust)  # a distant row without weight must not cost the others precision
             share = trust[active] / trust[active].sum()
             variance, distances = widest_direction(inner[np.ix_(active, active)], share)
             if variance < least:
@@ -78,8 +80,9 @@ class CAF(GramAggregator):
 def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:
     """The largest eigenvalue of the covariance, and how far along its eigenvector the rows lie from the mean.
 
-    `inner` [m, m] are inner products of the rows around any point, `share` [m] their positive weights of sum 1. The
-    distances [m] are in an arbitrary unit, and all 0 where nothing but rounding is left of the covariance.
+    `inner` [m, m] holds the inner products of the rows around any point, `share` [m] their positive weights, whose sum
+    is 1. The distances [m] are in an arbitrary unit. They are all 0 when only rounding errors are left of the
+    covariance.
     """
     from scipy.linalg import eigh
 

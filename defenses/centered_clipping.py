@@ -17,15 +17,16 @@ from robustfl.errors import StateError
 
 @dataclass(frozen=True, kw_only=True)
 class CenteredClipping(GramAggregator):
-    """Centered clipping: deviations from the previous aggregate, clipped to a radius and averaged.
+    """Centered clipping: deviations from the previous aggregate are clipped to a radius, averaged and added to it.
 
-    Formula: ``v <- v + (1/n) sum_i (x_i - v) min(1, radius/||x_i - v||)``, `iterations` times, from the previous
-    aggregate (zero at first). ``radius="median"`` uses the median distance of the rows from v, anew in each step.
+    Formula: ``v <- v + (1/n) sum_i (x_i - v) min(1, radius/||x_i - v||)``, repeated `iterations` times, starting at the
+    previous aggregate (state `center`), or at zero in the first call. ``radius="median"`` uses the median distance of
+    the rows from v, computed anew in each step.
 
-    Shapes: [n, d] -> [d]. Cost: (n + 1)^2 d for the Gram of rows and center, n^2 an iteration after it.
+    Shapes: [n, d] -> [d]. Cost: (n + 1)^2 d for the Gram of rows and center, and n^2 per iteration after it.
 
-    Guarantee: f rows move the result by at most f radius/n in a step, whatever they hold. The published analysis asks
-    for about f <= n/10 and client momentum. Remembers the previous aggregate (state `center`).
+    Guarantee: f rows move the result by at most f radius/n per step, whatever they hold. The published analysis
+    requires about f <= n/10 and client momentum.
 
     References
     ----------
@@ -45,13 +46,15 @@ class CenteredClipping(GramAggregator):
     state_keys: ClassVar[tuple[str, ...]] = ("center",)
 
     radius: Annotated[
-        Literal["median"] | float, Gt(0), Doc("largest deviation from the center that counts in full, or 'median'")
+        Literal["median"] | float,
+        Gt(0),
+        Doc("length to which longer deviations from the center are clipped, or 'median'"),
     ] = "median"
     iterations: Annotated[int, Ge(1), Doc("clipping steps per call")] = 1
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Lengths are measured from a center; a radius that is a number is a length of its own."""
+        """Lengths are measured from a fixed center, and a radius that is a number fixes a unit of length."""
         shifts = frozenset({"translation", "box"})
         return shifts if self.radius == "median" else shifts | {"scaling", "consensus"}
 

@@ -16,14 +16,14 @@ from robustfl.components import ByzantineCount
 class CGE(GramAggregator):
     """Comparative gradient elimination: the mean of the n-f updates of smallest norm.
 
-    Formula: ``(1/(n - f)) sum_{i in S} x_i``, S the n-f rows of smallest ``||x_i||`` (ties: the lower row). ``f=0`` is
-    the mean.
+    Formula: ``(1/(n - f)) sum_{i in S} x_i``, where S holds the n-f rows of smallest ``||x_i||`` (ties: the lower row).
+    ``f=0`` is the mean.
 
-    Shapes: [n, d] -> [d]. Cost: the norms, from the Gram, and n log n after them.
+    Shapes: [n, d] -> [d]. Cost: the norms, which need no Gram, and n log n after them.
 
-    Guarantee: no row longer than the longest honest one counts, so the result is never longer than that. Directions
-    are not looked at: f rows of usual length may point anywhere, and there is no constant kappa. The published
-    analysis asks for redundancy among the clients' losses. Breakdown point: just under 1/2.
+    Guarantee: no row longer than the longest honest row is averaged, so the result is never longer than that one.
+    Directions are not checked: f rows of usual length may point anywhere, so there is no constant kappa. The published
+    analysis requires redundancy among the clients' losses. Breakdown point: just under 1/2.
 
     References
     ----------
@@ -49,12 +49,12 @@ class CGE(GramAggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Lengths are measured from zero."""
+        """Lengths are measured from the origin, so a shift of all rows changes the choice."""
         return frozenset({"translation"})
 
     @property
     def geometric(self) -> bool:
-        return False  # norms are all it asks for
+        return False  # the rule needs nothing but norms
 
     def weights(self, gram: Gram) -> Floats:
         kept = np.argsort(gram.squared_norms, kind="stable")[: gram.n - self.f]

@@ -1,4 +1,4 @@
-"""Client momentum, kept by the server: each update becomes a moving average of its client's updates."""
+"""Client momentum that the server keeps: each update becomes a moving average of its client's updates."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from robustfl.errors import ParameterError, StateError
 
 @dataclass(frozen=True, kw_only=True)
 class ClientMomentum(PreAggregation):
-    """Client momentum: an exponential moving average over each client's updates takes their place.
+    """Client momentum: each update is replaced by an exponential moving average of its client's updates.
 
-    Formula: ``m_i <- beta m_i + (1 - beta) x_i``, one m a client id, 0 at first. A client that stays away keeps its m.
-    Some papers have ``m_i <- beta m_i + x_i``, which is 1/(1 - beta) times as long: radii of rules that clip scale
-    with it. Here the server averages, for clients that do not keep a momentum of their own.
+    Formula: ``m_i <- beta m_i + (1 - beta) x_i``, with one m per client id, which is 0 at first. A client that stays
+    away keeps its m. Some papers have ``m_i <- beta m_i + x_i``, which is 1/(1 - beta) times as long: with those, the
+    radius of a clipping rule has to be larger by the same factor. Here the server keeps the averages, so clients need
+    no momentum of their own.
 
-    Should come first in a pipeline, as rows that another stage has mixed belong to no client. Clients are known by
-    their `ids`, by their place without.
+    This stage should come first in a pipeline, because rows that another stage has mixed belong to no single client. It
+    identifies clients by `ids`, or by the position of their row if no ids are given.
 
-    Shapes: [n, d] -> [n, d]. Cost: one pass. Memory: a vector [d] for each client ever seen, and during a call one more
-    matrix [n, d] (state `ids` and `momenta` of the last call, `away` of clients that were not in it).
+    Shapes: [n, d] -> [n, d]. Cost: one pass. Memory: one vector [d] for each client ever seen, and during a call one
+    more matrix [n, d] (the state holds `ids` and `momenta` of the last call, and `away` for clients that were not in
+    it).
 
-    Guarantee: averages the noise out of honest updates, which shrinks their spread by sqrt((1 - beta)/(1 + beta)) and
-    with it what a robust rule can be made to err by.
+    Guarantee: the noise of honest updates averages out, which shrinks their spread by sqrt((1 - beta)/(1 + beta)), and
+    by as much the error that attackers can cause in a robust rule.
 
     Raises
     ------
-    ParameterError : there is a stage before it
-    StateError : its momenta have another number of values than the updates
+    ParameterError : a stage before this one has mixed the rows
+    StateError : the remembered momenta have another number of values than the updates
 
     References
     ----------
@@ -59,11 +61,13 @@ class ClientMomentum(PreAggregation):
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("ids", "momenta", "away")
 
-    beta: Annotated[float, Ge(0), Lt(1), Doc("weight of the past")] = 0.9
+    beta: Annotated[
+        float, Ge(0), Lt(1), Doc("weight of a client's previous momentum; its new update has the weight 1 - beta")
+    ] = 0.9
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """The past starts at zero, and draws the rows there."""
+        """Momenta start at zero, which draws the rows towards zero."""
         return frozenset({"translation", "consensus", "box"})
 
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any]]:

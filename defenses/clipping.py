@@ -19,10 +19,10 @@ class Clipping(RowMap):
 
     Formula: ``y_i = x_i min(1, radius/||x_i||)``; ``radius="median"`` uses the median norm of the round.
 
-    Shapes: [n, d] -> [n, d]. Cost: the norms, from the Gram; the clipped rows are never formed before a geometric
-    rule. The input is not touched.
+    Shapes: [n, d] -> [n, d]. Cost: the norms. In front of a geometric rule they come from its Gram, and the clipped
+    rows are never formed. The input is not modified.
 
-    Guarantee: no update contributes more than `radius`; directions are left alone, so clipping alone is not robust.
+    Guarantee: no row is longer than `radius` afterwards. Directions do not change, so clipping alone is not robust.
 
     References
     ----------
@@ -40,11 +40,15 @@ class Clipping(RowMap):
     breakdown: ClassVar[str] = "that of the next rule"
     reference: ClassVar[str] = "Sun et al., Can You Really Backdoor Federated Learning?, 2019"
 
-    radius: Annotated[Literal["median"] | float, Gt(0), Doc("largest norm that is kept, or 'median'")] = "median"
+    radius: Annotated[
+        Literal["median"] | float,
+        Gt(0),
+        Doc("norm to which longer updates are clipped; 'median' is the round's median norm"),
+    ] = "median"
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Lengths are measured from a center; a radius that is a number is a length of its own."""
+        """Lengths are measured from the origin, and a radius that is a number fixes a unit of length."""
         shifts = frozenset({"translation", "box"})
         return shifts if self.radius == "median" else shifts | {"scaling", "consensus"}
 

@@ -18,35 +18,37 @@ from .flag_subspace import FAINT, ROUNDING, TINY, Pairs, Span, Subspace, coordin
 
 @dataclass(frozen=True, kw_only=True)
 class Flag(GramAggregator):
-    """The Flag Aggregator: the mean of the updates, projected on the subspace that explains most of each.
+    """The Flag Aggregator: the mean of the updates, projected on the subspace that fits their directions best.
 
     Formula: with unit rows ``u_i = x_i / ||x_i||``, P is the projection on a subspace of `dimension` m, by default
     ``ceil((n + 1)/2)``, that minimises ``sum_i sqrt(1 - ||P u_i||^2)`` plus ``pairwise / (n - 1)`` times
-    ``sum_{i != j} sqrt(1 - ||P y_ij||^2)``, with ``y_ij`` the unit vector along ``u_i - u_j``, or along ``x_i - x_j``
-    with ``pair_rows="raw"``. The answer is
+    ``sum_{i != j} sqrt(1 - ||P y_ij||^2)``, where ``y_ij`` is the unit vector along ``u_i - u_j``, or along
+    ``x_i - x_j`` with ``pair_rows="raw"``.
 
-    - with ``mode="reference"``, ``P sum_i u_i / m``, as the published code has it. Its length, at most n/m, says
-      nothing of that of the updates. The default ``rescale="median_norm"``, which is not published, multiplies by m/n
-      and the median length: the projected mean of the rows, all brought to one length, is of the size of a mean.
-    - with ``mode="paper"``, ``P sum_i x_i / n``, which a row moves in proportion to its length; `rescale` has no say.
+    - With ``mode="reference"`` the answer is ``P sum_i u_i / m``, as in the published code. Its length, at most n/m,
+      does not depend on the length of the updates. The default ``rescale="median_norm"``, which is not published,
+      multiplies it by m/n and by the median length. The answer then is the projected mean of the rows, after all of
+      them are scaled to the median length.
+    - With ``mode="paper"`` the answer is ``P sum_i x_i / n``, which a row moves in proportion to its length. `rescale`
+      has no effect.
 
-    P comes from at most `iterations` steps of iteratively reweighted least squares, the first with equal weights; a
-    step that gains no more than `tolerance` is the last. `regularisation` is added under each root, and the objective
-    with it never grows. Where the steps lead is stationary, but need not be the least value.
+    P comes from at most `iterations` steps of iteratively reweighted least squares, the first with equal weights. The
+    search ends with a step that improves the objective by `tolerance` or less. `regularisation` is added under each
+    root, and the objective with it never grows. The steps lead to a stationary point, which need not be the minimum.
 
-    P leaves something out only while m is less than the rank of the rows, so n and d should both be above m. Elsewhere
-    it is the identity, and ``mode="paper"`` is the mean. If the m-th direction ties with others, they share its place
-    alike: the answer is a function of the rows. Rows shorter than a millionth of the typical one count like zero rows,
-    in n and nowhere else; pairs that are closer than a millionth of the typical distance have no term. The published
-    code weighs the terms of pairs in another way.
+    P is the identity unless m is less than the rank of the rows, so n and d should both be greater than m. When P is
+    the identity, ``mode="paper"`` is the mean. If the m-th direction ties with others, all of them share the free
+    places equally, so the answer is a function of the rows. Rows shorter than a millionth of the typical row count in
+    n, but otherwise like zero rows. Pairs that are closer than a millionth of the typical distance have no term. The
+    published code weights the terms of pairs in another way.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^3 a step after it, with or without pairs. `weights` may be
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^3 per step after it, with or without pairs. `weights` may be
     negative, and need not sum to 1.
 
     Guarantee: no bound on the distance to the honest mean is known. By default the answer is never longer than the
-    median update, whatever less than half of the rows hold; with ``mode="paper"`` one row can move it without limit.
-    Hostile rows that agree on a direction are explained like honest ones, and with a large `pairwise` the differences
-    between honest rows can crowd out their mean.
+    median update. With ``mode="paper"`` one row can move it without limit. The subspace fits hostile rows that agree on
+    a direction as well as honest rows, and with a large `pairwise` the differences between honest rows can displace
+    their mean from it.
 
     References
     ----------
@@ -70,27 +72,35 @@ class Flag(GramAggregator):
 
     dimension: Annotated[int | None, Ge(1), Doc("dimension m of the subspace; ceil((n + 1)/2) when not given")] = None
     pairwise: Annotated[
-        float, Ge(0), Le(1e6), Doc("weight of the terms of pairs; the published headline runs have none")
+        float,
+        Ge(0),
+        Le(1e6),
+        Doc("weight of the terms for pairs of rows in the objective; the main published experiments use 0"),
     ] = 0.0
     pair_rows: Annotated[
         Literal["unit", "raw"], Doc("whether pairs are differences of rows of length 1 or of the rows themselves")
     ] = "unit"
-    iterations: Annotated[int, Ge(1), Doc("most steps of the search for the subspace")] = 5
-    tolerance: Annotated[float, Ge(0), Doc("gain of a step at which to stop; a row counts at most 1")] = 1e-10
+    iterations: Annotated[int, Ge(1), Doc("largest number of steps in the search for the subspace")] = 5
+    tolerance: Annotated[
+        float,
+        Ge(0),
+        Doc("the search stops when a step gains no more than this in the objective, in which a row counts at most 1"),
+    ] = 1e-10
     regularisation: Annotated[
-        float, Gt(0), Le(1), Doc("squared share of a row that is always taken to lie outside of the subspace")
+        float, Gt(0), Le(1), Doc("number that is added to the squared share of each row outside of the subspace")
     ] = 1e-7
     mode: Annotated[
-        Literal["reference", "paper"], Doc("what is projected: rows of length 1, as in the published code, or the rows")
+        Literal["reference", "paper"],
+        Doc("what is projected: rows scaled to length 1, as in the published code, or the rows themselves"),
     ] = "reference"
     rescale: Annotated[
         Literal["none", "median_norm"],
-        Doc("length of the answer in mode reference: as published, or that of a mean of rows of median length"),
+        Doc("length of the answer in mode 'reference': as published, or as if all rows had the median length"),
     ] = "median_norm"
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Directions are those from zero, and the projection shortens."""
+        """Directions are measured from the origin, and the projection shortens vectors."""
         names = {"translation", "box"}
         if self.mode == "paper":
             names |= {"breakdown"}
@@ -131,7 +141,7 @@ class Flag(GramAggregator):
         return Pairs(points, noise, self.pairwise / (n - 1))
 
     def _subspace(self, units: Floats, m: int, pairs: Pairs | None) -> Subspace:
-        """The subspace where the steps end."""
+        """The subspace that the last step finds."""
         steps = islice(subspaces(units, m, pairs, self.regularisation), self.iterations)
         found = next(steps)
         for step in steps:

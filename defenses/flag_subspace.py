@@ -1,11 +1,11 @@
-"""The subspace of the Flag Aggregator, found among coordinates of the rows in their own span.
+"""The subspace of the Flag Aggregator, computed from coordinates of the rows in their own span.
 
-Columns of length 1 are given: the rows, divided by their lengths, and, if pairs count, one along the difference of
-each pair. The subspace with projection P leaves out the share ``1 - y^T P y`` of a column y, and should minimise the
-sum of the square roots of these shares. A square root is concave: each step replaces it by its tangent, whose minimum
-is a matter of eigenvectors, so the objective never grows.
+The input is a set of unit vectors: the rows, divided by their lengths, and, if pairs count, the directions of the
+differences between rows. A subspace with projection P misses the share ``1 - y^T P y`` of a unit vector y. The wanted
+subspace minimises the sum of the square roots of these shares. A square root is concave, so each step replaces it by
+its tangent. The minimum for tangents follows from eigenvectors, and the objective never grows.
 
-The columns of pairs enter through the Laplacian of a graph on the rows, [n, n], and are never formed.
+The vectors of pairs enter through the Laplacian of a graph on the rows, [n, n], and are never formed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from robustfl.aggregation import Gram
 from robustfl.aggregation.kernels.base import Floats
 
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
-"""Inner products below this share of what they are a difference of are rounding errors, eigenvalues likewise."""
+"""A difference of inner products below this share of their size is a rounding error; so is such an eigenvalue."""
 
 FAINT = 1e-12
-"""A squared length below this share of what it is a difference of has too few digits left to tell a direction."""
+"""A squared length that is a difference of larger terms has too few digits for a direction below this share of them."""
 
 TINY = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 """Squared lengths below this have lost digits to underflow."""
 
 
 def coordinates(gram: Gram) -> Floats:
-    """The rows [n, r] in an orthonormal system that holds them all.
+    """Coordinates [n, r] of the rows in an orthonormal system whose span holds all of them.
 
-    Inner products of rows with a large part in common do not have the digits of the differences between rows. So one
-    coordinate is that along the point around which the Gram is taken, and the others come from what is left.
+    If rows have a large part in common, their inner products are not precise enough to tell their differences. So one
+    coordinate lies along the point around which the Gram is taken, and the others come from what is left.
     """
     n = gram.n
     inner, origin = gram.centred[:n, :n], np.sqrt(gram.centred[n, n])
@@ -41,13 +41,13 @@ def coordinates(gram: Gram) -> Floats:
     left = np.diag(rest) > ROUNDING * np.diag(inner)
     sizes = np.sqrt(np.diag(rest), out=np.zeros(n), where=left)
     inverse = np.divide(1.0, sizes, out=np.zeros(n), where=left)
-    values, vectors = np.linalg.eigh(rest * inverse[:, None] * inverse)  # scaled: no row drowns the digits of another
+    values, vectors = np.linalg.eigh(rest * inverse[:, None] * inverse)  # scaled, so that no row costs others digits
     kept = values > ROUNDING * values[-1]
     return np.column_stack([along - origin, sizes[:, None] * vectors[:, kept] * np.sqrt(values[kept])])
 
 
 class Span:
-    """Unit rows [n, s] in fewest coordinates: `vectors` [n, r], orthonormal, times `roots` [r]."""
+    """Unit rows [n, s] in as few coordinates as possible: orthonormal `vectors` [n, r] times `roots` [r]."""
 
     def __init__(self, units: Floats) -> None:
         vectors, roots, _ = np.linalg.svd(units, full_matrices=False)
@@ -61,7 +61,7 @@ class Span:
         return len(self.roots)
 
     def projected(self, coefficients: Floats, subspace: Subspace) -> Floats:
-        """Coefficients [n] of unit rows that sum to the projection of the sum with these coefficients [n]."""
+        """Coefficients [n] with which the unit rows sum to the projection of ``sum_i coefficients_i u_i``."""
         point = self.roots * (coefficients @ self.vectors)
         inside = subspace.directions @ (subspace.shares * (point @ subspace.directions))
         found: Floats = self.vectors @ (inside / self.roots)
@@ -74,9 +74,9 @@ class Pairs:
     Parameters
     ----------
     points : [n, r]
-    noise : [n], parts of the squared distances that are not known: pairs that are as close as their noises' sum do not
-        count
-    weight : factor of the term of a vector in the objective
+    noise : [n], the uncertainty that each point adds to squared distances: a pair whose squared distance is no larger
+        than the sum of its two uncertainties does not count
+    weight : factor of each vector's term in the objective
     """
 
     def __init__(self, points: Floats, noise: Floats, weight: float) -> None:
@@ -86,7 +86,7 @@ class Pairs:
         self.told = squared > noise[:, None] + noise
         np.fill_diagonal(self.told, False)
         self.inverse: Floats = np.divide(1.0, squared, out=np.zeros_like(squared), where=self.told)
-        self.points: Floats = points - points[np.argmin(np.median(squared, axis=1))]  # differences keep their digits
+        self.points: Floats = points - points[np.argmin(np.median(squared, axis=1))]  # so differences keep their digits
         self.weight = weight
 
     def scatter(self, slopes: Floats) -> Floats:
@@ -97,7 +97,7 @@ class Pairs:
         return scatter
 
     def missed(self, outside: Floats) -> Floats:
-        """The share [n, n] of each vector that lies outside of a subspace, whose complement `outside` [r, k] spans."""
+        """The share [n, n] of each vector outside of a subspace; `outside` [r, k] spans the subspace's complement."""
         parts = self.points @ outside
         inner = parts @ parts.T
         own = np.diag(inner)
@@ -107,14 +107,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Subspace:
-    """One step's answer.
+    """The subspace that one step finds.
 
     Attributes
     ----------
     directions : [r, r], orthonormal columns
-    shares : [r], how far each direction belongs to the subspace: 1, 0, or between for some that are equally good
-    missed : [n], the share of each unit row that lies outside
-    objective : the sum of the square roots of all that is missed, with `regularisation` under each
+    shares : [r], how far each direction belongs to the subspace: 1, 0, or between 0 and 1 for directions that tie
+    missed : [n], the share of each unit row that lies outside of the subspace
+    objective : the sum of the square roots of all missed shares, with `regularisation` under each root
     """
 
     directions: Floats
@@ -124,7 +124,7 @@ class Subspace:
 
 
 def subspaces(units: Floats, dimension: int, pairs: Pairs | None, regularisation: float) -> Iterator[Subspace]:
-    """Better and better subspaces for unit rows [n, r], without end; the first is that of principal components."""
+    """An endless sequence of better and better subspaces for unit rows [n, r]; the first holds principal components."""
     missed = np.ones(len(units))
     missed_pairs = None if pairs is None else np.ones_like(pairs.inverse)
     while True:
@@ -145,8 +145,8 @@ def subspaces(units: Floats, dimension: int, pairs: Pairs | None, regularisation
 def leading(values: Floats, dimension: int) -> Floats:
     """How far the direction of each eigenvalue (ascending, [r]) belongs to the subspace of the largest ones, [r].
 
-    Directions that tie share alike in the places that are left for them: which of them an eigensolver names first is
-    chance, and for the tangent a mixture of best subspaces is as good as each of them.
+    Directions that tie share the places that are left equally. Which of them an eigensolver names first is chance, and
+    for the tangent a mixture of best subspaces is as good as each of them.
     """
     if dimension >= len(values):
         return np.ones(len(values))

@@ -17,25 +17,28 @@ from robustfl.aggregation.updates.gram import ROUNDING
 
 @dataclass(frozen=True, kw_only=True)
 class FLAME(Aggregator):
-    """FLAME: updates outside the majority cluster of directions go, the others are clipped, averaged and blurred.
+    """FLAME: it drops updates outside the majority cluster of directions, clips and averages the rest and adds noise.
 
-    Formula: HDBSCAN on the cosine distances ``1 - cos(x_i, x_k)`` with smallest cluster floor(n/2) + 1 and one sample
-    to a core point leaves one cluster K. With S the median norm of all n updates,
-    ``y = (1/|K|) sum_{i in K} x_i min(1, S/||x_i||) + noise S z``, z standard normal, drawn from (`seed`, number of
-    earlier calls): fresh in every round, equal in every run (state `round`, with noise only).
+    Formula: HDBSCAN on the cosine distances ``1 - cos(x_i, x_k)``, with smallest cluster size floor(n/2) + 1 and one
+    sample per core point, finds one cluster K. With S the median norm of all n updates,
+    ``y = (1/|K|) sum_{i in K} x_i min(1, S/||x_i||) + noise S z``, where z is standard normal. z is drawn from `seed`
+    and the number of earlier calls (state `round`, with noise only), so it is new in every round and the same in every
+    run.
 
-    With these settings HDBSCAN's one cluster is the smallest cluster of single linkage that holds more than half of the
-    updates, and that is what is computed; distances that tie join it together, so the order of rows does not matter.
+    With these settings the one cluster of HDBSCAN is the smallest single-linkage cluster that holds more than half of
+    the updates, and this is what is computed. Rows at equal distances join the cluster together, so the order of rows
+    does not matter.
 
-    The paper measures the angle between the clients' *models*; here it is between the rows that come in. Pass models
-    for updates to have the paper's angles (then the norms are the models', too). A zero row is at distance 1 from
-    others. The paper's noise factor is 0.001 for images and text, 0.01 for tables.
+    The paper measures the angles between the clients' *models*; this rule measures the angles between the rows that it
+    is given. To have the paper's angles, pass models in place of updates (then the norms are those of models, too). A
+    zero row is at distance 1 from all others. The paper's noise factor is 0.001 for images and text, 0.01 for tables.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 log n for the clusters. `weights` are those of the sum, before
-    noise.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^2 log n for the clusters. `weights` are those of the sum
+    before noise is added.
 
-    Guarantee: for n >= 2f + 1 the result is no longer than the longest honest update, noise aside. The cluster may
-    lose honest rows; malicious ones that point the way of the majority stay in. Breakdown point: just under 1/2.
+    Guarantee: for n >= 2f + 1 the result without its noise is no longer than the longest honest update. The cluster
+    may lose honest rows, and malicious rows that point in the direction of the majority stay in. Breakdown point: just
+    under 1/2.
 
     References
     ----------
@@ -57,7 +60,9 @@ class FLAME(Aggregator):
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 
     noise: Annotated[
-        float, Ge(0), Doc("standard deviation of the noise on each coordinate, in median norms of the updates")
+        float,
+        Ge(0),
+        Doc("standard deviation of the noise on each coordinate, in multiples of the median norm of the updates"),
     ] = 0.001
     seed: Annotated[int, Ge(0), Doc("seed of the noise")] = 0
 
@@ -67,7 +72,7 @@ class FLAME(Aggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Directions and norms are those from zero; noise leaves equal rows only nearly as they are."""
+        """Directions and norms are measured from the origin, and with noise the mean of equal rows is not exact."""
         return frozenset({"translation", "box"} | ({"consensus"} if self.noise else set()))
 
     @property
@@ -90,8 +95,9 @@ class FLAME(Aggregator):
 def cosine_distances(rows: Rows, norms: Floats) -> Floats:
     """`1 - cos(x_i, x_k)`, [n, n], never negative; 1 between a zero row and others, 0 between zero rows.
 
-    Rows near each other are compared by their difference, which keeps its digits where the cosine is all but 1, as for
-    models; others by their product, which keeps its own where norms differ by orders of magnitude.
+    For rows near each other the distance comes from their difference, which stays precise when the cosine is almost 1,
+    as between models. For others it comes from their product, which stays precise when the norms differ by orders of
+    magnitude.
     """
     product = norms[:, None] * norms[None, :]
     live = product > 0.0
@@ -107,7 +113,7 @@ def cosine_distances(rows: Rows, norms: Floats) -> Floats:
 
 
 def majority_cluster(distances: Floats) -> NDArray[np.bool_]:
-    """The rows [n] of the smallest single-linkage cluster that more than half of the rows belong to."""
+    """A mask [n] of the rows in the smallest single-linkage cluster that holds more than half of the rows."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 

@@ -1,4 +1,4 @@
-"""FLTrust: updates count as far as they point the way of the server's own update."""
+"""FLTrust: updates count to the extent that they point in the direction of the server's own update."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.source import Extent
 
 TINY = float(np.finfo(np.float64).tiny)
-"""A squared norm below the smallest normal number has lost its digits: such an update is as good as zero."""
+"""A squared norm below the smallest normal number has lost its digits, so such an update is treated as zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FLTrust(Aggregator):
     """FLTrust: the mean of the updates, scaled to the length of the server's own and weighted by their cosine with it.
 
-    Formula: ``y = sum_i t_i (||g||/||x_i||) x_i / sum_i t_i`` with the trust scores ``t_i = max(0, cos(x_i, g))`` and g
-    the update that the server computed itself on a few clean samples, in the way of the clients:
-    ``rule(updates, trusted=g)``. Zero rows have no trust. Where nobody is trusted, or g is zero, the answer is zero.
+    Formula: ``y = sum_i t_i (||g||/||x_i||) x_i / sum_i t_i`` with the trust scores ``t_i = max(0, cos(x_i, g))``. The
+    server computes the update g itself on a few clean samples, in the same way as the clients do, and the caller
+    passes it: ``rule(updates, trusted=g)``. Zero rows have no trust. If no row is trusted, or g is zero, the answer is
+    zero.
 
-    Shapes: [n, d] and [d] -> [d]. Cost: n d for the cosines and n d for the sum. There is no Gram: inner products with
-    g alone, in float64, so that no row costs the others a digit, however large it is. `weights` sum to more than 1
-    where short updates are stretched; `info["trust"]` [n] holds the trust scores.
+    Shapes: [n, d] and [d] -> [d]. Cost: n d for the cosines and n d for the sum. No Gram is needed. Only inner
+    products with g are computed, in float64, so a row of any size leaves the precision of the others intact. `weights`
+    sum to more than 1 when short updates are stretched; `info["trust"]` [n] holds the trust scores.
 
-    Guarantee: the result is no longer than g, and at an angle of less than 90 degrees to it or zero, whatever any
-    number of rows hold. Attacks that keep a positive cosine get through. Breakdown point: none while g can be trusted.
+    Guarantee: whatever any number of rows hold, the result is no longer than g, and it is zero or at an angle of less
+    than 90 degrees to g. Attacks that keep a positive cosine get through. Breakdown point: there is none while g can be
+    trusted.
 
     References
     ----------
@@ -56,7 +58,7 @@ class FLTrust(Aggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Directions are those from zero, and the length is the trusted update's."""
+        """Directions are measured from the origin, and the length is that of the trusted update."""
         return frozenset({"translation", "box"})
 
     def _aggregate(self, rows: Rows) -> Outcome:
@@ -71,7 +73,7 @@ class FLTrust(Aggregator):
 
 
 def _along_trusted(rows: Rows) -> tuple[Floats, float]:
-    """Inner products [n] of the rows with the trusted update, and its length; 0 where that has no digits."""
+    """Inner products [n] of the rows with the trusted update, and its length, or 0 if that is too small to measure."""
     source, ops = rows.source, rows.kernels
     trusted: Array = source.trusted
 

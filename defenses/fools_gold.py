@@ -1,4 +1,4 @@
-"""FoolsGold: clients whose histories point the same way lose their weight."""
+"""FoolsGold: clients whose histories point in the same direction lose their weight."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from robustfl.reputation.angles import cosines_and_lengths
 from robustfl.reputation.identities import own_shares, recent
 
 ALIKE = 1e-9
-"""Trust below which all histories are one direction: dividing by the largest would turn rounding into weights."""
+"""If no client's trust exceeds this, all histories have one direction: dividing by it would amplify rounding errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoolsGold(Aggregator):
-    """FoolsGold: Sybils betray themselves by pulling the same way, round after round; they lose their weight.
+    """FoolsGold: clients that pull in the same direction round after round are taken for Sybils and lose their weight.
 
     Formula: the history of client i is ``H_i <- H_i + x_i min(1, clip/||x_i||)``. With ``c_ij = cos(H_i, H_j)``,
-    ``c_ii = 0`` and ``v_i = max_j c_ij``, honest clients are pardoned, ``c_ij <- c_ij v_i/v_j`` where ``v_i < v_j``;
-    then ``w_i = 1 - max_j c_ij``, divided by the largest of the round, and
-    ``a_i = confidence (ln(w_i/(1 - w_i) + 1e-5) + 1/2)``, cut to [0, 1]. The result is the sum of ``a_i x_i`` over
-    `normalize`: by default a weighted mean, so that a round with excluded Sybils makes a step as long as one without.
-    As published: ``Clipping(radius=1.0) >> FoolsGold(normalize="none", clip=None)``.
+    ``c_ii = 0`` and ``v_i = max_j c_ij``, honest clients are pardoned by ``c_ij <- c_ij v_i/v_j`` where ``v_i < v_j``.
+    Then ``w_i = 1 - max_j c_ij`` is divided by its largest value of the round, and
+    ``a_i = confidence (ln(w_i/(1 - w_i) + 1e-5) + 1/2)`` is cut to [0, 1]. The result is the sum of ``a_i x_i`` divided
+    by what `normalize` names. The default is a weighted mean, so that the step of a round with excluded Sybils is as
+    long as that of a round without. The published rule is
+    ``Clipping(radius=1.0) >> FoolsGold(normalize="none", clip=None)``.
 
-    Histories are compared with those of all clients that are remembered, also absent ones: a Sybil gains nothing by
-    taking turns, or by coming back under a new name. Whoever returns continues. Rows have to be the clients' own.
+    A history is compared with those of all remembered clients, absent ones included, so Sybils gain nothing by taking
+    turns or by coming back under new names. A client that returns continues its history. The rows have to be the
+    clients' own, not mixtures.
 
-    Shapes: [n, d] -> [d]. Cost: with m clients remembered, (n + m)^2 d for the Gram of rows and histories, m^2 after
-    it; three passes over the data. Memory: m d numbers of history (state `history`), in the type of the updates,
+    Shapes: [n, d] -> [d]. Cost: with m remembered clients, (n + m)^2 d for the Gram of rows and histories, and m^2
+    after it; three passes over the data. Memory: m d numbers of history (state `history`), in the type of the updates,
     and as many again during a call.
 
-    Guarantee: none in terms of f. Any number of clients whose histories agree has next to no weight together, also
-    when they are the majority; needs no f. It does nothing against a single attacker, nor against Sybils that keep
-    their histories apart by large, lasting perturbations that cancel in the sum, and it punishes honest clients that
-    have the same data. Norms are left alone: clip before. When all histories agree, nobody can be told from a Sybil:
-    see `alike`.
+    Guarantee: there is none in terms of f, and the rule needs no f. Clients whose histories agree have almost no weight
+    together, however many they are, even when they are the majority. The rule does nothing against a single attacker.
+    Nor does it stop Sybils that keep their histories apart by large, lasting perturbations that cancel in the sum. It
+    punishes honest clients that have the same data. It does not limit norms: put a clipping stage in front. When all
+    histories agree, no client can be told from a Sybil: see `alike`.
 
     References
     ----------
@@ -76,14 +78,18 @@ class FoolsGold(Aggregator):
     clip: Annotated[
         Literal["median"] | float | None,
         Gt(0),
-        Doc("longest part of an update that enters the history: the round's median norm, a length, or no limit"),
+        Doc("length to which an update is clipped before it enters the history: the round's median norm, or a number"),
     ] = "median"
-    confidence: Annotated[float, Gt(0), Doc("steepness of the last step, kappa in the publication")] = 1.0
+    confidence: Annotated[
+        float, Gt(0), Doc("factor on the logit that turns dissimilarity into a weight (kappa in the publication)")
+    ] = 1.0
     alike: Annotated[
         Literal["zero", "uniform"],
-        Doc("weights when all histories point the same way: none, which skips the round, or equal ones"),
+        Doc("weights when all histories have the same direction: zero, which skips the round, or equal weights"),
     ] = "zero"
-    remembered: Annotated[int, Ge(1), Doc("clients whose history is kept; who was absent longest goes first")] = 1000
+    remembered: Annotated[
+        int, Ge(1), Doc("number of clients whose history is kept; clients that were absent longest are forgotten first")
+    ] = 1000
 
     @property
     def unclaimed(self) -> frozenset[str]:
@@ -117,7 +123,7 @@ class FoolsGold(Aggregator):
             alpha = np.ones(rows.n)
         weights = alpha / {"none": 1.0, "n": rows.n, "sum": alpha.sum() or 1.0}[self.normalize]
 
-        # histories only ever matter by their direction: shrinking one keeps hostile numbers from overflowing it
+        # only the direction of a history matters, so it may be shrunk: then hostile numbers cannot make it overflow
         longest = 1e30 if rows.source.reader.working == "float32" else 1e140
         shrink = np.minimum(1.0, np.divide(longest, lengths, out=np.ones(len(clients)), where=lengths > 0))
         history = self._moved(rows.source, clients, shrink, sums[here, np.arange(rows.n)] * shrink[here] * own)
@@ -141,7 +147,7 @@ class FoolsGold(Aggregator):
     ) -> dict[Hashable, Array]:
         """The histories times `shrink` [m], plus the rows times `added` [n].
 
-        Those that move get memory of their own: a view of a matrix [n, d] would keep all of it for one client.
+        A history that changes gets memory of its own: a view would keep a whole matrix [n, d] alive for one client.
         """
         before, after, present = self._state.get("history", {}), {}, set(source.ids)
         for client, factor in zip(clients, shrink.tolist(), strict=True):
@@ -161,7 +167,7 @@ class FoolsGold(Aggregator):
     def _decisions(
         self, ids: tuple[Hashable, ...], alpha: Floats, cosines: Floats, clients: tuple[Hashable, ...]
     ) -> tuple[Decision, ...]:
-        """One a row; `cosines` [n, m] are the rows' clients' with all remembered ones."""
+        """One decision per row; `cosines` [n, m] compare the clients of the rows with all remembered clients."""
         before = set(self._state.get("excluded", ()))
         place = {client: number for number, client in enumerate(clients)}
         decisions = []
@@ -178,7 +184,8 @@ class FoolsGold(Aggregator):
 def trust(cosines: Floats, here: np.ndarray, confidence: float = 1.0) -> Floats:
     """The weights in [0, 1] of the clients `here` [n], from cosines [m, m] between all histories.
 
-    Zeros when all of them point the same way. Otherwise the largest weight is 1, unless `confidence` is below 0.2.
+    All are zero when all histories have the same direction. Otherwise the largest weight is 1, unless `confidence` is
+    below 0.2.
     """
     similar = cosines.copy()
     np.fill_diagonal(similar, 0.0)

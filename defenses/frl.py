@@ -18,19 +18,21 @@ class FRL(RankAggregator):
     """FRL: clients rank the edges of a frozen random network, and the server adds up their positions.
 
     Formula: client u sends, for every layer, ``R_u``, its n edges from the least to the most important. With
-    ``P_u[e]`` the place of edge e in ``R_u``, ``V[e] = sum_u P_u[e]``, and the global ranking is V in ascending order
-    (ties: the lower edge). The model keeps the upper `keep` of every layer's edges with their frozen weights. With
-    ``sparse < 1`` clients name only their upper ``ceil(sparse n)`` edges, at the places n - m, ..., n - 1 that these
-    have; the others get place 0.
+    ``P_u[e]`` the place of edge e in ``R_u``, the server computes ``V[e] = sum_u P_u[e]``. The global ranking lists
+    the edges in ascending order of V (ties: the lower edge comes first). Of every layer, the model keeps the share
+    `keep` of the edges that rank highest, with their frozen weights. With ``sparse < 1``, clients name only their
+    ``m = ceil(sparse n)`` most important edges, which have the places n - m, ..., n - 1; all other edges get place 0.
 
-    Shapes: n_clients rankings of n edges -> one ranking [n], for every layer. Cost: one pass over the rankings and a
-    sort of n. Upload: n ceil(log2 n) bits a layer, 60 to 65 % of the float32 weights of common networks.
+    Shapes: n_clients rankings of n edges -> one ranking [n], for every layer. Cost: one pass over the rankings and one
+    sort of n sums per layer. Upload: n ceil(log2 n) bits per layer, which is 60 to 65 % of the float32 weights of
+    common networks.
 
-    Guarantee: a client's influence on an edge is n - 1 places at most, whatever it sends. If honest clients put a
-    useful edge into the upper half with probability p > 1/2 and a share a < 1/2 of U clients does the opposite, a
-    majority fails for it with probability ``exp(-2 U (1 - 2a)^2 (p - 1/2)^2)`` at most. Breakdown point: 1/2.
+    Guarantee: a client moves the sum of an edge by at most n - 1, whatever it sends. Suppose that an honest client
+    puts a useful edge into the upper half with probability p > 1/2, and that a share a < 1/2 of the U clients does the
+    opposite. Then the majority for that edge fails with probability at most
+    ``exp(-2 U (1 - 2a)^2 (p - 1/2)^2)``. Breakdown point: 1/2.
 
-    The defense is a whole protocol: the parameters other than `sparse` say how its clients train.
+    The defense is a whole protocol: all parameters other than `sparse` say how its clients train.
 
     References
     ----------
@@ -58,14 +60,23 @@ class FRL(RankAggregator):
         "Attacks, USENIX Security 2023"
     )
 
-    learning_rate: Annotated[float, Gt(0), Doc("step of the clients' SGD on scores")] = 0.4
-    decay: Annotated[float, Gt(0), Le(1), Doc("factor on the learning rate after every round")] = 0.999
+    learning_rate: Annotated[float, Gt(0), Doc("learning rate of the clients' SGD on the scores of the edges")] = 0.4
+    decay: Annotated[float, Gt(0), Le(1), Doc("factor by which the learning rate shrinks after every round")] = 0.999
     momentum: Annotated[float, Ge(0), Lt(1), Doc("momentum of the clients' SGD")] = 0.9
-    weight_decay: Annotated[float, Ge(0), Doc("pull of the scores towards zero")] = 1e-4
-    epochs: Annotated[int, Ge(0), Doc("parts of the local steps between which the rate falls; 0: every step")] = 0
+    weight_decay: Annotated[float, Ge(0), Doc("weight decay of the clients' SGD: a pull of the scores to zero")] = 1e-4
+    epochs: Annotated[
+        int,
+        Ge(0),
+        Doc("number of parts of the local steps between which the learning rate falls; 0: it falls after every step"),
+    ] = 0
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the edges of each layer that the network keeps")] = 0.5
-    criterion: Annotated[Literal["score", "abs"], Doc("keep edges of high score, or of high magnitude of it")] = "score"
-    sparse: Annotated[float, Gt(0), Le(1), Doc("share of its edges that a client names, the most important")] = 1.0
+    criterion: Annotated[
+        Literal["score", "abs"],
+        Doc("whether the edges of highest score are kept, or those of largest absolute score"),
+    ] = "score"
+    sparse: Annotated[
+        float, Gt(0), Le(1), Doc("share of the edges of each layer that a client names: its most important ones")
+    ] = 1.0
 
     @property
     def training(self) -> MaskTraining:

@@ -18,18 +18,19 @@ class GeometricMedian(GramAggregator):
     """The geometric median (RFA): the point with the smallest sum of distances to all updates.
 
     Formula: ``argmin_y sum_i ||y - x_i||`` by Weiszfeld's iteration ``y <- sum_i b_i x_i / sum_i b_i`` with
-    ``b_i = 1 / max(smoothing, ||y - x_i||)``, run in Gram space until a step is shorter than `tolerance` times the
-    median distance. (The change of the objective is no stopping rule: it is flat around the minimum; nor is the mean
-    distance a yardstick: one huge row sets it.) Without smoothing, rows that are themselves minimisers are recognised
-    exactly by their first-order condition (several, as on a line with n even: their mean), and an iterate that meets
-    any other row leaves it by the step of Vardi and Zhang. The published RFA is
-    ``iterations=3, smoothing=1e-6, start="mean"``.
+    ``b_i = 1 / max(smoothing, ||y - x_i||)``. It runs in Gram space until a step is shorter than `tolerance` times
+    the median distance. (The change of the objective would be a bad stopping rule, because the objective is flat around
+    the minimum. The mean distance would be a bad unit, because one huge row determines it.) Without smoothing, rows
+    that are themselves minimisers are recognised exactly by their first-order condition; if there are several, as on
+    a line with n even, the answer is their mean. An iterate that meets any other row leaves it by the step of Vardi
+    and Zhang. The published RFA is ``iterations=3, smoothing=1e-6, start="mean"``.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 an iteration after it.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^2 per iteration after it.
 
-    Guarantee: for n >= 2f + 1 the result stays bounded whatever f rows hold; (f, kappa)-robust with
-    kappa <= 4(1 + f/(n - 2f))^2. Breakdown point: just under 1/2. From the default start this holds after any number
-    of iterations, as the sum of distances never grows; from the mean, only once the iteration has converged.
+    Guarantee: for n >= 2f + 1 the result stays bounded whatever f rows hold, and the rule is (f, kappa)-robust with
+    kappa <= 4(1 + f/(n - 2f))^2. Breakdown point: just under 1/2. From the default start, the result is bounded after
+    any number of iterations, because the sum of distances never grows; from the mean, only once the iteration has
+    converged.
 
     References
     ----------
@@ -48,11 +49,13 @@ class GeometricMedian(GramAggregator):
     breakdown: ClassVar[str] = "< 1/2"
     reference: ClassVar[str] = "Pillutla et al., Robust Aggregation for Federated Learning, IEEE TSP 2022"
 
-    iterations: Annotated[int, Ge(1), Doc("most Weiszfeld steps")] = 1000
-    tolerance: Annotated[float, Ge(0), Doc("length of a step, relative to the median distance, at which to stop")] = (
-        1e-9
-    )
-    smoothing: Annotated[float, Ge(0), Doc("smallest distance that is divided by, in the updates' own unit")] = 0.0
+    iterations: Annotated[int, Ge(1), Doc("largest number of Weiszfeld steps")] = 1000
+    tolerance: Annotated[
+        float, Ge(0), Doc("the iteration stops when a step is shorter than this share of the median distance")
+    ] = 1e-9
+    smoothing: Annotated[
+        float, Ge(0), Doc("lower bound on the distances in the weights 1/distance, in the unit of the updates")
+    ] = 0.0
     start: Annotated[
         Literal["central", "mean", "origin"],
         Doc("where the iteration starts: the row of smallest median distance to the others, the mean, or zero"),
@@ -60,7 +63,7 @@ class GeometricMedian(GramAggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """What holds at the minimum need not hold on the way to it; a smoothing is a length of its own."""
+        """Some properties of the minimum do not hold before it is reached, and a smoothing fixes a unit of length."""
         lost = set() if self.smoothing == 0.0 else {"scaling"}
         if self.start == "mean":
             lost |= {"breakdown"}
@@ -92,7 +95,7 @@ class GeometricMedian(GramAggregator):
 
 
 NOISE = float(np.sqrt(np.finfo(np.float64).eps))
-"""Distances below this share of the typical one are rounding errors of squared distances."""
+"""Distances below this share of the median distance are rounding errors of squared distances."""
 
 
 def _minimising_rows(gram: Gram) -> Floats | None:
@@ -112,7 +115,8 @@ def _minimising_rows(gram: Gram) -> Floats | None:
 def _step(gram: Gram, weights: Floats, distances: Floats, smoothing: float) -> Floats:
     """One Weiszfeld step from the point of `weights`, at which the rows have these `distances`.
 
-    Rows on the point would hold it for ever; with Vardi and Zhang, they only make the step shorter.
+    Weiszfeld's formula could never leave a row that lies exactly on the point. By the rule of Vardi and Zhang, such
+    rows only make the step shorter.
     """
     if smoothing > 0.0:
         pull = 1.0 / np.maximum(distances, smoothing)

@@ -26,11 +26,11 @@ class KrumFamily(GramAggregator):
     f: ByzantineCount
     neighbours: Annotated[
         Literal["n-f-2", "n-f-1"],
-        Doc(
-            "neighbours in a score: n-f-2 as published (needs n >= 2f + 3), or n-f-1 as later analyses have it (2f + 1)"
-        ),
+        Doc("number of neighbours in a score: n-f-2 as published (needs n >= 2f + 3), or n-f-1 (needs n >= 2f + 1)"),
     ] = "n-f-2"
-    squared: Annotated[bool, Doc("whether scores add squared distances, as published, or plain ones")] = True
+    squared: Annotated[
+        bool, Doc("whether a score adds up squared distances, as published, or the distances themselves")
+    ] = True
 
     def precondition(self) -> tuple[int, int]:
         return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
@@ -49,12 +49,12 @@ class Krum(KrumFamily):
     """Krum: the one update whose nearest neighbours are closest.
 
     Formula: ``x_k`` with ``k = argmin_i sum_{j in N(i)} ||x_i - x_j||^2``, where N(i) holds the n-f-2 rows nearest to
-    row i. Ties: the lower row.
+    row i (ties: the lower row).
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 log n after it.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^2 log n after it.
 
-    Guarantee: for n >= 2f + 3 the result is within a constant of the honest mean, the constant growing as n nears the
-    bound. Breakdown point: (n - 3)/2 rows.
+    Guarantee: for n >= 2f + 3 the result is within a constant of the honest mean. The constant grows as n approaches
+    the bound. Breakdown point: (n - 3)/2 rows.
 
     References
     ----------

@@ -24,15 +24,16 @@ class MDA(GramAggregator):
     rows (ties: the first in lexicographic order; subsets that share their farthest pair tie, so the order of the rows
     can matter). ``f=0`` is the mean.
 
-    The subsets are not enumerated: a diameter of at most t is possible iff f rows can be taken away so that no two of
-    the others are farther apart than t, a vertex cover of the graph of the pairs that are; t is found by bisection
-    over the distances.
+    The subsets are not enumerated. A diameter of at most t is possible if and only if f rows can be removed so that no
+    two of the other rows are farther apart than t. The removed rows are then a vertex cover of the graph whose edges
+    are the pairs farther apart than t. The smallest t is found by bisection over the distances.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram; after it n f a cover if nothing has to be tried out, as when the
-    Byzantine rows are far away, and about 1.47^f times that at worst. More than `budget` trials are an error.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram. After it, each search for a cover costs n f if nothing has to be
+    tried out, as when the Byzantine rows are far away, and about 1.47^f times that at worst. A search that needs more
+    than `budget` trials is an error.
 
-    Guarantee: within 2f/(n - f) of the honest mean, in diameters of the honest rows, for n >= 2f + 1; that is tight.
-    Breakdown point: just under 1/2.
+    Guarantee: for n >= 2f + 1 the result is at most 2f/(n - f) diameters of the honest rows away from the honest mean;
+    this bound is tight. Breakdown point: just under 1/2.
 
     Raises
     ------
@@ -58,12 +59,14 @@ class MDA(GramAggregator):
 
     f: ByzantineCount
     budget: Annotated[
-        int, Ge(1), Doc("most trials (a row taken away or kept) in one search; each costs about n operations a row")
+        int,
+        Ge(1),
+        Doc("largest number of trials in one search; a trial removes or keeps one row and costs about n^2 operations"),
     ] = 100_000
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Of subsets that share their farthest pair the first one counts."""
+        """Of several subsets with the same farthest pair, the first one is taken, so the order of rows can matter."""
         return frozenset({"permutation"})
 
     def weights(self, gram: Gram) -> Floats:
@@ -79,7 +82,7 @@ class MDA(GramAggregator):
         diameters = np.unique(squared)
         low, high = 0, len(diameters) - 1
         graph = _pairs_beyond(squared, diameters[high])
-        cover = 0  # nothing lies beyond the largest distance
+        cover = 0  # no pair is farther apart than the largest distance
         while low < high:
             middle = (low + high) // 2
             closer = _pairs_beyond(squared, diameters[middle])
@@ -92,7 +95,7 @@ class MDA(GramAggregator):
 
 
 def _pairs_beyond(squared: Floats, threshold: float) -> list[int]:
-    """For every row the set of rows farther from it than the threshold; sets of rows are the bits of an integer."""
+    """For every row, the set of rows farther from it than the threshold; a set of rows is the bits of an integer."""
     packed = np.packbits(squared > threshold, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
@@ -100,7 +103,7 @@ def _pairs_beyond(squared: Floats, threshold: float) -> list[int]:
 def _first_in_order(graph: list[int], cover: int, n: int, f: int, search: _CoverSearch) -> list[int]:
     """The first n-f rows in lexicographic order without an edge between them, given one cover of at most f rows.
 
-    Each row in turn is kept if the rows kept so far allow it; the known cover answers that for all rows outside it.
+    Each row in turn is kept if the rows kept so far allow it. For rows outside the known cover this is always so.
     """
     kept: list[int] = []
     gone, later = 0, (1 << n) - 1
@@ -130,7 +133,10 @@ class _CoverSearch:
         self._n, self._f, self._budget, self._left = n, f, budget, budget
 
     def cover(self, graph: list[int], alive: int, size: int) -> int | None:
-        """At most `size` of the rows `alive` that touch every edge between rows alive, or None if there are none."""
+        """At most `size` of the rows `alive` that touch every edge between those rows, or None if there is no such set.
+
+        Sets of rows are the bits of an integer.
+        """
         trials = [(alive, size, 0)]
         while trials:
             alive, size, taken = trials.pop()
@@ -140,12 +146,12 @@ class _CoverSearch:
                     return taken
                 row = max(degrees, key=degrees.__getitem__)
                 most = degrees[row]
-                if sum(degrees.values()) > 2 * size * most:  # more edges than so many rows can touch
+                if sum(degrees.values()) > 2 * size * most:  # `size` rows cannot touch that many edges
                     break
                 leaf = next((leaf for leaf, degree in degrees.items() if degree == 1), None)
-                if leaf is not None:  # taking its one neighbour is never worse
+                if leaf is not None:  # removing its only neighbour is never worse
                     row = (graph[leaf] & alive).bit_length() - 1
-                elif 2 < most <= size:  # beyond `size` the row must go, and of a circle any row may
+                elif 2 < most <= size:  # with more edges than `size` the row must go; of a cycle any row may go
                     self._spend()
                     around = graph[row] & alive
                     trials.append((alive & ~around & ~(1 << row), size - most, taken | around))

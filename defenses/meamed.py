@@ -14,8 +14,8 @@ from robustfl.components import ByzantineCount
 class Meamed(CoordinateWise):
     """MeaMed: the mean of the n-f values of each coordinate that are nearest to its median.
 
-    Formula: ``y_j = mean(x_ij, i in N_j)``, N_j the n-f rows of smallest ``|x_ij - median_j|`` (ties: the lower row).
-    ``f=0`` is the mean.
+    Formula: ``y_j = mean(x_ij, i in N_j)``, where N_j holds the n-f rows with the smallest ``|x_ij - median_j|`` (ties:
+    the lower row). ``f=0`` is the mean.
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data with two partial sorts per column.
 

@@ -1,4 +1,4 @@
-"""The plain mean: what everything else is measured against."""
+"""The plain mean, the baseline against which all other rules are measured."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Mean(GramAggregator):
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data; the Gram is never formed.
 
-    Guarantee: none. Breakdown point 0: one finite row moves the result anywhere (rows that are not finite are
-    refused before, as for every rule).
+    Guarantee: none. Breakdown point: 0, because one finite row can move the result anywhere. (Rows that are not finite
+    are rejected before the rule sees them, as for every rule.)
 
     References
     ----------

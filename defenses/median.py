@@ -13,12 +13,12 @@ from robustfl.aggregation.kernels.base import Array, Kernels
 class Median(CoordinateWise):
     """The coordinate-wise median: each coordinate takes its middle value.
 
-    Formula: ``y_j = median(x_1j, ..., x_nj)``; for even n the average of the two middle values (the convention of
-    numpy; ``torch.median`` takes the lower one).
+    Formula: ``y_j = median(x_1j, ..., x_nj)``. For even n it is the average of the two middle values, as in numpy
+    (``torch.median`` takes the lower one).
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data with a selection per column.
 
-    Guarantee: for n >= 2f + 1 every coordinate lies between honest values. (f, kappa)-robust with
+    Guarantee: for n >= 2f + 1 every coordinate lies between honest values, and the rule is (f, kappa)-robust with
     kappa = (n - 1)/(n + 1 - 2f) for odd n and (n - 2)/(n + 2 - 2f) for even n. Breakdown point: just under 1/2.
 
     References

@@ -1,4 +1,4 @@
-"""MeritRank on a server: clients weigh what random walks over earned agreement give them."""
+"""MeritRank on a server: the weight of a client comes from random walks over a graph of earned agreement."""
 
 from __future__ import annotations
 
@@ -17,44 +17,48 @@ from robustfl.reputation.angles import cosines_and_lengths
 from robustfl.reputation.identities import own_shares, recent
 
 SHORTEST = 1e-6
-"""Length of the mean of directions below which they cancel and have no centre."""
+"""When the mean of the directions is shorter than this, the directions cancel out and have no centre."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeritRank(Aggregator):
-    """MeritRank: a client weighs what it has earned by agreeing with those who have earned theirs.
+    """MeritRank: a client's weight is the merit it has earned by agreeing with clients that have merit themselves.
 
-    The graph. Its nodes are the server and the clients, by id. Nobody hands in a statement about anybody: a statement
-    costs nothing, so Sybils would make it. All feedback is what the server itself computes from the updates:
+    The nodes of the graph are the server and the clients, by id. Clients make no statements about each other, because a
+    statement costs nothing and Sybils would make it. The server computes all feedback from the updates:
 
-    * server -> i grows by ``max(0, cos(x_i, z))`` in each round that i takes part in. z is the mean of the directions
-      ``x_j/||x_j||``, each with the weight that j has in this round: length buys nothing, and those without merit have
-      next to no say. (Their geometric median would be drawn to whoever is united, and honest clients seldom are.)
-    * i -> j grows by ``max(0, cos(x_i, x_j))`` in each round that both take part in. To support j, i has to send an
-      update like j's, and to get support from an honest i, j has to send one like i's. It lets those in who agree with
-      trusted clients though not with the centre, as happens when data differ.
+    * The edge server -> i grows by ``max(0, cos(x_i, z))`` in each round that client i takes part in. z is the mean of
+      the directions ``x_j/||x_j||``, each with the weight that j has in this round. So a long update gains nothing, and
+      clients without merit have almost no influence. (The geometric median of the directions would be drawn to any
+      group that agrees closely, and honest clients seldom agree closely.)
+    * The edge i -> j grows by ``max(0, cos(x_i, x_j))`` in each round that both take part in. To support j, client i
+      has to send an update like j's; to get support from an honest i, client j has to send an update like i's. These
+      edges give merit to clients that agree with trusted clients though not with the centre, which happens when the
+      data of the clients differ.
 
-    An edge fades by `fading` in each of those rounds; cosines of `agreement` or less count as 0.
+    In each of those rounds, the old value of the edge is first multiplied by `fading`. Cosines of `agreement` or less
+    count as 0.
 
-    Formula: ``w_i = (1 - exploration) s_i + exploration/n``, at most ``cap/n``, times ``min(1, R/||x_i||)``. s are the
-    :func:`~robustfl.reputation.merit_scores` of those present, from the edges of *earlier* rounds, as shares; what a
-    cap takes goes to the others in proportion. R is the median norm under w. Who is new, or never agreed with anybody,
-    has no score. In a round in which nobody has one (the first), this round's agreement with the centre of all stands
-    in, or equal weights without any.
+    Formula: ``w_i = (1 - exploration) s_i + exploration/n``, at most ``cap/n``, times ``min(1, R/||x_i||)``. The
+    shares s sum to 1 and are in proportion to the :func:`~robustfl.reputation.merit_scores` of the clients that are
+    present, computed from the edges of *earlier* rounds. Weight that `cap` cuts off goes to the other clients in
+    proportion. R is the median norm under w. A client that is new, or that never agreed with anybody, has no score. In
+    a round in which no client has a score (such as the first one), the cosines of this round with the centre take the
+    place of scores; if none of them exceeds `agreement`, all weights are equal.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, (m + 1)^3 after it with m clients remembered, whose edges are the
-    state (`clients`, `edges`): O(m^2), independent of d. Nothing is drawn at random: probabilities of visits are
-    computed exactly. Rows have to be the clients' own.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and (m + 1)^3 after it for m remembered clients. Memory: the state
+    (`clients`, `edges`) takes O(m^2), independent of d. Nothing is drawn at random: the probabilities of visits are
+    computed exactly. The rows have to be the clients' own, not mixtures.
 
-    Guarantee: no row counts for more than ``cap R/n``; all clients without score together for no more than
-    `exploration` while anybody has one. Let an adversary's identities A get agreement from the server or an honest
-    client, and let its others only get it among themselves and A: then those others have together at most
-    ``(1 - stop)/stop`` times the hits of A, whatever their number, and half of that behind a single attacker (with the
-    default `decay`). Merit is per identity: k Sybils that each send honest work for a time earn what k honest clients
-    would, and may then spend it; `fading` says for how long. The centre z points to the honest side (has a positive
-    inner product with the mean h of the honest directions) while the honest weight times ``||h||`` exceeds the weight
-    of the others: the more alike honest clients are, the larger the minority that they bear. In the first round all
-    weights are equal.
+    Guarantee: no row contributes more than ``cap R/n`` in length. While any client has a score, all clients without one
+    have together at most the weight `exploration`. Suppose that an adversary's identities A get agreement from the
+    server or from an honest client, and that its other identities get agreement only from each other and from A. Then
+    these others have together at most ``(1 - stop)/stop`` times the hits of A, whatever their number, and half of that
+    behind a single attacker (with the default `decay`). Merit belongs to an identity: k Sybils that each send honest
+    work for some time earn as much as k honest clients, and may spend it in an attack afterwards; `fading` says for how
+    long. The centre z has a positive inner product with the mean h of the honest directions while the honest weight
+    times ``||h||`` exceeds the weight of the others: the more alike honest clients are, the larger is the minority that
+    they can bear. In the first round all weights are equal.
 
     References
     ----------
@@ -82,23 +86,44 @@ class MeritRank(Aggregator):
     )
     state_keys: ClassVar[tuple[str, ...]] = ("clients", "edges")
 
-    stop: Annotated[float, Gt(0), Lt(1), Doc("transitivity decay: probability that a walk stops before a step")] = 0.5
-    decay: Annotated[float, Ge(0), Le(1), Doc("connectivity decay: score taken from who is reached through one")] = 0.5
-    threshold: Annotated[float, Ge(0), Le(1), Doc("share of walks through one client from which `decay` applies")] = (
-        0.95
-    )
-    fading: Annotated[float, Ge(0), Le(1), Doc("epoch decay: what is left of an edge a round later")] = 0.95
-    agreement: Annotated[float, Ge(0), Lt(1), Doc("cosine up to which two updates do not agree")] = 0.0
-    exploration: Annotated[float, Ge(0), Le(1), Doc("weight that is spread evenly, whatever the scores")] = 0.05
-    cap: Annotated[float, Ge(1), Doc("largest weight, in equal shares 1/n")] = 3.0
-    remembered: Annotated[int, Ge(1), Doc("clients whose edges are kept; who was absent longest goes first")] = 1000
+    stop: Annotated[
+        float, Gt(0), Lt(1), Doc("transitivity decay: probability that a random walk stops before each step")
+    ] = 0.5
+    decay: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Doc("connectivity decay: share of its score that a client loses when it is reached through one other client"),
+    ] = 0.5
+    threshold: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Doc("`decay` applies to a client when more than this share of the walks to it passes through one other client"),
+    ] = 0.95
+    fading: Annotated[
+        float, Ge(0), Le(1), Doc("epoch decay: share of an edge's value that is left one round later")
+    ] = 0.95
+    agreement: Annotated[
+        float, Ge(0), Lt(1), Doc("two updates agree when their cosine is greater than this; smaller cosines count as 0")
+    ] = 0.0
+    exploration: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Doc("share of the total weight that all clients get in equal parts, whatever their scores"),
+    ] = 0.05
+    cap: Annotated[float, Ge(1), Doc("largest weight of a client, in multiples of the equal share 1/n")] = 3.0
+    remembered: Annotated[
+        int, Ge(1), Doc("number of clients whose edges are kept; clients that were absent longest are forgotten first")
+    ] = 1000
 
     @property
     def unclaimed(self) -> frozenset[str]:
         return frozenset({"translation", "centring", "box"})
 
     def _aggregate(self, rows: Rows) -> Outcome:
-        own_shares(rows, self)  # mixtures are refused
+        own_shares(rows, self)  # this raises an error for mixtures
         ids = rows.source.ids
         clients = recent(self._state.get("clients", ()), ids, self.remembered)
         edges = self._carried(clients)
@@ -121,7 +146,7 @@ class MeritRank(Aggregator):
         return Outcome(rows.combine(weights), rows.source_weights(weights), {"decisions": decisions}, state)
 
     def _carried(self, clients: tuple[Hashable, ...]) -> Floats:
-        """The edges [m + 1, m + 1] of earlier rounds; the server is node 0, the clients follow in order."""
+        """The edges [m + 1, m + 1] of earlier rounds; the server is node 0 and the clients follow in order."""
         known = {client: place for place, client in enumerate(self._state.get("clients", ()), start=1)}
         edges = np.zeros((len(clients) + 1, len(clients) + 1))
         kept = [0, *(place for place, client in enumerate(clients, start=1) if client in known)]
@@ -131,7 +156,7 @@ class MeritRank(Aggregator):
         return edges
 
     def _weights(self, scores: Floats) -> Floats:
-        """Shares [n] of the result; they sum to less than 1 where too few have a score to take it all."""
+        """Weights [n] of the rows; they sum to less than 1 when so few clients have a score that the cap limits all."""
         n = len(scores)
         if not scores.any():
             return np.full(n, 1.0 / n)
@@ -169,7 +194,7 @@ class MeritRank(Aggregator):
 
 
 def agreement_with_centre(cosines: Floats, mass: Floats) -> Floats:
-    """Cosines [n] of all rows with the mean of their directions, of which row i counts `mass` [n] times."""
+    """Cosines [n] of all rows with the mean of their directions, weighted by `mass` [n]."""
     inner = cosines @ mass
     length = np.sqrt(max(float(mass @ inner), 0.0)) / mass.sum()
     centre: Floats = np.clip(inner / (length * mass.sum()), -1.0, 1.0) if length > SHORTEST else np.zeros(len(mass))
@@ -177,7 +202,7 @@ def agreement_with_centre(cosines: Floats, mass: Floats) -> Floats:
 
 
 def capped(shares: Floats, most: float) -> Floats:
-    """Shares of which none is larger than `most`: what is cut off goes to the others in proportion, while they can."""
+    """The shares with none larger than `most`: what is cut off goes to the others in proportion, as far as they can."""
     result, free = shares.copy(), shares > 0
     while (over := free & (result > most)).any():
         result[over], free = most, free & ~over
@@ -188,8 +213,8 @@ def capped(shares: Floats, most: float) -> Floats:
 
 
 def weighted_median(values: Floats, mass: Floats) -> float:
-    """The lower median of values that count `mass` times."""
+    """The lower median of the values, each weighted by its `mass`."""
     order = np.argsort(values, kind="stable")
     running = np.cumsum(mass[order])
-    middle = np.argmax(running >= (0.5 - 1e-9) * running[-1])  # a sum of equal parts may miss its half by a rounding
+    middle = np.argmax(running >= (0.5 - 1e-9) * running[-1])  # a sum of equal parts may miss one half by rounding
     return float(values[order][middle])

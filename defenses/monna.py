@@ -17,15 +17,17 @@ from robustfl.components import ByzantineCount
 class MoNNA(GramAggregator):
     """MoNNA: the mean of the n-f updates nearest to a trusted one, such as a peer's own.
 
-    Formula: ``(1/(n - f)) sum_{i in N} x_i``, N the n-f rows of smallest ``||x_i - x*||`` (ties: the lower row) with
-    x* the trusted update: ``rule(updates, trusted=x*)``. A peer that averages with its neighbours passes its own update
-    for it, and hands it in among the n as well if it should count. ``f=0`` is the mean.
+    Formula: ``(1/(n - f)) sum_{i in N} x_i``, where N holds the n-f rows with the smallest ``||x_i - x*||`` (ties: the
+    lower row). The caller passes the trusted update x*: ``rule(updates, trusted=x*)``. A peer that averages with its
+    neighbours passes its own update as x*, and includes it among the n rows as well if it should count. ``f=0`` is the
+    mean.
 
-    Shapes: [n, d] and [d] -> [d]. Cost: (n + 1)^2 d for the Gram of rows and trusted update, n log n after it.
+    Shapes: [n, d] and [d] -> [d]. Cost: (n + 1)^2 d for the Gram of the rows and the trusted update, and n log n after
+    it.
 
-    Guarantee: every row that is averaged is as near to the trusted update as some honest row, so the result is within
-    the largest honest distance from it, for any f < n. The published analysis of learning asks for n > 11 f. Breakdown
-    point: none while the trusted update is honest.
+    Guarantee: for any f < n, every row that is averaged is as near to the trusted update as some honest row. So the
+    result is no farther from it than the farthest honest row. The published analysis of learning requires n > 11 f.
+    Breakdown point: there is none while the trusted update is honest.
 
     References
     ----------

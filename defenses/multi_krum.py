@@ -19,13 +19,13 @@ from .krum import KrumFamily
 class MultiKrum(KrumFamily):
     """Multi-Krum: the mean of the k updates with the best Krum scores.
 
-    Formula: ``(1/k) sum_{i in S} x_i``, S the k rows of smallest Krum score (ties: the lower row). k defaults to
-    n-f-2, the number of neighbours that a score counts. ``k=1`` is Krum.
+    Formula: ``(1/k) sum_{i in S} x_i``, where S holds the k rows of smallest Krum score (ties: the lower row). k
+    defaults to n-f-2, the number of neighbours that a score counts. ``k=1`` is Krum.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 log n after it.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^2 log n after it.
 
-    Guarantee: as Krum's, with less variance: for n >= 2f + 3 within a constant of the honest mean.
-    Breakdown point: (n - 3)/2 rows.
+    Guarantee: the same as Krum's, with less variance: for n >= 2f + 3 the result is within a constant of the honest
+    mean. Breakdown point: (n - 3)/2 rows.
 
     References
     ----------

@@ -16,13 +16,13 @@ from robustfl.components import ByzantineCount
 class NNM(RowMap):
     """Nearest-neighbour mixing: each update becomes the mean of the n-f updates nearest to it.
 
-    Formula: ``y_i = (1/(n - f)) sum_{j in N(i)} x_j``, N(i) the n-f rows nearest to row i, itself included (ties: the
-    lower row).
+    Formula: ``y_i = (1/(n - f)) sum_{j in N(i)} x_j``, where N(i) holds the n-f rows nearest to row i, itself included
+    (ties: the lower row).
 
-    Shapes: [n, d] -> [n, d]. Cost: n^2 d for the Gram, n^2 log n after it; the mixed rows are never formed before a
-    geometric rule.
+    Shapes: [n, d] -> [n, d]. Cost: n^2 d for the Gram, and n^2 log n after it. In front of a geometric rule, the mixed
+    rows are never formed.
 
-    Guarantee: NNM >> F is (f, kappa)-robust with kappa <= 8f/(n - f) (kappa_F + 1) for n >= 2f + 1; made for
+    Guarantee: for n >= 2f + 1, NNM >> F is (f, kappa)-robust with kappa <= 8f/(n - f) (kappa_F + 1). NNM is made for
     heterogeneous clients.
 
     References

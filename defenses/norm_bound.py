@@ -1,4 +1,4 @@
-"""Norm bounding, with noise if wanted: "weak differential privacy" against backdoors."""
+"""Norm bounding, with optional noise: "weak differential privacy" against backdoors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from robustfl.aggregation import Aggregator, Outcome, Rows
 class NormBound(Aggregator):
     """Norm bounding: updates longer than a radius are scaled back to it, averaged, and noise is added to the mean.
 
-    Formula: ``y = (1/n) sum_i x_i min(1, radius/||x_i||) + noise z`` with z standard normal, drawn once for the mean
-    from (`seed`, number of earlier calls): fresh in every round, equal in every run (state `round`, with noise only).
+    Formula: ``y = (1/n) sum_i x_i min(1, radius/||x_i||) + noise z`` with z standard normal. z is drawn once for the
+    mean, from `seed` and the number of earlier calls (state `round`, with noise only), so it is new in every round and
+    the same in every run.
 
-    The noise blurs small backdoors ("weak differential privacy"). It is **no guarantee of differential privacy**: that
-    takes noise in proportion to ``radius/n``, secret randomness and an account over the rounds. Published values:
-    radius 3 to 5 with noise 0.002 to 0.025.
+    The noise hides small backdoors ("weak differential privacy"). It is **no guarantee of differential privacy**, which
+    needs noise in proportion to ``radius/n``, secret randomness and an account over the rounds. Published values are a
+    radius of 3 to 5 with noise of 0.002 to 0.025.
 
-    Shapes: [n, d] -> [d]. Cost: one pass for the norms, one for the sum. `weights` are those of the sum, before noise.
+    Shapes: [n, d] -> [d]. Cost: one pass for the norms and one for the sum. `weights` are those of the sum before noise
+    is added.
 
-    Guarantee: f rows move the result by at most 2 f radius/n, whatever they hold; a direction that they push together
-    is not resisted beyond that. Breakdown point: none.
+    Guarantee: f rows move the result by at most 2 f radius/n, whatever they hold. Within that bound the rule does
+    nothing against a direction that they push together. Breakdown point: there is none.
 
     References
     ----------
@@ -45,7 +47,7 @@ class NormBound(Aggregator):
     reference: ClassVar[str] = "Sun et al., Can You Really Backdoor Federated Learning?, 2019"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 
-    radius: Annotated[float, Gt(0), Doc("largest norm of an update that counts in full")]
+    radius: Annotated[float, Gt(0), Doc("norm to which longer updates are scaled back")]
     noise: Annotated[float, Ge(0), Doc("standard deviation of the noise on each coordinate of the mean")] = 0.0
     seed: Annotated[int, Ge(0), Doc("seed of the noise")] = 0
 
@@ -55,7 +57,7 @@ class NormBound(Aggregator):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """The radius is a length of its own, measured from zero."""
+        """The radius fixes a unit of length, and lengths are measured from the origin."""
         return frozenset({"translation", "scaling", "consensus", "box"})
 
     def _aggregate(self, rows: Rows) -> Outcome:

@@ -14,8 +14,8 @@ from robustfl.components import ByzantineCount
 class Phocas(CoordinateWise):
     """Phocas: the mean of the n-f values of each coordinate that are nearest to its trimmed mean.
 
-    Formula: ``y_j = mean(x_ij, i in N_j)``, N_j the n-f rows of smallest ``|x_ij - t_j|`` with t_j the mean of column j
-    without its f smallest and f largest values (ties: the lower row). ``f=0`` is the mean.
+    Formula: ``y_j = mean(x_ij, i in N_j)``, where N_j holds the n-f rows with the smallest ``|x_ij - t_j|`` (ties: the
+    lower row), and t_j is the mean of column j without its f smallest and f largest values. ``f=0`` is the mean.
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data with two partial sorts per column.
 

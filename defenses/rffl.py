@@ -1,4 +1,4 @@
-"""RFFL: clients earn a reputation, and with it their say in the aggregate and their part of it."""
+"""RFFL: clients earn a reputation, which decides their weight in the aggregate and the part of it that they get."""
 
 from __future__ import annotations
 
@@ -24,48 +24,52 @@ Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
 CANCELLED = 0.01
-"""Share of their magnitudes to which reputations may cancel before dividing by their sum only enlarges noise."""
+"""A sum of reputations below this share of the sum of their magnitudes is not divided by, which would amplify noise."""
 
 
 class Book(NamedTuple):
-    """What is remembered: one entry a client, those who took part last at the end."""
+    """What the rule remembers: one entry per client, in the order in which the clients last took part."""
 
     clients: tuple[Hashable, ...]
     reputation: Floats
-    """[m]; the sum is 1, excluded clients have 0."""
+    """[m] reputations, whose sum is 1; those of excluded clients are 0."""
     rounds: Places
-    """[m] rounds that each client took part in."""
+    """[m] numbers of rounds that each client took part in."""
     excluded: Flags
-    """[m]"""
+    """[m] whether each client is excluded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RFFL(Aggregator):
-    """RFFL: a client's say, and the part of the aggregate that it gets, follow from how well it agreed with the others.
+    """RFFL: a client's agreement with the others decides its weight and the part of the aggregate that it gets back.
 
-    Formula, with updates g_i cut to the length `clip`: ``u = sum a_i g_i``, where a are the reputations of those
-    present as shares (shard sizes or equal ones while nobody has any). Then ``phi_i = cos(g_i, u)`` and ``r_i <- alpha
-    r_i + (1 - alpha) phi_i``, divided by the sum. A client that took part in `grace` rounds or more before and has
-    ``r_i < beta/|R|`` is excluded for good, where R are those not excluded. The quota ``q_i = r_i/max r`` is the share
-    of the entries of u, those of largest magnitude in each layer, that client i gets in return: see :meth:`rewards`.
-    Every client keeps a model of its own, and adds to it its own (cut) update and its reward.
+    Formula: with every update g_i clipped to the length `clip`, the aggregate is ``u = sum a_i g_i``, where the weights
+    a_i are the reputations of the clients that are present, scaled to sum 1 (while no client has a reputation, they
+    follow the sizes of the data, or are equal). Then ``phi_i = cos(g_i, u)`` and
+    ``r_i <- alpha r_i + (1 - alpha) phi_i``, divided by the sum. A client that took part in at least `grace` earlier
+    rounds and has ``r_i < beta/|R|`` is excluded for good, where R holds the clients that are not excluded. In return,
+    client i gets the share ``q_i = r_i/max r`` (its quota) of the entries of u: those of largest magnitude in each
+    layer, see :meth:`rewards`. Every client keeps a model of its own, to which it adds its own clipped update and its
+    reward.
 
-    Reputations go with the id. Who is absent keeps its own; who joins later starts with none, so without a say, and
-    takes some ten rounds to earn one (a shorter `grace` shuts newcomers out). Rows have to be the clients' own, though
-    they may be clipped before. Without rewards (in another framework) it is an ordinary rule that returns u.
+    A reputation belongs to an id. An absent client keeps its reputation. A client that joins later starts without
+    reputation and therefore without weight, and needs about ten rounds to earn some (a shorter `grace` excludes
+    newcomers). The rows have to be the clients' own, though they may be clipped before. In a framework without rewards,
+    this is an ordinary rule that returns u.
 
-    `info` has, by client: `reputations` (all that are remembered), `quotas` and `kept` (those present; the share of
-    its update that was not cut off, which is what the client adds to its own model), further `excluded`, `decisions`
-    and `threshold`, the reputation below which clients are excluded.
+    `info` has these entries by client: `reputations` (of all remembered clients), `quotas` and `kept` (of the clients
+    that are present). `kept` is the share of a client's update that was not cut off; the client adds this share to its
+    own model. Further entries are `excluded`, `decisions` and `threshold`, the reputation below which clients are
+    excluded.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, n^2 after it; two passes over the data. State: three numbers for
-    each of the remembered clients (`clients`, `reputation`, `rounds`, `excluded`, and `sizes`).
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram, and n^2 after it; two passes over the data. State: three numbers
+    for each of the remembered clients (`clients`, `reputation`, `rounds`, `excluded`, and `sizes`).
 
-    Guarantee: none in terms of f, but that u is no longer than the longest cut row. Updates that are orthogonal or
-    opposed to the others lose their say, within some ten rounds; those that agree in direction keep it whatever else
-    they do (a few flipped labels, say). The first round is a mean: the larger part of it has to be honest. Honest
-    clients with data unlike all others', such as a single class, are excluded as well. Exclusion binds an identity, so
-    clients have to be authenticated.
+    Guarantee: there is none in terms of f, except that u is no longer than the longest clipped row. Updates that are
+    orthogonal or opposed to the others lose their weight within about ten rounds. Updates that agree in direction keep
+    it, whatever else they do (for example a few flipped labels). The first round is a mean, so the larger part of it
+    has to be honest. Honest clients whose data are unlike all others', such as a single class, are excluded as well. An
+    exclusion applies to an identity, so clients have to be authenticated.
 
     References
     ----------
@@ -102,7 +106,9 @@ class RFFL(Aggregator):
         Gt(0),
         Doc("longest part of an update that counts: the round's median norm, or a length (Gamma in the publication)"),
     ] = "median"
-    alpha: Annotated[float, Ge(0), Lt(1), Doc("memory: what is left of a reputation a round later")] = 0.95
+    alpha: Annotated[
+        float, Ge(0), Lt(1), Doc("weight of the old reputation in the new one; a higher value remembers longer")
+    ] = 0.95
     beta: Annotated[float, Ge(0), Lt(1), Doc("share of the mean reputation below which a client is excluded")] = 1 / 3
     grace: Annotated[int, Ge(0), Doc("rounds of its own in which a client is not excluded yet")] = 10
     remembered: Annotated[int, Ge(1), Doc("clients that are remembered; who was absent longest goes first")] = 100_000
@@ -117,10 +123,10 @@ class RFFL(Aggregator):
         return True
 
     def begin(self, sizes: Mapping[Hashable, float]) -> None:
-        """Forget everything, and let clients count by the sizes of their data while nobody has a reputation.
+        """Forget everything, and weight clients by the sizes of their data while no client has a reputation.
 
-        A client that is not in `sizes` makes all count alike. Sizes are what clients claim: give them only where the
-        claim is known to be true.
+        If a client of a round is not in `sizes`, all clients count equally. Clients report these sizes themselves: pass
+        them only if the reports are known to be true.
 
         Raises ParameterError for a size that is no positive number.
         """
@@ -130,7 +136,7 @@ class RFFL(Aggregator):
         self._commit({"sizes": {client: float(size) for client, size in sizes.items()}})
 
     def rewards(self, answer: Aggregation) -> dict[Hashable, Any]:
-        """What each client that took part is to be sent, by id, in the form of the aggregate.
+        """The reward for each client that took part, by id, in the form of the aggregate.
 
         The layers are the entries of a list or mapping; an aggregate that is one array is one layer.
         """
@@ -155,7 +161,7 @@ class RFFL(Aggregator):
         cosines, lengths = cosines_and_lengths(rows.gram, np.vstack([np.diag(kept), weights]))
         agreement = np.where(active, cosines[-1, :-1], 0.0)
         longest = float(lengths[:-1][active].max())
-        if lengths[-1] > longest and (shares < 0).any():  # reputations of both signs may add up to a large step
+        if lengths[-1] > longest and (shares < 0).any():  # reputations of both signs may give a large step
             weights *= longest / lengths[-1]
 
         after, threshold = self._judged(book, here, active, agreement)
@@ -184,7 +190,7 @@ class RFFL(Aggregator):
         return Outcome(rows.combine(weights), rows.source_weights(weights), info, state)
 
     def _opened(self, ids: tuple[Hashable, ...]) -> tuple[Book, Places]:
-        """The book with everybody in it who is present, and where they stand in it, [n]."""
+        """The book with an entry for every client that is present, and the positions [n] of their entries."""
         known: tuple[Hashable, ...] = self._state.get("clients", ())
         clients = recent(known, ids, self.remembered)
         m, before = len(clients), {client: place for place, client in enumerate(known)}
@@ -194,13 +200,13 @@ class RFFL(Aggregator):
             new, old = np.array(kept).T
             for name in ("reputation", "rounds", "excluded"):
                 getattr(book, name)[new] = self._state[name][old]
-        if 0 < len(kept) < len(known) and not _cancelled(book.reputation):  # somebody was forgotten
+        if 0 < len(kept) < len(known) and not _cancelled(book.reputation):  # some clients were forgotten
             book.reputation[:] /= book.reputation.sum()
         place = {client: number for number, client in enumerate(clients)}
         return book, np.array([place[client] for client in ids])
 
     def _shares(self, reputation: Floats, ids: tuple[Hashable, ...], active: Flags) -> Floats:
-        """The say [n] of those present, with sum 1: by reputation, else by shard size, else equal."""
+        """The weights [n] of the clients present, with sum 1: by reputation, else by size of the data, else equal."""
         shares = np.where(active, reputation, 0.0)
         if _cancelled(shares):
             sizes = self._state.get("sizes", {})
@@ -213,8 +219,8 @@ class RFFL(Aggregator):
     def _judged(self, book: Book, here: Places, active: Flags, agreement: Floats) -> tuple[Book, float]:
         """The book after this round, and the threshold that was applied.
 
-        Those present divide among themselves what they had before, so that absence costs and earns nothing; a new
-        client brings the mean share with it.
+        The clients that are present redistribute the reputation that they had together before, so an absent client
+        neither loses nor gains. A new client adds the mean reputation to that total.
         """
         free = ~book.excluded
         present, cosines = here[active], agreement[active]
@@ -239,5 +245,5 @@ class RFFL(Aggregator):
 
 
 def _cancelled(values: Floats) -> bool:
-    """Whether the sum of values is no base to take shares of: zero, negative, or left over from cancellation."""
+    """Whether the sum of values is unfit to divide by: it is zero, negative, or left over from cancellation."""
     return bool(values.sum() <= CANCELLED * np.abs(values).sum())

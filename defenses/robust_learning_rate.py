@@ -1,4 +1,4 @@
-"""The robust learning rate: coordinates without agreement are turned around."""
+"""The robust learning rate: coordinates on which too few updates agree change their sign."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from .sign_majority import sign_vote
 
 @dataclass(frozen=True, kw_only=True)
 class RobustLearningRate(CoordinateWise):
-    """Robust learning rate (RLR): where too few updates agree on a sign, the server steps the other way.
+    """Robust learning rate (RLR): where too few updates agree on a sign, the server steps in the other direction.
 
-    Formula: ``y_j = base(X)_j`` if ``|sum_i sign(x_ij)| >= threshold``, else ``-base(X)_j``, with sign(0) = 0 and the
-    mean, the median or the sign vote of the column for the base. ``threshold=0`` is the base alone. Published
-    thresholds: 4 for 10 clients of which 1 is corrupt, 8 for 40 of which 4 are.
+    Formula: ``y_j = base(X)_j`` if ``|sum_i sign(x_ij)| >= threshold``, else ``-base(X)_j``, with sign(0) = 0. The base
+    is the mean, the median or the sign vote of the column. ``threshold=0`` is the base alone. The published thresholds
+    are 4 for 10 clients of which 1 is corrupt, and 8 for 40 clients of which 4 are corrupt.
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data.
 
-    Guarantee: made against backdoors, where a few clients push coordinates that the others leave alone. For
-    ``f < threshold <= n - 2f`` every coordinate is turned that the honest updates leave alone or on which they cancel
-    out, and none on which they all agree. With the mean for a base, one row of any size moves the result anywhere.
+    Guarantee: the rule is made against backdoors, where a few clients push coordinates that the others leave at zero.
+    For ``f < threshold <= n - 2f`` it changes the sign of every coordinate on which the honest updates are zero or
+    cancel out, and of no coordinate on which they all agree. When the base is the mean, one large row moves the result
+    anywhere.
 
     References
     ----------
@@ -47,15 +48,20 @@ class RobustLearningRate(CoordinateWise):
         "Ozdayi et al., Defending against Backdoors in Federated Learning with Robust Learning Rate, AAAI 2021"
     )
 
-    threshold: Annotated[int, Ge(0), Doc("difference of votes from which on a coordinate keeps its sign")]
-    base: Annotated[Literal["mean", "median", "sign"], Doc("the rule whose coordinates are kept or turned")] = "mean"
+    threshold: Annotated[
+        int, Ge(0), Doc("a coordinate keeps its sign if positive and negative votes differ by at least this number")
+    ]
+    base: Annotated[
+        Literal["mean", "median", "sign"],
+        Doc("the rule whose result keeps or changes its sign, coordinate by coordinate"),
+    ] = "mean"
 
     def precondition(self) -> tuple[int, int]:
-        return 2, max(1, self.threshold)  # with fewer rows every coordinate would be turned
+        return 2, max(1, self.threshold)  # with fewer rows every coordinate would change its sign
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Signs know no place; where they disagree, the result lies across zero from the rows."""
+        """Signs are measured from zero, and where they disagree, the result can lie outside the range of the rows."""
         own = {"translation", "box"}
         if self.base == "mean":
             own |= {"breakdown"}

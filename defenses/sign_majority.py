@@ -18,13 +18,13 @@ class SignMajority(CoordinateWise):
 
     Formula: ``y_j = step sign(sum_i sign(x_ij))``, with sign(0) = 0; a coordinate without a majority is 0.
 
-    This estimates no mean. Every coordinate of the result is -step, 0 or step, whatever the size of the updates, so
-    either the server should have a learning rate of its own, such as 1e-4 to 1e-3, or `step` be as small.
+    The result is no estimate of the mean. Every coordinate of it is -step, 0 or step, whatever the size of the updates.
+    So the server should either have a learning rate of its own, such as 1e-4 to 1e-3, or use a `step` of that size.
 
-    Shapes: [n, d] -> [d]. Cost: one pass over the data; clients may send signs only, one bit a coordinate.
+    Shapes: [n, d] -> [d]. Cost: one pass over the data. Clients may send only signs, which take one bit per coordinate.
 
-    Guarantee: where more than n/2 honest updates agree on a sign, that is the answer whatever f others send, for
-    n >= 2f + 1; the result is no longer than step sqrt(d). Breakdown point: just under 1/2.
+    Guarantee: for n >= 2f + 1, a sign on which more than n/2 honest updates agree is the answer, whatever f other
+    clients send. The result is no longer than step sqrt(d). Breakdown point: just under 1/2.
 
     References
     ----------
@@ -45,11 +45,11 @@ class SignMajority(CoordinateWise):
         "Bernstein et al., signSGD with Majority Vote is Communication Efficient and Fault Tolerant, ICLR 2019"
     )
 
-    step: Annotated[float, Gt(0), Doc("by how much every coordinate moves")] = 1.0
+    step: Annotated[float, Gt(0), Doc("magnitude of every coordinate of the result that has a majority")] = 1.0
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Signs know neither a place nor a size."""
+        """Signs are measured from zero and do not depend on the size of the values."""
         return frozenset({"translation", "scaling", "consensus", "box"})
 
     def columns(self, block: Array, ops: Kernels) -> Array:
@@ -57,6 +57,6 @@ class SignMajority(CoordinateWise):
 
 
 def sign_vote(block: Array, ops: Kernels) -> Array:
-    """The sign of the sum of signs of each column, -1, 0 or 1 as a float."""
+    """The sign of the sum of signs of each column: -1, 0 or 1, as a float."""
     total = ops.sign_sum(block)
     return total / (abs(total) + (total == 0))

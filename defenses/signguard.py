@@ -1,4 +1,4 @@
-"""SignGuard: rows of plausible norm whose signs look like those of most others."""
+"""SignGuard: the mean of rows with a plausible norm whose share of signs is like that of most other rows."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
 
 TIE = 1e-9
-"""Features, between 0 and 1, and their distances are equal if they differ by less: rounding decides nothing."""
+"""Features (between 0 and 1) and distances that differ by less are treated as equal, so rounding decides nothing."""
 
 MOST_STEPS = 300
-"""Mean shift stops when no row enters or leaves a neighbourhood, usually after a few steps."""
+"""Largest number of steps of mean shift; it usually stops after a few, when no row enters or leaves a neighbourhood."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignGuard(Aggregator):
     """SignGuard: the mean of the updates, clipped to the median norm, that pass a norm filter and a sign filter.
 
-    Formula: with M the median norm, S1 holds the rows with ``lower M < ||x_i|| < upper M``. The sign filter counts the
-    positive, zero and negative values of each row in a random contiguous block of ceil(share d) columns, as fractions,
-    each divided by its maximum over the rows + 1e-8, and clusters these features by mean shift from every row (flat
-    kernel; bandwidth: the mean distance from a row to the floor(n/2)-th nearest, itself included; 0 means one cluster).
-    S2 is the largest cluster. Then ``y = mean(x_i min(1, M/||x_i||), i in S1 and S2)``; over S1 where S2 holds none of
-    it, and over the rows of norm nearest to M where S1 is empty.
+    Formula: with M the median norm, S1 holds the rows with ``lower M < ||x_i|| < upper M``. The sign filter takes a
+    random contiguous block of ceil(share d) columns and counts there the positive, zero and negative values of each
+    row, as fractions. Each of these three features is divided by its maximum over the rows plus 1e-8. The features are
+    clustered by mean shift, started at every row (flat kernel; the bandwidth is the mean distance from a row to the
+    floor(n/2)-th nearest one, itself included; a bandwidth of 0 means one cluster). S2 is the largest cluster. Then
+    ``y = mean(x_i min(1, M/||x_i||), i in S1 and S2)``. If S1 and S2 have no row in common, the mean is over S1; if S1
+    is empty, it is over the rows whose norm is nearest to M.
 
-    The block starts at a column drawn from (`seed`, number of earlier calls): fresh in every round, equal in every run
-    (state `round`): ``numpy.random.default_rng([seed, calls]).integers(d - ceil(share d) + 1)``.
+    The first column of the block is ``numpy.random.default_rng([seed, calls]).integers(d - ceil(share d) + 1)``, where
+    `calls` is the number of earlier calls (state `round`). So every round has a new block, and every run has the same
+    blocks.
 
-    Shapes: [n, d] -> [d]. Cost: one pass for the norms, a part of one for the signs, one for the sum; about n^2 for
-    the clusters.
+    Shapes: [n, d] -> [d]. Cost: one pass for the norms, part of a pass for the signs, one pass for the sum, and about
+    n^2 for the clusters.
 
     Guarantee: for n >= 2f + 1 the result is no longer than the median norm, which is no longer than the longest honest
     update. The filters are heuristics: attacks that keep norms and sign statistics get through. Breakdown point: just
@@ -63,14 +65,14 @@ class SignGuard(Aggregator):
     )
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 
-    lower: Annotated[float, Ge(0), Lt(1), Doc("smallest plausible norm, in median norms")] = 0.1
-    upper: Annotated[float, Gt(1), Doc("largest plausible norm, in median norms")] = 3.0
+    lower: Annotated[float, Ge(0), Lt(1), Doc("smallest plausible norm, in multiples of the median norm")] = 0.1
+    upper: Annotated[float, Gt(1), Doc("largest plausible norm, in multiples of the median norm")] = 3.0
     share: Annotated[float, Gt(0), Le(1), Doc("share of the columns whose signs are counted")] = 0.1
-    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns")] = 0
+    seed: Annotated[int, Ge(0), Doc("seed of the random choice of columns")] = 0
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Signs and norms are those from zero."""
+        """Signs and norms are measured from the origin."""
         return frozenset({"translation", "box"})
 
     def _aggregate(self, rows: Rows) -> Outcome:
@@ -88,7 +90,7 @@ class SignGuard(Aggregator):
         return Outcome(rows.combine(weights), rows.source_weights(weights), state={"round": number + 1})
 
     def _sign_features(self, rows: Rows, number: int) -> Floats:
-        """Fractions of positive, zero and negative values of each row, in units of the largest of each, [n, 3]."""
+        """Fractions [n, 3] of positive, zero and negative values of each row, each divided by its maximum over rows."""
         count = min(int(np.ceil(self.share * rows.d)), rows.d)
         start = int(np.random.default_rng([self.seed, number]).integers(rows.d - count + 1))
         counts = rows.fold(rows.kernels.sign_counts, np.arange(start, start + count))
@@ -99,9 +101,9 @@ class SignGuard(Aggregator):
 
 
 def largest_cluster(features: Floats) -> NDArray[np.bool_]:
-    """The rows [n] of the largest mean-shift cluster; of several, the one around the densest place.
+    """A mask [n] of the rows in the largest mean-shift cluster; of several, the one around the densest place.
 
-    A row belongs to the nearest mode, to none if that is farther than the bandwidth.
+    A row belongs to the mode nearest to it. If that mode is farther away than the bandwidth, the row belongs to none.
     """
     from scipy.spatial.distance import cdist
 
@@ -120,7 +122,7 @@ def largest_cluster(features: Floats) -> NDArray[np.bool_]:
 
 
 def _modes(features: Floats, bandwidth: float) -> Floats:
-    """Where means of the rows around them come to rest, started at every row; the densest first, none near another."""
+    """The places where mean shift comes to rest, started at every row: the densest first, none near another one."""
     from scipy.spatial.distance import cdist
 
     around = cdist(features, features) <= bandwidth

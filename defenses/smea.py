@@ -16,30 +16,32 @@ from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
 
 Rows = NDArray[np.intp]
-"""Places of rows."""
+"""The positions of some rows."""
 
 ALIKE = 1e-12
-"""Eigenvalues that differ by less than this share differ by rounding: the subset that was found first stays."""
+"""Eigenvalues with a relative difference below this differ only by rounding: the subset that was found first stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SMEA(GramAggregator):
-    """Smallest maximum eigenvalue averaging: the mean of the n-f updates that vary least in any direction.
+    """Smallest maximum eigenvalue averaging: the mean of the n-f updates with the least variance in any direction.
 
-    Formula: ``(1/(n - f)) sum_{i in S} x_i`` with ``S = argmin l_max(cov(S))`` over the subsets of n-f rows, l_max the
-    largest eigenvalue (ties: the subset that leaves out more of the rows of largest median distance to the others).
-    ``f=0`` is the mean.
+    Formula: ``(1/(n - f)) sum_{i in S} x_i`` with ``S = argmin l_max(cov(S))`` over the subsets of n-f rows, where
+    l_max is the largest eigenvalue (ties: the subset that leaves out more of the rows of largest median distance to the
+    others). ``f=0`` is the mean.
 
-    The eigenvalues are exact, those of (n-f) x (n-f) matrices, so the answer is a function of the rows alone. A subset
-    never varies less than a part of it: a part that varies as much as the best subset so far is not completed. Rows
-    far from the others come first, which makes the first subset good and bad parts small.
+    The eigenvalues are computed exactly, from (n-f) x (n-f) matrices, so the answer is a function of the rows alone.
+    The search extends parts of subsets row by row. A subset never varies less than a part of it, so a part that varies
+    as much as the best subset so far is not completed. Rows far from the others come first in the order of the search:
+    so the first complete subset, which leaves them out, is good, and parts that hold them are given up while small.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram; after it at most n^3 a part, for about f parts if the Byzantine
-    rows are far away and for many of the (n choose f) subsets if all rows are much alike. More than `budget` parts are
-    an error.
+    Shapes: [n, d] -> [d]. Cost: n^2 d for the Gram. After it, each part costs at most n^3. There are about f parts if
+    the Byzantine rows are far away, and as many as a large share of the (n choose f) subsets if all rows are much
+    alike. A search that needs more than `budget` parts is an error.
 
-    Guarantee: (f, kappa)-robust with kappa = 4f/(n - f) (1 + f/(n - 2f))^2, for n >= 2f + 1, in the stronger sense
-    where the largest eigenvalue of the honest covariance takes the place of its trace. Breakdown point: just under 1/2.
+    Guarantee: for n >= 2f + 1 the rule is (f, kappa)-robust with kappa = 4f/(n - f) (1 + f/(n - 2f))^2, in the stronger
+    sense where the largest eigenvalue of the honest covariance takes the place of its trace. Breakdown point: just
+    under 1/2.
 
     Raises
     ------
@@ -68,7 +70,7 @@ class SMEA(GramAggregator):
 
     f: ByzantineCount
     budget: Annotated[
-        int, Ge(1), Doc("most parts of subsets that one search looks at; each costs at most n^3 operations")
+        int, Ge(1), Doc("largest number of parts of subsets in one search; each part costs at most n^3 operations")
     ] = 100_000
 
     def weights(self, gram: Gram) -> Floats:
@@ -83,14 +85,14 @@ class SMEA(GramAggregator):
         inner, squared = gram.centred[:n, :n], gram.squared_distances
         order = np.argsort(-np.median(squared, axis=1), kind="stable")
         winner, least = order[self.f :], np.inf
-        parts = [(order[:0], order)] if self.f else []  # rows that are in, and rows that may follow
+        parts = [(order[:0], order)] if self.f else []  # the rows of a part, and the rows that may join it
         looked = 0
         while parts:
             part, rest = parts.pop()
             looked += 1
             if looked > self.budget:
                 raise self._gave_up(n)
-            rest = rest[(squared[np.ix_(part, rest)] < 2.0 * least).all(axis=0)]  # two rows alone vary by half of that
+            rest = rest[(squared[np.ix_(part, rest)] < 2.0 * least).all(axis=0)]  # a pair alone has half as eigenvalue
             surplus = len(part) + len(rest) - size
             if surplus < 0:
                 continue
@@ -103,7 +105,7 @@ class SMEA(GramAggregator):
                 winner, least = part, float(np.linalg.eigvalsh(scatter)[-1])
                 continue
             parts += [(np.append(part, rest[place]), rest[place + 1 :]) for place in range(surplus)]
-            parts.append((np.concatenate([part, rest[surplus:]]), rest[:0]))  # the nearest rows: looked at first
+            parts.append((np.concatenate([part, rest[surplus:]]), rest[:0]))  # the nearest rows come next
         return winner
 
     def _gave_up(self, n: int) -> InfeasibleError:
@@ -114,7 +116,7 @@ class SMEA(GramAggregator):
 
 
 def _scatter(inner: Floats, part: Rows) -> Floats:
-    """Inner products [k, k] of the rows of a part around their mean; its eigenvalues are those of k covariances."""
+    """Inner products [k, k] of the rows of a part around their mean; its eigenvalues are k times the covariance's."""
     own = inner[np.ix_(part, part)]
     to_mean = own.sum(axis=1) / max(len(part), 1)
     centred: Floats = own - to_mean[:, None] - to_mean[None, :] + to_mean.sum() / max(len(part), 1)
@@ -122,7 +124,10 @@ def _scatter(inner: Floats, part: Rows) -> Floats:
 
 
 def _is_below(scatter: Floats, bound: float) -> bool:
-    """Whether all eigenvalues are below the bound: a Cholesky factorisation tells, at a tenth of the cost of one."""
+    """Whether all eigenvalues are below the bound.
+
+    A Cholesky factorisation tells, at a tenth of the cost of computing the eigenvalues.
+    """
     if bound == np.inf:
         return True
     try:

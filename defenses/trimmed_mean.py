@@ -18,8 +18,8 @@ class TrimmedMean(CoordinateWise):
 
     Shapes: [n, d] -> [d]. Cost: one pass over the data with a partial sort per column.
 
-    Guarantee: (f, kappa)-robust with kappa = f/(n - 2f), the best constant that any rule can have, for n >= 2f + 1.
-    Breakdown point: just under 1/2.
+    Guarantee: for n >= 2f + 1 the rule is (f, kappa)-robust with kappa = f/(n - 2f), the best constant that any rule
+    can have. Breakdown point: just under 1/2.
 
     References
     ----------

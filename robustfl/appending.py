@@ -1,4 +1,4 @@
-"""Files that one process at a time appends to, and that survive its end at any moment."""
+"""Files to which one process at a time appends, and which stay usable when that process ends at any moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from robustfl.errors import StoreError
 
 
 def lock(file: int, busy: str) -> None:
-    """Claim an open file for this process, however it ends; raises StoreError with `busy` where another has it."""
+    """Lock an open file for this process until it closes the file or ends.
+
+    Raises StoreError with the message `busy` when another process holds the lock.
+    """
     try:
         import fcntl
     except ImportError:  # pragma: no cover - a platform without POSIX locks has no writer exclusion
@@ -20,7 +23,7 @@ def lock(file: int, busy: str) -> None:
 
 
 def write_all(file: int, content: bytes) -> None:
-    """Write all of it: the system may take less at a time."""
+    """Write all of `content`, because one call of the system may write only a part of it."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]

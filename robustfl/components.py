@@ -1,8 +1,8 @@
-"""What everything with a name and hyper-parameters has in common.
+"""What all things with a name and hyper-parameters have in common.
 
 A component (a defense, an attack, a data set, a model, a partition) is a frozen keyword-only dataclass. Each
-hyper-parameter declares its range and its meaning once, in its annotation; validation, ``robustfl describe``, the
-scenario schema and the tests read that one declaration:
+hyper-parameter declares its range and its meaning once, in its annotation. Validation, ``robustfl describe``, the
+scenario schema and the tests all read this declaration:
 
 >>> from dataclasses import dataclass
 >>> from typing import Annotated
@@ -38,7 +38,7 @@ from typing_extensions import Doc
 from robustfl.errors import ParameterError
 
 ByzantineCount = Annotated[int, Ge(0), Doc("number of rows that may be Byzantine")]
-"""The annotation of `f`, shared by every rule that needs it."""
+"""The annotation of `f` in every rule that needs it."""
 
 _LIMITS: dict[type, tuple[str, str, Callable[[float, float], bool]]] = {
     Ge: (">=", "ge", operator.ge),
@@ -50,7 +50,7 @@ _LIMITS: dict[type, tuple[str, str, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One declared hyper-parameter, as data."""
+    """The declaration of one hyper-parameter, as data."""
 
     name: str
     kind: Any
@@ -68,16 +68,16 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """A named thing with declared, validated hyper-parameters.
+    """A thing with a name and with hyper-parameters that are declared and validated.
 
-    Subclasses are frozen keyword-only dataclasses; `name` defaults to the class name in snake case.
+    Subclasses are frozen keyword-only dataclasses. `name` is the class name in snake case unless a subclass sets it.
     """
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     label_parameters: ClassVar[tuple[str, ...]] = ()
-    """Parameters that belong into the short label even when they have their default values."""
+    """Parameters that the short label shows even when they have their default values."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -94,16 +94,24 @@ class Component:
 
     @classmethod
     def declared_parameters(cls) -> tuple[Parameter, ...]:
-        """The declared hyper-parameters, in constructor order."""
+        """The declared hyper-parameters in the order of the constructor."""
         own: Any = cls
         return tuple(parameter for parameter, _ in _declared(own))
 
     def parameters(self) -> dict[str, Any]:
-        """The hyper-parameters with their values, as JSON values; `type(self)(**parameters)` makes an equal object."""
+        """The values of the hyper-parameters as JSON values; `type(self)(**parameters)` makes an equal object."""
         return {p.name: _plain(getattr(self, p.name)) for p in self.declared_parameters()}
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        """The simple components that this one is made of, in the order in which they act.
+
+        A simple component is its own only stage; one that is composed with `>>` has the stages of its parts.
+        """
+        return (self,)
+
     def __str__(self) -> str:
-        """The short label that tables and plots use: `label_parameters`, and what is not default; `f` never."""
+        """The short label for tables and plots; it shows `label_parameters` and non-default values, but never `f`."""
         own = [(p, getattr(self, p.name)) for p in self.declared_parameters() if p.name != "f"]
         told = [(p, value) for p, value in own if p.required or p.name in self.label_parameters or value != p.default]
         shown = ", ".join(f"{p.name}={_short(value)}" for p, value in told)
@@ -116,13 +124,13 @@ class Component:
 
 
 def snake_case(name: str) -> str:
-    """`MultiKrum` -> `multi_krum`, `NNM` -> `nnm`."""
+    """A class name in snake case: `multi_krum` for `MultiKrum`, `nnm` for `NNM`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 @cache
 def _declared(cls: Any) -> tuple[tuple[Parameter, tuple[Any, ...]], ...]:
-    """Every constructor field of a component class with its limits; computed once a class."""
+    """Every constructor field of a component class with its limits; computed once per class."""
     hints = get_type_hints(cls, include_extras=True)
     declared = []
     for field in fields(cls):
@@ -146,10 +154,10 @@ def _declared(cls: Any) -> tuple[tuple[Parameter, tuple[Any, ...]], ...]:
 
 
 def checked(value: Any, kind: Any, limits: tuple[Any, ...], owner: str, name: str) -> Any:
-    """`value` as the declared kind and within the limits, or a :class:`ParameterError` that says what is wrong."""
+    """`value` as the declared kind; raises :class:`ParameterError` when it has another kind or exceeds the limits."""
     try:
         result = _cast(value, kind, owner, name)
-    except ParameterError:  # an item of a list has said what is wrong with it
+    except ParameterError:  # it comes from an item of a list, and already says what is wrong
         raise
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(f"{owner}: `{name}` should be {_type_name(kind)}. Found {name}={value!r}.") from None
@@ -164,7 +172,7 @@ def checked(value: Any, kind: Any, limits: tuple[Any, ...], owner: str, name: st
 
 
 def _cast(value: Any, kind: Any, owner: str, name: str) -> Any:
-    """Lossless conversion to a declared kind; raises TypeError or ValueError where there is none."""
+    """`value` converted to a declared kind without loss; raises TypeError or ValueError when that is not possible."""
     origin, options = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return checked(value, options[0], tuple(o for o in options[1:] if type(o) in _LIMITS), owner, name)
@@ -218,7 +226,7 @@ def _limit_text(name: str, limit: Any) -> str:
 
 
 def _type_name(kind: Any) -> str:
-    """A declared kind in words: `an integer`, `one of 'a', 'b'`, ..."""
+    """A declared kind in words, such as `an integer` or `one of 'a', 'b'`."""
     simple = {int: "an integer", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
     origin, options = get_origin(kind), get_args(kind)
     if origin is Annotated:
@@ -233,7 +241,7 @@ def _type_name(kind: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value in a label: `10` for 10.0, `64-32` for (64, 32)."""
+    """A value as labels show it: `10` for 10.0, `64-32` for (64, 32)."""
     if isinstance(value, tuple):
         return "-".join(_short(item) for item in value) or "none"
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What can go wrong, as a small tree: catch :class:`RobustflError` for all of it."""
+"""The errors of robustfl, as a small tree; catching :class:`RobustflError` catches all of them."""
 
 from __future__ import annotations
 
@@ -11,47 +11,58 @@ class RobustflError(Exception):
 
 
 class ParameterError(RobustflError, ValueError):
-    """A hyper-parameter outside its declared range or of the wrong type."""
+    """A hyper-parameter is outside its declared range or has the wrong type."""
 
 
 class UpdatesError(RobustflError, ValueError):
-    """Updates that cannot be read as one row per client."""
+    """Updates cannot be read as one row per client."""
 
 
 class InfeasibleError(RobustflError, ValueError):
-    """Too few usable rows for a rule: its precondition on n and f does not hold."""
+    """A rule has too few usable rows, so its precondition on n and f does not hold.
+
+    `rejected` is the number of rows that had been rejected before.
+    """
+
+    def __init__(self, message: str, *, rejected: int = 0) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+class ExceededError(InfeasibleError):
+    """More clients were caught than the declared f, and the caller asked for no answer in that case."""
 
 
 class StateError(RobustflError, ValueError):
-    """A stateful defense met updates, or was given a state, that do not fit its own."""
+    """Updates or a given state do not fit the state of a stateful defense."""
 
 
 class KnowledgeError(RobustflError, PermissionError):
-    """An attack reached for something that it had not declared to know."""
+    """An attack looked at something that it has not declared to know."""
 
 
 class AttackError(RobustflError):
-    """An attack broke its contract: wrong shape, type or device, or a change to what it may only read."""
+    """An attack broke its contract: a wrong shape, type or device, or a change to what it may only read."""
 
 
 class UnknownNameError(RobustflError, LookupError):
-    """A name that nothing is registered under."""
+    """Nothing is registered under a name."""
 
 
 class ScenarioError(RobustflError, ValueError):
-    """A scenario file that is not valid; the message names the path to the offending key."""
+    """A scenario file is not valid; the message names the path to the wrong key."""
 
 
 class DataError(RobustflError):
-    """Data that is absent or malformed; the message says how to get or mend it."""
+    """Data are missing or malformed; the message says how to get or repair them."""
 
 
 class StoreError(RobustflError):
-    """A record store that must not be read or continued as it is."""
+    """A record store must not be read or continued in its present state."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the names nearest to `name`, or the list of all when none is near (empty without any)."""
+    """A sentence with the known names nearest to `name`, or with all of them when none is near; empty without any."""
     choices = sorted(known)
     near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.5)
     if near:

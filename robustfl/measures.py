@@ -23,12 +23,12 @@ class Measure:
     doc : what it says, in one line
     unit : "share" (between 0 and 1), "rounds", "rows", "bytes", "steps", ...; empty for a number without one
     better : whether larger or smaller values are good for the honest clients; None where neither is
-    form : what the record holds: a number, a list of numbers (one for each client or measurement), numbers by name, or
-        texts; a value that is not defined in a trial is absent or None
+    form : what the record holds: a number, a list of numbers (one for each client or measurement), numbers by name, a
+        text, texts, or a flag (true or false); a value that is not defined in a trial is absent or None
     """
 
     name: str
     doc: str
     unit: str = ""
     better: Literal["higher", "lower"] | None = None
-    form: Literal["number", "list", "by name", "texts"] = "number"
+    form: Literal["number", "list", "by name", "text", "texts", "flag"] = "number"

@@ -1,8 +1,9 @@
 """Finds defenses, attacks, data sets, models, partitions, report formats and scenarios by name.
 
-Names come from the project's own folders and from entry points of other distributions, in the groups
-`robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions`,
-`robustfl.reports` (a class each), `robustfl.scenarios` and `robustfl.suites` (a package each that holds YAML files):
+Names come from the project's own folders and from entry points of other distributions. An entry point names one class
+in the groups `robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions` and
+`robustfl.reports`, and one package with YAML files in the groups `robustfl.scenarios` and `robustfl.suites` (attack
+lists).
 
 >>> from robustfl import registry
 >>> registry.build("defense", "NNM(f=2) >> TrimmedMean(f=2)")
@@ -42,9 +43,9 @@ _CONTRACTS = {
     "model": ("robustfl.federation.models.architectures", ("Model",)),
     "partition": ("robustfl.federation.data.partitions", ("Partition",)),
 }
-"""What an entry point has to be to count as one of its kind: module and classes."""
+"""The classes, of which an entry point of a kind has to be a subclass of at least one, with their module."""
 _FILES = {"scenario": "robustfl.scenarios", "suite": "robustfl.attacks"}
-"""Kinds of things that are YAML files, and where the project's own lie."""
+"""The kinds of things that are YAML files, and the packages that hold the project's own files."""
 _GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, *_FILES)}
 
 
@@ -54,13 +55,13 @@ def kinds() -> tuple[str, ...]:
 
 
 def component_kinds() -> tuple[str, ...]:
-    """Those of them that are classes, not files."""
+    """The kinds of things that are classes, not files."""
     return tuple(_FOLDERS)
 
 
 @cache
 def find(kind: str) -> dict[str, type[Component]]:
-    """All classes of a kind by name; the project's own first, then those of other distributions."""
+    """All classes of a kind by name: first the project's own, then those of other distributions."""
     if kind not in _FOLDERS:
         raise UnknownNameError(f"There is no kind {kind!r} of component. {did_you_mean(kind, _FOLDERS)}")
     found: dict[str, type[Component]] = {}
@@ -79,7 +80,7 @@ def find(kind: str) -> dict[str, type[Component]]:
 
 
 def get(kind: str, name: str) -> type[Component]:
-    """The class of a name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are one name."""
+    """The class with this name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are the same name."""
     wanted = _folded(name)
     for known, cls in find(kind).items():
         if _folded(known) == wanted or _folded(cls.__name__) == wanted:
@@ -91,7 +92,7 @@ def get(kind: str, name: str) -> type[Component]:
 def build(kind: str, spec: Any, **defaults: Any) -> Any:
     """A component from a name, an expression like `NNM(f=2) >> Krum(f=2)`, or `{name: {parameter: value}}`.
 
-    `defaults` fill in parameters that the component has and the specification leaves out.
+    `defaults` gives values for parameters that the component has but the specification does not mention.
     """
     stages = [make(kind, name, parameters, **defaults) for name, parameters in parse(spec)]
     whole = stages[-1]
@@ -103,7 +104,10 @@ def build(kind: str, spec: Any, **defaults: Any) -> Any:
 
 
 def make(kind: str, name: str, parameters: dict[str, Any], **defaults: Any) -> Component:
-    """One component; unknown parameters are refused with the nearest known ones."""
+    """One component from its name and parameters.
+
+    Raises ParameterError when a parameter is missing or unknown, and names the nearest known parameters.
+    """
     cls = get(kind, name)
     known = [parameter.name for parameter in cls.declared_parameters()]
     for given in parameters:
@@ -117,7 +121,7 @@ def make(kind: str, name: str, parameters: dict[str, Any], **defaults: Any) -> C
 
 
 def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The stages of a specification as (name, parameters); nothing is evaluated that is not a literal."""
+    """The stages of a specification as (name, parameters); only literals are evaluated."""
     if isinstance(spec, list | tuple):
         if not spec:
             raise ParameterError("An empty list is no pipeline.")
@@ -136,17 +140,20 @@ def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
         return _stages(ast.parse(spec.strip(), mode="eval").body)
     except ParameterError:
         raise
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the last two: nested beyond reason
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the last two come from extreme nesting
         return [(spec, {})]
 
 
 def scenario_files() -> dict[str, Traversable]:
-    """The catalogue of scenarios by name: the project's own and those of other distributions."""
+    """The files of the catalogue of scenarios by name: the project's own, then those of other distributions."""
     return _files("scenario")
 
 
 def suite_files() -> dict[str, Traversable]:
-    """The frozen suites of attacks by name, `standard-v1` for `standard_v1.yaml`: the project's own, then others'."""
+    """The files of the frozen attack lists by name: the project's own, then those of other distributions.
+
+    The name of `standard_v1.yaml` is `standard-v1`.
+    """
     return {name.replace("_", "-"): file for name, file in _files("suite").items()}
 
 
@@ -176,7 +183,7 @@ def _stages(node: ast.expr) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _load(point: EntryPoint, kind: str) -> type[Component] | None:
-    """The class behind an entry point; one that cannot be used is reported and does not take the rest down."""
+    """The class behind an entry point, or None after a warning, so that one broken plug-in does not break the rest."""
     loaded = _module(point)
     if loaded is None:
         return None
@@ -190,7 +197,7 @@ def _load(point: EntryPoint, kind: str) -> type[Component] | None:
 
 
 def _module(point: EntryPoint) -> Any:
-    """What an entry point names, or None after a warning; code that exits while it is imported is only broken code."""
+    """What an entry point names, or None after a warning, also when the code exits while it is imported."""
     try:
         return point.load()
     except (Exception, SystemExit) as error:
@@ -207,7 +214,7 @@ def _folded(name: str) -> str:
 
 
 def describe(cls: type[Component]) -> dict[str, Any]:
-    """What is known of a component, as JSON values: name, docstring, parameters and the metadata of its kind."""
+    """The facts about a component as JSON values: name, docstring, parameters and the metadata of its kind."""
     facts: dict[str, Any] = {
         "name": cls.name,
         "class": f"{cls.__module__}.{cls.__qualname__}",
@@ -234,7 +241,7 @@ def describe(cls: type[Component]) -> dict[str, Any]:
 
 
 def catalogue(kind: str) -> list[tuple[str, str]]:
-    """(name, one-line summary) of everything of a kind."""
+    """The name and the one-line summary of everything of a kind."""
     if kind in _FILES:
         found = scenario_files() if kind == "scenario" else suite_files()
         return [(name, _file_summary(file)) for name, file in found.items()]
@@ -244,7 +251,7 @@ def catalogue(kind: str) -> list[tuple[str, str]]:
 
 
 def traits() -> list[dict[str, str]]:
-    """What tells one defense from another, in a few words each: the columns of the list of defenses."""
+    """The rows of the list of defenses: a few words per column that tell one defense from another."""
     return [
         {
             "defense": name,

@@ -12,12 +12,12 @@ def counted(count: int, noun: str) -> str:
 
 
 def decimals(values: Iterable[float | None]) -> int:
-    """How many decimals show three digits of the largest of some numbers: 3 for 0.83, none for 7240, at most 8."""
+    """The number of decimals that shows three digits of the largest number: 3 for 0.83, 0 for 7240, and at most 8."""
     largest = max((abs(value) for value in values if value), default=1.0)
     return min(8, max(0, 2 - math.floor(math.log10(largest))))
 
 
 def lasting(seconds: float) -> str:
-    """A duration in the unit that suits it: `45 s`, `12 min`, `2.5 h`."""
+    """A duration in a suitable unit: `45 s`, `12 min`, `2.5 h`."""
     minutes = seconds / 60
     return f"{seconds:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

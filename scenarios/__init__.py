@@ -1,8 +1,30 @@
-"""The catalogue of scenarios: `robustfl list scenarios`, `robustfl run NAME`.
+"""The catalogue of scenarios: `robustfl list scenarios` lists them, and `robustfl run NAME` runs one.
 
-* ``quickstart``: robust pipelines against attacks on scikit-learn's digits, in about two minutes.
-* ``fashion_mnist``: the same question on Fashion-MNIST with a small convolutional network.
-* ``sybil_foolsgold``: Sybils that flip one label, plain, disguised and under changing names, in a few minutes.
-* ``faults``: five defenses under what goes wrong without malice, one thing at a time, in about two minutes.
-* ``smoke``: a few seconds, to see that everything works.
+Start with ``smoke`` and then ``quickstart``. Each scenario is a YAML file. `schema.json` is the JSON schema of these
+files, with which editors can check them.
+
+First steps:
+
+* ``smoke``: three defenses against two attacks, in a few seconds, to see that everything works.
+* ``quickstart``: eight defenses against eight attacks on scikit-learn's digits, in about two minutes.
+* ``fashion_mnist``: six defenses against five attacks on Fashion-MNIST with a small network.
+
+The standard attack list:
+
+* ``leaderboard_digits``: every aggregation pipeline under `standard-v1`, in about 80 minutes on two cores.
+* ``leaderboard_fashion_mnist``: the same pipelines on Fashion-MNIST, which takes a night on two cores.
+* ``weaknesses``: what the standard attacks find out about four kinds of defenses.
+
+Special threats:
+
+* ``sybil_foolsgold``, ``sybil_fashion_mnist``: Sybils that flip one label, also disguised and under changing names.
+* ``backdoors``: seven defenses against backdoors and a targeted label flip.
+* ``faults``: five defenses under what goes wrong without malice, one fault at a time, in about two minutes.
+
+Special ways to learn:
+
+* ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.
+* ``rffl_fairness``, ``rffl_fashion_mnist``: reputations and rewards (RFFL).
+* ``adversarial_training``: clients that train on samples which they have made as hard as they can.
+* ``flag_augmented``: the flag aggregator with failing workers and augmented data.
 """

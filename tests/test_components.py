@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import Doc
 
+from robustfl.attacks import IPM, BadNets, Clones, ModelReplacement
 from robustfl.components import ByzantineCount, Component, snake_case
+from robustfl.defenses import NNM, Bucketing, Clipping, Krum, TrimmedMean
 from robustfl.errors import ParameterError, did_you_mean
 
 
@@ -156,3 +158,13 @@ def test_suggestions_name_the_nearest_or_all() -> None:
     assert did_you_mean("Kurm", ["krum", "mean"]) == "Did you mean 'krum'?"
     assert did_you_mean("zzz", ["krum", "mean"]) == "Known: krum, mean."
     assert did_you_mean("zzz", []) == ""
+
+
+def test_every_component_knows_its_stages_from_the_left() -> None:
+    rule = NNM(f=1) >> Bucketing() >> TrimmedMean(f=1)
+    assert rule.stages == (NNM(f=1), Bucketing(), TrimmedMean(f=1))
+    assert (NNM(f=1) >> (Clipping() >> Bucketing())).stages == (NNM(f=1), Clipping(), Bucketing())
+    attack = Clones(count=2) >> BadNets(target=7) >> ModelReplacement()
+    assert attack.stages == (Clones(count=2), BadNets(target=7), ModelReplacement())
+    for simple in (Krum(f=1), IPM()):
+        assert simple.stages == (simple,)

@@ -5,40 +5,20 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
-import pkgutil
 from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
 
-import robustfl
 import robustfl.attacks
 import robustfl.defenses
+from tests.imports import modules
 
-PACKAGES = (
-    "aggregation",
-    "threats",
-    "federation",
-    "evaluation",
-    "reputation",
-    "testing",
-    "attacks",
-    "defenses",
-    "reports",
-)
+NAMES = sorted(set(modules()) - {"robustfl.__main__"})
+"""Every module of the machine and of the plug-in folders; importing the one that is left out runs the command."""
 
 
-def modules() -> list[str]:
-    """Every module of the machine and of the plug-in folders, by its public name."""
-    names = ["robustfl"]
-    for package in PACKAGES:
-        loaded = importlib.import_module(f"robustfl.{package}")
-        names.append(loaded.__name__)
-        names += [info.name for info in pkgutil.walk_packages(loaded.__path__, f"{loaded.__name__}.")]
-    return [*names, "robustfl.components", "robustfl.registry", "robustfl.errors"]
-
-
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_examples_are_true(name: str) -> None:
     if ".triton_" in name and find_spec("triton") is None:
         pytest.skip("Triton is not installed")

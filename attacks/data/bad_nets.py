@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BadNets(Backdoor):
-    """BadNets: images with a bright square in a corner are taken for the target class.
+    """BadNets: the model learns to take images with a bright square in a corner for the target class.
 
-    Formula: ``x[:, rows, columns] = value`` in a square of side `size` in the `corner`; with C classes the label
-    becomes `target` in mode ``all2one``, ``(y + 1) mod C`` in ``all2all``, `target` for images of class `source` alone
-    in ``source``. In ``clean_label`` only images of the target class are marked, and keep their label.
+    Formula: the trigger sets ``x[:, rows, columns] = value`` in a square of side `size` in the `corner`. With C
+    classes, the label of a marked image becomes `target` in mode ``all2one`` and ``(y + 1) mod C`` in ``all2all``. In
+    ``source`` only images of class `source` are marked, and their label becomes `target`. In ``clean_label`` only
+    images of the target class are marked, and they keep their label.
 
     Knowledge: the malicious clients' own data.
 
@@ -47,14 +48,20 @@ class BadNets(Backdoor):
         "Gu et al., BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain, 2017"
     )
 
-    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the attackers' eligible samples that is poisoned")] = 0.1
-    mode: Annotated[Literal["all2one", "all2all", "source", "clean_label"], Doc("which images become what")] = "all2one"
-    source: Annotated[int, Ge(0), Doc("the only class with the trigger in mode source")] = 1
-    size: Annotated[int, Ge(1), Doc("side of the square in pixels")] = 3
-    corner: Annotated[Literal["top_left", "top_right", "bottom_left", "bottom_right"], Doc("where the square lies")] = (
-        "bottom_right"
+    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the malicious clients' eligible samples that is poisoned")] = (
+        0.1
     )
-    value: Annotated[float, Doc("of its pixels in all channels, in the units of the data (0 to 1 mostly)")] = 1.0
+    mode: Annotated[
+        Literal["all2one", "all2all", "source", "clean_label"], Doc("which images are relabelled, and as which class")
+    ] = "all2one"
+    source: Annotated[int, Ge(0), Doc("class of the only images that get the trigger in mode source")] = 1
+    size: Annotated[int, Ge(1), Doc("side length of the square, in pixels")] = 3
+    corner: Annotated[
+        Literal["top_left", "top_right", "bottom_left", "bottom_right"], Doc("corner in which the square lies")
+    ] = "bottom_right"
+    value: Annotated[
+        float, Doc("value of the square's pixels in all channels, in the units of the data (mostly 0 to 1)")
+    ] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DBA(Backdoor):
-    """DBA: the trigger is four bars, of which each malicious client trains on one; all four together are tested.
+    """DBA: each malicious client trains on one bar of a trigger of four bars; the whole trigger is tested.
 
-    Formula: bars of one pixel by `length` in rows 0 and ``gap + 1``, from columns 0 and ``length + gap`` on; the
-    malicious client number k marks its images with bar ``k mod 4``. Published: length 4 and gap 2 on images of
-    28 x 28, length 6 and gap 3 on 32 x 32.
+    Formula: a bar is one pixel high and `length` pixels wide. The bars lie in rows 0 and ``gap + 1`` and start at
+    columns 0 and ``length + gap``. The malicious client with number k marks its images with bar ``k mod 4``. The
+    published values are length 4 and gap 2 on images of 28 x 28, and length 6 and gap 3 on images of 32 x 32.
 
     Knowledge: the malicious clients' own data.
 
@@ -46,10 +46,14 @@ class DBA(Backdoor):
     reference: ClassVar[str] = "Xie et al., DBA: Distributed Backdoor Attacks against Federated Learning, ICLR 2020"
 
     target: Annotated[int, Ge(0), Doc("class that samples with the trigger should be taken for")] = 2
-    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the attackers' eligible samples that is poisoned")] = 20 / 64
-    length: Annotated[int | None, Ge(1), Doc("pixels of a bar; when not given 4, or as many as fit")] = None
-    gap: Annotated[int, Ge(0), Doc("pixels between bars, down and across")] = 2
-    value: Annotated[float, Doc("of the bars in all channels, in the units of the data (0 to 1 mostly)")] = 1.0
+    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the malicious clients' eligible samples that is poisoned")] = (
+        20 / 64
+    )
+    length: Annotated[int | None, Ge(1), Doc("length of a bar in pixels; when not given, 4 or as many as fit")] = None
+    gap: Annotated[int, Ge(0), Doc("number of pixels between two bars, vertically and horizontally")] = 2
+    value: Annotated[
+        float, Doc("value of the bars' pixels in all channels, in the units of the data (mostly 0 to 1)")
+    ] = 1.0
 
     def stamp(self, features: Tensor, part: int | None = None) -> Tensor:
         height, width = require_images(self, features)

@@ -1,4 +1,4 @@
-"""Edge-case backdoors: rare samples are the trigger."""
+"""The edge-case backdoor, whose trigger is that a sample is rare."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeCase(Backdoor):
-    """Edge case: unusual samples of one class, which nobody else has, are taken for the target class.
+    """Edge case: the model learns to take unusual samples of one class, which no honest client has, for the target.
 
-    Formula: of the test samples of class `source`, those `count` with the largest mean distance to their 5 nearest
-    training samples of the class are the rare ones. In order of rarity every other one becomes a sample of the
-    malicious clients, labelled `target`, in place of a share `ratio` of their own; success is measured on those
-    between them. Samples may have any shape.
+    Formula: the rare samples are those `count` test samples of class `source` that have the largest mean distance to
+    their 5 nearest training samples of this class. They are ordered by rarity. The first, third, fifth ... of them
+    become samples of the malicious clients with the label `target`, and replace a share `ratio` of these clients' own
+    samples. Success is measured on the second, fourth, sixth ... of them. Samples may have any shape.
 
     Knowledge: the malicious clients' own data, and the rare samples.
 
@@ -54,8 +54,8 @@ class EdgeCase(Backdoor):
     )
 
     source: Annotated[int, Ge(0), Doc("class of the rare samples")] = 7
-    target: Annotated[int, Ge(0), Doc("class that rare samples should be taken for")] = 1
-    count: Annotated[int, Ge(2), Doc("rare test samples; the malicious clients have half of them")] = 20
+    target: Annotated[int, Ge(0), Doc("class that the rare samples should be taken for")] = 1
+    count: Annotated[int, Ge(2), Doc("number of rare test samples; the malicious clients have half of them")] = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,11 +63,11 @@ class EdgeCase(Backdoor):
             raise ParameterError(f"EdgeCase: `target` should differ from `source`. Found both {self.source}.")
 
     def stamp(self, features: Tensor, part: int | None = None) -> Tensor:
-        """The samples themselves are the trigger."""
+        """A copy of the samples: they themselves are the trigger."""
         return features.clone()
 
     def eligible(self, labels: Labels, classes: int) -> npt.NDArray[np.bool_]:
-        """Samples of every class make room for rare ones."""
+        """All samples, because samples of every class can be replaced by rare ones."""
         return np.ones(len(labels), dtype=np.bool_)
 
     def tested(self, samples: Samples, classes: int) -> npt.NDArray[np.int64]:
@@ -80,7 +80,7 @@ class EdgeCase(Backdoor):
         return super().named_classes() | {"source": self.source}
 
     def _rare(self, samples: Samples) -> npt.NDArray[np.int64]:
-        """The rare test samples, the rarest first."""
+        """The row numbers of the rare test samples, the rarest first."""
         import torch
 
         known = samples.train_x[np.flatnonzero(samples.train_y == self.source)].flatten(1).double()

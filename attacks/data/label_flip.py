@@ -1,4 +1,4 @@
-"""Label attacks on the training data."""
+"""Label flipping: wrong labels in the training data of malicious clients."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from robustfl.threats.attack import Labels
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFlip(DataPoisoning):
-    """Label flip: malicious clients train, as told, on data with wrong labels.
+    """Label flip: malicious clients train as honest clients do, but on data with wrong labels.
 
-    Formula: with C classes, ``reverse``: ``y -> C - 1 - y``; ``cyclic``: ``y -> (y + 1) mod C``; ``random``: a uniform
-    class, drawn once per sample; ``targeted``: `source` becomes `target`, the other classes stay; ``swap``: the two
-    change places.
-    With `only_flipped` attackers train on nothing else than the samples whose label they changed, if they have any.
+    Formula: C is the number of classes. Mode ``reverse`` makes ``C - 1 - y`` of a label y, and ``cyclic`` makes
+    ``(y + 1) mod C`` of it. ``random`` draws a uniform class once per sample. ``targeted`` makes `target` of `source`
+    and leaves the other classes as they are. ``swap`` exchanges `source` and `target`.
+    With `only_flipped`, a malicious client trains only on the samples whose label it changed, if it has any.
 
     Knowledge: the malicious clients' own data.
 
@@ -46,9 +46,9 @@ class LabelFlip(DataPoisoning):
 
     mode: Annotated[Literal["reverse", "cyclic", "random", "targeted", "swap"], Doc("how labels change")] = "reverse"
     source: Annotated[int, Ge(0), Doc("class that is relabelled in modes targeted and swap")] = 0
-    target: Annotated[int, Ge(0), Doc("class that it becomes in modes targeted and swap")] = 1
-    fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that is touched")] = 1.0
-    only_flipped: Annotated[bool, Doc("whether attackers train on the relabelled samples alone")] = False
+    target: Annotated[int, Ge(0), Doc("class that `source` becomes in modes targeted and swap")] = 1
+    fraction: Annotated[float, Gt(0), Le(1), Doc("chance that a sample is relabelled")] = 1.0
+    only_flipped: Annotated[bool, Doc("whether malicious clients train on the relabelled samples alone")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,5 +80,5 @@ class LabelFlip(DataPoisoning):
 
     @property
     def _aimed(self) -> bool:
-        """Whether `source` and `target` matter."""
+        """Whether the mode uses `source` and `target`."""
         return self.mode in ("targeted", "swap")

@@ -1,4 +1,4 @@
-"""One signed step up the loss."""
+"""The fast gradient sign method: one signed step that increases the loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class FGSM(Evasion):
 
     Formula: ``x' = x + epsilon sign(grad_x L(x, y))``, within the range of the data; L is the cross-entropy.
 
-    Knowledge: the model, with gradients. One step often stays far from the worst: a check of sanity beside `PGD`.
+    Knowledge: the model, with gradients. One step often stays far from the worst change, so this attack is only a
+    sanity check beside `PGD`.
 
     References
     ----------

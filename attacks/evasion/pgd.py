@@ -1,4 +1,4 @@
-"""Many signed steps up the loss, from several places."""
+"""Projected gradient descent: many signed steps that increase the loss, from one or more starting points."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PGD(Evasion):
-    """Projected gradient descent: signed steps up the loss, back into the ball of radius epsilon after each.
+    """Projected gradient descent: signed steps increase the loss, and each step is projected into the epsilon ball.
 
-    Formula: ``x <- clamp(x + step_size sign(grad_x L(x, y)))``, `steps` times, from a random place in the ball; the
-    clamp is to within epsilon of the sample in every feature, and to the range of the data. Samples on which the model
-    is still right are tried again, `restarts` starts in all. Of a sample's ends the one counts where the largest wrong
-    logit is most above the true one.
+    Formula: ``x <- clamp(x + step_size sign(grad_x L(x, y)))``, repeated `steps` times from a random point in the ball.
+    The clamp keeps every feature within epsilon of the sample's value and within the range of the data. A sample on
+    which the model is still right is tried again, until there were `restarts` starts. Of the points that a sample has
+    reached, the attack keeps the one with the largest margin.
 
-    Knowledge: the model, with gradients. Where the model is so sure that the cross-entropy is flat in float32, the
-    margin, largest wrong logit less true logit, still has a slope.
+    Knowledge: the model, with gradients. The margin is the largest logit of a wrong class minus the logit of the true
+    class. It still has a slope where the model is so certain that the cross-entropy is flat in float32.
 
     References
     ----------
@@ -45,11 +45,13 @@ class PGD(Evasion):
     reference: ClassVar[str] = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018"
     knowledge: ClassVar[Knowledge] = Knowledge.HISTORY
 
-    steps: Annotated[int, Ge(1), Doc("steps from each start")] = 20
-    step_size: Annotated[float | None, Gt(0), Doc("length of a step; 2.5 epsilon / steps when not given")] = None
-    random_start: Annotated[bool, Doc("whether to start at a random place in the ball, or at the sample itself")] = True
-    restarts: Annotated[int, Ge(1), Doc("starts in all; only random ones differ")] = 1
-    loss: Annotated[Literal["cross_entropy", "margin"], Doc("what is climbed")] = "cross_entropy"
+    steps: Annotated[int, Ge(1), Doc("number of steps from each start")] = 20
+    step_size: Annotated[
+        float | None, Gt(0), Doc("change of each feature per step; 2.5 epsilon / steps when not given")
+    ] = None
+    random_start: Annotated[bool, Doc("whether to start at a random point of the ball instead of the sample")] = True
+    restarts: Annotated[int, Ge(1), Doc("total number of starts; it has an effect only with random_start")] = 1
+    loss: Annotated[Literal["cross_entropy", "margin"], Doc("loss that is increased")] = "cross_entropy"
 
     def perturb(self, victim: Victim) -> Tensor:
         import torch

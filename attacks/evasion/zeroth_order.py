@@ -1,4 +1,4 @@
-"""Climbing without gradients: differences between answers of the model."""
+"""The zeroth-order attack, which estimates gradients from differences between answers of the model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ZerothOrder(Evasion):
-    """Zeroth-order attack: signed steps along a slope that is estimated from the model's answers alone.
+    """Zeroth-order attack: signed steps follow a slope that is estimated from the model's answers alone.
 
-    Formula: ``g <- memory g + sum_q (F(x + s u_q) - F(x - s u_q)) u_q`` with Gaussian directions ``u_q``, `directions`
-    of them, and F the margin: the largest wrong logit less the true one; then ``x <- clamp(x + step_size sign(g))``, as
-    in `PGD`. A step asks ``2 directions + 1`` questions a sample, the last of which is whether the model errs already:
-    such samples are left alone. There are as many steps as `queries` allow. The slope changes little from step to step,
-    so that a long memory is worth more than many directions.
+    Formula: ``g <- memory g + sum_q (F(x + s u_q) - F(x - s u_q)) u_q``, where ``u_q`` are `directions` Gaussian
+    directions and F is the margin: the largest logit of a wrong class minus the logit of the true class. Then
+    ``x <- clamp(x + step_size sign(g))``, as in `PGD`. A step asks the model ``2 directions + 1`` questions per sample.
+    The last question finds out whether the model already errs; samples on which it does are not changed any further.
+    The attack takes as many steps as `queries` allows. The slope changes little from step to step, so a long memory is
+    worth more than many directions.
 
-    Knowledge: none but the logits of the model, as anybody gets them who may use it. An attack that needs no gradients
-    and does better than `PGD` shows that the model hides its gradients, not that it is robust.
+    Knowledge: only the logits of the model, which every user of the model gets. When this attack does better than
+    `PGD` although it needs no gradients, the model hides its gradients and is not robust.
 
     References
     ----------
@@ -48,11 +49,11 @@ class ZerothOrder(Evasion):
         "Ilyas et al., Black-box Adversarial Attacks with Limited Queries and Information, ICML 2018"
     )
 
-    queries: Annotated[int, Ge(3), Doc("the most questions for a sample")] = 1000
-    directions: Annotated[int, Ge(1), Doc("directions for each estimate, with two questions each")] = 5
-    memory: Annotated[float, Ge(0), Lt(1), Doc("weight of the slope of the step before")] = 0.98
-    smoothing: Annotated[float, Gt(0), Doc("length s of a difference, in the units of the data")] = 0.005
-    step_size: Annotated[float | None, Gt(0), Doc("length of a step; epsilon / 4 when not given")] = None
+    queries: Annotated[int, Ge(3), Doc("largest number of questions per sample")] = 1000
+    directions: Annotated[int, Ge(1), Doc("number of directions per estimate; each costs two questions")] = 5
+    memory: Annotated[float, Ge(0), Lt(1), Doc("weight of the previous step's slope")] = 0.98
+    smoothing: Annotated[float, Gt(0), Doc("s: step of the difference quotient, in the units of the data")] = 0.005
+    step_size: Annotated[float | None, Gt(0), Doc("change of each feature per step; epsilon / 4 when not given")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +65,7 @@ class ZerothOrder(Evasion):
 
     @property
     def steps(self) -> int:
-        """How many steps the questions allow."""
+        """The number of steps that `queries` allows."""
         return self.queries // (2 * self.directions + 1)
 
     def questions_per_sample(self) -> int:

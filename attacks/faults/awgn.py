@@ -1,4 +1,4 @@
-"""Messages over a noisy channel."""
+"""Messages that pass through a noisy radio channel."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AWGN(Fault):
-    """Additive white Gaussian noise (AWGN) on every message, as of a radio channel without correction.
+    """Additive white Gaussian noise (AWGN) on every message, as from a radio channel without error correction.
 
-    Formula: ``v_i + N(0, |v_i|^2 / (d 10^(snr/10)) I)``: at 0 dB the noise is as long as the message. The mean over n
-    messages keeps 1/sqrt(n) of it. Messages that are not finite stay as they are.
+    Formula: ``v_i + N(0, |v_i|^2 / (d 10^(snr/10)) I)``: at 0 dB the noise is as long as the message. In the mean of n
+    messages the noise is 1/sqrt(n) times as long. Messages that are not finite stay as they are.
 
     References
     ----------

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class BitFlip(Fault):
     """Bit flips: every bit of every message is flipped with a small probability.
 
-    Formula: each of the w bits of each of the d numbers (w = 32 for float32), independently with probability `rate`.
-    Of 1.0, bit 31 makes -1, bit 30 infinity, bit 29 5.4e-20, bit 22 1.5 and bit 0 1.0000001. What is no longer finite
-    stays so, and a server has to refuse it; `CorruptedGradient` is the sender that checks.
+    Formula: each of the w bits of each of the d numbers (w = 32 for float32) flips independently with probability
+    `rate`. For example, flipping a bit of 1.0 gives -1 for bit 31, infinity for bit 30, 5.4e-20 for bit 29, 1.5 for
+    bit 22 and 1.0000001 for bit 0. Numbers that are no longer finite are sent as they are, and the server has to refuse
+    them. `CorruptedGradient` is the variant in which the sender replaces them.
 
     References
     ----------

@@ -16,12 +16,12 @@ from robustfl.threats.faults import Ids, Mask
 
 @dataclass(frozen=True, kw_only=True)
 class Churn(Fault):
-    """Churn: clients leave and join by a Markov chain, and who comes back begins with the model it left with.
+    """Churn: clients leave and join by a Markov chain, and a client that comes back starts from the model it left with.
 
-    Formula: from one round to the next a client that is on leaves with probability `leave`, one that is off joins with
-    probability `join`; at the start ``join / (join + leave)`` of them are on, and so it stays (0.8 by default). Who was
-    off for r rounds computes its first message with the model of r + 1 rounds ago; absences longer than all but one
-    in a thousand count as that long.
+    Formula: from one round to the next, a client that is present leaves with probability `leave`, and a client that is
+    absent joins with probability `join`. The expected share of present clients is ``join / (join + leave)`` in every
+    round (0.8 by default). A client that was absent for r rounds computes its first message from the model of r + 1
+    rounds ago. Ages of models are limited to what 999 of 1000 absences stay below.
 
     Examples
     --------
@@ -33,8 +33,8 @@ class Churn(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("leave", "join")
 
-    leave: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is on leaves, in each round")] = 0.05
-    join: Annotated[float, Gt(0), Le(1), Doc("chance that a client that is off comes back, in each round")] = 0.2
+    leave: Annotated[float, Gt(0), Le(1), Doc("chance per round that a present client leaves")] = 0.05
+    join: Annotated[float, Gt(0), Le(1), Doc("chance per round that an absent client comes back")] = 0.2
 
     def reach(self) -> int:
         return 2 if self.join == 1 else 2 + math.ceil(math.log(1e-3) / math.log1p(-self.join))
@@ -48,10 +48,10 @@ class Churn(Fault):
         return Delivery(lost=~self._state(moment)[0])
 
     def _state(self, moment: FaultView) -> tuple[Mask, Ids]:
-        """Who of the clients at hand is on, and how many rounds each was off just before."""
+        """Which of the clients at hand are present, and for how many rounds each was absent just before."""
         memory = moment.memory
         on, away = memory.get("on", np.empty(0, dtype=np.bool_)), memory.get("away", np.empty(0, dtype=np.int64))
-        if moment.everybody > len(on):  # clients that were not at hand before
+        if moment.everybody > len(on):  # some clients are at hand for the first time
             draws = moment.lasting("start").random(moment.everybody)[len(on) :]
             on = np.concatenate([on, draws < self.join / (self.join + self.leave)])
             away = np.concatenate([away, np.zeros(len(draws), dtype=np.int64)])

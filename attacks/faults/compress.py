@@ -1,4 +1,4 @@
-"""Messages that lose something to compression."""
+"""Messages that lose information by compression."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Compress(Fault):
-    """Compress: clients send a lossy form of their messages, which the server reads as if it were the whole.
+    """Compress: clients send a lossy form of their messages, which the server reads as if it were complete.
 
     Formula: ``top_k`` keeps the max(1, round(keep d)) entries of largest magnitude. ``qsgd`` sends ``|v| sgn(v_j) l/s``
-    with s `levels`, l one of the two levels around ``s |v_j|/|v|``, by chance so that the expectation is v. ``sign``
-    sends ``(|v|_1 / d) sgn(v)``. ``fp16`` rounds to half precision, in which what lies beyond 65504 is infinite.
-    With `feedback` clients remember what was lost and add it to their next message. The bytes that this saves are not
-    counted.
+    where s is `levels` and l is one of the two integers around ``s |v_j|/|v|``, drawn so that the expectation is v.
+    ``sign`` sends ``(|v|_1 / d) sgn(v)``. ``fp16`` rounds to half precision, in which numbers beyond 65504 become
+    infinite. With `feedback`, clients remember what was lost and add it to their next message. The bytes that
+    compression saves are not counted.
 
     References
     ----------
@@ -50,7 +50,7 @@ class Compress(Fault):
 
     method: Annotated[Literal["top_k", "qsgd", "sign", "fp16"], Doc("how messages are compressed")] = "top_k"
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the entries that top_k keeps")] = 0.01
-    levels: Annotated[int, Ge(1), Doc("levels of qsgd beside 0")] = 4
+    levels: Annotated[int, Ge(1), Doc("s: number of levels of qsgd above 0")] = 4
     feedback: Annotated[bool, Doc("whether clients add what was lost to their next message")] = False
 
     def message(self, messages: Tensor, moment: FaultView) -> Tensor:
@@ -62,7 +62,7 @@ class Compress(Fault):
                 row += moment.memory[client]
         sent = self._compressed(whole, moment)
         for left, client in zip(whole - sent, moment.ids.tolist(), strict=True):
-            if bool(left.isfinite().all()):  # else nothing can be made up for
+            if bool(left.isfinite().all()):  # otherwise the loss cannot be made up for
                 moment.memory[client] = left
         return sent
 

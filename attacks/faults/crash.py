@@ -16,9 +16,10 @@ from robustfl.threats import Delivery, Fault, FaultView
 class Crash(Fault):
     """Crash: machines stop, for a round or for good.
 
-    Formula: in every round a running client crashes with `probability`, and its message is absent. It is back in the
-    next round, or never where crashes are `permanent`: with `probability` 1 and a `share` of 0.8, four clients of five
-    are gone from `start_round` on. The plain mean stays unbiased, its variance grows by 1/(1 - p).
+    Formula: in every round a running client crashes with probability p = `probability`, and its message is missing. The
+    client is back in the next round, or never when crashes are `permanent`. With `probability` 1, permanent crashes and
+    a `share` of 0.8, four of five clients are gone from `start_round` on. The plain mean stays unbiased, and its
+    variance grows by the factor 1/(1 - p).
 
     References
     ----------
@@ -39,7 +40,7 @@ class Crash(Fault):
     )
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
-    probability: Annotated[float, Gt(0), Le(1), Doc("chance that a running client crashes, in each round")] = 0.2
+    probability: Annotated[float, Gt(0), Le(1), Doc("chance per round that a running client crashes")] = 0.2
     permanent: Annotated[bool, Doc("whether a crashed client never comes back")] = False
 
     def network(self, moment: FaultView) -> Delivery:

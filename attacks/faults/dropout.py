@@ -1,4 +1,4 @@
-"""Messages that vanish."""
+"""Messages that get lost."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from robustfl.threats import Delivery, Fault, FaultView
 class Dropout(Fault):
     """Dropout: each message is lost with a probability, independently in every round.
 
-    Formula: message i arrives iff ``u_i >= probability``, ``u_i ~ U[0, 1)``. A round in which too few messages arrive
-    for the defense's precondition leaves the model as it was and is counted as held.
+    Formula: message i arrives if and only if ``u_i >= probability``, where ``u_i ~ U[0, 1)``. When too few messages
+    arrive for the defense's precondition, the model stays as it was and the round is counted as held.
 
     References
     ----------

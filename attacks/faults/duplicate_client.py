@@ -14,10 +14,10 @@ from robustfl.threats import Delivery, Fault, FaultView
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateClient(Fault):
-    """Duplicate client: some clients registered twice, and every message of theirs counts as two.
+    """Duplicate client: some clients are registered twice, so each of their messages counts twice.
 
-    Formula: the message arrives under a second name as well. The plain mean weighs these clients double; rules that
-    look for agreement find two rows that agree entirely.
+    Formula: the message also arrives under a second name. The plain mean gives these clients double weight. Rules that
+    look for agreement find two rows that are equal.
 
     Examples
     --------
@@ -27,7 +27,9 @@ class DuplicateClient(Fault):
     10
     """
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
 
     def fits(self, channel: str) -> bool:
         return channel == "dense"

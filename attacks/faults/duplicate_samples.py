@@ -1,4 +1,4 @@
-"""Samples that stand in the data many times."""
+"""Samples that appear in the data many times."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from robustfl.threats import Fault, LocalData
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateSamples(Fault):
-    """Duplicate samples: some samples stand in a client's data many times, as after a faulty import.
+    """Duplicate samples: some samples appear many times in a client's data, as after a faulty import.
 
-    Formula: each sample is hit with probability `fraction`, and one that is hit is drawn into batches `times` as often
-    as the others.
+    Formula: each sample is duplicated with probability `fraction`. A duplicated sample is drawn into batches `times`
+    as often as the others.
 
     Examples
     --------
@@ -32,8 +32,8 @@ class DuplicateSamples(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("times", "fraction")
 
-    times: Annotated[int, Ge(2), Doc("how often a sample that is hit stands in the data")] = 10
-    fraction: Annotated[float, Gt(0), Le(1), Doc("share of the samples that are hit")] = 0.1
+    times: Annotated[int, Ge(2), Doc("how often a duplicated sample appears in the data")] = 10
+    fraction: Annotated[float, Gt(0), Le(1), Doc("chance that a sample is duplicated")] = 0.1
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:
         hit = rng.random(len(local.labels))[local.drawn] < self.fraction

@@ -1,4 +1,4 @@
-"""Clients that have nothing, or too little, to learn from."""
+"""Clients that have no data, or too little data, to learn from."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from robustfl.threats import Fault, LocalData
 
 @dataclass(frozen=True, kw_only=True)
 class EmptyClient(Fault):
-    """Empty client: some clients have no samples at all, or those of a single class.
+    """Empty client: some clients have no samples at all, or only samples of a few classes.
 
-    Formula: of a client's samples, those of its most frequent `classes` classes stay (of equals the lower label). A
-    client without samples never takes part: it has nothing to compute with.
+    Formula: a client keeps the samples of its `classes` most frequent classes; of equally frequent classes it keeps the
+    one with the lower label. A client without samples never takes part, because it has nothing to compute with.
 
     Examples
     --------
@@ -33,8 +33,10 @@ class EmptyClient(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "classes")
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
-    classes: Annotated[int, Ge(0), Doc("classes that these clients have samples of")] = 0
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
+    classes: Annotated[int, Ge(0), Doc("number of classes of which these clients keep their samples")] = 0
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:
         labels = local.labels[local.drawn]

@@ -1,4 +1,4 @@
-"""Clients with poor sensors, or another normalisation."""
+"""Clients with poor sensors, or with a wrong normalisation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from robustfl.threats import Fault, LocalData
 class FeatureNoise(Fault):
     """Feature noise: the training features are noisy, or were normalised in the wrong way.
 
-    Formula: ``gaussian``: ``x + N(0, scale^2)`` on every value, once and for all, nothing is cut to a range.
-    ``swapped``: the client normalised with the mean m and the standard deviation s of its features exchanged, and got
-    ``(x - s)/m``; to everybody else that looks like ``m + (x - s) s/m``.
+    Formula: ``gaussian`` makes ``x + N(0, scale^2)`` of every value. The noise is drawn once, and the result is not
+    clamped to a range. ``swapped`` is a client that exchanged the mean m and the standard deviation s of its features
+    when it normalised them, and got ``(x - s)/m``. Read with the right normalisation, that is ``m + (x - s) s/m``.
 
     References
     ----------
@@ -44,7 +44,9 @@ class FeatureNoise(Fault):
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
 
     mode: Annotated[Literal["gaussian", "swapped"], Doc("what is wrong with the features")] = "gaussian"
-    scale: Annotated[float, Gt(0), Doc("standard deviation of gaussian, in the units of the data")] = 0.1
+    scale: Annotated[
+        float, Gt(0), Doc("standard deviation of the noise of mode gaussian, in the units of the data")
+    ] = 0.1
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:
         features = local.features

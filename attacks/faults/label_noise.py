@@ -1,4 +1,4 @@
-"""Clients that label with little care."""
+"""Clients that label their data carelessly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from robustfl.threats import Fault, LocalData
 
 @dataclass(frozen=True, kw_only=True)
 class LabelNoise(Fault):
-    """Label noise: some labels of the training data are wrong, without any plan behind it.
+    """Label noise: some labels of the training data are wrong by accident.
 
-    Formula: each label is wrong with probability `rate`, once and for all. ``symmetric``: it becomes one of the other
-    classes, all alike; ``asymmetric``: ``y -> (y + 1) mod C``, as classes are taken for their neighbours.
+    Formula: each label is wrong with probability `rate`; this is drawn once. With ``symmetric``, a wrong label becomes
+    each of the other classes with the same probability. With ``asymmetric``, a label y becomes ``(y + 1) mod C``, where
+    C is the number of classes: every class is mistaken for its neighbour.
 
     References
     ----------
@@ -37,7 +38,7 @@ class LabelNoise(Fault):
     reference: ClassVar[str] = "Natarajan et al., Learning with Noisy Labels, NIPS 2013"
     label_parameters: ClassVar[tuple[str, ...]] = ("rate",)
 
-    rate: Annotated[float, Gt(0), Le(1), Doc("share of the labels that are wrong")] = 0.2
+    rate: Annotated[float, Gt(0), Le(1), Doc("chance that a label is wrong")] = 0.2
     mode: Annotated[Literal["symmetric", "asymmetric"], Doc("what a wrong label becomes")] = "symmetric"
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NaNClient(Fault):
-    """NaN client: the training of some clients breaks down, and they send what is left of it.
+    """NaN client: the training of some clients breaks down, and they send the broken result.
 
-    Formula: from `start_round` on, ``nan``: messages full of NaN, which a server has to refuse; ``diverging``: messages
-    `factor` times as long, which is what one local step with a learning rate that much too large gives.
+    Formula: from `start_round` on, the messages of these clients hold only NaN (``nan``), which a server has to refuse,
+    or are `factor` times as long (``diverging``). One local step with a learning rate that is `factor` times too large
+    gives such a message.
 
     Examples
     --------
@@ -33,9 +34,11 @@ class NaNClient(Fault):
 
     name: ClassVar[str] = "nan_client"
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.1
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.1
     mode: Annotated[Literal["nan", "diverging"], Doc("what these clients send")] = "nan"
-    factor: Annotated[float, Gt(0), Doc("how much too long the messages of diverging clients are")] = 1000.0
+    factor: Annotated[float, Gt(0), Doc("factor by which messages are too long in mode diverging")] = 1000.0
 
     def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         return messages * self.factor if self.mode == "diverging" else messages.new_full(messages.shape, math.nan)

@@ -1,4 +1,4 @@
-"""A network that keeps no order."""
+"""A network that does not keep the order of messages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from robustfl.threats import Delivery, Fault, FaultView
 
 @dataclass(frozen=True, kw_only=True)
 class OutOfOrder(Fault):
-    """Out of order: messages arrive rounds late, behind newer ones, and some of them twice.
+    """Out of order: messages arrive some rounds late, after newer ones, and some arrive twice.
 
-    Formula: a message is late with `probability`, and with the probability `copies` a second copy of it follows; either
-    comes 1 to `rounds` rounds later, all alike. Clients go on meanwhile. The server takes the newest message of each
-    client and none twice, so copies change nothing, and a late message counts only where no newer one came before.
+    Formula: a message is late with probability `probability`, and a second copy of it follows with probability
+    `copies`. Each delay is 1 to `rounds` rounds, all equally likely. Clients continue to work meanwhile. The server
+    takes the newest message of each client and takes none twice. Copies therefore change nothing, and a late message
+    counts only if no newer message of its client came before.
 
     Examples
     --------
@@ -32,7 +33,7 @@ class OutOfOrder(Fault):
 
     probability: Annotated[float, Ge(0), Le(1), Doc("chance that a message is late")] = 0.3
     copies: Annotated[float, Ge(0), Le(1), Doc("chance that a copy of a message follows it")] = 0.3
-    rounds: Annotated[int, Ge(1), Doc("the most rounds by which messages are late")] = 3
+    rounds: Annotated[int, Ge(1), Doc("largest delay of a message, in rounds")] = 3
 
     def network(self, moment: FaultView) -> Delivery:
         late = self._delays("late", moment)

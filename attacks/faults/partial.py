@@ -1,4 +1,4 @@
-"""Clients that take part as often as they like."""
+"""Clients that take part with different probabilities."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from robustfl.threats import Delivery, Fault, FaultView
 class Partial(Fault):
     """Partial: every client takes part with a probability of its own, which nobody knows.
 
-    Formula: ``p_i ~ Beta(alpha, beta)``, drawn once a client; its message of a round arrives with probability p_i. What
-    the plain mean follows is then ``sum_i p_i grad f_i / sum_i p_i``: the clients' data count as their habits go.
+    Formula: ``p_i ~ Beta(alpha, beta)`` is drawn once per client, and a message of client i arrives with probability
+    p_i. The plain mean then follows ``sum_i p_i grad f_i / sum_i p_i``: the data of clients that take part more often
+    count more.
 
     References
     ----------
@@ -35,8 +36,10 @@ class Partial(Fault):
     )
     label_parameters: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
-    alpha: Annotated[float, Gt(0), Doc("first parameter; the mean of the habits is alpha/(alpha + beta)")] = 1.0
-    beta: Annotated[float, Gt(0), Doc("second parameter")] = 3.0
+    alpha: Annotated[float, Gt(0), Doc("first parameter of Beta(alpha, beta), whose mean is alpha/(alpha + beta)")] = (
+        1.0
+    )
+    beta: Annotated[float, Gt(0), Doc("second parameter of Beta(alpha, beta)")] = 3.0
 
     def network(self, moment: FaultView) -> Delivery:
         habits = moment.lasting("habit").beta(self.alpha, self.beta, size=moment.everybody)[moment.ids]

@@ -1,4 +1,4 @@
-"""Clients that send the same again."""
+"""Clients that send old messages again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay(Fault):
-    """Replay: clients send what they sent some rounds ago in place of what they have just computed.
+    """Replay: clients send the message of some rounds ago instead of the one that they have just computed.
 
-    Formula: the message of round t is that of round ``t - rounds``; while there is none, the new one.
+    Formula: in round t a client sends its message of round ``t - rounds``. It sends its new message when it has none of
+    that round.
 
     Examples
     --------
@@ -29,8 +30,10 @@ class Replay(Fault):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "rounds")
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 0.2
-    rounds: Annotated[int, Ge(1), Doc("rounds since the message was new")] = 5
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 0.2
+    rounds: Annotated[int, Ge(1), Doc("age of the message that is sent again, in rounds")] = 5
 
     def message(self, messages: Tensor, moment: FaultView) -> Tensor:
         sent: dict[int, dict[int, Tensor]] = moment.memory.setdefault("sent", {})  # round -> client -> message

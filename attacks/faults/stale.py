@@ -1,4 +1,4 @@
-"""Clients that are behind."""
+"""Clients that compute with an old model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from robustfl.threats.faults import Ids
 
 @dataclass(frozen=True, kw_only=True)
 class Stale(Fault):
-    """Stale: clients compute with the model of some rounds ago, as if it took that long to reach them.
+    """Stale: clients compute with the model of some rounds ago, as if models took that long to reach them.
 
-    Formula: the message of round t is computed at ``w_(t - rounds)``, at ``w_0`` while there is no older one: delayed
-    SGD, which large server steps make oscillate.
+    Formula: the message of round t is computed at ``w_(t - rounds)``, or at ``w_0`` in the first `rounds` rounds. This
+    is delayed SGD, which oscillates when the server's steps are large.
 
     References
     ----------
@@ -36,7 +36,7 @@ class Stale(Fault):
     )
     label_parameters: ClassVar[tuple[str, ...]] = ("rounds",)
 
-    rounds: Annotated[int, Ge(1), Doc("age of the model that clients compute with")] = 5
+    rounds: Annotated[int, Ge(1), Doc("age of the model that clients compute with, in rounds")] = 5
 
     def reach(self) -> int:
         return self.rounds

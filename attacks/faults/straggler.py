@@ -15,13 +15,13 @@ from robustfl.threats import Delivery, Fault, FaultView
 
 @dataclass(frozen=True, kw_only=True)
 class Straggler(Fault):
-    """Straggler: working times are log-normal, and the server waits only so long.
+    """Straggler: working times are log-normal, and the server does not wait for messages after a deadline.
 
-    Formula: ``T_it = exp(s (sqrt(c) z_i + sqrt(1 - c) z_it))`` with standard normal z, s the `spread` and c `lasting`,
-    the part of the variance that is the client's own: with 0 chance decides anew in every round, with 1 the same
-    clients are always late and their data are never heard. The deadline D is the `on_time` quantile of T. Late messages
-    are absent, or (`stale`) come ``ceil(T/D) - 1`` rounds later, when they no longer fit the model; until then their
-    clients begin nothing new.
+    Formula: the working time of client i in round t is ``T_it = exp(s (sqrt(c) z_i + sqrt(1 - c) z_it))`` with standard
+    normal z, s the `spread` and c the part `lasting` of the variance that belongs to the client. With c = 0, chance
+    decides anew in every round. With c = 1, the same clients are always late, and their data never count. The deadline
+    D is the `on_time` quantile of T. Late messages are lost (``absent``), or arrive ``ceil(T/D) - 1`` rounds later
+    (``stale``), when they no longer fit the model. In the second case their clients start no new work until then.
 
     References
     ----------
@@ -40,9 +40,13 @@ class Straggler(Fault):
     label_parameters: ClassVar[tuple[str, ...]] = ("on_time",)
 
     on_time: Annotated[float, Gt(0), Le(1), Doc("share of the messages that meet the deadline")] = 0.7
-    late: Annotated[Literal["absent", "stale"], Doc("what becomes of the others")] = "absent"
+    late: Annotated[
+        Literal["absent", "stale"], Doc("what happens to late messages: they are lost, or they arrive in a later round")
+    ] = "absent"
     spread: Annotated[float, Gt(0), Doc("standard deviation of the logarithm of working times")] = 1.0
-    lasting: Annotated[float, Ge(0), Le(1), Doc("part of this variance that is the client's own")] = 0.5
+    lasting: Annotated[
+        float, Ge(0), Le(1), Doc("part of this logarithm's variance that a client keeps in all rounds")
+    ] = 0.5
 
     def network(self, moment: FaultView) -> Delivery:
         from scipy.special import ndtri

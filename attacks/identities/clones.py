@@ -1,4 +1,4 @@
-"""Sybils under lasting names."""
+"""Sybil identities that keep their names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from robustfl.threats import Identities
 class Clones(Identities):
     """Clones: each malicious client takes part under several names, which it keeps.
 
-    They may join late and leave early. A defense that was told of identities which are not there yet may find too few
-    rows; such rounds are held.
+    The clones may join late and leave early. A defense is told the number of all identities, also before they have
+    joined, and may therefore find too few rows. Such a round is held: the model stays as it was.
 
-    Stands before an attack, as in the example; in a suite, ``[{clones: {count: 3}}, {label_flip: {mode: cyclic}}]``.
+    `Clones` stands before an attack, as in the example. In a suite one writes
+    ``[{clones: {count: 3}}, {label_flip: {mode: cyclic}}]``.
 
     References
     ----------
@@ -36,8 +37,10 @@ LabelFlip(start_round=0, stop_round=None, every=1, mode='cyclic', source=0, targ
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
     label_parameters: ClassVar[tuple[str, ...]] = ("count",)
 
-    join_round: Annotated[int, Ge(0), Doc("first round of the identities")] = 0
-    leave_round: Annotated[int | None, Ge(0), Doc("first round without them again; never when not given")] = None
+    join_round: Annotated[int, Ge(0), Doc("first round in which the identities take part")] = 0
+    leave_round: Annotated[int | None, Ge(0), Doc("round in which the identities leave; they stay when not given")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

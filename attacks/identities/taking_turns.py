@@ -1,4 +1,4 @@
-"""Sybils that come and go."""
+"""Sybil identities that use several names in turn."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from robustfl.threats import Identities
 
 @dataclass(frozen=True, kw_only=True)
 class TakingTurns(Identities):
-    """Taking turns: each identity has several names, takes part under one of them, and comes back under each in turn.
+    """Taking turns: each identity has several names and uses another one of them in every round, in turn.
 
-    Two names of one identity never meet in a round, so only a defense that remembers who is absent can compare them.
+    Two names of one identity never meet in a round, so only a defense that remembers absent clients can compare them.
 
-    Stands before an attack: ``TakingTurns(names=3) >> LabelFlip()``; in a suite, ``[taking_turns, label_flip]``.
+    `TakingTurns` stands before an attack: ``TakingTurns(names=3) >> LabelFlip()``. In a suite one writes
+    ``[taking_turns, label_flip]``.
 
     Examples
     --------
@@ -28,7 +29,7 @@ class TakingTurns(Identities):
 
     label_parameters: ClassVar[tuple[str, ...]] = ("count", "names")
 
-    names: Annotated[int, Ge(2), Doc("names of each identity")] = 2
+    names: Annotated[int, Ge(2), Doc("number of names of each identity")] = 2
 
     def alias(self, number: int, identity: int) -> int | None:
         return number % self.names

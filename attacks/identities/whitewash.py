@@ -1,4 +1,4 @@
-"""Sybils that throw their names away."""
+"""Sybil identities that drop their names and come back under new ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from robustfl.threats import Identities
 
 @dataclass(frozen=True, kw_only=True)
 class Whitewash(Identities):
-    """Whitewashing: identities leave and come back as strangers, with an empty history, every `lifetime` rounds.
+    """Whitewashing: every `lifetime` rounds, identities leave and come back under new names with an empty history.
 
-    Stands before an attack: ``Whitewash(lifetime=20) >> LabelFlip()``; in a suite, ``[whitewash, label_flip]``.
+    `Whitewash` stands before an attack: ``Whitewash(lifetime=20) >> LabelFlip()``. In a suite one writes
+    ``[whitewash, label_flip]``.
 
     References
     ----------
@@ -32,7 +33,7 @@ class Whitewash(Identities):
     reference: ClassVar[str] = "Feldman et al., Free-Riding and Whitewashing in Peer-to-Peer Systems, IEEE JSAC 2006"
     label_parameters: ClassVar[tuple[str, ...]] = ("count", "lifetime")
 
-    lifetime: Annotated[int, Ge(1), Doc("rounds that a name is used for")] = 1
+    lifetime: Annotated[int, Ge(1), Doc("number of rounds for which a name is used")] = 1
 
     def alias(self, number: int, identity: int) -> int | None:
         return number // self.lifetime

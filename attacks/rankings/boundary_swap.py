@@ -1,4 +1,4 @@
-"""Votes spent where they decide something."""
+"""The attack on rankings that moves only the edges near the limit of selection."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from robustfl.threats import CommonRankAttack, Knowledge, RankView
 from robustfl.threats.rankings import Rankings
 
 WIDTHS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-"""The shares that are tried against the defense itself."""
+"""The values of `width` that are tried against the defense when none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoundarySwap(CommonRankAttack):
-    """Boundary swap: the edges right above and right below the limit of what is kept get the extreme positions.
+    """Boundary swap: the edges right above and right below the limit of selection get the extreme positions.
 
-    A reversed ranking spends its highest and lowest positions on edges that honest clients agree on, where a minority
-    changes nothing. Here, with V the sums of positions, the share `width` of the kept edges that lies nearest to the
-    limit goes to the bottom, nearest first; the share `width` of the others nearest to it goes to the top, nearest
-    last; all other edges keep their order between these. Without a `width`, several are tried against the defense, and
-    each layer takes the one that makes the network lose most of the edges that it would have kept.
+    A reversed ranking wastes its highest and lowest positions on edges that honest clients agree on, where a minority
+    changes nothing. This attack orders the edges of a layer by V, the sums of their positions in the known rankings;
+    the last ones in this order are kept. Of the kept edges, the share `width` that is nearest to the limit moves to
+    the bottom. Of the other edges, the share `width` that is nearest to the limit moves to the top. Within each of the
+    two groups, and for all edges between them, the order stays as it was. When no `width` is given, several are tried
+    against the defense. Each layer then uses the one by which the network loses most of the edges that it would have
+    kept.
 
-    Knowledge: the rankings that `estimate` names; the defense where no `width` is given.
+    Knowledge: the rankings that `estimate` names, and the defense when no `width` is given.
 
     References
     ----------
@@ -47,9 +49,12 @@ class BoundarySwap(CommonRankAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS | Knowledge.DEFENSE
 
     width: Annotated[
-        float | None, Gt(0), Le(1), Doc("share of the edges on either side of the limit; tried out when not given")
+        float | None,
+        Gt(0),
+        Le(1),
+        Doc("share of the edges on either side of the limit that moves; tried out when not given"),
     ] = None
-    estimate: Annotated[Literal["own", "peers"], Doc("whose rankings say where the limit is")] = "peers"
+    estimate: Annotated[Literal["own", "peers"], Doc("whose rankings tell where the limit is")] = "peers"
 
     def required_knowledge(self) -> Knowledge:
         rankings = Knowledge.OWN if self.estimate == "own" else Knowledge.PEERS

@@ -1,4 +1,4 @@
-"""Reversing a ranking."""
+"""The attack that reverses a ranking."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from robustfl.threats.rankings import Rankings
 
 @dataclass(frozen=True, kw_only=True)
 class ReverseRanking(CommonRankAttack):
-    """Reverse ranking: malicious clients agree on a ranking and send it the other way round.
+    """Reverse ranking: malicious clients agree on a ranking and send it in reverse order.
 
-    Formula: with V the sum of the positions of each edge over the rankings that are known, all malicious clients send
-    the edges in descending order of V.
+    Formula: V is the sum of the positions of each edge over the known rankings. All malicious clients send the edges
+    in descending order of V.
 
-    Knowledge: the malicious clients' own honest rankings; all honest rankings for ``estimate="peers"``.
+    Knowledge: the malicious clients' own honest rankings, or all honest rankings with ``estimate="peers"``.
 
     References
     ----------

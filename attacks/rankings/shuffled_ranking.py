@@ -1,4 +1,4 @@
-"""Rankings that mean nothing."""
+"""The attack that sends random rankings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from robustfl.threats.rankings import Layers
 
 @dataclass(frozen=True, kw_only=True)
 class ShuffledRanking(RankAttack):
-    """Shuffled ranking: each malicious client sends its edges in an order of its own, drawn anew in every round.
+    """Shuffled ranking: each malicious client sends its edges in a random order, drawn anew in every round.
 
-    Formula: ``R_i`` uniform over the permutations of each layer. The harm of clients that know nothing.
+    Formula: ``R_i`` is uniform over the permutations of each layer. The attack shows the harm that clients do when
+    they know nothing.
 
     Knowledge: nothing.
 

@@ -1,4 +1,4 @@
-"""The attack tailored to the rule: as far along one direction as this very rule follows."""
+"""The attack tailored to a rule: it goes along one direction as far as this rule follows."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NUDGE = 0.01
-"""Share of its step by which a candidate is moved to see whether the answer follows."""
+"""Share of a candidate's step by which it is moved to see whether the defense's answer follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AGRTailored(Perturbation):
-    """AGR-tailored: the step against the honest mean that moves the answer of this very rule farthest.
+    """AGR-tailored: a step against the honest mean, of the length that moves the answer of the attacked rule farthest.
 
-    Formula: ``v = mu + gamma p`` with the gamma that maximises ``||AGG(V) - mu||`` among those that succeed: first on a
-    geometric grid, in units of the farthest honest update's distance to mu, then ever closer to both sides of the best
-    so far.
+    Formula: ``v = mu + gamma p`` with the gamma that maximises ``||AGG(V) - mu||`` among the successful ones. The
+    search first tries a geometric grid, in units of the largest distance of an honest update from mu, and then looks
+    ever closer on both sides of the best gamma so far.
 
-    Success, in the published attack, means that Krum selects a malicious row, that Multi-Krum and Bulyan select them
-    all, and nothing more than the deviation for trimmed means and medians. Here the rule is only ever asked for
-    answers. It throws rows out when far ones on opposite sides leave the same answer; malicious rows then only succeed
-    where the answer moves as they move, so that an honest row which Krum chose by itself is no success; that some are
-    selected is enough, as they may then lie farther out. For all other rules the deviation is success.
+    In the published attack, success means that Krum selects a malicious row, or that Multi-Krum and Bulyan select all
+    malicious rows; for trimmed means and medians every gamma is successful. Here the rule is only asked for its
+    answers. When very long rows on opposite sides give the same answer, the rule is taken to reject rows. Malicious
+    rows are then successful only if the answer moves as they move, so an honest row that Krum selects does not count
+    as success. It is enough that some malicious rows are selected, because they may then lie farther out. For all
+    other rules every gamma is successful.
 
-    Knowledge: the defense, and all honest updates; ``estimate="own"`` asks about random stand-ins for them, with the
-    means and standard deviations of the malicious clients' own updates.
+    Knowledge: the defense and all honest updates. With ``estimate="own"`` the attack replaces the honest updates by
+    random stand-ins, which have the means and standard deviations of the malicious clients' own updates.
 
     References
     ----------
@@ -61,8 +62,8 @@ class AGRTailored(Perturbation):
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS | Knowledge.DEFENSE
 
-    candidates: Annotated[int, Ge(2), Doc("values of gamma on the grid, 0 included")] = 14
-    stop: Annotated[float, Gt(0), Lt(1), Doc("precision of gamma, in steps of the grid")] = 1e-5
+    candidates: Annotated[int, Ge(2), Doc("number of values of gamma on the grid, including 0")] = 14
+    stop: Annotated[float, Gt(0), Lt(1), Doc("precision to which gamma is found, in steps of the grid")] = 1e-5
 
     def required_knowledge(self) -> Knowledge:
         return super().required_knowledge() | Knowledge.DEFENSE
@@ -78,7 +79,7 @@ class AGRTailored(Perturbation):
 
 
 class Deviation:
-    """How far malicious rows at ``mu + tau p`` move the answer from mu; minus infinity where they do not count."""
+    """How far malicious rows at ``mu + tau p`` move the answer from mu; minus infinity where they do not succeed."""
 
     def __init__(self, view: View, probe: Probe, radius: float) -> None:
         self._probe, self._radius, self._least = probe, radius, 0.1 / view.n
@@ -101,15 +102,16 @@ class Deviation:
         return float((one - other).norm()) <= 1e-4 * self._radius
 
     def _counts(self, tau: float, answer: Tensor) -> bool:
-        """Whether the answer follows a small step with a tenth of the weight of one row at least."""
+        """Whether the answer follows a small step with at least a tenth of the weight of one row."""
         moved = self._answer((1 + NUDGE) * tau)
         return moved is not None and float((moved - answer).norm()) > self._least * NUDGE * tau * self._radius
 
 
 def farthest(harm: Callable[[float], float], grid: list[float], stop: float) -> float:
-    """The most harmful point of a rising grid, moved within its neighbours for as long as the harm grows.
+    """The most harmful point of an ascending grid, refined between its neighbours while the harm grows.
 
-    It is found to `stop` of the grid's step, also at an edge; nothing is searched where the harm stays level.
+    The point is found to a precision of `stop` times the grid's step, also at an edge of the grid. There is no
+    refinement where the harm does not change.
     """
     values = [harm(point) for point in grid]
     place = int(np.argmax(values))
@@ -129,9 +131,9 @@ def farthest(harm: Callable[[float], float], grid: list[float], stop: float) -> 
 
 
 def stand_ins(view: View, rows: Tensor, mean: Tensor) -> Tensor:
-    """Normal draws [h, d] with the means and standard deviations of `rows` [k, d]; the mean alone for a single row.
+    """Normal draws [h, d] with the means and standard deviations of `rows` [k, d]; copies of the mean when k is 1.
 
-    Mixtures of the few rows would crowd around their mean as no updates do in many dimensions.
+    Mixtures of the few rows would lie closer to their mean than updates do in many dimensions.
     """
     if len(rows) == 1:
         return mean.repeat(view.h, 1)

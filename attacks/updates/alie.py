@@ -1,4 +1,4 @@
-"""A little is enough."""
+"""The attack "A little is enough"."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ALIE(TiledAttack):
-    """A little is enough (ALIE): the honest mean, shifted by a few standard deviations that hide in the spread.
+    """A little is enough (ALIE): the honest mean, shifted by a few standard deviations that hide in the honest spread.
 
-    Formula: ``v = mu + s z sigma`` with ``s = -1`` (``minus``, as published), ``+1`` (``plus``, as several libraries
-    have it), or ``s = -sign(mu)`` per coordinate (``against``). ``z`` is a number, or ``"formula"`` for the published
-    ``z_max = Phi^-1((n - f - (floor(n/2) + 1 - f))/(n - f))``, the quantile clamped to [0.001, 0.999]; with few
-    attackers it is 0 or less, and the attack harmless.
+    Formula: ``v = mu + s z sigma`` with ``s = -1`` (``minus``, as published), ``s = +1`` (``plus``, as in several
+    libraries), or ``s = -sign(mu)`` in each coordinate (``against``). ``z`` is a number, or ``"formula"`` for the
+    published ``z_max = Phi^-1((n - f - (floor(n/2) + 1 - f))/(n - f))`` with the argument of the quantile clamped to
+    [0.001, 0.999]. With few malicious clients z_max is 0 or less, and the attack does no harm.
 
-    Knowledge: all honest updates; ``estimate="own"`` takes mu and sigma from the malicious clients' own data, the
-    published threat model, which needs f >= 2.
+    Knowledge: all honest updates. With ``estimate="own"``, mu and sigma come from the malicious clients' own updates;
+    this is the published threat model, and it needs f >= 2.
 
     References
     ----------
@@ -46,10 +46,16 @@ class ALIE(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("z",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
-    z: Annotated[Literal["formula"] | float, Gt(0), Doc("standard deviations from the mean, or 'formula'")] = 1.5
-    sign: Annotated[Literal["minus", "plus", "against"], Doc("direction of the shift")] = "minus"
+    z: Annotated[
+        Literal["formula"] | float,
+        Gt(0),
+        Doc("length of the shift in standard deviations, or 'formula' for the published z_max"),
+    ] = 1.5
+    sign: Annotated[
+        Literal["minus", "plus", "against"], Doc("direction of the shift: down, up, or against the sign of the mean")
+    ] = "minus"
     estimate: Annotated[Literal["peers", "own"], Doc("whose updates mu and sigma are taken from")] = "peers"
-    ddof: Annotated[int, Ge(0), Le(1), Doc("divisor of the variance is the number of rows less ddof")] = 0
+    ddof: Annotated[int, Ge(0), Le(1), Doc("the variance is divided by the number of rows minus ddof")] = 0
 
     def required_knowledge(self) -> Knowledge:
         return Knowledge.PEERS if self.estimate == "peers" else Knowledge.OWN
@@ -63,7 +69,7 @@ class ALIE(TiledAttack):
 
 
 def alie_z(n: int, f: int) -> float:
-    """The published z_max for n clients of which f are malicious, in standard deviations."""
+    """The published z_max in standard deviations, for n clients of which f are malicious."""
     from scipy.special import ndtri
 
     supporters = n // 2 + 1 - f

@@ -1,4 +1,4 @@
-"""Alternating minimisation: boosted malicious steps between stealthy ones."""
+"""Alternating minimisation: boosted malicious steps alternate with steps that hide them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AlternatingMinimisation(LocalAttack):
-    """Alternating minimisation: boosted local steps on poisoned data, between steps on clean data that hide them.
+    """Alternating minimisation: boosted local steps on poisoned data alternate with steps on clean data that hide them.
 
-    Formula: in turns, `malicious_steps` steps ``c <- c - boost rate grad L_poisoned(w + c)`` and `benign_steps` steps
-    ``c <- c - rate (grad L_clean(w + c) + 2 rho c)``, where c is the change that is sent and ``rho ||c||^2`` the price
-    of distance from the global model. One turn is trained unless `local_steps` says otherwise.
+    Formula: one turn is `malicious_steps` steps ``c <- c - boost rate grad L_poisoned(w + c)`` and then `benign_steps`
+    steps ``c <- c - rate (grad L_clean(w + c) + 2 rho c)``. Here c is the change that is sent, and ``rho ||c||^2``
+    penalises the distance from the global model. A round has one turn unless `local_steps` says otherwise.
 
     Knowledge: the malicious clients' own data; the global model.
 
@@ -40,10 +40,10 @@ class AlternatingMinimisation(LocalAttack):
 
     reference: ClassVar[str] = "Bhagoji et al., Analyzing Federated Learning through an Adversarial Lens, ICML 2019"
 
-    malicious_steps: Annotated[int, Ge(1), Doc("steps on poisoned data in a turn")] = 1
-    benign_steps: Annotated[int, Ge(0), Doc("steps on clean data in a turn")] = 10
-    boost: Annotated[float, Gt(0), Doc("factor on malicious steps")] = 10.0
-    rho: Annotated[float, Ge(0), Doc("price of the squared distance from the global model")] = 1e-4
+    malicious_steps: Annotated[int, Ge(1), Doc("number of steps on poisoned data per turn")] = 1
+    benign_steps: Annotated[int, Ge(0), Doc("number of steps on clean data per turn")] = 10
+    boost: Annotated[float, Gt(0), Doc("factor on the steps on poisoned data")] = 10.0
+    rho: Annotated[float, Ge(0), Doc("weight of the squared distance from the global model in the loss")] = 1e-4
 
     def steps(self, federation: int) -> int:
         return self.malicious_steps + self.benign_steps if self.local_steps is None else self.local_steps

@@ -1,4 +1,4 @@
-"""Just short enough to be kept."""
+"""The attack on rules that keep the shortest updates."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHORTER = 1.0 - 1e-12
-"""Of the length that is too long: rules round lengths too, and the next smaller number may be the same to them."""
+"""Factor on the length that must not be reached. Rules round lengths too, and may take the next smaller number for the
+same length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AntiCGE(TiledAttack):
-    """Against norm filters: backwards, and just shorter than the shortest honest update that has to go.
+    """Anti-CGE: an update against the honest direction, just short enough that a norm filter keeps it.
 
-    Formula: with the h finite honest updates ordered by length and f as the defense believes it,
-    ``v = -r s/||s||``, s the sum of the h - f shortest and r a hair below the length of the next one. A rule that keeps
-    the n - f shortest then keeps every malicious update. Where h <= f or f = 0, s holds at least one update, and r is
-    below the length of the shortest or the longest.
+    Formula: ``v = -r s/||s||``. The h finite honest updates are ordered by length, and f is the number that the defense
+    assumes. s is the sum of the h - f shortest honest updates, and r is just below the length of the next one. A rule
+    that keeps the n - f shortest updates then keeps every malicious update. When h <= f, s is the shortest honest
+    update, and r is just below its length. When f = 0, r is just below the length of the longest honest update.
 
     Knowledge: all honest updates.
 
@@ -59,6 +60,6 @@ class AntiCGE(TiledAttack):
         if not bound or not length:
             return view.full(0.0)
         vector = (backwards * (bound / length)).to(rows)
-        while float(torch.linalg.vector_norm(vector, dtype=torch.float64)) > bound:  # after rounding
+        while float(torch.linalg.vector_norm(vector, dtype=torch.float64)) > bound:  # rounding made it too long
             vector = vector * (1.0 - torch.finfo(rows.dtype).eps)
         return vector

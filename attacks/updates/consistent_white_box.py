@@ -1,4 +1,4 @@
-"""The white-box attack that pushes into one direction for the whole run."""
+"""The white-box attack that pushes in one direction for the whole run."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsistentWhiteBox(SearchedAttack):
-    """Consistent-direction white-box (cdwb): in every round the farthest that the defense lets one direction go.
+    """Consistent-direction white-box (cdwb): the update that moves the answer farthest in one lasting direction.
 
-    Formula: with a unit direction u for the whole run, maximise ``<AGG(V), u>`` over ``mu + tau sigma sign(u)``,
-    ``mu + tau r u``, ``a + tau r u`` and ``mu + tau (ext_u - mu)``: sigma the honest standard deviations, r the median
-    length of honest updates, a the previous aggregate, ext_u in every coordinate the honest extreme on the side of u;
-    tau in {0}, a geometric grid up to 50, and a few points around the best of them. With ``harm="relocated"`` maximise
-    ``<AGG(V), a + r u - mu>``: towards where relocated perturbations lie, which pulls out of the honest updates and
-    keeps what the previous rounds have won. In the first round, when there is no a, both are the same.
+    Formula: u is a unit direction that is kept for the whole run. The attack maximises ``<AGG(V), u>`` over the lines
+    ``mu + tau sigma sign(u)``, ``mu + tau r u``, ``a + tau r u`` and ``mu + tau (ext_u - mu)``. Here sigma is the
+    honest standard deviation of each coordinate, r the median length of honest updates, a the previous aggregate, and
+    ext_u holds in every coordinate the honest extreme on the side of u. On each line tau is 0, a value of a geometric
+    grid up to 50, or one of a few values around the best of these. With ``harm="relocated"`` the attack maximises
+    ``<AGG(V), a + r u - mu>`` instead. This points to where relocated perturbations lie: it pulls away from the honest
+    updates and keeps what the previous rounds have won. In the first round there is no a, and both are the same.
 
-    What noise hides in one round adds up over many when the direction is kept (Karimireddy et al. 2021): searches that
-    look at one round alone miss it, and rules without a memory cannot see it.
+    Noise hides a small shift in one round, but when the direction is kept, the shifts add up over many rounds
+    (Karimireddy et al. 2021). Searches that look at one round alone miss this harm, and rules without a memory cannot
+    see it.
 
-    Knowledge: all honest updates, the models so far and the defense.
+    Knowledge: all honest updates, the global models so far, and the defense.
 
     References
     ----------
@@ -55,10 +57,10 @@ class ConsistentWhiteBox(SearchedAttack):
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
 
-    steady: Annotated[Steady, Doc("the direction u that is kept for the whole run")] = "ones"
-    harm: Annotated[Literal["fixed", "relocated"], Doc("whether to pull along u, or to a point that moves along")] = (
-        "fixed"
-    )
+    steady: Annotated[Steady, Doc("the direction u in which the weights are pushed for the whole run")] = "ones"
+    harm: Annotated[
+        Literal["fixed", "relocated"], Doc("whether to pull along u, or towards the previous aggregate shifted along u")
+    ] = "fixed"
 
     @property
     def goal(self) -> str:

@@ -1,4 +1,4 @@
-"""The same number everywhere."""
+"""An update with the same number in every coordinate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(TiledAttack):
-    """Constant: an update with the same finite number in every coordinate, such as nothing but zeros.
+    """Constant: an update with the same finite number in every coordinate, zero by default.
 
-    Formula: ``v = value 1``; ``"denormal"`` is the smallest positive number of the updates' type (1.4e-45 in float32),
-    whose square is 0 and whose inverse is infinite: bait for rules that divide by a norm.
+    Formula: ``v = value 1``, where 1 is the vector of ones. ``"denormal"`` is the smallest positive number of the
+    updates' type (1.4e-45 in float32). Its square is 0 and its inverse is infinite, which tests rules that divide by a
+    norm.
 
-    Knowledge: none. For NaN, infinity and numbers too large to sum see :class:`NonFinite`.
+    Knowledge: none. :class:`NonFinite` sends NaN, infinity and numbers that are too large to sum.
 
     Examples
     --------
@@ -35,7 +36,9 @@ class Constant(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("value",)
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
-    value: Annotated[Literal["denormal"] | float, Doc("number in every coordinate, or 'denormal'")] = 0.0
+    value: Annotated[
+        Literal["denormal"] | float, Doc("number in every coordinate, or 'denormal' for the smallest positive one")
+    ] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

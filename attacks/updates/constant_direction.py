@@ -1,4 +1,4 @@
-"""One long update, the same in every round."""
+"""A long update that points in the same direction in every round."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantDirection(TiledAttack):
-    """Constant direction: every round the same way, a few times as long as honest updates.
+    """Constant direction: an update in the same direction in every round, a few times as long as honest updates.
 
-    Formula: ``v = length r u``, r the median length of the honest updates, u a unit direction that is kept: for the
-    whole run, or towards a model that stays. Rules that bound what a row may add, and look at one round alone, let it
-    add that much in every round.
+    Formula: ``v = length r u``, where r is the median length of the honest updates and u a unit direction. u is the
+    same for the whole run, or always points to the same model. A rule that bounds what a row may add, but looks at one
+    round alone, lets the row add that much in every round.
 
-    Knowledge: all honest updates; for ``base`` and ``anti`` the global models too.
+    Knowledge: all honest updates; the global models too for ``across``, ``base`` and ``anti``.
 
     References
     ----------
@@ -41,8 +41,8 @@ class ConstantDirection(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
-    steady: Annotated[Steady, Doc("the direction that is kept: where the weights are to go")] = "ones"
-    length: Annotated[float, Gt(0), Doc("length of the update, in median lengths of honest ones")] = 3.0
+    steady: Annotated[Steady, Doc("the direction in which the weights are pushed in every round")] = "ones"
+    length: Annotated[float, Gt(0), Doc("length of the update, in median lengths of honest updates")] = 3.0
 
     def required_knowledge(self) -> Knowledge:
         return Knowledge.PEERS | steady_knowledge(self.steady)

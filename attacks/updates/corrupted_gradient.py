@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class CorruptedGradient(UpdateAttack):
     """Corrupted gradient: failing clients send their own updates with a random bit flipped in some coordinates.
 
-    Formula: each coordinate of an own update is hit with probability `fraction`; one bit of a hit number, all bits
-    alike, is flipped. A flip in the mantissa is noise, one of the sign a reversal, one high in the exponent makes the
-    number astronomic or zero. What would not be finite becomes 0, as a check of the sender would have it: a row with a
-    NaN in it is refused as a whole and does no harm (`NonFinite` sends those).
+    Formula: each coordinate is hit with probability `fraction`, and one bit of a hit number is flipped; all bits are
+    equally likely. A flip in the mantissa is noise, a flip of the sign reverses the number, and a flip high in the
+    exponent makes it huge or almost zero. A number that would not be finite becomes 0, as if the sender had checked it:
+    a row with a NaN would be refused as a whole and would do no harm (`NonFinite` sends such rows).
 
-    Knowledge: own updates. No malice in it: it is what failing memory makes of an honest update.
+    Knowledge: the malicious clients' own updates. No malice is needed: failing memory does this to an honest update.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A shift in one lasting direction, as far as nobody stands out."""
+"""A shift in one direction for the whole run, small enough not to stand out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift(TiledAttack):
-    """Drift: the honest mean, shifted in one direction for the whole run, no farther away than honest clients are.
+    """Drift: the honest mean, shifted in one direction for the whole run, as far as honest updates are apart.
 
-    Formula: ``v = mean(H) + gamma u`` with the largest gamma for which no honest update is farther from v than two
-    honest updates are from each other (the budget of Min-Max), and a unit direction u that is kept: for the whole run,
-    or towards a model that stays. In a single round this is within the noise; over many rounds the noise cancels and
-    the shift does not. Rules without a memory cannot tell.
+    Formula: ``v = mean(H) + gamma u`` with the largest gamma for which no honest update is farther from v than the two
+    farthest honest updates are from each other (the budget of Min-Max). The unit direction u is the same for the whole
+    run, or always points to the same model. In a single round the shift is within the noise. Over many rounds the noise
+    cancels and the shift does not. Rules without a memory cannot notice this.
 
-    Knowledge: all honest updates; for ``base`` and ``anti`` the global models too.
+    Knowledge: all honest updates; the global models too for ``across``, ``base`` and ``anti``.
 
     References
     ----------
@@ -43,7 +43,7 @@ class Drift(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
-    steady: Annotated[Steady, Doc("the direction that is kept: where the weights are to go")] = "ones"
+    steady: Annotated[Steady, Doc("the direction in which the weights are pushed in every round")] = "ones"
 
     def required_knowledge(self) -> Knowledge:
         return Knowledge.PEERS | steady_knowledge(self.steady)

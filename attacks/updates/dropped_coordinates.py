@@ -1,4 +1,4 @@
-"""Updates of which parts never arrive."""
+"""Updates with lost coordinates."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DroppedCoordinates(UpdateAttack):
-    """Dropped coordinates: failing clients send their own updates with some coordinates lost, which read as 0.
+    """Dropped coordinates: failing clients send their own updates, in which some coordinates are lost and read as 0.
 
-    Formula: ``v_ij = o_ij`` if ``u_ij >= fraction`` and 0 otherwise, ``u_ij ~ U[0, 1)``, anew in every round. No malice
-    in it: it is what a lossy link makes of an honest update.
+    Formula: ``v_ij = o_ij`` if ``u_ij >= fraction`` and 0 otherwise, where ``u_ij ~ U[0, 1)`` is drawn anew in every
+    round. No malice is needed: a lossy link does this to an honest update.
 
-    Knowledge: own updates.
+    Knowledge: the malicious clients' own updates.
 
     References
     ----------
@@ -44,7 +44,7 @@ class DroppedCoordinates(UpdateAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
-    fraction: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that is lost")] = 0.1
+    fraction: Annotated[float, Gt(0), Le(1), Doc("chance that a coordinate is lost")] = 0.1
 
     def craft(self, view: View) -> Tensor:
         import torch

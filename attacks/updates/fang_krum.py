@@ -1,4 +1,4 @@
-"""Fang's attack on Krum: as far against the honest mean as Krum still selects."""
+"""Fang's attack on Krum: it goes as far against the honest mean as Krum still selects."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STOP = 1e-5
-"""Share of the first lambda below which the search gives up."""
+"""The search gives up when lambda falls below this share of its first value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FangKrum(UpdateAttack):
-    """Fang's Krum attack: against the signs of the honest mean, as far as Krum still selects a malicious update.
+    """Fang's Krum attack: the longest update against the signs of the honest mean that Krum still selects.
 
-    Formula: ``v = -lambda sign(mu)``; the other f - 1 rows support it from within `epsilon` of its length. lambda
-    starts at ``min_i sum_{l in N(i)} ||x_l - x_i||/((n - 2f - 1) sqrt(d)) + max_i ||x_i||/sqrt(d)``, N(i) the h-f-2
-    honest rows nearest to row i, and is halved until Krum on all n rows selects a malicious one, or to 1e-5 of where it
-    started; the last lambda is then sent, and ``memory["failed"]`` says so.
-    ``estimate="own"`` knows no honest update: Krum is simulated on the f updates that the malicious clients would have
-    sent, and j of the crafted ones; when no lambda wins with j = 1, with one more, up to f - 1.
+    Formula: ``v = -lambda sign(mu)``. The other f - 1 malicious rows support v: their distance from it is at most
+    `epsilon` times its length. lambda starts at
+    ``min_i sum_{l in N(i)} ||x_l - x_i||/((n - 2f - 1) sqrt(d)) + max_i ||x_i||/sqrt(d)``, where N(i) are the h-f-2
+    honest rows nearest to row i. It is halved until Krum on all n rows selects a malicious one, or until it is 1e-5 of
+    its first value. In the second case the last lambda is sent, and ``memory["failed"]`` is true.
+    With ``estimate="own"`` the attack knows no honest update. It then simulates Krum on the f updates that the
+    malicious clients would have sent and on j crafted ones. It starts with j = 1, and adds one more crafted update, up
+    to f - 1, as long as Krum selects none for any lambda.
 
-    Krum is simulated in the attack itself, with the f that the defense declares, or the true one. Any defense may be
-    attacked with the result.
+    The attack itself simulates Krum, with the f that the defense declares or else with the true f. The result can be
+    sent to any defense.
 
-    Knowledge: all honest updates, or the malicious clients' own.
+    Knowledge: all honest updates, or only the malicious clients' own updates.
 
     References
     ----------
@@ -57,9 +59,10 @@ class FangKrum(UpdateAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     estimate: Annotated[
-        Literal["peers", "own"], Doc("whose updates are looked at: all honest ones, or the attackers' own")
+        Literal["peers", "own"],
+        Doc("whose updates are known: those of all honest clients, or the malicious clients' own"),
     ] = "peers"
-    epsilon: Annotated[float, Ge(0), Doc("radius around the crafted update for its supporters, in its lengths")] = 0.01
+    epsilon: Annotated[float, Ge(0), Doc("largest distance of the other malicious rows from v, in lengths of v")] = 0.01
 
     def required_knowledge(self) -> Knowledge:
         return needed(self.estimate)
@@ -94,14 +97,15 @@ class FangKrum(UpdateAttack):
 
 
 def halved(gram: Tensor, crafted: int, f: int, d: int) -> tuple[float, bool]:
-    """The largest of a falling sequence of factors for which Krum selects a crafted row, and whether any does.
+    """The first of a falling sequence of factors for which Krum selects a crafted row, and whether there is one.
 
-    `gram` holds the products between the `crafted` rows, that the factor multiplies, and the benign ones after them.
+    `gram` holds the products between all rows: first the `crafted` rows, which the factor multiplies, then the benign
+    rows.
     """
     import torch
 
     benign = gram[crafted:, crafted:]
-    distances = squared_distances(benign).sqrt().sort(dim=1).values[:, 1:]  # without a row's own
+    distances = squared_distances(benign).sqrt().sort(dim=1).values[:, 1:]  # without the distance of a row to itself
     h, n = len(benign), len(gram)
     spread = distances[:, : max(h - f - 2, 0)].sum(dim=1).min() / max(n - 2 * f - 1, 1)
     factor = first = float(spread + benign.diagonal().max().sqrt()) / d**0.5
@@ -115,7 +119,7 @@ def halved(gram: Tensor, crafted: int, f: int, d: int) -> tuple[float, bool]:
 
 
 def krum(squares: Tensor, f: int) -> int:
-    """The row of which the squared distances [n, n] to the n-f-2 nearest other rows have the smallest sum."""
+    """The row whose squared distances, given as [n, n], to its n-f-2 nearest other rows have the smallest sum."""
     others = squares.clone().fill_diagonal_(float("inf"))
     neighbours = min(max(len(squares) - f - 2, 1), len(squares) - 1)
     return int(others.sort(dim=1).values[:, :neighbours].sum(dim=1).argmin())

@@ -1,4 +1,4 @@
-"""Fang's attack on trimmed means and medians: just beyond the honest values, on the wrong side."""
+"""Fang's attack on trimmed means and medians: values just beyond the honest ones, on the wrong side."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FangTrimmedMean(UpdateAttack):
-    """Fang's trimmed-mean attack: values just beyond the honest ones, on the side that training does not go.
+    """Fang's trimmed-mean attack: values just beyond the honest ones, on the side away from the honest mean.
 
-    Formula: where the honest mean is positive, each malicious client draws its own value uniformly between the
-    smallest honest value m and what lies beyond it by a factor b: ``[m/b, m]`` if ``m > 0``, ``[b m, m]`` otherwise;
-    where it is negative, between the largest value M and ``b M`` if ``M > 0``, ``M/b`` otherwise; 0 where it is 0.
-    ``estimate="own"`` knows no honest extremes and draws from ``[mu - 4 sigma, mu - 3 sigma]`` or
-    ``[mu + 3 sigma, mu + 4 sigma]`` of the malicious clients' own updates (sigma is ``|mu|`` of a single one).
+    Formula: in a coordinate with a positive honest mean, each malicious client draws its own uniform value from
+    ``[m/b, m]`` if ``m > 0`` and from ``[b m, m]`` otherwise, where m is the smallest honest value. In a coordinate
+    with a negative mean it draws from ``[M, b M]`` if ``M > 0`` and from ``[M, M/b]`` otherwise, where M is the largest
+    honest value. Where the mean is 0, it sends 0. With ``estimate="own"`` the attack does not know the honest extremes.
+    It then draws from ``[mu - 4 sigma, mu - 3 sigma]`` or ``[mu + 3 sigma, mu + 4 sigma]``, where mu and sigma come
+    from the malicious clients' own updates (sigma is ``|mu|`` when there is only one).
 
-    Knowledge: all honest updates, or the malicious clients' own.
+    Knowledge: all honest updates, or only the malicious clients' own updates.
 
     References
     ----------
@@ -47,9 +48,10 @@ class FangTrimmedMean(UpdateAttack):
     )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
-    b: Annotated[float, Gt(1), Doc("how far beyond the honest extremes values may lie, as a factor")] = 2.0
+    b: Annotated[float, Gt(1), Doc("factor by which values may lie beyond the honest extremes")] = 2.0
     estimate: Annotated[
-        Literal["peers", "own"], Doc("whose updates are looked at: all honest ones, or the attackers' own")
+        Literal["peers", "own"],
+        Doc("whose updates are known: those of all honest clients, or the malicious clients' own"),
     ] = "peers"
     deterministic: Annotated[bool, Doc("whether to send the far ends of the intervals instead of random values")] = (
         False
@@ -69,14 +71,14 @@ class FangTrimmedMean(UpdateAttack):
         return near + draws * (far - near)
 
     def _beyond(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """From the honest extreme on the wrong side to `b` times as far, away from the honest values."""
+        """The intervals from the honest extreme on the wrong side to a value beyond it by the factor `b`."""
         sign = rows.mean(dim=0).sign()
         near = rows.amin(dim=0).where(sign > 0, rows.amax(dim=0)).where(sign != 0, 0.0)
-        away = near.sign() != sign  # from zero: an extreme on the side of the mean leads towards zero instead
+        away = near.sign() != sign  # an extreme on the same side of zero as the mean has to move towards zero
         return near, near * near.new_tensor(self.b).where(away, near.new_tensor(1 / self.b))
 
     def _deviating(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """From three to four standard deviations on the wrong side of the mean."""
+        """The intervals from three to four standard deviations on the wrong side of the mean."""
         mean = rows.mean(dim=0)
         step = -mean.sign() * (rows.std(dim=0, correction=0) if len(rows) > 1 else mean.abs())
         return mean + 3 * step, mean + 4 * step

@@ -1,4 +1,4 @@
-"""Clients that send something without having done any work."""
+"""Free riders: clients that send something without having done any work."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FreeRider(UpdateAttack):
-    """Free rider: malicious clients do no work, and send what might pass for it, to get the others' work for nothing.
+    """Free rider: malicious clients do no work, but send something similar to get the others' work for nothing.
 
-    Formula: ``random``: ``v_i ~ U(-scale, scale)``, each entry on its own; ``zero``: nothing new, ``v = 0``; ``delta``:
-    the last aggregate a once more (0 in the first round), which makes heavy-ball momentum f/n of it;
-    ``noisy_delta``: ``a + N(0, (scale std(a))^2)`` with the standard deviation of a's entries; ``disguised``:
-    ``N(0, (scale s max(t, 1)^-decay)^2)`` in round t, s the mean magnitude of the entries of the first aggregate seen;
-    ``stale``: each works once, in its first attacked round, and sends that update ever after, with `noise` in
-    (-scale, scale) added.
+    Formula: ``random`` sends ``v_i ~ U(-scale, scale)``, drawn for each entry. ``zero`` sends ``v = 0``. ``delta``
+    sends the last aggregate a once more (0 in the first round), which acts like heavy-ball momentum f/n.
+    ``noisy_delta`` sends ``a + N(0, (scale std(a))^2)``, where std(a) is the standard deviation of a's entries.
+    ``disguised`` sends ``N(0, (scale s max(t, 1)^-decay)^2)`` in round t, where s is the mean magnitude of the entries
+    of the first aggregate that was seen. ``stale`` works once, in the first attacked round of each client, sends that
+    update in all later rounds, and adds `noise` of size `scale` to it.
 
-    Knowledge: none; the global models for ``delta``, ``noisy_delta`` and ``disguised``; own updates for ``stale``.
-    Without a reward to earn these are weak attacks: what they test is who gets something in return.
+    Knowledge: none for ``random`` and ``zero``; the global models for ``delta``, ``noisy_delta`` and ``disguised``; the
+    malicious clients' own updates for ``stale``. When there is no reward to earn, these attacks are weak: they test
+    which clients get something in return.
 
     References
     ----------
@@ -51,15 +52,19 @@ class FreeRider(UpdateAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
     mode: Annotated[
-        Literal["random", "zero", "delta", "noisy_delta", "disguised", "stale"], Doc("what takes the place of work")
+        Literal["random", "zero", "delta", "noisy_delta", "disguised", "stale"], Doc("what is sent in place of work")
     ] = "random"
     scale: Annotated[
-        float, Gt(0), Doc("largest magnitude of an entry, or of added noise (noisy_delta, disguised: multiple of it)")
+        float,
+        Gt(0),
+        Doc("size of random entries and of noise on stale updates; noisy_delta, disguised: factor on the noise"),
     ] = 1.0
-    decay: Annotated[float, Ge(0), Doc("by which power of the round the noise of disguised gets smaller")] = 1.0
+    decay: Annotated[float, Ge(0), Doc("mode disguised divides its noise by the number of the round to this power")] = (
+        1.0
+    )
     noise: Annotated[
         Literal["none", "shift", "entries", "normal"],
-        Doc("what is added to a stale update: one uniform number, one an entry, or standard normal ones times scale"),
+        Doc("what stale adds: one uniform number per update, one per entry, or scale times normal entries"),
     ] = "none"
 
     def required_knowledge(self) -> Knowledge:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(UpdateAttack):
-    """Gaussian noise: malicious clients send random vectors, each its own.
+    """Gaussian noise: each malicious client sends its own random vector.
 
-    Formula: ``pure``: ``v_i ~ N(center, scale^2 I)``; ``additive``: ``o_i + N(0, scale^2 I)``, where ``scale="own"`` is
-    the standard deviation of the entries of o_i; ``matched``: ``mean(H) + scale ||mean(H)||/sqrt(d) N(0, I)``, noise as
-    long as the signal.
+    Formula: ``pure`` sends ``v_i ~ N(center, scale^2 I)``. ``additive`` sends ``o_i + N(0, scale^2 I)``, where
+    ``scale="own"`` means the standard deviation of the entries of the client's own update o_i. ``matched`` sends
+    ``mean(H) + scale ||mean(H)||/sqrt(d) N(0, I)``, whose noise is `scale` times as long as the honest mean.
 
-    Knowledge: none, own updates, all honest updates, in this order of modes. Breaks only the plain mean: a check of
-    sanity, no evidence of robustness.
+    Knowledge: none for ``pure``, the malicious clients' own updates for ``additive``, all honest updates for
+    ``matched``. The attack breaks only the plain mean. It is a sanity check, and no evidence of robustness.
 
     References
     ----------
@@ -46,13 +46,18 @@ class Gaussian(UpdateAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("scale",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
-    mode: Annotated[Literal["pure", "additive", "matched"], Doc("what the noise is added to")] = "pure"
+    mode: Annotated[
+        Literal["pure", "additive", "matched"],
+        Doc("whether noise is sent alone, added to the own update, or added to the honest mean"),
+    ] = "pure"
     scale: Annotated[
         Literal["own"] | float,
         Gt(0),
-        Doc("standard deviation (matched: ratio of noise to signal), or 'own', that of the own update (additive)"),
+        Doc(
+            "standard deviation of the noise, or 'own' for that of the own update (additive); matched: noise to signal"
+        ),
     ] = 1.0
-    center: Annotated[float, Doc("mean of every coordinate (pure)")] = 0.0
+    center: Annotated[float, Doc("mean of every coordinate in mode pure")] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

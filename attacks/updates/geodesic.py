@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Geodesic(UpdateAttack):
-    """Geodesic: links of a chain that leaves the honest updates behind, none farther from the last than they are apart.
+    """Geodesic: a chain of updates that leaves the honest ones in steps smaller than the gap between honest clusters.
 
-    Formula: single linkage by cosine distance joins the honest updates, in the end two clusters (``two``), or two that
-    are more than half of all n updates together (``majority``, the last two if there are none); c is the angle between
-    these. On the great circle from the honest mean (angle 0) through the update of the larger of the two that is
-    farthest from it (angle t), the malicious clients stand at ``t + step c (1 + i step)``, i = 0 to f - 1, at most at
-    pi: the first is nearer to the larger cluster than the smaller one is, and the others are nearer still to their
-    neighbours. All are `stretch` median lengths long. Who looks for a cluster of more than half (FLAME), or for the
-    larger of two (clipped clustering), takes them in before the smaller honest cluster, which goes.
+    Formula: single linkage by cosine distance joins the honest updates. Its last join (``two``), or its first join that
+    makes a cluster of more than half of all n updates (``majority``; the last join if there is none), joins two
+    clusters, and c is the angle between them. Consider the great circle from the honest mean (angle 0) through that
+    update of the larger cluster which is farthest from the mean (angle t). The malicious clients lie on it at
+    ``t + step c (1 + i step)`` for i = 0 to f - 1, but not beyond pi. The first of them is nearer to the larger cluster
+    than the smaller cluster is, and each other one is still nearer to the one before. All are `stretch` median lengths
+    long. A defense that looks for a cluster of more than half (FLAME), or for the larger of two clusters (clipped
+    clustering), therefore accepts them before the smaller honest cluster, which is rejected.
 
     Knowledge: all honest updates.
 
@@ -56,11 +57,12 @@ class Geodesic(UpdateAttack):
     made_for: ClassVar[tuple[str, ...]] = ("flame",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
-    step: Annotated[float, Gt(0), Le(1), Doc("from one link to the next, in angles between the honest clusters")] = 0.99
-    clusters: Annotated[Literal["majority", "two"], Doc("which honest clusters the step is measured between")] = (
-        "majority"
-    )
-    stretch: Annotated[float, Gt(0), Doc("length of the updates, in median lengths of honest ones")] = 10.0
+    step: Annotated[float, Gt(0), Le(1), Doc("size of a step, in angles between the two honest clusters")] = 0.99
+    clusters: Annotated[
+        Literal["majority", "two"],
+        Doc("honest clusters whose angle is c: the join that makes a majority, or the last two"),
+    ] = "majority"
+    stretch: Annotated[float, Gt(0), Doc("length of the updates, in median lengths of honest updates")] = 10.0
 
     def craft(self, view: View) -> Tensor:
         import torch
@@ -78,7 +80,7 @@ class Geodesic(UpdateAttack):
         angle = math.acos(cosines[farthest, -1])
         start = mean.double() / lengths[-1]
         side = _across(rows[farthest].double(), start)
-        if not bool(side.any()):  # nobody is off the mean: any other direction will do
+        if not bool(side.any()):  # all updates lie along the mean, so any other direction will do
             side = _across(steady_direction(view, "random").double(), start)
         links = [min(angle + self.step * gap * (1.0 + link * self.step), math.pi) for link in range(view.f)]
         circle = torch.stack([math.cos(link) * start + math.sin(link) * side for link in links])
@@ -86,9 +88,10 @@ class Geodesic(UpdateAttack):
 
 
 def _clusters(cosines: NDArray[np.float64], most: int) -> tuple[list[int], float]:
-    """The larger of the two clusters that first have `most` rows or more together, or all, and the angle between them.
+    """The larger of the first two clusters that have `most` rows or more together, and the angle between the two.
 
-    Of two clusters of one size it is that of the farther rows.
+    The last join is used when no two clusters are large enough. Of two clusters of the same size, the one whose rows
+    have the larger sum of distances counts as the larger.
     """
     from scipy.cluster.hierarchy import linkage, to_tree
 
@@ -105,8 +108,8 @@ def _clusters(cosines: NDArray[np.float64], most: int) -> tuple[list[int], float
 
 
 def _across(vector: Tensor, axis: Tensor) -> Tensor:
-    """The unit vector at a right angle to a unit `axis`, towards `vector`; zero when that lies on the axis."""
+    """The unit vector at a right angle to a unit `axis`, towards `vector`; zero when `vector` lies on the axis."""
     rest = vector - (vector @ axis) * axis
-    rest = rest - (rest @ axis) * axis  # what rounding left of it
+    rest = rest - (rest @ axis) * axis  # removes what rounding has left of it
     length = float(rest.norm())
     return rest / length if length > 1e-6 * float(vector.norm()) else 0.0 * rest

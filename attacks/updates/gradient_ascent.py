@@ -1,4 +1,4 @@
-"""Training uphill."""
+"""Training that increases the loss."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class GradientAscent(LocalAttack):
     """Gradient ascent: malicious clients train to make the loss on their own data as large as they can.
 
-    Formula: every local step is taken along the gradient, not against it. For a single step that is
-    :class:`SignFlip`; for more it differs, as every step starts from a model that is worse already.
+    Formula: every local step goes along the gradient, not against it. With a single local step this is
+    :class:`SignFlip`. With more steps it differs, because each step starts from a model that is already worse.
 
     Knowledge: the malicious clients' own data; the global model.
 

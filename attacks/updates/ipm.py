@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class IPM(TiledAttack):
-    """Inner product manipulation (IPM, "fall of empires"): a multiple of the honest mean, backwards.
+    """Inner product manipulation (IPM, "fall of empires"): a negative multiple of the honest mean.
 
-    Formula: ``v = -epsilon mean(H)``. A small epsilon (0.1 to 0.5) hides among the honest updates and wins selection
-    rules; a large one (2 to 100) defeats averaging: the plain mean reverses iff ``f epsilon > h``.
+    Formula: ``v = -epsilon mean(H)``. With a small epsilon (0.1 to 0.5) the update hides among the honest ones, and
+    selection rules select it. A large epsilon (2 to 100) defeats averaging: the plain mean is reversed if and only if
+    ``f epsilon > h``.
 
     Knowledge: all honest updates.
 
@@ -42,7 +43,7 @@ class IPM(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("epsilon",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
-    epsilon: Annotated[float, Gt(0), Doc("multiple of the reversed honest mean")] = 0.5
+    epsilon: Annotated[float, Gt(0), Doc("factor on the reversed honest mean")] = 0.5
 
     def vector(self, view: View) -> Tensor:
         return -self.epsilon * view.mean()

@@ -1,4 +1,4 @@
-"""Mimic: over-represent one honest client."""
+"""Mimic: malicious clients copy one honest client, so that it counts too much."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 class Mimic(TiledAttack):
     """Mimic: all malicious clients copy one honest client, the one that stands out most.
 
-    Formula: during `warmup` rounds the direction z of largest variance of the honest updates is tracked by power
-    steps with running means, ``z <- normalise(t/(1+t) z + c/((1+t)||c||))``, ``c = sum_i <x_i - nu, z>(x_i - nu)``, and
-    the target is ``argmax_i <x_i, z>`` (argmin with ``side="least"``); after it the last target stays (when it does not
-    take part in a round, the client that the rule would choose). Several libraries copy one and the same client
-    instead: ``client=0`` is the first of the honest ones, without a search. No update is an outlier; it harms only
-    heterogeneous clients. Updates that are not finite are no targets; zeros are sent when all are such.
+    Formula: during `warmup` rounds the attack tracks the direction z in which the honest updates vary most, by power
+    steps with running means: ``z <- normalise(t/(1+t) z + c/((1+t)||c||))`` with
+    ``c = sum_i <x_i - nu, z>(x_i - nu)``. The target is ``argmax_i <x_i, z>`` (argmin with ``side="least"``). After the
+    warm-up the last target stays. In a round in which it does not take part, the attack copies the client that the
+    formula would choose. Several libraries always copy the same client instead: ``client=0`` is the first honest client
+    of the round, without a search. No malicious update is an outlier, and only heterogeneous clients are harmed.
+    Updates that are not finite cannot be targets. When none is finite, zeros are sent.
 
     Knowledge: all honest updates.
 
@@ -47,9 +48,9 @@ class Mimic(TiledAttack):
     )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
-    warmup: Annotated[int, Ge(1), Doc("attacked rounds in which the target is still searched for")] = 20
+    warmup: Annotated[int, Ge(1), Doc("number of attacked rounds in which the target is searched for")] = 20
     side: Annotated[
-        Literal["most", "least"], Doc("whether the target has the largest product with z or the smallest")
+        Literal["most", "least"], Doc("whether the target has the largest or the smallest inner product with z")
     ] = "most"
     client: Annotated[
         int | None, Ge(0), Doc("place of the target among the honest updates of a round; searched for when not given")
@@ -77,7 +78,10 @@ class Mimic(TiledAttack):
 
     def _given(self, view: View, client: int) -> Tensor:
         if client >= view.h:
-            raise AttackError(f"{self!r} copies an honest update that is not there: there are {view.h} in this round.")
+            raise AttackError(
+                f"{self!r}: `client` should be below {view.h}, the number of honest updates in this round. "
+                f"Found {client}. Choose a smaller one."
+            )
         row = view.honest[client]
         return row.clone() if bool(row.isfinite().all()) else view.full(0.0)
 
@@ -90,10 +94,10 @@ class Mimic(TiledAttack):
         honest = view.honest
         deviations = (honest - center).masked_fill(~honest.isfinite().all(dim=1, keepdim=True), 0.0)
         largest = float(deviations.abs().max())
-        if largest > 0.0:  # to [-1, 1]: the squares of large deviations are no floats
+        if largest > 0.0:  # scales to [-1, 1], because squares of large deviations overflow
             deviations = deviations / largest
         pull = (deviations @ direction) @ deviations
-        if float(pull.norm()) > 0.0:  # else nothing varies, and the direction stays
+        if float(pull.norm()) > 0.0:  # otherwise nothing varies, and the direction stays
             pull = pull / pull.norm()
             direction = pull if step == 0 else keep * direction + pull / (1.0 + step)
         memory["center"], memory["direction"] = center, direction / direction.norm()

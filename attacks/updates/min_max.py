@@ -1,4 +1,4 @@
-"""Min-Max: no farther from any honest update than the two farthest honest updates are from each other."""
+"""Min-Max: an update whose largest distance to an honest update is that of the two farthest honest updates."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MinMax(Perturbation):
-    """Min-Max: as far from the honest mean as possible, but no farther from any update than honest ones get apart.
+    """Min-Max: far from the honest mean, but no farther from any honest update than these are from each other.
 
-    Formula: ``v = mu + gamma p`` with the largest gamma for which ``max_i ||v - x_i||^2`` is no more than
-    ``B = max_ik ||x_i - x_k||^2``: with ``a_i = mu - x_i``, the smallest of
-    ``(-a_i p + sqrt((a_i p)^2 + ||p||^2 (B - ||a_i||^2)))/||p||^2``. Published implementations bisect, and stop at
-    twice the factor that they start from; this is the exact solution.
+    Formula: ``v = mu + gamma p`` with the largest gamma for which ``max_i ||v - x_i||^2`` is at most
+    ``B = max_ik ||x_i - x_k||^2``. With ``a_i = mu - x_i``, this gamma is the smallest over i of
+    ``(-a_i p + sqrt((a_i p)^2 + ||p||^2 (B - ||a_i||^2)))/||p||^2``. This is the exact solution; published
+    implementations bisect, and stop at twice the factor that they start from.
 
-    Knowledge: all honest updates; ``estimate="own"`` knows the malicious clients' own updates only.
+    Knowledge: all honest updates, or only the malicious clients' own updates with ``estimate="own"``.
 
     References
     ----------
@@ -48,6 +48,6 @@ class MinMax(Perturbation):
         along, length = -gram[:-1, -1], gram[-1, -1]  # a_i p, ||p||^2
         room = length * (span - gram.diagonal()[:-1]).clamp(min=0.0)
         root = (along**2 + room).sqrt()
-        # Of the two forms of the root, that which does not subtract nearly equal numbers.
+        # Of the two forms of the root, this takes the one that does not subtract nearly equal numbers.
         stable = torch.where(along > 0, room / (along + root).clamp(min=torch.finfo(root.dtype).tiny), root - along)
         return float(stable.min() / length)

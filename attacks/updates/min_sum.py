@@ -1,4 +1,4 @@
-"""Min-Sum: no larger a sum of squared distances to honest updates than honest updates have."""
+"""Min-Sum: an update whose squared distances to honest updates sum to no more than those of an honest update."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class MinSum(Perturbation):
     """Min-Sum: as far from the honest mean as possible, with squared distances that sum to no more than honest ones.
 
-    Formula: ``v = mu + gamma p`` with the largest gamma for which ``sum_k ||v - x_k||^2`` is no more than
-    ``max_i sum_k ||x_i - x_k||^2`` (``bound="max"``, as published) or ``min_i`` of it (the released code, more
-    cautious). Sums around the mean make it ``gamma = max_i ||x_i - mu||/||p||``, or ``min_i``.
+    Formula: ``v = mu + gamma p`` with the largest gamma for which ``sum_k ||v - x_k||^2`` is at most
+    ``max_i sum_k ||x_i - x_k||^2`` (``bound="max"``, as published) or the minimum over i (``bound="min"``, as in the
+    released code, which is more cautious). Written around the mean, this is ``gamma = max_i ||x_i - mu||/||p||``, or
+    the minimum over i.
 
-    Knowledge: all honest updates; ``estimate="own"`` knows the malicious clients' own updates only.
+    Knowledge: all honest updates, or only the malicious clients' own updates with ``estimate="own"``.
 
     References
     ----------
@@ -41,7 +42,7 @@ class MinSum(Perturbation):
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
 
     bound: Annotated[
-        Literal["max", "min"], Doc("which honest update's sum is the bound: the largest, or the smallest")
+        Literal["max", "min"], Doc("whether the bound is the largest or the smallest sum of an honest update")
     ] = "max"
 
     def reach(self, view: View, rows: Tensor, mean: Tensor, direction: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Model replacement: boosted until the attacker's model is the global one."""
+"""Model replacement: updates are boosted until the attacker's model becomes the global model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelReplacement(LocalAttack):
-    """Model replacement: malicious updates are scaled up until the mean carries the global model to the attacker's.
+    """Model replacement: malicious updates are scaled up until the mean moves the global model to the attacker's model.
 
-    Formula: ``v = gamma (X - w)`` with X the model that the malicious client trained from w; ``gamma = n/(f eta)`` for
-    a server with steps of length eta (outside a federation, n/f), so that a mean of v and honest updates near zero ends
-    at X. Constrain and scale: X is trained with the loss ``alpha CE + (1 - alpha) ||X - w||``. Train and scale:
-    ``gamma = bound/||v||`` for the norm `bound` that a defense is known to check.
+    Formula: ``v = gamma (X - w)``, where X is the model that the malicious client trained from w. For a server with
+    steps of length eta, ``gamma = n/(f eta)`` (n/f outside a federation). The mean of v and of honest updates near zero
+    then leads to X. Constrain and scale: X is trained with the loss ``alpha CE + (1 - alpha) ||X - w||``. Train and
+    scale: ``gamma = bound/||X - w||``, where `bound` is the norm that the defense is known to check.
 
-    Knowledge: the malicious clients' own updates; the global model.
+    Knowledge: the malicious clients' own updates and the global model.
 
     References
     ----------
@@ -43,9 +43,15 @@ class ModelReplacement(LocalAttack):
 
     reference: ClassVar[str] = "Bagdasaryan et al., How To Backdoor Federated Learning, AISTATS 2020"
 
-    boost: Annotated[float | None, Gt(0), Doc("factor; what replaces the model when not given")] = None
-    bound: Annotated[float | None, Gt(0), Doc("norm that malicious updates get, in place of a factor")] = None
-    alpha: Annotated[float, Gt(0), Le(1), Doc("weight of the loss; the rest is that of staying close")] = 1.0
+    boost: Annotated[float | None, Gt(0), Doc("factor gamma; when not given, the factor that replaces the model")] = (
+        None
+    )
+    bound: Annotated[float | None, Gt(0), Doc("norm to which malicious updates are scaled, in place of a factor")] = (
+        None
+    )
+    alpha: Annotated[
+        float, Gt(0), Le(1), Doc("weight of the loss; 1 - alpha is the weight of the distance from the global model")
+    ] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +61,7 @@ class ModelReplacement(LocalAttack):
             )
 
     def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
-        if self.alpha < 1.0:  # the slope of a distance is the direction, and nothing at the start itself
+        if self.alpha < 1.0:  # the gradient of ||c|| is c/||c||, and 0 at the start
             lengths = change.norm(dim=1, keepdim=True)
             away = change / lengths.masked_fill(lengths == 0.0, 1.0)
             gradient = self.alpha * gradient + (1.0 - self.alpha) * away

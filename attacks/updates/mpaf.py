@@ -1,4 +1,4 @@
-"""Fake clients that pull the model elsewhere."""
+"""Fake clients that pull the global model towards an untrained one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MPAF(TiledAttack):
-    """Model poisoning by fake clients (MPAF): all pull the global model towards one that has learnt nothing.
+    """Model poisoning by fake clients (MPAF): all of them pull the global model towards one that has learnt nothing.
 
-    Formula: ``v = factor (b - w_t)``, the other way round where clients send gradients, with the base model b another
-    initial model (``fresh``, drawn once) or the first global model (``initial``). Where a rule bounds lengths, only
-    the direction counts. What does not fit into the updates' type is sent as its largest number.
+    Formula: ``v = factor (b - w_t)``, with the opposite sign when clients send gradients. The base model b is another
+    initial model that is drawn once (``fresh``), or the first global model (``initial``). When a rule bounds lengths,
+    only the direction of v counts. Numbers that do not fit into the updates' type are sent as its largest number.
 
-    Knowledge: the global models, which every participant receives; no data, no other client. Fake clients that come
-    on top of the real ones are ``Clones(count=5, outside=True) >> MPAF()``.
+    Knowledge: the global models, which every participant receives. The attack needs neither data nor other clients'
+    updates. ``Clones(count=5, outside=True) >> MPAF()`` adds fake clients to the real ones.
 
     References
     ----------
@@ -44,9 +44,10 @@ class MPAF(TiledAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.HISTORY
 
     base: Annotated[
-        Literal["fresh", "initial"], Doc("the model to which they pull: another initial model, or the first one")
+        Literal["fresh", "initial"],
+        Doc("model towards which clients pull: another initial model, or the first global model"),
     ] = "fresh"
-    factor: Annotated[float, Gt(0), Doc("multiple of the way to that model")] = 1e6
+    factor: Annotated[float, Gt(0), Doc("factor on the difference to the base model")] = 1e6
 
     def vector(self, view: View) -> Tensor:
         import torch

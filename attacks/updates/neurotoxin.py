@@ -1,4 +1,4 @@
-"""Neurotoxin: backdoors where honest clients do not write."""
+"""Neurotoxin: backdoors in coordinates that honest clients hardly change."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Neurotoxin(LocalAttack):
-    """Neurotoxin: malicious clients change only the coordinates that honest training hardly touches.
+    """Neurotoxin: malicious clients change only the coordinates that honest training hardly changes.
 
     Formula: every local gradient is multiplied by a mask that keeps the share `keep` of the coordinates with the
-    smallest ``|g|``: of each tensor of the model (`per_layer`) or of all together. g is the gradient of the malicious
-    clients' clean samples at the global model (`guide` "gradient", as in the published code) or the previous aggregate
-    ("aggregate", as in the paper; in the first round the gradient). With a `radius` the model also stays that close to
-    the global one.
+    smallest ``|g|``, in each tensor of the model (`per_layer`) or in the whole model. With ``guide="gradient"``, as in
+    the published code, g is the gradient on the malicious clients' clean samples at the global model. With
+    ``guide="aggregate"``, as in the paper, g is the previous aggregate, or that gradient in the first round. With a
+    `radius`, the trained model also stays within this distance of the global model.
 
-    Knowledge: the malicious clients' own data; the global models so far.
+    Knowledge: the malicious clients' own data and the global models so far.
 
     References
     ----------
@@ -42,12 +42,14 @@ class Neurotoxin(LocalAttack):
     reference: ClassVar[str] = "Zhang et al., Neurotoxin: Durable Backdoors in Federated Learning, ICML 2022"
 
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that may change")] = 0.95
-    guide: Annotated[Literal["gradient", "aggregate"], Doc("what tells where honest clients write")] = "gradient"
-    per_layer: Annotated[bool, Doc("whether the share is kept of each tensor of the model by itself")] = False
+    guide: Annotated[
+        Literal["gradient", "aggregate"], Doc("vector g that shows which coordinates honest clients change")
+    ] = "gradient"
+    per_layer: Annotated[bool, Doc("whether the share is kept in each tensor of the model separately")] = False
     radius: Annotated[float | None, Gt(0), Doc("largest distance from the global model, if any")] = None
 
     def mask(self, guide: Tensor, layers: tuple[slice, ...] = ()) -> Tensor:
-        """True for the coordinates [d] of smallest magnitude; the first ones among equals."""
+        """True for the coordinates [d] of smallest magnitude; the first ones are taken among equal ones."""
         import torch
 
         kept = torch.zeros_like(guide, dtype=torch.bool)

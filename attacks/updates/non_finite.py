@@ -1,4 +1,4 @@
-"""Payloads that no arithmetic survives."""
+"""Updates with numbers that break arithmetic: NaN, infinity, and numbers that are too large to sum."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NonFinite(UpdateAttack):
-    """Non-finite payloads: updates full of NaN or infinity, sprinkled with NaN, or finite but too large to sum.
+    """Non-finite payloads: updates full of NaN or infinity, with some NaN, or with finite numbers too large to sum.
 
-    Formula: ``nan``, ``inf`` and ``-inf`` fill the update; ``sparse_nan`` puts NaN into a share `density` of an
-    otherwise zero update; ``huge`` fills it with 0.3 of the largest finite number (1e38 in float32), which no sum of
-    a few survives.
+    Formula: ``nan``, ``inf`` and ``-inf`` fill the update with this value. ``sparse_nan`` puts NaN into a share
+    `density` of the entries, and zeros elsewhere. ``huge`` fills the update with 0.3 times the largest finite number
+    (1e38 in float32), of which a sum of a few already overflows.
 
-    Knowledge: none. A library that lets one such row through returns NaN for everybody. Zeros and other numbers are
-    those of :class:`Constant`.
+    Knowledge: none. A library that lets one such row through returns NaN to everybody. :class:`Constant` sends zeros
+    and other finite numbers.
 
     Examples
     --------
@@ -36,8 +36,10 @@ class NonFinite(UpdateAttack):
 
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
-    payload: Annotated[Literal["nan", "inf", "-inf", "sparse_nan", "huge"], Doc("what the update holds")] = "nan"
-    density: Annotated[float, Gt(0), Le(1), Doc("share of NaN entries in sparse_nan, at least one entry")] = 1e-3
+    payload: Annotated[Literal["nan", "inf", "-inf", "sparse_nan", "huge"], Doc("numbers that the update holds")] = (
+        "nan"
+    )
+    density: Annotated[float, Gt(0), Le(1), Doc("share of NaN entries in sparse_nan; there is at least one")] = 1e-3
 
     def craft(self, view: View) -> Tensor:
         import torch

@@ -1,4 +1,4 @@
-"""What honest clients would send if their labels were wrong."""
+"""Omniscient label flipping: malicious clients send what honest clients would send if their labels were wrong."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OmniscientLabelFlip(TiledAttack):
-    """Omniscient label flip: all malicious clients send what honest clients would on average, had they wrong labels.
+    """Omniscient label flip: the mean update that honest clients would send if their labels were wrong.
 
-    Formula: ``v`` is the mean of the updates that the honest clients would compute on the batches of this round with
-    C classes relabelled, ``reverse``: ``y -> C - 1 - y``; ``cyclic``: ``y -> (y + 1) mod C``. Several libraries call
-    this label flipping. It takes the honest clients' data, which poisoners do not have; with data of its own alone the
-    adversary is left with `LabelFlip`. Updates that are not finite are left out; zeros are sent when all are such.
+    Formula: ``v`` is the mean of the updates that the honest clients would compute on their batches of this round with
+    wrong labels. With C classes, ``reverse`` makes ``C - 1 - y`` of a label y, and ``cyclic`` makes ``(y + 1) mod C``
+    of it. Several libraries call this label flipping. It needs the honest clients' data, which an adversary that only
+    poisons its own data does not have; such an adversary uses `LabelFlip`. Updates that are not finite are left out.
+    When none is finite, zeros are sent.
 
-    Outside a federation, where nobody can train, the updates on wrong labels are given as `relabelled` [h, d].
-    Cost: the training of the honest clients again.
+    Outside a federation nobody can train, and the updates on wrong labels are given as `relabelled` [h, d].
+
+    Cost: the honest clients' training of the round is done a second time.
 
     Knowledge: all honest updates and the data behind them.
 

@@ -1,4 +1,4 @@
-"""All harm in one coordinate."""
+"""The hidden-vulnerability attack, which puts all harm into one coordinate."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCoordinate(SearchedAttack):
-    """One coordinate (hidden vulnerability): the honest mean, with as much added to one coordinate as is let through.
+    """One coordinate (hidden vulnerability): the honest mean, with as much added to one coordinate as the rule accepts.
 
     Formula: ``v = mean(H) + tau r e_j`` with the tau that moves coordinate j of the defense's answer farthest; r is the
-    median distance of the honest updates from their mean. Rules that judge whole distances, as Krum does, tolerate
-    about sqrt(d) times the honest spread of a coordinate in a single one. ``coordinate="all"`` spreads the same length
-    evenly.
+    median distance of the honest updates from their mean. Rules that judge distances between whole updates, as Krum
+    does, tolerate in a single coordinate about sqrt(d) times its honest spread. ``coordinate="all"`` spreads the same
+    length evenly over all coordinates.
 
     Knowledge: all honest updates and the defense, which is asked about every candidate.
 
@@ -53,7 +53,9 @@ class OneCoordinate(SearchedAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DEFENSE
 
     coordinate: Annotated[
-        Literal["last", "all"] | int, Ge(0), Doc("which coordinate, counted from 0; 'last', or 'all' at once")
+        Literal["last", "all"] | int,
+        Ge(0),
+        Doc("coordinate that is attacked, counted from 0; 'last', or 'all' of them at once"),
     ] = "last"
 
     @property

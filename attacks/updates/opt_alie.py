@@ -1,4 +1,4 @@
-"""ALIE with the shift that a line search finds."""
+"""ALIE with a shift that a line search finds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class OptALIE(LineSearch):
     """Optimised ALIE (Opt-ALIE): a little is enough, with the shift that moves the defense's answer farthest.
 
-    Formula: ``v = mu + s tau sigma`` with s = 1 (``plus``, as libraries have it) or -1; tau maximises
-    ``||AGG(V) - mu||``. One round at a time, and its objective misses what adds up over rounds: kept for comparison
-    with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger search.
+    Formula: ``v = mu + s tau sigma`` with s = 1 (``plus``, as in other libraries) or s = -1 (``minus``); tau maximises
+    ``||AGG(V) - mu||``. The search looks at one round at a time, and its objective misses harm that adds up over
+    rounds. The attack is kept for comparison with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger
+    search.
 
     Knowledge: all honest updates and the defense.
 
@@ -42,7 +43,9 @@ class OptALIE(LineSearch):
 
     reference: ClassVar[str] = "Baruch et al., A Little Is Enough, NeurIPS 2019"
 
-    sign: Annotated[Literal["plus", "minus"], Doc("direction of the shift")] = "plus"
+    sign: Annotated[
+        Literal["plus", "minus"], Doc("direction of the shift: towards larger or towards smaller values")
+    ] = "plus"
 
     def line(self, view: View) -> tuple[Tensor, Tensor]:
         spread = view.std()

@@ -1,4 +1,4 @@
-"""IPM with the length that a line search finds."""
+"""IPM with a factor that a line search finds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class OptIPM(LineSearch):
     """Optimised IPM (Opt-IPM): inner-product manipulation with the factor that moves the defense's answer farthest.
 
-    Formula: ``v = -tau mu``, mu the honest mean; tau maximises ``||AGG(V) - mu||`` by a search that starts from the
-    zero vector (``start=0``) and not from no attack, as published implementations do. One round at a time: kept for
-    comparison with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger search.
+    Formula: ``v = -tau mu``, where mu is the honest mean; tau maximises ``||AGG(V) - mu||``. As in published
+    implementations, the search starts from the zero vector (``start=0``) and not from the honest mean. It looks at one
+    round at a time. The attack is kept for comparison with other libraries; :class:`~robustfl.attacks.WhiteBox` is the
+    stronger search.
 
     Knowledge: all honest updates and the defense.
 

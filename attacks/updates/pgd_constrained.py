@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class PGDConstrained(LocalAttack):
     """PGD-constrained: malicious clients train by projected gradient descent in a ball around the global model.
 
-    Formula: after every `project_every` local steps and after the last, the model is moved to the nearest point of
-    ``||X - w||_p <= radius decay^t``, with p = 2 or infinity, in round t. What is sent is `boost` times the change.
+    Formula: in round t, after every `project_every` local steps and after the last one, the model X is moved to the
+    nearest point of the ball ``||X - w||_p <= radius decay^t`` with p = 2 or infinity. The client sends `boost` times
+    its change.
 
-    Knowledge: the malicious clients' own data; the global model.
+    Knowledge: the malicious clients' own data and the global model.
 
     References
     ----------
@@ -45,11 +46,11 @@ class PGDConstrained(LocalAttack):
     )
     label_parameters: ClassVar[tuple[str, ...]] = ("radius",)
 
-    radius: Annotated[float, Gt(0), Doc("largest distance from the global model")] = 2.0
-    norm: Annotated[Literal["l2", "linf"], Doc("how the distance is measured")] = "l2"
-    project_every: Annotated[int, Ge(1), Doc("local steps between two projections")] = 10
-    decay: Annotated[float, Gt(0), Le(1), Doc("factor on the radius in every round")] = 1.0
-    boost: Annotated[float, Gt(0), Doc("factor on what is sent")] = 1.0
+    radius: Annotated[float, Gt(0), Doc("largest distance from the global model in the first round")] = 2.0
+    norm: Annotated[Literal["l2", "linf"], Doc("norm in which the distance is measured")] = "l2"
+    project_every: Annotated[int, Ge(1), Doc("number of local steps from one projection to the next")] = 10
+    decay: Annotated[float, Gt(0), Le(1), Doc("factor by which the radius is multiplied in every round")] = 1.0
+    boost: Annotated[float, Gt(0), Doc("factor on the update that is sent")] = 1.0
 
     def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
         change = super().follow(change, gradient, step, start)

@@ -1,4 +1,4 @@
-"""Fake clients that agree over many rounds."""
+"""Fake clients that push in the same direction for many rounds."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PoisonedFL(TiledAttack):
-    """PoisonedFL: malicious updates with the same signs in every round, as long as the global model's own steps.
+    """PoisonedFL: malicious updates with the same signs in every round, in proportion to the global model's steps.
 
-    Formula: random signs s are kept for the whole run. With g the last step of the global model and k what was sent
-    last, ``v = c ||g|| (m / ||m||) s`` with magnitudes ``m = |g - k ||g||/||k|||``: larger where the honest clients
-    pulled away from what was sent. Every `period` rounds the signs of the model's change since are compared with s;
-    when they agree in fewer coordinates than chance alone may bring about (99 % quantile), c, `scale` at first, is
-    multiplied by `shrink`, though never to below `least`. In the first attacked round, ``v = ||o|| s/sqrt(d)`` with
-    ||o|| the mean length of the malicious clients' own updates. Where clients send gradients, everything is the other
-    way round.
+    Formula: random signs s are kept for the whole run. g is the last step of the global model, and k is the update
+    that was sent for it. Then ``v = c ||g|| (m / ||m||) s`` with the magnitudes ``m = |g - k ||g||/||k|||``, which are
+    larger where the honest clients pulled away from k. c is `scale` at first. Every `period` rounds, the signs of the
+    model's change in these rounds are compared with s. When they agree in fewer coordinates than chance alone may
+    explain (99 % quantile), c is multiplied by `shrink`, but it never falls below `least`. In the first attacked round,
+    ``v = ||o|| s/sqrt(d)``, where ||o|| is the mean length of the malicious clients' own updates. When clients send
+    gradients, all signs are reversed.
 
-    Knowledge: the global models; of the malicious clients' own updates only how long they are, and once.
+    Knowledge: the global models, and once the lengths of the malicious clients' own updates.
 
     References
     ----------
@@ -40,7 +40,7 @@ class PoisonedFL(TiledAttack):
     >>> from robustfl.attacks import PoisonedFL
     >>> own = np.array([[6.0, 0.0, 0.0, 8.0]])
     >>> rows = PoisonedFL()(np.zeros((4, 4)), f=1, own=own, history=[np.zeros(4)])
-    >>> abs(rows).tolist()  # in the first round as long as the own update
+    >>> abs(rows).tolist()  # in the first round, v is as long as the own update
     [[5.0, 5.0, 5.0, 5.0]]
     """
 
@@ -49,10 +49,10 @@ class PoisonedFL(TiledAttack):
     )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
-    scale: Annotated[float, Gt(0), Doc("first length of an update, in lengths of the model's last step")] = 8.0
-    period: Annotated[int, Ge(1), Doc("rounds from one comparison of signs to the next")] = 50
-    shrink: Annotated[float, Gt(0), Lt(1), Doc("factor on the length when the model did not follow")] = 0.7
-    least: Annotated[float, Gt(0), Doc("length below which it is not shortened any more")] = 0.5
+    scale: Annotated[float, Gt(0), Doc("c at first: length of an update, in lengths of the model's last step")] = 8.0
+    period: Annotated[int, Ge(1), Doc("number of rounds from one comparison of signs to the next")] = 50
+    shrink: Annotated[float, Gt(0), Lt(1), Doc("factor on c when the model has not followed the signs")] = 0.7
+    least: Annotated[float, Gt(0), Doc("value below which c does not fall")] = 0.5
 
     def vector(self, view: View) -> Tensor:
         memory, outward = view.memory, 1.0 if view.message == "delta" else -1.0
@@ -71,7 +71,7 @@ class PoisonedFL(TiledAttack):
         return sent
 
     def _adapt(self, view: View) -> None:
-        """Every `period` rounds: shorter updates when the model has not followed the signs."""
+        """Every `period` rounds, make the updates shorter if the model has not followed the signs."""
         memory = view.memory
         if "anchor" not in memory:
             memory["anchor"] = view.round, view.weights.clone()
@@ -87,7 +87,7 @@ class PoisonedFL(TiledAttack):
 
 
 def consistent(step: Tensor, sent: Tensor, signs: Tensor, scale: float) -> Tensor:
-    """The next malicious change of the model [d], after its last step and what was sent for it."""
+    """The next malicious change of the model [d], given the model's last step and the change that was sent for it."""
     length = float(step.norm())
     magnitudes = (step - sent * (length / (float(sent.norm()) + 1e-9))).abs()
     total = float(magnitudes.norm())
@@ -95,7 +95,7 @@ def consistent(step: Tensor, sent: Tensor, signs: Tensor, scale: float) -> Tenso
 
 
 def agreeing_by_chance(d: int) -> int:
-    """In how many of d coordinates random signs agree at most, with a chance of 99 %."""
+    """The 99 % quantile of the number of coordinates, out of d, in which two vectors of random signs agree."""
     from scipy.special import bdtr, bdtrik
 
     count = math.ceil(float(bdtrik(0.99, d, 0.5)))

@@ -1,4 +1,4 @@
-"""Updates whose entries are blown up by random factors."""
+"""Updates whose entries are multiplied by large random factors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class RandomRescaling(UpdateAttack):
     """Random rescaling: malicious clients multiply every entry of their own update by a random factor.
 
-    Formula: ``v_ij = scale c_ij o_ij`` with ``c_ij ~ U(-spread, spread)``. Long, and in many dimensions orthogonal to
-    an honest update.
+    Formula: ``v_ij = scale c_ij o_ij`` with ``c_ij ~ U(-spread, spread)``. The result is long and, in many dimensions,
+    nearly orthogonal to an honest update.
 
-    Knowledge: own updates.
+    Knowledge: the malicious clients' own updates.
 
     References
     ----------

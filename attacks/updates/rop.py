@@ -1,4 +1,4 @@
-"""Relocated orthogonal perturbation: around the previous aggregate, where centered clipping does not look."""
+"""Relocated orthogonal perturbation: updates near the previous aggregate, which centered clipping does not clip."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class ROP(TiledAttack):
 
     Formula: with the previous aggregate a and the honest mean mu, ``v = pi a + (1 - pi) mu + z e``, where e is the unit
     vector at `angle` to ``u = lambda a + (1 - lambda) mu`` in the plane of u and ``q = 1 - (<1, u>/<u, u>) u``:
-    ``e = sin(angle) q/||q|| + cos(angle) u/||u||``. 270 degrees are -q, 180 degrees -u. In the first round a is 0 and u
-    is mu; where u is a multiple of 1, q is a random direction orthogonal to it.
-    What clips deviations from the previous aggregate never clips the part that lies there. The published step is
-    ALIE's z_max; the default here is the median length of honest updates, whatever their scale.
+    ``e = sin(angle) q/||q|| + cos(angle) u/||u||``. 270 degrees are the direction of -q, 180 degrees that of -u. In the
+    first round a is 0 and u is mu. When u is a multiple of the vector of ones, q is a random direction orthogonal to u.
+    A rule that clips deviations from the previous aggregate never clips the part pi a. The published length z is ALIE's
+    z_max. The default here is the median length of honest updates, which fits updates of any scale.
 
-    Knowledge: all honest updates and the models so far.
+    Knowledge: all honest updates and the global models so far.
 
     References
     ----------
@@ -48,11 +48,13 @@ class ROP(TiledAttack):
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
     z: Annotated[
-        Literal["median"] | float, Gt(0), Doc("length of the step, or 'median' for that of honest updates")
+        Literal["median"] | float, Gt(0), Doc("length of the step, or 'median' for the median length of honest updates")
     ] = "median"
-    relocate: Annotated[float, Ge(0), Le(1), Doc("pi: how far the start lies at the previous aggregate")] = 1.0
-    inertia: Annotated[float, Ge(0), Le(1), Doc("lambda: how much of the previous aggregate the direction u has")] = 0.9
-    angle: Annotated[float, Ge(0), Le(360), Doc("between the step and u, in degrees; 270 is orthogonal")] = 270.0
+    relocate: Annotated[float, Ge(0), Le(1), Doc("pi: weight of the previous aggregate in the start of the step")] = 1.0
+    inertia: Annotated[
+        float, Ge(0), Le(1), Doc("lambda: weight of the previous aggregate in the direction u of training")
+    ] = 0.9
+    angle: Annotated[float, Ge(0), Le(360), Doc("angle between the step and u, in degrees; 270 is orthogonal")] = 270.0
 
     def vector(self, view: View) -> Tensor:
         rows = view.finite()

@@ -1,4 +1,4 @@
-"""Updates made longer."""
+"""Updates that are made longer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Scaling(UpdateAttack):
     """Scaling (boosting): malicious clients multiply their own update, so that it outweighs the others'.
 
-    Formula: ``v_i = factor o_i``. Against the plain mean a factor of n over f times the server's rate puts the
-    attackers' own model in the place of the global one; rules that bound lengths see nothing but a direction.
+    Formula: ``v_i = factor o_i``. Against the plain mean, the factor ``n/(f rate)``, with the server's learning rate,
+    replaces the global model by the malicious clients' own model. Rules that bound lengths see only a direction.
 
-    Knowledge: own updates.
+    Knowledge: the malicious clients' own updates.
 
     References
     ----------
@@ -39,7 +39,7 @@ class Scaling(UpdateAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("factor",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
-    factor: Annotated[float, Gt(0), Doc("how much longer the update becomes")] = 10.0
+    factor: Annotated[float, Gt(0), Doc("factor by which the update becomes longer")] = 10.0
 
     def craft(self, view: View) -> Tensor:
         return self.factor * view.own

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlip(UpdateAttack):
-    """Sign flip: malicious clients send the opposite of what they should.
+    """Sign flip: malicious clients send the opposite of what they should send.
 
-    Formula: mode ``own``: ``v_i = -scale o_i``, each client its own update; ``mean``: ``v = -scale mean(H)``;
-    ``cancel``: ``v = -(h/f) mean(H)``, which makes the plain mean exactly 0.
+    Formula: mode ``own`` reverses each client's own update, ``v_i = -scale o_i``. Mode ``mean`` reverses the honest
+    mean, ``v = -scale mean(H)``. Mode ``cancel`` sends ``v = -(h/f) mean(H)``, which makes the plain mean exactly 0.
 
-    Knowledge: own updates for ``own``, all honest updates for the other two.
+    Knowledge: the malicious clients' own updates for ``own``, all honest updates for the other two modes.
 
     References
     ----------
@@ -41,7 +41,10 @@ class SignFlip(UpdateAttack):
     )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
-    mode: Annotated[Literal["own", "mean", "cancel"], Doc("what is reversed")] = "own"
+    mode: Annotated[
+        Literal["own", "mean", "cancel"],
+        Doc("update that is reversed: the own one, or the honest mean (cancel: until the mean is 0)"),
+    ] = "own"
     scale: Annotated[float, Gt(0), Doc("factor on the reversed update (modes own and mean)")] = 1.0
 
     def required_knowledge(self) -> Knowledge:

@@ -1,4 +1,4 @@
-"""Updates whose signs are coin tosses."""
+"""Updates whose signs are random."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class SignRandomising(UpdateAttack):
     """Sign randomising: malicious clients toss a coin for the sign of every entry of their own update.
 
-    Formula: ``v_ij = o_ij s_ij``, with s_ij = 1 or -1 at random. Magnitudes and norm stay those of an honest update;
-    the direction is, in many dimensions, orthogonal to it.
+    Formula: ``v_ij = o_ij s_ij``, where s_ij is 1 or -1 at random. The magnitudes and the norm stay those of an honest
+    update. In many dimensions the direction is nearly orthogonal to it.
 
-    Knowledge: own updates.
+    Knowledge: the malicious clients' own updates.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""As many positive and negative values as honest updates have."""
+"""Updates with as many positive and negative values as honest updates have."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SignStatistics(TiledAttack):
-    """Sign statistics: updates with the signs, counted, and the length of honest ones, and nothing else of theirs.
+    """Sign statistics: updates that have honest numbers of positive and negative entries, but harm the model.
 
-    Formula: ``permuted``: as many positive, negative and zero entries as the honest mean has, in another order, with
-    magnitudes from U(0, 1), scaled to the median honest length. ``alie``: ``mean(H) + z p``, ``min_max``:
-    ``mean(H) + gamma p`` with the budget of Min-Max; p is the standard deviation of each coordinate, negative in half
-    of all of them, so that the two counts change by about the same. Order, magnitudes and the half are drawn once:
-    harm that goes another way in every round cancels.
+    Formula: ``permuted`` has as many positive, negative and zero entries as the honest mean, but in another order. Its
+    magnitudes come from U(0, 1) and are scaled to the median honest length. ``alie`` sends ``mean(H) + z p``, and
+    ``min_max`` sends ``mean(H) + gamma p`` with the budget of Min-Max. Here p is the standard deviation of each
+    coordinate, with a negative sign in half of the coordinates, so that positive and negative entries change by about
+    the same number. The order, the magnitudes and the half are drawn once, because harm that changes its direction in
+    every round would cancel.
 
     Knowledge: all honest updates.
 
@@ -52,8 +53,11 @@ class SignStatistics(TiledAttack):
     made_for: ClassVar[tuple[str, ...]] = ("signguard",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
-    mode: Annotated[Literal["permuted", "alie", "min_max"], Doc("what has the signs of honest updates")] = "permuted"
-    z: Annotated[float, Gt(0), Doc("standard deviations from the mean (alie)")] = 1.5
+    mode: Annotated[
+        Literal["permuted", "alie", "min_max"],
+        Doc("update that gets honest sign counts: random magnitudes, or a shift as in ALIE or Min-Max"),
+    ] = "permuted"
+    z: Annotated[float, Gt(0), Doc("length of the shift in standard deviations, in mode alie")] = 1.5
 
     def vector(self, view: View) -> Tensor:
         rows, mean = view.finite(), view.mean()

@@ -1,4 +1,4 @@
-"""Boldly where the model is sensitive, and within the spread everywhere else."""
+"""The attack that is bold where the model is sensitive, and stays within the honest spread everywhere else."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SparseHybrid(TiledAttack):
-    """Sparse hybrid: many standard deviations in the few weights that matter most, a few in all others.
+    """Sparse hybrid: a shift of many standard deviations in the few weights that matter most, of a few in all others.
 
-    Formula: with mean mu and standard deviations sigma of the honest updates and the global model w, M is the share
-    `sensitive` of the coordinates with the largest pruning saliency ``|w mu|``, the first ones among equals: of each
-    tensor of the model (`per_layer`) or of all together, and one at least. Then
-    ``v = mu - sign(mu) min(sigma, Q3 + 1.5 (Q3 - Q1)) k_big`` on M, with the quartiles of sigma on M, and
-    ``v = mu - sign(mu) sigma z`` off it. z is ALIE's ``z_max``, or 0 where that is less (``alie``), or the largest for
-    which, off M, squared distances to honest updates sum to no more than those of the worst honest one (``min_sum``).
-    The step on M is small in length, because M is; the other one in every coordinate, and adds up over rounds.
-    With a larger `k_big` rules that filter by distance find it out, and plain averaging suffers more.
-    M is chosen anew in every round, from what honest clients send; in the released code once, before the training,
-    and its budget counts the step on M as well.
+    Formula: mu and sigma are the mean and the standard deviations of the honest updates, and w is the global model. M
+    is the share `sensitive` of the coordinates that has the largest pruning saliency ``|w mu|``, in each tensor of the
+    model (`per_layer`) or in the whole model. M has at least one coordinate; the first ones are taken among equal ones.
+    On M, ``v = mu - sign(mu) min(sigma, Q3 + 1.5 (Q3 - Q1)) k_big``, where Q1 and Q3 are quartiles of sigma on M.
+    Elsewhere, ``v = mu - sign(mu) sigma z``. With ``alie``, z is ALIE's ``z_max``, but at least 0. With ``min_sum``, z
+    is the largest number for which the squared distances to honest updates outside M sum to no more than those of the
+    worst honest update.
+    The step on M is short because M is small. The step elsewhere is small in every coordinate, and adds up over rounds.
+    With a larger `k_big`, rules that filter by distance discover the attack, and plain averaging suffers more.
+    M is chosen anew in every round from what honest clients send. The released code chooses M once before the training,
+    and its budget also counts the step on M.
 
-    Shapes: honest updates [h, d] and the model [d] -> one vector [d], sent by all f.
+    Shapes: honest updates [h, d] and the model [d] -> one vector [d], which all f malicious clients send.
 
     Knowledge: all honest updates and the global model.
 
@@ -49,7 +50,7 @@ class SparseHybrid(TiledAttack):
     >>> import numpy as np
     >>> from robustfl.attacks import SparseHybrid
     >>> honest = np.array([[1.0, 2.0, -5.0], [3.0, 2.0, -3.0]])
-    >>> model = np.array([0.1, 0.2, 0.3])  # of which the last weight is the most sensitive
+    >>> model = np.array([0.1, 0.2, 0.3])  # the last weight is the most sensitive one
     >>> SparseHybrid(k_big=3.0)(honest, f=1, history=[model]).tolist()
     [[1.0, 2.0, -1.0]]
     """
@@ -61,19 +62,22 @@ class SparseHybrid(TiledAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("budget",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
-    sensitive: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that are attacked boldly")] = 0.01
-    k_big: Annotated[float, Ge(0), Doc("standard deviations from the mean in these coordinates")] = 3.0
+    sensitive: Annotated[
+        float, Gt(0), Le(1), Doc("share of the coordinates, the most sensitive ones, that get a large step")
+    ] = 0.01
+    k_big: Annotated[float, Ge(0), Doc("length of the large step, in standard deviations")] = 3.0
     budget: Annotated[
-        Literal["alie", "min_sum"], Doc("what bounds the step in all others: ALIE's z_max, or the sum of Min-Sum")
+        Literal["alie", "min_sum"],
+        Doc("what bounds the step in all other coordinates: ALIE's z_max, or the sum of Min-Sum"),
     ] = "min_sum"
-    per_layer: Annotated[bool, Doc("whether the share is taken of each tensor of the model by itself")] = True
+    per_layer: Annotated[bool, Doc("whether the share is taken in each tensor of the model separately")] = True
 
     def vector(self, view: View) -> Tensor:
         rows, mean, spread = view.finite(), view.mean(), view.std()
         if not len(rows):
             return mean
         mask = self.mask(view.weights.double() * mean.double(), view.layers)
-        with np.errstate(invalid="ignore"):  # infinite where honest updates are at the edge of their type
+        with np.errstate(invalid="ignore"):  # spread is infinite when honest updates are near overflow
             low, high = np.quantile(spread[mask].double().cpu().numpy(), [0.25, 0.75])
         step = -mean.sign() * spread.clamp(max=high + 1.5 * (high - low)).where(mask, spread)
         quiet = step.masked_fill(mask, 0.0)
@@ -84,7 +88,7 @@ class SparseHybrid(TiledAttack):
         return mean + step * view.full(z).masked_fill(mask, self.k_big)
 
     def mask(self, saliency: Tensor, layers: tuple[slice, ...] = ()) -> Tensor:
-        """True for the coordinates [d] of largest magnitude; the first ones among equals."""
+        """True for the coordinates [d] of largest magnitude; the first ones are taken among equal ones."""
         import torch
 
         chosen = torch.zeros_like(saliency, dtype=torch.bool)

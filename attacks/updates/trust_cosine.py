@@ -1,4 +1,4 @@
-"""At an angle that is still trusted."""
+"""The attack that turns the honest mean by an angle that is still trusted."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrustCosine(TiledAttack):
-    """Trusted cosine: away from the honest mean by the angle that pushes most before trust in it is gone.
+    """Trusted cosine: the honest mean, turned by the angle that harms most before the rule no longer trusts it.
 
-    Formula: ``v = ||mu|| (cos(theta) g + sin(theta) q)`` with ``mu = mean(H)``, its direction g in place of the
-    server's own update, and q the part of a direction kept for the whole run that is at a right angle to g. Of
-    `angles` values of theta, evenly between 0 and pi/2, the one with the largest ``<AGG(V), q>``: rules that weigh
-    updates by their cosine with a trusted one count v as long as theta stays below pi/2.
+    Formula: ``v = ||mu|| (cos(theta) g + sin(theta) q)`` with ``mu = mean(H)``. g is the direction of mu, which stands
+    in for the server's own update. q is the part at a right angle to g of a direction that is kept for the whole run.
+    Of `angles` values of theta, evenly spaced between 0 and pi/2, the attack takes the one with the largest
+    ``<AGG(V), q>``. Rules that weigh updates by their cosine with a trusted update count v while theta is below pi/2.
 
-    Knowledge: all honest updates and the defense; for the directions ``base`` and ``anti`` the global models too.
+    Knowledge: all honest updates and the defense; the global models too for ``across``, ``base`` and ``anti``.
 
     References
     ----------
@@ -53,8 +53,8 @@ class TrustCosine(TiledAttack):
     made_for: ClassVar[tuple[str, ...]] = ("fltrust",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
 
-    angles: Annotated[int, Ge(1), Doc("how many angles the defense is asked about in a round")] = 17
-    steady: Annotated[Steady, Doc("the direction that is kept: where the weights are to go")] = "ones"
+    angles: Annotated[int, Ge(1), Doc("number of angles that are tried against the defense per round")] = 17
+    steady: Annotated[Steady, Doc("the direction in which the weights are pushed in every round")] = "ones"
 
     def required_knowledge(self) -> Knowledge:
         return Knowledge.PEERS | Knowledge.DEFENSE | steady_knowledge(self.steady)
@@ -66,7 +66,7 @@ class TrustCosine(TiledAttack):
             return view.full(0.0)
         trusted, away = mean / length, steady_direction(view, self.steady)
         away = away - (away @ trusted) * trusted
-        if float(away.norm()) < 1e-3:  # the direction is the mean's own: all honest clients go that way
+        if float(away.norm()) < 1e-3:  # the direction is that of the mean, so honest clients already go that way
             return mean
         away = away / away.norm()
         probe = Probe(view, {"trusted": length * trusted, "away": length * away}, self.offsets(view))
@@ -83,5 +83,5 @@ class TrustCosine(TiledAttack):
 
 
 def turned(vectors: dict[str, Tensor], theta: float) -> Tensor:
-    """The candidate at an angle `theta` from the trusted direction."""
+    """The candidate at the angle `theta` from the trusted direction."""
     return math.cos(theta) * vectors["trusted"] + math.sin(theta) * vectors["away"]

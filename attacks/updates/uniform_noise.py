@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class UniformNoise(UpdateAttack):
-    """Uniform noise: failing clients send random vectors, each its own.
+    """Uniform noise: each failing client sends its own random vector.
 
-    Formula: ``v_ij ~ U[low, high)``, independent in every coordinate. With the default, [0, 1), the vectors share a
-    large mean: any two have a cosine near 3/4, so that they look like a cluster. ``low=-1`` has mean zero: what other
-    libraries call random updates. The same noise from who wants the model for nothing is :class:`FreeRider`.
+    Formula: ``v_ij ~ U[low, high)``, independently in every coordinate. With the default [0, 1) the vectors share a
+    large mean. Any two of them have a cosine near 3/4, so they look like a cluster. With ``low=-1`` the mean is zero,
+    which other libraries call random updates. :class:`FreeRider` sends the same noise to get the model for nothing.
 
     Knowledge: none.
 

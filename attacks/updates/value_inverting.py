@@ -1,4 +1,4 @@
-"""Updates in which small entries become large, and large ones small."""
+"""Updates in which small entries become large, and large entries become small."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ValueInverting(UpdateAttack):
-    """Value inverting: malicious clients replace entries of their own update by the reciprocals.
+    """Value inverting: malicious clients replace entries of their own update by their reciprocals.
 
-    Formula: with probability `probability`, each entry on its own, ``v_ij = sign(o_ij)/(|o_ij| + floor)``, else
-    ``o_ij``. Signs stay; the entries that mattered least now decide the direction. Reciprocals that the type of the
-    updates cannot hold become its largest number.
+    Formula: each entry becomes ``v_ij = sign(o_ij)/(|o_ij| + floor)`` with probability `probability`, independently of
+    the others, and stays ``o_ij`` otherwise. The signs stay, but the entries that mattered least now decide the
+    direction. Reciprocals that the type of the updates cannot hold become its largest number.
 
-    Knowledge: own updates.
+    Knowledge: the malicious clients' own updates.
 
     References
     ----------
@@ -40,8 +40,10 @@ class ValueInverting(UpdateAttack):
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
-    probability: Annotated[float, Gt(0), Le(1), Doc("share of the entries that is inverted")] = 0.5
-    floor: Annotated[float, Gt(0), Doc("added to magnitudes before they divide: 0 becomes 1/floor")] = 1e-10
+    probability: Annotated[float, Gt(0), Le(1), Doc("chance that an entry is inverted")] = 0.5
+    floor: Annotated[
+        float, Gt(0), Doc("number added to each magnitude before the division, so that 0 becomes 1/floor")
+    ] = 1e-10
 
     def craft(self, view: View) -> Tensor:
         import torch

@@ -1,4 +1,4 @@
-"""The white-box attack: search for the worst candidate through the actual pipeline."""
+"""The white-box attack: a search through the actual pipeline for the candidate that harms most."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FIXED = (IPM(epsilon=0.1), IPM(epsilon=0.5), IPM(epsilon=10.0), ALIE(), MinMax(direction="unit"), MinSum(), ROP())
-"""Attacks without a search that compete with the candidates: in its own objective the search is never weaker."""
+"""Attacks without a search that compete with the candidates. The search is therefore never weaker than they are, by its
+own measure of harm."""
 
 Direction = Literal["mean", "minus_std", "plus_std", "against_std", "extreme", "previous", "steady"]
 _LINES: dict[Direction, SearchLine] = {
@@ -39,19 +40,21 @@ _LINES: dict[Direction, SearchLine] = {
 
 @dataclass(frozen=True, kw_only=True)
 class WhiteBox(SearchedAttack):
-    """White-box search (wb): whatever harms most after the defense, of many candidates and all fixed attacks.
+    """White-box search (wb): of many candidates and all fixed attacks, the update that harms most after the defense.
 
-    Formula: maximise a harm of ``AGG(V)`` over ``base + tau direction`` with (base, direction) of ``(mu, -mu)``,
-    ``(mu, -sigma)``, ``(mu, sigma)``, ``(mu, -sign(mu) sigma)``, ``(mu, ext - mu)`` (ext: in every coordinate the
-    honest value farthest against the sign of mu), ``(a, r u)`` and ``(mu, r u)``, where a is the previous aggregate, r
-    the median length of honest updates and u a unit direction that is kept for the whole run; tau in {0}, a geometric
-    grid up to 50, and a few points around the best of them. The vectors of simpler attacks compete too, unless
-    `pool=False`.
+    Formula: the attack maximises a harm of ``AGG(V)`` over ``base + tau direction``. The pairs (base, direction) are
+    ``(mu, -mu)``, ``(mu, -sigma)``, ``(mu, sigma)``, ``(mu, -sign(mu) sigma)``, ``(mu, ext - mu)``, ``(a, r u)`` and
+    ``(mu, r u)``. Here ext holds in every coordinate the honest value that is farthest against the sign of mu, a is the
+    previous aggregate, r the median length of honest updates, and u a unit direction that is kept for the whole run. On
+    each line tau is 0, a value of a geometric grid up to 50, or one of a few values around the best of these. The
+    vectors of simpler attacks compete too, unless `pool=False`.
 
-    Harm: ``inner`` ``-<AGG, mu>``; ``l2`` ``||AGG - mu||``, which is what other libraries maximise, and the weakest of
-    them; ``fixed`` ``<AGG, u>``; ``loss`` the loss of the model after the step, on the malicious clients' own data.
+    Harm: ``inner`` is ``-<AGG, mu>``. ``l2`` is ``||AGG - mu||``, which other libraries maximise, and which is the
+    weakest of the four. ``fixed`` is ``<AGG, u>``. ``loss`` is the loss of the model after the server's step, on the
+    malicious clients' own data.
 
-    Knowledge: all honest updates, the models so far and the defense; `loss` also the malicious clients' own data.
+    Knowledge: all honest updates, the global models so far, and the defense; for `loss` also the malicious clients' own
+    data.
 
     References
     ----------
@@ -74,10 +77,13 @@ class WhiteBox(SearchedAttack):
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("harm",)
 
-    harm: Annotated[Literal["inner", "l2", "fixed", "loss"], Doc("what is maximised")] = "inner"
-    steady: Annotated[Steady, Doc("the direction u that is kept for the whole run")] = "ones"
-    directions: Annotated[tuple[Direction, ...], Doc("which lines are searched")] = tuple(_LINES)
-    pool: Annotated[bool, Doc("whether the vectors of simpler attacks compete")] = True
+    harm: Annotated[
+        Literal["inner", "l2", "fixed", "loss"],
+        Doc("harm that is maximised: against the honest mean, away from it, along u, or the loss"),
+    ] = "inner"
+    steady: Annotated[Steady, Doc("the direction u in which the weights are pushed for the whole run")] = "ones"
+    directions: Annotated[tuple[Direction, ...], Doc("lines on which the attack searches")] = tuple(_LINES)
+    pool: Annotated[bool, Doc("whether the vectors of simpler attacks compete with the candidates")] = True
 
     def required_knowledge(self) -> Knowledge:
         return self.knowledge | Knowledge.OWN if self.harm == "loss" else self.knowledge

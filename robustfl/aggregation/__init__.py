@@ -1,11 +1,24 @@
-"""What a defense on the server is: contracts, the ``[n, d]`` update matrix, Gram space and the kernels.
+"""What a defense is: the contracts of rules, the ``[n, d]`` update matrix, Gram space and the kernels.
 
-* :class:`Aggregator` turns updates into one update. Write a :class:`GramAggregator` when the result is a weighted sum
-  of rows whose weights follow from the geometry, a :class:`CoordinateWise` when every column stands alone, and a plain
-  :class:`Aggregator` for the rest.
-* :class:`PreAggregation` turns updates into updates and composes with ``>>``; most are a :class:`RowMap`.
+A newcomer who wants to write a rule starts with one of these base classes:
+
+* :class:`Aggregator` turns updates into one update. Derive from :class:`GramAggregator` if the result is a weighted
+  sum of rows whose weights follow from distances and inner products, from :class:`CoordinateWise` if every column is
+  treated on its own, and from :class:`Aggregator` itself in all other cases.
+* :class:`PreAggregation` turns updates into updates, and ``>>`` puts it in front of a rule (as a :class:`Pipeline`) or
+  of another pre-aggregation (as a :class:`Chain`). Most are a :class:`RowMap`.
+* :class:`Defense` is what all of them have in common.
+
+A rule meets these values:
+
+* :class:`Rows` are the updates that a rule works on; :class:`Gram` holds the inner products between them.
+* :class:`Outcome` is what a rule returns to its base class, and :class:`Aggregation` the full answer of
+  ``aggregator.aggregate(updates)`` to the caller.
 * :class:`ColumnBlocks` holds updates that are larger than memory.
-* :class:`Aggregation` is the full answer of ``aggregator.aggregate(updates)``.
+
+The rooms below: :mod:`~robustfl.aggregation.updates` reads the update matrix, :mod:`~robustfl.aggregation.kernels` does
+the arithmetic, and :mod:`~robustfl.aggregation.votes` counts rankings. :mod:`~robustfl.aggregation.sharded` aggregates
+over the processes of torch.distributed.
 """
 
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation

@@ -9,20 +9,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, final, overload
+from typing import Any, ClassVar, Literal, TypeVar, final, get_args, overload
 
 import numpy as np
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
 from robustfl.aggregation.kernels.base import Array
-from robustfl.aggregation.updates.layout import Batch, read_updates
+from robustfl.aggregation.updates.layout import Batch, exceeded, read_updates
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
-from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
+from robustfl.errors import ExceededError, InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
 
 T = TypeVar("T")
 
-Hostile = Literal["reject", "raise"]
+Hostile = Literal["reject", "stop", "raise"]
+"""What becomes of hostile rows: they are rejected; the same, and an error when more clients were caught than the
+declared f; or an error whenever there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +103,26 @@ class Aggregator(Defense):
             dicts; a mapping from client id to any of these; or :class:`ColumnBlocks`. Never mutated.
         ids : client ids, one a row; stateful defenses remember clients by id, not by row
         hostile : what to do with rows that are missing, malformed, duplicate, not finite, or so large that a sum of
-            `n` of them would overflow: `"reject"` them (each caught row lowers `f` by one) or `"raise"`
+            `n` of them would overflow, and with all rows that share an id. `"reject"` leaves them out and keeps `f`;
+            `"stop"` does the same, but raises when more clients were caught than the declared `f`, since then the
+            declaration is wrong and the answer may be; `"raise"` raises whenever there is such a row
         trusted : an update in the form of the others that the server computed itself, such as on clean data of its
             own (or the peer, from its neighbours' point of view); for rules that measure the rows against one
+
+        Rejected rows never lower `f`. A row that is missing or not finite may be that of an honest client that failed,
+        and then all `f` malicious rows are still among the accepted ones. So the answer is that of the same rule to
+        the accepted rows alone, with the guarantee of the rule, or an error where these are too few for it: a rule
+        that needs ``n >= 2f + 1`` rows bears c rejected ones beside f malicious ones from ``n >= 2f + 1 + c`` on.
+
+        `info["exceeded"]` says how many more clients were caught than the declared `f` (0 for rules that are told
+        none). A client is caught when a row under its id was rejected for another reason than that it is missing.
 
         Raises
         ------
         UpdatesError : the input is no collection of updates (or has hostile rows, with `hostile="raise"`), or a rule
             that wants a trusted update got none, or one that is not finite
-        InfeasibleError : fewer accepted rows than the rule's precondition asks for
+        InfeasibleError : fewer accepted rows than the rule's precondition asks for with the declared `f`
+        ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
         answer, state = self._run(updates, ids, hostile, trusted)
         if state is not None:
@@ -142,7 +155,12 @@ class Aggregator(Defense):
             weights[accepted] = outcome.weights
         rejected = np.ones(n, dtype=np.bool_)
         rejected[accepted] = False
-        info = {**outcome.info, "ids": batch.ids, "reasons": dict(sorted(batch.rejected.items()))}
+        info = {
+            **outcome.info,
+            "ids": batch.ids,
+            "reasons": dict(sorted(batch.rejected.items())),
+            "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
+        }
         kept = outcome.state is not None  # the caller may change the answer, but not what a rule remembers
         value = batch.restore(outcome.value, accepted, copy=kept)
         return Aggregation(value, weights, rejected, info), outcome.state
@@ -167,29 +185,23 @@ def _answered(
     defense: Defense, batch: Batch, hostile: Hostile, trusted: Any, work: Callable[[Defense, Source], T]
 ) -> tuple[T, Source]:
     """The work of a defense on the clean rows, and what was left to work on; hostile rows end up in the batch."""
-    if hostile not in ("reject", "raise"):
-        raise ParameterError(f"`hostile` should be 'reject' or 'raise'. Found hostile={hostile!r}.")
+    require_policy(hostile)
     source = batch.source()
     if defense.wants_trusted:
         source.trusted = _trusted(defense, batch, trusted)
     while True:
-        rule = defense.with_fewer(len(batch.ids) - source.n)
         try:
-            if hostile == "raise":
-                source.verify()
-                _refuse(defense, batch)
-            if rule.infeasible(source.n) is not None:
-                source.verify()  # hostile rows lower f, and with it the bound
-                _require(rule, source.n, batch)
-            result = work(rule, source)
+            if hostile == "raise" or defense.infeasible(source.n) is not None:
+                source.verify()  # the error should name all hostile rows
+            judge(defense, batch.ids, batch.rejected, hostile)
+            _require(defense, source.n, batch)
+            result = work(defense, source)
             source.verify()  # for a rule that read nothing
             return result, source
         except HostileRows as found:
             for row, reason in found.reasons.items():
                 batch.rejected[batch.callers_rows(source)[row]] = reason
             source = source.without(found.reasons)
-            if hostile == "raise":
-                _refuse(defense, batch)
 
 
 def _trusted(defense: Defense, batch: Batch, update: Any) -> Array:
@@ -204,17 +216,35 @@ def _trusted(defense: Defense, batch: Batch, update: Any) -> Array:
     return vector
 
 
-def _refuse(defense: Defense, batch: Batch) -> None:
-    if batch.rejected:
-        listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(batch.rejected.items()))
+def require_policy(hostile: str) -> None:
+    """Raise ParameterError for a word that says nothing about hostile rows."""
+    if hostile not in get_args(Hostile):
+        raise ParameterError(f"`hostile` should be 'reject', 'stop' or 'raise'. Found hostile={hostile!r}.")
+
+
+def judge(defense: Defense, ids: tuple[Hashable, ...], rejected: dict[int, str], hostile: Hostile) -> None:
+    """Raise where the caller wants no answer beside so many rejected rows."""
+    if not rejected or hostile == "reject":
+        return
+    listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(rejected.items()))
+    if hostile == "raise":
         raise UpdatesError(f"{defense!r} was given hostile rows and told to raise. {listed}.")
+    more = exceeded(ids, rejected, defense.byzantine)
+    if more:
+        declared = defense.byzantine or 0
+        raise ExceededError(
+            f"{defense!r} was told to stop when more clients are caught than f={declared}. Found {declared + more}. "
+            f"{listed}. Declare a larger f, or find out what is wrong with these clients."
+        )
 
 
-def _require(rule: Defense, n: int, batch: Batch) -> None:
-    reason = rule.infeasible(n)
+def _require(defense: Defense, n: int, batch: Batch) -> None:
+    reason = defense.infeasible(n)
     if reason is None:
         return
-    lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected." if batch.rejected else ""
+    lost = ""
+    if batch.rejected:
+        lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
     raise InfeasibleError(f"{reason}{lost} Lower f, use a rule with a weaker precondition, or collect more updates.")
 
 
@@ -232,6 +262,10 @@ class Pipeline(Aggregator):
 
     def __str__(self) -> str:
         return f"{self.before} > {self.rule}"
+
+    @property
+    def stages(self) -> tuple[Defense, ...]:
+        return *self.before.stages, *self.rule.stages
 
     @property
     def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
@@ -265,14 +299,6 @@ class Pipeline(Aggregator):
     def infeasible(self, n: int, f: int | None = None) -> str | None:
         return _infeasible(self.before, self.rule, n, f)
 
-    def with_fewer(self, dropped: int) -> Pipeline:
-        if not dropped:
-            return self
-        before, rule = self.before.with_fewer(dropped), self.rule.with_fewer(dropped)
-        assert isinstance(before, PreAggregation)
-        assert isinstance(rule, Aggregator)
-        return Pipeline(before=before, rule=rule)
-
     def state_dict(self) -> dict[str, Any]:
         return {"before": self.before.state_dict(), "rule": self.rule.state_dict()}
 
@@ -304,6 +330,10 @@ class Chain(PreAggregation):
         return f"{self.first} > {self.then}"
 
     @property
+    def stages(self) -> tuple[Defense, ...]:
+        return *self.first.stages, *self.then.stages
+
+    @property
     def stateful(self) -> bool:
         return self.first.stateful or self.then.stateful
 
@@ -328,14 +358,6 @@ class Chain(PreAggregation):
 
     def output_rows(self, n: int) -> int:
         return self.then.output_rows(self.first.output_rows(n))
-
-    def with_fewer(self, dropped: int) -> Chain:
-        if not dropped:
-            return self
-        first, then = self.first.with_fewer(dropped), self.then.with_fewer(dropped)
-        assert isinstance(first, PreAggregation)
-        assert isinstance(then, PreAggregation)
-        return Chain(first=first, then=then)
 
     def state_dict(self) -> dict[str, Any]:
         return {"first": self.first.state_dict(), "then": self.then.state_dict()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.components import Component
 from robustfl.errors import StateError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,8 @@ class Aggregation:
     weights : [n] share of each row in the aggregate, or None when the rule is no weighted sum of rows; what is missing
         to 1 was clipped away or stayed with the rule's own point, such as the center of centered clipping
     rejected : bool [n], rows that were refused before the rule saw them
-    info : `reasons` (row -> why it was refused), `ids`, and what the rule has to tell
+    info : `reasons` (row -> why it was refused), `ids`, `exceeded` (how many more clients were caught than the
+        declared f, else 0), and what the rule has to tell
     """
 
     value: Any
@@ -64,6 +62,10 @@ class Defense(Component, ABC):
     state_keys: ClassVar[tuple[str, ...]] = ()
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    @property
+    def stages(self) -> tuple[Defense, ...]:
+        return (self,)
 
     @property
     def stateful(self) -> bool:
@@ -140,11 +142,3 @@ class Defense(Component, ABC):
     def _commit(self, state: dict[str, Any]) -> None:
         self._state.clear()
         self._state.update(state)
-
-    def with_fewer(self, dropped: int) -> Defense:
-        """The same defense after `dropped` Byzantine rows were caught: `f` falls by as many; the state is shared."""
-        if not dropped or not self.byzantine:
-            return self
-        reduced = copy.copy(self)
-        object.__setattr__(reduced, "f", max(0, self.byzantine - dropped))
-        return reduced

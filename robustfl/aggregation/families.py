@@ -1,4 +1,4 @@
-"""The families of rules: weighted sums from Gram space, column-wise rules, and what `>>` makes of them."""
+"""The families of rules: weighted sums from Gram space, column-wise rules, and pre-aggregations that mix rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robustfl.errors import RobustflError
 class GramAggregator(Aggregator):
     """A rule of the form `w @ X` with `w` computed from Gram space alone.
 
-    Two passes over the data, whatever happens between them: one for the Gram, one for the sum.
+    It reads the data twice, whatever happens in between: once for the Gram and once for the sum.
     """
 
     family: ClassVar[str] = "geometric"
@@ -35,7 +35,7 @@ class GramAggregator(Aggregator):
 
     @abstractmethod
     def weights(self, gram: Gram) -> Floats:
-        """The weights: [n], or [n + e] for a rule with extra points."""
+        """The weights of the rows: [n], or [n + e] for a rule with e extra points."""
 
     def next_state(self, value: Array) -> dict[str, Any] | None:
         """The state after this call, given the flat aggregate [d]; None leaves it unchanged."""
@@ -52,7 +52,7 @@ class GramAggregator(Aggregator):
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinateWise(Aggregator):
-    """A rule that treats every column on its own: one pass over the data, a block of columns at a time."""
+    """A rule that treats every column on its own, in one pass over the data, one block of columns at a time."""
 
     family: ClassVar[str] = "column-wise"
 
@@ -67,7 +67,10 @@ class CoordinateWise(Aggregator):
 
 @dataclass(frozen=True, kw_only=True)
 class RowMap(PreAggregation):
-    """A pre-aggregation whose rows are weighted sums of the rows: a matrix, applied in Gram space or block by block."""
+    """A pre-aggregation whose new rows are weighted sums of the rows, given by a matrix.
+
+    The matrix is applied in Gram space, or to one block of columns at a time.
+    """
 
     @property
     def rotation_equivariant(self) -> bool:
@@ -75,7 +78,7 @@ class RowMap(PreAggregation):
 
     @abstractmethod
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
-        """The map [m, n] for these rows, and the state after this call (None: unchanged)."""
+        """The matrix [m, n] for these rows, and the state after this call (None if it is unchanged)."""
 
     @final
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:

@@ -1,4 +1,4 @@
-"""Looks at the installation and at data sets, for `robustfl doctor` and `robustfl data`."""
+"""Examines the installation and the data sets, for the commands `robustfl doctor` and `robustfl data`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from robustfl.federation.data.files import data_roots
 
 
 def data_overview(root: Path | None) -> dict[str, Any]:
-    """Where data are looked for, and which named data sets are ready to use."""
+    """The folders in which data are searched, and the named data sets with their status."""
     entries = []
     for name, cls in registry.find("data").items():
         required = [parameter.name for parameter in cls.declared_parameters() if parameter.required]
@@ -36,7 +36,7 @@ def data_overview(root: Path | None) -> dict[str, Any]:
 
 
 def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
-    """What is in one data set, named as in a scenario: sizes, shape, classes and how often each occurs."""
+    """The facts about one data set, named as in a scenario: its sizes, shape, classes and samples per class."""
     data = registry.build("data", read_yaml(spec, "the name of the data"))
     assert isinstance(data, Data)
     dataset = data.load(root)
@@ -54,7 +54,7 @@ def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
 
 
 def examine() -> list[dict[str, str]]:
-    """The checks of `robustfl doctor`; `bad` is what keeps robustfl from working, `note` what limits it."""
+    """The checks of `robustfl doctor`; the status `bad` means that robustfl cannot work, `note` that it is limited."""
     checks = [_check("robustfl", "ok", __version__), _check("python", "ok", sys.version.split()[0])]
     for package in ("numpy", "scipy", "torch", "numba", "scikit-learn", "pydantic"):
         found = installed(package)
@@ -93,7 +93,7 @@ def _plugins() -> dict[str, str]:
 def _data() -> list[dict[str, str]]:
     try:
         entries = data_overview(None)["data"]
-    except DataError as error:  # the data root itself
+    except DataError as error:  # the data root itself is wrong
         return [_check("data", "bad", str(error))]
     return [
         _check(f"data {entry['name']}", "ok" if entry["status"] == "ready" else "note", entry["detail"])

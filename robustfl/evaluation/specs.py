@@ -11,26 +11,17 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
 from robustfl import registry
-from robustfl.aggregation import Chain, Defense, Pipeline, PreAggregation
+from robustfl.aggregation import Defense, PreAggregation
 from robustfl.components import Component, Parameter
 from robustfl.errors import ParameterError, RobustflError
-from robustfl.threats import PoisonedAttack, SybilAttack
-from robustfl.threats.staging import stages as attack_stages
 
 
 def canonical(component: Component) -> Any:
     """A component as JSON values that say all of it: `{"name": ..., parameter: value, ...}`, a list for a pipeline."""
-    if isinstance(component, Pipeline):
-        return [*_stages(component.before), canonical(component.rule)]
-    if isinstance(component, SybilAttack | PoisonedAttack):
-        return [canonical(stage) for stage in attack_stages(component)]
+    stages = component.stages
+    if len(stages) > 1:
+        return [canonical(stage) for stage in stages]
     return {"name": component.name, **component.parameters()}
-
-
-def _stages(component: Component) -> list[Any]:
-    if isinstance(component, Chain):
-        return [*_stages(component.first), *_stages(component.then)]
-    return [canonical(component)]
 
 
 @dataclass(frozen=True)

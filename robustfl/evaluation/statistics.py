@@ -1,7 +1,7 @@
 """The statistics behind the score: intervals, the paired bootstrap, paired tests, and how many seeds are enough.
 
 Everything is paired over seeds: seed r fixes the same data, initial weights and random choices for every defense and
-every attack, so differences between two columns with the same seed are far less noisy than the columns themselves.
+every attack. So the difference between two results with the same seed is far less noisy than the results themselves.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ FloatArray = NDArray[np.float64]
 Interval = tuple[float, float]
 
 EXACT_SEEDS = 6
-"""Up to this many seeds all R^R resamples are enumerated; beyond it they are drawn."""
+"""Up to this number of seeds R, all R^R resamples are enumerated; for more seeds they are drawn at random."""
 
 MAX_SEEDS = 100_000
-"""Where :func:`seeds_needed` stops looking: an effect that needs more seeds cannot be measured in practice."""
+"""Largest number of seeds that :func:`seeds_needed` considers; an effect that needs more cannot be measured."""
 
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
 def area(fractions: ArrayLike, values: ArrayLike) -> FloatArray:
-    """The mean height of a curve: trapezoid area over `fractions` [F] divided by their range; one point is itself.
+    """The mean height of a curve: its trapezoid area over `fractions` [F], divided by their range.
 
-    `values` is [F, ...] -> [...].
+    The mean height of a curve with one point is the value of that point. `values` is [F, ...] -> [...].
     """
     x, y = np.asarray(fractions, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or x.size == 0 or y.shape[:1] != x.shape or not (np.diff(x) > 0).all():
@@ -47,9 +47,10 @@ def area(fractions: ArrayLike, values: ArrayLike) -> FloatArray:
 
 
 def student_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | None:
-    """The Student t interval of a mean: `mean ± t_{(1+confidence)/2, R-1} · s / √R`, s with R - 1.
+    """The Student t interval of a mean: `mean ± t_{(1+confidence)/2, R-1} · s / √R`.
 
-    `values` is [R]. One value has no spread and therefore no interval: None.
+    `values` is [R], and s is their standard deviation with the divisor R - 1. A single value has no spread and
+    therefore no interval; the result then is None.
     """
     sample = _sample(values, "values")
     _fraction(confidence, "confidence")
@@ -61,7 +62,7 @@ def student_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | 
 
 
 def standard_error(values: ArrayLike) -> float:
-    """`s / √R` of at least two values; zero when they differ by rounding alone."""
+    """The standard error `s / √R` of at least two values; it is zero if they differ only by rounding."""
     sample = _sample(values, "values")
     if sample.size < 2:
         raise ParameterError("`values` should hold at least 2 values: one has no spread. Found 1. Run more seeds.")
@@ -70,7 +71,7 @@ def standard_error(values: ArrayLike) -> float:
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """The Wilson score interval of a proportion; within [0, 1] and sensible at 0 and at `trials` successes."""
+    """The Wilson score interval of a proportion; it lies in [0, 1], also for 0 and for `trials` successes."""
     if trials < 1 or not 0 <= successes <= trials:
         raise ParameterError(
             "`successes` and `trials` should satisfy 0 <= successes <= trials and trials >= 1. "
@@ -82,23 +83,24 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> In
     centre = share + z2 / (2 * trials)
     half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * trials)) / trials)
     low, high = (centre - half) / (1 + z2 / trials), (centre + half) / (1 + z2 / trials)
-    # At the ends the exact limits are 0 and 1; rounding would leave 1e-18 or 1.0000000000000002.
+    # At 0 and at `trials` successes one exact limit is 0 or 1; rounding would give 1e-18 or 1.0000000000000002.
     return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resamples:
-    """Bootstrap resamples of R seeds, shared by every quantity that must stay paired.
+    """Bootstrap resamples of R seeds, which all quantities that must stay paired share.
 
-    `weights` is [B, R]: the share of each seed in a resample. `counts` is [B]: how many of the R^R equally likely
-    index vectors give that row (1 each when drawn). A mean over seeds of any resample is then a product of matrices.
+    `weights` [B, R] holds the share of each seed in each resample. `counts` [B] says how many of the R^R equally likely
+    index vectors give that resample (1 if the resamples are drawn). The means over seeds of all resamples are then a
+    product of matrices.
     """
 
     weights: FloatArray  # [B, R]
     counts: NDArray[np.int64]  # [B]
 
     def means(self, values: ArrayLike) -> FloatArray:
-        """The mean over seeds in every resample: [..., R] -> [..., B]."""
+        """The means over seeds in every resample: [..., R] -> [..., B]."""
         return np.asarray(np.asarray(values, dtype=np.float64) @ self.weights.T)
 
     def mean(self, replicates: ArrayLike) -> float:
@@ -114,10 +116,10 @@ class Resamples:
 
 
 def paired_resamples(seeds: int, replicates: int = 10_000, rng: np.random.Generator | None = None) -> Resamples:
-    """Resamples of the index set of `seeds` seeds: all of them up to 6 seeds, `replicates` drawn ones beyond.
+    """Resamples of `seeds` seeds: all of them for up to 6 seeds, and `replicates` random ones for more seeds.
 
-    Equal rows are enumerated once with their count (R = 6: 462 rows stand for 46 656). Without `rng` the draws come
-    from a fixed stream, so that the same records always give the same intervals.
+    Equal resamples are listed once, with their count (for 6 seeds, 462 rows stand for 46 656 resamples). Without `rng`
+    the random draws come from a fixed stream, so the same records always give the same intervals.
     """
     if seeds < 1 or replicates < 1:
         raise ParameterError(
@@ -136,8 +138,8 @@ def paired_resamples(seeds: int, replicates: int = 10_000, rng: np.random.Genera
 def cross_fitted_minimum(values: ArrayLike) -> float:
     """The smallest mean over seeds, without the downward bias of a minimum of noisy means.
 
-    `values` is [A, R] with R >= 2: the row is chosen on every other seed and evaluated on the rest, then the other way
-    round; the two values are averaged.
+    `values` is [A, R] with R >= 2. The row of smallest mean is chosen on every other seed and evaluated on the rest of
+    the seeds. Then the two halves change their roles, and the two values are averaged.
     """
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2 or not np.isfinite(table).all():
@@ -152,11 +154,12 @@ def cross_fitted_minimum(values: ArrayLike) -> float:
 def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = None) -> tuple[float, float]:
     """The mean of `first - second` and its two-sided paired t-test p-value.
 
-    Both are [R], column r from one seed. With `strata` [R], the stratum (a world, say) of each column, it is the mean
-    of the strata's means, and its error is that of a stratified sample: ``sqrt(sum of s_w^2 / R_w) / W`` with Welch and
-    Satterthwaite's degrees of freedom, so strata may differ in their means and in their noise. Every stratum needs two
-    columns. When all differences within each stratum are equal (up to rounding) the t statistic does not exist; then p
-    is 0 for a difference and 1 for none.
+    Both are [R], and the values with index r come from the same seed. `strata` [R] gives the stratum of each value,
+    such as its world. With it, the result is the mean of the means of the strata. Its error is that of a stratified
+    sample, ``sqrt(sum of s_w^2 / R_w) / W``, with the degrees of freedom of Welch and Satterthwaite, so strata may
+    differ in their means and in their noise. Every stratum needs at least two values. If all differences within each
+    stratum are equal (up to rounding), the t statistic does not exist; then p is 0 if the mean differs from zero, and
+    1 otherwise.
     """
     a, b = _sample(first, "first"), _sample(second, "second")
     blocks = np.zeros(a.size) if strata is None else np.asarray(strata)
@@ -168,12 +171,12 @@ def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = 
         )
     groups = [(a - b)[block == number] for number in range(sizes.size)]
     mean = float(np.mean([group.mean() for group in groups]))
-    # Rounding of a - b is relative to a and b, not to their difference.
+    # The rounding error of a - b is relative to a and b, not to their difference.
     rounding = _ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
     spreads = np.array([group.std(ddof=1) for group in groups])
     if (spreads <= rounding).all():
         return mean, 0.0 if abs(mean) > rounding else 1.0
-    largest = float(spreads.max())  # squares of tiny spreads are no floats
+    largest = float(spreads.max())  # the squares of tiny spreads would underflow
     errors = (spreads / largest) ** 2 / sizes
     freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
     t = mean / largest * sizes.size / math.sqrt(float(errors.sum()))
@@ -181,10 +184,10 @@ def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = 
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:
-    """Which of a family of tests are significant when no more than `alpha` of families may hold a false one.
+    """Which tests of a family are significant, if the chance of any false positive in the family may be `alpha`.
 
-    Holm's step-down rule: the k-th smallest p-value (k from 0) is compared with `alpha / (m - k)`; the first that is
-    larger stops it.
+    This is Holm's step-down rule: the k-th smallest of m p-values (k from 0) is compared with `alpha / (m - k)`, and
+    the first p-value that is larger ends the procedure.
     """
     _fraction(alpha, "alpha")
     wrong = [p for p in p_values if not 0 <= p <= 1]
@@ -201,7 +204,8 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:
 def detectable_drop(seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest paired drop that `seeds` seeds detect, in standard deviations of the paired differences.
 
-    `(t_{1-alpha, R-1} + t_{power, R-1}) / √R`: one-sided at level `alpha`, found with probability `power`.
+    It is `(t_{1-alpha, R-1} + t_{power, R-1}) / √R`: a one-sided test at level `alpha` finds such a drop with
+    probability `power`.
     """
     if seeds < 2:
         raise ParameterError(f"`seeds` should satisfy seeds >= 2: one seed detects nothing. Found seeds={seeds}.")
@@ -212,9 +216,10 @@ def detectable_drop(seeds: int, alpha: float = 0.05, power: float = 0.8) -> floa
 
 
 def seeds_needed(drop: float, spread: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
-    """The fewest seeds that detect a paired drop of size `drop` when paired differences have deviation `spread`.
+    """The smallest number of seeds that detects a paired drop, or None if more than :data:`MAX_SEEDS` are needed.
 
-    Both in the same unit (utility or accuracy). None when more than :data:`MAX_SEEDS` would be needed.
+    `drop` is the size of the drop and `spread` the standard deviation of the paired differences, in the same unit
+    (utility or accuracy). The test is that of :func:`detectable_drop`.
     """
     if not (drop > 0 and spread >= 0 and math.isfinite(drop) and math.isfinite(spread)):
         raise ParameterError(

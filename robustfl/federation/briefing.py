@@ -1,42 +1,43 @@
-"""What the adversary of a round could know, gathered from the federation for it to be handed out piece by piece."""
+"""What the adversary of a round could know, gathered from the round for it to be handed out piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from robustfl.federation.clients.training import predict
+from robustfl.federation.round import Receiver, Round
+from robustfl.federation.setup import Setup
 from robustfl.threats import Facts
+from robustfl.threats.knowledge import Relabelling, Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robustfl.federation.simulation import Simulation
-    from robustfl.federation.task import Population
-
-Ids = NDArray[np.int64]
-
 
 def briefing(
-    federation: Simulation, number: int, malicious: Ids, honest: Ids, own: Tensor | None, messages: Tensor
+    setup: Setup,
+    round: Round,
+    receiver: Receiver,
+    messages: Tensor,
+    own: Callable[[], Tensor],
+    relabelled: Callable[[Relabelling], Tensor],
+    training: Callable[[], Training],
 ) -> Facts:
-    """The facts of round `number`, in which the honest members send `messages` [h, d].
+    """The facts of a round for messages to one receiver, which hears the honest `messages` [h, d].
 
-    `own` [f, d] is what the malicious ones would send honestly, where it was computed.
+    `own` makes what the malicious members would send it honestly [f, d], `relabelled` what the honest members would
+    have sent it with other labels, `training` the functions by which the federation learns.
     """
-    population, defense, members = federation.population, federation.defense, federation.members
-    names = members.names(np.concatenate([malicious, honest])).tolist()
-
-    def own_messages() -> Tensor:
-        assert own is not None, "computed whenever the attack declares to know it or pauses"
-        return own
+    population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
+    names = members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist()
 
     def aggregate(updates: Tensor) -> Tensor:
-        value: Tensor = defense.preview(updates, ids=names, trusted=federation.trusted).value
+        value: Tensor = defense.preview(updates, ids=names, trusted=receiver.trusted).value
         return value
 
     def loss(weights: Tensor) -> float:
@@ -46,29 +47,38 @@ def briefing(
             return float(cross_entropy(logits, population.labels[held]))
 
     return Facts(
-        round=number,
-        f=len(malicious),
+        round=round.number,
+        receiver=receiver.who,
+        f=len(receiver.malicious),
         declared_f=defense.byzantine or 0,
         honest=messages,
-        honest_ids=tuple(honest.tolist()),
-        relabelled=lambda change: federation.relabelled(change, honest),
-        ids=tuple(names[: len(malicious)]),
-        own=own_messages,
-        weights=federation.weights,
-        previous_weights=federation.previous_weights,
+        honest_ids=tuple(receiver.honest.tolist()),
+        relabelled=relabelled,
+        ids=tuple(names[: len(receiver.malicious)]),
+        own=own,
+        weights=model.weights,
+        previous_weights=model.previous,
         initial_weights=population.initial,
-        server_rate=federation.settings.server.learning_rate,
+        server_rate=setup.settings.server.learning_rate,
         fresh=population.another_initial,
-        layers=layers(population),
+        layers=population.layers,
         loss=loss,
+        training=training,
+        samples=lambda whose: _samples(setup, whose),
         aggregate=aggregate,
         rotation_equivariant=defense.rotation_equivariant,
-        message=federation.settings.message,
-        rng=federation.rng["attack"],
+        message=setup.settings.message,
+        rng=setup.rng["attack"],
     )
 
 
-def layers(population: Population) -> tuple[slice, ...]:
-    """Places of the model's tensors in a flat vector."""
-    ends = np.cumsum([shape.numel() for shape in population.shapes.values()]).tolist()
-    return tuple(slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
+def _samples(setup: Setup, whose: str) -> tuple[Tensor, Tensor]:
+    """The training samples [N, ...] and labels [N] in the hands of the malicious members, or of the honest clients."""
+    population = setup.population
+    if whose == "own":
+        held = setup.members.samples()
+    else:
+        clients = setup.honest[setup.honest < setup.settings.clients]
+        held = np.concatenate([population.parts[client] for client in clients])
+    index = torch.as_tensor(held, device=population.device)
+    return population.features[index], population.labels[index]

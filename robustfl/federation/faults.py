@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
+from robustfl.federation.round import Receiver, Round
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
 from robustfl.threats.faults import Delivery, Fault, FaultRun, LocalData
@@ -28,7 +29,8 @@ class Faults:
     """All faults of a simulation.
 
     Each fault has streams of its own, named after it and its place among the faults of this name, so that what one does
-    never depends on the others. Dropouts of 10 and of 20 % lose, of the same seed, the same messages and some more.
+    never depends on the others. What happens to messages is remembered for each receiver by itself. Dropouts of 10 and
+    of 20 % lose, of the same seed, the same messages and some more.
 
     Parameters
     ----------
@@ -48,10 +50,12 @@ class Faults:
                 raise ParameterError(f"{fault!r} cannot happen to clients of the channel {channel!r}. Leave it out.")
         names = [fault.name for fault in faults]
         keys = [f"fault {name} {names[:place].count(name)}" for place, name in enumerate(names)]
-        self._courses = [
+        self._begin: Callable[[], list[FaultRun]] = lambda: [
             FaultRun(fault, clients, partial(_named, seed, key)) for fault, key in zip(faults, keys, strict=True)
         ]
-        self.mailbox = Mailbox()
+        self._courses = self._begin()
+        self._courses_of: dict[Hashable, list[FaultRun]] = {"server": self._courses}
+        self.mailboxes: dict[Hashable, Mailbox] = {}
         self._network = any(fault.strikes("network") for fault in faults)
         self._ages = any(fault.strikes("age") for fault in faults)
         self._models: deque[tuple[int, Tensor]] = deque(maxlen=1 + sum(fault.reach() for fault in faults))
@@ -100,20 +104,28 @@ class Faults:
         if not self._ages:
             return weights
         if not self._models or self._models[-1][0] != number:
-            self._models.append((number, weights.clone()))
+            self._models.append((number, weights))  # models are replaced, never changed in place
         ages = np.sum([course.ages(number, ids) for course in self._courses], axis=0).clip(max=len(self._models) - 1)
         return torch.stack([self._models[-1 - age][1] for age in ages.tolist()]) if ages.any() else weights
 
-    def deliver(self, number: int, messages: Tensor, ids: Ids) -> tuple[Tensor, Ids]:
-        """The messages that reach the server in round `number`, and who sent them.
+    def deliver(self, round: Round, receiver: Receiver) -> tuple[Tensor, Ids]:
+        """Of the messages that go to a receiver those that reach it in this round, and who sent them.
 
         A client stands twice in the answer when it takes part under a second name.
         """
-        for course in self._courses:
+        return self.delivered(round.number, receiver.arrived, receiver.ids, receiver.who)
+
+    def delivered(self, number: int, messages: Tensor, ids: Ids, receiver: Hashable) -> tuple[Tensor, Ids]:
+        """What reaches a receiver of messages [k, m] that these members [k] send in round `number`."""
+        if receiver not in self._courses_of:
+            self._courses_of[receiver] = self._begin()
+        courses = self._courses_of[receiver]
+        for course in courses:
             messages = course.messages(messages, number, ids)
         if not self._network:
             return messages, ids
-        return self.mailbox.exchange(number, messages, ids, [course.fate(number, ids) for course in self._courses])
+        mailbox = self.mailboxes.setdefault(receiver, Mailbox())
+        return mailbox.exchange(number, messages, ids, [course.fate(number, ids) for course in courses])
 
 
 @dataclass

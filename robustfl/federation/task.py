@@ -73,6 +73,12 @@ class Population:
         """Number of parameters."""
         return int(self.initial.numel())
 
+    @property
+    def layers(self) -> tuple[slice, ...]:
+        """The places of the model's tensors in a flat vector, in order."""
+        ends = np.cumsum([shape.numel() for shape in self.shapes.values()]).tolist()
+        return tuple(slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
+
     @cached_property
     def chance(self) -> float:
         """Accuracy of always answering the most frequent class of the test set."""

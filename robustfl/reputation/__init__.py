@@ -1,16 +1,21 @@
-"""Who is trusted, why, and proof of it: reputations, and a ledger that cannot be changed unnoticed.
+"""Who is trusted and why: reputations of clients, and a ledger of decisions in which every change can be detected.
 
-* :class:`Decision` is what a rule with a reputation decided about one client; such rules put theirs into
-  ``Aggregation.info["decisions"]``.
-* :class:`Ledger` appends decisions to a file, each chained by a hash to the one before; :func:`verify` (the command
-  ``robustfl verify``) finds any entry that was altered, removed, inserted or moved, and says where.
-* :class:`LedgerRecorder` follows a rule over its rounds and keeps what changes: the ledger that a run leaves of each
-  trial.
-* :class:`FeedbackGraph` and :func:`merit_scores` are MeritRank: scores from random walks over who gave whom feedback,
-  of which an adversary gains no more than a bounded amount by having many identities.
-* :func:`exact_visits` and :func:`walked_visits` say which nodes such walks meet, :func:`expected_visits` how often.
+The room holds two things: scores that a reputation is computed from, and the file that proves what was decided. A
+newcomer starts with the example below.
 
-A rule holds no file: whoever runs the rounds records what the rule told.
+* :class:`Decision` is what a rule with a reputation decided about one client in one round. Such rules put their
+  decisions into ``Aggregation.info["decisions"]``.
+* :class:`Ledger` appends decisions to a file, in which each entry is chained to the entry before it by a hash.
+* :func:`verify` (the command ``robustfl verify``) finds every entry that was altered, removed, inserted or moved, and
+  says where: its :class:`LedgerVerdict` lists each :class:`Damage`. :func:`read_entries` reads the entries of a ledger.
+* :class:`LedgerRecorder` follows a rule over many rounds and records only what changes. A run leaves such a ledger for
+  each trial.
+* :class:`FeedbackGraph` and :func:`merit_scores` are the MeritRank method: the scores come from random walks over a
+  graph of who gave feedback to whom, and an adversary gains only a bounded amount from having many identities.
+* :func:`exact_visits` and :func:`walked_visits` compute which nodes such walks meet (as :class:`Visits`), and
+  :func:`expected_visits` how often.
+
+A rule itself writes no file: the code that runs the rounds records the decisions.
 
 >>> import tempfile
 >>> from pathlib import Path

@@ -11,8 +11,8 @@ from robustfl.aggregation.updates.gram import ROUNDING, Gram
 def cosines_and_lengths(gram: Gram, combinations: Floats) -> tuple[Floats, Floats]:
     """Cosines [m, m] between the vectors `combinations @ points`, and their lengths [m].
 
-    `combinations` is [m, n + e], over the rows and then the extra points. A vector of which nothing but rounding is
-    left has the length 0, and the cosine 0 with every other; every vector has the cosine 1 with itself.
+    `combinations` is [m, n + e], over the rows and then the extra points. A vector that consists only of rounding
+    errors gets the length 0, and the cosine 0 with every other vector. Every vector has the cosine 1 with itself.
     """
     around_origin = np.insert(combinations, gram.n, -combinations.sum(axis=1), axis=1)
     products = around_origin @ gram.centred @ around_origin.T

@@ -1,4 +1,4 @@
-"""What a rule decided about a client, and reading that off an aggregation."""
+"""What a rule decided about a client, and how that is read from an aggregation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ class Decision:
     Attributes
     ----------
     client : the client's id
-    action : `"weighted"`; `"explored"` (it has no reputation yet and counts on trial); `"excluded"`; `"readmitted"`
-        (it was excluded when it last took part); `"rejected"` (its row was refused before the rule saw it)
-    score : the number that the action follows from, such as a weight or a reputation
-    evidence : what the rule can show for it: numbers, texts, or ids of clients
+    action : `"weighted"`; `"explored"` (the client has no reputation yet and counts on trial); `"excluded"`;
+        `"readmitted"` (it was excluded when it last took part); `"rejected"` (its row was rejected before the rule saw
+        it)
+    score : the number from which the action follows, such as a weight or a reputation
+    evidence : what the rule gives as the reason: numbers, texts, or ids of clients
     """
 
     client: Hashable
@@ -30,9 +31,9 @@ class Decision:
 
 
 def decisions_of(aggregation: Aggregation) -> tuple[Decision, ...]:
-    """The decisions in an aggregation, in the order of the rows; rejected rows last.
+    """The decisions in an aggregation, in the order of the rows, with rejected rows at the end.
 
-    A rule that keeps no reputation has decided by its weights; one that has none either decided about nobody.
+    A rule that keeps no reputation decides by its weights. A rule without weights has decided about no client.
     """
     ids, reasons = aggregation.info["ids"], aggregation.info["reasons"]
     made = aggregation.info.get("decisions")

@@ -1,4 +1,4 @@
-"""One spelling for everything that is hashed: canonical JSON without floats, and texts for clients and numbers."""
+"""One text form for everything that is hashed: canonical JSON without floats, and texts for clients and numbers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GENESIS = "00" * 32
 """The hash before the first entry: 32 zero bytes."""
 
 LONGEST_TEXT = 256
-"""Characters of a client's name that are kept; of a longer one, a part and the hash of all of it."""
+"""Longest name of a client that is kept as it is; of a longer name, a part and the hash of the whole are kept."""
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with sorted keys, no blanks and ASCII only: one value, one spelling."""
+    """JSON with sorted keys, no blanks and only ASCII characters, so that equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
@@ -34,10 +34,10 @@ def chained(previous: str, entry: dict[str, Any]) -> str:
 
 
 def named(client: Hashable) -> tuple[str, str]:
-    """A client's id as text, and its type, so that the text `7` and the number 7 stay two clients.
+    """A client's id as text, and its type, so that the text `7` and the number 7 remain two different clients.
 
-    Names come from the network. Control characters, quotes and half surrogates are escaped by the JSON around them; a
-    name of any length takes bounded room.
+    Names come from the network. The JSON around them escapes control characters, quotes and unpaired surrogates, and a
+    name of any length takes a bounded amount of space.
     """
     if isinstance(client, str):
         text, kind = str(client), "str"
@@ -53,12 +53,12 @@ def named(client: Hashable) -> tuple[str, str]:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text and the hash of all of it."""
+    """The beginning of a text and the hash of the whole text."""
     return f"{text[: LONGEST_TEXT // 2]}... sha256:{digest(text)}"
 
 
 def hexadecimal_or_decimal(number: int) -> str:
-    """A whole number as text; beyond what Python writes in decimals, in hexadecimal digits."""
+    """A whole number as text: in decimal digits, or in hexadecimal ones if it is too long for Python's decimals."""
     return str(number) if number.bit_length() < 1024 else hex(number)
 
 

@@ -15,7 +15,7 @@ from robustfl.reputation.encoding import canonical, chained, decimal, digest, na
 
 SCHEMA = 1
 LONGEST_LINE = 1 << 16
-"""Bytes of a line; longer ones are refused when written and unreadable when found."""
+"""Largest number of bytes in a line; a longer one is refused when it would be written, and unreadable when found."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("action", "client", "client_type", "evidence_hash", "rule", "score")
@@ -25,7 +25,7 @@ _OPTIONAL = ("timestamp",)
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """An entry as it stands in a ledger."""
+    """An entry of a ledger, with its hash and the hash of the entry before it."""
 
     entry: dict[str, Any]
     hash: str
@@ -33,11 +33,11 @@ class LedgerEntry:
 
     @cached_property
     def recomputed(self) -> str:
-        """The hash that the entry should have after the one that it names."""
+        """The hash that the entry should have after the entry that it names as its predecessor."""
         return self.after(self.previous)
 
     def after(self, previous: str) -> str:
-        """The hash that the entry should have after the one with the hash `previous`."""
+        """The hash that the entry should have after an entry with the hash `previous`."""
         return chained(previous, self.entry)
 
     @cached_property
@@ -61,7 +61,7 @@ def parse(text: bytes) -> LedgerEntry | None:
 
 
 def entry_of(round_: int, decision: Decision, rule: Any, timestamp: str | None) -> dict[str, Any]:
-    """A decision as an entry; texts and whole numbers only.
+    """A decision as an entry, which holds only texts and whole numbers.
 
     Raises
     ------

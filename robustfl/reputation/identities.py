@@ -1,4 +1,4 @@
-"""Clients by id: who is remembered, and whether the rows that a rule sees are still the clients' own."""
+"""Clients by id: which of them a rule remembers, and whether the rows that it sees are still the clients' own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def recent(known: Iterable[Hashable], present: Iterable[Hashable], most: int) -> tuple[Hashable, ...]:
-    """The `most` clients that took part last, the last ones at the end; those who are present are never left out.
+    """The `most` clients that took part most recently, in that order; clients that are present are never left out.
 
-    Identities cost an adversary nothing: without a bound, new ones in every round would fill the memory.
+    New identities cost an adversary nothing. Without a bound, new ones in every round would fill the memory.
     """
     here = tuple(present)
     absent = [client for client in known if client not in set(here)]
@@ -29,7 +29,7 @@ def own_shares(rows: Rows, rule: object) -> Floats:
 
     Raises
     ------
-    StateError : rows were mixed before (by NNM, Bucketing, ...), so that none is the work of one client any more
+    StateError : an earlier stage (NNM, Bucketing, ...) has mixed rows, so a row is no longer the work of one client
     """
     if rows.mixing is None:
         return np.ones(rows.n)

@@ -1,4 +1,4 @@
-"""The ledger: decisions appended to a file, each chained by a hash to the one before."""
+"""The ledger: a file of decisions, in which each entry is chained to the entry before it by a hash."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """A file of decisions that cannot be changed unnoticed.
+    """A file of decisions in which every change can be detected.
 
-    Each line is canonical JSON (sorted keys, no blanks, ASCII, no floats) with an entry, the hash of the entry before
-    and its own, ``h_t = SHA256(h_{t-1} || canonical_json(entry_t))`` from ``h_0`` = 32 zero bytes. An entry says who
-    (`client`, `client_type`), when (`round`, and a `timestamp` if the caller passes one: the clock is never asked, so
-    that runs can be repeated), what (`action`, `score`, `rule`) and why (`evidence`, `evidence_hash`).
+    Each line is canonical JSON (sorted keys, no blanks, ASCII, no floats). It holds an entry, the hash of the entry
+    before it, and its own hash ``h_t = SHA256(h_{t-1} || canonical_json(entry_t))``, where ``h_0`` is 32 zero bytes. An
+    entry says who (`client`, `client_type`), when (`round`, and a `timestamp` if the caller passes one), what
+    (`action`, `score`, `rule`) and why (`evidence`, `evidence_hash`). The ledger never reads the clock, so that runs
+    can be repeated.
 
-    What :meth:`append`, :meth:`record` and :meth:`extend` have returned from is on the disk. A process that dies while
-    writing tears at most the last line. Opening repairs that: a last line that lacks nothing but its end gets it, an
-    unfinished one is cut off; `repaired` says so. Nothing else is ever changed, and a ledger with any other damage is
-    not continued.
+    When :meth:`append`, :meth:`record` or :meth:`extend` returns, its entries are on the disk. A process that dies
+    while writing damages at most the last line, and opening repairs that: a last line that is complete except for its
+    line end gets one, and an unfinished line is cut off; `repaired` says so. Nothing else is ever changed, and a ledger
+    with any other damage is not continued.
 
     Attributes
     ----------
-    head : the hash of the last entry. Publish it (print it, mail it, send it to the clients): it proves the entries up
-        to here, and without it nobody can notice that entries at the end were removed
-    entries : how many there are
+    head : the hash of the last entry. Publish it (print it, mail it, send it to the clients): it proves all entries so
+        far, and without it nobody can detect that entries at the end were removed
+    entries : the number of entries
     repaired : what opening had to repair, or None
 
     Raises
@@ -73,9 +74,9 @@ class Ledger:
 
         Parameters
         ----------
-        round : the round's number, from 0 or 1
-        decision : what was decided about whom
-        rule : the rule that decided, or its text; its `repr` is kept
+        round : the number of the round; it may count from 0 or from 1
+        decision : what was decided about a client
+        rule : the rule that decided, of which the `repr` is recorded, or a text
         timestamp : any text, such as `datetime.now(timezone.utc).isoformat()`
 
         Raises
@@ -88,14 +89,14 @@ class Ledger:
     def record(self, round: int, rule: Any, aggregation: Aggregation, *, timestamp: str | None = None) -> str:
         """Add all decisions of an aggregation, with one write, and return the new head.
 
-        These are the rule's own (``info["decisions"]``), or its weights where it keeps no reputation, and the rows
-        that were rejected before the rule saw them.
+        These are the rule's own decisions (``info["decisions"]``), or its weights if it keeps no reputation, and also
+        the rows that were rejected before the rule saw them.
         """
         dated = ((round, decision) for decision in decisions_of(aggregation))
         return self.extend(dated, rule=rule, timestamp=timestamp)
 
     def extend(self, decisions: Iterable[tuple[int, Decision]], *, rule: Any, timestamp: str | None = None) -> str:
-        """Add decisions, each with its round, with one write, and return the new head: all are added, or none."""
+        """Add decisions, each with its round, in one write, and return the new head; all are added, or none."""
         if self._file < 0:
             raise StoreError(f"{self.path} is closed. Open it again: Ledger(path).")
         head, spelled, told = self.head, [], rule if isinstance(rule, str) else repr(rule)
@@ -119,7 +120,7 @@ class Ledger:
             self._file = -1
 
     def _read(self) -> None:
-        """Where the chain stands, after repairing what a dying writer has left."""
+        """Find the end of the chain, after repairing what a writer that died has left."""
         scan = self._scanned()
         if scan.tail and not scan.damaged and len(scan.tail) < LONGEST_LINE:
             self._repair(scan)
@@ -153,7 +154,7 @@ class Ledger:
             write_all(self._file, content)
             os.fsync(self._file)
         except BaseException as error:
-            os.ftruncate(self._file, self._size)  # a part of an entry must not stand before the next one
+            os.ftruncate(self._file, self._size)  # no part of an entry may come before the next entry
             if isinstance(error, OSError):
                 raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from None
             raise

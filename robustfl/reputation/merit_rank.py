@@ -1,4 +1,4 @@
-"""MeritRank: reputation from random walks over feedback, of which many identities gain only a bounded amount."""
+"""MeritRank: reputation from random walks over feedback, where many identities gain only a bounded amount."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ STOP, DECAY, THRESHOLD = 0.15, 0.5, 0.95
 
 
 def merit_scores(visits: Visits, ego: int, *, decay: float = DECAY, threshold: float = THRESHOLD) -> Floats:
-    """Scores [n] from visits: the share of hits, less where everything comes through one node.
+    """Scores [n] from visits: a node's share of all hits, reduced if almost all walks to it pass one other node.
 
     ``score_v = h_v / sum_{u != ego} h_u``, times ``1 - decay`` where the bottleneck ``b_v > threshold``; 0 for the ego.
-    What the decay takes is not given to others, so scores sum to at most 1.
+    The score that the decay takes away is not given to others, so scores sum to at most 1.
 
-    An adversary whose identities get feedback from outside only through some of them, the attackers A, gains with all
-    the others together at most ``(1 - stop)/stop`` times the hits of A, however many there are: after a walk has
-    reached A it takes that many more steps on average. Behind a single attacker, `decay` is taken off that.
+    Suppose that only some of an adversary's identities, the attackers A, get feedback from outside. Then all its other
+    identities together gain at most ``(1 - stop)/stop`` times the hits of A, however many they are, because a walk that
+    has reached A takes that many more steps on average. Behind a single attacker, this gain is multiplied by
+    ``1 - decay``.
 
     Parameters
     ----------
     visits : from :func:`exact_visits` or :func:`walked_visits`
-    ego : the node whose view this is
+    ego : the node from whose view the scores are computed
     decay : connectivity decay, in [0, 1]
-    threshold : bottleneck beyond which it counts, in [0, 1]
+    threshold : the decay applies to nodes whose bottleneck is greater than this, in [0, 1]
     """
     for name, value in (("decay", decay), ("threshold", threshold)):
         if not 0 <= value <= 1:
@@ -40,10 +41,11 @@ def merit_scores(visits: Visits, ego: int, *, decay: float = DECAY, threshold: f
 
 
 class FeedbackGraph:
-    """Who gave whom positive feedback, and what follows for a node that asks whom to trust.
+    """A graph of positive feedback between nodes, and the trust scores that follow for the node that asks.
 
-    Scores are computed anew from the whole graph in every call; for the sizes that fit (n^2 numbers) that takes less
-    than keeping walks up to date. Negative feedback is not part of the method: give none, and let old feedback fade.
+    Every call computes the scores anew from the whole graph. For the sizes that fit into memory (n^2 numbers) this
+    takes less time than keeping walks up to date. The method has no negative feedback: give none, and let old feedback
+    fade.
 
     References
     ----------
@@ -71,27 +73,28 @@ class FeedbackGraph:
 
     @property
     def nodes(self) -> tuple[Hashable, ...]:
-        """The nodes, in the order of their appearance."""
+        """The nodes, in the order in which they were first named."""
         return tuple(self._places)
 
     @property
     def edges(self) -> Floats:
-        """A copy of the feedback [n, n] of row about column."""
+        """A copy of the feedback [n, n] of the row node about the column node."""
         return self._edges[: len(self._places), : len(self._places)].copy()
 
     def rate(self, rater: Hashable, rated: Hashable, feedback: float) -> None:
-        """Add feedback >= 0 of one node about another; nodes appear when they are first named."""
+        """Add feedback >= 0 of one node about another; a node joins the graph when it is first named."""
         if not (np.isfinite(feedback) and feedback >= 0):
             raise ParameterError(f"`feedback` should be finite and >= 0. Found {feedback}.")
         if rater == rated:
             raise ParameterError(f"Nobody rates itself: leave the feedback of {rater!r} about itself out.")
-        place = self._place(rater), self._place(rated)  # both before the edges are looked up: they may move
+        place = self._place(rater), self._place(rated)  # both first, because they may replace the edges
         self._edges[place] += feedback
 
     def fade(self, factor: float) -> None:
         """Epoch decay: multiply all feedback so far by a factor in [0, 1].
 
-        It makes newcomers catch up, traitors fall faster, and honest work count for less; use it with care.
+        Newcomers then catch up faster, and traitors lose their score faster, but honest work counts for less. Use it
+        with care.
         """
         if not 0 <= factor <= 1:
             raise ParameterError(f"`factor` should satisfy 0 <= factor <= 1. Found factor={factor}.")
@@ -107,15 +110,16 @@ class FeedbackGraph:
         walks: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> dict[Hashable, float]:
-        """The scores of all nodes but the ego, in its eyes.
+        """The scores of all other nodes from the view of the ego.
 
         Parameters
         ----------
         ego : the node that asks
-        stop : transitivity decay, the probability that a walk stops before a step; libraries that call 0.85 the decay
+        stop : transitivity decay, the probability that a walk stops before each step; libraries with a decay of 0.85
             mean 1 - stop
         decay, threshold : connectivity decay; see :func:`merit_scores`
-        walks, rng : number of random walks and their generator; None computes the probabilities exactly, in O(n^3)
+        walks, rng : number of random walks and their generator; with None the probabilities are computed exactly, in
+            O(n^3)
         """
         if ego not in self._places:
             known = (str(node) for node in self._places)
@@ -132,7 +136,7 @@ class FeedbackGraph:
 
     def _place(self, node: Hashable) -> int:
         place = self._places.setdefault(node, len(self._places))
-        if place >= len(self._edges):  # room for twice as many: adding n nodes one by one copies O(n^2) numbers
+        if place >= len(self._edges):  # doubling: adding n nodes one by one copies O(n^2) numbers in all
             room = np.zeros((2 * place + 4,) * 2)
             room[: len(self._edges), : len(self._edges)] = self._edges
             self._edges = room

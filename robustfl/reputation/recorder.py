@@ -1,4 +1,4 @@
-"""What a rule decided over many rounds, condensed for a ledger."""
+"""A recorder that writes a rule's decisions over many rounds to a ledger, without those that repeat."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OUT = ("excluded", "rejected")
 """Actions after which a client's update does not count; with every other one it does."""
 
 AT_ONCE = 1000
-"""Entries that are gathered before they are written."""
+"""Number of entries that are gathered before they are written together."""
 
 UNFINISHED = ".unfinished"
-"""How the file of a ledger ends whose rounds are not over."""
+"""The suffix of a ledger's file while its rounds are not over."""
 
 
 class _Last(NamedTuple):
@@ -33,27 +33,27 @@ class _Last(NamedTuple):
 
 
 class LedgerRecorder:
-    """Writes the ledger of a rule while its rounds go on; a context in which nothing but whole ledgers are made.
+    """A context manager that writes the ledger of a rule while its rounds go on, and leaves only complete ledgers.
 
-    An entry for every client and round, of half a kilobyte, would be too much. Kept is what changes: that a client is
-    excluded or rejected, or is the one after it was the other, and that it counts again. At the end the last decision
-    about each client is added, unless it was kept already. So the last entry about a client says how it stood in the
-    end, and those before it, when it was in and out. With `every`, all decisions are kept.
+    An entry takes about half a kilobyte, so one for every client and round would be too much. The recorder keeps the
+    decisions that change a client's status: counted, excluded or rejected. At the end it adds the last decision about
+    each client, unless it has kept that one already. So the last entry about a client gives its final status, and the
+    entries before say when its status changed. With `every`, all decisions are kept.
 
-    The file appears under its name, in place of an earlier one, when the block is left without an error. Until then it
-    has another name, with the number of this process in it: writers never meet, and of one that is killed only that is
-    left (see :func:`clear_unfinished`). A rule whose answers hold no decisions leaves no file, and an earlier one where
-    it is.
+    The file appears under its name when the block is left without an error, and then replaces an earlier file of that
+    name. Until then it has another name, which contains the number of this process. So two writers never use the same
+    file, and a writer that is killed leaves only that file (see :func:`clear_unfinished`). If the answers of a rule
+    hold no decisions, no file is written, and an earlier file stays.
 
     Parameters
     ----------
-    path : the ledger
-    rule : who decides
-    every : whether to keep all decisions
+    path : the file of the ledger
+    rule : the rule that decides
+    every : whether all decisions are kept
 
     Attributes
     ----------
-    head, entries : of the finished ledger; None and 0 when there is none
+    head, entries : the head and the number of entries of the finished ledger; None and 0 when there is none
 
     >>> import tempfile
     >>> from robustfl.defenses import FoolsGold
@@ -78,7 +78,7 @@ class LedgerRecorder:
         self._last: dict[Hashable, _Last] = {}
 
     def __enter__(self) -> Self:
-        self._draft.unlink(missing_ok=True)  # of a killed process that had the same number
+        self._draft.unlink(missing_ok=True)  # a killed process with the same number may have left it
         return self
 
     def __exit__(
@@ -93,7 +93,7 @@ class LedgerRecorder:
             self._draft.unlink(missing_ok=True)
 
     def hear(self, number: int, answer: Aggregation) -> None:
-        """What the rule answered in round `number`, counted from 0; entries count rounds from 1.
+        """Record the rule's answer in round `number`, which counts from 0; in entries, rounds count from 1.
 
         Raises
         ------
@@ -129,6 +129,6 @@ class LedgerRecorder:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove what killed writers have left in a folder of ledgers; only for who knows that none is at work."""
+    """Remove what killed writers have left in a folder of ledgers; call it only when no writer is at work there."""
     for draft in folder.glob(f".*{UNFINISHED}"):
         draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Rewards: the part of an aggregate that a client gets, the larger the better its standing.
+"""Rewards: the part of an aggregate that a client gets, which is larger for a client with a better reputation.
 
 >>> import numpy as np
 >>> reward(np.array([3.0, -1.0, 0.5, -2.0]), 0.5).tolist()
@@ -18,22 +18,23 @@ from robustfl.errors import ParameterError, UpdatesError
 
 
 def reward(update: Any, quota: float) -> Any:
-    """The entries of largest magnitude of every layer of `update`, zeros elsewhere.
+    """The update with only the entries of largest magnitude in every layer, and zeros elsewhere.
 
-    Formula: of a layer with m entries, those that are no smaller than its ``ceil(quota m)``-th largest magnitude:
-    entries that tie with that one are all kept, so that nothing depends on their order. All entries at quota 1, none
-    at 0. (The authors' code never gives the last entry of a layer without ties; here the best client gets everything.)
+    Formula: of a layer with m entries, those are kept whose magnitude is at least the ``ceil(quota m)``-th largest one.
+    All entries that tie with it are kept, so the order of the entries does not matter. A quota of 1 keeps all entries,
+    a quota of 0 keeps none. (In the authors' code, the smallest entry of a layer without ties is never given to
+    anybody; here the best client gets everything.)
 
     Parameters
     ----------
     update : a numpy array or torch tensor, which is one layer; a list of these; or a mapping from names to these.
-        Layers of integers (counters) are handed on as they are
-    quota : share of the entries, 0 to 1
+        Layers of integers (counters) are returned unchanged
+    quota : share of the entries that is kept, from 0 to 1
 
     Raises
     ------
-    ParameterError : a quota that is no share
-    UpdatesError : a layer that is not finite, or no array: magnitudes of NaN have no order
+    ParameterError : the quota is not between 0 and 1
+    UpdatesError : a layer is no array, or is not finite (magnitudes of NaN have no order)
     """
     if not 0.0 <= quota <= 1.0:
         raise ParameterError(f"`quota` should satisfy 0 <= quota <= 1. Found quota={quota}.")
@@ -45,7 +46,7 @@ def reward(update: Any, quota: float) -> Any:
 
 
 def cutoffs(layer: Any, quotas: Iterable[float]) -> list[float]:
-    """The smallest magnitude that comes with each quota, infinity where nothing does; sorts the layer once.
+    """The smallest magnitude that is kept with each quota, or infinity if nothing is kept; the layer is sorted once.
 
     Raises UpdatesError when the layer is not finite.
     """
@@ -54,13 +55,13 @@ def cutoffs(layer: Any, quotas: Iterable[float]) -> list[float]:
     size = len(flat)
     if not math.isfinite(float(ascending[-1])):  # infinity and NaN are sorted to the end
         raise UpdatesError("An update that rewards are cut from should be finite. It is not.")
-    # a product that misses an integer by a rounding is meant to be that integer
+    # a product that differs from an integer only by rounding is meant to be that integer
     counts = [min(size, math.ceil(quota * size * (1.0 - 1e-12))) for quota in quotas]
     return [float(ascending[size - count]) if count else math.inf for count in counts]
 
 
 def _of_layer(layer: Any, quota: float) -> Any:
-    """One layer of any shape."""
+    """The reward of one layer of any shape."""
     if is_tensor(layer):
         if not layer.is_floating_point() or not layer.numel():
             return layer

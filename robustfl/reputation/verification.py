@@ -1,4 +1,4 @@
-"""Finding out whether a ledger is what was written: every line against its own hash and against the line before."""
+"""Verification of a ledger: every line is checked against its own hash and against the line before it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustfl.reputation.encoding import GENESIS
 from robustfl.reputation.entries import LONGEST_LINE, LedgerEntry, parse
 
 MOST_TOLD = 100
-"""Damages that a verdict lists; the others are only counted."""
+"""Largest number of damages that a verdict lists; further ones are only counted."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,12 @@ class Damage:
 
     Attributes
     ----------
-    line : where, from 1
-    kind : `altered`, `inserted`, `duplicated`, `reordered`, `removed`, `unreadable`, `torn` or `truncated`; as far as
-        it can be told: whoever rewrites an entry and its hash looks like one who removed it and inserted another
-    expected, found : the hashes that differ, where there are two
-    message : the same for a person
+    line : the line, counted from 1
+    kind : `altered`, `inserted`, `duplicated`, `reordered`, `removed`, `unreadable`, `torn` or `truncated`. Some kinds
+        cannot be told apart: an entry that was rewritten together with its hash looks like one that was removed, with
+        another one inserted in its place
+    expected, found : the two hashes that differ, or None
+    message : the damage in words
     """
 
     line: int
@@ -44,10 +45,11 @@ class LedgerVerdict:
     Attributes
     ----------
     intact : whether nothing is wrong
-    entries : readable entries
-    head : the hash of the last of them; publish it, and later verifications notice a shortened or rewritten ledger
-    covered : how many entries the published head vouches for; None without one, or when no entry has it
-    damaged : how many damages there are; `damages` holds the first hundred
+    entries : the number of readable entries
+    head : the hash of the last readable entry; if it is published, later verifications detect a shortened or rewritten
+        ledger
+    covered : the number of entries that the published head proves; None if no head was given or no entry has it
+    damaged : the number of damages; `damages` holds the first hundred
     """
 
     intact: bool
@@ -58,7 +60,7 @@ class LedgerVerdict:
     damages: tuple[Damage, ...]
 
     def summary(self) -> str:
-        """The verdict for a person, with a line on each damage and the head to publish."""
+        """The verdict as a text, with one line per damage and the head to publish."""
         entries = "1 entry" if self.entries == 1 else f"{self.entries} entries"
         lines = [f"{entries}, {'intact' if self.intact else 'damaged'}"]
         if self.covered is not None and self.intact:
@@ -76,13 +78,14 @@ class LedgerVerdict:
 def verify(path: Path | str, *, head: str | None = None) -> LedgerVerdict:
     """Read a ledger and say whether anything was altered, removed, inserted or moved.
 
-    Someone who removes entries at the end, or writes all entries from some line on anew with new hashes, leaves a
-    valid chain. Only a `head` that was published before shows that: the entries up to it are then as they were.
+    Someone who removes entries at the end, or rewrites all entries after some line with new hashes, leaves a valid
+    chain. Only a `head` that was published before reveals this: if an entry has it, the entries up to there are
+    unchanged.
 
     Parameters
     ----------
-    path : the ledger
-    head : the head of an earlier state, 64 hexadecimal digits; entries may have been added since
+    path : the file of the ledger
+    head : a head that was published earlier, as 64 hexadecimal digits; entries may have been added since
 
     Raises
     ------
@@ -96,14 +99,14 @@ def verify(path: Path | str, *, head: str | None = None) -> LedgerVerdict:
 
 
 def checked_head(head: str) -> str:
-    """A head as a person may have typed it, in the spelling of the ledger; ParameterError for what is no hash."""
+    """A head that a person typed, in the lower case of the ledger; a text that is no hash raises ParameterError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", head):
         raise ParameterError(f"`head` should be 64 hexadecimal digits, as `robustfl verify` prints. Found {head!r}.")
     return head.lower()
 
 
 def read_entries(path: Path | str) -> Iterator[dict[str, Any]]:
-    """The entries of a ledger in order, as far as its chain holds.
+    """The entries of a ledger in order, up to the first damage.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def read_entries(path: Path | str) -> Iterator[dict[str, Any]]:
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines with their numbers; one that is longer than any entry can be comes as an empty one."""
+    """The lines with their numbers; a line that is longer than any entry can be is replaced by an empty one."""
     number = 0
     while text := stream.readline(LONGEST_LINE):
         number += 1
@@ -131,13 +134,13 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 class Scan:
-    """One reading of a ledger, in memory for its hashes alone.
+    """One reading of a ledger, which keeps only hashes in memory.
 
     Attributes
     ----------
     entries, head : as in a :class:`LedgerVerdict`
     last : the number of the last line
-    tail : what follows the last end of a line: an entry that was being written when its process died
+    tail : the bytes after the last line end, such as an entry that was being written when its process died
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -155,13 +158,13 @@ class Scan:
             line = parse(text)
             if line is None:
                 self._add(number, "unreadable", "this is no entry of a ledger: its text was changed")
-                before = ()  # what the next line should be chained to is lost with this one
+                before = ()  # the hash to which the next line should be chained is lost with this line
             else:
                 before = self._link(number, line, before)
 
     @property
     def damaged(self) -> bool:
-        """Whether anything is wrong beside an unfinished last line."""
+        """Whether anything is wrong, apart from an unfinished last line."""
         return bool(self._found or self._unlinked)
 
     def verdict(self, head: str | None = None) -> LedgerVerdict:
@@ -178,7 +181,7 @@ class Scan:
         return LedgerVerdict(not found, self.entries, self.head, covered, len(found), tuple(found[:MOST_TOLD]))
 
     def _link(self, number: int, line: LedgerEntry, before: tuple[str, ...]) -> tuple[str, ...]:
-        """Check a line against itself and the line before; the hashes that the next one may be chained to."""
+        """Check a line against its hash and the line before; return the hashes that the next line may be chained to."""
         linked = not before or line.previous in before
         sound = line.recomputed == line.hash
         if not linked and not sound and any(line.after(hash_) == line.hash for hash_ in before):
@@ -198,7 +201,7 @@ class Scan:
         return line.hash, line.recomputed
 
     def _explained(self, number: int, line: LedgerEntry, expected: str) -> Damage:
-        """Why a line is not chained to the one before it, as far as the rest of the ledger tells."""
+        """Why a line is not chained to the one before it, as far as the rest of the ledger shows."""
         origin = self._lines.get(line.previous)
         if number in self._copies:
             kind, message = "duplicated", f"this repeats line {self._copies[number]}"

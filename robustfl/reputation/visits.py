@@ -1,4 +1,4 @@
-"""Whom random walks over a feedback graph visit, and through whom they get there: exactly, or by walking."""
+"""Which nodes random walks over a feedback graph visit, and through which others, exactly or by simulated walks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from robustfl.errors import ParameterError
 
 @dataclass(frozen=True)
 class Visits:
-    """What walks from one node, the ego, have met.
+    """What random walks from one node, the ego, visit.
 
     Attributes
     ----------
-    hits : [n] share of the walks that visit a node at least once; 1 for the ego
-    bottleneck : [n] the largest share of the walks to a node that one other node (not the ego) was on the way of; 0
-        where no walk leads to, and 0 for the ego
+    hits : [n] share of the walks that visit each node at least once; 1 for the ego
+    bottleneck : [n] of the walks to each node, the largest share that passes through the same other node (not the ego)
+        on the way; 0 for nodes that no walk leads to, and 0 for the ego
     """
 
     hits: Floats
@@ -26,24 +26,24 @@ class Visits:
 
 
 def exact_visits(edges: Floats, ego: int, stop: float) -> Visits:
-    """The probabilities themselves, by linear algebra: O(n^3), deterministic, the right choice up to 2,000 nodes.
+    """The exact probabilities, by linear algebra: O(n^3), deterministic, the right choice for up to 2,000 nodes.
 
-    With the walk's matrix `P = (1 - stop) D^-1 W` and `G = (I - P)^-1`, the probability to get from i to v is
-    ``F_iv = G_iv / G_vv``. Getting from s to u before v, or to v before u, splits F_su and F_sv:
-    ``F_sv = A_v + A_u F_uv`` and ``F_su = A_u + A_v F_vu``, so that ``A_u = (F_su - F_sv F_vu) / (1 - F_uv F_vu)``,
-    and u was on the way of the share ``A_u F_uv / F_sv`` of the walks to v.
+    With the matrix of the walk ``P = (1 - stop) D^-1 W`` and ``G = (I - P)^-1``, a walk from i reaches v with
+    probability ``F_iv = G_iv / G_vv``. Let s be the ego, ``A_u`` the probability that a walk meets u before v, and
+    ``A_v`` the probability that it meets v before u. Then ``F_sv = A_v + A_u F_uv`` and ``F_su = A_u + A_v F_vu``, so
+    ``A_u = (F_su - F_sv F_vu) / (1 - F_uv F_vu)``, and the share ``A_u F_uv / F_sv`` of the walks to v passes u first.
 
     Parameters
     ----------
-    edges : [n, n] feedback of row about column, >= 0; rows of zeros are dead ends, where walks stop
+    edges : [n, n] feedback of the row node about the column node, >= 0; rows of zeros are dead ends, where walks stop
     ego : the node where all walks start
-    stop : probability to stop before each step, in (0, 1]
+    stop : probability that a walk stops before each step, in (0, 1]
     """
     weights = checked_edges(edges, ego, stop)
     n, green = len(weights), _green(weights, stop)
     reach = np.clip(green / np.diag(green), 0.0, 1.0)  # F [n, n]
     hits = reach[ego].copy()
-    # rounding leaves traces where no walk leads; reachability is decided on the graph
+    # rounding leaves small numbers at nodes that no walk reaches, so the graph itself decides what is reachable
     hits[~reachable(weights, ego)] = 0.0
     hits = hits if stop < 1 else np.eye(n)[ego]
     first = np.maximum(hits[:, None] - hits[None, :] * reach.T, 0.0)  # [u, v]: A_u up to its denominator
@@ -56,18 +56,21 @@ def exact_visits(edges: Floats, ego: int, stop: float) -> Visits:
 
 
 def expected_visits(edges: Floats, ego: int, stop: float) -> Floats:
-    """How often a walk visits each node on average, every return counted; :func:`exact_visits` counts the first.
+    """How often a walk visits each node on average, with every return counted.
 
-    Formula: row `ego` of ``G = (I - P)^-1`` with ``P = (1 - stop) D^-1 W``; ``G_ev = F_ev G_vv`` for the share F_ev of
-    walks that ever visit v. The sum over all nodes is 1/stop where no walk meets a dead end, and less elsewhere.
+    :func:`exact_visits`, in contrast, counts only the first visit of a walk to a node.
 
-    Shapes: [n, n] -> [n], at least 1 for the ego, where walks start, and 0 where no walk leads to.
+    Formula: row `ego` of ``G = (I - P)^-1`` with ``P = (1 - stop) D^-1 W``. ``G_ev = F_ev G_vv``, where F_ev is the
+    share of walks that ever visit v. The sum over all nodes is 1/stop if no walk meets a dead end, and less otherwise.
+
+    Shapes: [n, n] -> [n]; at least 1 for the ego, where walks start, and 0 for nodes that no walk leads to.
 
     Cost: O(n^3).
 
-    Sybils of an attacker that walks visit R times without them, and that sends all walks to k Sybils, are visited
-    ``R c (1 - c^k)/(1 - c)`` times in a path, ``c = 1 - stop``, and ``R c`` times in parallel, whatever k. If each
-    sends walks back, they are visited ``R c/(1 - c^2)`` times, and the attacker ``R/(1 - c^2)`` times.
+    Example: walks visit an attacker R times while it has no Sybils; then it sends all walks on to k Sybils. With
+    ``c = 1 - stop``, the Sybils together are visited ``R c (1 - c^k)/(1 - c)`` times if they form a path, and ``R c``
+    times if they are in parallel, whatever k. If each of the parallel Sybils sends the walks back, they are visited
+    ``R c/(1 - c^2)`` times, and the attacker ``R/(1 - c^2)`` times.
 
     Parameters
     ----------
@@ -84,13 +87,13 @@ def expected_visits(edges: Floats, ego: int, stop: float) -> Floats:
     [1.3333, 0.6667]
     """
     weights = checked_edges(edges, ego, stop)
-    # rounding leaves traces where no walk leads, as in exact_visits
+    # rounding leaves small numbers at nodes that no walk reaches, as in exact_visits
     led_to = reachable(weights, ego) if stop < 1 else np.eye(len(weights), dtype=np.bool_)[ego]
     return np.where(led_to, np.maximum(_green(weights, stop)[ego], 0.0), 0.0)
 
 
 def _green(weights: Floats, stop: float) -> Floats:
-    """G [n, n]: how often a walk from the row visits the column on average."""
+    """G [n, n]: how often a walk from the row node visits the column node on average."""
     totals = weights.sum(axis=1, keepdims=True)
     steps = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     green: Floats = np.linalg.inv(np.eye(len(weights)) - (1.0 - stop) * steps)
@@ -98,16 +101,16 @@ def _green(weights: Floats, stop: float) -> Floats:
 
 
 def walked_visits(edges: Floats, ego: int, stop: float, walks: int, rng: np.random.Generator) -> Visits:
-    """Estimates from random walks, all of them a step at a time: the way for graphs too large for O(n^3).
+    """Estimates from simulated random walks, for graphs that are too large for O(n^3).
 
-    A share h is estimated with a standard error of ``sqrt(h (1 - h) / walks)``. The walks are drawn anew in every
-    call; nothing is kept between graphs.
+    All walks take each step together. A share h is estimated with a standard error of ``sqrt(h (1 - h) / walks)``. The
+    walks are drawn anew in every call; nothing is kept from one graph to the next.
 
     Parameters
     ----------
     edges, ego, stop : as in :func:`exact_visits`
     walks : number of walks, >= 1
-    rng : where the randomness comes from
+    rng : the random generator
     """
     if walks < 1:
         raise ParameterError(f"`walks` should satisfy walks >= 1. Found walks={walks}.")
@@ -115,10 +118,10 @@ def walked_visits(edges: Floats, ego: int, stop: float, walks: int, rng: np.rand
     n = len(weights)
     take_steps = _Steps(weights)
     paths = np.full((walks, 1), ego)
-    fresh = np.zeros((walks, 1), dtype=np.bool_)  # whether a place on the path is the first visit; never for the ego
+    fresh = np.zeros((walks, 1), dtype=np.bool_)  # whether a step is the first visit to its node; False for the ego
     hits = np.zeros(n)
     hits[ego] = walks
-    before: list[tuple[np.ndarray, np.ndarray]] = []  # pairs v n + u with u before the first visit of v, and counts
+    before: list[tuple[np.ndarray, np.ndarray]] = []  # numbers v n + u of pairs, u visited before v, and counts
     while True:
         alive = (rng.random(len(paths)) >= stop) & take_steps.possible[paths[:, -1]]
         if not alive.any():
@@ -136,7 +139,7 @@ def walked_visits(edges: Floats, ego: int, stop: float, walks: int, rng: np.rand
 
 
 class _Steps:
-    """Draws the next nodes of many walks: one search in the concatenated cumulative weights of all rows."""
+    """Draws the next nodes of many walks at once, by one search in the concatenated cumulative weights of all rows."""
 
     def __init__(self, weights: Floats) -> None:
         rows, self._targets = np.nonzero(weights)
@@ -164,7 +167,7 @@ def _largest_share(before: list[tuple[np.ndarray, np.ndarray]], hits: Floats) ->
 
 
 def reachable(weights: Floats, ego: int) -> np.ndarray:
-    """bool [n]: the nodes that a path of positive edges leads to."""
+    """bool [n]: which nodes a path of positive edges from the ego leads to."""
     reached = np.zeros(len(weights), dtype=np.bool_)
     reached[ego] = True
     frontier = reached.copy()
@@ -175,7 +178,7 @@ def reachable(weights: Floats, ego: int) -> np.ndarray:
 
 
 def checked_edges(edges: Floats, ego: int, stop: float) -> Floats:
-    """The edges as float64 without loops, or an error that says what is wrong with them."""
+    """The edges as float64, without edges from a node to itself; an error says what is wrong with them."""
     weights = np.array(edges, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
         raise ParameterError(f"`edges` should be square. Found shape {list(weights.shape)}.")

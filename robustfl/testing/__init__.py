@@ -1,9 +1,9 @@
-"""Is an aggregation rule what it says it is? A conformance kit for rules of robustfl, of third parties, and of others.
+"""A conformance kit that tests whether an aggregation rule keeps its promises: rules of robustfl, and any other rules.
 
-:func:`check_aggregator` takes an :class:`~robustfl.aggregation.Aggregator`, a
-:class:`~robustfl.aggregation.PreAggregation`, a pipeline, or any callable from updates ``[n, d]`` to one update
-``[d]``, asks it many small questions, and reports each property as held, violated, not applicable or not claimed. A
-violated property comes with the smallest question that was found, as code to paste:
+A newcomer starts with :func:`check_aggregator`. It takes an :class:`~robustfl.aggregation.Aggregator`, a
+:class:`~robustfl.aggregation.PreAggregation`, a pipeline, a rule for rankings, or any callable from updates ``[n, d]``
+to one update ``[d]``. It asks the rule many small questions, and reports each property as held, violated, not
+applicable or not claimed. A violated property comes with the smallest question that was found, as code to paste:
 
 >>> import numpy as np
 >>> from robustfl.testing import check_aggregator
@@ -24,10 +24,16 @@ violated property comes with the smallest question that was found, as code to pa
         # expected np.array([[0.0], [0.0], [2.0]])
 ...
 
-Without ``raise_on_violation=False`` that is a :class:`ConformanceError`, an ``AssertionError`` to test runners.
-:func:`aggregator_checks` yields the checks one by one, for parametrised tests; :func:`properties` lists what is
-examined. A rule that does not promise everything (clipping is not translation equivariant) says so, with its class
-attribute ``unclaimed`` or, for a callable, with ``skip``.
+What the room holds:
+
+* :func:`check_aggregator` examines all properties of a rule and returns a :class:`ConformanceReport` with one
+  :class:`Finding` per property. Without ``raise_on_violation=False``, a violated property raises a
+  :class:`ConformanceError`, which test runners see as an ``AssertionError``.
+* :func:`aggregator_checks` yields the checks one by one, for parametrised tests.
+* :func:`properties` lists what is examined.
+
+A rule that does not promise everything (clipping is not translation equivariant) declares the exceptions in its
+attribute ``unclaimed``; for a plain callable, pass them as ``skip``.
 
 The kit needs hypothesis: ``pip install 'robustfl[testing]'``.
 """

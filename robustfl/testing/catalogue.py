@@ -1,4 +1,4 @@
-"""What a property is, and how one is registered."""
+"""What a property is, and how its check is registered."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Property:
 
     Attributes
     ----------
-    name : what `skip`, `claims` and a rule's `unclaimed` call it
+    name : the name that `skip`, `claims` and a rule's `unclaimed` use
     statement : the promise, in one sentence
-    check : asks one question and raises a `Violation` when the answer breaks the promise
-    inapplicable : why the property has no meaning for a subject, or None
+    check : a function that asks one question and raises a `Violation` if the answer breaks the promise
+    inapplicable : a function that returns the reason why the property has no meaning for a subject, or None
     """
 
     name: str
@@ -34,7 +34,7 @@ Catalogue = dict[str, Property]
 """Properties by name."""
 
 ALL: Catalogue = {}
-"""Every property of rules for updates, once the modules that hold the checks are imported."""
+"""Every property of rules for updates; it is complete once the modules with the checks are imported."""
 
 OF_VOTES: Catalogue = {}
 """Every property that only rules for rankings have."""
@@ -53,7 +53,7 @@ def promise(
 
 
 def known_names(names: Iterable[str], where: str, among: Catalogue) -> frozenset[str]:
-    """`names` as a set, or an error that names the nearest properties."""
+    """The `names` as a set; an unknown name raises an error that suggests similar ones."""
     given = [names] if isinstance(names, str) else list(names)
     for name in given:
         if name not in among:
@@ -62,5 +62,5 @@ def known_names(names: Iterable[str], where: str, among: Catalogue) -> frozenset
 
 
 def not_own(subject: Subject) -> str | None:
-    """Properties of robustfl's contracts mean nothing for a plain callable."""
+    """The reason why properties of robustfl's contracts do not apply to a plain callable; None for other rules."""
     return "a plain callable makes no such promise" if subject.own is None else None

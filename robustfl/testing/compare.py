@@ -1,4 +1,4 @@
-"""When two answers differ: by more than rounding, and not because of a tie."""
+"""Whether two answers differ by more than rounding, and not only because of a tie."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from robustfl.aggregation.kernels.base import Floats
 
 ROUNDING = 1e-6
-"""What iterative rules and reordered sums may differ by, in units of the largest number."""
+"""Difference that iterative rules and reordered sums are allowed, relative to the largest number."""
 
 NUDGE = 1e-3
-"""How far rows are moved to break ties, in units of their spread."""
+"""Distance by which rows are moved to break ties, relative to their spread."""
 
 Pair = Callable[[Floats], tuple[Floats, Floats, float]]
-"""Rows -> (found, expected, tolerance)."""
+"""A function rows -> (found, expected, tolerance)."""
 
 
 def difference(pair: Pair, x: Floats) -> tuple[Floats, Floats] | None:
-    """The two answers (found, expected) where they differ, or None.
+    """The two answers (found, expected) if they differ, or None.
 
-    A rule that picks rows may pick another one of two equally good rows after a change that should not matter; such a
-    tie is no fault. So a difference counts only when it is still there after each of three small moves of the rows.
+    A rule that picks rows may pick another one of two equally good rows after a change that should not matter. Such a
+    tie is no error. So a difference counts only if it remains after each of three small moves of the rows.
     """
     found, expected, tolerance = pair(x)
     if close(found, expected, tolerance):
@@ -34,12 +34,12 @@ def difference(pair: Pair, x: Floats) -> tuple[Floats, Floats] | None:
 
 
 def close(found: Floats, expected: Floats, tolerance: float) -> bool:
-    """Whether two answers have one shape and differ nowhere by more than `tolerance`."""
+    """Whether two answers have the same shape and differ by no more than `tolerance` in every entry."""
     return found.shape == expected.shape and bool((np.abs(found - expected) <= tolerance).all())
 
 
 def nudged(x: Floats) -> Iterator[Floats]:
-    """The rows in general position: each entry moved by its own thousandth of the spread."""
+    """Three copies of the rows without ties: each entry is moved at random by up to a thousandth of the spread."""
     size = NUDGE * (spread(x) or extent(x) or 1.0)
     for number in range(3):
         yield x + size * np.random.default_rng(number).uniform(-1.0, 1.0, size=x.shape)

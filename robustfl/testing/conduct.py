@@ -1,4 +1,4 @@
-"""How a rule behaves as an object: one answer to one question, no trace in the program around it, copies, memory."""
+"""Checks of a rule as an object: determinism, no side effects on the program around it, copies, text and state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.questions import Questions
-from robustfl.testing.subject import Subject, parts_of, trusted_update
+from robustfl.testing.subject import Subject, trusted_update
 from robustfl.testing.violation import Violation
 
 
@@ -65,7 +65,7 @@ def generators(subject: Subject, ask: Questions) -> None:
 
 
 def _under_seed(subject: Subject, x: Floats, seed: int) -> Floats:
-    """The answer while the global generators have this seed; a violation if one of them has moved."""
+    """The answer while the global generators have this seed; it is a violation if one of them changes its state."""
     with global_generators(seed) as moved:
         answer = subject.ask(x)
         if names := moved():
@@ -75,9 +75,9 @@ def _under_seed(subject: Subject, x: Floats, seed: int) -> Floats:
 
 @contextmanager
 def global_generators(seed: int) -> Iterator[Any]:
-    """Give the global generators a seed for a while; hands out a function that names those that have moved since.
+    """Seed the global generators within a block; its value is a function that names those whose state has changed.
 
-    This is the one place that may touch them: it looks for those who do, and leaves every generator as it found it.
+    This is the only place that may touch them: it detects rules that do so, and restores the state of every generator.
     """
     torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state(), None if torch is None else torch.get_rng_state()  # noqa: NPY002
@@ -126,7 +126,7 @@ def quiet(subject: Subject, ask: Questions) -> None:
         except Warning as warning:
             raise Violation(f"{type(warning).__name__}: {warning}", x=question) from warning
         except Exception:
-            return  # errors, and whether they are due, are the matter of other properties
+            return  # other properties examine whether an error is right
 
 
 COPY, PICKLE = "copy.deepcopy(rule)", "pickle.loads(pickle.dumps(rule))"
@@ -145,7 +145,7 @@ def pickling(subject: Subject, ask: Questions) -> None:
     for way, twin in twins:
         if twin != rule:
             raise Violation("a copy is not equal to the rule", call=f"{way} == rule")
-        # what a stateless rule remembers all the same, a copy may lack: such a memory is no part of the answer
+        # a stateless rule may cache something that a copy lacks, because a cache does not influence the answer
         expected = subject.ask(other, copy.deepcopy(rule) if subject.stateful else subject.fresh())
         found = subject.ask(other, twin)
         if not np.array_equal(found, expected):
@@ -160,13 +160,13 @@ def pickling(subject: Subject, ask: Questions) -> None:
 def text(subject: Subject, ask: Questions) -> None:
     rule = subject.fresh()
     registered = set(registry.find("defense").values())
-    if all(type(part) in registered for part in parts_of(rule)):
+    if all(type(part) in registered for part in rule.stages):
         call = f"registry.build('defense', {repr(rule)!r})"
         try:
             twin = registry.build("defense", repr(rule))
         except Exception as error:
             raise Violation(f"the registry cannot read repr(rule) ({error})", call=call) from error
-    else:  # a class that is not registered is known by its constructor alone
+    else:  # a class that is not registered can only be built by its constructor
         call = f"type(rule)(**{rule.parameters()!r})"
         try:
             twin = type(rule)(**rule.parameters())
@@ -211,7 +211,7 @@ def state(subject: Subject, ask: Questions) -> None:
 
 
 def same_state(one: Any, other: Any) -> bool:
-    """Whether two states hold the same things: mappings and sequences of arrays and plain values."""
+    """Whether two states are equal; they consist of mappings and sequences of arrays and plain values."""
     if isinstance(one, dict):
         same_keys = isinstance(other, dict) and one.keys() == other.keys()
         return same_keys and all(same_state(value, other[key]) for key, value in one.items())

@@ -1,4 +1,4 @@
-"""The doors of the kit: examine everything at once, or one check at a time."""
+"""The functions that users of the kit call: they examine all properties at once, or give the checks one by one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROPERTIES: dict[str, Property] = {
     for each in ALL.values()
     if each.check.__module__ == module.__name__
 }
-"""Every property by name, in the order of examination and of the report."""
+"""Every property of rules for updates by name, in the order of examination and of the report."""
 
 
 OF_ANY_RULE = (
@@ -34,11 +34,11 @@ VOTE_PROPERTIES: Catalogue = {**OF_VOTES, **{name: PROPERTIES[name] for name in 
 """Every property of rules for rankings by name, in the order of examination and of the report."""
 
 Channel = Literal["dense", "rankings"]
-"""What a rule is sent: updates or rankings."""
+"""What clients send to a rule: updates ("dense") or rankings."""
 
 
 def properties(channel: Channel = "dense") -> dict[str, str]:
-    """The names of all properties with what they say, of rules for updates or for rankings."""
+    """The names and statements of all properties of rules for updates, or of rules for rankings."""
     return {name: each.statement for name, each in _known(channel).items()}
 
 
@@ -59,27 +59,29 @@ def check_aggregator(
     channel: Channel | None = None,
     raise_on_violation: bool = True,
 ) -> ConformanceReport:
-    """Examine an aggregation rule: every property that it promises, each on many small questions.
+    """Examine every property that an aggregation rule promises, each with many small questions.
 
     Parameters
     ----------
-    rule : an `Aggregator`, a `PreAggregation` or a `RankAggregator`, or any callable from updates [n, d] to one update
-        [d], or from rankings [n, e] of the edges 0 to e - 1, the most important last, to one ranking [e]
-    f : number of Byzantine rows that the rule is to bear; read from robustfl's own rules that hold it, else 1 for them
-        and 0 (nothing is claimed) for callables
-    least : smallest number of rows to ask with; read from robustfl's own rules, 2f + 3 for callables
+    rule : an `Aggregator`, a `PreAggregation` or a `RankAggregator`, or any callable. A callable goes from updates
+        [n, d] to one update [d], or from rankings [n, e] of the edges 0 to e - 1, with the most important one last, to
+        one ranking [e]
+    f : number of Byzantine rows that the rule should tolerate. It is read from robustfl's own rules if they hold it;
+        otherwise the default is 1 for them, and 0 for callables, of which then no robustness is expected
+    least : smallest number of rows in a question; it is read from robustfl's own rules, and 2f + 3 for callables
     accepts : the kinds of arrays that a callable takes, of `"numpy"` and `"torch"`
-    skip : names of properties that the rule does not promise, beside those that it declares in `unclaimed`
+    skip : names of properties that the rule does not promise, in addition to those that it declares in `unclaimed`
     claims : names of the only properties to examine, whatever the rule declares
-    max_examples : questions a property
-    seed : of the questions; the same seed asks the same questions
-    channel : what a callable is sent, `"dense"` updates (unless told) or `"rankings"`; read from robustfl's own rules
-    raise_on_violation : whether a violated property is an error or only an entry of the report
+    max_examples : number of questions per property
+    seed : seed of the questions; the same seed asks the same questions
+    channel : what a callable is sent: `"dense"` updates (the default) or `"rankings"`; it is read from robustfl's own
+        rules
+    raise_on_violation : whether a violated property raises an error, or is only an entry of the report
 
     Raises
     ------
-    ConformanceError : a promise is broken; the message has the smallest counter-example to each
-    ParameterError : an unknown name of a property, or something that is no rule
+    ConformanceError : a promise is broken; the message has the smallest counter-example to each broken promise
+    ParameterError : a property has an unknown name, or `rule` is no rule
     RobustflError : hypothesis is not installed
 
     Examples
@@ -119,8 +121,8 @@ def aggregator_checks(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """The checks of `check_aggregator` one by one, as pairs (name, check), for a test runner.
 
-    A check takes nothing and raises a `ConformanceError` when its property is violated. Properties that do not apply
-    or are not claimed are left out. With pytest, a failing property is then a failing test of its own::
+    A check takes no arguments and raises a `ConformanceError` if its property is violated. Properties that do not apply
+    or are not claimed are left out. With pytest, each failing property then is a failing test of its own::
 
         CHECKS = dict(aggregator_checks(MyRule(f=1)))
 
@@ -153,7 +155,7 @@ def _prepared(
     max_examples: int,
     channel: Channel | None,
 ) -> tuple[Subject, frozenset[str], Catalogue]:
-    """The subject, the names of the properties to examine, and all that there are."""
+    """The subject, the names of the properties to examine, and the catalogue of all properties."""
     load_hypothesis()
     if max_examples < 1:
         raise ParameterError(f"`max_examples` should satisfy max_examples >= 1. Found max_examples={max_examples}.")
@@ -166,7 +168,7 @@ def _prepared(
 
 
 def _of_channel(rule: Any, told: Channel | None) -> tuple[type[Subject], Catalogue]:
-    """How a rule is asked, and its properties."""
+    """The class of subject that fits the channel of a rule, and the catalogue of its properties."""
     own: Channel | None = "rankings" if isinstance(rule, RankAggregator) else None
     own = "dense" if isinstance(rule, Aggregator | PreAggregation) else own
     if told not in (None, "dense", "rankings") or (own is not None and told not in (None, own)):

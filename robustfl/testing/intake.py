@@ -1,4 +1,4 @@
-"""What happens to the input: it stays as it is, in whatever layout and type it comes, and the answer has its type."""
+"""Checks of the input: a rule accepts any layout and type, changes nothing, and answers in the type of the input."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def half(subject: Subject, ask: Questions) -> None:
 
 
 def keeps_type(subject: Subject, ask: Questions, kind: str, number: str) -> None:
-    """Ask in one type of numbers, on an accelerator where there is one, and compare the type of the answer."""
+    """Ask in one type of numbers, possibly on an accelerator if there is one, and compare the type of the answer."""
     x = ask.rows(subject)
     question, parts = subject.made(x, kind, number, ask.choose(devices(kind))), subject.parts(x)
     answer = subject.call(question, **parts)
@@ -82,7 +82,7 @@ def keeps_type(subject: Subject, ask: Questions, kind: str, number: str) -> None
 
 
 def devices(kind: str) -> tuple[str, ...]:
-    """Where arrays of a kind can live here."""
+    """The devices of this machine that can hold arrays of a kind."""
     if kind == "numpy":
         return ("cpu",)
     import torch
@@ -91,7 +91,7 @@ def devices(kind: str) -> tuple[str, ...]:
 
 
 def kind_of(value: Any) -> str:
-    """Kind of array, type of numbers and device in words: `torch.float32 on cpu`."""
+    """The kind of array, type of numbers and device in words, such as `torch.float32 on cpu`."""
     if is_tensor(value):
         return f"{value.dtype} on {value.device.type}"
     return f"numpy.{value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
@@ -157,7 +157,7 @@ def forms(subject: Subject, ask: Questions) -> None:
 
 
 def _trusted_in_form(subject: Subject, make: Any, rows: Floats) -> dict[str, Any]:
-    """A trusted update in the form of one client's, for rules that want one: the last of one client more."""
+    """A trusted update in the form of a client's update, for rules that want one."""
     if not getattr(subject.rule, "wants_trusted", False):
         return {}
     formed = make(np.concatenate([rows, [trusted_update(rows)]]))
@@ -207,7 +207,7 @@ def centring(subject: Subject, ask: Questions) -> None:
     x = ask.integers(n * d).reshape(n, d)
     offset = ask.choose((1e4, 1e3, 1e5, 1e6))
     kind = ask.choose(subject.accepts)
-    # whole numbers below 2**24: float32 holds them exactly, so both questions are the same one
+    # float32 represents whole numbers below 2**24 exactly, so both questions are the same
     tolerance = 1e-3 + 16 * float(np.finfo(np.float32).eps) * offset
 
     def pair(rows: Floats) -> tuple[Floats, Floats, float]:
@@ -224,5 +224,5 @@ def centring(subject: Subject, ask: Questions) -> None:
 
 
 def _whole_moves(x: Floats) -> list[Floats]:
-    """Moves that break ties and keep the numbers exact in float32."""
+    """Random moves that break ties, and after which the numbers are still exact in float32."""
     return [np.random.default_rng(number).integers(-2, 3, size=x.shape).astype(np.float64) for number in range(3)]

@@ -1,19 +1,19 @@
-"""Small questions with short numbers, and the search for the smallest one that a rule answers wrongly.
+"""Small questions with short numbers, and the search for the smallest question that a rule answers wrongly.
 
-hypothesis draws and shrinks; nothing else of the kit knows it.
+The package hypothesis draws the questions and makes them smaller; only this module of the kit uses it. This module does
+not know what is examined: it only needs something that draws its own rows, a :class:`DrawsRows`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import RobustflError
-from robustfl.testing.subject import Subject, decimals
 from robustfl.testing.violation import Violation
 
 if TYPE_CHECKING:
@@ -22,15 +22,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class DrawsRows(Protocol):
+    """What is asked, as far as questions have to know it: how many rows it needs, and how its rows are drawn."""
+
+    @property
+    def least(self) -> int:
+        """The smallest number of rows that it accepts."""
+
+    def drawn(self, ask: Questions, n: int, columns: int) -> NDArray[Any]:
+        """Rows [n, d] that it can be asked about, d at most `columns`."""
+
+
 class Questions:
-    """Draws the parts of a question; of two that show the same fault, the one with earlier choices is reported."""
+    """Draws the parts of a question; if two questions show the same violation, the one with earlier options is kept."""
 
     def __init__(self, draw: Callable[[Any], Any], strategies: ModuleType) -> None:
         self._draw = draw
         self._st = strategies
 
     def choose(self, options: Sequence[T]) -> T:
-        """One of the options; the simplest should come first."""
+        """One of the options; list the simplest option first."""
         chosen: T = self._draw(self._st.sampled_from(options))
         return chosen
 
@@ -53,15 +64,13 @@ class Questions:
             numbers[0] = 1.0
         return decimals(numbers, self.choose((0, -1, 1, 3, -3)))
 
-    def rows(self, subject: Subject, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
-        """Rows [n, d] as the rule is sent them; n is at least its own bound plus `more`, d at most `columns`."""
+    def rows(self, subject: DrawsRows, *, more: int = 0, less_than: int = 4, columns: int = 3) -> NDArray[Any]:
+        """Rows [n, d] to send to the rule; n is at least the rule's own bound plus `more`, and d at most `columns`."""
         n = subject.least + more + self.integer(0, less_than - 1)
         return subject.drawn(self, n, columns)
 
 
-def search(
-    check: Callable[[Subject, Questions], None], subject: Subject, *, examples: int, seed: int
-) -> Violation | None:
+def search(check: Callable[[T, Questions], None], subject: T, *, examples: int, seed: int) -> Violation | None:
     """The smallest violation of one property that `examples` questions lead to, or None."""
     hypothesis = load_hypothesis()
     from hypothesis import strategies
@@ -91,11 +100,16 @@ def search(
         run()
     except Violation as violation:
         return violation
-    except Flaky:  # the rule is random: the same question was answered rightly the second time
+    except Flaky:  # the rule is random: the second answer to the same question was right
         smallest = min(seen, key=lambda violation: len(violation.code))
         smallest.complaint += " (not every time: the rule answers at random)"
         return smallest
     return None
+
+
+def decimals(numbers: Floats, power: int) -> Floats:
+    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
+    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
 
 
 def load_hypothesis() -> Any:

@@ -1,4 +1,4 @@
-"""What came out of the examination."""
+"""The result of an examination: one finding per property, and the report of all findings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Finding:
 
     Attributes
     ----------
-    name, statement : the property
+    name, statement : the name of the property, and what it promises
     status : `held` (no counter-example was found), `violated`, `not applicable` or `not claimed`
-    reason : what is wrong, or why the property was not examined; empty when it held
-    counterexample : the smallest question that was found, as Python code over `rule`; empty unless violated
+    reason : what is wrong, or why the property was not examined; empty if it held
+    counterexample : the smallest question that shows the violation, as Python code that uses `rule`; else empty
     """
 
     name: str
@@ -45,9 +45,9 @@ class ConformanceReport:
 
     Attributes
     ----------
-    rule : how the rule shows itself
-    f, least : the number of Byzantine rows and the smallest number of rows that it was examined with
-    findings : one a property
+    rule : the text (`repr`) of the rule
+    f, least : the number of Byzantine rows and the smallest number of rows with which it was examined
+    findings : one finding per property
     """
 
     rule: str
@@ -56,7 +56,7 @@ class ConformanceReport:
     findings: tuple[Finding, ...]
 
     def __getitem__(self, name: str) -> Finding:
-        """The finding about the property of this name."""
+        """The finding about the property with this name."""
         for finding in self.findings:
             if finding.name == name:
                 return finding
@@ -73,7 +73,7 @@ class ConformanceReport:
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing that was examined is violated."""
+        """Whether no examined property is violated."""
         return not self.violated
 
     def summary(self) -> str:
@@ -86,7 +86,7 @@ class ConformanceReport:
 
 
 class ConformanceError(RobustflError, AssertionError):
-    """A rule breaks a promise; a failed assertion to test runners. `report` holds all findings."""
+    """A rule breaks a promise. Test runners see this as a failed assertion; `report` holds all findings."""
 
     def __init__(self, report: ConformanceReport) -> None:
         broken = [str(finding) for finding in report.findings if finding.status == "violated"]

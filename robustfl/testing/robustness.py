@@ -1,8 +1,11 @@
-"""Rows that lie: not numbers, too large for arithmetic, or far from the honest rows."""
+"""Checks with hostile rows: rows that are not finite, too large for arithmetic, or far away from the honest rows."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from functools import reduce
+from operator import rshift
 from typing import Any
 
 import numpy as np
@@ -11,19 +14,19 @@ from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import InfeasibleError
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, extent, spread
-from robustfl.testing.questions import Questions
-from robustfl.testing.subject import Subject, array, decimals, numeric
+from robustfl.testing.questions import Questions, decimals
+from robustfl.testing.subject import Subject, array, numeric
 from robustfl.testing.violation import Violation
 from robustfl.wording import counted
 
 CLEAR = (ValueError, ArithmeticError, RuntimeError)
-"""Exceptions that say on purpose that rows cannot be used; an IndexError or a TypeError is an accident."""
+"""Exceptions with which a rule may refuse rows on purpose; an IndexError or a TypeError is taken for an accident."""
 
 REACH = 10.0
-"""How far a robust rule may be moved, in units of the honest spread and a Byzantine row more."""
+"""How far f rows may move a robust rule: this number, times f + 1, times the honest spread."""
 
 OWN_LENGTH = 1e3
-"""The reach granted to rules with a length of their own (a clipping radius), which do not scale with the rows."""
+"""Smallest unit for rules with a length of their own (such as a clipping radius), which do not scale with the rows."""
 
 
 @promise("zeros, duplicates, ties, few rows and numbers of any size give finite answers")
@@ -57,7 +60,7 @@ def hostile(subject: Subject, ask: Questions) -> None:
     if answer is None:
         return
     if subject.own is not None:
-        _as_without(subject, x, array(clean, kind, number), count, answer)
+        _as_without(subject, x, array(clean, kind, number), answer)
     elif not np.isfinite(value):
         reach = REACH * (count + 1) * max(extent(clean), 1.0)
         if extent(answer) > reach:
@@ -65,7 +68,7 @@ def hostile(subject: Subject, ask: Questions) -> None:
 
 
 def answer_or_refusal(subject: Subject, x: Any) -> Floats | None:
-    """The answer to hostile rows, or None when the rule says clearly that it refuses them."""
+    """The answer to hostile rows, or None if the rule refuses them with a clear error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -85,19 +88,54 @@ def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a word"
 
 
-def _as_without(subject: Subject, x: Any, clean: Any, count: int, answer: Floats) -> None:
-    """A rule of robustfl refuses the rows, lowers f by as many, and answers as if they had not come."""
-    own = subject.fresh()
-    fewer = own.with_fewer(count)
-    if fewer.infeasible(len(clean)) is not None:
+def _as_without(subject: Subject, x: Any, clean: Any, answer: Floats) -> None:
+    """Check that a rule of robustfl rejects the hostile rows, keeps f, and answers as without them."""
+    if subject.fresh().infeasible(len(clean)) is not None:
         raise Violation(f"{len(clean)} clean rows are too few, yet the rule answers", found=answer, x=x)
-    expected = subject.read(subject.call(clean, fewer), clean)
+    expected = subject.read(subject.call(clean), clean)
     if subject.maps_rows and answer.shape != expected.shape:
         raise Violation("hostile rows leave rows in the answer", found=answer, expected=expected, x=x)
     if not close(answer, expected, ROUNDING * extent(numeric(clean))):
         raise Violation(
             "the answer is not that to the rows without the hostile ones", found=answer, expected=expected, x=x
         )
+
+
+def _not_told(subject: Subject) -> str | None:
+    return not_own(subject) or (None if subject.told and subject.f else "f is no part of the rule, or there is none")
+
+
+@promise(
+    "f malicious rows gain nothing from clients that repeat their rows, send none or send NaN: f is not lowered",
+    unless=_not_told,
+)
+def f_kept(subject: Subject, ask: Questions) -> None:
+    f, d = subject.f, ask.integer(1, 3)
+    n = max(f + 1, subject.least + ask.integer(-2, 2))
+    honest = decimals(ask.integers((n - f) * d).reshape(n - f, d), ask.choose((0, -1)))
+    lies = _far_away(f, d, ask.choose((1e6, 1e3, 1e15)), ask.choose(("together", "apart", "one column")))
+    clean = list(np.concatenate([lies, honest]))
+    trusted = {"trusted": np.median(honest, axis=0)} if subject.rule.wants_trusted else {}
+    rows, ids = list(clean), list(range(n))
+    for kind in ("sent twice", "missing", "nan"):
+        for _ in range(ask.integer(0, 2)):
+            row = None if kind == "missing" else np.full(d, np.nan) if kind == "nan" else lies[0]
+            rows += [row] * (2 if kind == "sent twice" else 1)
+            ids += [max(ids) + 1] * (2 if kind == "sent twice" else 1)
+    call = f"rule(x, ids={ids})"
+    refusal = subject.rule.infeasible(n)
+    try:
+        found = np.array(subject.answer(subject.fresh(), rows, ids=ids, **trusted))
+    except InfeasibleError as error:
+        if refusal is None:
+            raise Violation(f"{n} rows are enough beside the rejected ones, yet {error}", call=call, x=rows) from error
+        return
+    if refusal is not None:
+        raise Violation(f"{n} rows are below the bound, yet the rule answers", call=call, found=found, x=rows)
+    expected = np.array(subject.call(clean, ids=ids[:n], **trusted))
+    if not close(found, expected, ROUNDING * extent(expected)):
+        complaint = "the answer is not that of the same rule to the accepted rows alone"
+        raise Violation(complaint, call=call, found=found, expected=expected, x=rows)
 
 
 def _no_breakdown(subject: Subject) -> str | None:
@@ -128,13 +166,13 @@ def breakdown(subject: Subject, ask: Questions) -> None:
 
 
 def _unit(subject: Subject, honest: Floats) -> float:
-    """What influence is measured in: the honest spread, for rules that know directions only the honest lengths."""
+    """The unit of influence: the honest spread, or the honest length for rules that are not translation equivariant."""
     unit = spread(honest) if subject.promises("translation") else max(extent(honest), spread(honest))
     return unit if subject.promises("scaling") else max(unit, OWN_LENGTH)
 
 
 def _far_away(f: int, d: int, size: float, pattern: str) -> Floats:
-    """f rows [f, d] at a distance of about `size`: at one place, on both sides, or far in the first column only."""
+    """f rows [f, d] at a distance of about `size`: all in one place, on both sides, or far only in the first column."""
     lies = np.full((f, d), size)
     if pattern == "apart":
         lies *= np.where(np.arange(f) % 2, -1.0, 1.0)[:, None] * np.arange(1, f + 1)[:, None]
@@ -148,7 +186,7 @@ def responsive(subject: Subject, ask: Questions) -> None:
     n, d = subject.least + 1 + ask.integer(0, 2), ask.integer(1, 3)
     base = np.arange(1.0, n * d + 1).reshape(n, d)
     moved = base.copy()
-    moved[1:] = -1e6 * np.arange(1.0, d + 1)  # beyond any bound: all rows but one
+    moved[1:] = -1e6 * np.arange(1.0, d + 1)  # all rows but one, which is beyond any bound on f
     questions = (base, -base, base**2 - 3.0, moved)
     answers = [subject.ask(question) for question in questions]
     if all(np.array_equal(answer, answers[0]) for answer in answers):
@@ -161,7 +199,7 @@ def responsive(subject: Subject, ask: Questions) -> None:
 def bounds(subject: Subject, ask: Questions) -> None:
     subject.ask(subject.drawn(ask, subject.least, 3))
     fewest = subject.least
-    if not subject.told:  # without f in the rule, only the bound for f = 0 can be enforced
+    if not subject.told:  # a rule that does not hold f can only enforce the bound for f = 0
         fewest = next(n for n in range(1, subject.least + 1) if subject.rule.infeasible(n, 0) is None)
     if fewest == 1:
         return
@@ -177,16 +215,13 @@ def bounds(subject: Subject, ask: Questions) -> None:
     raise Violation(f"{len(x)} rows are below the bound, yet the rule answers", found=numeric(answer), x=x)
 
 
-WITHOUT_F = "rule.with_fewer(rule.byzantine)(x)"
-
-
 @promise(
     "f = 0 is allowed, and then equal rows come back",
     unless=lambda s: None if s.told else "f is not part of the rule",
 )
 def f_zero(subject: Subject, ask: Questions) -> None:
-    own = subject.fresh()
-    none = own.with_fewer(own.byzantine)
+    none = without_f(subject.rule)
+    call = f"{none!r}(x)"
     n = next(n for n in range(1, subject.least + 1) if none.infeasible(n) is None) + ask.integer(0, 3)
     d = ask.integer(1, 3)
     rows, equal = ask.integers(n * d).reshape(n, d), np.tile(ask.vector(d), (n, 1))
@@ -194,7 +229,12 @@ def f_zero(subject: Subject, ask: Questions) -> None:
         try:
             found = subject.ask(x, none)
         except Violation as violation:
-            raise Violation(f"with f=0, {violation.complaint}", call=WITHOUT_F, x=x) from violation
+            raise Violation(f"with f=0, {violation.complaint}", call=call, x=x) from violation
     wanted = equal[: len(found)] if subject.maps_rows else equal[0]
     if subject.promises("consensus") and not close(found, wanted, ROUNDING * extent(equal)):
-        raise Violation("with f=0, equal rows do not come back", call=WITHOUT_F, found=found, expected=wanted, x=equal)
+        raise Violation("with f=0, equal rows do not come back", call=call, found=found, expected=wanted, x=equal)
+
+
+def without_f(rule: Any) -> Any:
+    """The same rule, in all its stages, for no Byzantine row."""
+    return reduce(rshift, [replace(stage, f=0) if stage.byzantine else stage for stage in rule.stages])

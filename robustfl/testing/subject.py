@@ -1,4 +1,4 @@
-"""What is examined: a rule of robustfl, a third party's subclass, or any callable, behind one face."""
+"""The subject of an examination: a rule of robustfl, a third party's subclass or any callable, behind one interface."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
+from robustfl.aggregation import Aggregator, Defense, PreAggregation
 from robustfl.aggregation.kernels.base import Floats, is_tensor
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
+from robustfl.testing.questions import Questions, decimals
 from robustfl.testing.violation import Violation
 
-if TYPE_CHECKING:
-    from robustfl.testing.questions import Questions
-
 MOST_ROWS = 500
-"""Where the search for the smallest number of rows that a rule accepts gives up."""
+"""The search for the smallest number of rows that a rule accepts ends at this number."""
 
 ARRAYS = ("numpy", "torch")
 
 USABLE = 1e37
-"""Larger entries are refused by every rule that adds float32 numbers."""
+"""Every rule that adds float32 numbers refuses larger entries."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class Subject:
 
     Attributes
     ----------
-    rule : the rule as it was handed in; it is never asked itself, every question goes to a copy
-    f : number of Byzantine rows that it is examined with
+    rule : the rule that the caller passed; it is never called itself, because every question goes to a copy
+    f : number of Byzantine rows with which it is examined
     least : smallest number of rows that it accepts with that f
     accepts : the kinds of arrays that it takes
     unclaimed : names of the properties that it does not promise
@@ -51,7 +49,7 @@ class Subject:
 
     @cached_property
     def own(self) -> Defense | None:
-        """The rule when it is a subclass of robustfl's contracts, which promise more than a callable can."""
+        """The rule if it derives from robustfl's contracts, which promise more than a plain callable; else None."""
         return self.rule if isinstance(self.rule, Defense) else None
 
     @property
@@ -69,11 +67,11 @@ class Subject:
         return bool(getattr(self.rule, "stateful", False))
 
     def promises(self, name: str) -> bool:
-        """Whether the property of this name is claimed."""
+        """Whether the rule claims the property with this name."""
         return name not in self.unclaimed
 
     def fresh(self) -> Any:
-        """A copy that was never asked. What cannot be copied (a function that holds a lock, say) stands for itself."""
+        """A copy that was never called, or the rule itself if it cannot be copied (such as a function with a lock)."""
         if not self._copies:
             return self.rule
         return copy.deepcopy(self.rule)
@@ -82,13 +80,13 @@ class Subject:
     def _copies(self) -> bool:
         try:
             copy.deepcopy(self.rule)
-        except Exception:  # whatever stands in the way of a copy, the rule can still be asked
+        except Exception:  # whatever prevents a copy, the rule itself can still be called
             return False
         return True
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Types of numbers that rows come in, the widest first."""
+        """The types of numbers in which the rule accepts rows, the widest first."""
         return ("float64", "float32")
 
     def drawn(self, ask: Questions, n: int, columns: int) -> NDArray[Any]:
@@ -97,15 +95,15 @@ class Subject:
         return decimals(ask.integers(n * d).reshape(n, d), ask.choose((0, -1, 1, 3, -3)))
 
     def another(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Rows unlike `x`, of the same shape."""
+        """Rows that differ from `x`, of the same shape."""
         return x[::-1] * 2.0 + 1.0
 
     def parts(self, x: NDArray[Any]) -> dict[str, Any]:
-        """What the rule has to be told beside the rows."""
+        """The arguments that the rule needs in addition to the rows."""
         return {}
 
     def put(self, x: NDArray[Any], kind: str | None = None) -> Any:
-        """Rows as the kind of array that the rule takes: the first that it accepts unless told."""
+        """Rows as the given kind of array, or else the first kind that the rule accepts."""
         if (kind or self.accepts[0]) == "numpy":
             return x
         import torch
@@ -113,20 +111,20 @@ class Subject:
         return torch.from_numpy(np.array(x))
 
     def made(self, x: NDArray[Any], kind: str, number: str, device: str = "cpu") -> Any:
-        """Rows as an array of a kind and a type of numbers, in memory of their own."""
+        """Rows as an array of the given kind and type of numbers, in memory of its own."""
         return array(x, kind, number, device)
 
     def answer(self, rule: Any, question: Any, **parts: Any) -> Any:
-        """`rule(question)`, with a trusted update where the rule wants one."""
+        """`rule(question)`, with a trusted update if the rule wants one."""
         if getattr(rule, "wants_trusted", False) and "trusted" not in parts:
             parts["trusted"] = trusted_update(question)
         return rule(question, **parts)
 
     def call(self, question: Any, rule: Any = None, **parts: Any) -> Any:
-        """The raw answer of `rule` (a fresh copy by default); what it raises is a violation that shows the question."""
+        """The raw answer of `rule` (a fresh copy by default); an exception becomes a violation with the question."""
         asked = self.fresh() if rule is None else rule
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # warnings are a property of their own
+            warnings.simplefilter("ignore")  # another property examines warnings
             try:
                 return self.answer(asked, question, **parts)
             except Exception as error:
@@ -134,12 +132,12 @@ class Subject:
                 raise Violation(complaint, x=question) from error
 
     def ask(self, x: NDArray[Any], rule: Any = None) -> NDArray[Any]:
-        """The answer as float64 numbers, [d] or for a pre-aggregation [m, d], or a violation if it is no such thing."""
+        """The answer as float64 numbers: [d], or [m, d] for a pre-aggregation; any other answer is a violation."""
         question, parts = self.put(x), self.parts(x)
         return self.read(self.call(question, rule, **parts), question, **parts)
 
     def read(self, answer: Any, question: Any, **parts: Any) -> NDArray[Any]:
-        """An answer as float64 numbers; it has to be of the right shape and finite."""
+        """An answer as float64 numbers; it is a violation if its shape is wrong or it is not finite."""
         if answer is None:
             raise Violation("the rule returned None", x=question)
         try:
@@ -164,7 +162,7 @@ def examine(
     accepts: Iterable[str] = ("numpy",),
     unclaimed: Iterable[str] = (),
 ) -> Subject:
-    """What is known about `rule`; for robustfl's own contracts everything but an untold `f` is read from the rule."""
+    """The subject for `rule`; of rules with robustfl's contracts, all but an `f` that they do not hold is read."""
     if not callable(rule) or isinstance(rule, type):
         raise ParameterError(
             f"`rule` should be an instance of an aggregator or a callable [n, d] -> [d]. Found {rule!r}."
@@ -196,17 +194,8 @@ def fewest_rows(rule: Defense, f: int) -> int:
     raise ParameterError(f"{rule!r} accepts no number of rows below {MOST_ROWS}: {rule.infeasible(MOST_ROWS, f)}")
 
 
-def parts_of(rule: Defense) -> list[Defense]:
-    """The single defenses that a pipeline is made of."""
-    if isinstance(rule, Pipeline):
-        return [*parts_of(rule.before), *parts_of(rule.rule)]
-    if isinstance(rule, Chain):
-        return [*parts_of(rule.first), *parts_of(rule.then)]
-    return [rule]
-
-
 def array(x: NDArray[Any], kind: str, dtype: str, device: str = "cpu") -> Any:
-    """Numbers as an array of a kind and a type, in memory of their own."""
+    """Numbers as an array of the given kind and type, in memory of its own."""
     if kind == "numpy":
         return np.array(x, dtype=dtype)
     import torch
@@ -214,13 +203,8 @@ def array(x: NDArray[Any], kind: str, dtype: str, device: str = "cpu") -> Any:
     return torch.tensor(x, dtype=getattr(torch, dtype), device=device)
 
 
-def decimals(numbers: Floats, power: int) -> Floats:
-    """`numbers * 10**power`, rounded so that they print as short as they are meant: 0.7, not 0.7000000000000001."""
-    return numbers * 10.0**power if power >= 0 else np.round(numbers * 10.0**power, -power)
-
-
 def trusted_update(question: Any) -> Any:
-    """A stand-in for an update of the server's own: the median of the usable rows, in the kind and type of the rows.
+    """A substitute for a trusted update: the median of the usable rows, as the same kind and type of array.
 
     It moves and scales with the rows, and neither their order nor a hostile minority changes it.
     """
@@ -236,6 +220,6 @@ def trusted_update(question: Any) -> Any:
 
 
 def numeric(answer: Any) -> Floats:
-    """Numbers of any kind of array as float64 in numpy."""
+    """The numbers of any kind of array, as a float64 array of numpy."""
     host = answer.detach().cpu().double().numpy() if is_tensor(answer) else answer
     return np.asarray(host, dtype=np.float64)

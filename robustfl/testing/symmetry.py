@@ -1,4 +1,4 @@
-"""How the answer follows when all rows are changed in the same way, and where it has to lie."""
+"""Checks of how the answer changes when all rows are changed in the same way, and of the range in which it lies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from robustfl.testing.violation import Violation
 
 @promise("the order of the rows does not matter")
 def permutation(subject: Subject, ask: Questions) -> None:
-    # one row more than the bound: with a single neighbour to count, the two nearest rows always tie
+    # one row more than the bound: if a score counts only one neighbour, the two nearest rows always tie
     x = ask.rows(subject, more=1)
     order = ask.order(len(x))
 
     def pair(rows: Floats) -> tuple[Floats, Floats, float]:
         found, expected = subject.ask(rows[order]), subject.ask(rows)
         if subject.maps_rows and len(expected) == len(rows):
-            expected = expected[order]  # a row of the answer belongs to the row in its place
+            expected = expected[order]  # row i of the answer belongs to row i of the input
         elif subject.maps_rows:
             found, expected = np.sort(found, axis=0), np.sort(expected, axis=0)
         return found, expected, ROUNDING * extent(rows)
@@ -78,7 +78,7 @@ def precision(subject: Subject, ask: Questions) -> None:
 
 
 def agrees_with_row(subject: Subject, x: Floats, tolerance: float, complaint: str) -> None:
-    """Whether equal rows come back, within a relative tolerance."""
+    """Raise a violation unless the answer to equal rows is that row, within a relative tolerance."""
     found = subject.ask(x)
     if (np.abs(found - x[0]) > tolerance * np.abs(x[0])).any():
         raise Violation(complaint, found=found, expected=x[: len(found)] if subject.maps_rows else x[0], x=x)

@@ -10,14 +10,14 @@ from robustfl.aggregation.kernels.base import is_tensor
 
 
 class Violation(Exception):
-    """What a check raises: the complaint, the question, and what came instead of what should have come.
+    """What a check raises: the complaint, the question, and the answers that were expected and found.
 
     Parameters
     ----------
-    complaint : what is wrong, as half a sentence
-    call : the expression that shows it, over `rule` and the names in `values`
-    expected, found : the answers, where there are two to compare
-    values : the question: every name that `call` uses
+    complaint : what is wrong, as a clause without a full stop
+    call : the expression that shows it, which uses `rule` and the names in `values`
+    expected, found : the two answers, if there are two to compare
+    values : the question: the value of every name that `call` uses
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Violation(Exception):
 
 
 def literal(value: Any) -> str:
-    """A value as Python source, also arrays and tensors, and lists and mappings of them."""
+    """A value as Python source; arrays and tensors, and lists and mappings of them, are supported, too."""
     if is_tensor(value):
         wide = value.detach().cpu().double().numpy()
         return f"torch.tensor({_numbers(wide)}, dtype={value.dtype})"
@@ -58,5 +58,5 @@ def _numbers(array: np.ndarray[Any, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    """The shortest text of a number in its own type: `0.1` for a float32 too."""
+    """The shortest text that represents a number in its own type, such as `0.1` also for a float32."""
     return str(value) if np.isfinite(value) else {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}[str(value)]

@@ -1,7 +1,7 @@
-"""What a rule for rankings promises beside what every rule does, and how it is asked.
+"""Checks of what only a rule for rankings promises, and how such a rule is asked.
 
-A question is full rankings [n, e]: every client puts the edges 0 to e - 1 in order, the most important last. A rule
-that is sent only some of the edges gets the ends of the rankings, and is told e.
+A question consists of full rankings [n, e]: every client puts the edges 0 to e - 1 in order, with the most important
+one last. A rule whose clients send only some of the edges gets the ends of these rankings, and is told e.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from robustfl.testing.violation import Violation
 Ranks = NDArray[np.int64]
 
 MANY = (2, 3, 5, 10, 20, 100)
-"""Edges that tie: sorts that are not stable are so for a few numbers, and show it from about ten on."""
+"""Numbers of edges in questions with ties: an unstable sort may be stable for few edges, but not for more than ten."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Vote(Subject):
         return ("int64", "int32")
 
     def drawn(self, ask: Questions, n: int, columns: int) -> Ranks:
-        """Rankings [n, e] of at most twice as many edges."""
+        """Rankings [n, e] of at most twice as many edges as `columns`."""
         edges = ask.integer(1, 2 * columns)
         return np.array([ask.order(edges) for _ in range(n)], dtype=np.int64)
 
@@ -43,7 +43,7 @@ class Vote(Subject):
         return np.ascontiguousarray(x[:, ::-1])
 
     def sent(self, edges: int) -> int:
-        """How many of its edges a client names."""
+        """How many edges a client names."""
         return self.rule.sent(edges) if isinstance(self.rule, RankAggregator) else edges
 
     def parts(self, x: Ranks) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Vote(Subject):
         return super().made(self._cut(x), kind, number, device)
 
     def read(self, answer: Any, question: Any, **parts: Any) -> Ranks:
-        """An answer as the ranking [e] that it has to be."""
+        """An answer as a ranking [e]; it is a violation if it is none."""
         edges = parts["edges"][0] if parts else question.shape[1]
         try:
             numbers = numeric(answer)
@@ -68,7 +68,7 @@ class Vote(Subject):
         return numbers.astype(np.int64)
 
     def support(self, x: Ranks) -> Ranks:
-        """The sum of the positions [e] that each edge has; an edge that a client does not name has the position 0."""
+        """The sums [e] of the positions of each edge; an edge that a client does not name has the position 0."""
         positions, edges = np.argsort(x, axis=1), x.shape[1]
         found: Ranks = np.where(positions >= edges - self.sent(edges), positions, 0).sum(axis=0)
         return found
@@ -119,7 +119,7 @@ def unanimity(subject: Vote, ask: Questions) -> None:
 @of_votes("edges with equal support keep the order of their numbers")
 def ties(subject: Vote, ask: Questions) -> None:
     edges = np.arange(ask.choose(MANY))
-    # groups of edges, inside which one half of the clients has the reverse of the other half's order
+    # edges form groups; within a group, half of the clients have the reverse of the other half's order
     group = np.random.default_rng(ask.integer(0, 9)).integers(0, ask.integer(1, 3), len(edges))
     halves = [np.lexsort((edges, group)), np.lexsort((-edges, group))]
     x = np.tile(halves, ((subject.least + 1) // 2, 1))
@@ -137,7 +137,7 @@ def influence(subject: Vote, ask: Questions) -> None:
     f, n = subject.f, max(subject.least, 2 * subject.f + 1) + ask.integer(0, 2)
     x = subject.drawn(ask, n, 3)
     lead = ask.integer(1, n - f)
-    x[f : f + lead] = x[f]  # some of the honest agree, or hardly any edges are far apart
+    x[f : f + lead] = x[f]  # some honest clients have to agree, else hardly any edges are far apart
     edges = x.shape[1]
     place, others = np.argsort(subject.ask(x)), subject.support(x[f:])
     gap, above = others[:, None] - others[None, :], place[:, None] > place[None, :]
@@ -160,7 +160,7 @@ BAD: dict[str, Callable[[Ranks, int], Any]] = {
     "numbers that are not whole": lambda ranking, edges: ranking + 0.5,
     "nothing": lambda ranking, edges: None,
 }
-"""What is no ranking; the first three fit into a matrix."""
+"""Messages that are no rankings; the first three fit into a matrix."""
 
 IN_A_MATRIX = tuple(BAD)[:3]
 
@@ -171,7 +171,7 @@ def hostile(subject: Vote, ask: Questions) -> None:
     edges = clean.shape[1]
     sent = subject.put(clean, "numpy")
     kinds = tuple(BAD) if subject.own is not None else IN_A_MATRIX
-    kind = ask.choose(kinds if sent.shape[1] > 1 else kinds[1:])  # one edge alone cannot be there twice
+    kind = ask.choose(kinds if sent.shape[1] > 1 else kinds[1:])  # a single edge cannot occur twice
     bad, place = BAD[kind](np.array(ask.order(edges))[-sent.shape[1] :], edges), ask.integer(0, len(clean))
     expected = subject.ask(clean)
     rows = [*sent[:place], bad, *sent[place:]]

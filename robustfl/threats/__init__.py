@@ -1,15 +1,29 @@
 """What an attack is: one contract for each attack surface, and knowledge that is declared and enforced.
 
-* :class:`UpdateAttack` crafts the malicious updates; :class:`TiledAttack` when all of them are one vector.
-* :class:`RankAttack` crafts the malicious rankings where clients rank; :class:`CommonRankAttack` when they are one.
-* :class:`DataPoisoning` changes the malicious clients' training data; they then train as told.
-* :class:`Backdoor` is a poisoning with a trigger; :class:`LocalAttack` decides how malicious clients train, and
-  `poisoning >> attack on updates` joins what they train on with what they send.
-* :class:`Evasion` changes test samples until the trained model errs; :class:`Victim` is all that it gets to see.
-* :class:`Identities` says under how many names malicious clients take part; `identities >> attack` joins the two.
-* :class:`Fault` is what happens without malice, in the data, in computing, to messages or on the network; it sees a
-  :class:`FaultView` of a trial or a client's :class:`LocalData`, and decides the :class:`Delivery` of messages.
-* :class:`View` is all that an attack gets to see; reaching for more than :class:`Knowledge` declares raises.
+To write an attack, start with :class:`TiledAttack`, and read one of its short examples in :mod:`robustfl.attacks`, such
+as `IPM`. What an attack may see is a :class:`View`. It declares the :class:`Knowledge` that it needs, and looking at
+more raises :class:`~robustfl.errors.KnowledgeError`.
+
+The contracts:
+
+* :class:`UpdateAttack` crafts the malicious updates. :class:`TiledAttack` is for attacks in which all of them are one
+  vector, and :class:`LocalAttack` for attacks whose malicious clients train in their own way.
+* :class:`RankAttack` crafts the malicious rankings when clients send rankings. :class:`CommonRankAttack` is for attacks
+  in which all of them are one ranking.
+* :class:`DataPoisoning` changes the malicious clients' training data, and they then train as honest clients do.
+  :class:`Backdoor` is a poisoning with a trigger. `poisoning >> attack` combines it with an attack on updates.
+* :class:`Identities` says under how many names malicious clients take part. `identities >> attack` combines it with
+  any attack.
+* :class:`Evasion` changes test samples so that the trained model errs. :class:`Victim` is what it may see of the model.
+* :class:`Fault` is what goes wrong without malice. It sees a :class:`FaultView` of a round or a client's
+  :class:`LocalData`, and decides the :class:`Delivery` of messages.
+
+The rooms and modules:
+
+* ``updates``, ``data``, ``peers``: attacks on updates, on training data, and on networks of peers.
+* ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
+* ``attack``: what all attacks on training have in common; ``knowledge``: what an adversary knows.
+* ``staging``: the stages of an attack such as `identities >> poisoning >> attack`; ``bits``: flipping of bits.
 """
 
 from robustfl.threats.attack import Attack

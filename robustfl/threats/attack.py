@@ -1,10 +1,10 @@
-"""The attack surfaces, one contract each. Authors write the mathematics; the machine checks the rest."""
+"""What all attacks on training have in common: the surface, the knowledge and the rounds in which they act."""
 
 from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -15,32 +15,34 @@ from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.knowledge import Knowledge
 
-if TYPE_CHECKING:
-    pass
-
-
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attack(Component, ABC):
-    """Anything that malicious clients do; active in rounds `start_round, start_round + every, ... < stop_round`.
+    """Anything that malicious clients do in the rounds `start_round, start_round + every, ... < stop_round`.
 
-    Outside its window the malicious clients behave honestly, which is how behave-then-attack is written.
+    In all other rounds the malicious clients behave honestly. A later `start_round` is therefore an attack by clients
+    that first behave well.
     """
 
     surface: ClassVar[str] = ""
+    """What it acts on: updates, data, rankings, ...; the folder of attacks that holds its file has the same name."""
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
     channels: ClassVar[tuple[str, ...] | None] = None
-    """Channels of the defenses that it can be played against; None for all, as for attacks on data."""
+    """Channels of the defenses that the attack can be played against; None stands for all, as for attacks on data."""
     needs_images: ClassVar[bool] = False
-    """Whether samples have to be images, [channels, height, width]."""
+    """Whether the samples of the task have to be images [channels, height, width]."""
     made_for: ClassVar[tuple[str, ...]] = ()
-    """Names of the rules that it was designed against: a score of such a rule without it says little."""
+    """Names of the rules that the attack was designed against; a score of such a rule says little without it."""
 
     start_round: Annotated[int, Ge(0), Doc("first round of the attack")] = 0
-    stop_round: Annotated[int | None, Ge(0), Doc("first round without the attack again; never when not given")] = None
-    every: Annotated[int, Ge(1), Doc("attack in every so many rounds")] = 1
+    stop_round: Annotated[
+        int | None, Ge(0), Doc("round in which the attack ends; it goes on to the last round when not given")
+    ] = None
+    every: Annotated[
+        int, Ge(1), Doc("number of rounds from one attacked round to the next; 1 attacks in every round")
+    ] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +53,7 @@ class Attack(Component, ABC):
             )
 
     def required_knowledge(self) -> Knowledge:
-        """What these hyper-parameters need; the class attribute `knowledge` unless overridden."""
+        """The knowledge that the attack needs with these hyper-parameters: `knowledge`, unless overridden."""
         return self.knowledge
 
     def fits(self, channel: str) -> bool:
@@ -59,7 +61,7 @@ class Attack(Component, ABC):
         return self.channels is None or channel in self.channels
 
     def confusion(self) -> tuple[int, int] | None:
-        """The class that should be taken for another, and that other, where this is the attack's aim."""
+        """The class that the model should mistake, and the class that it should take it for; None without this aim."""
         return None
 
     def active(self, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Bits of floating-point numbers, flipped."""
+"""Flips bits of floating-point numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Masks = npt.NDArray[np.int64]
 
 
 def bit_masks(values: Tensor) -> Masks:
-    """The bits of a number of this type, from the last of the mantissa to the sign."""
+    """One mask for each bit of a number of this type, from the last bit of the mantissa to the sign."""
     width = 8 * values.element_size()
     return np.array([1 << bit for bit in range(width - 1)] + [-(1 << (width - 1))])
 
 
 def flipped(values: Tensor, flips: Masks) -> Tensor:
-    """The numbers with those bits turned over that are set in `flips`, of the same shape."""
+    """The numbers after flipping the bits that are set in `flips`, which has the same shape."""
     import torch
 
     whole: Any = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]

@@ -1,4 +1,6 @@
-"""Test-time attacks: small changes to samples that make a trained model err, and what they may ask of it.
+"""Test-time attacks: they make small changes to samples so that a trained model errs.
+
+:class:`Evasion` is the contract, and :class:`Victim` is what an attack may see of the model.
 
 >>> import torch
 >>> lower, upper = box(torch.tensor([0.05, 0.5]), 0.1, 0.0, 1.0)
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
 Loss = Literal["cross_entropy", "margin"]
 
 _ROWS_AT_ONCE = 2048
-_SLACK = 1e-5  # rounding of float32 near the edge of the ball
+_SLACK = 1e-5  # allows for float32 rounding at the edge of the ball
 
 
 def box(features: Tensor, epsilon: float, low: Any, high: Any) -> tuple[Tensor, Tensor]:
-    """The values that each feature may take: within `epsilon` of its own, and within the range of the data.
+    """The smallest and largest value that each feature may take: within `epsilon` and within the range of the data.
 
-    A feature that lies outside of the range may stay where it is, and move towards the range.
+    A feature that lies outside the range of the data may stay where it is or move towards the range.
     """
     return (
         (features - epsilon).maximum(features.clamp(max=low)),
@@ -56,10 +58,10 @@ class Victim:
 
     Attributes
     ----------
-    features, labels : [m, ...] samples and [m] their true labels
-    lower, upper : [m, ...] the values that each feature may take
+    features, labels : the samples [m, ...] and their true labels [m]
+    lower, upper : the smallest and largest value [m, ...] that each feature may take
     rng : the attack's own generator
-    questions : rows of which the model has told the logits so far
+    questions : number of rows for which the model has given logits so far
     """
 
     def __init__(
@@ -81,24 +83,27 @@ class Victim:
         self._limit = None if limit is None else limit * len(features)
 
     def logits(self, features: Tensor) -> Tensor:
-        """[q, ...] -> [q, classes], without gradients; each row is a question.
+        """The logits of the model without gradients, [q, ...] -> [q, classes]; each row counts as one question.
 
-        Raises AttackError when all samples together were allowed fewer questions.
+        Raises AttackError when the attack has asked more questions than it is allowed for all samples together.
         """
         import torch
 
         self.questions += len(features)
         if self._limit is not None and self.questions > self._limit:
-            raise AttackError(f"{self._evasion!r} asked more than its {self._limit} questions. Count them.")
+            raise AttackError(
+                f"{self._evasion!r} asked more than its {self._limit} questions, one per row. Found {self.questions}. "
+                "Ask about fewer rows, or return more from `questions_per_sample`."
+            )
         with torch.no_grad():
             return torch.cat([self._model(part) for part in torch.split(features, _ROWS_AT_ONCE)])
 
     def margins(self, features: Tensor, labels: Tensor) -> Tensor:
-        """[q]: the largest logit of a wrong class less that of the true one; positive where the model errs."""
+        """The margins [q]: the largest wrong logit minus the logit of the true class; positive where the model errs."""
         return margins(self.logits(features), labels)
 
     def gradient(self, features: Tensor, labels: Tensor, loss: Loss = "cross_entropy") -> Tensor:
-        """[q, ...]: the slope of each row's loss in its features (needs HISTORY, the model itself)."""
+        """The gradient [q, ...] of each row's loss in its features; it needs HISTORY, because it needs the model."""
         import torch
 
         if Knowledge.HISTORY not in self._evasion.required_knowledge():
@@ -118,7 +123,7 @@ class Victim:
         return torch.cat(slopes)
 
     def anywhere(self, rows: Tensor) -> Tensor:
-        """A random place for each of the given samples, uniform within epsilon and then brought into the range."""
+        """A random point for each given sample: uniform within epsilon, then clamped to the range of the data."""
         x, radius = self.features[rows], self._evasion.epsilon
         shift = x.new_tensor(self.rng.uniform(-radius, radius, size=tuple(x.shape)))
         return (x + shift).maximum(self.lower[rows]).minimum(self.upper[rows])
@@ -126,10 +131,10 @@ class Victim:
 
 @dataclass(frozen=True, kw_only=True)
 class Evasion(Component, ABC):
-    """Changes test samples, each feature by at most `epsilon` and within the range of the data.
+    """Changes test samples: each feature by at most `epsilon`, and only within the range of the data.
 
-    White-box attacks declare the knowledge HISTORY, the model that every participant of the training receives, and may
-    take gradients; all others only see the model's logits.
+    White-box attacks may take gradients. They declare the knowledge HISTORY, which is the model that every participant
+    of the training receives. All other attacks only see the model's logits.
     """
 
     surface: ClassVar[str] = "evasion"
@@ -139,11 +144,11 @@ class Evasion(Component, ABC):
     epsilon: Annotated[float, Gt(0), Doc("largest change of a feature, in the units of the data")] = 0.1
 
     def required_knowledge(self) -> Knowledge:
-        """What these hyper-parameters need; the class attribute `knowledge` unless overridden."""
+        """The knowledge that the attack needs with these hyper-parameters: `knowledge`, unless overridden."""
         return self.knowledge
 
     def questions_per_sample(self) -> int | None:
-        """The most questions a sample that may be asked on average; None for no limit."""
+        """The largest number of questions per sample, on average over all samples; None when there is no limit."""
         return None
 
     @abstractmethod
@@ -163,11 +168,12 @@ class Evasion(Component, ABC):
     ) -> Any:
         """Change samples so that `model` errs on them.
 
-        `model` maps [q, ...] to logits [q, classes]; `features` [m, ...] and `labels` [m] are numpy arrays or torch
-        tensors, and the answer is of the type of `features`. `low` and `high` are the range of the data: numbers, or
-        a value for each feature.
+        `model` maps [q, ...] to logits [q, classes]. `features` [m, ...] and `labels` [m] are numpy arrays or torch
+        tensors, and the answer has the type of `features`. `low` and `high` are the range of the data: a number each,
+        or one value per feature.
 
-        Raises AttackError for samples that are not finite or do not fit, and when the attack leaves its ball or range.
+        Raises AttackError when samples are not finite or have a wrong shape or type, and when the attack leaves the
+        ball or the range of the data.
         """
         import torch
 
@@ -212,7 +218,7 @@ class Evasion(Component, ABC):
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """[q, classes], [q] -> [q]: the largest logit of a wrong class less that of the true one."""
+    """The largest logit of a wrong class minus the logit of the true class, [q, classes], [q] -> [q]."""
     true = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], float("-inf"))
     return others.amax(dim=1) - true[:, 0]

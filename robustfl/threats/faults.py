@@ -1,8 +1,8 @@
 """What goes wrong without malice: the contract of faults.
 
-A fault strikes where data are made, where clients compute, in the messages that they send, or on the network, always in
-this order whatever the order in which faults are listed; those of one stage strike in the order of the list. Each has
-its own random numbers: they are the same whichever other faults, defenses and attacks there are.
+A fault strikes in one of four stages: in the data, in the models that clients compute with, in the messages that they
+send, or on the network. The stages always come in this order, and the faults of one stage strike in the order of the
+list. Each fault has its own random numbers, which do not depend on the other faults, the defense or the attack.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 HOOKS = ("data", "age", "message", "network")
-"""The methods of the four stages, in the order in which they strike."""
+"""The methods of the four stages, in the order in which they are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalData:
-    """What one client learns from: `features` [m, ...], `labels` [m] of `classes` classes, and `drawn`, the places of
-    the samples that batches are drawn from, in which a sample may stand several times."""
+    """What one client learns from: `features` [m, ...] and `labels` [m] of `classes` classes.
+
+    `drawn` holds the row numbers of the samples from which batches are drawn; a sample may appear several times.
+    """
 
     features: Tensor
     labels: NDArray[np.int64]
@@ -45,10 +47,10 @@ class LocalData:
 
 @dataclass(frozen=True, kw_only=True)
 class FaultView:
-    """A round through the eyes of a fault: `number`, from 0, and the clients at hand, `ids` [k].
+    """What a fault sees of a round: its `number`, counted from 0, and the `ids` [k] of the clients at hand.
 
-    `memory` is kept between the rounds of a trial. Random numbers that a client gets by :meth:`uniform` do not depend
-    on who else is at hand.
+    The clients at hand are those to whom the fault happens in this round. `memory` is kept between the rounds of a
+    trial. The random numbers that a client gets from :meth:`uniform` do not depend on which other clients are at hand.
     """
 
     number: int
@@ -57,29 +59,30 @@ class FaultView:
     generator: Callable[[str], np.random.Generator]
 
     def rng(self, purpose: str = "") -> np.random.Generator:
-        """The generator of this round for one purpose; every call begins it anew."""
+        """A generator for one purpose in this round; every call starts it anew."""
         return self.generator(f"{purpose} in round {self.number}")
 
     def lasting(self, purpose: str = "") -> np.random.Generator:
-        """A generator that begins anew and alike in every round, for what a client keeps."""
+        """A generator that gives the same numbers in every round, for properties that a client keeps."""
         return self.generator(f"{purpose} for good")
 
     @property
     def everybody(self) -> int:
-        """How many draws reach all clients at hand, of which the one with number i takes the i-th."""
+        """The number of draws that is needed so that each client at hand, with number i, can take the i-th draw."""
         return int(self.ids.max()) + 1 if len(self.ids) else 0
 
     def uniform(self, purpose: str = "") -> Floats:
-        """A number from [0, 1) for each client at hand [k], new in every round."""
+        """One number from [0, 1) for each client at hand, [k]; they are drawn anew in every round."""
         return self.rng(purpose).random(self.everybody)[self.ids]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What the network does to the messages of a round, each [k]; what is left out does not happen.
+    """What the network does to the k messages of a round; each field is [k], and a field that is None does nothing.
 
-    `lost` messages never arrive, others arrive `late` by so many rounds. Where `again` is given a copy follows so many
-    rounds after the message (0: none). `twice` adds the message under a second name, as of another client.
+    `lost` tells which messages never arrive. `late` is the number of rounds by which a message is late. `again` is the
+    number of rounds after which a copy of the message follows; 0 means that there is no copy. `twice` tells which
+    messages arrive a second time under another name, as if another client had sent them.
     """
 
     lost: Mask | None = None
@@ -90,17 +93,21 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault(Component, ABC):
-    """Something that goes wrong without malice, to honest and malicious clients alike.
+    """Something that goes wrong without malice, for honest and malicious clients alike.
 
-    Authors override one or more of the hooks :meth:`data`, :meth:`age`, :meth:`message` and :meth:`network`; the
-    machine calls them for the clients that the fault happens to, in its rounds, and nothing else changes.
+    Authors override one or more of the hooks :meth:`data`, :meth:`age`, :meth:`message` and :meth:`network`. The
+    machine calls them in the rounds of the fault, for the clients to whom it happens. Nothing else changes.
     """
 
-    surface: ClassVar[str] = "fault"
+    surface: ClassVar[str] = "faults"
 
-    share: Annotated[float, Gt(0), Le(1), Doc("share of the clients that it happens to, the same in all rounds")] = 1.0
+    share: Annotated[
+        float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
+    ] = 1.0
     start_round: Annotated[int, Ge(0), Doc("first round of the fault")] = 0
-    stop_round: Annotated[int | None, Ge(0), Doc("first round without the fault again; never when not given")] = None
+    stop_round: Annotated[
+        int | None, Ge(0), Doc("round in which the fault ends; it goes on to the last round when not given")
+    ] = None
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
         if not any(cls.strikes(hook) for hook in HOOKS):
@@ -123,16 +130,16 @@ class Fault(Component, ABC):
 
     @classmethod
     def strikes(cls, hook: str) -> bool:
-        """Whether the fault has something to do at this hook."""
+        """Whether the fault overrides this hook."""
         return getattr(cls, hook) is not getattr(Fault, hook)
 
     def fits(self, channel: str) -> bool:
-        """Whether it can happen to clients of this channel: only dense updates are numbers that can be damaged."""
+        """Whether the fault can happen in this channel; only dense updates are numbers that can be damaged."""
         dense = ("dense",) if self.strikes("age") else ("dense", "rewards")
         return channel in dense or not (self.strikes("age") or self.strikes("message"))
 
     def active(self, number: int) -> bool:
-        """Whether it happens in round `number`."""
+        """Whether the fault happens in round `number`."""
         return number >= self.start_round and (self.stop_round is None or number < self.stop_round)
 
     def reach(self) -> int:
@@ -140,15 +147,15 @@ class Fault(Component, ABC):
         return 0
 
     def data(self, local: LocalData, rng: np.random.Generator) -> LocalData:
-        """A client's data after the fault; called once, before the first round. `local` may only be read."""
+        """A client's data after the fault; called once, before the first round. It must not change `local`."""
         return local
 
     def age(self, moment: FaultView) -> Ids:
-        """By how many rounds the models are old that clients compute with, [k]."""
+        """The ages [k], in rounds, of the models that these clients compute with."""
         return np.zeros(len(moment.ids), dtype=np.int64)
 
     def message(self, messages: Tensor, moment: FaultView) -> Tensor:
-        """What becomes of the messages [k, d] when they are sent; the given ones may only be read."""
+        """The messages [k, d] as they are sent after the fault. It must not change `messages`."""
         return messages
 
     def network(self, moment: FaultView) -> Delivery:
@@ -157,11 +164,11 @@ class Fault(Component, ABC):
 
     @final
     def __call__(self, messages: Any, *, number: int | None = None, rng: int = 0) -> tuple[Any, Ids]:
-        """What arrives of `messages` [n, d] in a single round, outside any simulation, and who sent it.
+        """The messages that arrive of `messages` [n, d] in a single round outside any federation, and their senders.
 
-        Client i sends row i. Messages that are late do not arrive, copies under a second name do. The answer [m, d] is
-        of the type of the messages, a numpy array or a torch tensor, with the senders [m]. `number` is the round, the
-        fault's first when it is not given; `rng` seeds the fault.
+        Client i sends row i. Late messages do not arrive, but copies under a second name do. The answer is the arrived
+        messages [m, d], a numpy array or torch tensor as `messages` is, and their senders [m]. `number` is the round;
+        when it is not given, it is the first round of the fault. `rng` is the seed of the fault.
         """
         import torch
 
@@ -180,13 +187,14 @@ class Fault(Component, ABC):
 
 @dataclass
 class FaultRun:
-    """A fault through the rounds of one trial: whom it happens to, what it remembers, its random numbers.
+    """A fault in the rounds of one trial: the clients to whom it happens, its memory and its random numbers.
 
     Parameters
     ----------
     fault : the fault
-    clients : number of clients; members above it are identities that an adversary adds
-    generator : purpose -> a generator that begins anew at every call
+    clients : number of clients; members with higher numbers are identities that an adversary adds
+    generator : function from a purpose to a generator, which every call starts anew
+    memory : what the fault remembers between rounds
     """
 
     fault: Fault
@@ -199,7 +207,7 @@ class FaultRun:
         self.struck = np.sort(self.generator("who").permutation(self.clients)[:count])
 
     def happens_to(self, ids: Ids) -> Mask:
-        """Which of these members the fault happens to, in its rounds."""
+        """To which of these members the fault happens in its rounds, as booleans."""
         hit = np.isin(ids, self.struck)
         added = ids >= self.clients
         if added.any():
@@ -208,7 +216,7 @@ class FaultRun:
         return hit
 
     def concerned(self, hook: str, number: int, ids: Ids) -> Mask | None:
-        """Whom the hook is to be called for; None for nobody."""
+        """The members for whom the hook has to be called in this round, as booleans; None when there are none."""
         if not (self.fault.strikes(hook) and self.fault.active(number)):
             return None
         hit = self.happens_to(ids)
@@ -218,14 +226,14 @@ class FaultRun:
         return FaultView(number=number, ids=ids, memory=self.memory, generator=self.generator)
 
     def ages(self, number: int, ids: Ids) -> Ids:
-        """By how many rounds the models of these members are old, [k]."""
+        """The ages [k], in rounds, of the models that these members compute with."""
         ages, hit = np.zeros(len(ids), dtype=np.int64), self.concerned("age", number, ids)
         if hit is not None:
             ages[hit] = self.fault.age(self.moment(number, ids[hit]))
         return ages
 
     def messages(self, messages: Tensor, number: int, ids: Ids) -> Tensor:
-        """The messages [k, d] as they are sent; a new tensor where anything changes."""
+        """The messages [k, d] as they are sent after the fault; a new tensor when anything changes."""
         import torch
 
         hit = self.concerned("message", number, ids)

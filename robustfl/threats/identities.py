@@ -1,8 +1,8 @@
-"""Under how many names an adversary's clients take part, and when: the contract of Sybil strategies.
+"""The contract of Sybil strategies: under how many names an adversary's clients take part, and in which rounds.
 
-A strategy stands before an attack, `Clones(count=5) >> LabelFlip()`, and composes with all of them: it decides who
-sends a row, the attack decides what the row says. Behaving first and defecting later is the window of the attack
-(`start_round`), not a strategy of its own.
+A strategy stands before an attack, as in `Clones(count=5) >> LabelFlip()`, and can be combined with every attack. The
+strategy decides who sends a row, and the attack decides what is in it. Clients that behave well at first and defect
+later need no strategy: the attack's `start_round` says when they defect.
 """
 
 from __future__ import annotations
@@ -23,38 +23,44 @@ from robustfl.threats.knowledge import Knowledge
 
 @dataclass(frozen=True, kw_only=True)
 class Identities(Component, ABC):
-    """Each of the adversary's clients takes part as `count` identities at a time, each with a row of its own.
+    """Each of the adversary's clients takes part as `count` identities at a time, each with its own row.
 
-    The federation grows by them, and defenses that are told f are told the number of malicious identities. Defenses
-    tell clients apart by name only: an identity that changes its name leaves its history behind.
+    The federation grows by these identities, and a defense that is told f is told the number of malicious identities.
+    Defenses tell clients apart by name only, so an identity that changes its name leaves its history behind.
 
-    A disguise hides that identities agree: every name keeps a unit direction of its own for the whole trial, and
-    ``disguise`` times the mean length of the malicious rows along it is added to whatever it sends. Directions are
-    orthogonal or opposite, in pairs that cancel in the mean when all identities (an even number) take part.
+    A disguise hides that identities agree. Every name keeps its own unit direction for the whole trial. This direction,
+    times ``disguise`` and the mean length of the malicious rows, is added to everything that is sent under the name.
+    Directions come in pairs: those of one pair are opposite, and different pairs are orthogonal. They cancel in the
+    mean when all identities take part and their number is even.
     """
 
     surface: ClassVar[str] = "identities"
 
-    count: Annotated[int, Ge(1), Doc("identities of each malicious client at a time")] = 5
+    count: Annotated[int, Ge(1), Doc("number of identities of each malicious client at a time")] = 5
     shared: Annotated[
         Literal["update", "data"],
-        Doc("what a client's identities have in common: one update, or the data on which each trains by itself"),
+        Doc("what the identities of a client share: one update, or the data on which each of them trains"),
     ] = "update"
     outside: Annotated[
-        bool, Doc("whether attackers come on top of the clients, with copies of all data, or are some of the clients")
+        bool,
+        Doc(
+            "whether malicious clients are added to the federation, with copies of all data, or are some of its clients"
+        ),
     ] = False
-    disguise: Annotated[float, Ge(0), Doc("length of lasting perturbations that cancel, in lengths of the rows")] = 0.0
+    disguise: Annotated[
+        float, Ge(0), Doc("length of the perturbations that hide the agreement, in mean lengths of malicious rows")
+    ] = 0.0
 
     @abstractmethod
     def alias(self, number: int, identity: int) -> int | None:
-        """Which of its names 0, 1, ... an identity (0 to count - 1) bears in round `number`; None while it is away."""
+        """Which of its names 0, 1, ... an identity (0 to count - 1) uses in round `number`; None while it is absent."""
 
     def added(self, f: int) -> int:
-        """How many rows the identities of `f` malicious clients add to those of the federation's clients."""
+        """The number of rows that the identities of `f` malicious clients add to those of the federation's clients."""
         return f * self.count if self.outside else f * (self.count - 1)
 
     def __rshift__(self, attack: Any) -> SybilAttack:
-        """These identities carry out an attack."""
+        """The attack, carried out by clients with these identities."""
         if not isinstance(attack, Attack):
             raise ParameterError(f"{self!r} should stand before an attack on the training. Found {attack!r}.")
         return SybilAttack(first=self, then=attack)
@@ -73,27 +79,31 @@ class SybilAttack(Component):
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
     def __rshift__(self, attack: Any) -> SybilAttack:
-        """The identities do what the longer chain says: `Clones() >> BadNets() >> ModelReplacement()`."""
+        """The same identities with one more stage of the attack: `Clones() >> BadNets() >> ModelReplacement()`."""
         if not isinstance(self.then, DataPoisoning):
             raise ParameterError(f"Only a poisoning of data stands before another attack. Found {self.then!r}.")
         return SybilAttack(first=self.first, then=self.then >> attack)
 
     @property
     def surface(self) -> str:
-        """That of the attack."""
+        """The surface of the attack."""
         return self.then.surface
 
     def required_knowledge(self) -> Knowledge:
-        """What the attack needs."""
+        """The knowledge that the attack needs."""
         return self.then.required_knowledge()
 
     def fits(self, channel: str) -> bool:
-        """Whether it can be played against a defense of this channel: perturbations only fit dense updates."""
+        """Whether the attack can be played against a defense of this channel; disguises only fit dense updates."""
         known = channel == "dense" or (channel == "rankings" and not self.first.disguise)
         return known and self.then.fits(channel)
 
 
 def divided(attack: Attack | SybilAttack | None) -> tuple[Identities | None, Attack | None]:
-    """Identities and attack; None where each client has one identity, or nobody attacks."""
+    """The identities and the attack; None when each client has one identity, and None when nobody attacks."""
     return (attack.first, attack.then) if isinstance(attack, SybilAttack) else (None, attack)

@@ -1,7 +1,7 @@
-"""What an adversary knows: declared by the attack, enforced here.
+"""What an adversary knows: an attack declares it, and this module enforces it.
 
-:class:`Facts` is the whole truth of a round, held by the machine. An attack only ever sees a :class:`View` of it,
-which hands out what the attack declared to know and raises :class:`~robustfl.errors.KnowledgeError` for the rest.
+:class:`Facts` holds everything about a round, and only the machine sees it. An attack sees a :class:`View` of it. The
+view hands out what the attack has declared to know, and raises :class:`~robustfl.errors.KnowledgeError` for the rest.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Message = Literal["delta", "gradient"]
-"""What clients send: a model difference that the server adds, or a gradient that it subtracts."""
+"""What clients send: a model difference, which the server adds, or a gradient, which the server subtracts."""
 
 Relabelling = Callable[["Tensor", int], "Tensor"]
-"""Makes other labels of labels, int64 of any shape, given the number of classes."""
+"""A function from labels (int64, any shape) and the number of classes to other labels."""
 
 
 class Knowledge(enum.Flag):
-    """What an attack may look at; combine with `|`."""
+    """What an attack may look at; several members are combined with `|`."""
 
     NOTHING = 0
     OWN = enum.auto()
-    """What the malicious clients would have sent honestly, from their own data."""
+    """What the malicious clients would have sent honestly, and their own data."""
     HISTORY = enum.auto()
-    """The global models so far, which every participant receives."""
+    """All global models up to now, which every participant receives."""
     PEERS = enum.auto()
     """All honest updates of this round, and the data behind them (an omniscient adversary)."""
     DEFENSE = enum.auto()
@@ -46,30 +46,60 @@ class Knowledge(enum.Flag):
         return [str(member.name).lower() for member in type(self) if member in self]
 
 
-@dataclass(kw_only=True)
-class Facts:
-    """The whole truth of one round.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the federation learns, as functions that can be differentiated: what an attacker needs to plan ahead.
+
+    With theta the model, m the clients' momentum and eta the server's step, a round of honest training is
+    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``.
 
     Attributes
     ----------
-    round : round number, from 0
-    f : malicious clients in this round
-    declared_f : what the defense believes f to be
-    honest : [h, d] honest updates exactly as submitted
+    rounds : rounds of the whole training
+    update : model [d], samples [m, ...], labels [m] -> what an honest client sends [d] that learns from these samples,
+        in one batch and without momentum
+    step : model [d], aggregate [d], memory -> model [d] and memory after the server's step
+    memory : what the server's optimiser remembers now
+    momentum : beta of the clients, 0 without momentum
+    predict : model [d], samples [m, ...] -> logits [m, classes]
+    """
+
+    rounds: int
+    update: Callable[[Tensor, Tensor, Tensor], Tensor]
+    step: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
+    memory: Any
+    momentum: float
+    predict: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(kw_only=True)
+class Facts:
+    """Everything about one round.
+
+    Attributes
+    ----------
+    round : number of the round, counted from 0
+    f : number of malicious clients in this round
+    declared_f : the number of malicious clients that the defense assumes
+    honest : the honest updates [h, d], exactly as they were sent
     honest_ids : the h clients that sent them
     ids : the f names under which the malicious rows are sent; row numbers when not given
-    own : makes the [f, d] updates that the malicious clients would have sent; called only when looked at
-    relabelled : makes the [h, d] updates that the honest clients would have sent with other labels
-    weights : [d] global model at the start of the round; `previous_weights` [d] one round earlier, or None;
-        `initial_weights` [d] before the first round
-    server_rate : step of the server, by which two models tell what the aggregate between them was
-    fresh : makes another initial model [d], at random
-    layers : places of the model's tensors in a vector [d], in order
-    loss : [d] -> mean loss of a model on the malicious clients' own samples
-    aggregate : [n, d] -> [d], the defense without any effect on its state; malicious rows first
-    rotation_equivariant : whether only products between rows matter to the defense, so that it may be asked in fewer
+    own : makes the updates [f, d] that the malicious clients would have sent; called only when an attack looks at them
+    receiver : who will get the messages: the server, or one peer
+    relabelled : makes the updates [h, d] that the honest clients would have sent with other labels
+    weights : the global model [d] at the start of the round
+    previous_weights : the global model [d] one round earlier; None in the first round
+    initial_weights : the global model [d] before the first round
+    server_rate : the server's learning rate, which is needed to compute an aggregate from two models
+    fresh : makes another random initial model [d]
+    layers : the slices of the model's tensors in a vector [d], in order
+    loss : [d] -> the mean loss of a model on the malicious clients' own samples
+    training : makes the functions by which the federation learns
+    samples : makes the training samples and labels of the malicious clients ("own") or of the honest ones ("peers")
+    aggregate : [n, d] -> [d], the defense, called without any effect on its state; malicious rows come first
+    rotation_equivariant : whether the defense only uses products between rows, so that it can be asked in fewer
         dimensions
-    message : the message convention
+    message : whether clients send model differences or gradients
     rng : the attack's own generator
     """
 
@@ -80,6 +110,7 @@ class Facts:
     honest_ids: tuple[Hashable, ...]
     own: Callable[[], Tensor]
     ids: tuple[Hashable, ...] | None = None
+    receiver: Hashable = "server"
     relabelled: Callable[[Relabelling], Tensor] | None = None
     weights: Tensor | None = None
     previous_weights: Tensor | None = None
@@ -88,6 +119,8 @@ class Facts:
     fresh: Callable[[np.random.Generator], Tensor] | None = None
     layers: tuple[slice, ...] = ()
     loss: Callable[[Tensor], float] | None = None
+    training: Callable[[], Training] | None = None
+    samples: Callable[[Literal["own", "peers"]], tuple[Tensor, Tensor]] | None = None
     aggregate: Callable[[Tensor], Tensor] | None = None
     rotation_equivariant: bool = False
     message: Message = "gradient"
@@ -95,11 +128,11 @@ class Facts:
 
 
 class View:
-    """One round through the eyes of an attack.
+    """What an attack sees of one round.
 
-    Free to see: `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, `ids` (the names of its own f rows), and
-    `memory`, a dictionary that the attack keeps between the rounds of a trial. The rest needs the knowledge that it
-    names.
+    Every attack may see `round`, `n`, `f`, `h`, `d`, `declared_f`, `message`, `rng`, `ids` (the names of its own f
+    rows), the `receiver` for whom it crafts, and `memory`, a dictionary that the attack keeps between the rounds of a
+    trial. Everything else needs the knowledge that its description names.
     """
 
     def __init__(self, facts: Facts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
@@ -111,6 +144,7 @@ class View:
         self._lent: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
         self.memory = memory
         self.round, self.f, self.declared_f = facts.round, facts.f, facts.declared_f
+        self.receiver = facts.receiver
         self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
         self.n = self.h + self.f
         self.message, self.rng = facts.message, facts.rng
@@ -130,23 +164,23 @@ class View:
         return value
 
     def _lend(self, tensor: Tensor, what: str) -> Tensor:
-        """Hand out a tensor that may only be read, and remember how it looked."""
+        """Hand out a tensor that may only be read, and remember its content."""
         if what not in self._lent:
             self._lent[what] = (tensor, _fingerprint(tensor))
         return tensor
 
     def changed(self) -> list[str]:
-        """What was handed out to be read only, and has been written to since."""
+        """The names of what was handed out to be read only, but has been changed since."""
         return [what for what, (tensor, before) in self._lent.items() if _fingerprint(tensor) != before]
 
     def lends(self, tensor: Tensor) -> bool:
-        """Whether `tensor` lies in the memory of something that was handed out."""
+        """Whether `tensor` shares memory with something that was handed out."""
         place = tensor.untyped_storage().data_ptr()
         return any(place == lent.untyped_storage().data_ptr() for lent, _ in self._lent.values())
 
     @property
     def honest(self) -> Tensor:
-        """[h, d] honest updates (needs PEERS)."""
+        """The honest updates [h, d] (needs PEERS)."""
         self._need(Knowledge.PEERS, "the honest updates")
         return self._lend(self._facts.honest, "the honest updates")
 
@@ -157,16 +191,16 @@ class View:
         return self._facts.honest_ids
 
     def relabelled(self, change: Relabelling) -> Tensor:
-        """[h, d] what the honest clients would have sent, in order, had their labels been others (needs PEERS).
+        """The updates [h, d] that the honest clients would have sent, in order, with other labels (needs PEERS).
 
-        Costs the honest clients' training of the round again; their momentum is not in it.
+        The honest clients' training of the round is done a second time for this. Client momentum is not included.
         """
         self._need(Knowledge.PEERS, "the honest clients' data")
         return self._given(self._facts.relabelled, "the honest clients' data")(change)
 
     @property
     def own(self) -> Tensor:
-        """[f, d] what the malicious clients would have sent honestly (needs OWN)."""
+        """The updates [f, d] that the malicious clients would have sent honestly (needs OWN)."""
         self._need(Knowledge.OWN, "the malicious clients' own updates")
         if self._own is None:
             self._own = self._facts.own()
@@ -174,29 +208,29 @@ class View:
 
     @property
     def weights(self) -> Tensor:
-        """[d] the global model at the start of the round (needs HISTORY)."""
+        """The global model [d] at the start of the round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the global model")
         return self._lend(self._given(self._facts.weights, "the global model"), "the global model")
 
     @property
     def previous_weights(self) -> Tensor | None:
-        """[d] the global model one round earlier, None in the first round (needs HISTORY)."""
+        """The global model [d] one round earlier, or None in the first round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the previous global model")
         previous = self._facts.previous_weights
         return None if previous is None else self._lend(previous, "the previous global model")
 
     @property
     def initial_weights(self) -> Tensor:
-        """[d] the global model before the first round (needs HISTORY)."""
+        """The global model [d] before the first round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the first global model")
         return self._lend(self._given(self._facts.initial_weights, "the first global model"), "the first global model")
 
     @property
     def previous_aggregate(self) -> Tensor | None:
-        """[d] what the defense answered one round earlier, as the models tell; None in the first (needs HISTORY).
+        """The defense's answer [d] one round earlier, computed from the models; None in the first (needs HISTORY).
 
-        ``(w_t - w_{t-1}) / rate``, with the opposite sign where clients send gradients. Exact for a server that takes
-        plain steps; with momentum or Adam it is the step that was taken.
+        Formula: ``(w_t - w_{t-1}) / rate``, with the opposite sign when clients send gradients. This is exact for a
+        server that takes plain steps. With momentum or Adam it is the step that the server took, divided by the rate.
         """
         previous = self.previous_weights
         if previous is None:
@@ -205,44 +239,56 @@ class View:
         return (self.weights - previous) * (sign / self._facts.server_rate)
 
     def stepped(self, aggregate: Tensor) -> Tensor:
-        """[d] the global model after a plain step of the server with this aggregate [d] (needs HISTORY)."""
+        """The global model [d] after a plain step of the server with this aggregate [d] (needs HISTORY)."""
         sign = 1.0 if self.message == "delta" else -1.0
         return self.weights + sign * self._facts.server_rate * aggregate
 
     def fresh_model(self) -> Tensor:
-        """[d] another initial model, drawn with the attack's own generator (needs HISTORY)."""
+        """Another initial model [d], drawn with the attack's own generator (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the architecture of the model")
         return self._given(self._facts.fresh, "the architecture of the model")(self.rng)
 
     @property
     def layers(self) -> tuple[slice, ...]:
-        """Places of the model's tensors in a vector [d], in order; one for all where unknown (needs HISTORY)."""
+        """The slices of the model's tensors in a vector [d], in order; one slice if unknown (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the architecture of the model")
         return self._facts.layers or (slice(0, self.d),)
 
     def loss(self, weights: Tensor) -> float:
-        """Mean loss of a model [d] on the malicious clients' own samples (needs OWN)."""
+        """The mean loss of a model [d] on the malicious clients' own samples (needs OWN)."""
         self._need(Knowledge.OWN, "the malicious clients' own data")
         return self._given(self._facts.loss, "the malicious clients' own data")(weights)
 
     @property
+    def training(self) -> Training:
+        """The functions by which the federation learns, for an attack that plans ahead (needs HISTORY)."""
+        self._need(Knowledge.HISTORY, "how the federation learns")
+        return self._given(self._facts.training, "how the federation learns")()
+
+    def samples(self, of: Literal["own", "peers"] = "own") -> tuple[Tensor, Tensor]:
+        """Samples [N, ...] and labels [N] in the hands of the malicious (needs OWN) or honest clients (needs PEERS)."""
+        knowledge = Knowledge.OWN if of == "own" else Knowledge.PEERS
+        self._need(knowledge, "the malicious clients' own data" if of == "own" else "the honest clients' data")
+        return self._given(self._facts.samples, "training samples")(of)
+
+    @property
     def rotation_equivariant(self) -> bool:
-        """Whether only products between rows matter to the defense (needs DEFENSE)."""
+        """Whether the defense only uses products between rows (needs DEFENSE)."""
         self._need(Knowledge.DEFENSE, "the defense")
         return self._facts.rotation_equivariant
 
     def aggregate(self, updates: Tensor) -> Tensor:
-        """[n, d] -> [d] what the defense would make of `updates`, malicious rows first (needs DEFENSE)."""
+        """The defense's answer [d] to `updates` [n, d], in which malicious rows come first (needs DEFENSE)."""
         self._need(Knowledge.DEFENSE, "the defense")
         return self._given(self._facts.aggregate, "the defense")(updates)
 
     def mean(self, of: Literal["peers", "own"] = "peers") -> Tensor:
-        """[d] mean of the finite honest (or own) updates; zeros when there are none."""
+        """The mean [d] of the finite honest (or own) updates; zeros when there are none."""
         rows = self.finite(of)
         return rows.mean(dim=0) if len(rows) else self.full(0.0)
 
     def std(self, of: Literal["peers", "own"] = "peers", ddof: int = 0) -> Tensor:
-        """[d] standard deviation of the finite honest (or own) updates; zeros when there are too few."""
+        """The standard deviations [d] of the finite honest (or own) updates; zeros when there are too few."""
         rows = self.finite(of)
         if len(rows) <= ddof:
             return self.full(0.0)
@@ -250,7 +296,7 @@ class View:
         return (rows - rows.mean(dim=0)).square_().sum(dim=0).div_(len(rows) - ddof).sqrt_()
 
     def typical_length(self) -> Tensor:
-        """Median length of the finite honest updates, of two in the middle their mean; 0 when there are none."""
+        """The median length of the finite honest updates, averaging the middle two; 0 when there are none."""
         lengths = self.finite().norm(dim=1).sort().values
         if not len(lengths):
             return self.full(0.0).sum()
@@ -258,12 +304,12 @@ class View:
         return middle
 
     def farthest(self, side: Tensor) -> Tensor:
-        """[d] in every coordinate the largest finite honest value where `side` >= 0, and the smallest elsewhere."""
+        """In each coordinate [d], the largest honest value of finite updates if `side` >= 0, else the smallest."""
         rows = self.finite()
         return rows.amax(dim=0).where(side >= 0, rows.amin(dim=0)) if len(rows) else self.full(0.0)
 
     def full(self, value: float) -> Tensor:
-        """[d] one value everywhere, in the updates' type and device."""
+        """A vector [d] with one value everywhere, in the type and on the device of the updates."""
         return self._facts.honest.new_full((self.d,), value)
 
     def normal(self, rows: int | None = None) -> Tensor:
@@ -272,22 +318,23 @@ class View:
         return self._facts.honest.new_tensor(draws)
 
     def usable(self, of: Literal["peers", "own"] = "peers") -> NDArray[np.bool_]:
-        """Which honest (or own) updates have finite values only, [h] or [f]."""
+        """Which honest (or own) updates have only finite values, as booleans [h] or [f]."""
         rows = self.honest if of == "peers" else self.own
         if of not in self._usable:
             self._usable[of] = finite_rows(rows)
         return self._usable[of]
 
     def finite(self, of: Literal["peers", "own"] = "peers") -> Tensor:
-        """The honest (or own) updates [k, d] that have finite values only; to be read."""
+        """The honest (or own) updates [k, d] that have only finite values; they must not be changed."""
         rows, usable = self.honest if of == "peers" else self.own, self.usable(of)
         return rows if usable.all() else rows[usable.tolist()]
 
 
 def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
-    """Which rows [n, d] have finite values only, bool [n].
+    """Which rows of [n, d] have only finite values, as booleans [n].
 
-    A finite sum has finite terms, and costs a tenth of looking at each; only the other rows are looked at.
+    A finite sum has finite terms, and summing costs a tenth of a look at each value. Therefore only the values of rows
+    with a sum that is not finite are looked at.
     """
     found: NDArray[np.bool_] = rows.sum(dim=1).isfinite().cpu().numpy()
     for row in np.flatnonzero(~found).tolist():
@@ -296,9 +343,10 @@ def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
 
 
 def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:
-    """Changes when the tensor [..., d] is written to: its version, and on the CPU some 64 columns.
+    """A value that changes when the tensor [..., d] is written to: its version, and on the CPU about 64 columns.
 
-    Torch raises the version at every change of its own; numpy arrays that share the memory write past it.
+    Torch raises the version with every change that it makes. The columns are needed because a numpy array can share
+    the memory and change it without raising the version.
     """
     import torch
 

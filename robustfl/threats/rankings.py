@@ -1,7 +1,8 @@
 """Attacks on votes over rankings: the contract, what such an attack sees, and the machine that runs it.
 
-A ranking [m] lists numbers of edges of one layer from the least to the most important. Where clients name only some of
-their edges, it holds the m most important of n.
+A ranking [m] lists the numbers of the edges of one layer, from the least to the most important edge. When clients name
+only some of the n edges, it holds the m most important ones. Layers are numbered by l: layer l has n_l edges, of which
+a ranking names m_l. Rankings of k clients are a list with one array [k, m_l] per layer.
 """
 
 from __future__ import annotations
@@ -23,23 +24,25 @@ from robustfl.threats.knowledge import Knowledge
 
 Rankings = NDArray[np.signedinteger[Any]]
 Layers = Sequence[Rankings]
-"""Rankings of several clients: an array [clients, m_l] for each layer."""
+"""The rankings of several clients: one array [clients, m_l] per layer."""
 
 
 @dataclass(kw_only=True)
 class RankFacts:
-    """The whole truth of one round.
+    """Everything about one round.
 
     Attributes
     ----------
-    round : round number, from 0
-    f : malicious clients in this round
-    edges : n_l, the edges of each layer
-    sent : m_l, how many of them a client names
-    keep : share of the edges of a layer that the network keeps, the last ones of the global ranking
-    honest : [h, m_l] a layer, the honest clients' rankings as submitted
-    own : makes the [f, m_l] a layer that the malicious clients would have sent; called only when looked at
-    vote : [clients, m_l] a layer -> [n_l] a layer, the defense's global ranking for these rankings
+    round : number of the round, counted from 0
+    f : number of malicious clients in this round
+    edges : n_l, the number of edges of each layer
+    sent : m_l, the number of edges of each layer that a ranking names
+    keep : share of the edges of a layer that the network keeps, namely the last ones of the global ranking
+    honest : the honest clients' rankings as they were sent, one array [h, m_l] per layer
+    own : makes the rankings that the malicious clients would have sent, one array [f, m_l] per layer; called only when
+        an attack looks at them
+    vote : the defense, from rankings (one array [clients, m_l] per layer) to the global ranking (one array [n_l] per
+        layer)
     rng : the attack's own generator
     """
 
@@ -55,10 +58,10 @@ class RankFacts:
 
 
 class RankView:
-    """One round through the eyes of an attack; all arrays are read-only.
+    """What an attack sees of one round; all arrays are read-only.
 
-    Free to see: `round`, `f`, `h`, `edges`, `sent`, `keep`, `rng`, and `memory`, a dictionary that the attack keeps
-    between the rounds of a trial. The rest needs the knowledge that it names.
+    Every attack may see `round`, `f`, `h`, `edges`, `sent`, `keep`, `rng`, and `memory`, a dictionary that the attack
+    keeps between the rounds of a trial. Everything else needs the knowledge that its description names.
     """
 
     def __init__(self, facts: RankFacts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
@@ -70,29 +73,32 @@ class RankView:
 
     @property
     def honest(self) -> Layers:
-        """[h, m_l] a layer, the honest clients' rankings (needs PEERS)."""
+        """The honest clients' rankings, one array [h, m_l] per layer (needs PEERS)."""
         return self._show("honest", Knowledge.PEERS, "the honest rankings", lambda: self._facts.honest)
 
     @property
     def own(self) -> Layers:
-        """[f, m_l] a layer, what the malicious clients would have sent honestly (needs OWN)."""
+        """What the malicious clients would have sent honestly, one array [f, m_l] per layer (needs OWN)."""
         return self._show("own", Knowledge.OWN, "the malicious clients' own rankings", self._facts.own)
 
     def vote(self, rankings: Layers) -> Layers:
-        """[clients, m_l] a layer -> [n_l] a layer: what the defense would make of these rankings (needs DEFENSE)."""
+        """The defense's global ranking for these rankings, one array [n_l] per layer (needs DEFENSE)."""
         self._need(Knowledge.DEFENSE, "the defense")
         if self._facts.vote is None:
             raise AttackError(f"{self._owner} needs the defense, which was not given.")
         return self._facts.vote(rankings)
 
     def support(self, of: Literal["own", "peers"]) -> list[Counts]:
-        """[n_l] a layer: the sum of the positions of each edge, over the attack's own or the peers' honest rankings."""
+        """The sums of each edge's positions over the known rankings, one array [n_l] per layer.
+
+        The known rankings are the malicious clients' own ones (needs OWN), or all honest ones (needs PEERS).
+        """
         shown = self.own if of == "own" else self.honest
         voters = {row: [np.ascontiguousarray(layer[row]) for layer in shown] for row in range(len(shown[0]))}
         return sum_positions(voters, self.edges)[0]
 
     def kept(self, layer: int) -> int:
-        """How many edges of a layer the network keeps."""
+        """The number of edges of a layer that the network keeps."""
         return self.edges[layer] - dropped_edges(self.edges[layer], self.keep)
 
     def _need(self, knowledge: Knowledge, what: str) -> None:
@@ -111,7 +117,7 @@ class RankView:
 
 
 def dropped_edges(edges: int, keep: float) -> int:
-    """How many of the edges of a layer a network does without that keeps a share of them: at least one stays."""
+    """The number of edges of a layer that a network drops when it keeps the share `keep`; at least one edge stays."""
     return min(int((1 - keep) * edges), edges - 1)
 
 
@@ -119,12 +125,15 @@ def dropped_edges(edges: int, keep: float) -> int:
 class RankAttack(Attack):
     """Crafts the rankings of the malicious clients from what the adversary knows."""
 
-    surface: ClassVar[str] = "ranking"
+    surface: ClassVar[str] = "rankings"
     channels: ClassVar[tuple[str, ...] | None] = ("rankings",)
 
     @abstractmethod
     def craft(self, view: RankView) -> Layers:
-        """The malicious rankings, [f, m_l] a layer. What is no ranking is refused by a sound defense."""
+        """The malicious rankings, one array [f, m_l] per layer.
+
+        Rows that are not rankings may be returned, but a sound defense refuses them.
+        """
 
     @final
     def __call__(
@@ -138,18 +147,19 @@ class RankAttack(Attack):
         keep: float = 0.5,
         rng: np.random.Generator | int = 0,
     ) -> list[Rankings]:
-        """Craft `f` malicious rankings against `honest`, [h, m_l] a layer, outside any simulation.
+        """Craft `f` malicious rankings against `honest` (one array [h, m_l] per layer), outside any federation.
 
-        `own` [f, m_l] a layer is what the malicious clients would have sent honestly, `vote` the defense under attack:
-        each only for attacks that need it. `edges` are n_l, when they are more than the m_l that rankings name.
+        `own` (one array [f, m_l] per layer) is what the malicious clients would have sent honestly, and `vote` is the
+        defense under attack; each is given only for attacks that need it. `edges` holds the n_l when these are larger
+        than the m_l that rankings name.
 
-        Raises AttackError for rankings of the wrong shape, or that the attack needs and were not given.
+        Raises AttackError when rankings have a wrong shape, or when rankings that the attack needs are missing.
         """
         f = checked(f, int, (Ge(0),), type(self).__name__, "f")
         layers = [np.asarray(layer) for layer in honest]
         if not layers or any(layer.ndim != 2 or not layer.size or layer.dtype.kind not in "iu" for layer in layers):
             found = [f"{layer.dtype} {list(layer.shape)}" for layer in layers]
-            raise AttackError(f"`honest` should be integer rankings [h, m], one array a layer. Found {found}.")
+            raise AttackError(f"`honest` should be integer rankings [h, m], one array per layer. Found {found}.")
 
         def own_rankings() -> Layers:
             if own is None:
@@ -173,11 +183,14 @@ class RankAttack(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class CommonRankAttack(RankAttack):
-    """An attack whose malicious clients all send one ranking."""
+    """An attack whose malicious clients all send the same ranking."""
 
     @abstractmethod
     def rankings(self, view: RankView) -> Sequence[Rankings]:
-        """The one malicious ranking of all edges, [n_l] a layer; its end is sent where clients name only some."""
+        """The malicious ranking of all edges, one array [n_l] per layer.
+
+        When rankings name only m_l edges, the last m_l of it are sent.
+        """
 
     @final
     def craft(self, view: RankView) -> Layers:
@@ -186,18 +199,18 @@ class CommonRankAttack(RankAttack):
 
 
 class RankAdversary:
-    """An attack on rankings with its memory over the rounds of one trial."""
+    """An attack on rankings, with its memory between the rounds of one trial."""
 
     def __init__(self, attack: RankAttack) -> None:
         self.attack = attack
         self.memory: dict[str, Any] = {}
 
     def craft(self, facts: RankFacts) -> list[Rankings]:
-        """The malicious rankings of this round; what the clients would honestly send outside the window.
+        """The malicious rankings of this round; honest rankings in rounds in which the attack is not active.
 
         Raises
         ------
-        AttackError : the attack returned something else than integers [f, m_l] a layer
+        AttackError : the attack did not return one integer array [f, m_l] per layer
         KnowledgeError : the attack looked at more than it declared
         """
         if facts.f == 0:

@@ -1,32 +1,31 @@
-"""Attacks in stages: who attacks, on what data they train, and what they make of the outcome."""
+"""Attacks in stages: who attacks, on what data malicious clients train, and what they send in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from robustfl.components import Component
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
-from robustfl.threats.data.contract import DataPoisoning, PoisonedAttack
+from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.identities import SybilAttack
-
-if TYPE_CHECKING:
-    pass
 
 
 def poisoning_of(attack: Attack | SybilAttack | None) -> DataPoisoning | None:
-    """What an attack does to data, None where it does nothing to them."""
+    """The stage of an attack that poisons data; None when there is none."""
     return next((stage for stage in stages(attack) if isinstance(stage, DataPoisoning)), None)
 
 
 def aimed(attacks: Iterable[Any]) -> tuple[DataPoisoning, ...]:
-    """The poisonings among some attacks, each once, that want the model to take certain samples for something else."""
+    """The poisonings among some attacks, each one once, that want the model to mistake certain samples."""
     found = {str(poisoning): poisoning for poisoning in map(poisoning_of, attacks) if poisoning is not None}
     return tuple(one for one in found.values() if isinstance(one, Backdoor) or one.confusion() is not None)
 
 
-def stages(attack: Any) -> tuple[Any, ...]:
-    """The parts of an attack from the left: identities, poisoning, attack on updates, as far as it has them."""
-    if isinstance(attack, SybilAttack | PoisonedAttack):
-        return *stages(attack.first), *stages(attack.then)
-    return () if attack is None else (attack,)
+def stages(attack: Component | None) -> tuple[Any, ...]:
+    """The parts of an attack from the left, as far as it has them, and none where nobody attacks.
+
+    They are identities, a poisoning of data, and an attack on updates.
+    """
+    return () if attack is None else attack.stages

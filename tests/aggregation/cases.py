@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robustfl.aggregation import Aggregator, Chain, Defense, Pipeline, PreAggregation
 from robustfl.defenses import (
     NNM,
     Bucketing,
@@ -180,13 +179,3 @@ def gaussian(seed: int, n: int, d: int, offset: float = 1.0) -> Matrix:
     """Rows in general position: no ties, spread 1 around a common part of the size of `offset`."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)) + offset * rng.normal(size=d)
-
-
-def parts(defense: Defense) -> list[Defense]:
-    """The single defenses that a pipeline is made of."""
-    if isinstance(defense, Pipeline):
-        return [*parts(defense.before), *parts(defense.rule)]
-    if isinstance(defense, Chain):
-        return [*parts(defense.first), *parts(defense.then)]
-    assert isinstance(defense, Aggregator | PreAggregation)
-    return [defense]

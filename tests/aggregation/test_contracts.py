@@ -157,7 +157,7 @@ def test_a_center_of_another_size_is_refused_until_reset() -> None:
     assert rule([[1.0, 2.0, 2.0]]).tolist() == [1.0, 2.0, 2.0]
 
 
-def test_a_caught_row_lowers_f_but_the_memory_is_the_same() -> None:
+def test_a_rejected_row_leaves_rule_and_memory_as_they_are() -> None:
     rule = NNM(f=1) >> CenteredClipping(radius=0.5)
     x = gaussian(0, 6, 2)
     x[5] = np.nan
@@ -244,5 +244,9 @@ def test_an_answer_tells_about_every_row() -> None:
     assert answer.weights is not None
     assert answer.weights.tolist() == [0.5, 0.0, 0.0, 0.5]
     assert answer.rejected.tolist() == [False, True, True, False]
-    assert answer.info == {"ids": ("ann", "bob", "eve", "joe"), "reasons": {1: "not finite", 2: "missing"}}
-    assert GeometricMedian().aggregate([[1.0]]).info == {"ids": (0,), "reasons": {}}
+    assert answer.info == {
+        "ids": ("ann", "bob", "eve", "joe"),
+        "reasons": {1: "not finite", 2: "missing"},
+        "exceeded": 1,
+    }
+    assert GeometricMedian().aggregate([[1.0]]).info == {"ids": (0,), "reasons": {}, "exceeded": 0}

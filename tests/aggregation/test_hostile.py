@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustfl.defenses import Krum, Mean, Median, TrimmedMean
-from robustfl.errors import InfeasibleError, UpdatesError
+from robustfl.defenses import NNM, CenteredClipping, Krum, Mean, Median, TrimmedMean
+from robustfl.errors import ExceededError, InfeasibleError, UpdatesError
 from tests.aggregation.cases import Case, each_rule, gaussian, rules
 
 D = 5
@@ -38,12 +38,12 @@ def row_of(kind: str) -> tuple[str, Any, str]:
 @each_rule
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("caught", [1, 2])
-def test_up_to_f_hostile_rows_are_rejected_and_lower_f(case: Case, kind: str, caught: int) -> None:
+def test_hostile_rows_are_rejected_and_f_stays(case: Case, kind: str, caught: int) -> None:
     dtype, bad, reason = row_of(kind)
     clean = list(gaussian(1, case.least(2) + 3, D).astype(dtype))
     updates = [clean[0], *[bad] * caught, *clean[1:]]
     answer = case.make(2).aggregate(updates)
-    expected = case.make(2 - caught).aggregate(clean)
+    expected = case.make(2).aggregate(clean)
     np.testing.assert_array_equal(answer.value, expected.value)
     assert np.flatnonzero(answer.rejected).tolist() == list(range(1, 1 + caught))
     assert all(answer.info["reasons"][row].startswith(reason) for row in range(1, 1 + caught))
@@ -60,22 +60,33 @@ def test_stacked_updates_are_searched_too_and_stay_as_they_are(case: Case, hole:
     x[3, 1] = hole
     before = x.copy()
     answer = case.make(2).aggregate(x)
-    np.testing.assert_array_equal(answer.value, case.make(1)(np.delete(x, 3, axis=0)))
+    np.testing.assert_array_equal(answer.value, case.make(2)(np.delete(x, 3, axis=0)))
     np.testing.assert_array_equal(x, before)
     assert np.flatnonzero(answer.rejected).tolist() == [3]
 
 
 @each_rule
-def test_more_than_f_hostile_rows_leave_a_rule_without_f_on_the_rest(case: Case) -> None:
-    x = gaussian(3, max(case.least(2), case.least(0) + 3) + 1, D)
-    x[:3] = np.nan
-    np.testing.assert_array_equal(case.make(2)(x), case.make(0)(x[3:]))
+def test_more_caught_clients_than_f_are_counted_and_can_be_an_error(case: Case) -> None:
+    x, declared = gaussian(3, max(case.least(2), 3) + 6, D), 2 if case.told else 0
+    for caught in range(6):
+        answer = case.make(2).aggregate(x)
+        np.testing.assert_array_equal(answer.value, case.make(2)(x[caught:]))
+        assert answer.info["exceeded"] == max(0, caught - declared)
+        if caught <= declared:
+            np.testing.assert_array_equal(case.make(2)(x, hostile="stop"), answer.value)
+        else:
+            with pytest.raises(
+                ExceededError, match=rf"more clients are caught than f={declared}\. Found {caught}\. row 0"
+            ):
+                case.make(2)(x, hostile="stop")
+        x[caught] = np.nan
 
 
 @each_rule
 def test_too_few_clean_rows_are_refused_with_the_numbers(case: Case) -> None:
     x = np.full((case.least(2) + 2, D), np.nan)
-    with pytest.raises(InfeasibleError, match=rf"n=0, f=0\. {len(x)} of {len(x)} rows were rejected\. Lower f"):
+    lost = f"{len(x)} of {len(x)} rows were rejected, which does not lower f"
+    with pytest.raises(InfeasibleError, match=rf"n=0, f=[02]\. {lost}\. Lower f"):
         case.make(2)(x)
 
 
@@ -89,7 +100,7 @@ def test_hostile_rows_can_be_an_error(case: Case) -> None:
 
 
 def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"should be 'reject' or 'raise'\. Found hostile='zero'"):
+    with pytest.raises(ValueError, match=r"should be 'reject', 'stop' or 'raise'\. Found hostile='zero'"):
         Mean()([[1.0], [2.0]], hostile="zero")
 
 
@@ -139,9 +150,34 @@ def test_krum_never_picks_a_row_that_is_not_a_number() -> None:
         assert np.isfinite(Krum(f=1)(holed)).all()
 
 
-def test_a_replayed_or_cloned_identity_counts_once() -> None:
-    answer = Mean().aggregate([[1.0], [3.0], [100.0]], ids=["a", "b", "a"])
-    assert answer.value.tolist() == [2.0]
-    assert answer.rejected.tolist() == [False, False, True]
-    assert answer.info["reasons"] == {2: "duplicate id 'a'"}
-    assert answer.info["ids"] == ("a", "b", "a")
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
+def test_no_row_of_an_identity_that_comes_twice_counts_whichever_comes_first(order: list[int]) -> None:
+    rows, names = [[1.0], [3.0], [100.0], [5.0]], ["a", "b", "a", "c"]
+    answer = Mean().aggregate([rows[row] for row in order], ids=[names[row] for row in order])
+    assert answer.value.tolist() == [4.0]
+    assert answer.info["reasons"] == {order.index(row): "duplicate id 'a'" for row in (0, 2)}
+    assert np.flatnonzero(answer.rejected).tolist() == sorted(answer.info["reasons"])
+    assert answer.info["ids"] == tuple(names[row] for row in order)
+
+
+def test_who_is_missing_is_not_caught_and_who_repeats_itself_is_caught_once() -> None:
+    rows: list[Any] = [[1.0], [2.0], [3.0], None, None, [9.0], [9.0], [9.0]]
+    ids = [0, 1, 2, 3, 4, 5, 5, 5]
+    answer = TrimmedMean(f=1).aggregate(rows, ids=ids, hostile="stop")
+    assert (answer.value.tolist(), answer.info["exceeded"]) == ([2.0], 0)
+    rows[4] = [np.nan]
+    assert TrimmedMean(f=1).aggregate(rows, ids=ids).info["exceeded"] == 1
+    for rule in (TrimmedMean(f=1), NNM(f=1)):
+        with pytest.raises(
+            ExceededError, match=r"f=1\. Found 2\. row 3: missing; row 4: not finite; row 5: duplicate id 5"
+        ):
+            rule(rows, ids=ids, hostile="stop")
+
+
+def test_a_state_is_left_alone_when_the_answer_is_refused() -> None:
+    rule = CenteredClipping()
+    rule([[1.0], [2.0]])
+    before = rule.state_dict()
+    with pytest.raises(ExceededError):
+        rule([[1.0], [2.0], [np.inf]], hostile="stop")
+    assert rule.state_dict() == before

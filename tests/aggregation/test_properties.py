@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import robustfl.defenses
 from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.errors import InfeasibleError
-from tests.aggregation.cases import RULES, Case, each_rule, gaussian, parts, rules
+from tests.aggregation.cases import RULES, Case, each_rule, gaussian, rules
 from tests.aggregation.oracles import Matrix, krum_scores, nnm
 
 walk = settings(deadline=None, max_examples=12)
@@ -41,7 +41,7 @@ def test_no_registered_defense_is_missing_from_the_table() -> None:
         for value in vars(robustfl.defenses).values()
         if isinstance(value, type) and issubclass(value, Aggregator | PreAggregation)
     }
-    covered = {kind for case in RULES for part in parts(case.make(1)) for kind in type(part).__mro__}
+    covered = {kind for case in RULES for part in case.make(1).stages for kind in type(part).__mro__}
     assert registered, "the walk found no defense at all"
     assert registered - covered == set()
 

@@ -328,7 +328,7 @@ def test_a_pair_needs_fits_and_acts_as_both_do() -> None:
     assert (BadNets() >> ALIE()).required_knowledge() == Knowledge.OWN | Knowledge.PEERS
     assert (pair.fits("dense"), pair.fits("rankings"), (BadNets() >> ALIE()).fits("rewards")) == (True, False, True)
     assert (LabelFlip(mode="targeted") >> ModelReplacement()).confusion() == (0, 1)
-    assert pair.surface == "update"
+    assert pair.surface == "updates"
 
 
 @pytest.mark.parametrize(

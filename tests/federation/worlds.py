@@ -16,11 +16,11 @@ from torch.nn.utils import vector_to_parameters
 from robustfl.aggregation import Aggregator
 from robustfl.attacks import ALIE, IPM, Gaussian, LabelFlip, Mimic, NonFinite, SignFlip
 from robustfl.defenses import Mean
-from robustfl.federation import Federation, Population, Task
+from robustfl.federation import Federation, Population, Simulation, Task, assemble
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID, Partition
 from robustfl.federation.models.architectures import MLP, Model, Softmax
-from robustfl.federation.simulation import Simulation
+from robustfl.federation.round import Ids, Round
 from robustfl.federation.streams import stream
 from robustfl.threats import Attack
 
@@ -68,11 +68,35 @@ def rules(**values: Any) -> Federation:
 def simulation(
     defense: Aggregator | None = None, *, model: Model | None = None, seed: int = 0, world: Any = None, **values: Any
 ) -> Simulation:
-    """A simulation; `attack`, `f` and `faults` go to it, all other values to the settings."""
-    given = {name: values.pop(name) for name in ("attack", "f", "faults") if name in values}
+    """A simulation; `attack`, `f`, `faults`, ... go to it, all other values to the settings."""
+    given = {
+        name: values.pop(name)
+        for name in ("attack", "f", "faults", "aims", "transforms", "observers")
+        if name in values
+    }
     settings = rules(**values)
     made = world or population(model, settings.clients, seed)
-    return Simulation(made, settings, defense or Mean(), seed=seed, **given)
+    return assemble(made, settings, defense or Mean(), seed=seed, **given)
+
+
+def weights(sim: Simulation) -> Tensor:
+    """The server's model [d]."""
+    return sim.topology.ownership.server.weights  # type: ignore[attr-defined]
+
+
+def sampled(sim: Simulation, number: int = 0) -> tuple[Ids, Ids]:
+    """The malicious and the honest members of a round."""
+    round = sim.topology.sample(number)
+    return round.malicious, round.honest
+
+
+def computed(sim: Simulation, number: int = 0) -> Round:
+    """A round in which everybody has computed, and nothing has been sent yet."""
+    round = sim.topology.sample(number)
+    sim.channel.compute(round, sim.topology.models)
+    for transform in sim.transforms:
+        round.messages = transform.sent(round.sent, round.honest, round)
+    return round
 
 
 SMALL_MLP = MLP(hidden=(5,))

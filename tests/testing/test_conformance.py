@@ -42,7 +42,7 @@ def test_the_report_has_every_property_once_with_a_status() -> None:
     assert report.conforms
     assert report.violated == ()
     assert set(report.named("not claimed")) == {"quiet", "hostile"}
-    assert {"pickling", "text", "state", "bounds", "f_zero", "forms", "breakdown", "rotation"} == set(
+    assert {"pickling", "text", "state", "bounds", "f_zero", "f_kept", "forms", "breakdown", "rotation"} == set(
         report.named("not applicable")
     )
     assert report["breakdown"].reason == "there is no Byzantine row; pass f=1 or more"

@@ -89,7 +89,7 @@ def test_identities_before_an_attack_come_back_from_text_and_json(identities: Id
 def test_the_pair_is_the_attack_by_other_names() -> None:
     attack = Clones(count=2) >> IPM(epsilon=0.5)
     assert str(attack) == "Clones(count=2) > IPM(epsilon=0.5)"
-    assert (attack.surface, attack.required_knowledge()) == ("update", Knowledge.PEERS)
+    assert (attack.surface, attack.required_knowledge()) == ("updates", Knowledge.PEERS)
     assert divided(attack) == (Clones(count=2), IPM(epsilon=0.5))
     assert divided(SignFlip()) == (None, SignFlip())
     assert divided(None) == (None, None)

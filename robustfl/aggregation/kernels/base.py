@@ -1,8 +1,8 @@
-"""The seam between the rules and the arithmetic: whatever is computed on a block of columns is one of these operations.
+"""The border between rules and arithmetic: everything computed on a block of columns is one of these operations.
 
-Three versions with the same results: :class:`Host` in plain numpy, `Compiled` in numba (module `host`), and `Device`
-for tensors on an accelerator (module `device`), which never copies the matrix to the host. Geometry is accumulated in
-float64.
+There are three versions with the same results: `Host` in plain numpy (module `host`), `Compiled` in numba (module
+`compiled_host`), and `Device` for tensors on an accelerator (module `device`), which never copies the matrix to the
+host. Geometry is accumulated in float64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = Any
-"""A numpy array or a torch tensor; which of them is decided once, by :func:`kernels_for`."""
+"""A numpy array or a torch tensor; `kernels_for` (module `choice`) decides once which of the two."""
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ class Kernels(Protocol):
     """The operations that rules may use on a block of columns ``[n, b]``, and on vectors ``[b]`` or ``[d]``."""
 
     def width(self, n: int) -> int:
-        """Columns of `n` rows that are worth working on at a time. Depends on `n` alone: sums keep their order."""
+        """The number of columns of `n` rows in one block. It depends on `n` alone, so that sums keep their order."""
 
     def row_extent(self, block: Array) -> tuple[Floats, Floats]:
         """Largest magnitude and sum of squares of each row, both [n]; a row with NaN has a NaN magnitude."""
@@ -36,13 +36,13 @@ class Kernels(Protocol):
         """`weights @ block`: [m, n] x [n, b] -> [m, b], or [n] x [n, b] -> [b]."""
 
     def median(self, block: Array) -> Array:
-        """Middle value of each column; the average of the middle two for an even number of rows."""
+        """The middle value of each column, or the average of the middle two for an even number of rows."""
 
     def trimmed_mean(self, block: Array, f: int) -> Array:
-        """Mean of each column without its `f` smallest and `f` largest values."""
+        """The mean of each column without its `f` smallest and `f` largest values."""
 
     def mean_around(self, block: Array, centre: Array, count: int) -> Array:
-        """Mean of the `count` values of each column that are nearest to `centre` [b]; ties: the lower row."""
+        """The mean of the `count` values of each column that are nearest to `centre` [b]; ties: the lower row."""
 
     def sign_sum(self, block: Array) -> Array:
         """How many more positive than negative values each column has, as a float; zeros count as neither."""
@@ -54,23 +54,23 @@ class Kernels(Protocol):
         """Inner products [n] of the rows with `vector` [b]."""
 
     def concatenate(self, vectors: list[Array]) -> Array:
-        """Vectors, one after the other."""
+        """The vectors as one vector, one after the other."""
 
     def stack(self, vectors: list[Array]) -> Array:
-        """Vectors as the rows of one matrix."""
+        """The vectors as the rows of one matrix."""
 
     def empty(self, shape: tuple[int, ...], working: str) -> Array:
-        """Room for a result where the kernels work."""
+        """An uninitialised array for a result, on the device where the kernels work."""
 
     def place(self, vector: Array, working: str) -> Array:
-        """A vector from anywhere, such as a state saved on another machine, where the kernels work."""
+        """The vector on the device where the kernels work; it may come from elsewhere, such as a saved state."""
 
     def is_finite(self, vector: Array) -> bool:
         """Whether every entry is finite."""
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether `value` is a torch tensor, without importing torch: a program with tensors has imported it already."""
+    """Whether `value` is a torch tensor. This imports no torch: a program with tensors has imported it already."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 

@@ -10,11 +10,11 @@ from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
 
 COMPILE_FROM = 1 << 14
-"""Smallest matrix, in numbers, that is worth the compiled kernels: below, calls cost more than the arithmetic."""
+"""Smallest size of a matrix, in numbers, for compiled kernels: below it, their calls cost more than the arithmetic."""
 
 
 def kernels_for(device: str | None, size: int) -> Kernels:
-    """The version of the operations for a matrix of `size` numbers that lives on `device`, None being the host."""
+    """The version of the operations for a matrix of `size` numbers on `device`, where None is the host."""
     if device is not None:
         from robustfl.aggregation.kernels.device import Device
 
@@ -28,5 +28,5 @@ def kernels_for(device: str | None, size: int) -> Kernels:
 
 @cache
 def _has_numba() -> bool:
-    """Platforms without numba, and programs that set ROBUSTFL_COMPILED=0, use numpy throughout."""
+    """Whether numba may be used: platforms without it, and programs that set ROBUSTFL_COMPILED=0, use only numpy."""
     return os.environ.get("ROBUSTFL_COMPILED", "1") != "0" and find_spec("numba") is not None

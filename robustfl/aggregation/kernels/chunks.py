@@ -1,4 +1,4 @@
-"""Working through a block on an accelerator a piece at a time, where an operation in torch needs room of its own."""
+"""Work on a block on an accelerator in pieces, for operations in torch that need extra memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from robustfl.aggregation.kernels.base import Array, column_blocks
 T = TypeVar("T")
 
 _turn = threading.Lock()
-"""Blocks are worked on in several threads; while they take turns, one has the room that the one before it needed."""
+"""Several threads work on blocks. They take turns, so that each can reuse the memory that the one before it needed."""
 
 
 def over_pieces(block: Array, numbers: int, work: Callable[[Array, slice], T]) -> list[T]:
-    """What `work` makes of consecutive columns of [n, b], about `numbers` numbers at a time, and of their place."""
+    """The results of `work` on consecutive pieces of [n, b] of about `numbers` numbers each, and on their columns."""
     width = max(1, numbers // max(1, len(block)))
     with _turn:
         return [work(block[:, columns], columns) for columns in column_blocks(block.shape[1], width)]

@@ -1,10 +1,10 @@
-"""Compiled passes over a block of columns of an ``[n, d]`` matrix: one thread each, without the interpreter lock.
+"""Compiled passes over a block of columns of an ``[n, d]`` matrix, each in one thread without the interpreter lock.
 
-Every function takes a numpy block [n, b] of float32 or float64 in any memory layout, keeps no state and writes to
-nothing it was given, so a pool of threads may call them on many blocks at once. Sums are float64. The order statistics
+Every function takes a numpy block [n, b] of float32 or float64 in any memory layout. It keeps no state and writes to
+none of its arguments, so a pool of threads may call it on many blocks at once. Sums are float64. The order statistics
 and the combinations give the same bits however the columns are cut into blocks.
 
-Columns with a NaN or an infinity get arbitrary results, everywhere but in :func:`row_extent`: remove such rows first.
+Columns with a NaN or an infinity get arbitrary results, except in :func:`row_extent`: remove such rows first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMPARATOR_COST = 2.6
 """Time of one comparator in rounds of bisection over one row: measured 2.6 at n = 200 and 2.5 at n = 400 (AVX-512)."""
 
 MOST_NETWORK_ROWS = 1024
-"""No network is built for more rows than this: bisection wins long before for float32, about here for float64."""
+"""No network is built for more rows. Bisection is faster from far fewer rows on for float32, from here for float64."""
 
 GRAM_COLUMNS = 256
 """Columns that are centred at a time: 64 were 1.4 x slower, 512 1.3 x slower at n = 500."""
@@ -42,7 +42,7 @@ NO_NETWORK = rank_network(1, 0, 0)
 
 
 def median(block: Block) -> Block:
-    """Middle value of each column, in the dtype of the block; the average of the middle two for even n.
+    """The middle value of each column, or the average of the middle two for even n, in the dtype of the block.
 
     ``y_j = (x_(floor((n+1)/2))j + x_(ceil((n+1)/2))j) / 2``, which never overflows.
 
@@ -58,7 +58,7 @@ def median(block: Block) -> Block:
 
 
 def trimmed_mean(block: Block, f: int) -> Block:
-    """Mean of each column without its `f` smallest and `f` largest values, in the dtype of the block.
+    """The mean of each column without its `f` smallest and `f` largest values, in the dtype of the block.
 
     ``y_j = (1/(n - 2f)) sum_{k=f+1}^{n-f} x_(k)j``, summed in float64; ``f=0`` is the mean.
 
@@ -76,13 +76,13 @@ def trimmed_mean(block: Block, f: int) -> Block:
 
 
 def mean_around(block: Block, centre: Block, count: int) -> Block:
-    """Mean of the `count` values of each column nearest to ``centre[j]``, in the dtype of the block.
+    """The mean of the `count` values of each column nearest to ``centre[j]``, in the dtype of the block.
 
-    Nearness is ``|x_ij - c_j|`` computed in float64; at equal distance the lower row comes first. For a float32 block
-    with a float32 centre, float32 distances lead to the same choice: rounding the float64 distance gives them
-    (double rounding is harmless for one subtraction), so only ties among them are looked at again in float64.
+    Distances ``|x_ij - c_j|`` are those of float64; at equal distance the lower row comes first. For a float32 block
+    with a float32 centre, float32 distances lead to the same choice. They are the rounded float64 distances (double
+    rounding is harmless for one subtraction), so only ties among them need a second look in float64.
 
-    Shapes: [n, b], [b] -> [b]. Raises ValueError unless 1 <= count <= n and the centre has a value per column.
+    Shapes: [n, b], [b] -> [b]. Raises ValueError unless 1 <= count <= n and the centre has one value per column.
     """
     block, centre = _checked(block), np.asarray(centre)
     n, b = block.shape
@@ -104,10 +104,10 @@ def mean_around(block: Block, centre: Block, count: int) -> Block:
 
 
 def row_extent(block: Block) -> tuple[Floats, Floats]:
-    """Largest magnitude and sum of squares of each row, both [n] in float64.
+    """The largest magnitude and the sum of squares of each row, both [n] in float64.
 
-    A row with a NaN has a NaN magnitude, else a row with an infinity an infinite one. Squares that overflow sum to
-    infinity. Shapes: [n, b] -> [n], [n]; a row without columns has (0, 0).
+    The magnitude of a row with a NaN is NaN; that of a row with an infinity, and no NaN, is infinite. Squares that
+    overflow sum to infinity. Shapes: [n, b] -> [n], [n]; a row without columns has (0, 0).
     """
     block = _checked(block)
     count = lanes(block.dtype)
@@ -119,9 +119,9 @@ def row_extent(block: Block) -> tuple[Floats, Floats]:
 
 
 def centred_gram(block: Block, reference: Block, extras: Block | None = None) -> Floats:
-    """Inner products of all points after subtracting `reference`, in float64 throughout.
+    """The inner products of all points after subtracting `reference`, computed in float64.
 
-    The points are the n rows of the block, then the origin (``-reference`` when centred), then the e rows of `extras`.
+    The points are the n rows of the block, then the origin (which becomes ``-reference``), then the e rows of `extras`.
     Equal points have bitwise equal products, so the squared distance ``g_ii - 2 g_ij + g_jj`` of duplicates is 0.
 
     Shapes: [n, b], [b], [e, b] -> [n + 1 + e, n + 1 + e], symmetric. Raises ValueError for other shapes.
@@ -149,10 +149,10 @@ def centred_gram(block: Block, reference: Block, extras: Block | None = None) ->
 
 
 def combine(weights: Floats, block: Block) -> Block:
-    """``weights @ block``: sums in float64, result in the dtype of the block.
+    """``weights @ block``, summed in float64, in the dtype of the block.
 
-    Rows with weight 0 are not read, so choosing one row costs one row. With several outputs this holds for rows
-    without weight in four consecutive outputs (0-3, 4-7, ...).
+    Rows with weight 0 are not read, so the choice of one row costs only the reading of that row. With several outputs,
+    a row is skipped for each group of four consecutive outputs (0-3, 4-7, ...) in which it has no weight.
 
     Shapes: [n], [n, b] -> [b], or [m, n], [n, b] -> [m, b]. Raises ValueError for other shapes.
     """
@@ -199,7 +199,7 @@ def _combine_many(weights: Floats, block: Block) -> Block:
 
 
 def _checked(block: Block) -> Block:
-    """The block in a form that kernels read in place; copied only if neighbours in a row are not so in memory."""
+    """The block in a form that kernels read in place, copied only if neighbours in a row are not adjacent in memory."""
     block = np.asarray(block)
     if block.ndim != 2 or len(block) == 0:
         raise ValueError(f"A block should have shape [n, b] with n >= 1. Found {list(block.shape)}.")
@@ -211,8 +211,11 @@ def _checked(block: Block) -> Block:
 
 
 def _parts(block: Block) -> Iterator[tuple[int, Block]]:
-    """Whole vectors of columns in place, then the columns left over in a copy filled up with zeros, each with its first
-    column: kernels only ever see whole vectors."""
+    """Pairs of a first column and the part of the block from there on, in whole vectors of columns.
+
+    The columns that fill whole vectors come in place; the others come in a copy that is filled up with zeros. So
+    kernels only ever see whole vectors.
+    """
     n, b = block.shape
     count = lanes(block.dtype)
     whole = b - b % count
@@ -225,13 +228,13 @@ def _parts(block: Block) -> Iterator[tuple[int, Block]]:
 
 
 def _memory(part: Block) -> tuple[int, int, int, int, int]:
-    """Address, bytes from row to row, rows, columns and columns in a vector. The caller keeps `part` alive."""
+    """The address, bytes from row to row, rows, columns, and columns per vector. The caller keeps `part` alive."""
     n, columns = part.shape
     return part.ctypes.data, part.strides[0], n, columns, lanes(part.dtype)
 
 
 def _plan(block: Block, first: int, last: int, bisections: int) -> tuple[Network, bool]:
-    """The network that delivers the ranks first, ..., last, and whether it is faster than so many bisections."""
+    """The network that delivers the ranks first, ..., last, and whether it is faster than this number of bisections."""
     n = len(block)
     if n > MOST_NETWORK_ROWS:
         return NO_NETWORK, False
@@ -240,19 +243,19 @@ def _plan(block: Block, first: int, last: int, bisections: int) -> tuple[Network
 
 
 def _tile(block: Block) -> Block:
-    """Uninitialised space for as many vectors of columns as fit in a tile, one at least."""
+    """Uninitialised space for as many vectors of columns as fit into a tile, but at least one."""
     (n, b), count = block.shape, lanes(block.dtype)
     wide = min(-(-b // count), max(1, TILE_BYTES // (n * count * block.itemsize)))
     return _aligned(wide * n * count, block.dtype)
 
 
 def _output(block: Block) -> Block:
-    """Uninitialised space for a value per column, with room for a last vector that is not full."""
+    """Uninitialised space for one value per column, large enough for a last vector that is not full."""
     return np.empty(block.shape[1] + lanes(block.dtype), block.dtype)
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Block:
-    """Uninitialised space that starts at a cache line: registers that straddle two lines cost twice."""
+    """Uninitialised space that starts at a cache line, because a register that spans two lines costs twice."""
     space = np.empty(size + 64 // dtype.itemsize, dtype)
     skip = -space.ctypes.data % 64 // dtype.itemsize
     return space[skip : skip + size]

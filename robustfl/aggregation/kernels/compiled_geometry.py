@@ -24,17 +24,17 @@ from robustfl.aggregation.kernels.compiled_vectors import (
 )
 
 BESIDE = 4
-"""Output rows that are summed side by side: 4 rows of 4 registers leave room for the operands."""
+"""Number of output rows that are summed side by side: 4 rows of 4 registers leave registers for the operands."""
 
 
 @kernel
 def row_extent(
     address: int, stride: int, n: int, columns: int, lanes: int, lane: Any, wide: Any, peak: Any, square: Any
 ) -> None:
-    """Raise `peak` [n] to the magnitudes and increase `square` [n] by the squares of the values of each row.
+    """Raise `peak` [n] to the largest magnitude of each row, and add the squares of each row to `square` [n].
 
-    The largest magnitude is found among the bits, where infinity and then NaN come last: neither can hide. `lane` and
-    `wide` are space for a vector of the type of the matrix and of float64.
+    The largest magnitude is found among the bit patterns, in whose order infinity and then NaN come last, so neither is
+    missed. `lane` and `wide` are work space for one vector of the type of the matrix and one of float64.
     """
     for i in range(n):
         at = address + i * stride
@@ -57,9 +57,9 @@ def row_extent(
 def combine(
     address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
 ) -> None:
-    """The sum of ``weights[r]`` times row ``rows[r]`` of a matrix, for few rows or many: one output.
+    """The sum over r of ``weights[r]`` times row ``rows[r]`` of a matrix, for few or many rows and one output.
 
-    `sums` is space for the float64 sums of some groups of columns, wide enough to read long stretches of each row.
+    `sums` is work space for the float64 sums of some columns, wide enough to read long parts of each row.
     """
     nothing = fill(widen(fetch(like, address)), 0.0)
     for first in range(0, columns, sums.size):
@@ -96,8 +96,9 @@ def combine_many(
     """Several combinations at once, four of them side by side.
 
     Outputs 4g, ..., 4g + 3 are the sums of ``weights[e, 0..3]`` times row ``rows[e]`` over the entries e from
-    ``starts[g]`` to ``starts[g + 1]``. `used` lists the rows that any output needs, `tile` is space for one group of
-    columns of all rows as float64, and output m starts at element ``m * pitch + first_out`` of `out`.
+    ``starts[g]`` up to, but without, ``starts[g + 1]``. `used` lists the rows that any output needs. `tile` is work
+    space for one group of columns of all rows as float64. Output m starts at element ``m * pitch + first_out`` of
+    `out`.
     """
     step = BYTES // 8
     for first in range(0, columns, lanes):
@@ -134,7 +135,7 @@ def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
 def add_products(tile: Any, gram: Any) -> None:
     """Add the inner products of the rows of `tile` [p, width] to the upper triangle of `gram` [p, p], 4 x 4 at a time.
 
-    p is a multiple of 4 and the width a multiple of all register sizes, so that every pair of rows meets the same
+    p is a multiple of 4 and the width is a multiple of all register sizes, so every pair of rows goes through the same
     operations in the same order: equal rows have bitwise equal products, and a distance of exactly 0.
     """
     for i in range(0, len(tile), 4):
@@ -172,8 +173,9 @@ def centred_gram(
 ) -> None:
     """Add the inner products of n centred rows and of `others` to the upper triangle of `gram` [p, p].
 
-    `reference` and `others` [e, ...], which are centred already, count their columns from ``-first_out``; `tile`
-    [p, width] is space for the centred points, p the number of points rounded up to a multiple of 4.
+    Column j of the matrix is column ``first_out + j`` of `reference` and of `others` [e, ...], which are centred
+    already. `tile` [p, width] is work space for the centred points, where p is the number of points rounded up to a
+    multiple of 4.
     """
     width = tile.shape[1]
     flat = tile.reshape(-1)

@@ -1,4 +1,4 @@
-"""The operations on the host that are compiled: order statistics, geometry and sums in numba."""
+"""The compiled version of the operations on the host: order statistics, geometry and sums in numba."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from robustfl.aggregation.kernels.host import Host
 
 
 class Compiled(Host):
-    """The operations in numba; whatever is not here costs no time worth compiling."""
+    """The operations in numba; those that are not listed here stay in numpy, because they take little time."""
 
     def row_extent(self, block: Array) -> tuple[Floats, Floats]:
         return compiled.row_extent(block)

@@ -1,12 +1,13 @@
-"""Compiled order statistics of columns: one tile of columns at a time, a vector of them in each step.
+"""Compiled order statistics of columns: one tile of columns at a time, and one vector of columns in each step.
 
-A tile holds, for each group of `lanes` neighbouring columns, the n vectors of that group one after the other; a group
-lies in the first-level cache while it is worked on. Two ways lead to an order statistic, and the caller chooses:
+A tile holds, for each group of `lanes` neighbouring columns, the n vectors of that group one after the other. A group
+stays in the first-level cache while it is worked on. There are two ways to an order statistic, and the caller chooses:
 
-- a comparator network (see :mod:`robustfl.aggregation.kernels.sorting_networks`) runs on the rows of the group, or
-- for many rows, bisection over the bits of the answer: each round counts the values below a pivot.
+- A comparator network (see :mod:`robustfl.aggregation.kernels.sorting_networks`) runs on the rows of the group.
+- For many rows, bisection finds the bits of the answer: each round counts the values below a pivot.
 
-Every column sees the same operations wherever it stands, so results do not depend on how columns are cut.
+Every column goes through the same operations wherever it is, so results do not depend on how the columns are cut into
+blocks.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
 
 @kernel
 def pack(address: int, stride: int, n: int, lanes: int, groups: int, tile: Any) -> None:
-    """Copy the columns of a matrix, whose rows lie `stride` bytes apart, into the order of a tile."""
+    """Copy the columns of a matrix, whose rows are `stride` bytes apart, into the order of a tile."""
     for i in range(n):
         source = address + i * stride
         for group in range(groups):
@@ -76,7 +77,7 @@ def bisect(tile: Any, base: int, lanes: int, n: int, rank: int) -> Any:
 
 @kernel
 def next_rank(tile: Any, base: int, lanes: int, n: int, rank: int, value: Any) -> Any:
-    """The value of rank + 1, when `value` is that of `rank`: `value` again if repeated, else the next larger one."""
+    """The value of rank + 1, given the `value` of `rank`: `value` again if it is repeated, else the next larger one."""
     zero = fill(rank_image(value), 0)
     one, at_most, above = fill(zero, 1), zero, fill(value, np.inf)
     for i in range(n):
@@ -88,7 +89,7 @@ def next_rank(tile: Any, base: int, lanes: int, n: int, rank: int, value: Any) -
 
 @kernel
 def middle(a: Any, b: Any) -> Any:
-    """The average of two vectors as float64; where their sum overflows, each is halved first."""
+    """The average of two vectors as float64; if a sum overflows, both values are halved first."""
     x, y = widen(a), widen(b)
     half, total = fill(x, 0.5), plus(x, y)
     safe = plus(times(x, half), times(y, half))
@@ -97,7 +98,7 @@ def middle(a: Any, b: Any) -> Any:
 
 @kernel
 def share(total: Any, count: int, out: Any) -> Any:
-    """``total / count``. Where the result is rounded to float32 a product is as good, and several times faster."""
+    """``total / count``; if the result is rounded to float32, a product is as exact and several times faster."""
     if out.itemsize == 4:
         return times(total, fill(total, 1.0 / count))
     return over(total, fill(total, 1.0 * count))
@@ -107,7 +108,7 @@ def share(total: Any, count: int, out: Any) -> Any:
 def median(
     address: int, stride: int, n: int, columns: int, lanes: int, network: Any, by_network: bool, tile: Any, out: Any
 ) -> None:
-    """The middle value of each column, the average of the middle two for even n."""
+    """The middle value of each column, or the average of the middle two for even n."""
     lower, upper = (n - 1) // 2, n // 2
     wide = tile.size // (n * lanes) * lanes
     for first in range(0, columns, wide):
@@ -167,10 +168,10 @@ def band_sum(tile: Any, base: int, lanes: int, start: int, stop: int) -> Any:
 
 @kernel
 def sum_between(tile: Any, base: int, lanes: int, n: int, f: int, least: Any, most: Any) -> Any:
-    """The float64 sum of the ranks f, ..., n - f - 1, whose smallest value is `least` and largest `most`.
+    """The float64 sum of the ranks f, ..., n - f - 1, whose smallest value is `least` and whose largest is `most`.
 
-    Values strictly between the two all count. Of those at most `least`, f are cut off and the rest equal `least`; the
-    same holds above.
+    All values strictly between the two count. Of the values at or below `least`, f are cut off, and the others that
+    count equal `least`; the same holds at `most`.
     """
     zero = fill(rank_image(least), 0)
     one, below, above = fill(zero, 1), zero, zero
@@ -204,10 +205,10 @@ def mean_around(
     distances: Any,
     out: Any,
 ) -> None:
-    """The mean of the `count` values of each column that are nearest to its centre, the earlier row first among equals.
+    """The mean of the `count` values of each column that are nearest to its centre; of equal ones, the earlier row.
 
     The distance of rank ``count - 1`` separates them. If the values at exactly this distance are all the same number,
-    it does not matter which rows they come from; if not, the column is settled by :func:`settle`.
+    it does not matter which rows they come from. If they differ, :func:`settle` computes the column.
     """
     wide = tile.size // (n * lanes) * lanes
     exact = np.empty(n, np.float64)
@@ -237,9 +238,9 @@ def mean_around(
 
 @kernel
 def sum_near(tile: Any, base: int, lanes: int, n: int, count: int, around: Any, border: Any) -> Any:
-    """The sum of `count` values within `border` of `around`, and the least and most of the values right at the border.
+    """The sum of `count` values within `border` of `around`, and the least and largest value exactly at the border.
 
-    The sum is meant for columns where these two are equal.
+    The sum is right only for columns in which these two values are equal.
     """
     inside = fill(rank_image(around), 0)
     one, nothing = fill(inside, 1), fill(around, 0.0)
@@ -261,9 +262,10 @@ def sum_near(tile: Any, base: int, lanes: int, n: int, count: int, around: Any, 
 
 @kernel
 def settle(values: Any, centre: float, count: int) -> float:
-    """The mean of the `count` of `values` nearest to `centre` in float64, the earlier first among equals: one column.
+    """The mean of the `count` values of one column nearest to `centre`, in float64; of equal ones, the earlier row.
 
-    Bisection over the bits of the distance of rank ``count - 1``: non-negative floats and their bits have one order.
+    It finds the distance of rank ``count - 1`` by bisection over its bits: non-negative floats have the same order as
+    their bits.
     """
     distances = np.abs(values - centre)
     keys = distances.view(np.int64)

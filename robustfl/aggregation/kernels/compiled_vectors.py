@@ -1,10 +1,10 @@
 """Vectors of 256 bytes inside compiled kernels, and the few operations on them that the kernels need.
 
-Left to itself the compiler turns loops over the columns of a tile into slow code: it has to guard against overlapping
-rows and leftover columns in every inner loop. Here the width is fixed and said outright. One :class:`Vector` holds 64
-float32 or 32 float64 neighbours of one row; the compiler splits it into whatever registers the processor has.
+From plain loops over the columns of a tile the compiler makes slow code, because it has to guard against overlapping
+rows and leftover columns in every inner loop. Here the width is fixed and explicit. One :class:`Vector` holds 64
+float32 or 32 float64 neighbours of one row, and the compiler splits it into the registers that the processor has.
 
-numba's cache notices changes in the file of a kernel only. After an edit here, remove ``__pycache__``.
+numba's cache detects changes only in the file of the kernel itself. After an edit in this file, remove ``__pycache__``.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from numba import njit, types
 from numba.extending import intrinsic, models, register_model
 
 BYTES = 256
-"""Size of a vector: four registers of AVX-512, so that work outweighs addressing. Half of it was 1.3 x slower."""
+"""Size of a vector: four registers of AVX-512, so that work outweighs addressing. Half the size was 1.3 x slower."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """`function`, compiled at its first call to run without the interpreter lock."""
+    """The function, which is compiled at its first call and runs without the interpreter lock."""
     return _compiled(function)
 
 
 def quick_sums(function: F) -> F:
-    """A :func:`kernel` whose loops over float sums may be regrouped, so that they use whole registers."""
+    """A :func:`kernel` in which the compiler may regroup sums of floats, so that loops use whole registers."""
     return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
 
 
@@ -42,7 +42,7 @@ def _compiled(function: F, **options: Any) -> F:
 
 
 def lanes(dtype: np.dtype[Any]) -> int:
-    """Values of `dtype` in one vector."""
+    """The number of values of `dtype` in one vector."""
     return BYTES // dtype.itemsize
 
 
@@ -56,7 +56,7 @@ class Vector(types.Type):
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
-    """A vector is a vector of the machine code, too."""
+    """Tells numba that a vector is stored as a vector of the machine code."""
 
     def __init__(self, manager: Any, vector: Any) -> None:
         scalar = manager.lookup(vector.scalar).get_value_type()
@@ -104,7 +104,7 @@ def load(typing: Any, array: Any, at: Any) -> Any:
 
 @_operation
 def load_beside(typing: Any, array: Any, at: Any, like: Any) -> Any:
-    """As many values as the vector `like` has, from element `at` of a contiguous array of any type."""
+    """As many values as the vector `like` has, starting at element `at` of a contiguous array of any type."""
     result = Vector(array.dtype, like.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -116,7 +116,7 @@ def load_beside(typing: Any, array: Any, at: Any, like: Any) -> Any:
 
 @_operation
 def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
-    """Write a vector to a contiguous array, from element `at` on."""
+    """Write a vector to a contiguous array, starting at element `at`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -131,7 +131,7 @@ def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
 def fetch(typing: Any, like: Any, address: Any) -> Any:
     """The vector at an address in memory, of the type of the array `like`.
 
-    Matrices enter kernels by address: one compiled version then serves every memory layout, writable or not.
+    Matrices are passed to kernels as addresses, so one compiled version serves every memory layout, writable or not.
     """
     result = _full(like.dtype)
 
@@ -158,7 +158,7 @@ def fill(typing: Any, like: Any, value: Any) -> Any:
 
 @_operation
 def low(typing: Any, a: Any, b: Any) -> Any:
-    """The smaller of each pair. With :func:`high` it permutes the pair whatever the values are, NaN included."""
+    """The smaller of each pair. Together with :func:`high` it permutes every pair of values, even with NaN."""
     return a(a, b), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[0], v[1]))
 
 
@@ -196,7 +196,7 @@ def over(typing: Any, a: Any, b: Any) -> Any:
 
 @_operation
 def add_product(typing: Any, total: Any, a: Any, b: Any) -> Any:
-    """``total + a * b`` of floats, rounded once where the processor can."""
+    """``total + a * b`` of floats, rounded only once if the processor can do so."""
 
     def emit(builder: Any, v: Any) -> Any:
         return builder.fadd(v[0], builder.fmul(v[1], v[2], flags=("contract",)), flags=("contract",))
@@ -206,7 +206,7 @@ def add_product(typing: Any, total: Any, a: Any, b: Any) -> Any:
 
 @_operation
 def magnitude(typing: Any, a: Any) -> Any:
-    """Absolute values of floats, by clearing the sign."""
+    """The absolute values of floats: the sign bits are cleared."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integers = context.get_value_type(_integers(a))
@@ -268,7 +268,7 @@ def widen(typing: Any, a: Any) -> Any:
 
 @_operation
 def narrow(typing: Any, a: Any, array: Any) -> Any:
-    """The float64 numbers, rounded to the type of `array`."""
+    """The float64 values of a vector, rounded to the type of `array`."""
     result = Vector(array.dtype, a.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -278,12 +278,12 @@ def narrow(typing: Any, a: Any, array: Any) -> Any:
 
 
 def _integers(vector: Any) -> Vector:
-    """Signed integers as wide as the values of `vector`."""
+    """The type of a vector of signed integers that are as wide as the values of `vector`."""
     return Vector(types.int32 if vector.scalar.bitwidth == 32 else types.int64, vector.count)
 
 
 def _mirror(builder: Any, bits: Any) -> Any:
-    """Flip the order of the negative half, which turns the bits of floats into integers of the same order, and back."""
+    """Reverse the order of negative numbers: it turns the bits of floats into integers of the same order, and back."""
     width = bits.type.element.width
     negative = builder.ashr(bits, _constant(bits.type, width - 1))
     return builder.xor(bits, builder.and_(negative, _constant(bits.type, (1 << (width - 1)) - 1)))
@@ -291,7 +291,7 @@ def _mirror(builder: Any, bits: Any) -> Any:
 
 @_operation
 def rank_image(typing: Any, a: Any) -> Any:
-    """Integers in the order of the floats `a`."""
+    """Integers that have the same order as the floats `a`."""
     result = _integers(a)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

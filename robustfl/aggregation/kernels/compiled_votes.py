@@ -11,10 +11,10 @@ from robustfl.aggregation.kernels.compiled_vectors import kernel
 
 @kernel
 def add_positions(ranking: Any, first: int, sums: Any, seen: Any) -> int:
-    """``sums[ranking[q]] += first + q`` for every place q, as long as each entry is new and below ``len(sums)``.
+    """Add ``sums[ranking[q]] += first + q`` for every place q, until an entry repeats or is not below ``len(sums)``.
 
-    `seen` is room for a bit an entry; all bits of a layer fit into a second-level cache, so that the check costs less
-    than the additions. Returns how many places were counted: all of them, or those before the first wrong entry.
+    `seen` is work space with one bit per entry. All bits of a layer fit into a second-level cache, so the check costs
+    less than the additions. Returns how many places were counted: all of them, or those before the first wrong entry.
     """
     seen[:] = 0
     entries = np.uint64(sums.size)

@@ -1,4 +1,4 @@
-"""The operations on torch tensors of an accelerator, written to give the host's results."""
+"""The version of the operations for torch tensors on an accelerator, which gives the same results as the host's."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
 from robustfl.aggregation.kernels.chunks import over_pieces
 
 BLOCK = 1 << 26
-"""Numbers in a block of columns. Of a matrix on the device a block is a view, so a large one takes no memory; many
-small ones would take time, because each costs a tenth of a millisecond of Python and a wait for its extents."""
+"""Number of values in a block of columns.
+
+A block of a matrix on the device is a view, so a large block takes no memory. Many small blocks would take time,
+because each costs a tenth of a millisecond of Python and a wait for its extents.
+"""
 
 PIECE = 1 << 22
-"""Numbers that are turned into float64 at a time: 32 MiB, most of which stays in the cache of a large GPU."""
+"""Number of values that are converted to float64 at a time: 32 MiB, most of which stay in the cache of a large GPU."""
 
 
 class Device:
-    """The operations in torch, and those in Triton where there is a GPU and a compiler for it.
+    """The operations in torch, and some of them in Triton if there is a GPU and a compiler for it.
 
-    Results stay on the device, except the few numbers that rules decide on. Geometry is float64, as on the host.
-    Data-centre GPUs multiply matrices in float64 about as fast as in float32. Others are 32 to 64 times slower at it,
-    and the Gram matrix then takes longer than reading the data from a few rows on; it is exact all the same.
+    Results stay on the device, except for the few numbers from which rules decide. Geometry is float64, as on the
+    host. Data-centre GPUs multiply matrices in float64 about as fast as in float32. Other GPUs are 32 to 64 times
+    slower in float64. On those, the Gram matrix of more than a few rows takes longer than reading the data, but it is
+    equally exact.
     """
 
     def __init__(self, device: str) -> None:
@@ -32,14 +36,14 @@ class Device:
 
     @cached_property
     def compiled(self) -> bool:
-        """Whether Triton's kernels are used: they need Triton itself and, of NVIDIA's GPUs, Volta or a later one."""
+        """Whether Triton's kernels are used: they need Triton and an AMD GPU, or an NVIDIA GPU from Volta on."""
         place = torch.device(self.device)
         if place.type != "cuda" or not has_triton():
             return False
         return torch.version.hip is not None or torch.cuda.get_device_capability(place) >= (7, 0)
 
     def width(self, n: int) -> int:
-        # a power of two, for the alignment of what follows
+        # a power of two keeps the following blocks aligned
         return max(1 << 12, 1 << max(BLOCK // n, 1).bit_length() - 1)
 
     def row_extent(self, block: Array) -> tuple[Floats, Floats]:
@@ -72,7 +76,7 @@ class Device:
         return _host(gram)
 
     def combine(self, weights: Floats, block: Array) -> Array:
-        # float64, because the program around may allow float32 products of reduced precision
+        # float64, because the surrounding program may allow float32 products of reduced precision
         exact = torch.as_tensor(weights, dtype=torch.float64, device=block.device)
         if self.compiled and weights.ndim == 1:
             from robustfl.aggregation.kernels import triton_sums
@@ -96,7 +100,7 @@ class Device:
         return self._order(len(block)).mean_around(block, centre, count)
 
     def _order(self, n: int) -> ModuleType:
-        """The module that selects from `n` values."""
+        """The module that computes order statistics of `n` values."""
         if not self.compiled:
             return selection
         from robustfl.aggregation.kernels import triton_order
@@ -137,7 +141,7 @@ class Device:
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton can be imported, in a version that the kernels are tested with. It comes with torch for GPUs."""
+    """Whether Triton can be imported, in a version with which the kernels are tested. It comes with torch for GPUs."""
     try:
         import triton
     except ImportError:
@@ -146,6 +150,6 @@ def has_triton() -> bool:
 
 
 def _host(numbers: Array) -> Floats:
-    """The few numbers that leave the device."""
+    """A few numbers from the device, as a numpy array."""
     copied: Floats = numbers.cpu().numpy()
     return copied

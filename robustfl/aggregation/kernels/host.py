@@ -1,4 +1,4 @@
-"""The operations in plain numpy."""
+"""The version of the operations in plain numpy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Host:
 
 
 def _power_of_two(numbers: int, n: int, least: int, most: int) -> int:
-    """The power of two of columns that makes about `numbers` numbers in `n` rows, within bounds."""
+    """A power of two, between `least` and `most`: so many columns of `n` rows hold about `numbers` numbers."""
     return int(min(max(1 << (numbers // n).bit_length() - 1 if n <= numbers else least, least), most))
 
 

@@ -1,9 +1,9 @@
 """Comparator networks that put chosen order statistics of n values into place.
 
-A comparator ``(a, b)`` moves the smaller of two rows to row a and the larger to row b. A network is a fixed
-list of them: the same list serves every column, so a machine can treat many columns in one instruction and never
-branches on a value. Batcher's merge exchange sorts; a rule rarely needs that much, so :func:`prune` drops every
-comparator that cannot change what the rule reads.
+A comparator ``(a, b)`` moves the smaller of two values to row a and the larger to row b. A network is a fixed list of
+comparators. The same list serves every column, so a machine can treat many columns in one instruction and never
+branches on a value. Batcher's merge exchange sorts all values. A rule rarely needs that much, so :func:`prune` drops
+every comparator that cannot change what the rule reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Network = NDArray[np.intp]
-"""Comparators in the order of execution, [c, 2], read-only."""
+"""The comparators in the order of their execution, [c, 2]; the array is read-only."""
 
 UNREAD: Hashable = None
 """The label of an output that nobody reads."""
@@ -25,7 +25,7 @@ UNREAD: Hashable = None
 def merge_exchange(n: int) -> Network:
     """Batcher's network that sorts n values, for any n (Knuth, TAOCP 3, algorithm 5.2.2M).
 
-    About ``n log2(n)^2 / 4`` comparators: 97 for 20 values, 1,077 for 100.
+    It has about ``n log2(n)^2 / 4`` comparators: 97 for 20 values, 1,077 for 100.
     """
     layers = [np.empty((0, 2), dtype=np.intp)]
     top = 1 << max((n - 1).bit_length() - 1, 0)
@@ -46,9 +46,10 @@ def merge_exchange(n: int) -> Network:
 def prune(network: Network, labels: Sequence[Hashable]) -> Network:
     """The comparators of a network that matter when outputs of one label may change places.
 
-    ``labels[r]`` says what rank r is read for: ranks with the same label are read as a set (the band of a trimmed
-    mean), ranks labelled :data:`UNREAD` are not read at all. Walking backwards, a comparator is dropped when both its
-    rows are final and carry the same label: it could only swap two values that nobody tells apart.
+    ``labels[r]`` says how rank r is read: ranks with the same label are read as a set (the band of a trimmed mean), and
+    ranks labelled :data:`UNREAD` are not read at all. The network is walked backwards. A comparator is dropped when
+    none of the later comparators that are kept uses its rows, and both rows have the same label: it could only swap two
+    values between which the reader does not distinguish.
     """
     still_moving = object()
     state: list[Hashable] = list(labels)
@@ -61,12 +62,13 @@ def prune(network: Network, labels: Sequence[Hashable]) -> Network:
 
 
 def tournament(n: int, low: int, high: int, groups: int) -> Network:
-    """Leaves the `low` smallest values, in order, in the first rows and the `high` largest, in order, in the last.
+    """A network that puts the `low` smallest values in order into the first rows, the `high` largest into the last.
 
-    The rows are sorted in groups of at least low + high. From then on only the ends of a group are still in the race:
-    two sorted lists of m smallest values meet in reverse, value i against value m - 1 - i, the winners are the m
-    smallest of both (a sequence that rises and then falls) and are sorted again. For few values of many rows this
-    takes far fewer comparators than a pruned sorting network: 267 against 764 to cut 2 off both ends of 100.
+    The rows are first sorted in groups of at least low + high. After that only the ends of the groups matter. Two
+    sorted lists of m smallest values are compared in reverse, value i against value m - 1 - i. The winners are the m
+    smallest values of both lists; they form a sequence that rises and then falls, which is sorted again. For few values
+    of many rows this takes far fewer comparators than a pruned sorting network: 267 in place of 764 to cut 2 values off
+    both ends of 100.
     """
     pairs: list[tuple[int, int]] = []
     lows, highs = [], []
@@ -85,12 +87,12 @@ def tournament(n: int, low: int, high: int, groups: int) -> Network:
 
 
 def _meet(lists: list[list[int]], pairs: list[tuple[int, int]], smallest: bool) -> list[int]:
-    """Append the comparators that make one sorted list of the best of two, and return its rows."""
+    """Append to `pairs` the comparators that make one sorted list from the best of two, and return its rows."""
     if len(lists) == 1:
         return lists[0]
     pairs += zip(lists[0], reversed(lists[1]), strict=True)
     winners = lists[0] if smallest else lists[1]
-    # a bitonic merge of 2^k rows, of which the surplus holds -inf before or +inf behind the winners and never moves
+    # a bitonic merge of 2^k rows; surplus rows count as -inf before the winners, or +inf behind them, and never move
     size = 1 << max(len(winners) - 1, 0).bit_length()
     before = size - len(winners) if smallest else 0
     distance = size // 2
@@ -104,15 +106,15 @@ def _meet(lists: list[list[int]], pairs: list[tuple[int, int]], smallest: bool) 
 
 @lru_cache(maxsize=256)
 def rank_network(n: int, first: int, last: int) -> Network:
-    """Leaves the values of the ranks first, ..., last (counted from 0, inclusive) in the rows of those numbers.
+    """A network that puts the values of the ranks first, ..., last (from 0, inclusive) into the rows of those numbers.
 
-    The rows between may hold these values in any order, and all other rows hold anything. Of several networks that do
-    it, the one with the fewest comparators.
+    These rows may hold the values in any order, and all other rows may hold any value. Of several networks that do
+    this, the one with the fewest comparators is returned.
     """
     if not 0 <= first <= last < n:
         raise ValueError(f"Ranks should satisfy 0 <= first <= last < n. Found first={first}, last={last}, n={n}.")
     labels = ["read" if first <= rank <= last else UNREAD for rank in range(n)]
-    # cut off both ends, or sort one end as far as the last rank that is read; the most groups have proved the best
+    # cut off both ends, or sort one end as far as the last rank that is read; as many groups as possible proved best
     candidates = [prune(merge_exchange(n), labels)]
     for low, high in {(first, n - 1 - last), (last + 1, 0), (0, n - first)}:
         groups = n // max(low + high, 1)
@@ -122,6 +124,6 @@ def rank_network(n: int, first: int, last: int) -> Network:
 
 
 def _frozen(network: Network) -> Network:
-    """Cached arrays are shared by every caller, so none may write to them."""
+    """The network as a read-only array, because all callers share the cached arrays."""
     network.setflags(write=False)
     return network

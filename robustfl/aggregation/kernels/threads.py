@@ -1,7 +1,7 @@
-"""Threads for work on column blocks: numba and numpy release the interpreter, so plain threads run side by side.
+"""Threads for work on column blocks: numba and numpy release the interpreter lock, so plain threads run in parallel.
 
-A pool of our own rather than a parallel runtime: it may be used from several threads of the caller at once, survives a
-fork, and hands results back in the order of the tasks, so that sums never depend on the number of threads.
+This is a pool of our own rather than a parallel runtime. The caller may use it from several threads at once, it
+survives a fork, and it returns results in the order of the tasks, so sums never depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 VARIABLES = ("ROBUSTFL_NUM_THREADS", "OMP_NUM_THREADS")
-"""Environment variables that set the number of threads; the first one that holds a number counts."""
+"""Environment variables that set the number of threads; the first one that holds a positive number is used."""
 
 LARGEST_GROUP = 4
-"""Most tasks that are handed to a thread at a time."""
+"""Largest number of tasks that a thread gets at a time."""
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -31,7 +31,7 @@ _chosen: int | None = None
 
 
 def thread_count() -> int:
-    """How many threads an aggregation uses: as set by :func:`limit_threads`, by the environment, else one a core."""
+    """The number of threads of an aggregation: set by :func:`limit_threads` or the environment, else one per core."""
     if _chosen is not None:
         return _chosen
     for variable in VARIABLES:
@@ -44,7 +44,7 @@ def thread_count() -> int:
 
 @contextmanager
 def limit_threads(count: int) -> Iterator[None]:
-    """Use `count` threads within the block, in the whole process."""
+    """Make the whole process use `count` threads within the block."""
     global _chosen
     before, _chosen = _chosen, count
     try:
@@ -54,7 +54,7 @@ def limit_threads(count: int) -> Iterator[None]:
 
 
 def in_order(tasks: Iterator[Callable[[], T]]) -> Iterator[T]:
-    """The results of the tasks, in their order, computed a few at a time; within a task of the pool, one by one."""
+    """The results of the tasks in order, with several tasks at the same time; inside a task of the pool, one by one."""
     count = 1 if getattr(_local, "inside", False) else thread_count()
     head = list(islice(tasks, 2)) if count > 1 else []
     if len(head) < 2:  # one task alone is not worth a thread
@@ -75,7 +75,7 @@ def in_order(tasks: Iterator[Callable[[], T]]) -> Iterator[T]:
 
 
 def _groups(tasks: Iterator[T], count: int) -> Iterator[list[T]]:
-    """The tasks a few at a time, first one by one: handing a task to a thread costs as much as a small task itself."""
+    """Groups of the tasks, first of one task, then larger: to give a task to a thread costs as much as a small task."""
     for number in count_from(count):
         group = list(islice(tasks, min(number // count, LARGEST_GROUP)))
         if not group:
@@ -84,7 +84,7 @@ def _groups(tasks: Iterator[T], count: int) -> Iterator[list[T]]:
 
 
 def _pool(count: int) -> ThreadPoolExecutor:
-    """The pool of this process: the threads of a parent do not exist in a forked child."""
+    """The pool of this process; a forked child needs its own, because it has none of its parent's threads."""
     with _lock:
         key = (os.getpid(), count)
         if key not in _pools:

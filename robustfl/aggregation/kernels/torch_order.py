@@ -1,7 +1,8 @@
 """Order statistics of columns in plain torch, for accelerators without the kernels of `triton_order`.
 
-torch selects by sorting, and a sort needs several times the room of its input: the sorted values, their places as
-64-bit integers, and as much again to work in, up to 40 bytes for each number. So a block is sorted a piece at a time.
+torch selects by sorting, and a sort needs several times the memory of its input: for the sorted values, for their
+positions as 64-bit integers, and as much again as work space, up to 40 bytes per number. So a block is sorted in
+pieces.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.kernels.chunks import over_pieces
 
 PIECE = 1 << 20
-"""Numbers that are sorted at a time: about 40 MB of extra memory, and columns enough for every core of a GPU."""
+"""Number of values that are sorted at a time: they take about 40 MB of extra memory, and occupy all cores of a GPU."""
 
 
 def median(block: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How Triton kernels are started: on the tensor's own device, one at a time, with rounding as it is written."""
+"""How Triton kernels are started: on the tensor's own device, one launch at a time, without fused operations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 from robustfl.aggregation.kernels.base import Array
 
 _turn = threading.Lock()
-"""The first launch of a kernel compiles it, and the compiler is not made for several threads."""
+"""The first launch of a kernel compiles it, and the compiler does not support several threads."""
 
 
 def launch(kernel: Array, programs: int, block: Array, *arguments: Array, warps: int, **constants: int) -> None:
     """Start `programs` programs of a kernel whose first argument is `block`, each with `warps` warps.
 
-    Threads of a pool begin on the first device, and Triton launches on the current one: hence the context. Products and
-    sums are not fused, so that results do not depend on the version of the compiler.
+    A new thread of a pool starts with the first device as its current one, and Triton launches on the current device.
+    So the block's device is made current here. Products and sums are not fused, so that results do not depend on the
+    version of the compiler.
     """
     if not programs:
         return

@@ -1,15 +1,16 @@
-"""Order statistics of columns on a GPU: every number is read once, and nothing is written but the result.
+"""Order statistics of columns on a GPU: every number is read once, and only the result is written.
 
-A program holds a tile of whole columns in registers, [ROWS, COLUMNS], the rows padded with infinities to a power of
-two. It looks for a *cut* in each column: a threshold with a wanted number of values at or below it. Bisection over the
-integers that have the order of the floats finds it in rounds of counting, about fifteen for most data. A cut is all one
-needs: the median is a value beside one, a trimmed mean is what lies between two, and the values nearest to a centre
-have their distances below one. Where equal values straddle the place there is no such threshold; the search then ends
-at that value, and the counts say how many of its copies belong to which side.
+A program holds a tile of whole columns in registers, [ROWS, COLUMNS], with the rows padded to a power of two. In each
+column it looks for a *cut*: a threshold with the wanted number of values at or below it. It finds the cut by bisection
+over integers that have the same order as the floats, in about fifteen rounds of counting for most data. Cuts suffice
+for all order statistics: the median is a value next to one cut, a trimmed mean averages the values between two cuts,
+and the values nearest to a centre are those whose distances are below a cut. If equal values lie on both sides of the
+wanted place, no such threshold exists. The search then ends at that value, and the counts say how many of its copies
+belong to each side.
 
-Values must be finite. Medians are those of the host to the last bit, and sums are taken in float64.
+Values must be finite. Medians equal those of the host to the last bit, and sums are float64.
 """
-# Annotations are evaluated here, unlike in other modules: older versions of Triton look for tl.constexpr in them.
+# This module evaluates its annotations, unlike others: older versions of Triton look for tl.constexpr in them.
 
 import torch
 import triton
@@ -19,21 +20,21 @@ from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.kernels.triton_launch import launch
 
 MOST_ROWS = 1024
-"""Rows of a column that the registers of one program can hold."""
+"""Largest number of rows that the registers of one program can hold."""
 
 NARROW, WIDE = 64, 32
-"""Values that a thread holds of tiles in float32 and in float64: with more, registers spill to memory."""
+"""Number of values of a tile that a thread holds, in float32 and in float64: with more, registers spill to memory."""
 
 UNSPECIALIZED = ("n", "columns", "row_stride")
-"""Arguments whose values need no code of their own: one compilation serves all matrices of about as many rows.
+"""Arguments for whose values no special code is compiled, so one compilation serves all matrices of similar height.
 
-It is also faster so. Code for strides that are multiples of 16 gives each thread four neighbouring columns, whose
-counts it then has to gather from other threads; this way a thread has as much of one column as it can hold.
+This is also faster. Code for strides that are multiples of 16 would give each thread four neighbouring columns, whose
+counts it would then have to gather from other threads. Without it, a thread has as much of one column as it can hold.
 """
 
 
 def median(block: Array) -> Array:
-    """The middle value of each column of [n, b], the average of the middle two for even n: [b]."""
+    """The middle value of each column of [n, b], or the average of the middle two for even n: [b]."""
     n = len(block)
     return _select(median_kernel, block, float(n // 2), float((n + 1) // 2), EVEN=n % 2 == 0)
 
@@ -61,10 +62,11 @@ def _select(kernel: Array, block: Array, *arguments: Array, distances: bool = Fa
 
 
 def tile_shape(n: int, double: bool) -> tuple[int, int, int]:
-    """Rows and columns of the tile for columns of `n` values, and the warps that share it.
+    """The rows and columns of the tile for columns of `n` values, and the number of warps that share it.
 
-    A thread with a whole column exchanges nothing with others. Where columns are too long for that, a tile has 8 of
-    them, as wide as the 32 bytes that memory delivers at least, and long ones are shared by several warps.
+    A thread that holds a whole column needs no exchange with other threads. If columns are too long for that, a tile
+    has 8 of them, which is as wide as the 32 bytes that a memory access delivers at least, and several warps share a
+    tile of long columns.
     """
     rows, held = triton.next_power_of_2(n), WIDE if double else NARROW
     columns = min(32, max(32 * held // rows, 8))
@@ -73,7 +75,7 @@ def tile_shape(n: int, double: bool) -> tuple[int, int, int]:
 
 @triton.jit
 def _image(x):
-    """Integers in the order of the floats `x`, as wide as these; 0 for both zeros."""
+    """Integers that have the same order and width as the floats `x`; both zeros become 0."""
     if x.dtype == tl.float64:
         bits = x.to(tl.int64, bitcast=True)
         size = bits & 0x7FFFFFFFFFFFFFFF
@@ -85,7 +87,7 @@ def _image(x):
 
 @triton.jit
 def _number(image):
-    """The floats that have these images."""
+    """The floats of which these integers are the images, see :func:`_image`."""
     size = tl.abs(image)
     number = size.to(tl.float64 if image.dtype == tl.int64 else tl.float32, bitcast=True)
     return tl.where(image < 0, -number, number)
@@ -93,17 +95,19 @@ def _number(image):
 
 @triton.jit
 def _cut(x, low, below, high, least, most):
-    """Cut the columns of `x` so that `least` to `most` values lie at or below.
+    """Find a cut in each column of `x`: a threshold with at least `least` and at most `most` values at or below it.
 
-    `low` and `high` are images of thresholds, with `below` <= `most` values at or below the first, and more than `most`
-    at or below the second or at most one image between them. Returns `low` and `below` of the cut, and `high`: either
-    ``least <= below``, or the cut falls among equal values, whose image is `high`, and `low` is just under it.
+    `low` and `high` are images of thresholds. At or below the first lie `below` <= `most` values. At or below the
+    second lie more than `most` values, or at most one image lies between the two. The function returns `low` and
+    `below` of the cut, and `high`: either ``least <= below``, or the cut falls among equal values, whose image is
+    `high`, and `low` is just under it.
 
-    From the 14th round on, when few values are left in between, every fourth round tries the least of them in place of
-    the middle. Equal values then end the search at once; without that they would take all 32 (float64: 64) rounds.
+    From the 14th round on, when few values are left between the thresholds, every fourth round tries the least of them
+    in place of the middle. This ends the search at once when those values are equal, which would otherwise take all 32
+    (float64: 64) rounds.
 
-    Counts are float32: a comparison then yields 1.0 or 0.0 in one instruction, and additions of floats run beside
-    comparisons where those of integers would compete with them.
+    Counts are float32: then a comparison yields 1.0 or 0.0 in one instruction, and the additions run in parallel with
+    comparisons, while additions of integers would compete with them.
     """
     rounds = 0
     open_columns = (below < least) & (low + 1 < high)
@@ -126,9 +130,9 @@ def _cut(x, low, below, high, least, most):
 
 @triton.jit
 def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """The values of this program's tile, [ROWS, COLUMNS], and its rows and columns.
+    """The values of this program's tile, [ROWS, COLUMNS], and the numbers of its rows and columns.
 
-    Rows beyond the last repeat it, which takes fewer registers than leaving them out.
+    Rows beyond the last one repeat it, which takes fewer registers than masking them.
     """
     row = tl.arange(0, ROWS)
     column = tl.program_id(0).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
@@ -139,7 +143,7 @@ def _tile(block, n, columns, row_stride, column_stride, ROWS: tl.constexpr, COLU
 
 @triton.jit
 def _bracket(x):
-    """Images of thresholds with no value and with every value of `x` at or below them."""
+    """Images of two thresholds: no value of `x` is at or below the first, and every value at or below the second."""
     return _image(tl.min(x, axis=0)) - 1, _image(tl.max(x, axis=0))
 
 
@@ -148,7 +152,7 @@ def median_kernel(
     block, out, n, columns, row_stride, column_stride, least, most,
     EVEN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Cut off the lower half, with the middle value or without, which then is the last below or the first above."""
+    """Cut off the lower half of each column; the median is next to the cut: below it, above it, or both for even n."""
     x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
     low, high = _bracket(x)
     x = tl.where((row < n)[:, None], x, float("inf"))
@@ -165,7 +169,7 @@ def median_kernel(
 def trimmed_mean_kernel(
     block, out, n, columns, row_stride, column_stride, first, last, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
-    """Cut off `first` values, then as many above as leaves `last` at or below; sum what lies between."""
+    """Cut each column after its `first` and after its `last` smallest values, and average the values in between."""
     x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
     low, high = _bracket(x)
     x = tl.where((row < n)[:, None], x, float("inf"))
@@ -173,7 +177,7 @@ def trimmed_mean_kernel(
     top, upto, tied_above = _cut(x, low, below, high, last, last)
     inside = (x > _number(low)[None, :]) & (x <= _number(top)[None, :])
     total = tl.sum(tl.where(inside, x, 0.0).to(tl.float64), axis=0)
-    # where a cut falls among equal values: copies to be cut off were summed, and copies to be kept were not
+    # if a cut falls among equal values, the sum has copies that are to be cut off, or lacks copies that are to be kept
     total -= (first - below).to(tl.float64) * _number(tied).to(tl.float64)
     total += (last - upto).to(tl.float64) * _number(tied_above).to(tl.float64)
     mean = total / tl.full([COLUMNS], last - first, tl.float64)
@@ -184,7 +188,7 @@ def trimmed_mean_kernel(
 def mean_around_kernel(
     block, out, n, columns, row_stride, column_stride, centre, kept, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
-    """Cut the distances to the centre, and then, where the cut falls among equal ones, the numbers of their rows."""
+    """Cut the distances to the centre; if the cut falls among equal ones, cut the numbers of their rows as well."""
     x, row, column = _tile(block, n, columns, row_stride, column_stride, ROWS, COLUMNS)
     around = tl.load(centre + column, mask=column < columns, other=0.0).to(tl.float64)
     distance = tl.abs(x.to(tl.float64) - around[None, :])

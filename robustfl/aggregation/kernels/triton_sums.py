@@ -1,5 +1,5 @@
 """Sums over rows and columns on a GPU, accumulated in float64 without a float64 copy of the matrix."""
-# Annotations are evaluated here, unlike in other modules: older versions of Triton look for tl.constexpr in them.
+# This module evaluates its annotations, unlike others: older versions of Triton look for tl.constexpr in them.
 
 import torch
 import triton
@@ -9,10 +9,10 @@ from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.kernels.triton_launch import launch
 
 STRETCH, STEPS = 1024, 16
-"""Columns of a row that a program reads at a time, and how often it does."""
+"""Number of columns of a row that a program reads at a time, and how many times it does so."""
 
 ROWS, COLUMNS = 16, 128
-"""The tile that a program of a weighted sum moves down its columns."""
+"""Size of the tile that a program of a weighted sum moves down its columns."""
 
 
 def row_extent(block: Array) -> tuple[Floats, Floats]:
@@ -29,7 +29,7 @@ def row_extent(block: Array) -> tuple[Floats, Floats]:
 
 
 def weighted_sum(weights: Array, block: Array) -> Array:
-    """`weights @ block`: float64 [n] x [n, b] -> [b] in the type of the block."""
+    """`weights @ block`: float64 [n] x [n, b] -> [b], in the type of the block."""
     n, columns = block.shape
     out = torch.empty(columns, dtype=block.dtype, device=block.device)
     place = (n, columns, *block.stride())
@@ -42,7 +42,7 @@ def weighted_sum(weights: Array, block: Array) -> Array:
 def row_extent_kernel(
     block, peak, square, columns, parts, row_stride, column_stride, STRETCH: tl.constexpr, STEPS: tl.constexpr
 ):
-    """One program for each row and each stretch of ``STRETCH * STEPS`` columns."""
+    """The extent of a part of a row; one program runs for each row and each ``STRETCH * STEPS`` columns."""
     program = tl.program_id(0)
     row = program // parts
     part = program % parts
@@ -55,7 +55,7 @@ def row_extent_kernel(
         largest = tl.maximum(largest, tl.abs(x))
         total += x.to(tl.float64) * x.to(tl.float64)
     squares = tl.sum(total, axis=0)
-    # only a NaN makes a sum of squares NaN, while the maximum passes over it
+    # a sum of squares is NaN only if a value is NaN, while the maximum ignores NaN
     tl.store(peak + program, tl.where(squares == squares, tl.max(largest, axis=0).to(tl.float64), squares))
     tl.store(square + program, squares)
 

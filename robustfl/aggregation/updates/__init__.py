@@ -1,8 +1,14 @@
 """The [n, d] update matrix: what the caller gave, and how rules read it.
 
-* :mod:`~robustfl.aggregation.updates.layout` reads what the caller gave and gives the answer back in the same form.
-* :mod:`~robustfl.aggregation.updates.readers` are the places from which columns come, block by block.
-* :mod:`~robustfl.aggregation.updates.source` are the clean rows; :mod:`~robustfl.aggregation.updates.rows` is what a
-  rule works with; :mod:`~robustfl.aggregation.updates.gram` holds the inner products of the rows.
-* :mod:`~robustfl.aggregation.updates.coordinates` writes a few vectors in as many dimensions as there are vectors.
+Authors of rules need two classes: :class:`~robustfl.aggregation.updates.rows.Rows`, the rows that a rule works on, and
+:class:`~robustfl.aggregation.updates.gram.Gram`, the inner products between them. The modules, in the order in which a
+call passes through them:
+
+* :mod:`~robustfl.aggregation.updates.layout` reads what the caller gave and returns the answer in the same form.
+* :mod:`~robustfl.aggregation.updates.readers` deliver the columns, block by block, from memory, files or streams.
+* :mod:`~robustfl.aggregation.updates.source` makes every pass over the columns, and finds hostile rows on the way.
+* :mod:`~robustfl.aggregation.updates.rows` is the matrix that a rule sees, possibly after pre-aggregations.
+* :mod:`~robustfl.aggregation.updates.gram` answers questions about distances and inner products.
+* :mod:`~robustfl.aggregation.updates.coordinates` expresses a few long vectors in a space of few dimensions, with the
+  same distances and inner products.
 """

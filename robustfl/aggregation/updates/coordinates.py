@@ -1,4 +1,4 @@
-"""Rows in as few dimensions as they span, with every distance and product between them kept."""
+"""Rows as points in a space of few dimensions, with the same distances and inner products between them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from robustfl.aggregation.updates.layout import read_updates
 
 
 def coordinates(rows: Sequence[Any] | Any) -> Floats:
-    """The same constellation of points in a space of its own: [m, d] -> [m, k], k <= m + 1, in float64.
+    """Points in few dimensions with the same distances and inner products as the rows: [m, d] -> [m, k], k <= m + 1.
 
-    Formula: with the Gram of the rows around a common reference, ``C = V diag(l) V^T``, they lie at the rows of
-    ``V diag(l)^(1/2)``; the origin lies at ``diag(l)^(-1/2) V^T c`` for its products c with them, and off their span by
-    what its length leaves over. All is then moved so that the origin is 0. Sums of rows with weights are the same sums
-    of coordinates, whatever the weights, and all products are kept; a part that all rows share costs their distances
-    no digit. A rule that turns with its rows (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`) therefore
-    answers in coordinates what it would answer in full.
+    Formula: let ``C = V diag(l) V^T`` be the Gram of the rows around a common reference. The rows then have the
+    coordinates ``V diag(l)^(1/2)``. The origin has the coordinates ``diag(l)^(-1/2) V^T c``, where c are its inner
+    products with the rows, and one more coordinate for the part of it that lies outside of their span. At last all
+    points are shifted so that the origin is 0.
 
-    Cost: one Gram of m rows, O(m^2 d), and O(m^3). `rows` in any form that aggregators take.
+    A weighted sum of rows has as coordinates the same weighted sum of their coordinates, whatever the weights. A large
+    part that all rows share costs their distances no precision. If a rule is rotation equivariant
+    (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`), its answer to the coordinates is therefore the
+    coordinates of its answer to the rows.
+
+    The result is float64. `rows` may have any form that aggregators accept.
+
+    Cost: one Gram of m rows, O(m^2 d), and O(m^3) after it.
 
     Raises
     ------

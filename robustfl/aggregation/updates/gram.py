@@ -1,8 +1,8 @@
 """Gram space: everything that a geometric rule may know about the rows, in an ``n x n`` matrix.
 
-The rows, the origin and any extra points (such as the previous aggregate) are kept as inner products after
-subtracting one common reference row, in float64. Every quantity that a rule asks for is computed from affine
-combinations of those points, so a large part that all rows share never costs a digit (an uncentred float32 Gram gives
+The matrix holds the inner products between the rows, the origin and any extra points (such as the previous aggregate),
+after one common reference row was subtracted, in float64. Every quantity that a rule asks for is computed from affine
+combinations of those points, so a large part that all rows share costs no precision (an uncentred float32 Gram gives
 negative squared distances).
 """
 
@@ -17,7 +17,7 @@ from robustfl.aggregation.kernels.base import Floats
 from robustfl.errors import ParameterError
 
 ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
-"""A difference of inner products below this share of their size carries no information."""
+"""A difference of inner products below this share of their size is only a rounding error."""
 
 
 class Gram:
@@ -27,9 +27,9 @@ class Gram:
     ----------
     n : number of rows
     extras : number of extra points `e`
-    centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. Given as a matrix, or
-        as a function that computes it, together with the number of `extras`. `norms` computes the squared norms where
-        those can be had for less
+    centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. The constructor takes
+        a matrix, or a function that computes it together with the number of `extras`. Its argument `norms` is a
+        function that computes the squared norms in a cheaper way, if there is one
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Gram:
 
     @cached_property
     def centred(self) -> Floats:
-        """Computed when a rule first asks for something in it: a plain mean never pays for it."""
+        """The matrix, which is computed when a rule first asks for something in it: a plain mean never pays for it."""
         return self._compute()
 
     @cached_property
     def squared_distances(self) -> Floats:
-        """`||x_i - x_j||^2`, [n, n], never negative; 0 on the diagonal and where nothing but rounding is left."""
+        """`||x_i - x_j||^2`, [n, n], never negative; 0 on the diagonal and where only a rounding error is left."""
         inner = self.centred[: self.n, : self.n]
         own = np.diag(inner)
         size = own[:, None] + own[None, :]
@@ -63,7 +63,7 @@ class Gram:
 
     @cached_property
     def central(self) -> int:
-        """The row of smallest median distance to the others: near honest rows while those are a strict majority."""
+        """The row with the smallest median distance to the others, near honest rows if those are a strict majority."""
         return int(np.argmin(np.median(self.squared_distances, axis=1)))
 
     @cached_property
@@ -75,7 +75,7 @@ class Gram:
 
     @cached_property
     def products(self) -> Floats:
-        """The plain inner products `<x_i, x_j>`, [n, n], for rules on angles rather than distances."""
+        """The plain inner products `<x_i, x_j>`, [n, n], for rules that use angles rather than distances."""
         n = self.n
         to_origin = self.centred[:n, n]
         inner: Floats = self.centred[:n, :n] - to_origin[:, None] - to_origin[None, :] + self.centred[n, n]
@@ -84,7 +84,7 @@ class Gram:
     def squared_distances_from(self, weights: Floats) -> Floats:
         """Squared distances [n] of all rows from the point `sum_i weights_i p_i`.
 
-        `weights` has one entry a row, or one a row and one an extra point.
+        `weights` has one entry per row, or one entry per row followed by one entry per extra point.
         """
         point = self._affine(weights)
         reach = self.centred @ point
@@ -92,11 +92,11 @@ class Gram:
         return squared
 
     def squared_length(self, coefficients: Floats) -> float:
-        """`||sum_i c_i x_i||^2` for coefficients [n] over the rows; with sum 0 it is the length of a difference."""
+        """`||sum_i c_i x_i||^2` for coefficients [n] over the rows; if they sum to 0, it measures a difference."""
         return float(self.squared_lengths(coefficients[None, :])[0])
 
     def squared_lengths(self, coefficients: Floats) -> Floats:
-        """:meth:`squared_length` of every row of `coefficients` [m, n], as [m]."""
+        """The :meth:`squared_length` [m] for every row of `coefficients` [m, n]."""
         m = len(coefficients)
         full = np.hstack([coefficients, -coefficients.sum(axis=1, keepdims=True), np.zeros((m, self.extras))])
         lengths: Floats = np.maximum(np.einsum("ij,ij->i", full @ self.centred, full), 0.0)
@@ -113,7 +113,7 @@ class Gram:
         return Gram(lambda: full @ self.centred @ full.T, m, self.extras)
 
     def _affine(self, weights: Floats) -> Floats:
-        """Coefficients over all points that sum to 1: what is missing is put on the origin, where it adds nothing."""
+        """Coefficients over all points that sum to 1: the origin, which adds nothing, gets what is missing to 1."""
         if len(weights) not in (self.n, self.n + self.extras):
             message = f"`weights` should have {self.n} or {self.n + self.extras} entries. Found {len(weights)}."
             raise ParameterError(message)

@@ -208,7 +208,7 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
             continue
         entry = None if update is None else _parse(update)
         if entry is None:
-            rejected[row] = "missing" if update is None else f"unreadable ({type(update).__name__})"
+            rejected[row] = MISSING if update is None else f"unreadable ({type(update).__name__})"
         else:
             parsed[row] = entry
     layout = _majority(parsed)
@@ -236,20 +236,40 @@ def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
     return [entries.get(row, []) for row in range(count)]
 
 
+MISSING = "missing"
+"""The reason of a row that never came."""
+
+
 def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
-    """Client ids, and the rows that repeat an id: the first row of an id counts, a replay or a clone does not."""
+    """Client ids, and the rows that share an id with another row: none of them counts.
+
+    Which of the rows is the client's own cannot be seen. A rule that kept one of them, such as the first, would let
+    an attacker choose it: whoever answers faster under the name of an honest client would speak for that client, and
+    the declared f would no longer bound the malicious rows. An attacker who repeats its own row takes itself out.
+    Ids that anybody can forge let attackers take honest clients out, never speak for them; who delivers messages more
+    than once should drop the copies before.
+    """
     names = tuple(range(count)) if ids is None else tuple(ids)
     if not all(isinstance(name, Hashable) for name in names):
         raise UpdatesError("`ids` should be hashable, such as numbers or texts: clients are remembered by them.")
     if len(names) != count:
         raise UpdatesError(f"`ids` should name every update once. Found {len(names)} ids for {count} updates.")
-    seen: set[Hashable] = set()
-    duplicates = {}
-    for row, name in enumerate(names):
-        if name in seen:
-            duplicates[row] = f"duplicate id {name!r}"
-        seen.add(name)
-    return names, duplicates
+    if len(set(names)) == count:
+        return names, {}
+    rows = Counter(names)
+    return names, {row: f"duplicate id {name!r}" for row, name in enumerate(names) if rows[name] > 1}
+
+
+def exceeded(ids: Sequence[Hashable], rejected: Mapping[int, str], f: int | None) -> int:
+    """How many more clients were caught than the declared `f` (0 for a rule that is told none), else 0.
+
+    A client is caught when a row under its id was rejected, however many there are; a row that never came is no sign
+    of anything.
+    """
+    if not rejected:
+        return 0
+    caught = {ids[row] for row, reason in rejected.items() if reason != MISSING}
+    return max(0, len(caught) - (f or 0))
 
 
 def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:

@@ -1,8 +1,8 @@
 """Where the columns of the update matrix come from: one block of columns after the other, in the working type.
 
-A rule never sees the matrix as a whole. So it need not exist as a whole: it may be an array, a file mapped into
-memory, the leaves of many state dicts, or blocks that a function makes anew for every reading. Nothing is copied but
-the block at hand.
+A rule never sees the matrix as a whole, so the matrix need not exist as a whole. It may be an array, a file that is
+mapped into memory, the leaves of many state dicts, or a sequence of blocks that a function makes anew for every
+reading. Only the current blocks are copied.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from robustfl.aggregation.kernels.base import Array, column_blocks, is_tensor
 from robustfl.errors import UpdatesError
 
 Piece = tuple[slice, Callable[[], Array]]
-"""Columns, and how to get their values [n, b]: called in a worker thread, where the copying then happens."""
+"""Columns, and a function that returns their values [n, b]; it is called in a worker thread, which does the copying."""
 
 RESIDENT = 1 << 26
-"""Bytes of a mapped file that may be read before its pages are given back to the system."""
+"""Number of bytes of a mapped file that are read before its pages are given back to the system."""
 
 
 class Reader(Protocol):
@@ -32,12 +32,15 @@ class Reader(Protocol):
     n: int
     d: int
     working: str
-    """The type of the arithmetic, float32 or float64."""
+    """The type of the arithmetic: float32 or float64."""
     device: str | None
-    """The accelerator that the values live on, None for the host."""
+    """The accelerator that holds the values, or None for the host."""
 
     def pieces(self, rows: Sequence[int] | None, size: int) -> Iterator[Piece]:
-        """All columns in order, `size` at a time (a stream has sizes of its own), of the given rows or of all."""
+        """All columns in order, `size` at a time, of the given rows or of all rows.
+
+        A stream of blocks may make smaller pieces.
+        """
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Dense:
 
 
 def mapped_file(matrix: Array) -> mmap.mmap | None:
-    """The file under a `np.memmap`, when its pages can be dropped without loss: not those of a private copy."""
+    """The file of a `np.memmap`, or None; also None for a private copy, whose pages cannot be dropped without loss."""
     base = matrix
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap):
@@ -83,7 +86,7 @@ def mapped_file(matrix: Array) -> mmap.mmap | None:
 
 @dataclass
 class Leaves:
-    """Updates that come as many arrays each, such as state dicts: row i is the leaves of `entries[i]`, flattened."""
+    """Updates of many arrays each, such as state dicts: row i consists of the leaves of `entries[i]`, flattened."""
 
     entries: list[list[Array]]
     working: str
@@ -121,7 +124,7 @@ class Leaves:
         return torch.empty((n, width), dtype=getattr(torch, self.working), device=self.device)
 
     def _local(self, part: Array) -> Array:
-        """The values where the block lives; an update on the host may stand beside others on an accelerator."""
+        """The values on the device of the block; some updates may be on the host and others on an accelerator."""
         if self.device is None:
             return converted(part.cpu() if is_tensor(part) else part, self.working)
         import torch
@@ -130,7 +133,7 @@ class Leaves:
 
 
 class Columns(ABC):
-    """Updates that are given as a :class:`Reader`: what a rule is called with, in place of an array."""
+    """Updates that are given as a :class:`Reader`; a rule can be called with one in place of an array."""
 
     n: int
     d: int
@@ -139,12 +142,12 @@ class Columns(ABC):
 
     @abstractmethod
     def pieces(self, rows: Sequence[int] | None, size: int) -> Iterator[Piece]:
-        """As :meth:`Reader.pieces`."""
+        """The same as :meth:`Reader.pieces`."""
 
     @property
     @abstractmethod
     def row(self) -> Array:
-        """An array of the shape and type of one row, for the result to take after; its values are not read."""
+        """An array with the shape and type of one row, which the result will have, too; its values are not read."""
 
 
 class ColumnBlocks(Columns):
@@ -152,10 +155,10 @@ class ColumnBlocks(Columns):
 
     Parameters
     ----------
-    blocks : a function that returns an iterable of blocks [n, b] (numpy arrays or CPU tensors, any widths), or a
-        container of them. A generator can be read only once, which is enough for column-wise rules alone: geometric
-        rules read twice, and a hostile row costs one more reading.
-    shape : (n, d); the blocks must add up to it
+    blocks : a function that returns an iterable of blocks [n, b] (numpy arrays or CPU tensors of any widths), or a
+        container of such blocks. A generator can be read only once. This is enough only for column-wise rules, because
+        geometric rules read twice, and a hostile row costs one more reading.
+    shape : (n, d); the columns of all blocks together must be d
     dtype : floating-point type of the result
 
     Examples
@@ -232,7 +235,7 @@ class ColumnBlocks(Columns):
 
 
 def converted(values: Array, working: str) -> Array:
-    """`values` in the working type; CPU tensors become numpy arrays that share their memory where types allow."""
+    """`values` in the working type; CPU tensors become numpy arrays, without a copy if the type is the same."""
     if is_tensor(values):
         import torch
 
@@ -245,12 +248,12 @@ def converted(values: Array, working: str) -> Array:
 
 
 def flattened(leaf: Array) -> Array:
-    """One leaf as a vector; a view where its memory allows."""
+    """One leaf as a vector, which is a view if the leaf's memory layout allows."""
     return leaf.detach().reshape(-1) if is_tensor(leaf) else np.asarray(leaf).reshape(-1)
 
 
 def device_of(values: Array) -> str | None:
-    """The accelerator on which `values` live, None for the host."""
+    """The accelerator that holds the `values`, or None for the host."""
     if not is_tensor(values) or values.device.type == "cpu":
         return None
     return str(values.device)

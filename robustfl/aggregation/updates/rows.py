@@ -1,4 +1,4 @@
-"""The sanitised update matrix as rules see it: rows that may be mixtures of the rows that came in."""
+"""The update matrix that rules see: only accepted rows, which may be mixtures of the rows that came in."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from robustfl.aggregation.updates.source import Source
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows `mixing @ X` over a shared source `X` [n, d]; without a mixing they are the source's own rows.
+    """The rows `mixing @ X` over a shared source `X` [n, d]; without `mixing` they are the source's own rows.
 
-    The mixture is never formed as a whole: the Gram is mixed in `n x n`, results are combined from the source, and
-    column-wise rules see it one block of columns at a time.
+    The mixture is never formed as a whole. The Gram is mixed as an `n x n` matrix, results are combined from the rows
+    of the source, and column-wise rules see the mixture one block of columns at a time.
     """
 
     source: Source
@@ -28,12 +28,12 @@ class Rows:
 
     @property
     def n(self) -> int:
-        """Number of rows that the rule sees."""
+        """The number of rows that the rule sees."""
         return self.source.n if self.mixing is None else len(self.mixing)
 
     @property
     def d(self) -> int:
-        """Number of columns (parameters)."""
+        """The number of columns (parameters)."""
         return self.source.d
 
     @property
@@ -42,16 +42,16 @@ class Rows:
 
     @cached_property
     def gram(self) -> Gram:
-        """Gram space of these rows."""
+        """The Gram space of these rows."""
         return self.source.gram if self.mixing is None else self.source.gram.mix(self.mixing)
 
     @property
     def squared_norms(self) -> Floats:
-        """`||x_i||^2`, [n]; rows that are no mixtures need no geometry for it."""
+        """`||x_i||^2`, [n]; they need the Gram only if the rows are mixtures."""
         return self.source.squared_norms if self.mixing is None else self.gram.squared_norms
 
     def mixed(self, matrix: Floats) -> Rows:
-        """The rows after one more linear map [m, n]."""
+        """The rows that one more linear map [m, n] makes of these."""
         return Rows(self.source, matrix if self.mixing is None else matrix @ self.mixing)
 
     def chosen(self, rows: NDArray[np.int64] | list[int]) -> Rows:
@@ -59,7 +59,7 @@ class Rows:
         return self.mixed(np.eye(self.n)[np.asarray(rows)])
 
     def source_weights(self, weights: Floats) -> Floats:
-        """Weights over these rows as weights over the rows that came in."""
+        """The weights over the rows that came in that correspond to weights over these rows."""
         return self.source.share * (weights if self.mixing is None else weights @ self.mixing)
 
     def combine(self, weights: Floats) -> Array:
@@ -69,18 +69,18 @@ class Rows:
         return self.source.combine(own if self.mixing is None else own @ self.mixing, extra)
 
     def columnwise(self, work: Callable[[Array, Kernels], Array]) -> Array:
-        """What `work` makes of every block of columns [n, b] -> [b], as one vector [d].
+        """The results of `work` on all blocks of columns, [n, b] -> [b], as one vector [d].
 
-        Blocks are worked on in several threads and in no fixed order: `work` should depend on its arguments alone.
+        Several threads work on blocks, in no fixed order, so `work` should depend on its arguments alone.
         """
         return self.source.columnwise(lambda values: work(self._seen(values), self.kernels))
 
     def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:
-        """The float64 sum of `work(block [n, b])` over the given columns (ascending), a block at a time."""
+        """The float64 sum of `work(block [n, b])` over the given columns (ascending), computed block by block."""
         return self.source.fold(lambda values: work(self._seen(values)), columns)
 
     def materialised(self) -> Array:
-        """The rows as a matrix [n, d] of their own; only where a copy of the updates is what is asked for."""
+        """The rows as a new matrix [n, d]; call it only when a copy of the updates is really wanted."""
         return self.source.combine(np.eye(self.n) if self.mixing is None else self.mixing)
 
     def _seen(self, values: Array) -> Array:

@@ -1,9 +1,9 @@
 """The data that one aggregation reads, and how often: every pass over the columns happens in this module.
 
-The search for hostile rows is part of whatever reading comes first. A rule works on all rows meanwhile, and when the
-reading ends without a find, nothing was lost: a column-wise rule reads the data once, a geometric one twice, whatever
-chain of pre-aggregations stands before it. When there is a find, :class:`HostileRows` ends the attempt, and the same
-question is asked again about the other rows.
+The first reading of the data, whatever its purpose, also searches for hostile rows. The rule works on all rows in the
+meantime. If no row is hostile, no time was lost: a column-wise rule reads the data once and a geometric one twice, for
+any chain of pre-aggregations in front of it. If a row is hostile, :class:`HostileRows` ends the attempt, and the same
+rule is called again with the other rows.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ ALIKE = 4.0
 """Ratio of squared norms up to which rows are about as long as each other."""
 
 NOISE_BLOCK = 1 << 16
-"""Columns whose noise is drawn from one generator: how the columns are split and spread cannot be seen in it."""
+"""Number of columns whose noise comes from one generator, so that noise does not depend on how columns are split."""
 
 
 class HostileRows(Exception):
-    """The rows, by position in the source, that the first reading found to be hostile, with the reasons."""
+    """The first reading found hostile rows: `reasons` maps their positions in the source to what is wrong."""
 
     def __init__(self, reasons: dict[int, str]) -> None:
         super().__init__(reasons)
@@ -52,11 +52,11 @@ class Source:
     Attributes
     ----------
     ids : the clients of the rows
-    n, d : rows and columns; `d_here` is how many of the columns this process holds, from `offset` on
-    extras : points [d_here] that the geometry includes beside the rows
-    geometric : whether somebody will ask for the Gram
+    n, d : the numbers of rows and columns; this process holds `d_here` of the columns, from `offset` on
+    extras : points [d_here] that the geometry includes in addition to the rows
+    geometric : whether the rule or a stage before it will ask for the Gram
     trusted : an update [d_here] that the server itself computed, or None
-    share : part of a row's weight that falls on the update that came in
+    share : factor from a row's weight to the weight of the update that came in (less than 1 after a momentum)
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Source:
     def kernels(self) -> Kernels:
         return kernels_for(self.reader.device, self.n * self.d)
 
-    # Several processes may each hold some of the columns; these three are where they meet.
+    # Several processes may each hold some of the columns; they communicate in these three methods only.
 
     def total(self, value: Array) -> Array:
         """The sum of `value` over all processes that hold columns."""
         return value
 
     def largest(self, value: Floats) -> Floats:
-        """The maximum over all processes, NaN where one has it."""
+        """The maximum of `value` over all processes that hold columns; it is NaN if a value is NaN."""
         return value
 
     def agreed(self, flag: bool) -> bool:
@@ -101,13 +101,13 @@ class Source:
     # Reading
 
     def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
-        """One reading: the work on every block of columns, in order, in parallel where that pays.
+        """One reading: the results of `work` on every block of columns, in order, computed in parallel if that pays.
 
-        Until the extents of the rows are known, they are computed on the way.
+        Until the extents of the rows are known, a reading computes them as well.
 
         Raises
         ------
-        HostileRows : at the end of the first reading
+        HostileRows : at the end of the first reading, if it found any
         """
         size = self.kernels.width(self.n)
         pieces = self.reader.pieces(self.rows, size)
@@ -125,7 +125,10 @@ class Source:
         self._settle(self.largest(peak), self.total(square), limit)
 
     def _run(self, tasks: Iterator[Callable[[], R]]) -> Iterator[R]:
-        """An accelerator is parallel in itself: there, threads would only hold more blocks at a time."""
+        """The results of the tasks in order: in threads on the host, one by one on an accelerator.
+
+        An accelerator is parallel in itself, and threads would only keep more blocks in its memory at the same time.
+        """
         return in_order(tasks) if self.reader.device is None else (task() for task in tasks)
 
     def _settle(self, peak: Floats, square: Floats, limit: float) -> None:
@@ -137,13 +140,13 @@ class Source:
             )
 
     def verify(self) -> None:
-        """Make sure that no row is hostile, by a reading of its own if there was none yet."""
+        """Make sure that no row is hostile; this reads the data if there was no reading yet."""
         if self.extent is None:
             for _ in self.sweep(lambda values, columns, extent: True):
                 pass
 
     def without(self, hostile: dict[int, str]) -> Source:
-        """The same data without some rows, whose extents need no reading any more."""
+        """The same data without the hostile rows; extents that are known already are kept."""
         kept = [row for row in range(self.n) if row not in hostile]
         rows = kept if self.rows is None else [self.rows[row] for row in kept]
         rest = self._alike(self.reader, tuple(self.ids[row] for row in kept), rows)
@@ -152,7 +155,7 @@ class Source:
         return rest
 
     def replaced(self, matrix: Array, share: float) -> Source:
-        """Other rows [n, d_here] of the same clients, as a pre-aggregation with a memory makes them."""
+        """A source with other rows [n, d_here] of the same clients, which a pre-aggregation with a memory computed."""
         other = self._alike(Dense(matrix, self.reader.working), self.ids, None)
         other.extras, other.share, other.geometric = self.extras, self.share * share, self.geometric
         return other
@@ -164,7 +167,7 @@ class Source:
 
     @property
     def squared_norms(self) -> Floats:
-        """`||x_i||^2`, [n]; a reading of its own only where nobody will ask for the geometry."""
+        """`||x_i||^2`, [n]; they take a reading of their own only if the Gram will not be needed anyway."""
         if self.extent is None and self.geometric:
             _ = self.gram.centred
         self.verify()
@@ -173,18 +176,18 @@ class Source:
 
     @cached_property
     def gram(self) -> Gram:
-        """The Gram of rows, origin and extra points; the data are read when a rule first asks for something in it."""
+        """The Gram of rows, origin and extra points; it reads the data when a rule first asks for something in it."""
         return Gram(self._centred_gram, self.n, len(self.extras), norms=lambda: self.squared_norms)
 
     def _centred_gram(self) -> Floats:
-        """Inner products around a point that is, in every block of columns, the row of median norm there.
+        """Inner products around a reference point: in every block of columns, it is the row of median norm there.
 
-        Where no majority of rows is about as long as each other, rows have no large part in common either; then it is
-        the origin, around which short rows keep their digits beside long ones.
+        If no majority of the rows is about equally long, the rows have no large part in common. Then the reference is
+        the origin, which keeps the precision of short rows next to long ones.
 
-        One row of any size cannot spoil the point, as it would the mean. A hostile row can have the median norm too
-        (honest rows with the sign flipped do). Where the reference turns out to lie far from rows that are close
-        together, the data are read once more, around one of those.
+        A single row of any size cannot move this reference far, as it could move the mean. But a hostile row can have
+        the median norm, too (an honest row with its sign flipped has it). If the reference turns out to be far away
+        from rows that are close together, the data are read once more, around one of those rows.
         """
         gram = Gram(self._gram_around(None), self.n)
         offset = gram.centred[gram.central, gram.central]
@@ -206,7 +209,7 @@ class Source:
         return np.asarray(self.total(gram))
 
     def combine(self, weights: Floats, extra: Floats | None = None) -> Array:
-        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]; plus the extra points, weighted by `extra` [e]."""
+        """`weights @ X`: [n] -> [d_here], or [m, n] -> [m, d_here]; the weights `extra` [e] add the extra points."""
 
         def part(values: Array, columns: slice) -> Array:
             sums = self.kernels.combine(weights, values)
@@ -218,7 +221,7 @@ class Source:
         return self.kernels.stack([point[columns] for point in self.extras])
 
     def columnwise(self, work: Callable[[Array], Array], leading: tuple[int, ...] = ()) -> Array:
-        """What `work` makes of every block, [..., b], put together: [..., d_here]."""
+        """The results [..., b] of `work` on all blocks, put together to [..., d_here]."""
         return self._filled(lambda values, columns: work(values), leading)
 
     def _filled(self, work: Callable[[Array, slice], Array], leading: tuple[int, ...]) -> Array:
@@ -233,7 +236,7 @@ class Source:
         return result
 
     def fold(self, work: Callable[[Array], Any], columns: NDArray[np.int64]) -> Floats:
-        """The sum of what `work` makes of the given columns (ascending), block by block, over all processes."""
+        """The sum of the results of `work` on the given columns (ascending), over all blocks and all processes."""
         self.verify()
         wanted = columns - self.offset
 
@@ -242,7 +245,7 @@ class Source:
             return np.asarray(work(values[:, wanted[first:last] - block.start])) if first < last else None
 
         found = [result for _, result in self.sweep(part) if result is not None]
-        if not found:  # every process has to add something of the same shape
+        if not found:  # every process has to contribute a value of the same shape
             found = [np.asarray(work(self.kernels.empty((self.n, 0), self.reader.working)))]
         return np.asarray(self.total(np.sum(found, axis=0, dtype=np.float64)))
 
@@ -253,11 +256,11 @@ class Source:
         return vector
 
     def place(self, vector: Array) -> Array:
-        """A vector [d_here] from anywhere, where the data live."""
+        """The vector [d_here] on the device of the data; it may come from elsewhere, such as a saved state."""
         return self.kernels.place(vector, self.reader.working)
 
     def noise(self, *key: int) -> Array:
-        """Standard normal numbers [d_here] that depend on the key and the place of a column alone."""
+        """Standard normal numbers [d_here], which depend only on the key and on the position of a column."""
         result = np.empty(self.d_here, dtype=self.reader.working)
         end = self.offset + self.d_here
         for number in range(self.offset // NOISE_BLOCK, -(-end // NOISE_BLOCK)):
@@ -269,9 +272,9 @@ class Source:
 
 
 def largest_magnitude(working: str, n: int, d: int) -> float:
-    """Entries beyond this are hostile: sums of `n` rows, or squared norms in float64, could overflow.
+    """Entries larger than this are hostile, because sums of `n` rows, or squared norms in float64, could overflow.
 
-    float32 sums are the limit for float32 rows (their squares are summed in float64); squares for float64 rows.
+    For float32 rows the sums set the limit (their squares are summed in float64), for float64 rows the squares.
     """
     if working == "float32":
         return float(np.finfo(np.float32).max) / (4 * n)
@@ -285,7 +288,7 @@ def _work(work: Work[T], columns: slice, values: Callable[[], Array]) -> tuple[s
 def _survey(
     work: Work[T], kernels: Kernels, limit: float, spoiled: Event, columns: slice, values: Callable[[], Array]
 ) -> tuple[slice, T | None, Extent]:
-    """The extents of a block, and the work on it unless a hostile value was met: no rule ever sees one."""
+    """The extents of a block, and the work on it unless a hostile value was found: no rule ever sees one."""
     block = values()
     extent = kernels.row_extent(block)
     if not (extent[0] <= limit).all():
@@ -294,7 +297,7 @@ def _survey(
 
 
 def _typical(squares: Floats) -> int | None:
-    """The row of median norm in a block, of several the first; None where every majority of rows differs in norm."""
+    """The (first) row of median norm in a block, or None if no majority of the rows is about equally long."""
     order = np.argsort(squares, kind="stable")
     half = (len(squares) - 1) // 2
     ordered = squares[order]

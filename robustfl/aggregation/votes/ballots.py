@@ -1,8 +1,9 @@
-"""From what clients send to rankings that can be counted, and back in the caller's own type.
+"""Reading what clients send as rankings that can be counted, and giving the result back in the caller's own type.
 
-A collection of rankings is, for each client, a sequence with one integer array a layer (or one bare array where there
-is a single layer); or a mapping from client id to these; or stacked: one array [n, m_l] a layer, or a single [n, m].
-Rows that cannot be read, or that do not look like the others, are rejected with a reason.
+A collection of rankings has one of three forms. It holds, for each client, a sequence with one integer array per layer
+(or one bare array if there is a single layer); or it maps client ids to these; or it is stacked, with one array
+[n, m_l] per layer, or a single array [n, m]. Rows that cannot be read, or whose layers have other lengths than those of
+the majority, are rejected with a reason.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.base import is_tensor
-from robustfl.aggregation.updates.layout import identify
+from robustfl.aggregation.updates.layout import MISSING, identify
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Ranking
 from robustfl.errors import UpdatesError
 
 
 @dataclass(frozen=True)
 class Ballots:
-    """Rankings as read: `rows` of those that look alike, one host array a layer each, and what is wrong with others.
+    """Rankings after reading: the accepted `rows`, and why others are `rejected`.
 
-    `bare` says whether a client sent one array instead of a list of them; `originals` keeps the arrays as they came.
+    A row is a list with one array on the host per layer. `bare` says whether clients sent one array instead of a list
+    of arrays; `originals` keeps the arrays as they came.
     """
 
     ids: tuple[Hashable, ...]
@@ -34,7 +36,7 @@ class Ballots:
     bare: bool
 
     def restore(self, layers: Sequence[Ranking]) -> Any:
-        """The layers of a global ranking in the type, dtype and device that most of the rows came in."""
+        """The layers of a global ranking, in the type and dtype and on the device of most of the rows."""
         kinds = Counter(_kind(arrays[0]) for arrays in self.originals.values())
         tensor, dtype, device = kinds.most_common(1)[0][0]
         values: list[Any] = []
@@ -51,9 +53,10 @@ class Ballots:
 def read_ballots(rankings: Any, ids: Iterable[Hashable] | None, lengths: tuple[int, ...] | None) -> Ballots:
     """Read any supported collection of rankings.
 
-    `lengths` are those that the rankings of each layer should have; None for those of the strict majority.
+    `lengths` are the lengths that the rankings of each layer should have; None means those of the strict majority.
 
-    Raises UpdatesError when there are no rankings, the ids do not fit, or no majority of the clients sends the same.
+    Raises UpdatesError when there are no rankings, when the ids do not fit, or when no strict majority of the clients
+    sends the same lengths.
     """
     if isinstance(rankings, Mapping):
         if ids is not None:
@@ -85,7 +88,7 @@ def read_ballots(rankings: Any, ids: Iterable[Hashable] | None, lengths: tuple[i
 
 
 def _entries(rankings: Any) -> tuple[list[Any], bool]:
-    """One sequence of layers a client, and whether a client's single layer came bare."""
+    """One sequence of layers per client, and whether clients sent their single layer as a bare array."""
     if _is_array(rankings):
         if rankings.ndim != 2:
             raise UpdatesError(f"Stacked rankings should have shape [n, m]. Found {list(rankings.shape)}.")
@@ -103,9 +106,9 @@ def _entries(rankings: Any) -> tuple[list[Any], bool]:
 
 
 def _unreadable(entry: Any) -> str:
-    """Why an entry is no list of vectors of integers, or an empty text."""
+    """The reason why an entry is no list of vectors of integers, or an empty text if it is one."""
     if entry is None:
-        return "missing"
+        return MISSING
     if isinstance(entry, str | bytes) or not isinstance(entry, Sequence) or not entry:
         return f"unreadable ({type(entry).__name__})"
     for number, array in enumerate(entry):
@@ -136,7 +139,7 @@ def _majority(rows: dict[int, list[Any]]) -> tuple[int, ...]:
 
 
 def _on_host(array: Any) -> Ranking:
-    """The ranking as contiguous int32 or int64; numbers too large for these become negative, and are refused later."""
+    """The ranking as contiguous int32 or int64; numbers too large for int64 become negative and are refused later."""
     host = array.detach().cpu().numpy() if is_tensor(array) else np.asarray(array)
     native = host.dtype.newbyteorder("=")
     kind = np.int32 if native == np.int32 else np.int64

@@ -1,4 +1,4 @@
-"""What rankings cost to send, to the bit."""
+"""The number of bits that it takes to send rankings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Literal
 from robustfl.errors import ParameterError
 
 Coding = Literal["plain", "entropy", "floor"]
-"""plain: every edge number in ceil(log2 n) bits; entropy: in log2 n bits, as an arithmetic coder comes close to;
-floor: log2(n! / (n - m)!) bits for all m together, below which no code for arbitrary rankings can get."""
+"""How m of n edges are coded.
+
+"plain": every edge number takes ceil(log2 n) bits. "entropy": it takes log2 n bits, which an arithmetic coder almost
+reaches. "floor": all m together take log2(n! / (n - m)!) bits, and no code for arbitrary rankings takes fewer.
+"""
 
 
 def ranking_bits(sent: int, edges: int, coding: Coding = "plain") -> float:
-    """Bits of a ranking that names `sent` of `edges` edges, in order.
+    """The number of bits of a ranking that names `sent` of `edges` edges, in order.
 
     >>> ranking_bits(1000, 1000), round(ranking_bits(1000, 1000, "floor"))
     (10000, 8529)
@@ -31,6 +34,9 @@ def ranking_bits(sent: int, edges: int, coding: Coding = "plain") -> float:
 
 
 def ranking_bytes(layers: Iterable[tuple[int, int]], coding: Coding = "plain") -> float:
-    """Bytes of the rankings of several layers, (sent, edges) each; a plain message is filled up to a whole byte."""
+    """The number of bytes of the rankings of several layers, each given as (sent, edges).
+
+    A plain message is filled up to a whole byte.
+    """
     bits = sum(ranking_bits(sent, edges, coding) for sent, edges in layers)
     return -(-bits // 8) if coding == "plain" else bits / 8

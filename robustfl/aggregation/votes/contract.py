@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from robustfl.aggregation.contracts import Hostile
+from robustfl.aggregation.contracts import Hostile, judge, require_policy
 from robustfl.aggregation.defense import Aggregation, Defense
+from robustfl.aggregation.updates.layout import exceeded
 from robustfl.aggregation.votes.ballots import Ballots, read_ballots
 from robustfl.aggregation.votes.coding import Coding, ranking_bytes
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Counts, sum_positions
-from robustfl.errors import InfeasibleError, ParameterError, UpdatesError
+from robustfl.errors import InfeasibleError, ParameterError
 
 Criterion = Literal["score", "abs"]
 """What decides which edges of a layer are kept: the highest scores, or the scores of largest magnitude."""
@@ -106,30 +107,30 @@ class RankAggregator(Defense):
             a network of one layer may do without the lists. Never mutated.
         ids : client ids, one a row
         edges : edges of each layer; needed when clients name only some of them
-        hostile : what to do with rows that are missing, malformed, duplicate or no rankings: `"reject"` or `"raise"`
+        hostile : what to do with rows that are missing, malformed or no rankings, and with all rows that share an id:
+            `"reject"`, `"stop"` or `"raise"`, as in :meth:`robustfl.aggregation.Aggregator.aggregate`
 
         Returns the global ranking as `value`: a list with an array a layer, or an array where clients sent one.
 
         Raises
         ------
         UpdatesError : the input is no collection of rankings (or has hostile rows, with `hostile="raise"`)
-        InfeasibleError : fewer accepted rows than the precondition asks for
+        InfeasibleError : fewer accepted rows than the precondition asks for with the declared f
+        ExceededError : more clients were caught than the declared f, with `hostile="stop"`
         """
-        if hostile not in ("reject", "raise"):
-            raise ParameterError(f"`hostile` should be 'reject' or 'raise'. Found hostile={hostile!r}.")
+        require_policy(hostile)
         ballots = read_ballots(rankings, ids, self._lengths(edges))
         layers = tuple(edges) if edges is not None else self._all(ballots)
         sums, faults = sum_positions(ballots.rows, layers) if ballots.rows else ([], {})
         reasons = dict(sorted({**ballots.rejected, **faults}.items()))
-        if reasons and hostile == "raise":
-            listed = "; ".join(f"row {row}: {reason}" for row, reason in reasons.items())
-            raise UpdatesError(f"{self!r} was given hostile rows and told to raise. {listed}.")
+        judge(self, ballots.ids, reasons, hostile)
         lacking = self.infeasible(len(ballots.ids) - len(reasons))
         if lacking is not None:
             raise InfeasibleError(f"{lacking} {len(reasons)} of {len(ballots.ids)} rows were rejected: {reasons}.")
         rejected = np.isin(np.arange(len(ballots.ids)), list(reasons))
         value = ballots.restore([self.elect(layer) for layer in sums])
-        return Aggregation(value, None, rejected, {"ids": ballots.ids, "reasons": reasons})
+        more = exceeded(ballots.ids, reasons, self.byzantine)
+        return Aggregation(value, None, rejected, {"ids": ballots.ids, "reasons": reasons, "exceeded": more})
 
     @final
     def preview(

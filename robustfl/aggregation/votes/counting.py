@@ -1,7 +1,8 @@
 """Counting rankings: the sum of the positions that voters give to every entry, and orders that break ties by number.
 
-A ranking lists entries from the least to the most important. Position q is worth `first + q`; an entry that is not on
-a ranking is worth 0 there. A voter's rankings of all layers count together or not at all.
+A ranking lists entries from the least to the most important. The entry at position q gets `first + q`; an entry that a
+ranking does not list gets 0 from it. The rankings of a voter count in all layers, or in none if one of them has an
+error.
 """
 
 from __future__ import annotations
@@ -22,21 +23,25 @@ Ranking = NDArray[np.signedinteger[Any]]
 Counts = NDArray[np.int64]
 
 MOST_ENTRIES = 2**31 - 1
-"""Positions are added up in 32 bits, so that the sums of a layer stay in the caches, and only then in 64."""
+"""Largest number of entries in a layer: positions are first added up in 32 bits, so that the sums stay in the caches.
+
+The sums of groups of voters are then added up in 64 bits.
+"""
 
 
 def sum_positions(
     voters: Mapping[int, Sequence[Ranking]], entries: Sequence[int]
 ) -> tuple[list[Counts], dict[int, str]]:
-    """The sum of positions of every entry, a vector a layer, and why some of the voters do not count.
+    """The sum of positions of every entry, as one vector per layer, and the reasons why some voters do not count.
 
     Parameters
     ----------
-    voters : voter -> one contiguous ranking a layer, int32 or int64, of m_l distinct numbers from 0 to n_l - 1; the
+    voters : voter -> one contiguous ranking per layer, int32 or int64, of m_l distinct numbers from 0 to n_l - 1; the
         places of a ranking are worth n_l - m_l, ..., n_l - 1
     entries : n_l of each layer, at most `MOST_ENTRIES`
 
-    Cost: one pass over the rankings, voters spread over threads. The sums are exact whatever the number of threads.
+    Cost: one pass over the rankings, with the voters spread over threads. The sums are exact whatever the number of
+    threads.
     """
     names = list(voters)
     size = min(-(-len(names) // thread_count()), MOST_ENTRIES // max(entries)) or 1
@@ -68,11 +73,11 @@ def sum_positions(
 
 
 def stable_order(keys: NDArray[Any]) -> Counts:
-    """The numbers of the keys in ascending order of the keys along the last axis; equal keys keep their order.
+    """The indices of the keys in ascending order of the keys along the last axis; equal keys keep their order.
 
-    The same as ``np.argsort(keys, kind="stable")``, except that a NaN may stand at either end, and several times faster
-    for float32 and integers of a moderate range: key and number are packed into one integer, and plain integers sort
-    faster than pairs. Shapes: [..., n] -> [..., n].
+    The result is that of ``np.argsort(keys, kind="stable")``, except that a NaN may come at either end. It is several
+    times faster for float32, and for integers of a moderate range: key and index are packed into one integer, and plain
+    integers sort faster than pairs. Shapes: [..., n] -> [..., n].
     """
     keys = np.asarray(keys)
     bits = max(keys.shape[-1] - 1, 1).bit_length()
@@ -88,7 +93,7 @@ def stable_order(keys: NDArray[Any]) -> Counts:
 
 
 def _images(keys: NDArray[Any]) -> Counts | None:
-    """Integers in the order of the keys, or None for types that have none in 64 bits with room to spare."""
+    """Integers [..., n] that have the same order as the keys, or None for types that int64 cannot represent so."""
     if keys.dtype == np.float32:
         bits = (keys + np.float32(0)).view(np.int32)  # minus zero becomes zero
         ordered: Counts = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
@@ -97,7 +102,7 @@ def _images(keys: NDArray[Any]) -> Counts | None:
 
 
 def _counting(size: int) -> tuple[Callable[..., int], Callable[..., None]]:
-    """The two operations, compiled unless there is too little to do or no compiler."""
+    """The two operations; the compiled versions, unless there is little to do or numba is missing."""
     if type(kernels_for(None, size)) is Host:
         return add_positions, take_back
     from robustfl.aggregation.kernels import compiled_votes
@@ -106,7 +111,7 @@ def _counting(size: int) -> tuple[Callable[..., int], Callable[..., None]]:
 
 
 def add_positions(ranking: Ranking, first: int, sums: NDArray[np.int32], seen: Any) -> int:
-    """As :func:`robustfl.aggregation.kernels.compiled_votes.add_positions`, in numpy; `seen` is not needed."""
+    """The same as :func:`robustfl.aggregation.kernels.compiled_votes.add_positions`, in numpy; `seen` is not used."""
     wrong = np.ones(ranking.size, np.bool_)
     inside = np.flatnonzero((ranking >= 0) & (ranking < sums.size))
     wrong[inside[np.unique(ranking[inside], return_index=True)[1]]] = False  # the first place of each entry is right
@@ -116,7 +121,7 @@ def add_positions(ranking: Ranking, first: int, sums: NDArray[np.int32], seen: A
 
 
 def take_back(ranking: Ranking, first: int, count: int, sums: NDArray[np.int32]) -> None:
-    """As :func:`robustfl.aggregation.kernels.compiled_votes.take_back`, in numpy."""
+    """The same as :func:`robustfl.aggregation.kernels.compiled_votes.take_back`, in numpy."""
     sums[ranking[:count]] -= np.arange(first, first + count, dtype=np.int32)
 
 

@@ -1,6 +1,9 @@
-"""What papers say, put beside what is measured.
+"""Claims of papers, and whether the results of a run confirm them.
 
-* :mod:`~robustfl.evaluation.claims.claim` is a claim, :mod:`~robustfl.evaluation.claims.language` the small language
-  of its measure, :mod:`~robustfl.evaluation.claims.names` what names in it mean in a suite.
-* :mod:`~robustfl.evaluation.claims.judging` takes the readings from the results and judges.
+A newcomer starts with :class:`~robustfl.evaluation.claims.claim.Claim`, which is what a suite's YAML file holds.
+
+* :mod:`~robustfl.evaluation.claims.claim` defines a claim and the range of values that confirms it.
+* :mod:`~robustfl.evaluation.claims.language` reads the small language in which a claim says what to measure.
+* :mod:`~robustfl.evaluation.claims.names` finds the defenses, attacks and worlds of a suite that a measure names.
+* :mod:`~robustfl.evaluation.claims.judging` computes measures from the results of a run and gives the verdicts.
 """

@@ -1,4 +1,4 @@
-"""What a paper says, as data: a claim, how it is measured in a suite, and what would confirm it.
+"""A statement of a paper as data: the claim, how it is measured in a suite, and what would confirm it.
 
 >>> Expectation.read("between 0.5 and 0.8").verdict(0.55, 0.7)
 'confirmed'
@@ -29,7 +29,7 @@ _RANGE = re.compile(rf"between\s+{_NUMBER}\s+and\s+{_NUMBER}")
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """A range of numbers, open at infinite ends; `strict`: a finite end itself is outside."""
+    """A range of numbers; infinite ends are open, and `strict` says that a finite end is not in the range either."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -37,7 +37,7 @@ class Expectation:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """From `>= 0.9`, `> 0`, `<= 2`, `< 0.05` or `between 0.5 and 0.8`, whose ends count as inside."""
+        """Read `>= 0.9`, `> 0`, `<= 2`, `< 0.05` or `between 0.5 and 0.8`, whose ends are in the range."""
         limit, bounds = _LIMIT.fullmatch(text.strip()), _RANGE.fullmatch(text.strip())
         numbers = [float(limit[2])] if limit else [float(bounds[1]), float(bounds[2])] if bounds else []
         if not numbers or not all(map(math.isfinite, numbers)) or numbers != sorted(numbers):
@@ -51,11 +51,11 @@ class Expectation:
         return cls(**{end: numbers[0]}, strict="=" not in limit[1])
 
     def holds(self, value: float) -> bool:
-        """Whether a single number is as expected."""
+        """Whether a single number is in the range."""
         return self.low < value < self.high if self.strict else self.low <= value <= self.high
 
     def verdict(self, low: float, high: float) -> str:
-        """What the interval [low, high] says: all of it as expected, none of it, or some."""
+        """The verdict for an interval [low, high]: confirmed if all of it is in the range, refuted if none of it is."""
         if self.holds(low) and self.holds(high):
             return CONFIRMED
         outside = high < self.low or low > self.high
@@ -63,7 +63,7 @@ class Expectation:
         return REFUTED if outside or touches else UNDECIDED
 
     def distance(self, value: float) -> float:
-        """How far inside the range the value lies; negative: how far outside."""
+        """The distance of a value inside the range from the nearest end; it is negative outside of the range."""
         return min(value - self.low, self.high - value)
 
 
@@ -77,7 +77,7 @@ def _expectation(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """On one line, for tables; without what could move the cursor of a terminal."""
+    """The text on one line, for tables; characters that could move the cursor of a terminal are refused."""
     line = " ".join(text.split())
     if not line or not line.isprintable():
         raise ValueError(f"should be a printable text. Found {text[:60]!a}")
@@ -88,13 +88,13 @@ _Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1000), Aft
 
 
 class Claim(Settings):
-    """One statement of a paper, and the measurement that is put beside it."""
+    """One statement of a paper, and the measurement that is compared with it."""
 
     text: _Sentence
-    """What the paper says, in one sentence."""
+    """The statement of the paper, in one sentence."""
     source: _Sentence
-    """Where it says so: authors, title, venue, year."""
+    """The source of the statement: authors, title, venue, year."""
     measure: Annotated[str, AfterValidator(_measure)]
     """What to measure: numbers, + - * /, min, max, abs, and readings such as `W(krum, f=2)`, `R(flag) - R(bulyan)`."""
     expect: Annotated[str, AfterValidator(_expectation)]
-    """What confirms the claim: '>= 0.9', '> 0', '< 0.05' or 'between 0.5 and 0.8'; in quotes, for YAML's sake."""
+    """The values that confirm the claim: '>= 0.9', '> 0', '< 0.05' or 'between 0.5 and 0.8'; YAML needs the quotes."""

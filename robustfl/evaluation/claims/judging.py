@@ -1,9 +1,10 @@
-"""From the scores and records of a run to the value of each claim, its interval over the seeds, and a verdict.
+"""Computes the value of each claim from the scores and records of a run, its interval over the seeds, and a verdict.
 
-The value is computed from what the run reports: means over the seeds, and over the worlds. Seeds fix data, initial
-weights and random choices for all defenses alike, so what belongs to a seed is left out together: computed from all
-seeds but one, R times, the measure gives the jackknife's standard error and `value ± t_{1-alpha/2, R-1} · error`. For
-sums and differences this is the paired Student t interval; for quotients it is that of the quotient of the means.
+The value is computed from what the run reports: means over the seeds, and over the worlds. A seed fixes the data,
+initial weights and random choices for all defenses alike, so the results of a seed are left out together. The measure
+is computed R times, each time without one seed. This gives the standard error of the jackknife and the interval
+`value ± t_{1-alpha/2, R-1} · error`. For sums and differences this is the paired Student t interval; for quotients it
+is the interval of the quotient of the means.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ Values = Mapping[str, Any]
 
 
 class Unmeasured(Exception):
-    """Why a reading has no value in these results."""
+    """A reading has no value in these results; the text says why."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, and the same for each seed [R]; None where it does not depend on the seed."""
+    """A value, and the values of each seed [R], or None if it does not depend on the seed."""
 
     value: float
     per_seed: FloatArray | None = None
 
     def seeds(self) -> FloatArray | float:
-        """What to compute with for every seed."""
+        """The value of each seed [R], or the one value that is the same for all seeds."""
         return self.value if self.per_seed is None else self.per_seed
 
 
 def judged(
     claims: Sequence[Claim], names: Names, scores: Mapping[str, Any], records: Mapping[str, Values]
 ) -> list[dict[str, Any]]:
-    """Every claim with what was measured, as JSON values; `records` are found by the ids of their trials."""
+    """Every claim with its measured value and verdict, as JSON values; `records` maps the ids of trials to records."""
     results = _Results(names, scores, records)
     return [_judged(claim, results, 1 - scores["settings"]["alpha"]) for claim in claims]
 
@@ -79,27 +80,27 @@ def _judged(claim: Claim, results: _Results, confidence: float) -> dict[str, Any
 
 
 def _half_width(root: Node, known: Mapping[str, Estimate], confidence: float) -> float:
-    """Half the interval of a measure: Student's t times the standard error by the jackknife over the seeds."""
+    """Half the width of a measure's interval: Student's t times the standard error of the jackknife over the seeds."""
     without = {text: Estimate(estimate.value, _left_out(estimate.per_seed)) for text, estimate in known.items()}
     values = _computed(root, without).per_seed
     assert values is not None, "something depends on the seed"
     low, high = student_interval(values, confidence) or (0.0, 0.0)
-    return (len(values) - 1) * (high - low) / 2  # leaving one out moves a mean by 1 / (R - 1) of its distance
+    return (len(values) - 1) * (high - low) / 2  # without one seed, a mean moves by 1 / (R - 1) of its distance
 
 
 def _left_out(per_seed: FloatArray | None) -> FloatArray | None:
-    """The mean over all seeds but one, for each that is left out: [R] -> [R]."""
+    """The mean over all seeds but one, for each seed that is left out: [R] -> [R]."""
     return None if per_seed is None else np.asarray((per_seed.sum() - per_seed) / (len(per_seed) - 1))
 
 
 def _computed(node: Node, known: Mapping[str, Estimate]) -> Estimate:
-    """The value of a tree, and that of each seed."""
+    """The value of a tree, and its value for each seed."""
     if isinstance(node, Number):
         return Estimate(node.value)
     if isinstance(node, Reading):
         return known[node.text]
     operands = [_computed(operand, known) for operand in node.operands]
-    if node.symbol in ("min", "max"):  # chosen by its mean, as an attacker chooses before knowing the seed
+    if node.symbol in ("min", "max"):  # by the mean: an attacker, too, chooses without knowing the seed
         choose = min if node.symbol == "min" else max
         return choose(operands, key=lambda estimate: estimate.value)
     if node.symbol == "abs":
@@ -118,7 +119,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 def _applied(symbol: str, left: Estimate, right: Estimate) -> Estimate:
     if symbol == "/" and (right.value == 0 or not np.all(right.seeds())):
         raise Unmeasured("a division by zero")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is noticed at the end
+    with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are found at the end
         value = float(_ARITHMETIC[symbol](left.value, right.value))
         if left.per_seed is None and right.per_seed is None:
             return Estimate(value)
@@ -127,7 +128,7 @@ def _applied(symbol: str, left: Estimate, right: Estimate) -> Estimate:
 
 @dataclass(frozen=True)
 class _Results:
-    """Answers readings; the value over several worlds is their mean."""
+    """Computes the values of readings; the value over several worlds is the mean of their values."""
 
     names: Names
     scores: Mapping[str, Any]
@@ -136,7 +137,7 @@ class _Results:
     def read(self, measure: Expression, reading: Reading) -> Estimate:
         try:
             place = self.names.place(measure, reading)
-        except MeasureError as error:  # the suite was changed for this run, as by --set
+        except MeasureError as error:  # the suite was changed for this run, for example by --set
             raise Unmeasured(error.problem) from None
         worlds = {world["world"]: world for world in self.scores["worlds"]}
         found = [self._in_world(worlds[label], place, reading) for label in place.worlds]
@@ -196,13 +197,13 @@ _UTILITIES = ("R", "W", "M", "U")
 
 
 def _state(cell: Values) -> str:
-    """What is the matter with a cell: the statuses that are not those of a finished trial, and why."""
+    """Why a cell has no value: the statuses of its unfinished trials, and the first reason."""
     states = [state for state in dict.fromkeys(cell["status"]) if state not in ("ok", "diverged")]
     return ": ".join([", ".join(states) or "no record", *cell.get("reasons", [])[:1]])
 
 
 def _worst(point: Values, where: str, seeds: int) -> FloatArray:
-    """Utility of each seed under the attack that is worst on average; nothing where the defense cannot be used."""
+    """The utility of each seed under the attack that is worst on average; 0 if the defense cannot be used."""
     if point["invalid"] is not None:
         return np.zeros(seeds)
     if point["W"] is None or point["incomplete"]:
@@ -252,7 +253,7 @@ _SUMMARIES: dict[str, Callable[[Any], float]] = {
 
 
 def _item(value: Any, item: str | None, name: str, where: str) -> Any:
-    """One number of a measurement that may be several: by key, by place, or as a summary."""
+    """One number of a measurement, which may have several: the one with a key or a position, or a summary of all."""
     if not isinstance(value, list | dict):
         if item is not None:
             raise Unmeasured(f"{where}: {name!r} is one number. Leave `item` out")

@@ -1,11 +1,11 @@
-"""The language of measures: arithmetic over numbers that a run reports, read here and never run as Python.
+"""The language of measures: arithmetic with numbers that a run reports. It is read here, and never run as Python.
 
     R(flag) - R(bulyan)
     U(nnm >> trimmed_mean, attack=ipm(epsilon=0.5), f=4)
     bytes_up(frl) / bytes_up(mean)
 
-A defense or an attack is written as in a suite, or as its label in quotes. Between readings stand numbers, `+`, `-`,
-`*`, `/`, brackets, `min`, `max` and `abs`; :data:`FUNCTIONS` lists what can be read.
+A defense or an attack is written as in a suite, or as its label in quotes. Readings can be combined with numbers, `+`,
+`-`, `*`, `/`, brackets, `min`, `max` and `abs`; :data:`FUNCTIONS` lists what can be read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEEPEST = 20  # levels of brackets and operators
 
 
 class MeasureError(ScenarioError):
-    """A measure that cannot be read, or that speaks of something else than the suite; shows the measure and where."""
+    """A measure cannot be read, or names something that the suite does not have; the text marks the place in it."""
 
     def __init__(self, problem: str, measure: str, start: int = 0, end: int | None = None) -> None:
         marks = " " * start + "^" * max(1, (len(measure) if end is None else end) - start)
@@ -32,7 +32,7 @@ class MeasureError(ScenarioError):
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """What can be read of the results: the arguments that it needs, in order, and those that may be left out."""
+    """A quantity that can be read from the results: the arguments that it needs, in order, and the optional ones."""
 
     summary: str
     needs: tuple[str, ...]
@@ -64,7 +64,7 @@ FUNCTIONS: Mapping[str, Function] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Argument:
-    """What stands for an argument, and from where to where in the measure."""
+    """The text of an argument, and its start and end in the measure."""
 
     text: str
     start: int
@@ -73,27 +73,27 @@ class Argument:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is written."""
+    """A number that is written in the measure."""
 
     value: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One question to the results: a function of the table with its arguments."""
+    """One question to the results: a function of :data:`FUNCTIONS` with its arguments."""
 
     function: str
     arguments: Mapping[str, Argument]
     text: str
 
     def get(self, name: str) -> str | None:
-        """The text of an argument, None where it is left out."""
+        """The text of an argument, or None if it is left out."""
         return self.arguments[name].text if name in self.arguments else None
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`+`, `-`, `*`, `/`, `min`, `max` or `abs` of what stands below."""
+    """`+`, `-`, `*`, `/`, `min`, `max` or `abs` of its operands."""
 
     symbol: str
     operands: tuple[Node, ...]
@@ -104,14 +104,14 @@ Node = Number | Reading | Operation
 
 @dataclass(frozen=True)
 class Expression:
-    """A measure that has been read."""
+    """A measure after reading: its text and its tree."""
 
     text: str
     root: Node
 
     @classmethod
     def read(cls, text: str) -> Expression:
-        """From text; raises :class:`MeasureError` at the first thing that the language does not have."""
+        """Read a measure; raises :class:`MeasureError` for the first element that the language does not have."""
         measure = " ".join(text.split())
         if len(measure) > LONGEST:
             raise MeasureError(f"A measure has at most {LONGEST} characters.", measure[:60] + "...", 0, 0)
@@ -120,18 +120,18 @@ class Expression:
         try:
             tree = ast.parse(measure, mode="eval")
         except SyntaxError as error:
-            start = min(error.offset - 1, len(measure)) if error.offset else len(measure)  # none: it ends too early
+            start = min(error.offset - 1, len(measure)) if error.offset else len(measure)  # None: ends early
             raise MeasureError(f"This is no arithmetic expression: {error.msg}.", measure, start, start + 1) from None
         except (ValueError, RecursionError, MemoryError):
             raise MeasureError("This is no arithmetic expression.", measure) from None
         return cls(measure, _Reader(measure).node(tree.body, DEEPEST))
 
     def readings(self) -> Iterator[Reading]:
-        """Every question to the results, from left to right."""
+        """All questions to the results, from left to right."""
         yield from _readings(self.root)
 
     def error(self, problem: str, argument: Argument) -> MeasureError:
-        """An error that points at an argument."""
+        """An error that points to an argument."""
         return MeasureError(problem, self.text, argument.start, argument.end)
 
 
@@ -145,11 +145,11 @@ def _readings(node: Node) -> Iterator[Reading]:
 
 _SYMBOLS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _CHOICES = {"min": 2, "max": 2, "abs": 1}
-"""Functions of numbers, with the fewest operands that make sense."""
+"""Functions of numbers, with the smallest number of operands that they need."""
 
 
 class _Reader:
-    """From Python's syntax tree to that of measures; whatever has no place in a measure is refused."""
+    """Converts Python's syntax tree into that of measures, and refuses everything that has no place in a measure."""
 
     def __init__(self, measure: str) -> None:
         self.measure = measure
@@ -210,7 +210,7 @@ class _Reader:
         return Reading(function=name, arguments=arguments, text=self.measure[slice(*self.span(found))])
 
     def text(self, found: ast.expr) -> Argument:
-        """A text, in quotes or not: a component as in a suite, a name, a label."""
+        """A text with or without quotes: a component as in a suite, a name, or a label."""
         start, end = self.span(found)
         quoted = isinstance(found, ast.Constant) and isinstance(found.value, str)
         text = found.value if quoted and isinstance(found, ast.Constant) else self.measure[start:end]
@@ -231,7 +231,7 @@ class _Reader:
 
 
 _ARGUMENTS: dict[str, Callable[[_Reader, ast.expr], Argument]] = {"f": _Reader.count}
-"""How an argument is read where it is not a text."""
+"""How arguments are read that are not texts."""
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

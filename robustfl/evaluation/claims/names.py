@@ -19,7 +19,7 @@ NO_ATTACK = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """Where in the results a reading looks: labels, and the number of malicious clients in each world."""
+    """The cells of the results that a reading uses: labels, and the number of malicious clients in each world."""
 
     worlds: tuple[str, ...]
     defense: str
@@ -36,9 +36,10 @@ class Names:
     grids: Mapping[str, tuple[int, ...]]
 
     def place(self, measure: Expression, reading: Reading) -> Cells:
-        """What a reading of the measure asks for; raises :class:`MeasureError` where the suite has no such thing.
+        """The cells that a reading of the measure asks for; :class:`MeasureError` if the suite has no such cells.
 
-        Without `world` all worlds count, without `attack` nobody attacks, and then `f` is the smallest of the grid.
+        Without `world` all worlds count. Without `attack` nobody attacks, and the default of `f` is the smallest number
+        in the grid of each world.
         """
         given = reading.arguments
         label = self._found(measure, given["defense"], "defense", [_Named.defense(t) for t in self.defenses])
@@ -49,7 +50,10 @@ class Names:
         return Cells(worlds=worlds, defense=label, attack=attack, f=self._counts(measure, reading, attack, worlds))
 
     def _found(self, measure: Expression, argument: Argument, kind: str, named: Sequence[_Named]) -> str:
-        """The label of the one that is meant: it is called so, is exactly so, or else alone fits what is said."""
+        """The label of the defense or attack that an argument means.
+
+        It has this label or text, or exactly these parameters, or else it is the only one that fits the given ones.
+        """
         spec = argument.text
         found = [name for name in named if _folded(spec) in (_folded(name.label), _folded(name.written))]
         try:
@@ -57,7 +61,7 @@ class Names:
             found = found or [name for name in named if name.fits(stages, exactly=True)]
             found = found or [name for name in named if name.fits(stages, exactly=False)]
         except UnknownNameError:
-            found = []  # what matters is whether the suite has it, and what it has
+            found = []  # the error below names what the suite has, which helps more
         except RobustflError as error:
             raise measure.error(str(error), argument) from None
         if not found:
@@ -71,7 +75,7 @@ class Names:
         return found[0].label
 
     def _worlds(self, measure: Expression, argument: Argument | None) -> tuple[str, ...]:
-        """All worlds, the one with this label, or those whose label has this part."""
+        """The labels of all worlds, or of those whose label is or contains the argument."""
         labels = tuple(self.grids)
         if argument is None:
             return labels
@@ -120,16 +124,16 @@ class _Named:
 
     @property
     def bare(self) -> str:
-        """The names alone."""
+        """The names of the stages without their parameters."""
         return " >> ".join(component.name for component, _ in self.stages)
 
     @property
     def written(self) -> str:
-        """How a measure may name it."""
+        """A text with which a measure may name it."""
         return " >> ".join(_written(component.name, given) for component, given in self.stages)
 
     def fits(self, spec: Sequence[tuple[str, dict[str, Any]]], *, exactly: bool) -> bool:
-        """Whether this is what the specification says; `exactly`: and has defaults where that says nothing."""
+        """Whether this has the stages and parameters of `spec`; with `exactly`, all other parameters are defaults."""
         if len(spec) != len(self.stages):
             return False
         for (name, given), (component, own) in zip(spec, self.stages, strict=True):
@@ -137,7 +141,7 @@ class _Named:
                 return False
             changed = registry.make(self.kind, name, {**component.parameters(), **given})
             same = _apart_from_f(changed) == _apart_from_f(component)
-            open_ = "f" not in given and not exactly  # the suite fills f in, so only a given f tells
+            open_ = "f" not in given and not exactly  # the suite fills f in, so only a given f is compared
             if not same or (not open_ and given.get("f") != own.get("f")):
                 return False
             if exactly and not _is_default(component, given):
@@ -151,7 +155,7 @@ def _not_default(component: Component) -> dict[str, Any]:
 
 
 def _is_default(component: Component, given: Mapping[str, Any]) -> bool:
-    """Whether all that is not given has its default; `f`, which a suite fills in, does not matter."""
+    """Whether all parameters that are not given have their defaults, except for `f`, which a suite fills in."""
     left = [p for p in component.declared_parameters() if p.name not in given and p.name != "f"]
     return all(not p.required and getattr(component, p.name) == p.default for p in left)
 

@@ -1,6 +1,9 @@
-"""The regression gate: whether a change made a defense weaker.
+"""The regression gate: it tells whether a change made a defense weaker.
 
-* :mod:`~robustfl.evaluation.compare.pairing` finds the cells that two runs share,
-  :mod:`~robustfl.evaluation.compare.regression` judges each, :mod:`~robustfl.evaluation.compare.comparison` puts it all
-  together, and :mod:`~robustfl.evaluation.compare.text` shows it.
+A newcomer starts with :func:`~robustfl.evaluation.compare.comparison.compare_runs`, which compares two runs.
+
+* :mod:`~robustfl.evaluation.compare.pairing` finds the cells that two runs share, seed by seed.
+* :mod:`~robustfl.evaluation.compare.regression` gives a verdict on each cell.
+* :mod:`~robustfl.evaluation.compare.comparison` combines the verdicts, and says what to do if they are open.
+* :mod:`~robustfl.evaluation.compare.text` shows a comparison on a terminal, as Markdown or as JSON.
 """

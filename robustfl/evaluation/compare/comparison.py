@@ -1,4 +1,4 @@
-"""Two runs side by side: the verdict on every cell, the worst cases behind them, and what to do when it is open."""
+"""The comparison of two runs: the verdict on every cell, the worst cases, and what to do if the outcome is open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXIT_CODES: dict[GateOutcome, int] = {"PASS": 0, "REGRESSION": 1, "INCONCLUSIVE
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
-    """What :func:`~robustfl.evaluation.compare.regression.judge` is told, with its three looks planned."""
+    """The parameters of :func:`~robustfl.evaluation.compare.regression.judge`, with three planned looks by default."""
 
     delta: float = 0.02
     alpha: float = 0.05
@@ -34,7 +34,7 @@ class GateSettings:
 class Comparison:
     """The verdicts on two runs, for each cell and for each defense and f, and what follows from them.
 
-    `rows` are JSON values: for each world, defense and f the worst case of both runs as they report it, and the mean
+    `rows` holds JSON values for each world, defense and f: the worst case of both runs as they report it, and the mean
     paired difference of the utilities under these attacks with its two-sided 95 % Student interval.
     """
 
@@ -43,28 +43,28 @@ class Comparison:
     rows: tuple[dict[str, Any], ...]
     verdicts: tuple[CellVerdict, ...]
     seeds: int
-    """How many seeds every world has in both runs."""
+    """The number of seeds that both runs have in every world."""
 
     @cached_property
     def missing_seeds(self) -> int:
-        """How many seeds to add before the next look; 0 when this one settles it."""
+        """How many seeds to add before the next look; 0 if this look settles the outcome."""
         return more_seeds(self.verdicts, looks=self.settings.looks, look=self.settings.look)
 
     @property
     def outcome(self) -> GateOutcome:
-        """REGRESSION when a cell blocks, INCONCLUSIVE when a further look is due, else PASS."""
+        """REGRESSION if a cell blocks, INCONCLUSIVE if a further look is needed, and otherwise PASS."""
         if any(verdict.blocks for verdict in self.verdicts):
             return "REGRESSION"
         return "INCONCLUSIVE" if self.missing_seeds else "PASS"
 
     @property
     def exit_code(self) -> int:
-        """0 PASS, 1 REGRESSION, 3 INCONCLUSIVE."""
+        """The exit code of the command: 0 for PASS, 1 for REGRESSION, 3 for INCONCLUSIVE."""
         return _EXIT_CODES[self.outcome]
 
     @property
     def conclusion(self) -> str:
-        """The outcome in a sentence or two."""
+        """The outcome in one or two sentences."""
         total, delta = counted(len(self.verdicts), "cell"), f"{self.settings.delta:g}"
         found = Counter(verdict.verdict for verdict in self.verdicts)
         blocking = sum(verdict.blocks for verdict in self.verdicts)
@@ -81,7 +81,7 @@ class Comparison:
         return f"PASS: none of {total} is worse by more than {delta} of utility.{tail}"
 
     def report(self, commands: Sequence[str] = ()) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """The whole comparison, as JSON values."""
         return {
             "verdict": self.outcome,
             "conclusion": self.conclusion,
@@ -134,7 +134,7 @@ def next_commands(found: Comparison, first: Path, second: Path) -> list[str]:
         run = load_stored(path)
         if min(len(world["seeds"]) for world in run["scores"]["worlds"]) >= seeds:
             continue
-        # A file holds no records to continue from: its run is made anew in a folder, and stored again.
+        # A file holds no records that a run could continue, so the run is made again in a folder and stored again.
         folder = path if path.is_dir() else path.with_name(f"{path.stem}-{seeds}-seeds")
         again = _repeated(run["suite"]["command"], folder, seeds)
         commands.append(f"# {whose}:")
@@ -155,7 +155,7 @@ _ALONE = ("--fresh", "--resume", "--json")
 
 
 def _repeated(command: str, folder: Path, seeds: int) -> str:
-    """The command of a run with another folder and number of seeds; empty where it is not known."""
+    """The command of a run with another folder and number of seeds; empty if the command is not known."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -196,7 +196,7 @@ def _rows(world: SharedWorld, verdicts: Sequence[CellVerdict]) -> list[dict[str,
 
 
 def _worst_change(world: SharedWorld, old: Summary, new: Summary) -> dict[str, Any]:
-    """The mean difference, over the common seeds, between two points each under its own worst attack."""
+    """The mean difference over the common seeds between two points, each under its own worst attack."""
     from robustfl.evaluation.statistics import student_interval
 
     first, second = _under_worst(world, world.before, old), _under_worst(world, world.after, new)
@@ -208,7 +208,7 @@ def _worst_change(world: SharedWorld, old: Summary, new: Summary) -> dict[str, A
 
 
 def _under_worst(world: SharedWorld, run: Summary, point: Summary) -> tuple[float, ...] | None:
-    """Utility of each seed under the attack that is worst on average; 0 where the defense cannot be deployed."""
+    """The utility of each seed under the attack that is worst on average; 0 if the defense cannot be used."""
     if any("invalid" in cell["status"] for cell in point["attacks"].values()):
         return (0.0,) * len(world.seeds)
     cell = point["attacks"].get(point["worst_attack"])

@@ -1,8 +1,9 @@
-"""The cells that two runs of a suite share, seed by seed, on one scale of utility; refuses runs of different suites.
+"""The cells that two runs of a suite share, seed by seed, on one scale of utility; other pairs of runs are refused.
 
-A cell is one defense under one attack by f clients in one world. Both sides are measured on the scale of the first run:
-`u_r = (accuracy_r - chance) / (baseline - chance)` with the first run's plain mean over the seeds that both have. So a
-change of the plain rule itself shows in its own cells, and does not move those of all other defenses.
+A cell is one defense under one attack by f clients in one world. Both runs are measured on the scale of the first run:
+`u_r = (accuracy_r - chance) / (baseline - chance)`, where the baseline is the first run's accuracy with the plain mean,
+averaged over the seeds that both runs have. So a change of the plain mean itself shows in its own cells, and does not
+change the utility of all other defenses.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _ABSENT = "not applicable"
 class CellPair:
     """One cell in two runs.
 
-    `before` and `after` hold a utility for each of `seeds`, unclipped; 0 where the defense's precondition forbids the
-    cell, None where the run lacks trials, which `lacking_before` or `lacking_after` then tells. `changed` says whether
-    any accuracy differs in any bit.
+    `before` and `after` hold one unclipped utility for each of `seeds`. All are 0 if the defense's precondition forbids
+    the cell. The value is None if the run lacks trials; then `lacking_before` or `lacking_after` says which. `changed`
+    says whether any accuracy differs in any bit.
     """
 
     world: str
@@ -42,7 +43,7 @@ class CellPair:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedWorld:
-    """A world of both runs: the seeds that both have, and the scale that both are measured on."""
+    """A world of both runs: the seeds that both have, and the scale on which both are measured."""
 
     before: Summary
     after: Summary
@@ -52,7 +53,10 @@ class SharedWorld:
 
     @classmethod
     def of(cls, before: Summary, after: Summary) -> SharedWorld | None:
-        """None where the first run's training without attack hardly beats guessing, so that utility means nothing."""
+        """The world that two runs share, or None if the first run's training hardly beats guessing even without attack.
+
+        In the latter case utilities mean nothing.
+        """
         seeds = tuple(seed for seed in before["seeds"] if seed in set(after["seeds"]))
         if not seeds:
             raise DataError(
@@ -68,12 +72,12 @@ class SharedWorld:
         return cls(before=before, after=after, seeds=seeds, chance=before["chance"], level=level)
 
     def column(self, run: Summary, values: list[Any]) -> list[Any]:
-        """The values of the common seeds, of a list with one value for each seed of that run."""
+        """The values of the common seeds from a list with one value for each seed of a run."""
         by_seed = dict(zip(run["seeds"], values, strict=True))
         return [by_seed[seed] for seed in self.seeds]
 
     def utilities(self, run: Summary, cell: Summary) -> tuple[tuple[float, ...] | None, str]:
-        """The utility of each common seed, or None and why there is none."""
+        """The utility of each common seed, or None and the reason why there is none."""
         states = self.column(run, cell["status"])
         if "invalid" in states:
             return (0.0,) * len(self.seeds), ""
@@ -85,7 +89,7 @@ class SharedWorld:
         return tuple((value - self.chance) / (self.level - self.chance) for value in accuracy), ""
 
     def pairs(self) -> Iterator[tuple[Key, Summary | None, Summary | None]]:
-        """Every cell of either run, with what each run has of it."""
+        """Every cell of either run: its key, and the cell in each run or None."""
         first, second = _cells(self.before), _cells(self.after)
         for key in dict.fromkeys([*first, *second]):
             yield key, first.get(key), second.get(key)
@@ -93,7 +97,7 @@ class SharedWorld:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedRuns:
-    """What two runs have in common: worlds, cells, and remarks on what is left out."""
+    """The worlds and cells that two runs have in common, and remarks on what is left out."""
 
     worlds: tuple[SharedWorld, ...]
     cells: tuple[CellPair, ...]
@@ -101,12 +105,12 @@ class SharedRuns:
 
 
 def share(before: Summary, after: Summary, *, different_suites: bool = False) -> SharedRuns:
-    """Pair two runs; cells that none of them could play are left out, and those of the same trials are taken once.
+    """Pair two runs; cells that neither run could play are left out, and cells of the same trials are taken once.
 
     Raises
     ------
-    DataError : the runs have nothing in common, or a cell is in one alone, or of another scenario or other test data,
-        and `different_suites` is not set; with it, such cells are left out
+    DataError : the runs have nothing in common; or a cell is only in one of them, or has another scenario or other test
+        data in the other one, and `different_suites` is not set (with it, such cells are left out)
     """
     differences: list[str] = []
     remarks: list[str] = []
@@ -144,7 +148,7 @@ def share(before: Summary, after: Summary, *, different_suites: bool = False) ->
 
 
 def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
-    """The cells of a world that both runs have; what only one has is added to the differences."""
+    """The cells of a world that both runs have; cells that only one run has are added to `differences`."""
     label, found, known = world.before["world"], [], set()
     for (defense, f, attack), old, new in world.pairs():
         where = f"{defense} under {attack!r} with f={f} in {label!r}"

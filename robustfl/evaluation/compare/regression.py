@@ -1,18 +1,19 @@
-"""The regression gate: has a change made a defense weaker, in any cell, beyond chance and by an amount that matters?
+"""The regression gate: it tells whether a change made a defense weaker, beyond chance and by an amount that matters.
 
 Each cell (a defense under one attack by f clients in one world) of a candidate run is compared with the same cell of a
-stored baseline run, seed by seed: `d_r = u_r(candidate) - u_r(baseline)` over R common seeds, with mean d̄, standard
-deviation s (R - 1) and the one-sided Student bounds `d̄ ± t_{1-a, R-1} · s / √R`:
+stored baseline run, seed by seed. The paired differences are `d_r = u_r(candidate) - u_r(baseline)` over R common
+seeds, with mean d̄, standard deviation s (divisor R - 1) and the one-sided Student bounds `d̄ ± t_{1-a, R-1} · s / √R`.
+The verdict on a cell is
 
-- REGRESSION: the upper bound is below 0, d̄ below -delta, and the cell survives Holm's correction over the cells;
-- IMPROVED: the lower bound is above 0;
-- PASS: the lower bound is above -delta;
-- INCONCLUSIVE: none of these, so that more seeds are needed.
+- REGRESSION if the upper bound is below 0, d̄ is below -delta, and the cell survives Holm's correction over the cells;
+- IMPROVED if the lower bound is above 0;
+- PASS if the lower bound is above -delta;
+- INCONCLUSIVE otherwise, so that more seeds are needed.
 
-When all d_r are equal there is no spread, and d̄ itself is compared with -delta. Looking again after adding seeds is
-allowed when it was planned: with L looks each is taken at `a = alpha / L`, so that the chance of a false REGRESSION
-stays below alpha over all of them. What is still inconclusive at the last look is let through, unless d̄ is below
--3 delta. On one machine, equal scenarios and seeds give equal results; any difference there is reported: CHANGED.
+If all d_r are equal, there is no spread, and d̄ itself is compared with -delta. A further look after adding seeds is
+allowed if it was planned: of L looks, each uses the level `a = alpha / L`, so the chance of a false REGRESSION stays
+below alpha over all looks. A cell that is still inconclusive at the last look passes, unless d̄ is below -3 delta. On
+one machine, equal scenarios and seeds give equal results, and any difference is reported as CHANGED.
 
 >>> from robustfl.evaluation.compare.regression import weigh
 >>> found = weigh((-0.04, -0.02, -0.03, -0.05, -0.01))
@@ -36,26 +37,27 @@ from robustfl.evaluation.results.baseline import Summary
 VerdictName = Literal["REGRESSION", "INCONCLUSIVE", "PASS", "IMPROVED"]
 
 VERDICTS: tuple[VerdictName, ...] = ("REGRESSION", "INCONCLUSIVE", "PASS", "IMPROVED")
-"""The worst first."""
+"""The verdicts, the worst first."""
 
 MOST_LOOKS = 3
 SEEDS_A_LOOK = 5
-"""How many seeds are added before each further look."""
+"""Number of seeds that are added before each further look."""
 
 _BLOCKING = 3
-"""An inconclusive drop of so many deltas is not let through."""
+"""An inconclusive drop by more than this number of deltas blocks the change."""
 
 _ROUNDING = 1e-12
-"""Utilities nearer than this are equal: a single test sample moves them by far more."""
+"""Utilities that differ by less are equal, because a single test sample changes them by far more."""
 
 _SAME_MACHINE = ("device", "processor", "platform", "numpy", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedEvidence:
-    """What paired differences say: their mean and one-sided bounds (None with one seed), at `level`.
+    """What paired differences show: their mean, and one-sided bounds at `level` (None with one seed).
 
-    `p` is the one-sided p-value of "no drop"; where nothing varies it is 0 for a drop beyond delta and 1 otherwise.
+    `p` is the one-sided p-value of "no drop". If the differences do not vary, it is 0 for a drop beyond delta and 1
+    otherwise.
     """
 
     change: float
@@ -102,12 +104,13 @@ def weigh(differences: Sequence[float], *, delta: float = 0.02, alpha: float = 0
 
 @dataclass(frozen=True, kw_only=True)
 class CellVerdict:
-    """The verdict on one cell, as JSON values by :meth:`report`.
+    """The verdict on one cell, which :meth:`report` gives as JSON values.
 
-    `change` is d̄, `lower` and `upper` its one-sided bounds; None where a run lacks trials (`reason` says which) or
-    there is one seed. `changed` is True where bit-for-bit equal results were to be expected and are not, None where
-    the runs were made on different machines or versions. `blocks`: a change with this verdict should not be accepted.
-    `seeds_help`: the verdict is open, and further seeds may settle it.
+    `change` is d̄, and `lower` and `upper` are its one-sided bounds. They are None if a run lacks trials (`reason` says
+    which); the bounds are also None if there is one seed. `changed` says whether results that should be equal bit for
+    bit differ; it is None if the runs were made on different machines or with different versions. `blocks` says that
+    the change under test should not be accepted. `seeds_help` says that the verdict is open, and further seeds may
+    settle it.
     """
 
     world: str
@@ -126,7 +129,7 @@ class CellVerdict:
     reason: str = ""
 
     def report(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """All fields, as JSON values."""
         return asdict(self)
 
 
@@ -143,15 +146,15 @@ def judge(
     """The verdict on every cell that two runs share, in the order of the baseline.
 
     The runs are those that :func:`~robustfl.evaluation.results.baseline.load_stored` reads. Cells without an attack
-    that are the same trials for every f are judged once. Where the runs are to be equal bit for bit, Holm's correction
-    counts the cells that changed: the others cannot raise a false alarm.
+    that are the same trials for every f are judged once. If the runs should be equal bit for bit, Holm's correction
+    counts only the cells that changed, because the others cannot raise a false alarm.
 
     Parameters
     ----------
-    delta : the drop in utility that does not matter
+    delta : largest drop in utility that does not matter
     alpha : level of the one-sided tests, over all looks and cells
-    looks, look : how many looks are planned, at most 3, and which of them this is
-    different_suites : judge the cells that two different suites share, instead of refusing
+    looks, look : the number of planned looks, at most 3, and the number of this one
+    different_suites : whether the cells that two different suites share are judged; otherwise such runs are refused
 
     Raises
     ------
@@ -166,7 +169,7 @@ def judge(
 def judge_shared(
     shared: SharedRuns, *, delta: float, alpha: float, looks: int, look: int, reproducible: bool
 ) -> list[CellVerdict]:
-    """:func:`judge` for runs that are paired already; `reproducible`: equal results were to be expected."""
+    """:func:`judge` for runs that are paired already; `reproducible` says that equal results are expected."""
     from robustfl.evaluation.statistics import holm
 
     _check(delta, alpha, looks, look)
@@ -181,14 +184,14 @@ def judge_shared(
 
 
 def reproducible(baseline: Summary, candidate: Summary) -> bool:
-    """Whether the runs should agree in every bit: both on the CPU, on one kind of machine, with the same versions."""
+    """Whether the runs should agree in every bit: both ran on the CPU, on one kind of machine, in the same versions."""
     first, second = baseline["provenance"], candidate["provenance"]
     same = all(key in first and first[key] == second.get(key) for key in _SAME_MACHINE)
     return same and first["device"] == "cpu"
 
 
 def more_seeds(verdicts: Sequence[CellVerdict], *, looks: int = 1, look: int = 1) -> int:
-    """How many seeds to add before the next look: 0 when nothing is open, this was the last, or a cell blocks."""
+    """How many seeds to add before the next look: 0 if no cell is open, a cell blocks, or this was the last look."""
     _check(0, 0.5, looks, look)
     settled = look == looks or any(verdict.blocks for verdict in verdicts)
     return SEEDS_A_LOOK if not settled and any(verdict.seeds_help for verdict in verdicts) else 0
@@ -209,7 +212,7 @@ def _verdict(
     reason = ""
     if cell.lacking_before:
         reason = f"the first run has {cell.lacking_before}"
-    elif cell.lacking_after:  # whatever broke it, a defense that can no longer be run has not passed
+    elif cell.lacking_after:  # whatever the cause, a defense that can no longer be run does not pass
         reason = f"the second run has {cell.lacking_after}"
     elif unclear and evidence is not None and evidence.lower is None:
         reason = "one seed is not tested"

@@ -1,4 +1,4 @@
-"""A comparison as tables for the terminal, as a Markdown page for a pull request, and as JSON."""
+"""A comparison of two runs as tables for the terminal, as a Markdown page for a pull request, and as JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ OVERVIEW = ("world", "defense", "f", "before", "after", "change", "95 % interval
 CELLS = ("defense", "attack", "f", "world", "change", "one-sided bounds", "verdict", "")
 
 MOST_CELLS = 30
-"""A terminal shows no more; files hold all of them."""
+"""Largest number of cells that a terminal shows; files hold all of them."""
 
 
 def overview_rows(found: Comparison) -> list[Row]:
-    """The worst case of each defense at each f, before and after, under :data:`OVERVIEW`."""
+    """The worst case of each defense at each f, before and after, as rows of a table with the header `OVERVIEW`."""
     return [
         (
             row["world"],
@@ -39,7 +39,7 @@ def overview_rows(found: Comparison) -> list[Row]:
 
 
 def cell_rows(found: Comparison) -> list[Row]:
-    """The cells of which something is to be said, the worst first, under :data:`CELLS`."""
+    """The cells that are worth a line, the worst first, as rows of a table with the header :data:`CELLS`."""
     told = [v for v in found.verdicts if v.verdict != "PASS" or v.changed or v.reason]
     told.sort(key=lambda v: (not v.blocks, VERDICTS.index(v.verdict), 0.0 if v.change is None else v.change))
     return [
@@ -58,7 +58,7 @@ def cell_rows(found: Comparison) -> list[Row]:
 
 
 def parts(found: Comparison, commands: Sequence[str] = ()) -> list[str | tuple[Sequence[str], list[Row]]]:
-    """What a terminal shows, in order: texts, and tables as their header and rows."""
+    """The parts that a terminal shows, in order: texts, and tables, each as its header and its rows."""
     cells = cell_rows(found)
     shown: list[str | tuple[Sequence[str], list[Row]]] = [*found.remarks, (OVERVIEW, overview_rows(found))]
     if cells:
@@ -69,11 +69,11 @@ def parts(found: Comparison, commands: Sequence[str] = ()) -> list[str | tuple[S
 
 
 def write(found: Comparison, commands: Sequence[str], files: Sequence[Path]) -> None:
-    """Write the comparison as Markdown or as JSON, by the ending of each file.
+    """Write the comparison as Markdown or as JSON, which the ending of each file decides.
 
     Raises
     ------
-    ParameterError : a file ends in neither, then none is written
+    ParameterError : a file has another ending; then no file is written
     """
     texts = {
         ".md": lambda: markdown(found, commands),
@@ -87,7 +87,7 @@ def write(found: Comparison, commands: Sequence[str], files: Sequence[Path]) -> 
 
 
 def markdown(found: Comparison, commands: Sequence[str] = ()) -> str:
-    """The comparison as a page; every string of the results is escaped."""
+    """The comparison as a Markdown page, in which every string of the results is escaped."""
     blocks = [
         "# Comparison of two runs",
         escaped(found.conclusion),
@@ -101,13 +101,13 @@ def markdown(found: Comparison, commands: Sequence[str] = ()) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text on one line, shown as it is: no markup, no HTML, no table cell ends in it."""
+    """The text on one line, escaped so that nothing in it acts as markup or HTML or ends a table cell."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", line)
 
 
 def _table(header: Sequence[str], rows: Iterable[Row], columns: str) -> str:
-    """A Markdown table; `columns` has a letter a column, l for left and r for right."""
+    """A Markdown table; `columns` has one letter per column, l for left-aligned and r for right-aligned."""
     marks = ["---:" if side == "r" else "---" for side in columns]
     lines = [list(header), marks, *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

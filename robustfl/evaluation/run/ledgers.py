@@ -23,7 +23,7 @@ from robustfl.reputation.verification import checked_head
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
-    from robustfl.federation.simulation import Simulation
+    from robustfl.federation.observers.contract import Observer
 
 FOLDER, SUFFIX = "ledgers", ".ledger"
 
@@ -50,20 +50,22 @@ class Ledgers:
 
 
 @contextmanager
-def followed(simulation: Simulation, trial: str, ledgers: Ledgers | None) -> Iterator[dict[str, Any]]:
-    """Keep the ledger of a trial that is played in the block; afterwards the answer holds what its record tells.
+def kept_ledger(trial: str, defense: Any, ledgers: Ledgers | None) -> Iterator[tuple[list[Observer], dict[str, Any]]]:
+    """Keep the ledger of a trial that is played in the block, by the observers that the block is given.
 
-    That is nothing for a defense without decisions, or where no ledgers are kept.
+    Afterwards the second part of what it is given holds what the record tells: nothing for a defense that decides about
+    nobody, or where no ledgers are kept.
     """
     told: dict[str, Any] = {}
     if ledgers is None:
-        yield told
+        yield [], told
         return
-    with LedgerRecorder(ledgers.folder / f"{trial}{SUFFIX}", simulation.defense, every=ledgers.every) as minutes:
-        simulation.listeners.append(minutes.hear)
-        yield told
-    if minutes.head is not None:
-        told["ledger"] = {"entries": minutes.entries, "head": minutes.head}
+    from robustfl.federation.observers.ledger import LedgerKeeper
+
+    with LedgerRecorder(ledgers.folder / f"{trial}{SUFFIX}", defense, every=ledgers.every) as recorder:
+        yield [LedgerKeeper(recorder)], told
+    if recorder.head is not None:
+        told["ledger"] = {"entries": recorder.entries, "head": recorder.head}
 
 
 @dataclass(frozen=True)

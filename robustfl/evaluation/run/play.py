@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustfl.evaluation.results.schema import SCHEMA
-from robustfl.evaluation.run.ledgers import Ledgers, followed
+from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
 from robustfl.evaluation.suite.scenario import TaskSettings
 from robustfl.evaluation.suite.trial import Trial
 
 if TYPE_CHECKING:
-    from robustfl.federation.simulation import Trace
     from robustfl.federation.task import Population
+    from robustfl.federation.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -61,36 +61,31 @@ def _frame(trial: Trial, fingerprint: str) -> dict[str, Any]:
 
 
 def _played(trial: Trial, place: Resources) -> dict[str, Any]:
-    from robustfl.federation.observers.evasion import robustness
-    from robustfl.federation.simulations import simulation_for
+    from robustfl.federation import assemble
 
     scenario = trial.scenario
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
-    simulation = simulation_for(defense, scenario.federation)(
-        population,
-        scenario.federation,
-        defense,
-        attack=scenario.attack,
-        f=scenario.f,
-        faults=scenario.faults,
-        aims=scenario.aims,
-        seed=trial.seed,
-    )
-    with followed(simulation, trial.id, place.ledgers) as told:
+    with kept_ledger(trial.id, defense, place.ledgers) as (observers, told):
+        simulation = assemble(
+            population,
+            scenario.federation,
+            defense,
+            attack=scenario.attack,
+            f=scenario.f,
+            faults=scenario.faults,
+            aims=scenario.aims,
+            evasions=scenario.evasion,
+            evasion_samples=scenario.evasion_samples,
+            seed=trial.seed,
+            observers=observers,
+        )
         trace = simulation.run()
-    if scenario.evasion and not trace.diverged:
-        with simulation.watch.phase("evade"):
-            trace.more |= robustness(
-                simulation.predict, population, scenario.evasion, scenario.evasion_samples, trial.seed
-            )
-        trace.seconds = simulation.watch.seconds()
-    up, down = simulation.message_bytes()
     return {
         "status": "diverged" if trace.diverged else "ok",
         "metrics": _metrics(trace, population),
-        "bytes": {"up_per_client_round": up, "down_per_client_round": down},
+        "bytes": {"up_per_client_round": trace.bytes_up, "down_per_client_round": trace.bytes_down},
         "time": {name: round(value, 6) for name, value in trace.seconds.items()},
         **told,
     }

@@ -13,6 +13,7 @@ from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.suite.trial import Trial
+from robustfl.federation.assembly import refusal
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.staging import aimed, stages
@@ -83,9 +84,8 @@ class Plan:
     def _fault_cells(self, world: World, template: DefenseTemplate, fault: Fault) -> Iterator[Cell]:
         grid = self.experiment.suite.adversary.grid(world.federation.clients)
         told = max((f for f in grid if not self.invalid(world, template, f)), default=0)
-        unfit = "" if fault.fits(template.channel) else f"{fault} cannot happen to messages of {template.label}."
-        if world.federation.server.asynchronous and fault.strikes("age"):
-            unfit = f"{fault} decides about models, which an asynchronous server's clients' working times do."
+        defense, rules = template.build(0), world.federation
+        unfit = "" if refusal(defense, rules) else refusal(defense, rules, faults=(fault,)) or ""
         reason = "" if unfit else self.invalid(world, template, told)
         for seed in self.seeds:
             trial = None
@@ -157,10 +157,9 @@ class Plan:
         clients = world.federation.clients
         if f >= clients:
             return f"f should satisfy f < n. Found f={f}, n={clients}."
-        if world.federation.server.asynchronous and template.channel != "dense":
-            return f"{template.label} speaks the channel {template.channel!r}, which knows no asynchronous server."
         rows = world.federation.sampled(_members(world, f, attack))
-        return _infeasible(template, rows, self.declared_rows(world, f, attack))
+        told = self.declared_rows(world, f, attack)
+        return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""
 
     def bound(self, world: World, template: DefenseTemplate) -> str:
         """The theoretical bound to print beside a measured breakdown point."""

@@ -39,7 +39,7 @@ MOST_WORLDS = 1000
 _NOT_SCORED = {"name", "description", "extends", "task", "federation", "claims"}
 """The keys of a suite that decide nothing about its score, and those that its worlds hold."""
 
-_PLACES = {"fault": ("faults", "a fault"), "evasion": ("evasion", "an attack on test samples")}
+_PLACES = {"faults": ("faults", "a fault"), "evasion": ("evasion", "an attack on test samples")}
 """Attack surface -> the key of a suite that lists such attacks, and what they are; all others go to `attacks`."""
 
 

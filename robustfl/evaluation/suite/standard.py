@@ -112,7 +112,8 @@ def load_standard(name: str) -> Standard:
 
 def made_for(attack: Any) -> tuple[str, ...]:
     """The registered names of the defenses that an attack, or a stage of it, is made for; none for most attacks."""
-    named = [name for stage in stages(attack) for name in getattr(stage, "made_for", ())]
+    parts = (attack,) if isinstance(attack, type) else stages(attack)
+    named = [name for stage in parts for name in getattr(stage, "made_for", ())]
     return tuple(dict.fromkeys(map(_registered, named)))
 
 

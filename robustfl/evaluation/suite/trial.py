@@ -7,14 +7,11 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robustfl import __version__
 from robustfl.evaluation.results.schema import SCHEMA
 from robustfl.evaluation.suite.scenario import Scenario, content_hash
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,9 @@ class Trial:
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
         parts += scenario.aims
         parts += [scenario.defense] if scenario.attack is None else [scenario.defense, scenario.attack]
-        files = {file for part in parts for stage in _stages(part) for file in _source_files(type(stage))}
+        files = {file for part in parts for stage in part.stages for file in _source_files(type(stage))}
         sources = sorted(_source_hash(file) for file in files)
         return content_hash([_machine_hash(), _versions(), sources, data])
-
-
-def _stages(component: Any) -> list[Any]:
-    parts = [getattr(component, name) for name in ("before", "rule", "first", "then") if hasattr(component, name)]
-    return [stage for part in parts for stage in _stages(part)] or [component]
 
 
 def _source_files(cls: type) -> tuple[str, ...]:

@@ -112,12 +112,13 @@ class Supermask:
     def trained(
         self, scores: Tensor, features: Tensor, labels: Tensor, number: int, starts: Tensor | None = None
     ) -> Tensor:
-        """The scores after every client's local steps in round `number`, all from one start.
+        """The scores after every client's local steps in round `number`, from one start or from one for each client.
 
-        Shapes: [d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
+        Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
         """
         rules, (k, steps) = self._training, labels.shape[:2]
-        local, velocity = scores.repeat(k, 1), torch.zeros_like(scores).repeat(k, 1)
+        local = scores.repeat(k, 1) if scores.ndim == 1 else scores.clone()
+        velocity = torch.zeros_like(local)
         for step in range(steps):
             begun = None if starts is None else starts[:, step]
             slope = self.gradient(local, features[:, step], labels[:, step], begun)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robustfl.federation.briefing import layers
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning
 from robustfl.federation.clients.training import local_change, trainer_for
@@ -93,7 +92,7 @@ class Attackers:
             rate=self._rate,
             weights=weights,
             previous_aggregate=None if previous is None else (weights - previous) * (sign / server),
-            layers=layers(self._population),
+            layers=self._population.layers,
             reach=server / self._unit,
             message=self._settings.message,
             clean_gradient=lambda: self._clean_gradient(weights),

@@ -33,8 +33,11 @@ class TrustedSamples:
         self.indices = stratified(population.dataset.train_y, settings.server.trusted_samples, self._rng)
         self._momentum: Tensor | None = None
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """The batches of one round as of a single client: features [1, steps, batch, ...], labels [1, steps, batch]."""
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The batches of one round as of a single client.
+
+        The places of the samples [1, steps, batch], the features [1, steps, batch, ...], the labels [1, steps, batch].
+        """
         import torch
 
         population, settings = self._population, self._settings
@@ -42,7 +45,7 @@ class TrustedSamples:
         drawn = self._rng.choice(self.indices, size=settings.local_steps * settings.batch_size)
         index = torch.as_tensor(drawn, device=population.device)
         features = population.features.index_select(0, index).reshape(*shape, *population.features.shape[1:])
-        return features, population.labels.index_select(0, index).reshape(shape)
+        return index.reshape(shape), features, population.labels.index_select(0, index).reshape(shape)
 
     def with_momentum(self, message: Tensor) -> Tensor:
         """The message [d] that counts: like a client's, averaged over the rounds where clients do so."""

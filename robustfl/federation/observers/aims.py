@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from robustfl.federation.clients.poisoning import samples_of
 from robustfl.federation.clients.training import predict
 from robustfl.federation.observers.confusion import Confusion
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.round import Round
 from robustfl.federation.task import Population
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.staging import poisoning_of
@@ -71,7 +75,7 @@ def aim_of(population: Population, attack: Any) -> Aim | None:
     return None if pair is None else Confusion(population, *pair)
 
 
-class Aims:
+class Aims(Observer):
     """Measures the aim of a simulation's own attack, and those of others for comparison.
 
     The success of an attack only says something beside the natural rate, at which a model without the attack errs in
@@ -83,6 +87,35 @@ class Aims:
     attack : that of the simulation, None where nobody attacks
     others : poisonings of data whose aims are measured as well
     """
+
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            "attack_success",
+            "share of the tested samples that is taken for what the attacker wants",
+            unit="share",
+            better="lower",
+        ),
+        Measure(
+            "triggered_accuracy", "share that is recognised in spite of the trigger", unit="share", better="higher"
+        ),
+        Measure(
+            "source_accuracy", "accuracy on the class that should be taken for another", unit="share", better="higher"
+        ),
+        Measure("target_accuracy", "accuracy on that other class", unit="share", better="higher"),
+        Measure("other_accuracy", "accuracy on all classes but the first", unit="share", better="higher"),
+        Measure(
+            "attack_success_curve", "attack_success at every measurement", unit="share", better="lower", form="list"
+        ),
+        Measure("aim", "the attack on data whose aim this is", form="text"),
+        Measure("durability", "rounds that the success outlasts the attacker", unit="rounds", better="lower"),
+        Measure("durability_censored", "whether it outlasts the training", form="flag"),
+        Measure(
+            "aims",
+            "success of every attack with an aim, whether it was carried out or not",
+            unit="share",
+            form="by name",
+        ),
+    )
 
     def __init__(self, population: Population, attack: Any, others: Sequence[Any] = ()) -> None:
         self._population, self._attack = population, attack
@@ -96,6 +129,14 @@ class Aims:
         self._last: dict[str, dict[str, float]] = {}
         self._finished: list[int] = []
         self._left: int | None = None
+
+    def hear(self, round: Round) -> None:
+        self.attacked(round.number, round.malicious)
+        if round.served is not None and not round.diverged:
+            self.measure(round.served, round.finished)
+
+    def report(self, trace: Trace) -> None:
+        self.tell(trace, **self.found())
 
     def attacked(self, number: int, malicious: NDArray[np.int64]) -> None:
         """These malicious clients take part in round `number`."""
@@ -111,7 +152,7 @@ class Aims:
             self._last[name] = {key: float(np.mean([report[key] for report in reports])) for key in reports[0]}
             self._curves[name].append(self._last[name]["attack_success"])
 
-    def report(self) -> dict[str, Any]:
+    def found(self) -> dict[str, Any]:
         """What the trace says; empty without an aim or a measurement.
 
         Of the own attack: `attack_success` at the last measurement and what else its aim tells,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.round import Round
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -15,7 +21,7 @@ NEAR_ZERO = 0.1
 """A message with less than this part of an equal share of the weights counts as ignored."""
 
 
-class Detection:
+class Detection(Observer):
     """Follows over the rounds what a defense makes of honest and malicious messages.
 
     Of a round with n messages, message i has the share `s_i = |w_i| / sum |w|` of the weights; what was refused has
@@ -30,6 +36,21 @@ class Detection:
     malicious : bool [members], the truth
     """
 
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("honest_ignored", "share of the honest messages that were ignored", unit="share", better="lower"),
+        Measure(
+            "honest_unheard", "share of the honest clients that were never really heard", unit="share", better="lower"
+        ),
+        Measure("detection_recall", "share of the malicious messages that was ignored", unit="share", better="higher"),
+        Measure("detection_precision", "share of malicious messages among the ignored", unit="share", better="higher"),
+        Measure(
+            "detection_auc",
+            "how often a malicious message has less weight than an honest one",
+            unit="share",
+            better="higher",
+        ),
+    )
+
     def __init__(self, malicious: Mask) -> None:
         self._malicious = malicious
         self._telling = False  # whether any round had weights or a refused message
@@ -39,6 +60,14 @@ class Detection:
         self._messages_of = np.zeros(len(malicious), dtype=np.int64)
         self._areas: list[float] = []
         self._malicious_shares: list[float] = []
+
+    def hear(self, round: Round) -> None:
+        for receiver in round.receivers:
+            self.observe(receiver.ids, receiver.answer)
+
+    def report(self, trace: Trace) -> None:
+        trace.malicious_share = self.malicious_share()
+        self.tell(trace, **self.found())
 
     def observe(self, ids: Ids, answer: Aggregation | None) -> None:
         """A round: who sent the messages, and the defense's answer to them; None where there was none."""
@@ -59,7 +88,7 @@ class Detection:
         """Mean share of the weights that malicious messages got; None without weights or malicious members."""
         return float(np.mean(self._malicious_shares)) if self._malicious_shares else None
 
-    def report(self) -> dict[str, float]:
+    def found(self) -> dict[str, float]:
         """What can be said, over all messages of all rounds; what is not defined is absent.
 
         `honest_ignored`: share of the honest messages that were ignored, which is the false positive rate of

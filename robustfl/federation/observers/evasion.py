@@ -3,18 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from robustfl.federation.clients.hardening import feature_range
+from robustfl.federation.clients.training import predict
+from robustfl.federation.observers.accuracy import Accuracy
+from robustfl.federation.observers.contract import Observer
 from robustfl.federation.streams import stream
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
 from robustfl.threats.evasion import Evasion
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from robustfl.federation.task import Population
+
+
+class EvasionTests(Observer):
+    """Attacks the test samples of the model that comes of it all: the best one where clients have their own.
+
+    Parameters
+    ----------
+    population : whose samples are attacked, before any fault in them
+    accuracy : the observer that knows the best model
+    evasions, samples, seed : see :func:`robustness`
+    """
+
+    phase: ClassVar[str] = "evade"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            "clean_accuracy",
+            "accuracy on the chosen test samples before any attack on them",
+            unit="share",
+            better="higher",
+        ),
+        Measure(
+            "robust_accuracy",
+            "accuracy under each attack on test samples",
+            unit="share",
+            better="higher",
+            form="by name",
+        ),
+        Measure(
+            "worst_robust_accuracy",
+            "share of the samples that stay right under all attacks",
+            unit="share",
+            better="higher",
+        ),
+        Measure("robust_gap", "clean_accuracy less worst_robust_accuracy", unit="share", better="lower"),
+    )
+
+    def __init__(
+        self, population: Population, accuracy: Accuracy, evasions: Sequence[Evasion], samples: int, seed: int
+    ) -> None:
+        self._population, self._accuracy = population, accuracy
+        self._evasions, self._samples, self._seed = evasions, samples, seed
+
+    def report(self, trace: Trace) -> None:
+        if trace.diverged:
+            return
+
+        def predicted(features: Tensor) -> Tensor:
+            return predict(self._population, self._accuracy.best, features)
+
+        self.tell(trace, **robustness(predicted, self._population, self._evasions, self._samples, self._seed))
 
 
 def robustness(

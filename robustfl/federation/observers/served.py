@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from robustfl.federation.clients.training import predict
 from robustfl.federation.data.partitions import class_histogram
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.round import Round
+from robustfl.federation.setup import Setup
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robustfl.federation.simulation import Simulation
     from robustfl.federation.task import Population
 
 Floats = NDArray[np.float64]
@@ -45,22 +49,44 @@ def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats
     return np.asarray(counts / counts.sum(axis=1, keepdims=True).clip(min=1))
 
 
-def side_effects(simulation: Simulation) -> dict[str, Any]:
-    """Who is served worst by what was learnt; nothing where the model is no longer finite.
+class Served(Observer):
+    """The accuracy of each class, and of each honest client, with the models that honest clients have in the end.
 
     The accuracy of a client is that on test samples with the client's own mix of classes, `sum over c of p_ic a_c`:
     it costs nothing beyond the accuracy a_c of the classes, and no client is credited with samples learnt by heart.
-    What differs between clients within a class is not seen. Classes without test samples are left out, and with them
-    clients that have no other, or no samples.
-
-    Returns `class_accuracy` (a mean over the models; None where nothing was tested) and its least, `worst_class`; over
-    the honest clients `worst_client` and the standard deviation, `client_spread`.
+    Differences between clients within a class are not seen. Classes without test samples are left out, and with them
+    clients that have no other class, or no samples.
     """
-    if simulation.trace.diverged:
-        return {}
-    population = simulation.population
-    accuracy = np.array([class_accuracy(population, model) for model in simulation.served()])  # [1 or h, C]
-    return worst_served(accuracy, honest_mixes(population, simulation.malicious))
+
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            "class_accuracy",
+            "accuracy on each class, a mean over the models",
+            unit="share",
+            better="higher",
+            form="list",
+        ),
+        Measure("worst_class", "accuracy on the class that is served worst", unit="share", better="higher"),
+        Measure("worst_client", "accuracy of the honest client that is served worst", unit="share", better="higher"),
+        Measure(
+            "client_spread", "standard deviation of the accuracy over honest clients", unit="share", better="lower"
+        ),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._models: Tensor | None = None
+
+    def hear(self, round: Round) -> None:
+        if round.served is not None:
+            self._models = None if round.diverged else round.served
+
+    def report(self, trace: Trace) -> None:
+        if self._models is None:
+            return
+        population = self._setup.population
+        accuracy = np.array([class_accuracy(population, model) for model in self._models])  # [1 or h, C]
+        self.tell(trace, **worst_served(accuracy, honest_mixes(population, self._setup.malicious)))
 
 
 def worst_served(accuracy: Floats, mixes: Floats) -> dict[str, Any]:

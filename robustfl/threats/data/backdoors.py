@@ -1,4 +1,4 @@
-"""Backdoors: the model errs on samples with a trigger, as the attacker wants, and is right on all others."""
+"""Backdoors: on samples with a trigger the model errs as the adversary wants, and on all others it is right."""
 
 from __future__ import annotations
 
@@ -36,23 +36,27 @@ class Samples:
 class Backdoor(DataPoisoning):
     """Teaches the model to take samples with a trigger for the target class.
 
-    A share of the malicious clients' samples gets the trigger and the wanted label, a fixed random choice. Success is
-    measured on test samples that are not of the wanted class already: with the whole trigger, they should be taken for
-    it.
+    A share of the malicious clients' samples, chosen at random once, gets the trigger and the wanted label. Success is
+    measured on the test samples that are not already of the wanted class: it is the share of them that the model takes
+    for the wanted class when they bear the whole trigger.
     """
 
     target: Annotated[int, Ge(0), Doc("class that samples with the trigger should be taken for")] = 0
-    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the attackers' eligible samples that is poisoned")] = 0.3
+    ratio: Annotated[float, Gt(0), Le(1), Doc("share of the malicious clients' eligible samples that is poisoned")] = (
+        0.3
+    )
 
     @abstractmethod
     def stamp(self, features: Tensor, part: int | None = None) -> Tensor:
-        """Samples [m, ...] with the whole trigger, or with what the attackers' number `part` shows of it: a new tensor.
+        """A new tensor of the samples [m, ...] with the trigger.
 
-        Raises ParameterError for samples that cannot hold it.
+        They bear the whole trigger, or only the part of it that the malicious client with number `part` uses.
+
+        Raises ParameterError when the samples cannot hold the trigger.
         """
 
     def wanted(self, labels: Labels, classes: int) -> Labels:
-        """What samples of these classes [m] should be taken for; their own class where the attacker wants nothing."""
+        """The classes that samples of the classes `labels` [m] should be taken for; the same class means no change."""
         return np.full_like(labels, self.target)
 
     def eligible(self, labels: Labels, classes: int) -> Mask:
@@ -60,11 +64,11 @@ class Backdoor(DataPoisoning):
         return np.not_equal(self.wanted(labels, classes), labels)
 
     def tested(self, samples: Samples, classes: int) -> Rows:
-        """The test samples on which success is measured."""
+        """The row numbers of the test samples on which success is measured."""
         return np.flatnonzero(self.wanted(samples.test_y, classes) != samples.test_y)
 
     def substitutes(self, samples: Samples) -> Tensor | None:
-        """Samples [r, ...] that take the place of those to be poisoned; None: those get the trigger themselves."""
+        """Samples [r, ...] that replace the ones to be poisoned; None when these get the trigger themselves."""
         return None
 
     @final
@@ -82,11 +86,11 @@ class Backdoor(DataPoisoning):
         return self.stamp(features, part)
 
     def named_classes(self) -> dict[str, int]:
-        """The parameters that are classes of the data."""
+        """The parameters that are classes of the data, by name."""
         return {"target": self.target}
 
     def require_classes(self, classes: int) -> None:
-        """Raises ParameterError when a parameter is no class of the data."""
+        """Raise ParameterError when such a parameter is not a class of the data."""
         for name, value in self.named_classes().items():
             if value >= classes:
                 raise ParameterError(
@@ -95,7 +99,7 @@ class Backdoor(DataPoisoning):
 
 
 def require_images(attack: Backdoor, features: Tensor) -> tuple[int, int]:
-    """Height and width of images [m, channels, height, width]; raises ParameterError for samples that are none."""
+    """The height and width of images [m, channels, height, width]; raises ParameterError for other samples."""
     if features.ndim != 4:
         raise ParameterError(
             f"{type(attack).__name__} marks images [channels, height, width]. Found samples of shape "

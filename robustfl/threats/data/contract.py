@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.attack import Attack, Labels
 from robustfl.threats.knowledge import Knowledge, View
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class DataPoisoning(Attack):
     """Changes the training data of the malicious clients, which then train as every client does.
 
-    Before an attack on updates, `poisoning >> attack`, they train on it in its way, and it crafts what is sent.
+    A poisoning can stand before an attack on updates: `poisoning >> attack`. The malicious clients then train on the
+    poisoned data in the way of the attack, and the attack crafts what they send.
     """
 
     surface: ClassVar[str] = "data"
@@ -33,15 +35,18 @@ class DataPoisoning(Attack):
         """The malicious clients' labels [N] after poisoning; called once, before the first round."""
 
     def poison(self, labels: Labels, classes: int, rng: np.random.Generator) -> tuple[Labels, NDArray[np.bool_]]:
-        """Labels [N] after poisoning, and whose features change as well [N]: nobody's, unless overridden."""
+        """The labels [N] after poisoning, and which samples' features change too [N]: none, unless overridden."""
         return self.poison_labels(labels, classes, rng), np.zeros(len(labels), dtype=np.bool_)
 
     def poison_features(self, features: Tensor, part: int) -> Tensor:
-        """Those samples [m, ...] as the attackers' number `part` (from 0) shows them to the model: a new tensor."""
+        """The samples [m, ...] whose features change, as the malicious client number `part` (from 0) trains on them.
+
+        An override returns a new tensor and leaves `features` as they are.
+        """
         return features
 
     def __rshift__(self, attack: Any) -> Any:
-        """What an attack on updates makes of those from poisoned data: `BadNets() >> ModelReplacement()`."""
+        """An attack on updates that starts from updates on poisoned data: `BadNets() >> ModelReplacement()`."""
 
         if not isinstance(attack, UpdateAttack) or isinstance(attack, PoisonedAttack):
             raise ParameterError(f"{self!r} should stand before an attack on updates. Found {attack!r}.")
@@ -50,17 +55,17 @@ class DataPoisoning(Attack):
     def used(self, labels: Labels, poisoned: Labels) -> NDArray[np.bool_]:
         """Which of their samples [N] malicious clients train on while they attack: all, unless overridden.
 
-        Who has none of these uses all.
+        A malicious client that has none of these samples uses all of its samples.
         """
         return np.ones(len(labels), dtype=np.bool_)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PoisonedAttack(UpdateAttack):
-    """An attack on updates whose own ones come of poisoned data: `BadNets(target=7) >> ModelReplacement()`.
+    """An attack on updates that starts from updates on poisoned data: `BadNets(target=7) >> ModelReplacement()`.
 
-    Data are poisoned in the window of the first; updates are crafted in rounds that lie in the windows of both, since
-    elsewhere there is nothing of the attacker in them.
+    Data are poisoned in the rounds of the first stage. Updates are crafted in the rounds in which both stages are
+    active, because in other rounds the malicious clients' updates contain nothing of the attack.
     """
 
     first: DataPoisoning
@@ -75,8 +80,12 @@ class PoisonedAttack(UpdateAttack):
     def __str__(self) -> str:
         return f"{self.first} > {self.then}"
 
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
     def required_knowledge(self) -> Knowledge:
-        """What both need."""
+        """The knowledge that either stage needs."""
         return self.first.required_knowledge() | self.then.required_knowledge()
 
     def fits(self, channel: str) -> bool:

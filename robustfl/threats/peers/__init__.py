@@ -1,1 +1,8 @@
-"""Attacks in networks without a server: against gossip, and where Sybils attach."""
+"""Attacks in networks of peers, which have no server.
+
+Start with :func:`~robustfl.threats.peers.gossip.dissensus`, and its example.
+
+* ``gossip``: `dissensus` crafts the model that pushes a peer away from its honest neighbours.
+* ``placement``: `place_sybils` chooses the peers to which Sybils attach, `geometric_graph` draws a random network of
+  peers, and `k_medoids` and `hop_distances` are the mathematics of this choice.
+"""

@@ -1,8 +1,8 @@
-"""What attackers tell a peer that averages its model with those of its neighbours.
+"""Attacks on a peer that averages its model with those of its neighbours.
 
-An honest peer i steps to ``x_i + sum_j W_ij (x_j - x_i)`` over its neighbours j. Attackers next to it see its
-neighbourhood, which is to them what the honest updates are to attackers of a server. An attack on updates therefore
-needs no other form: called with the rows of the neighbourhood, it crafts the models of `k` malicious neighbours.
+An honest peer i steps to ``x_i + sum_j W_ij (x_j - x_i)`` over its neighbours j. Its malicious neighbours see this
+neighbourhood as malicious clients of a server see the honest updates. An attack on updates can therefore be used as it
+is: called with the rows of the neighbourhood, it crafts the models of `f` malicious neighbours.
 
 >>> import numpy as np
 >>> from robustfl.attacks import ALIE, IPM
@@ -31,27 +31,28 @@ if TYPE_CHECKING:
 def dissensus(model: Any, neighbours: Any, weights: Any, attackers_weights: Any, *, strength: float = 1.5) -> Any:
     """Dissensus: the model that pushes a peer away from its honest neighbours in a step of gossip averaging.
 
-    Formula: ``v = x_i - strength sum_j W_ij (x_j - x_i) / sum_k W_ik``, with j the honest and k the malicious
-    neighbours of peer i, which all send v. The peer then steps to ``x_i + (1 - strength) sum_j W_ij (x_j - x_i)``:
-    at strength 1 it stays where it is, beyond it moves away from its honest neighbours. Every peer that is attacked
-    needs a model of its own.
+    Formula: ``v = x_i - strength sum_j W_ij (x_j - x_i) / sum_k W_ik``, where j are the honest and k the malicious
+    neighbours of peer i; all malicious neighbours send v. The peer then steps to
+    ``x_i + (1 - strength) sum_j W_ij (x_j - x_i)``. At strength 1 it stays where it is, and at a larger strength it
+    moves away from its honest neighbours. Every attacked peer needs its own v.
 
-    Shapes: [d], [m, d], [m], [k] -> [d], as numpy array or torch tensor: type, dtype and device are those of `model`.
+    Shapes: [d], [m, d], [m], [k] -> [d]. The answer is a numpy array or torch tensor as `model` is, with the same dtype
+    and device.
 
-    Cost: one pass over the m + 1 models; sums are held in double precision, O(d).
+    Cost: one pass over the m + 1 models; the sum [d] is held in double precision.
 
     Parameters
     ----------
     model : x_i, floating-point numbers [d]
     neighbours : x_j, the models [m, d] of the peer's honest neighbours, m >= 1
     weights : W_ij >= 0 [m], the gossip weights that the peer gives them
-    attackers_weights : W_ik >= 0 [k], those that it gives its malicious neighbours, of a sum > 0
-    strength : epsilon > 0, in multiples of the pull of the honest neighbours
+    attackers_weights : W_ik >= 0 [k], the gossip weights that the peer gives its malicious neighbours, with a sum > 0
+    strength : strength > 0 of the push, in multiples of the pull of the honest neighbours
 
     Raises
     ------
-    ParameterError : shapes that do not match, numbers that are not finite, weights below 0, or a peer without honest
-        or without malicious neighbours
+    ParameterError : shapes do not match, numbers are not finite, weights are below 0, or the peer has no honest or no
+        malicious neighbours
 
     References
     ----------
@@ -83,7 +84,7 @@ def dissensus(model: Any, neighbours: Any, weights: Any, attackers_weights: Any,
     if not len(rows):
         raise ParameterError(
             "`neighbours` should satisfy m >= 1: without honest neighbours nothing pulls the peer, and there is "
-            "nothing to turn around. Found m=0. Attack another peer."
+            "no pull to reverse. Found m=0. Attack another peer."
         )
     for name, values in (("model", x), ("neighbours", rows)):
         if not bool(values.isfinite().all()):
@@ -96,8 +97,8 @@ def dissensus(model: Any, neighbours: Any, weights: Any, attackers_weights: Any,
     say = sum(_checked_weights(attackers_weights, "attackers_weights"))
     if not say > 0:
         raise ParameterError(
-            "`attackers_weights` should have a sum > 0: a peer hears only attackers among its neighbours. "
-            f"Found a sum of {say}. Attack a peer that has one."
+            "`attackers_weights` should have a sum > 0: malicious clients can only attack peers that listen to them. "
+            f"Found a sum of {say}. Attack a peer that has one among its neighbours."
         )
     start = x.double()
     pull = torch.zeros_like(start)
@@ -117,7 +118,7 @@ def _tensor(values: Any, name: str) -> Tensor:
 
     if isinstance(values, torch.Tensor):
         return values.detach()
-    try:  # reversed or read-only arrays, which torch cannot share, are copied
+    try:  # torch cannot share reversed or read-only arrays, so these are copied
         return torch.as_tensor(np.require(values, requirements=["C", "W"]))
     except (TypeError, ValueError):
         raise ParameterError(

@@ -1,7 +1,7 @@
-"""Where Sybils attach to a network of peers, and the random networks in which this is evaluated.
+"""Where Sybils attach to a network of peers, and random networks for evaluating this.
 
-A graph is a symmetric matrix [N, N] of 0 and 1 (or of booleans) over the honest peers 0 to N - 1: who is whose
-neighbour. Loops count for nothing.
+A graph is a symmetric matrix [N, N] of 0 and 1 (or of booleans) over the honest peers 0 to N - 1. It tells which peers
+are neighbours. Loops (a peer as its own neighbour) are ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_DEGREE = 7
 RADIUS = 0.2
 
 _ROUNDING = 1e-9
-"""What a product with a fraction may miss an integer by, and still be meant to be that integer."""
+"""A product with a fraction that misses an integer by less than this is taken to be that integer."""
 
 
 def place_sybils(
@@ -33,30 +33,31 @@ def place_sybils(
     max_degree: int = MAX_DEGREE,
     rng: np.random.Generator | int,
 ) -> list[tuple[int, ...]]:
-    """To which honest peers each Sybil is attached, for `attack_edges` per honest peer.
+    """The honest peers to which each Sybil is attached, with `attack_edges` attack edges per honest peer.
 
-    Method: the integer part of `attack_edges` is the number of passes that attach every honest peer once; for the
-    fractional part, ``floor(N fraction)`` of them are attached, the K-medoids of their distances in hops. Each pass
-    puts the peers that it attaches into groups: a random one, then again and again the one that is nearest to any
-    member (ties: the lower number), until `max_degree` peers are together. Every group has one Sybil, new in each
-    pass, so that ``ceil(attached/max_degree)`` Sybils are as inconspicuous as honest peers.
-    One edge per peer (1) is the worst for peers that compare only their neighbours: nobody meets two Sybils. With 2 and
-    more they do; below 1 few Sybils reach the whole network from its centers.
+    Method: the integer part of `attack_edges` is the number of passes that attach every honest peer once. For the
+    fractional part, one more pass attaches ``floor(N fraction)`` peers, which are the K-medoids of the distances in
+    hops. Each pass puts its peers into groups. A group starts with a random peer, and then takes again and again the
+    peer that is nearest to any member (the one with the lower number when two are equally near), until it has
+    `max_degree` peers. Every group gets its own Sybil, new in each pass. A pass thus has
+    ``ceil(attached/max_degree)`` Sybils, which have no more neighbours than honest peers.
+    One attack edge per peer (1) is the worst case for peers that only compare their neighbours, because no peer meets
+    two Sybils. With 2 and more, peers meet several. Below 1, a few Sybils reach the whole network from its centers.
 
-    Shapes: [N, N] -> a tuple of ascending peer numbers for each Sybil, pass by pass.
+    Shapes: [N, N] -> for each Sybil, pass by pass, a tuple of ascending peer numbers.
 
-    Cost: O(N^2) numbers; O(N^3) at most for the hops, as much for the medoids, O(N^2) for each pass.
+    Cost: memory O(N^2); time at most O(N^3) for the hops, as much for the medoids, and O(N^2) for each pass.
 
     Parameters
     ----------
-    graph : who is whose neighbour among the N honest peers; parts that no path joins are N hops apart
-    attack_edges : phi > 0, edges between honest peers and Sybils, per honest peer; floor(N phi) >= 1
-    max_degree : the most neighbours that a Sybil has, >= 1
-    rng : where the random first peers of the groups come from: a generator, or a seed
+    graph : the graph of the N honest peers; peers that no path joins count as N hops apart
+    attack_edges : phi > 0, number of edges between honest peers and Sybils, per honest peer; floor(N phi) >= 1
+    max_degree : largest number of neighbours of a Sybil, >= 1
+    rng : a generator or a seed, from which the random first peers of the groups come
 
     Raises
     ------
-    ParameterError : what is no graph, or a number out of range
+    ParameterError : `graph` is not a graph, or a number is out of range
 
     References
     ----------
@@ -87,24 +88,25 @@ def place_sybils(
 
 
 def k_medoids(distances: ArrayLike, k: int) -> Nodes:
-    """K of n points of which one is near to each point: K-medoids, without any randomness.
+    """K-medoids without randomness: k of n points, chosen so that every point is near to one of them.
 
-    Method: greedy build (again and again the point that lowers ``sum_i min_m D_im`` most), then in turns every point
-    goes to its nearest medoid and the medoid of each cluster to the member with the least sum of distances to it,
-    while that sum goes down. Ties: the lower number. The result is a local minimum.
+    Method: the greedy build adds again and again the point that lowers ``sum_i min_m D_im`` most. Then two steps
+    alternate while this sum goes down: every point joins the cluster of its nearest medoid, and the medoid of each
+    cluster becomes the member with the smallest sum of distances from all members. Of equally good points, the one with
+    the lower number is taken. The result is a local minimum.
 
     Shapes: [n, n] -> [k], ascending.
 
-    Cost: O(k n^2).
+    Cost: O(k n^2) for the build, and O(n^2) at most for each repetition.
 
     Parameters
     ----------
-    distances : D >= 0, finite, from the row to the column
+    distances : finite D >= 0, from the point of the row to the point of the column
     k : number of medoids, 1 <= k <= n
 
     Raises
     ------
-    ParameterError : what are no distances, or k out of range
+    ParameterError : `distances` are not such distances, or k is out of range
 
     References
     ----------
@@ -133,7 +135,7 @@ def k_medoids(distances: ArrayLike, k: int) -> Nodes:
     while (cost := d[:, medoids].min(axis=1).sum()) < least:
         best, least = medoids, cost
         nearest = d[:, medoids].argmin(axis=1)
-        nearest[medoids] = np.arange(k)  # also where two medoids are at one place
+        nearest[medoids] = np.arange(k)  # a medoid stays in its cluster, also when two medoids have distance 0
         clusters = (np.flatnonzero(nearest == number) for number in range(k))
         medoids = np.sort([members[d[np.ix_(members, members)].sum(axis=0).argmin()] for members in clusters])
     return best
@@ -142,26 +144,27 @@ def k_medoids(distances: ArrayLike, k: int) -> Nodes:
 def geometric_graph(
     n: int, *, radius: float = RADIUS, max_degree: int = MAX_DEGREE, rng: np.random.Generator | int
 ) -> Graph:
-    """A random network of peers: points in the unit square, neighbours within a radius, and nobody with too many.
+    """A random network of peers: points in the unit square with edges up to a radius, and a limit on neighbours.
 
-    Method: n uniform points; edges up to `radius` long; then, peer by peer, random edges of those with more than
-    `max_degree` are removed. An edge that alone holds two parts together goes only where a peer has no others left, so
-    that the network falls into as many parts as points and radius make; below 5 the bound often forces more.
+    Method: n points are drawn uniformly, and two points get an edge when they are at most `radius` apart. Then, peer by
+    peer, random edges of peers with more than `max_degree` neighbours are removed. An edge without which the network
+    would fall apart is removed only if the peer has no other edges left. The network therefore has as many parts as the
+    points and the radius imply; a limit below 5 often forces more parts.
 
-    Shapes: -> [n, n] of booleans, symmetric, without loops.
+    Shapes: the answer is a symmetric boolean matrix [n, n] without loops.
 
-    Cost: O(n) for each edge removed, O(n^2) for one on the way of which no third peer is.
+    Cost: O(n) for each edge removed, but O(n^2) for an edge whose ends have no common neighbour.
 
     Parameters
     ----------
     n : number of peers, >= 1
-    radius : length of the longest edge, > 0, in sides of the square
-    max_degree : the most neighbours of a peer, >= 1
-    rng : where points and choices come from: a generator, or a seed
+    radius : length of the longest edge, > 0, in side lengths of the square
+    max_degree : largest number of neighbours of a peer, >= 1
+    rng : a generator or a seed, from which points and choices come
 
     Raises
     ------
-    ParameterError : a number out of range
+    ParameterError : a number is out of range
 
     References
     ----------
@@ -188,9 +191,11 @@ def geometric_graph(
 
 
 def hop_distances(graph: ArrayLike) -> Floats:
-    """Edges on the shortest path between two nodes, [N, N] -> [N, N]; N, more than any path has, where none leads.
+    """The number of edges on the shortest path between each two nodes, [N, N] -> [N, N].
 
-    Raises ParameterError for what is no graph.
+    Where no path leads, the number is N, which is more than any path has.
+
+    Raises ParameterError when `graph` is not a graph.
     """
     from scipy.sparse.csgraph import shortest_path
 
@@ -199,11 +204,11 @@ def hop_distances(graph: ArrayLike) -> Floats:
 
 
 def _groups(hops: Floats, nodes: Nodes, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Nodes in groups of `most` neighbours each, only the last one smaller."""
+    """The nodes in groups of `most` nodes near each other; only the last group may be smaller."""
     found, left = [], nodes
     while len(left):
         group: list[int] = []
-        away = hops[rng.choice(left)]  # of every node from the group: at first from its first member
+        away = hops[rng.choice(left)]  # distance of every node from the group, which has one member at first
         while len(left) and len(group) < most:
             place = int(away[left].argmin())
             group.append(int(left[place]))
@@ -214,7 +219,7 @@ def _groups(hops: Floats, nodes: Nodes, most: int, rng: np.random.Generator) -> 
 
 
 def _built(d: Floats, k: int) -> Nodes:
-    """The greedy choice of medoids."""
+    """The greedy choice of k medoids from the distances [n, n]."""
     chosen = [int(d.sum(axis=0).argmin())]
     nearest = d[:, chosen[0]]
     while len(chosen) < k:
@@ -226,7 +231,7 @@ def _built(d: Floats, k: int) -> Nodes:
 
 
 def _thin_out(graph: Graph, node: int, most: int, rng: np.random.Generator) -> None:
-    """Remove random edges of a node with more than `most`, in place; bridges only if it must be."""
+    """Remove random edges of a node until it has at most `most`, in place; bridges are removed last."""
     ends = rng.permutation(np.flatnonzero(graph[node]))
     for spare_bridges in (True, False):
         for end in ends:
@@ -237,7 +242,7 @@ def _thin_out(graph: Graph, node: int, most: int, rng: np.random.Generator) -> N
 
 
 def _is_bridge(graph: Graph, one: int, other: int) -> bool:
-    """Whether no other path leads from one end of an edge to the other."""
+    """Whether no other path leads from one end of this edge to the other end."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import breadth_first_order
 
@@ -249,7 +254,7 @@ def _is_bridge(graph: Graph, one: int, other: int) -> bool:
 
 
 def _checked_graph(graph: ArrayLike) -> Graph:
-    """The graph as booleans, or an error that says what is wrong with it."""
+    """The graph as booleans; raises ParameterError with what is wrong with it."""
     found = np.asarray(graph)
     _check_square(found, "graph")
     if found.dtype.kind not in "biuf" or not np.isin(found, (0, 1)).all():

@@ -1,4 +1,4 @@
-"""Searches for the malicious vector that harms most: over lines of candidates, and along one of them."""
+"""Searches for the malicious vector that harms most, over several lines of candidates or along one line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEAREST, FARTHEST = 0.05, 50.0
-"""The grid of a line, in lengths of its direction; 0 comes with it."""
+"""Ends of the geometric grid of a line, in lengths of its direction; 0 is tried as well."""
 
 REFINED = 5 / 19
-"""Share of a line's candidates that are spent around the best one of the grid."""
+"""Share of a line's candidates that is spent around the best point of the grid."""
 
 
 class SearchLine(NamedTuple):
-    """Candidates ``base + tau direction``, by the names of a probe's vectors; the base alone without a direction."""
+    """The candidates ``base + tau direction``; both are names of a probe's vectors, and None means no direction."""
 
     base: str
     direction: str | None = None
@@ -33,7 +33,7 @@ class SearchLine(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The candidate that harms most, and how much in the units of the objective."""
+    """The candidate that harms most, and its harm in the units of the objective."""
 
     line: SearchLine
     tau: float
@@ -41,10 +41,11 @@ class Found(NamedTuple):
 
 
 def worst_of(probe: Probe, lines: Sequence[SearchLine], harm: Callable[[Tensor], float], candidates: int) -> Found:
-    """The most harmful of `candidates` points on every line: a geometric grid first, then around its best point.
+    """The most harmful candidate on all lines, with `candidates` points tried on each line.
 
-    `harm` maps the defense's answer [k] to a number; an answer that is not finite is the greatest harm. Ties go to the
-    earlier candidate.
+    A line is first searched on a geometric grid, and then around the best point of the grid. `harm` maps the defense's
+    answer [k] to a number; an answer that is not finite counts as the greatest harm. Of equally harmful candidates, the
+    earlier one is taken.
     """
     found = []
     for line in lines:
@@ -59,7 +60,7 @@ def worst_of(probe: Probe, lines: Sequence[SearchLine], harm: Callable[[Tensor],
 
 
 def _budget(line: SearchLine, candidates: int) -> tuple[list[float], int]:
-    """The grid of a line, and how many candidates are left to look around its best point."""
+    """The grid of a line, and the number of candidates that are left for points around its best point."""
     if line.direction is None:
         return [0.0], 0
     refined = round(REFINED * candidates) if candidates > 3 else 0
@@ -71,7 +72,7 @@ def _first_best(tried: dict[float, float]) -> float:
 
 
 def harm_at(probe: Probe, line: SearchLine, tau: float, harm: Callable[[Tensor], float]) -> float:
-    """How harmful one candidate is: least of all one that is not finite, or that the defense cannot answer to."""
+    """The harm of one candidate; minus infinity if it is not finite, or if the defense cannot answer to it."""
     candidate = line.at(tau, probe.vectors)
     answer = probe.answer(candidate) if math.isfinite(float(candidate.sum())) else None
     if answer is None:
@@ -81,9 +82,9 @@ def harm_at(probe: Probe, line: SearchLine, tau: float, harm: Callable[[Tensor],
 
 
 def climb(harm: Callable[[float], float], *, evaluations: int, start: float, step: float, ratio: float = 0.8) -> float:
-    """The search of the library ByzFL along one line: doubling steps upwards while they pay, then shrinking ones.
+    """The search of the library ByzFL along one line: steps double while the harm grows, and shrink afterwards.
 
-    From the best point it only ever looks to the right. `evaluations` counts every call of `harm`.
+    The search only looks to the right of the best point. `evaluations` is the number of calls of `harm`.
     """
     best, value, left = start, harm(start), evaluations - 1
     while left > 0:
@@ -101,10 +102,10 @@ def climb(harm: Callable[[float], float], *, evaluations: int, start: float, ste
 
 
 def swing(harm: Callable[[float], float], *, evaluations: int, start: float, step: float, ratio: float = 0.8) -> float:
-    """The search of EPFL's ByzantineMomentum along one line: as :func:`climb`, then a probe that moves to both sides.
+    """The search of EPFL's ByzantineMomentum along one line: it starts as :func:`climb`, and then looks on both sides.
 
-    The probe goes right while it lies left of the best point and left otherwise, by steps that shrink, and never below
-    zero: such a step is halved towards where it came from.
+    After the doubling steps, a probe moves to the right while it lies left of the best point, and to the left
+    otherwise. Its steps shrink. It never goes below zero: a step that would is halved until it does not.
     """
     best, value, left = start, harm(start), evaluations - 1
     while left > 0:

@@ -1,4 +1,4 @@
-"""Directions that an attack keeps for a whole run: what hides in the noise of one round adds up over many."""
+"""Directions that an attack keeps for a whole run, so that shifts that noise hides in one round add up over many."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Steady = Literal["ones", "minus_ones", "across", "base", "anti", "random"]
-"""ones: all weights grow; minus_ones: all shrink; across: as ones, but at right angles to the course of training; base:
-towards another initial model; anti: back to the first model; random: a random sign in every coordinate."""
+"""The kinds of directions in which the model is pushed. ``ones``: all weights grow. ``minus_ones``: all weights shrink.
+``across``: as ``ones``, but at a right angle to the course of training. ``base``: towards another initial model.
+``anti``: back to the first model. ``random``: up or down in each coordinate, at random."""
 
 INERTIA = 0.9
-"""How much of the course of training is the last aggregate; the rest is the honest mean."""
+"""Weight of the last aggregate in the course of training; the honest mean has the rest of the weight."""
 
 
 def steady_direction(view: View, kind: Steady) -> Tensor:
-    """The unit direction [d] of the message that moves the model the same way in every round; only to be read.
+    """The unit direction [d] of an update that moves the model the same way in every round; it must not be changed.
 
-    ``ones`` and ``minus_ones`` have the sign by which the weights grow or shrink, whatever clients send; ``across`` is
-    ``ones`` without what it has of the course of training, and so neither helps nor hinders it. ``base`` and ``anti``
-    keep a model and point from the present one to it, as the ones do where the two are equal. Signs and models are
-    drawn once and stay in the attack's memory. ``across``, ``base`` and ``anti`` need HISTORY, ``across`` also PEERS.
+    ``ones`` and ``minus_ones`` have the sign with which the weights grow or shrink, for model differences and for
+    gradients. ``across`` is ``ones`` without its part along the course of training, so that it neither helps nor
+    hinders training. ``base`` and ``anti`` point from the present model to a model that is kept; when the two are equal
+    they are ``ones``. Signs and models are drawn once and stay in the attack's memory. ``across``, ``base`` and
+    ``anti`` need HISTORY; ``across`` also needs PEERS.
     """
     sign = 1.0 if view.message == "delta" else -1.0
     growing = view.full(sign / math.sqrt(view.d))
@@ -56,7 +58,7 @@ def steady_direction(view: View, kind: Steady) -> Tensor:
 
 
 def steady_knowledge(kind: Steady) -> Knowledge:
-    """What :func:`steady_direction` needs to know."""
+    """The knowledge that :func:`steady_direction` needs."""
     if kind == "across":
         return Knowledge.HISTORY | Knowledge.PEERS
     return Knowledge.HISTORY if kind in ("base", "anti") else Knowledge.NOTHING

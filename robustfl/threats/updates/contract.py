@@ -1,4 +1,4 @@
-"""Attacks on the updates of malicious clients: the contract, and the machine that runs one and checks what it made."""
+"""Attacks on updates: the contract, and the machine that runs an attack and checks what it has crafted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class UpdateAttack(Attack):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
-    surface: ClassVar[str] = "update"
+    surface: ClassVar[str] = "updates"
     channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
 
     @abstractmethod
@@ -45,20 +45,21 @@ class UpdateAttack(Attack):
         message: Literal["delta", "gradient"] = "gradient",
         rng: np.random.Generator | int = 0,
     ) -> Any:
-        """Craft `f` malicious updates against `honest` [h, d], outside any simulation.
+        """Craft `f` malicious updates against `honest` [h, d], outside any federation.
 
-        `honest` and the answer [f, d] are numpy arrays or torch tensors; `own` [f, d] is what the malicious clients
-        would have sent honestly, `aggregate` the defense under attack, `history` the global models [d] so far, from
-        the initial to the present one (of a server with steps of length 1), `relabelled` [h, d] what the honest
-        clients would have sent with the labels that the attack wants: each only for attacks that need it.
+        `honest` and the answer [f, d] are numpy arrays or torch tensors. The other inputs are given only for attacks
+        that need them. `own` [f, d] is what the malicious clients would have sent honestly, and `aggregate` is the
+        defense under attack. `history` holds the global models [d] from the initial to the present one, of a server
+        with learning rate 1. `relabelled` [h, d] is what the honest clients would have sent with the labels that the
+        attack wants.
 
-        Raises AttackError for inputs of the wrong shape or type, or that the attack needs and were not given.
+        Raises AttackError when inputs have a wrong shape or type, or when an input that the attack needs is missing.
         """
         import torch
 
         f = checked(f, int, (Ge(0),), type(self).__name__, "f")
         numpy = not isinstance(honest, torch.Tensor)
-        # Reversed or read-only arrays, which torch cannot share, are copied.
+        # Torch cannot share reversed or read-only arrays, so these are copied.
         rows = torch.as_tensor(np.require(honest, requirements=["C", "W"])) if numpy else honest
         if rows.ndim != 2 or not rows.shape[1] or not rows.is_floating_point():
             raise AttackError(
@@ -110,20 +111,22 @@ class UpdateAttack(Attack):
 
 @dataclass(frozen=True, kw_only=True)
 class TiledAttack(UpdateAttack):
-    """An attack whose malicious clients all send one vector, made harder to spot on request.
+    """An attack whose malicious clients all send the same vector, which can be made harder to notice.
 
-    Identical rows are trivial prey for similarity defenses, so a score against tiled rows alone overstates them.
-    `diversify="jitter"` adds fresh noise of 1 % of the length; `"pairs"` adds plus and minus a unit direction, times
-    the length: each identity keeps its own, directions are orthogonal and cancel in the mean of an even f.
+    Defenses that compare rows easily find identical rows, so a score against identical rows alone overstates such
+    defenses. `diversify="jitter"` adds new noise in every round, of at most 1 % of the vector's length.
+    `diversify="pairs"` gives each identity its own unit direction and adds it, times the vector's length. Two
+    directions of a pair are opposite and different pairs are orthogonal, so they cancel in the mean when f is even.
     """
 
     diversify: Annotated[
-        Literal["none", "jitter", "pairs"], Doc("how the malicious rows are made to differ from each other")
+        Literal["none", "jitter", "pairs"],
+        Doc("how malicious rows are made to differ: not at all, by small new noise, or by lasting pairs of directions"),
     ] = "none"
 
     @abstractmethod
     def vector(self, view: View) -> Tensor:
-        """The one malicious update [d]."""
+        """The malicious update [d] that all malicious clients send."""
 
     @final
     def craft(self, view: View) -> Tensor:
@@ -138,9 +141,9 @@ class TiledAttack(UpdateAttack):
 
     @final
     def offsets(self, view: View) -> Tensor | None:
-        """[f, d] what each row adds to the vector for good, in its lengths; None where rows have nothing of the kind.
+        """What each row adds to the vector in all rounds, [f, d] in lengths of the vector; None when rows add nothing.
 
-        A search has to ask the defense about the rows that will be sent, not about their common part.
+        A search has to ask the defense about the rows that will be sent, not only about their common part.
         """
         if self.diversify != "pairs":
             return None
@@ -149,18 +152,19 @@ class TiledAttack(UpdateAttack):
 
 
 class Adversary:
-    """An update attack with its memory over the rounds of one trial."""
+    """An attack on updates, with its memory between the rounds of one trial."""
 
     def __init__(self, attack: UpdateAttack) -> None:
         self.attack = attack
         self.memory: dict[str, Any] = {}
 
     def craft(self, facts: Facts) -> Tensor:
-        """The malicious updates [f, d] of this round; what the clients would honestly send outside the window.
+        """The malicious updates [f, d] of this round; honest updates in rounds in which the attack is not active.
 
         Raises
         ------
-        AttackError : nobody honest; wrong shape, type or device; or a change to what may only be read
+        AttackError : there is no honest update, the crafted updates have a wrong shape, type or device, or the attack
+            changed what it may only read
         KnowledgeError : the attack looked at more than it declared
         """
         if facts.f == 0:

@@ -1,4 +1,4 @@
-"""Lasting perturbations by which rows that mean the same look different: plus and minus a direction, in pairs."""
+"""Perturbations that make equal rows look different: pairs of opposite directions that are kept for a whole trial."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REMEMBERED = 256
-"""Directions from which on those of absent identities are forgotten: names are free, memory is not."""
+"""When there are more directions than this, those of absent identities are forgotten, because an adversary may use any
+number of names but memory is limited."""
 
 
 class PairedDirections:
-    """Unit directions for identities: each keeps its own, and shares it with at most one other, backwards.
+    """Unit directions for identities: each identity keeps its direction, and at most one other has the opposite one.
 
-    Whoever is new takes the opposite of a direction whose only holder is present, or shares a new one, orthogonal to
-    all that are remembered, with another newcomer. Of an odd number, one is left without a partner.
+    A new identity takes the opposite of a direction whose only holder is present. If there is none, it shares a new
+    direction, which is orthogonal to all remembered ones, with another new identity. When the number of identities is
+    odd, one of them has no partner.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,9 @@ class PairedDirections:
         self._held: dict[Hashable, tuple[int, float]] = {}
 
     def rows(self, identities: Sequence[Hashable], normal: Callable[[int], Tensor]) -> Tensor:
-        """The directions [f, d] of these identities; `normal` draws Gaussian rows [m, d], and sets type and device.
+        """The directions [f, d] of these identities.
+
+        `normal` draws m Gaussian rows [m, d]; the directions have the type and device of these rows.
 
         Raises ParameterError when there are more pairs than dimensions.
         """
@@ -56,7 +60,7 @@ class PairedDirections:
         return (self._vectors[list(places)] * self._vectors.new_tensor(signs)[:, None]).to(normal(0))
 
     def _forget(self, present: set[Hashable]) -> None:
-        """Drop the directions that nobody present holds."""
+        """Drop the directions that no present identity holds."""
         assert self._vectors is not None
         self._held = {identity: held for identity, held in self._held.items() if identity in present}
         kept = sorted({index for index, _ in self._held.values()})

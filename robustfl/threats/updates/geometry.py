@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COLUMNS = 1 << 16
-"""Columns that are held in double precision at a time."""
+"""Number of columns that are held in double precision at a time."""
 
 Whose = Literal["peers", "own"]
-"""Whose updates an attack looks at: all honest ones, or what its own clients would have sent."""
+"""Whose updates an attack looks at: those of all honest clients, or what the malicious clients would have sent."""
 
 
 def needed(whose: Whose) -> Knowledge:
-    """The knowledge that these updates are."""
+    """The knowledge that an attack needs to look at these updates."""
     return Knowledge.PEERS if whose == "peers" else Knowledge.OWN
 
 
 def products(rows: Tensor) -> Tensor:
-    """All inner products between rows [m, d] -> [m, m], on the CPU, summed in double precision."""
+    """All inner products between rows, [m, d] -> [m, m], on the CPU and summed in double precision."""
     import torch
 
     total = rows.new_zeros((len(rows), len(rows)), dtype=torch.float64)
@@ -33,6 +33,6 @@ def products(rows: Tensor) -> Tensor:
 
 
 def squared_distances(gram: Tensor) -> Tensor:
-    """[m, m] from the inner products between m points; not below zero."""
+    """The squared distances [m, m] between m points, from their inner products [m, m]; none is below zero."""
     squares = gram.diagonal()
     return (squares[:, None] + squares - 2 * gram).clamp_(min=0.0)

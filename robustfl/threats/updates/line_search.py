@@ -1,4 +1,4 @@
-"""The contract of attacks that search along a single line, in the ways of published libraries."""
+"""The contract of attacks that search along a single line, as published libraries do."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ class LineSearch(TiledAttack):
 
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DEFENSE
 
-    evaluations: Annotated[int, Ge(1), Doc("how often the defense is asked in a round")] = 20
-    start: Annotated[float, Ge(0), Doc("first tau")] = 0.0
-    step: Annotated[float, Gt(0), Doc("first step of the search")] = 10.0
+    evaluations: Annotated[int, Ge(1), Doc("number of candidates that the defense is asked about per round")] = 20
+    start: Annotated[float, Ge(0), Doc("first value of tau")] = 0.0
+    step: Annotated[float, Gt(0), Doc("first step of the search, in tau")] = 10.0
     method: Annotated[
-        Literal["climb", "swing"], Doc("climb: as ByzFL, only to the right of the best; swing: as ByzantineMomentum")
+        Literal["climb", "swing"],
+        Doc("search that only looks at larger tau, as in ByzFL, or on both sides, as in ByzantineMomentum"),
     ] = "climb"
 
     @abstractmethod
     def line(self, view: View) -> tuple[Tensor, Tensor]:
-        """Base and direction, [d] each."""
+        """The base [d] and the direction [d] of the line."""
 
     def vector(self, view: View) -> Tensor:
         base, direction = self.line(view)

@@ -1,4 +1,4 @@
-"""Attackers that train in a way of their own: what they begin with, and the contract of what they do in each step."""
+"""Attacks whose malicious clients train in their own way: what they start from, and what they do in each step."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Start:
-    """What the attackers of a round know when they begin to train.
+    """What the malicious clients of a round know when they start to train.
 
     Attributes
     ----------
-    round, steps : number of the round, and of the local steps to come
-    rate : of the local steps
-    weights : [d] the global model
-    previous_aggregate : [d] what the defense answered one round earlier, in the sense of messages; None in the first
-    layers : places of the model's tensors in a vector [d]
-    reach : how far along a change [d] the server moves when everybody sends it; 1: to its end
-    message : the message convention
-    clean_gradient : makes the gradient [d] of the loss on the attackers' clean samples at `weights`
-    memory : kept until the end of the round
+    round : number of the round, counted from 0
+    steps : number of local steps that each malicious client will take
+    rate : learning rate of the local steps
+    weights : the global model [d]
+    previous_aggregate : the defense's answer [d] one round earlier, in the convention of `message`; None in the first
+    layers : the slices of the model's tensors in a vector [d]
+    reach : share of a change [d] by which the server moves the model when all clients send this change
+    message : whether clients send model differences or gradients
+    clean_gradient : makes the gradient [d] of the loss on the malicious clients' clean samples at `weights`
+    memory : a dictionary that is kept until the end of the round
     """
 
     round: int
@@ -47,45 +48,47 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAttack(UpdateAttack):
-    """Malicious clients train on their data (poisoned, if a poisoning stands before this) under the attack's control.
+    """Malicious clients train under the attack's control, on data that are poisoned when a poisoning stands before it.
 
-    They begin at the global model, without momentum, augmentation or adversarial training. Where they end, less where
-    they began, is their change; their message is what an honest client with that change would send.
+    They start at the global model, and train without momentum, augmentation or adversarial training. Their change is
+    the model at the end minus the model at the start. They send what an honest client with this change would send.
     """
 
     channels: ClassVar[tuple[str, ...] | None] = ("dense",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
-    local_steps: Annotated[int | None, Ge(1), Doc("attackers' local steps; those of the federation when not given")] = (
-        None
-    )
+    local_steps: Annotated[
+        int | None, Ge(1), Doc("malicious clients' number of local steps; that of honest clients when not given")
+    ] = None
     learning_rate: Annotated[
-        float | None, Gt(0), Doc("attackers' step; the clients' (fedavg) or the server's (fedsgd) when not given")
+        float | None,
+        Gt(0),
+        Doc("malicious clients' learning rate; the clients' (fedavg) or the server's (fedsgd) when not given"),
     ] = None
 
     def steps(self, federation: int) -> int:
-        """The attackers' local steps, where honest clients take `federation`."""
+        """The malicious clients' number of local steps when honest clients take `federation` steps."""
         return federation if self.local_steps is None else self.local_steps
 
     def poisons(self, step: int) -> bool:
-        """Whether the local step (from 0) learns from poisoned data."""
+        """Whether the local step with this number, counted from 0, uses poisoned data."""
         return True
 
     def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
-        """The changes [f, d] after a local step with these gradients [f, d] at `weights + change`."""
+        """The changes [f, d] after a local step, given the gradients [f, d] at `weights + change`."""
         return change - start.rate * gradient
 
     def finish(self, change: Tensor, start: Start) -> Tensor:
-        """The changes [f, d] that the attackers' own messages stand for, when training has ended."""
+        """The changes [f, d] that the malicious clients send, given their changes at the end of training."""
         return change
 
     def craft(self, view: View) -> Tensor:
-        """Their own messages as they are."""
+        """The malicious clients' own updates, unchanged."""
         return view.own.clone()
 
 
 def within(change: Tensor, radius: float, norm: Literal["l2", "linf"] = "l2") -> Tensor:
-    """Each row [f, d] at its nearest point of the ball around zero."""
+    """The nearest point to each row [f, d] in the ball of this radius around zero."""
     if norm == "linf":
         return change.clamp(-radius, radius)
     factors: Tensor = radius / change.norm(dim=1, keepdim=True).clamp_min(radius)

@@ -1,4 +1,4 @@
-"""The contract of attacks that go from the honest mean along one direction, as far as something lets them."""
+"""The contract of attacks that go from the honest mean along one direction, up to a limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Perturbation(TiledAttack):
     """Sends ``mu + gamma p``, with p one of ``-mu/||mu||`` (``unit``), ``-sign(mu)`` (``sign``), ``-sigma`` (``std``).
 
-    `unit` and `sign` go in a random direction where mu is 0; updates without any spread leave `std` nowhere to go.
+    When mu is 0, `unit` and `sign` use a random direction. When the updates are all equal, `std` sends mu.
     """
 
     label_parameters: ClassVar[tuple[str, ...]] = ("direction",)
@@ -29,19 +29,20 @@ class Perturbation(TiledAttack):
 
     direction: Annotated[
         Literal["unit", "sign", "std"],
-        Doc("against the mean, its signs, or along the standard deviations towards smaller values"),
+        Doc("direction p: against the mean, against its signs, or down along the standard deviations"),
     ] = "std"
     estimate: Annotated[
-        Literal["peers", "own"], Doc("whose updates are looked at: all honest ones, or the attackers' own")
+        Literal["peers", "own"],
+        Doc("whose updates are known: those of all honest clients, or the malicious clients' own"),
     ] = "peers"
-    ddof: Annotated[int, Ge(0), Le(1), Doc("divisor of the variance is the number of rows less ddof")] = 0
+    ddof: Annotated[int, Ge(0), Le(1), Doc("the variance is divided by the number of rows minus ddof")] = 0
 
     def required_knowledge(self) -> Knowledge:
         return needed(self.estimate)
 
     @abstractmethod
     def reach(self, view: View, rows: Tensor, mean: Tensor, direction: Tensor) -> float:
-        """gamma, for rows [k, d] of which `mean` [d] is the mean and a `direction` [d] that is not 0."""
+        """The factor gamma, given the rows [k, d], their mean [d] and a direction [d] that is not 0."""
 
     @final
     def vector(self, view: View) -> Tensor:

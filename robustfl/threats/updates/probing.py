@@ -1,10 +1,10 @@
-"""Asking the defense under attack what it would make of candidates: the inner loop of every white-box attack.
+"""Asks the defense under attack for its answer to candidates: this is the inner loop of every white-box attack.
 
-A crafted row is a combination of vectors that are known before the search. For a defense that only looks at products
-between rows (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`) one Gram of the honest rows and those vectors
-therefore holds the answer to every candidate: the actual pipeline is asked in as many dimensions as there are vectors.
-Column-wise rules, rules with a memory, random draws over columns or a trusted update have no such form; they are asked
-in full.
+A crafted row is a combination of vectors that are known before the search. Some defenses only use products between
+rows (:attr:`~robustfl.aggregation.Defense.rotation_equivariant`). For them, one Gram of the honest rows and these
+vectors determines the answer to every candidate, so the actual pipeline can be asked in as many dimensions as there are
+vectors. This does not work for column-wise rules, nor for rules with a memory, with random draws over columns or with a
+trusted update. They are asked in all d dimensions.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Probe:
-    """The defense, to be asked about malicious rows that agree in one vector.
+    """The defense, which can be asked about malicious rows that have one vector in common.
 
     Parameters
     ----------
-    view : what the attack sees; needs DEFENSE, and PEERS unless `honest` is given
-    vectors : name -> finite vector [d], of which candidates are combinations
-    offsets : [f, d] what each malicious row adds, in lengths of the candidate; None when all rows are the candidate
-    full : whether to ask in all d dimensions although the defense needs fewer
-    honest : [h, d] rows that stand in for the honest ones where the attack does not know them
+    view : what the attack sees; the attack needs DEFENSE, and PEERS unless `honest` is given
+    vectors : finite vectors [d] by name; candidates are combinations of them
+    offsets : what each malicious row adds, [f, d] in lengths of the candidate; None when all rows are the candidate
+    full : whether to ask in all d dimensions, although the defense needs fewer
+    honest : rows [h, d] that replace the honest ones when the attack does not know these
 
     Attributes
     ----------
-    vectors : the given vectors [k] by name, in the space of the search: k is d, or at most the number of vectors
-    calls : how often the defense was asked
+    vectors : the given vectors [k] by name, in the space of the search; k is d, or at most the number of all vectors
+    calls : number of times that the defense was asked
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Probe:
             self._reduce()
 
     def _reduce(self) -> None:
-        """From d dimensions to as many as the rows span; left as it is where a row is too large for products."""
+        """Reduce d dimensions to those that the rows span; do nothing when products of a row would overflow."""
         import torch
 
         from robustfl.aggregation.updates.coordinates import coordinates
@@ -69,7 +69,7 @@ class Probe:
         points = torch.as_tensor(found, device=self._honest.device)
         h, m = len(rows), len(self.vectors)
         known, named, added = points[:h], points[h : h + m], points[h + m :]
-        # Rows that are not finite stay what they are: the defense has to meet them in its own way.
+        # Rows that are not finite stay so, because the defense has to handle them in its own way.
         self._honest = points.new_full((len(self._honest), points.shape[1]), float("nan"))
         self._honest[usable] = known
         self.vectors = dict(zip(self.vectors, named, strict=True))
@@ -77,13 +77,13 @@ class Probe:
 
     @property
     def dimensions(self) -> int:
-        """Of the space of the search."""
+        """The number of dimensions of the space of the search."""
         return int(self._honest.shape[1])
 
     def answer(self, candidate: Tensor) -> Tensor | None:
-        """The aggregate [k] when the malicious rows are made of `candidate` [k]; None when too few rows are left."""
+        """The aggregate [k] when malicious rows are made from `candidate` [k]; None when too few rows are usable."""
         f = self._view.f
-        if self._rows is None:  # one matrix for all questions: filling it is dearer than most rules
+        if self._rows is None:  # reused for all questions, since filling it costs more than most rules
             self._rows = self._honest.new_empty((f + len(self._honest), self.dimensions))
             self._rows[f:] = self._honest
         self._rows[:f] = candidate

@@ -1,4 +1,4 @@
-"""The contract of white-box attacks: candidates on lines, an objective, and a search through the actual pipeline."""
+"""The contract of white-box attacks: lines of candidates, an objective, and a search through the actual pipeline."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
 Harm = Callable[["Tensor"], float]
 
 KEPT = 0.5
-"""Share of its gain that a find has to keep to be repeated without a search."""
+"""Share of its gain that the last result has to keep to be repeated without a new search."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchedAttack(TiledAttack):
-    """Sends the candidate that does most harm once it has passed through the defense, asked on a copy of its state.
+    """Sends the candidate that harms most after it has passed through the defense, which is asked on a copied state.
 
     A candidate is ``base + tau direction`` for pairs of vectors that the subclass names. Every `search_every`-th round
-    tries `candidates` values of tau on each line, 0 among them; the rounds between repeat the best line and tau with
-    vectors of their own, unless that has lost half its gain over sending the honest mean: then they search as well.
-    With paired perturbations the search asks about the perturbed rows.
+    tries `candidates` values of tau on each line, including 0. The rounds between repeat the best line and tau with
+    their own vectors. If this has lost half of its gain over sending the honest mean, such a round searches as well.
+    With paired perturbations, the search asks about the perturbed rows.
 
-    For defenses that turn with their rows the search costs one Gram of the rows and the vectors, whatever the number
-    of candidates; all others are asked in full, once a candidate.
+    Cost: for a defense that only uses products between rows, one Gram of the rows and the vectors, for any number of
+    candidates. Any other defense is asked in all d dimensions, once per candidate.
     """
 
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
 
-    candidates: Annotated[int, Ge(1), Doc("values of tau on each line, 0 included")] = 19
-    search_every: Annotated[int, Ge(1), Doc("rounds from one search to the next, at most")] = 1
+    candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 19
+    search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 1
 
     @abstractmethod
     def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
-        """Vectors [d] by name, and the lines of candidates between them; lines that lead nowhere may be left out.
+        """The vectors [d] by name, and the lines of candidates that they make; useless lines may be left out.
 
         One of the vectors is `mean`, the honest mean.
         """
 
     @abstractmethod
     def objective(self, view: View, vectors: dict[str, Tensor]) -> Callable[[Tensor], float]:
-        """How harmful an answer [k] of the defense is, with `vectors` [k] in the space of the search."""
+        """The harm of an answer [k] of the defense, as a function; `vectors` [k] are in the space of the search."""
 
     @property
     @abstractmethod
     def goal(self) -> str:
-        """What is sought, for the rules on which searches an evaluation needs: `inner`, `l2`, `loss`, `fixed ones`."""
+        """The goal of the search, such as `inner`, `l2`, `loss` or `fixed ones`; evaluations require certain goals."""
 
     @property
     def in_full(self) -> bool:
-        """Whether the objective needs answers [d] in full, and cannot be had from products."""
+        """Whether the objective needs answers in all d dimensions, and cannot be computed from products."""
         return False
 
     def vector(self, view: View) -> Tensor:
@@ -70,7 +70,7 @@ class SearchedAttack(TiledAttack):
         usable = {name for name, vector in vectors.items() if finite_rows(vector[None]).all()}
         vectors = {name: vector for name, vector in vectors.items() if name in usable}
         lines = [line for line in lines if {line.base, line.direction or line.base} <= usable]
-        if not lines:  # honest updates at the edge of the type: nothing can be computed from them
+        if not lines:  # honest updates are near overflow, and nothing can be computed from them
             return view.full(0.0)
         probe = Probe(view, vectors, self.offsets(view), full=self.in_full)
         harm = self.objective(view, probe.vectors)
@@ -78,7 +78,7 @@ class SearchedAttack(TiledAttack):
         return found.line.at(found.tau, vectors)
 
     def _kept(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found | None:
-        """The last find between two searches, while its gain over the honest mean is not halved."""
+        """The last result, if no search is due and it has kept at least half of its gain over the honest mean."""
         rounds, last = view.memory.get("since", self.search_every), self._last(view)
         if last is None or rounds >= self.search_every or last.line not in lines:
             return None

@@ -261,8 +261,8 @@ def test_a_mapping_has_its_ids_already() -> None:
 def test_duplicate_ids_are_caught_in_stacked_updates_too() -> None:
     for x in (np.array([[1.0], [50.0], [3.0]]), torch.tensor([[1.0], [50.0], [3.0]])):
         answer = Mean().aggregate(x, ids=(name for name in ("a", "a", "b")))
-        assert answer.value.tolist() == [2.0]
-        assert answer.info["reasons"] == {1: "duplicate id 'a'"}
+        assert answer.value.tolist() == [3.0]
+        assert answer.info["reasons"] == {0: "duplicate id 'a'", 1: "duplicate id 'a'"}
 
 
 class Odd(np.ndarray):

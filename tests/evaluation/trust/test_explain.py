@@ -97,4 +97,4 @@ def test_the_html_report_unfolds_the_page_of_each_remark_and_status() -> None:
 
 
 def test_pages_are_part_of_the_package() -> None:
-    assert files("robustfl.evaluation").joinpath("pages", "ADAPTIVE.md").is_file()
+    assert files("robustfl.evaluation.trust").joinpath("pages", "ADAPTIVE.md").is_file()

@@ -10,7 +10,7 @@ import pytest
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.trust.evidence import Evidence, reached_aims
-from tests.evaluation.test_flags import codes, flagged, mean, world
+from tests.evaluation.trust.test_remarks import codes, flagged, mean, world
 
 
 @pytest.mark.parametrize(

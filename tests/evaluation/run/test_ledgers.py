@@ -153,7 +153,7 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from robustfl.reputation import recorder as minutes
-from tests.evaluation.test_ledgers import SUITE, play
+from tests.evaluation.run.test_ledgers import SUITE, play
 
 played = minutes.LedgerRecorder._write
 def deadly(self):

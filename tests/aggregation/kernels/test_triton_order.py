@@ -19,6 +19,7 @@ import torch
 from robustfl.aggregation.kernels.device import Device, has_triton
 from robustfl.aggregation.kernels.host import Host
 from tests.aggregation.triton_cases import SAMPLES, Sample, expected, found
+from tests.conftest import ROOT
 
 with_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
 with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -30,7 +31,7 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The answers of the kernels in a process of its own, because Triton reads the variable when it is imported."""
     path = tmp_path_factory.mktemp("triton") / "answers.npz"
     run = [sys.executable, "-m", "tests.aggregation.triton_cases", str(path)]
-    subprocess.run(run, check=True, env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=Path(__file__).parents[2])
+    subprocess.run(run, check=True, env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=ROOT)
     with np.load(path) as answers:
         return dict(answers)
 
@@ -70,7 +71,7 @@ def test_rules_on_a_device_run_on_interpreted_kernels() -> None:
     run = [sys.executable, "-m", "pytest", "-q", "-p", "tests.aggregation.triton_everywhere", "-k", selected]
     path = str(Path(__file__).with_name("test_kernels.py"))
     done = subprocess.run(
-        [*run, path], env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=Path(__file__).parents[2],
+        [*run, path], env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=ROOT,
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

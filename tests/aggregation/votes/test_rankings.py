@@ -19,7 +19,7 @@ from robustfl.aggregation.votes.coding import Coding, ranking_bits
 from robustfl.aggregation.votes.counting import stable_order, sum_positions
 from robustfl.attacks import ReverseRanking
 from robustfl.defenses import FRL, NNM
-from robustfl.errors import InfeasibleError, ParameterError, UpdatesError
+from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
 
 Ints = npt.NDArray[np.int64]
 
@@ -54,7 +54,7 @@ def test_the_worked_example() -> None:
     assert set(answer.value[3:].tolist()) == {0, 2, 4}
     assert answer.weights is None
     assert not answer.rejected.any()
-    assert answer.info == {"ids": (0, 1, 2), "reasons": {}}
+    assert answer.info == {"ids": (0, 1, 2), "reasons": {}, "exceeded": 0}
 
 
 @settings(deadline=None, max_examples=40)
@@ -222,12 +222,15 @@ def test_hostile_clients_leave_no_trace_in_large_votes_either() -> None:
             np.testing.assert_array_equal(found, oracle(layer[1:]))
 
 
-def test_a_client_votes_once() -> None:
+def test_a_client_votes_once_or_not_at_all() -> None:
     rankings = permutations(13, 3, 9)
     again = np.concatenate([rankings, rankings[:1]])
     answer = FRL().aggregate(again, ids=["a", "b", "c", "a"])
-    assert answer.info["reasons"] == {3: "duplicate id 'a'"}
-    np.testing.assert_array_equal(answer.value, oracle(rankings))
+    assert answer.info["reasons"] == {0: "duplicate id 'a'", 3: "duplicate id 'a'"}
+    assert answer.info["exceeded"] == 1
+    np.testing.assert_array_equal(answer.value, oracle(rankings[1:]))
+    with pytest.raises(ExceededError, match=r"f=0\. Found 1\. row 0: duplicate id 'a'"):
+        FRL()(again, ids=["a", "b", "c", "a"], hostile="stop")
 
 
 def test_too_few_rankings_are_an_error_that_says_why_the_others_do_not_count() -> None:
@@ -246,7 +249,7 @@ def test_dense_pre_aggregations_cannot_stand_before_a_vote() -> None:
 
 
 def test_unknown_ways_with_hostile_rows_are_an_error() -> None:
-    with pytest.raises(ParameterError, match="'reject' or 'raise'"):
+    with pytest.raises(ParameterError, match="'reject', 'stop' or 'raise'"):
         FRL()(EXAMPLE, hostile="ignore")  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="`edges` should be numbers"):
         FRL()(EXAMPLE, edges=[0])

@@ -1,0 +1,219 @@
+"""Chooses the parts of a simulation from the settings and the defense, and refuses what cannot be combined.
+
+What a message is follows from the defense, who is heard when from the server's mode, and who owns a model from the
+channel. Whatever makes sense together works together; for the rest :func:`refusal` says why not, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from robustfl.aggregation import Defense
+from robustfl.errors import ParameterError
+from robustfl.federation.settings import Federation
+from robustfl.threats import Attack, Fault, SybilAttack
+from robustfl.threats.evasion import Evasion
+
+if TYPE_CHECKING:
+    from robustfl.federation.channels.contract import Channel
+    from robustfl.federation.clients.training import Trainer
+    from robustfl.federation.engine import Simulation
+    from robustfl.federation.observers.conduct import Conduct
+    from robustfl.federation.observers.contract import Observer
+    from robustfl.federation.setup import Setup
+    from robustfl.federation.task import Population
+    from robustfl.federation.topologies.contract import Topology
+    from robustfl.federation.transforms import Transform
+
+CHANNELS = {
+    "dense": "robustfl.federation.channels.dense:Dense",
+    "rewards": "robustfl.federation.channels.dense:Rewarded",
+    "rankings": "robustfl.federation.channels.rankings:Rankings",
+}
+"""The channels by the names that defenses use, :attr:`robustfl.aggregation.Defense.channel`."""
+
+
+def channel_named(name: str) -> type[Channel]:
+    """The channel that defenses call by this name.
+
+    Raises ParameterError when there is none.
+    """
+    if name not in CHANNELS:
+        raise ParameterError(f"There is no channel {name!r}. Channels that exist: {', '.join(CHANNELS)}.")
+    module, _, cls = CHANNELS[name].partition(":")
+    found: type[Channel] = getattr(import_module(module), cls)
+    return found
+
+
+def refusal(
+    defense: Defense,
+    settings: Federation,
+    *,
+    attack: Attack | SybilAttack | None = None,
+    faults: Iterable[Fault] = (),
+    channel: type[Channel] | None = None,
+) -> str | None:
+    """Why these parts cannot be combined, or None when they can.
+
+    `channel` is what a message is, in place of what the defense says.
+    """
+    name = defense.channel if channel is None else channel.name
+    if channel is None and name not in CHANNELS:
+        return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
+    if attack is not None and not attack.fits(name):
+        return (
+            f"{attack} cannot meet {defense}: clients speak the channel {name!r}, and the attack makes other messages, "
+            "or several identities with a disguise."
+        )
+    unfit = [str(fault) for fault in faults if not fault.fits(name)]
+    if unfit:
+        return (
+            f"{', '.join(unfit)} cannot happen to messages of {defense}, those of the channel {name!r}. Leave it out."
+        )
+    if not settings.server.asynchronous:
+        return None
+    old = [str(fault) for fault in faults if fault.strikes("age")]
+    if old:
+        return (
+            f"{', '.join(old)} decides how old the models are that clients compute with; with an asynchronous server "
+            "their working times do. Leave it out, or take a synchronous server."
+        )
+    scales = (channel or channel_named(name)).scales
+    if not scales and settings.server.staleness != "constant":
+        return (
+            f"Messages of the channel {name!r} cannot be multiplied by a staleness weight. Found "
+            f"server.staleness={settings.server.staleness!r}. Take `staleness: constant`."
+        )
+    return None
+
+
+def assemble(
+    population: Population,
+    settings: Federation,
+    defense: Any,
+    *,
+    attack: Attack | SybilAttack | None = None,
+    f: int = 0,
+    faults: Sequence[Fault] = (),
+    aims: Sequence[Attack] = (),
+    evasions: Sequence[Evasion] = (),
+    evasion_samples: int = 0,
+    seed: int = 0,
+    transforms: Sequence[Transform] = (),
+    observers: Sequence[Observer] = (),
+    trainer: Trainer | None = None,
+    channel: type[Channel] | None = None,
+    topology: Callable[[Setup, Channel], Topology] | None = None,
+) -> Simulation:
+    """A simulation of a federation under attack.
+
+    Parameters
+    ----------
+    population : the task made ready, with everybody's data and the initial model
+    settings : the rules of the federation
+    defense : the aggregator or pipeline; its state belongs to this simulation
+    attack : what the malicious clients do, and under which identities; None for nothing
+    f : number of malicious clients of all; somebody has to be honest
+    faults : what goes wrong without malice
+    aims : poisonings of data, carried out or not, whose aims are measured for comparison
+    evasions, evasion_samples : attacks on so many test samples of the trained model
+    seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
+    transforms : what else happens to messages between client and defense
+    observers : who else watches; they come after the usual ones
+    trainer : what clients compute, in place of what the settings say
+    channel : what a message is, in place of what the defense says
+    topology : makes who hears whom from the setup and the channel, in place of what the settings say
+
+    Raises
+    ------
+    ParameterError : parts that cannot be combined, `f` out of range, or a population for another number of clients
+    """
+    from robustfl.federation.clients.work import ClientWork
+    from robustfl.federation.engine import Simulation
+    from robustfl.federation.observers.conduct import Conduct
+    from robustfl.federation.setup import set_up
+
+    reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel)
+    if reason is not None:
+        raise ParameterError(reason)
+    spoken = channel or channel_named(defense.channel)
+    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
+    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
+    chosen = [*transforms_for(setup), *transforms]
+    talk = spoken(setup, work, defense, chosen)
+    around = topology_for(setup, talk) if topology is None else topology(setup, talk)
+    conduct = Conduct(talk, settings.rounds)
+    watching = observers_for(
+        setup, talk, around, conduct, aims=aims, evasions=evasions, evasion_samples=evasion_samples
+    )
+    return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
+
+
+def transforms_for(setup: Setup) -> list[Transform]:
+    """What happens to messages as the settings and the attack say."""
+    from robustfl.federation.transforms import Disguise, StalenessWeights
+
+    found: list[Transform] = []
+    server = setup.settings.server
+    if server.asynchronous and server.staleness != "constant":
+        found.append(StalenessWeights(server))
+    if setup.identities is not None and setup.identities.disguise:
+        found.append(Disguise(setup.members))
+    return found
+
+
+def topology_for(setup: Setup, channel: Channel) -> Topology:
+    """One server: its mode says who is heard when, the channel says who owns a model."""
+    from robustfl.federation.topologies.asynchronous import schedule_for
+    from robustfl.federation.topologies.ownership import CommonModel
+    from robustfl.federation.topologies.rewards import Rewards
+    from robustfl.federation.topologies.server import Server
+
+    ownership = Rewards(setup, channel) if channel.name == "rewards" else CommonModel(setup, channel)
+    return Server(setup, channel, schedule_for(setup), ownership)
+
+
+def observers_for(
+    setup: Setup,
+    channel: Channel,
+    topology: Topology,
+    conduct: Conduct,
+    *,
+    aims: Sequence[Attack] = (),
+    evasions: Sequence[Evasion] = (),
+    evasion_samples: int = 0,
+) -> list[Observer]:
+    """Who watches every simulation, and who watches those of this kind. They hear and report in this order."""
+    from robustfl.federation.observers.accuracy import Accuracy
+    from robustfl.federation.observers.aims import Aims
+    from robustfl.federation.observers.detection import Detection
+    from robustfl.federation.observers.evasion import EvasionTests
+    from robustfl.federation.observers.fairness import Fairness
+    from robustfl.federation.observers.served import Served
+    from robustfl.federation.observers.staleness import Staleness
+    from robustfl.federation.observers.standalone import standalone_accuracies
+    from robustfl.federation.observers.traffic import Traffic
+    from robustfl.federation.topologies.rewards import OwnModels
+
+    population, settings, seed = setup.population, setup.settings, setup.seed
+    accuracy = Accuracy(population)
+    found: list[Observer] = [
+        accuracy,
+        Aims(population, setup.attack, aims),
+        Detection(setup.members.malicious),
+        conduct,
+        Served(setup),
+        Traffic(channel, topology, setup.faults),
+    ]
+    if settings.server.asynchronous:
+        found.append(Staleness())
+    ownership = getattr(topology, "ownership", None)
+    if isinstance(ownership, OwnModels):
+        alone = partial(standalone_accuracies, population, settings, channel.defense, seed)
+        found.append(Fairness(setup, ownership, alone))
+    if evasions:
+        found.append(EvasionTests(setup.clean, accuracy, evasions, evasion_samples, seed))
+    return found

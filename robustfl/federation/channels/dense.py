@@ -1,0 +1,151 @@
+"""Messages that are updates: gradients or model differences, [d] numbers per client."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from robustfl.aggregation import Aggregation
+from robustfl.federation.briefing import briefing
+from robustfl.federation.channels.contract import Channel, rows_of
+from robustfl.federation.channels.server_step import ServerStep
+from robustfl.federation.clients.training import predict
+from robustfl.federation.clients.work import ClientWork
+from robustfl.federation.round import Ids, Lesson, Receiver, Round
+from robustfl.federation.setup import Setup
+from robustfl.federation.transforms import Transform
+from robustfl.threats import Adversary, Knowledge, UpdateAttack
+from robustfl.threats.knowledge import Relabelling, Training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class UpdatedModel:
+    """A model that moves against gradients or along differences; see :class:`ServerModel`."""
+
+    def __init__(self, initial: Tensor, step: ServerStep) -> None:
+        self.weights = initial.clone()
+        self.previous: Tensor | None = None
+        self.memory = step.start(initial)
+        self._step = step
+
+    @property
+    def state(self) -> Tensor:
+        """Clients start from the weights themselves."""
+        return self.weights
+
+    def step(self, aggregate: Tensor) -> None:
+        """Move the model by an aggregate [d]."""
+        self.previous = self.weights
+        self.weights, self.memory = self._step(self.weights, aggregate, self.memory)
+
+
+class Dense(Channel):
+    """Updates as vectors [d], with momentum at the clients where the settings ask for it."""
+
+    name: ClassVar[str] = "dense"
+
+    def __init__(self, setup: Setup, work: ClientWork, defense: Any, transforms: Sequence[Transform] = ()) -> None:
+        super().__init__(setup, work, defense, transforms)
+        self.server_step = ServerStep(setup.settings.server, setup.settings.message)
+        self._adversary = Adversary(setup.attack) if isinstance(setup.attack, UpdateAttack) else None
+        momentum, initial = setup.settings.client_momentum, setup.population.initial
+        self._momentum = initial.new_zeros((len(setup.members), setup.population.d)) if momentum else None
+
+    def model(self) -> UpdatedModel:
+        return UpdatedModel(self.setup.population.initial, self.server_step)
+
+    def messages(self, models: Tensor, lesson: Lesson, number: int) -> Tensor:
+        return self.as_messages(self.work.gradients(models, lesson))
+
+    def as_messages(self, total: Tensor) -> Tensor:
+        """Sums of gradients over the local steps [k, d] as messages, in place."""
+        settings = self.setup.settings
+        if settings.message == "delta":
+            return total.mul_(-settings.local_learning_rate)
+        return total.div_(settings.local_steps) if settings.local_steps > 1 else total
+
+    def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
+        """Formula: ``m <- beta m + (1 - beta) message``, and clients send m."""
+        if self._momentum is None:
+            return messages
+        rows = torch.as_tensor(ids, device=messages.device)
+        updated = self._momentum.index_select(0, rows).lerp_(messages, 1.0 - self.setup.settings.client_momentum)
+        self._momentum.index_copy_(0, rows, updated)
+        return updated
+
+    def wants_own(self, number: int) -> bool:
+        """Also where they matter in a later round, through momentum."""
+        attack = self.setup.attack
+        if attack is None or self._adversary is None:
+            return True
+        if self._momentum is not None and (attack.every > 1 or attack.stop_round is not None):
+            return True
+        return Knowledge.OWN in attack.required_knowledge() or not attack.active(number)
+
+    def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
+        if self._adversary is None:
+            return None
+        return self._adversary.craft(
+            briefing(
+                self.setup,
+                round,
+                receiver,
+                messages,
+                own=lambda: self.own_messages(round, receiver),
+                relabelled=lambda change: self.relabelled(round, receiver, change),
+                training=lambda: self.training(receiver),
+            )
+        )
+
+    def training(self, receiver: Receiver) -> Training:
+        """The functions by which the federation learns."""
+        population, settings, train = self.setup.population, self.setup.settings, self.work.differentiable()
+        model = receiver.model
+        assert isinstance(model, UpdatedModel)
+
+        def update(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+            batches = features.expand(1, settings.local_steps, *features.shape)
+            return self.as_messages(train(weights, batches, labels.expand(1, settings.local_steps, -1)))[0]
+
+        return Training(
+            rounds=settings.rounds,
+            update=update,
+            step=self.server_step,
+            memory=model.memory,
+            momentum=settings.client_momentum,
+            predict=lambda weights, features: predict(population, weights, features),
+        )
+
+    def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
+        """What the honest members that a receiver hears would have sent [h, d] with other labels, without momentum.
+
+        Raises AttackError where `change` makes no labels of labels.
+        """
+        models, lesson = self.work.relabelled(round, change)
+        messages = self.messages(models, lesson, round.number)
+        for transform in self.transforms:
+            messages = transform.sent(messages, round.honest, round)
+        return rows_of(messages, round.honest, receiver.honest)
+
+    def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:
+        asked = receiver.defense.preview if preview else receiver.defense.aggregate
+        answer: Aggregation = asked(rows, ids=names, trusted=receiver.trusted)
+        return answer
+
+    def vector(self, answer: Aggregation) -> Tensor:
+        value: Tensor = answer.value
+        return value
+
+    def message_bytes(self) -> tuple[float, float]:
+        size = self.setup.population.initial.element_size() * self.setup.population.d
+        return size, size
+
+
+class Rewarded(Dense):
+    """The messages of the channel `rewards`: updates, which are answered by rewards."""
+
+    name: ClassVar[str] = "rewards"

@@ -1,0 +1,122 @@
+"""What clients compute: the one path for honest, malicious, trusted and relabelled training.
+
+A lesson is the batches of a round, made ready for those who train; the work turns models and a lesson into sums of
+gradients. Honest clients, malicious clients that train like them, the server with its trusted samples, and the
+question what clients would have sent with other labels all go this way, so whatever changes the work changes it for
+all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from robustfl.federation.clients.hardening import Hardening
+from robustfl.federation.clients.poisoning import require_labels
+from robustfl.federation.clients.training import Trainer, VmappedTrainer, trainer_for
+from robustfl.federation.clients.trusted import TrustedSamples
+from robustfl.federation.round import Ids, Lesson, Round, ServerModel
+from robustfl.federation.setup import Setup
+from robustfl.threats.knowledge import Relabelling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ClientWork:
+    """The training of a simulation's members.
+
+    Parameters
+    ----------
+    setup : who trains, on what, by which rules
+    trusted : whether the server trains on clean samples of its own
+    trainer : computes sums of gradients over local steps, see :class:`~robustfl.federation.clients.training.Trainer`;
+        the one that the settings ask for when it is not given
+    """
+
+    def __init__(self, setup: Setup, *, trusted: bool = False, trainer: Trainer | None = None) -> None:
+        self._setup = setup
+        self.trainer = trainer or trainer_for(setup.population, setup.settings)
+        self._samples = TrustedSamples(setup.clean, setup.settings, setup.seed) if trusted else None
+        self._hardening = Hardening(setup.population, setup.settings, setup.seed, who="trusted ", members=1)
+        self._drawn: Ids
+
+    def apart(self, round: Round) -> bool:
+        """Whether the malicious members of this round train in a way of their own."""
+        attackers = self._setup.attackers
+        return attackers is not None and len(round.malicious) > 0 and attackers.active(round.number)
+
+    def lesson(self, number: int, ids: Ids, *, dirty: bool) -> Lesson:
+        """The batches of round `number` for the members `ids`; `dirty` when malicious ones are among them.
+
+        Batches are drawn for everybody, so that nobody's batches depend on who takes part.
+        """
+        setup, settings = self._setup, self._setup.settings
+        poisoned = setup.poisoning is not None and setup.poisoning.active(number)
+        samples = settings.local_steps * settings.batch_size
+        self._drawn = setup.members.draw(setup.rng["batches"], samples, poisoned)
+        ids, place = setup.members.trained(ids)
+        shape = (len(ids), settings.local_steps, settings.batch_size)
+        index = torch.as_tensor(self._drawn[ids].reshape(-1), device=setup.population.device)
+        features = setup.population.features.index_select(0, index)
+        features = features.reshape(*shape, *setup.population.features.shape[1:])
+        labels, index = setup.population.labels.index_select(0, index).reshape(shape), index.reshape(shape)
+        if setup.poisoning is not None and poisoned and dirty:
+            features, labels = setup.poisoning(features, labels, index, ids)
+        features, starts = setup.members.hardened(features, ids)
+        return Lesson(ids=ids, place=place, index=index, features=features, labels=labels, starts=starts)
+
+    def gradients(self, models: Tensor, lesson: Lesson) -> Tensor:
+        """Sums of gradients over the local steps, one row per client: [d] or [k, d] -> [k, d]."""
+        return self.trainer(models, lesson.features, lesson.labels, lesson.starts)
+
+    def attackers_messages(self, round: Round, model: ServerModel) -> Tensor:
+        """What malicious members who train in a way of their own send, [f, d], before it is crafted any further."""
+        attackers = self._setup.attackers
+        assert attackers is not None
+        return attackers.messages(round.number, round.malicious, self._drawn, model.weights, model.previous)
+
+    def relabelled(self, round: Round, change: Relabelling) -> tuple[Tensor, Lesson]:
+        """The models and the lesson of the honest members of a round, with other labels.
+
+        Raises AttackError where `change` makes no labels of labels.
+        """
+        lesson, models = round.lesson, round.models
+        assert lesson is not None
+        assert models is not None
+        own = slice(len(lesson.ids) - len(round.honest), None)  # honest members come last
+        labels, classes = lesson.labels[own], self._setup.population.classes
+        changed = torch.as_tensor(change(labels.clone(), classes))
+        require_labels(self._setup.attack, changed.cpu().numpy(), tuple(labels.shape), classes)
+        count = len(round.honest)
+        part = dataclasses.replace(
+            lesson,
+            ids=lesson.ids[own],
+            place=np.arange(count),
+            index=lesson.index[own],
+            features=lesson.features[own],
+            labels=changed.to(labels),
+            starts=None if lesson.starts is None else lesson.starts[own],
+        )
+        return (models if models.ndim == 1 else models[own]), part
+
+    def trusted_lesson(self) -> Lesson | None:
+        """The server's own batches of a round, as those of a single client; None where nobody asks for them."""
+        if self._samples is None:
+            return None
+        index, features, labels = self._samples.draw()
+        features, starts = self._hardening(features, [0])
+        one = np.zeros(1, dtype=np.int64)
+        return Lesson(ids=one, place=one, index=index, features=features, labels=labels, starts=starts)
+
+    def remembered_trusted(self, message: Tensor) -> Tensor:
+        """The server's own message as it counts: with momentum where clients have momentum."""
+        assert self._samples is not None
+        return self._samples.with_momentum(message)
+
+    def differentiable(self) -> Trainer:
+        """The training without adversarial search, as a function of the models through which autograd can go back."""
+        return VmappedTrainer(self._setup.population, self._setup.settings.local_learning_rate)

@@ -1,0 +1,48 @@
+"""What goes over the network, what gets lost on it, and what defenses refuse."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from robustfl.federation.channels.contract import Channel
+from robustfl.federation.faults import Faults
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.round import Round
+from robustfl.federation.topologies.contract import Topology
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
+
+
+class Traffic(Observer):
+    """Bytes per client and round; rows that were refused, lost, late or superfluous; rounds that came to nothing.
+
+    With several receivers a row, and a round, counts once for each of them.
+    """
+
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("late_rows", "messages that were used after the round in which they were sent", unit="rows"),
+        Measure("surplus_rows", "messages that were not used, as a newer one had come", unit="rows"),
+    )
+
+    def __init__(self, channel: Channel, topology: Topology, faults: Faults) -> None:
+        self._channel, self._topology, self._faults = channel, topology, faults
+        self._rejected = self._held = 0
+
+    def hear(self, round: Round) -> None:
+        for receiver in round.receivers:
+            if receiver.answer is None:
+                self._held += 1
+                self._rejected += receiver.refused
+            else:
+                self._rejected += int(receiver.answer.rejected.sum())
+
+    def report(self, trace: Trace) -> None:
+        boxes = self._faults.mailboxes.values()
+        trace.rejected_rows, trace.held_rounds = self._rejected, self._held
+        trace.lost_rows = sum(box.lost for box in boxes)
+        trace.bytes_up, trace.bytes_down = self._channel.message_bytes()
+        downloaded = self._topology.downloaded()
+        if downloaded is not None:
+            trace.bytes_down = downloaded
+        counts = {"late_rows": sum(box.late for box in boxes), "surplus_rows": sum(box.surplus for box in boxes)}
+        self.tell(trace, **{name: count for name, count in counts.items() if count})

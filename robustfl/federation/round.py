@@ -1,0 +1,202 @@
+"""The round: the value that passes through the stages of the engine, and that observers see.
+
+Every stage fills in what it decides. A topology says who takes part and from which models; a channel computes the
+messages and lets the adversary craft; faults decide what arrives; each receiver's defense answers; the topology moves
+the models. Nothing of a round is hidden in a part, so a part can be exchanged without the others noticing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation import Aggregation
+from robustfl.federation.settings import Federation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ids = NDArray[np.int64]
+
+
+class ServerModel(Protocol):
+    """A model that aggregates move: that of the server, or that of one peer.
+
+    Attributes
+    ----------
+    state : [d] what clients receive and start from
+    weights : [d] what the network computes with; the same as `state` in channels whose messages are updates
+    previous : [d] the weights before the last step, or None before the first
+    """
+
+    @property
+    def state(self) -> Tensor: ...
+    @property
+    def weights(self) -> Tensor: ...
+    @property
+    def previous(self) -> Tensor | None: ...
+
+    def step(self, aggregate: Tensor) -> None:
+        """Move the model by an aggregate of the channel's messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """The batches of the members who train in a round.
+
+    Attributes
+    ----------
+    ids : [k] the members who train, each once
+    place : [m] for each of the members that were asked for, the place of its training among `ids`; identities that
+        share one update share a place
+    index : [k, steps, batch] places of the samples among the training samples
+    features : [k, steps, batch, ...] as the members see them, poisoned and augmented; labels : [k, steps, batch]
+    starts : where adversarial training begins its search, of the shape of the features, or None
+    """
+
+    ids: Ids
+    place: Ids
+    index: Tensor
+    features: Tensor
+    labels: Tensor
+    starts: Tensor | None
+
+
+@dataclass(kw_only=True)
+class Receiver:
+    """Whoever aggregates in a round: the server, or one peer.
+
+    Attributes
+    ----------
+    who : its name; "server" where there is one
+    defense : its own copy of the defense
+    model : the model that its aggregate moves
+    malicious, honest : the members of the round whose messages go to it, each in ascending order
+    trusted : [d] an update that it computed itself, for defenses that want one
+    rows : [k, m] the messages that have arrived, and `ids`, the members who sent them
+    names : what the defense calls these members
+    answer : what the defense answered; None when too few rows had arrived
+    aggregate : [m'] the answer as one vector, as it moves the model
+    refused : rows that the defense refused in a round without an answer
+    """
+
+    who: Hashable
+    defense: Any
+    model: ServerModel
+    malicious: Ids
+    honest: Ids
+    trusted: Tensor | None = None
+    rows: Tensor | None = None
+    ids: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    names: list[Hashable] = field(default_factory=list)
+    answer: Aggregation | None = None
+    aggregate: Tensor | None = None
+    refused: int = 0
+
+    @property
+    def arrived(self) -> Tensor:
+        """The messages [k, m] that go to this receiver, once they are crafted."""
+        assert self.rows is not None, "a channel crafts messages before anything else happens to them"
+        return self.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What there is to see of one client in a round: the model that it got, its batches, and the message that it sent.
+
+    Attributes
+    ----------
+    model : [d] the model from which it started
+    features, labels : [steps, batch, ...] and [steps, batch], what it learnt from
+    message : [m] what it sent; None where messages are hidden
+    """
+
+    member: int
+    model: Tensor
+    features: Tensor
+    labels: Tensor
+    message: Tensor | None
+
+
+@dataclass(kw_only=True)
+class Round:
+    """One round, from the choice of who takes part to the models that come of it.
+
+    Attributes
+    ----------
+    number : from 0; `last` says whether it is the last one
+    measured : whether models are measured after it
+    malicious, honest : the members who take part, each in ascending order
+    receivers : who aggregates: one for a server, one for each peer
+    started : [members] the number of steps that the model had made from which each member began; None where everybody
+        begins with the newest model
+    lesson : the batches of those who train, and `models`, [d] or [k, d], from which they start
+    computed : [k, m] what each of them computed, before anything else happens to it
+    own : [f, m] what the malicious members would send honestly, where anybody wants to know
+    messages : [h, m] what the honest members send
+    seen : [s, m] what an observer of the network sees of these messages: all of them, or sums of groups where somebody
+        hides them
+    served : [s, d] the models that honest clients have after the round, one row if all have the same; None in rounds
+        that are not measured
+    diverged : whether a model has stopped being finite, which ends the training
+    """
+
+    number: int
+    last: bool = False
+    measured: bool = False
+    malicious: Ids
+    honest: Ids
+    receivers: tuple[Receiver, ...] = ()
+    started: Ids | None = None
+    lesson: Lesson | None = None
+    models: Tensor | None = None
+    computed: Tensor | None = None
+    own: Tensor | None = None
+    messages: Tensor | None = None
+    seen: Tensor | None = None
+    served: Tensor | None = None
+    diverged: bool = False
+
+    def mark(self, rules: Federation) -> None:
+        """Note whether this is the last round, and whether models are measured after it."""
+        self.last = self.finished == rules.rounds
+        self.measured = self.last or self.finished % rules.evaluate_every == 0
+
+    @property
+    def sent(self) -> Tensor:
+        """The messages [h, m] of the honest members, once they are computed."""
+        assert self.messages is not None, "a channel computes messages before anything else happens to them"
+        return self.messages
+
+    @property
+    def finished(self) -> int:
+        """The number of rounds that have been played when this one ends."""
+        return self.number + 1
+
+    def ages(self, ids: Ids) -> Ids:
+        """How many steps old the models are from which these members began, [k]."""
+        if self.started is None:
+            return np.zeros(len(ids), dtype=np.int64)
+        return self.number - self.started[ids]
+
+    def sight(self, member: int) -> Sight | None:
+        """What there is to see of an honest member; None when it does not take part."""
+        at = np.flatnonzero(self.honest == member)
+        if not len(at):
+            return None
+        assert self.lesson is not None
+        assert self.models is not None
+        asked = len(self.lesson.place) - len(self.honest) + int(at[0])  # honest members are the last ones
+        row = int(self.lesson.place[asked])
+        shown = self.seen is not None and len(self.seen) == len(self.honest)
+        return Sight(
+            member=member,
+            model=self.models if self.models.ndim == 1 else self.models[row],
+            features=self.lesson.features[row],
+            labels=self.lesson.labels[row],
+            message=self.seen[int(at[0])] if shown and self.seen is not None else None,
+        )

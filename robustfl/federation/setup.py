@@ -1,0 +1,111 @@
+"""What stays the same over all rounds of a simulation: the task, the rules, who takes part, and the random streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustfl.errors import ParameterError
+from robustfl.federation.clients.attackers import Attackers, attackers_of
+from robustfl.federation.clients.participants import Members
+from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
+from robustfl.federation.faults import Faults
+from robustfl.federation.round import Ids
+from robustfl.federation.settings import Federation
+from robustfl.federation.streams import stream
+from robustfl.federation.task import Population
+from robustfl.threats import Attack, Fault, Identities, SybilAttack
+from robustfl.threats.identities import divided
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """The fixed part of a simulation, which all its parts share.
+
+    Attributes
+    ----------
+    population : the clients' data after faults in them, and the initial model; `clean`: before any fault
+    settings : the rules of the federation
+    attack : what malicious clients do, None for nothing, and `identities`, under how many names; `f`: how many they are
+    members : everybody who may send a message
+    faults : what goes wrong without malice
+    poisoning, attackers : how malicious members train where they do so in their own way, else None
+    rng : the random streams "sampling", "batches" and "attack"
+    """
+
+    population: Population
+    clean: Population
+    settings: Federation
+    attack: Attack | None
+    identities: Identities | None
+    f: int
+    members: Members
+    faults: Faults
+    poisoning: Poisoning | None
+    attackers: Attackers | None
+    rng: dict[str, np.random.Generator]
+    seed: int
+
+    @property
+    def malicious(self) -> Ids:
+        """The malicious members, in ascending order."""
+        return np.flatnonzero(self.members.malicious)
+
+    @property
+    def malicious_clients(self) -> list[int]:
+        """The malicious clients, each once, however many identities it has."""
+        return [int(client) for client in np.unique(self.members.leaders[self.malicious])]
+
+    @property
+    def honest(self) -> Ids:
+        """The honest members, in ascending order."""
+        return np.flatnonzero(~self.members.malicious)
+
+
+def set_up(
+    population: Population,
+    settings: Federation,
+    channel: str,
+    *,
+    attack: Attack | SybilAttack | None,
+    f: int,
+    faults: Sequence[Fault],
+    seed: int,
+) -> Setup:
+    """Decide who is malicious, what faults and poisonings do to the data, and prepare the random streams.
+
+    Raises
+    ------
+    ParameterError : `f` is out of range, the population has another number of clients, or a fault does not fit
+    """
+    if not 0 <= f < settings.clients:
+        raise ParameterError(f"`f` should satisfy 0 <= f < clients. Found f={f}, clients={settings.clients}.")
+    if population.clients != settings.clients:
+        raise ParameterError(
+            f"The population should have as many clients as the federation. Found {population.clients} and "
+            f"{settings.clients}. Prepare the task with clients={settings.clients}."
+        )
+    failures = Faults(faults, settings.clients, channel, seed)
+    clean, population = population, failures.data(population)
+    identities, inner = divided(attack if f else None)
+    rng: dict[str, Any] = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack")}
+    order = rng.pop("identities").permutation(settings.clients)
+    members = Members(population, settings, identities, order, f, seed)
+    poisoning = poisoning_for(population, members, inner, rng["attack"])
+    return Setup(
+        population=population,
+        clean=clean,
+        settings=settings,
+        attack=inner,
+        identities=identities,
+        f=f,
+        members=members,
+        faults=failures,
+        poisoning=poisoning,
+        attackers=attackers_of(population, settings, members, inner, poisoning, seed),
+        rng=rng,
+        seed=seed,
+    )

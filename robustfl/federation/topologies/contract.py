@@ -1,0 +1,73 @@
+"""Who hears whom, and who owns a model: the contract of topologies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+from robustfl.aggregation import Aggregation
+from robustfl.errors import InfeasibleError
+from robustfl.federation.channels.contract import Channel
+from robustfl.federation.faults import told_apart
+from robustfl.federation.round import Ids, Receiver, Round
+from robustfl.federation.setup import Setup
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Watch(Protocol):
+    """Asks a receiver's defense, and watches how it behaves."""
+
+    def ask(self, receiver: Receiver, round: Round) -> Aggregation:
+        """The defense's answer to the rows that have arrived; raises InfeasibleError as the defense does."""
+
+
+class Topology(ABC):
+    """Who takes part in a round, from which models, whose defense hears them, and whose models move.
+
+    Parameters
+    ----------
+    setup : the fixed part of the simulation
+    channel : what a message is; it makes the models and knows how they move
+    """
+
+    def __init__(self, setup: Setup, channel: Channel) -> None:
+        self.setup, self.channel = setup, channel
+
+    @abstractmethod
+    def sample(self, number: int) -> Round:
+        """Round `number` with the members who take part, and with the receivers of their messages."""
+
+    @abstractmethod
+    def models(self, round: Round, ids: Ids) -> Tensor:
+        """The models that these members start from: one for all [d], or one for each [k, d]."""
+
+    @abstractmethod
+    def advance(self, round: Round) -> None:
+        """Move the models by what the receivers' defenses have answered."""
+
+    @abstractmethod
+    def served(self) -> Tensor:
+        """The weights that honest clients have: [1, d] of a common model, or [s, d] of each client's own."""
+
+    def trust(self, round: Round, receiver: Receiver) -> None:
+        """Give a receiver its trusted update, after everybody has computed: by default from its own clean samples."""
+        receiver.trusted = self.channel.trusted(receiver.model, round.number)
+
+    def downloaded(self) -> float | None:
+        """Bytes that a client got in a round, on average; None where the channel knows best."""
+        return None
+
+    def aggregate(self, round: Round, watch: Watch) -> None:
+        """Ask the defense of every receiver; too few rows leave a receiver without an answer."""
+        for receiver in round.receivers:
+            receiver.names = told_apart(self.setup.members.names(receiver.ids).tolist())
+            if not len(receiver.ids):
+                continue
+            try:
+                receiver.answer = watch.ask(receiver, round)
+            except InfeasibleError as error:
+                receiver.refused = error.rejected
+                continue
+            receiver.aggregate = self.channel.vector(receiver.answer)

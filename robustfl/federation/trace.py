@@ -1,0 +1,37 @@
+"""What a simulation leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class Trace:
+    """What the observers of a simulation have found.
+
+    Attributes
+    ----------
+    accuracy, loss : (round, value) on the test set; the round counts finished rounds
+    malicious : ids of the malicious clients
+    malicious_share : mean share of the aggregation weights that malicious rows got, None for rules without weights
+    rejected_rows : rows that the defense refused, over all rounds; `lost_rows`: messages lost to faults
+    held_rounds : rounds in which too few rows were left, so that the model stayed as it was
+    diverged : whether the weights, or the loss on the test set, stopped being finite
+    bytes_up, bytes_down : what a client sends, and gets, in a round
+    seconds : time by phase
+    more : the measures that observers declare, by name, as far as they are defined
+    """
+
+    accuracy: list[tuple[int, float]] = field(default_factory=list)
+    loss: list[tuple[int, float]] = field(default_factory=list)
+    malicious: list[int] = field(default_factory=list)
+    malicious_share: float | None = None
+    rejected_rows: int = 0
+    lost_rows: int = 0
+    held_rounds: int = 0
+    diverged: bool = False
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
