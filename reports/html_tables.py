@@ -77,22 +77,22 @@ def _row(found: Table, row: Row, shown: Sequence[Column], classes: dict[str, str
     missing = [column.key for column in shown if column.key not in row.cells] if row.instead else []
     cells = []
     for column in shown:
+        cell = row.cell(column)
         if column.key in missing:
             if column.key == missing[0]:
                 void = "void" if column.form.look == "heat" else "soft"
                 cells.append(element("td", {"class": void, "colspan": len(missing)}, row.instead))
         elif column.form is not LABEL:
-            cells.append(_cell(row, column, classes[column.key], _below(found, row, column)))
+            cells.append(_cell(cell, column, classes[column.key], _below(found, row, column)))
         elif span:
             attributes = {"scope": "row", "rowspan": span if span > 1 else ""}
-            text = breakable(column.text(row.cell(column)))
+            text = breakable(column.text(cell))
             cells.append(element("th", attributes, text, *_below(found, row, column)))
     return element("tr", {"class": "first" if row.first else ""}, *cells)
 
 
-def _cell(row: Row, column: Column, classes: str, below: Sequence[Markup]) -> Markup:
-    cell, text = row.cell(column), column.text(row.cell(column))
-    shown = text
+def _cell(cell: Cell, column: Column, classes: str, below: Sequence[Markup]) -> Markup:
+    shown = text = column.text(cell)
     if isinstance(cell.value, Span):
         shown = _bar(cell.value, marked=bool(column.scale))
     elif cell.to:
