@@ -110,7 +110,7 @@ def _below(found: Table, row: Row, above: Column) -> list[Markup]:
     """The lines below the value of a cell."""
     columns = [column for column in found.columns if column.beneath == above.key]
     lines = (column.text(row.cell(column), beneath=True) for column in columns)
-    return [element("small", {}, line) for line in lines if line]
+    return [element("small", {}, breakable(line)) for line in lines if line]
 
 
 def _colour(cell: Cell) -> str:
