@@ -6,18 +6,24 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from robustfl.evaluation.results.reporting import ReportFormat, RunResults
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from .page import page_view
-from .wording import named, pieces, well_formed
+from robustfl.evaluation.results.reporting import ReportPage, RunResults
+
+from .html_drawings import svg
+from .html_tables import table
+from .sections import document
+from .sections.content import Code, Line, Strong
+from .sections.content.wording import well_formed
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, kw_only=True)
-class HTML(ReportFormat):
+class HTML(ReportPage):
     """The results as one self-contained web page: the answer, the ranking, heat maps, curves and every trial behind.
 
     Each string of the results is escaped, and a content security policy that knows the page's own style and script by
@@ -28,25 +34,39 @@ class HTML(ReportFormat):
 
     def render(self, results: RunResults) -> str:
         """The page; equal results give equal bytes."""
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
-
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(named=named, pieces=pieces)
         style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
         script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
         policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
-        template = environment.get_template("report.html.j2")
+        template = _environment().get_template("report.html.j2")
         # The two files are the package's own; nothing that comes from the results is ever marked as safe.
-        return well_formed(
-            template.render(page_view(results), style=Markup(style), script=Markup(script), policy=policy) + "\n"
-        )
+        page = template.render(document=document(results), style=Markup(style), script=Markup(script), policy=policy)
+        return well_formed(page + "\n")
+
+
+def _environment() -> Environment:
+    """The templates. What is a block for them is shown by the macro in `blocks.html.j2` that has the block's name."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def show(block: Any) -> Any:
+        return getattr(macros, type(block).__name__.lower())(block)
+
+    environment.filters.update(line=_line, show=show, drawn=svg, laid_out=table)
+    macros: Any = environment.get_template("blocks.html.j2").module
+    return environment
+
+
+def _line(line: Line) -> Markup:
+    """A text, with its parts that are code or stand out."""
+    marks = {Code: Markup("<code>{}</code>"), Strong: Markup("<strong>{}</strong>")}
+    parts = (line,) if isinstance(line, str) else line
+    shown = (escape(part) if isinstance(part, str) else marks[type(part)].format(part.text) for part in parts)
+    return Markup("").join(shown)
 
 
 def _digest(text: str) -> str:

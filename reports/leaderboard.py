@@ -6,20 +6,37 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from robustfl.evaluation.results.reporting import ReportFormat, RunResults
+from robustfl.evaluation.results.reporting import ReportPage, RunResults
 from robustfl.evaluation.score.index import combined_index
 
-from .markup import escaped, fenced, table
-from .status import place, standard_line
-from .wording import MISSING, answer, interval, named, number, well_formed
-
-Summary = Mapping[str, Any]
+from .markdown import page, written
+from .markup import escaped
+from .sections.content import (
+    INTERVAL,
+    LABEL,
+    NUMBER,
+    TEXT,
+    Bullets,
+    Cell,
+    Column,
+    Facts,
+    Form,
+    Note,
+    Preformatted,
+    Row,
+    Run,
+    Table,
+    World,
+)
+from .sections.content.wording import MISSING, named, number
+from .sections.head import answer
+from .sections.ranking import place, standard_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaderboard(ReportFormat):
+class Leaderboard(ReportPage):
     """One Markdown page that ranks defenses, for suites with a standard suite of attacks; others have none.
 
     Beside the rank stand what depends on the world, the score of attacks with an aim, and the time that aggregation
@@ -31,29 +48,28 @@ class Leaderboard(ReportFormat):
 
     def render(self, results: RunResults) -> str:
         """The page, or nothing; equal results give equal bytes."""
-        summary = results.summary
-        suite, scores = summary["suite"], summary["scores"]
+        run = Run(results=results)
+        suite = run.summary["suite"]
         if not suite.get("standard"):
             return ""
-        names = distinct([world["world"] for world in scores["worlds"]])
-        blocks = [
-            f"# {escaped(suite['name'])}",
-            escaped(suite["description"] or ""),
-            escaped(" ".join(answer(results)[:2])),
-            escaped(standard_line(summary)),
-            "## Ranking",
-            _ranking(summary, slowdowns(results)),
-            _LEGEND,
-            "## Worst case in each world",
-            _worlds(summary, names),
-            "The utility that is left under the worst attack with the most malicious clients. "
-            + escaped(_conditions(scores["worlds"], names)),
-            *_unranked(scores["ranking"]),
-            "## How it was made",
-            fenced(suite["command"]),
-            table(("", ""), _facts(summary), "ll"),
-        ]
-        return well_formed("\n\n".join(block for block in blocks if block) + "\n")
+        names = distinct([world.label for world in run.worlds])
+        unranked = _unranked(run)
+        return page(
+            [
+                f"# {escaped(suite['name'])}",
+                escaped(suite["description"] or ""),
+                escaped(" ".join(answer(run)[:2])),
+                escaped(standard_line(run)),
+                "## Ranking",
+                *written([_ranking(run, slowdowns(results))]),
+                _LEGEND,
+                "## Worst case in each world",
+                *written([_worlds(run, names), Note(line=_conditions(run.worlds, names))]),
+                *(("## Without a rank", *written([unranked])) if unranked.entries else ()),
+                "## How it was made",
+                *written([Preformatted(text=suite["command"]), Facts(entries=_facts(run))]),
+            ]
+        )
 
 
 _LEGEND = (
@@ -95,83 +111,102 @@ def front(points: Mapping[str, tuple[float, float]]) -> set[str]:
     }
 
 
-def _ranking(summary: Summary, times: Mapping[str, float]) -> str:
-    rows = summary["scores"]["ranking"]
+def _ranking(run: Run, times: Mapping[str, float]) -> Table:
     aims: dict[str, list[float]] = {}
-    for world in summary.get("targeted", []):
-        for own in world["defenses"]:
-            if own["T"] is not None:
-                aims.setdefault(own["defense"], []).append(own["T"])
-    ranked = [row for row in rows if row["rank"] is not None and row["R_mean"] is not None]
+    for _, own in run.each("targeted"):
+        if own["T"] is not None:
+            aims.setdefault(own["defense"], []).append(own["T"])
+    ranked = [row for row in run.ranking if row["rank"] is not None and row["R_mean"] is not None]
     best = front({row["defense"]: (row["R_mean"], times[row["defense"]]) for row in ranked if row["defense"] in times})
-    shown = [
-        (
-            place(row),
-            row["defense"],
-            number(row["R_mean"]),
-            interval(row["R_ci"]),
-            number(row["R_min"]),
-            named(row["worst_attack"]),
-            number(min(aims.get(row["defense"], []), default=None)),
-            _index(row["R_mean"], aims.get(row["defense"], [])),
-            _times(times.get(row["defense"])) + (" ★" if row["defense"] in best else ""),
-        )
-        for row in rows
-    ]
-    header = (
-        *("Rank", "Defense", "Resilience", "95% interval", "Worst world"),
-        *("Strongest attack", "Aims", "RI[UT]", "Time"),
+    columns = (
+        Column(key="rank", heading="Rank", form=NUMBER),
+        Column(key="defense", heading="Defense", form=LABEL),
+        Column(key="resilience", heading="Resilience", form=NUMBER),
+        Column(key="interval", heading="95% interval", form=INTERVAL),
+        Column(key="worst", heading="Worst world", form=NUMBER),
+        Column(key="strongest", heading="Strongest attack", form=TEXT),
+        Column(key="aims", heading="Aims", form=NUMBER),
+        Column(key="index", heading="RI[UT]", form=NUMBER),
+        Column(key="time", heading="Time", form=_MULTIPLE),
     )
-    return table(header, shown, "rlrrrlrrr")
+    rows = tuple(
+        Row(
+            cells={
+                "rank": place(row),
+                "defense": row["defense"],
+                "resilience": row["R_mean"],
+                "interval": row["R_ci"],
+                "worst": row["R_min"],
+                "strongest": named(row["worst_attack"]),
+                "aims": min(aims.get(row["defense"], []), default=None),
+                "index": _index(row["R_mean"], aims.get(row["defense"], [])),
+                "time": Cell(times.get(row["defense"]), note=" ★" if row["defense"] in best else ""),
+            }
+        )
+        for row in run.ranking
+    )
+    return Table(columns=columns, rows=rows)
 
 
-def _index(resilience: float | None, aims: Sequence[float]) -> str:
-    """The combined index of both axes; a dash where one is missing, as indexes of other axes do not compare."""
+def _index(resilience: float | None, aims: Sequence[float]) -> float | None:
+    """The combined index of both axes; None where one is missing, as indexes of other axes do not compare."""
     if resilience is None or not aims:
-        return MISSING
-    return number(combined_index({"U": min(max(resilience, 0.0), 1.0), "T": min(aims)}).value)
+        return None
+    return combined_index({"U": min(max(resilience, 0.0), 1.0), "T": min(aims)}).value
 
 
 def _times(value: float | None) -> str:
     return MISSING if value is None else f"{value:.1f}×" if value < 10 else f"{value:.0f}×"
 
 
-def _worlds(summary: Summary, names: Sequence[str]) -> str:
-    worlds = summary["scores"]["worlds"]
-    last = [{own["defense"]: own["curve"][-1]["W"] for own in world["defenses"] if own["curve"]} for world in worlds]
-    rows = [
-        (row["defense"], *(number(world.get(row["defense"])) for world in last)) for row in summary["scores"]["ranking"]
-    ]
-    return table(("Defense", *names), rows, "l" + "r" * len(names))
+_MULTIPLE = Form(show=_times)
+"""A time as a multiple of another one."""
 
 
-def _conditions(worlds: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def _worlds(run: Run, names: Sequence[str]) -> Table:
+    """The worst case with the most malicious clients, a column a world."""
+    last = {
+        world.key: {own["defense"]: own["curve"][-1]["W"] for own in world.defenses if own["curve"]}
+        for world in run.worlds
+    }
+    worlds = (Column(key=key, heading=name, form=NUMBER) for key, name in zip(last, names, strict=True))
+    names_of = (row["defense"] for row in run.ranking)
+    return Table(
+        columns=(Column(key="defense", heading="Defense", form=LABEL), *worlds),
+        rows=tuple(
+            Row(cells={"defense": name, **{key: values.get(name) for key, values in last.items()}}) for name in names_of
+        ),
+    )
+
+
+def _conditions(worlds: Sequence[World], names: Sequence[str]) -> str:
     """How good training is without an attack, and how many malicious clients there are, world by world."""
     told = [
-        f"{name}: {max(world['f_grid'])} of {world['clients']} clients malicious, accuracy "
-        f"{number(world['baseline']['mean'])} without any"
+        f"{name}: {max(world.scored['f_grid'])} of {world.clients} clients malicious, accuracy "
+        f"{number(world.scored['baseline']['mean'])} without any"
         for name, world in zip(names, worlds, strict=True)
     ]
-    return "; ".join(told) + "."
+    most = "The utility that is left under the worst attack with the most malicious clients."
+    return f"{most} {'; '.join(told)}."
 
 
-def _unranked(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _unranked(run: Run) -> Bullets:
     """Whom the table shows without a rank, and why."""
-    lines = [
-        f"- {escaped(row['defense'])}: {escaped(row.get('status', ''))}: {escaped('; '.join(row.get('why', [])))}"
-        for row in rows
+    lines = (
+        f"{row['defense']}: {row.get('status', '')}: {'; '.join(row.get('why', []))}"
+        for row in run.ranking
         if row["rank"] is None
-    ]
-    return ["## Without a rank", "\n".join(lines)] if lines else []
+    )
+    return Bullets(entries=tuple((line, ()) for line in lines))
 
 
-def _facts(summary: Summary) -> list[tuple[str, str]]:
-    suite, trials = summary["suite"], summary["trials"]
+def _facts(run: Run) -> tuple[tuple[str, str], ...]:
+    suite, trials = run.summary["suite"], run.summary["trials"]
     counts = ", ".join(f"{trials[state]} {state}" for state in ("ok", "diverged", "failed", "invalid") if trials[state])
-    return [
+    return (
         ("suite", suite["hash"]),
         ("standard suite", f"{suite['standard']['name']}, {suite['standard']['hash']}"),
         ("trials", f"{trials['total']}: {counts}"),
-        ("seeds", str(len(suite["seeds"]))),
-        *((key, str(value)) for key, value in summary["provenance"].items()),
-    ]
+        ("seeds", str(len(run.seeds))),
+        *((key, str(value)) for key, value in run.summary["provenance"].items()),
+    )

@@ -22,6 +22,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], columns: str) ->
 
 def fenced(text: str) -> str:
     """A code block whose fence is longer than any that the text holds."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}\n{' '.join(text.split())}\n{fence}"
+
+
+def coded(text: str) -> str:
+    """Code inside a line, between marks that are longer than any that the text holds."""
+    line = " ".join(text.split())
+    mark, room = "`" * (_longest_run(line) + 1), " " if "`" in line else ""
+    return f"{mark}{room}{line}{room}{mark}"
+
+
+def _longest_run(text: str) -> int:
+    """The length of the longest run of backticks."""
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)

@@ -18,7 +18,7 @@ import typer
 
 from robustfl import __version__
 from robustfl.errors import RobustflError
-from robustfl.lookups import DataRoot, Json, data, describe, explain, list_, schema
+from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def _options(
 @app.command()
 def run(
     scenario: Annotated[str, typer.Argument(help="A name of the catalogue (robustfl list scenarios) or a YAML file.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results [default: runs/NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results (default: runs/NAME).")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none [default: the cores].")
+        int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none (default: the cores).")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds, in place of the scenario's number.")] = None,
     device: Annotated[
@@ -186,12 +186,12 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
         screen.print(console.claims_table(summary["claims"]))
-    serious = [flag for flag in scores["flags"] if flag["level"] == "error"]
+    serious = [remark for remark in scores["flags"] if remark["level"] == "error"]
     others = len(scores["flags"]) - len(serious)
     if serious or others:
         screen.print()
-    for flag in serious:
-        screen.print(f"{flag['code']}: {flag['message']}", markup=False)
+    for remark in serious:
+        screen.print(f"{remark['code']}: {remark['message']}", markup=False)
     if others:
         screen.print(f"{others} remarks on how far these numbers can be trusted are in the report.")
         screen.print("robustfl explain CODE tells what a status or a remark means.")
@@ -211,24 +211,22 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
     for name in formats or list(registry.find("report")):
         report = registry.build("report", name)
         assert isinstance(report, ReportFormat)
-        path = folder / report.filename
-        text = report.render(results)
-        if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
-            path.unlink(missing_ok=True)
-            continue
-        write_atomically(path, text.encode())
-        written.append(path)
+        for file, text in report.files(results).items():
+            path = folder / file
+            if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
+                path.unlink(missing_ok=True)
+                continue
+            write_atomically(path, text.encode())
+            written.append(path)
     return written
 
 
-@app.command()
+@app.command(cls=HelpWithNames)
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--format", help="html, markdown, leaderboard, csv, targeted_csv, faults_csv or claims_csv [default: all]."
-        ),
+        typer.Option("--format", help="{report} (default: all). Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -237,12 +235,12 @@ def report(
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
-@app.command()
+@app.command(cls=HelpWithNames)
 def publish(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     folder: Annotated[Path, typer.Argument(help="Where to publish it, such as reports/published/NAME.")],
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="Pages to make beside the data. Repeatable.")
+        list[str] | None, typer.Option("--format", help="Pages to make beside the data: {report}. Repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -360,8 +358,8 @@ def doctor(as_json: Json = False) -> None:
         raise SystemExit(1)
 
 
-app.command(name="list")(list_)
-app.command()(describe)
+app.command(name="list", cls=HelpWithNames)(list_)
+app.command(cls=HelpWithNames)(describe)
 app.command()(explain)
 app.command()(schema)
 app.command()(data)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 DataRoot = Annotated[
@@ -23,11 +24,38 @@ MEASURE = "measure"
 """The kind of a measure, beside those of the registry."""
 
 
+class HelpWithNames(TyperCommand):
+    """A command whose help names what the registry knows: `{kinds}`, or for a kind `{report}` or `{data}` its names.
+
+    The registry is asked when somebody asks for the help of this command, never before.
+    """
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help, with names in place of braces."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text:
+                vars(parameter)["help"] = re.sub(r"\{(\w+)\}", lambda found: _names(found[1]), text)
+        super().format_help(ctx, formatter)
+
+
+def _names(what: str) -> str:
+    """The names of a kind, or the kinds themselves, as in `html, markdown or csv`."""
+    from robustfl import registry
+
+    names = [*_plurals()] if what == "kinds" else [*registry.find(what)]
+    return " or ".join([", ".join(names[:-1]), *names[-1:]])
+
+
+def _plurals() -> dict[str, str]:
+    """The kinds by the words that stand for all of a kind."""
+    from robustfl import registry
+
+    return {("data" if kind == "data" else f"{kind}s"): kind for kind in (*registry.kinds(), MEASURE)}
+
+
 def list_(
-    kind: Annotated[
-        str | None,
-        typer.Argument(help="scenarios, suites, defenses, attacks, data, models, partitions, reports or measures."),
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="{kinds} (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
     """List what has a name, with a line on each."""
@@ -49,10 +77,9 @@ def list_(
 
 
 def _kind(text: str) -> str:
-    from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 
-    plurals = {("data" if kind == "data" else f"{kind}s"): kind for kind in (*registry.kinds(), MEASURE)}
+    plurals = _plurals()
     for plural, kind in plurals.items():
         if text.lower() in (kind, plural):
             return kind
@@ -70,8 +97,10 @@ def _catalogue(kind: str) -> list[tuple[str, str]]:
     return [(name, measure.doc) for name, measure in known_measures().items()]
 
 
-def describe(name: Annotated[str, typer.Argument(help="A name from robustfl list.")], as_json: Json = False) -> None:
-    """Describe a defense, attack, data set, model, partition, report format, scenario, standard suite or measure."""
+def describe(
+    name: Annotated[str, typer.Argument(help="A name from robustfl list: one of the {kinds}.")], as_json: Json = False
+) -> None:
+    """Describe anything that has a name: what it does, its parameters, where it comes from."""
     from robustfl import registry
     from robustfl.errors import UnknownNameError, did_you_mean
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,36 @@ def test_help_of_a_command(name: str, command: Command, tmp_path: Path) -> None:
     done = command(name, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"robustfl {name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("report", list(registry.find("report"))),
+        ("publish", list(registry.find("report"))),
+        ("list", ["scenarios", "suites", "data", "models", "partitions", "reports"]),
+        ("describe", ["scenarios", "suites", "data", "models", "partitions", "reports"]),
+    ],
+)
+def test_help_names_what_the_registry_knows(name: str, told: list[str], command: Command, tmp_path: Path) -> None:
+    shown = command(name, "--help", cwd=tmp_path).stdout
+    assert all(re.search(rf"\b{word}\b", shown) for word in told)
+    assert "{" not in shown.split("Options")[1]
+
+
+def test_what_is_left_out_of_a_command_has_a_default_that_its_help_tells(command: Command, tmp_path: Path) -> None:
+    shown = " ".join(command("run", "--help", cwd=tmp_path).stdout.split())
+    assert "(default: runs/NAME)" in shown
+    assert "(default: all)" in command("report", "--help", cwd=tmp_path).stdout
+
+
+def test_help_of_everything_looks_no_name_up() -> None:
+    code = "import sys; sys.argv = ['robustfl', '--help']\nfrom robustfl.cli import app\ntry: app()\nfinally: "
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}print('robustfl.registry' in sys.modules)"],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    assert shown.splitlines()[-1] == "False"
 
 
 def test_version(command: Command, tmp_path: Path) -> None:

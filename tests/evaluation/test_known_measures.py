@@ -18,7 +18,7 @@ from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
-from robustfl.reports.csv_table import COLUMNS
+from robustfl.reports.sections.heat_map import COLUMNS
 from tests.conftest import ROOT
 
 VALUES: dict[str, tuple[Any, Any]] = {

@@ -87,7 +87,7 @@ def run(
             "worlds": scored,
             "ranking": _ranking(scored, names),
             "pairs": [],
-            "flags": _flags(worlds, invalid),
+            "flags": _remarks(worlds, invalid),
         },
     }
     return RunResults(summary=summary, records=tuple(records.values()))
@@ -319,18 +319,18 @@ def _components(names: list[str], attacks: list[str]) -> dict[str, Any]:
     return {"defenses": defenses, "attacks": described}
 
 
-def _flags(worlds: tuple[str, ...], invalid: int) -> list[dict[str, Any]]:
+def _remarks(worlds: tuple[str, ...], invalid: int) -> list[dict[str, Any]]:
     blank = {"world": None, "defense": None, "attack": None, "f": None}
     few = "Only 3 seeds were run. Intervals from so few runs are too short: read differences below 0.1 as undecided."
-    flags = [{"code": "FEW_SEEDS", "level": "warning", **blank, "message": few}]
+    remarks = [{"code": "FEW_SEEDS", "level": "warning", **blank, "message": few}]
     if invalid:
         where = {"world": worlds[0], "defense": "Krum", "attack": None, "f": 7}
         text = "Krum cannot be used with 7 of 15 malicious clients (n >= 2f + 3): its resilience there counts as 0."
-        flags.append({"code": "CONFIG_INVALID", "level": "warning", **where, "message": text})
+        remarks.append({"code": "CONFIG_INVALID", "level": "warning", **where, "message": text})
     for world in worlds:
         where = {"world": world, "defense": "Mean", "attack": "IPM(epsilon=10.0)", "f": 7}
         text = f"In {world}, training with Mean under IPM(epsilon=10.0) diverged: its accuracy counts as chance."
-        flags.append({"code": "DIVERGED", "level": "warning", **where, "message": text})
+        remarks.append({"code": "DIVERGED", "level": "warning", **where, "message": text})
     where = {"world": worlds[0], "defense": "TrimmedMean", "attack": "Mimic", "f": 7}
     text = "A trial of TrimmedMean under Mimic failed. This cell, and every score that needs it, is missing."
-    return [*flags, {"code": "INCOMPLETE", "level": "error", **where, "message": text}]
+    return [*remarks, {"code": "INCOMPLETE", "level": "error", **where, "message": text}]

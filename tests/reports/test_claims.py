@@ -12,12 +12,12 @@ import pytest
 
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.reports import CSV, HTML, ClaimsCSV, Markdown
-from robustfl.reports.claims_csv import COLUMNS
+from robustfl.reports import HTML, Markdown, Spreadsheets
 from robustfl.reports.markup import escaped
 from robustfl.wording import decimals
 from tests.reports.hostile import SCRIPT
 from tests.reports.synthetic import run
+from tests.reports.tables import spreadsheet
 
 SMALL = run(worlds=("w",), defenses=2, attacks=2, f_grid=(0, 3), seeds=(0, 1))
 CONFIRMED = {
@@ -52,18 +52,19 @@ def claiming(*claims: dict[str, Any]) -> RunResults:
 
 
 ALL = claiming(CONFIRMED, REFUTED, EXACT, NOTHING)
-FORMS = (HTML(), Markdown(), CSV(), ClaimsCSV())
+FORMS = (HTML(), Markdown(), Spreadsheets())
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.filename)
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_without_claims_a_report_is_what_it_was(form: Any) -> None:
-    assert form.render(claiming()) == form.render(SMALL)
-    assert "Claims" not in form.render(SMALL)
+    assert form.files(claiming()) == form.files(SMALL)
+    assert not any("Claims" in text for text in form.files(SMALL).values())
+    assert not form.files(SMALL).get("claims.csv")
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.filename)
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_equal_results_give_equal_bytes(form: Any) -> None:
-    assert form.render(copy.deepcopy(ALL)) == form.render(ALL)
+    assert form.files(copy.deepcopy(ALL)) == form.files(ALL)
 
 
 def section(page: str) -> str:
@@ -88,7 +89,9 @@ def test_the_page_shows_each_claim_with_its_verdict() -> None:
 
 def test_markdown_has_a_row_a_claim() -> None:
     page = Markdown().render(ALL)
-    rows = page.partition("## Claims\n\n")[2].partition("\n\n")[0].splitlines()
+    introduction, table, *_ = page.partition("## Claims\n\n")[2].split("\n\n")
+    assert "2 confirmed, 1 not confirmed and 1 not measured" in introduction
+    rows = table.splitlines()
     assert len(rows) == 2 + 4
     assert rows[2] == (
         "| Mixing helps. (Somebody, Mixing, 2023) | R(nnm >> krum) - R(krum) | \\> 0 | 0.121 | 0.078 to 0.165 "
@@ -98,8 +101,9 @@ def test_markdown_has_a_row_a_claim() -> None:
 
 
 def test_the_table_has_numbers_in_full_precision() -> None:
-    rows = list(csv.DictReader(io.StringIO(ClaimsCSV().render(ALL))))
-    assert [tuple(row) for row in rows] == [COLUMNS] * 4
+    rows = list(csv.DictReader(io.StringIO(spreadsheet(ALL, "claims.csv"))))
+    assert list(rows[0])[:5] == ["claim", "source", "measure", "expected", "measured"]
+    assert len(rows) == 4
     assert [row["verdict"] for row in rows] == ["confirmed", "not confirmed", "confirmed", "not measured"]
     first, last = rows[0], rows[-1]
     numbers = ("measured", "measured_low", "measured_high", "difference")
@@ -115,12 +119,11 @@ def test_hostile_claims_are_inert(text: str) -> None:
     claim = {key: text if isinstance(value, str) else value for key, value in CONFIRMED.items()}
     results = claiming({**claim, "parts": {text: 1.0, "x": 2.0}})
     page, plain = HTML().render(results), HTML().render(claiming(CONFIRMED))
-    assert re.findall(r"<\w+", page.partition('id="claims"')[2]) == re.findall(
-        r"<\w+", plain.partition('id="claims"')[2].replace("</p>\n</li>", "</p>\n<p></p></li>", 1)
-    )
+    tags, expected = (re.findall(r"<\w+", own.partition('id="claims"')[2]) for own in (page, plain))
+    assert len(tags) == len(expected) + 1  # the reason
     assert escaped(text) in Markdown().render(results)
     assert Markdown().render(results).count("\n| ") == Markdown().render(claiming(CONFIRMED)).count("\n| ")
-    (row,) = csv.DictReader(io.StringIO(ClaimsCSV().render(results), newline=""))
+    (row,) = csv.DictReader(io.StringIO(spreadsheet(results, "claims.csv"), newline=""))
     assert row["claim"].lstrip("'") == text
     assert not row["claim"].startswith("=")
 

@@ -7,13 +7,14 @@ import io
 
 import pytest
 
-from robustfl.reports import CSV
-from robustfl.reports.csv_table import COLUMNS, safe
+from robustfl.reports.sections.heat_map import COLUMNS
+from robustfl.reports.spreadsheets import safe
 from tests.reports.hostile import hostile
 from tests.reports.synthetic import run
+from tests.reports.tables import spreadsheet
 
 FULL = run()
-TEXT = CSV().render(FULL)
+TEXT = spreadsheet(FULL)
 ROWS = list(csv.DictReader(io.StringIO(TEXT)))
 
 
@@ -61,7 +62,7 @@ def test_a_point_without_attacks_keeps_its_row() -> None:
     results = run(worlds=("w",), defenses=2, attacks=2, f_grid=(0, 3))
     for own in results.summary["scores"]["worlds"][0]["defenses"]:
         own["curve"][1].update(attacks={}, invalid="too few clients", W=0.0, W_ci=None)
-    rows = list(csv.DictReader(io.StringIO(CSV().render(results))))
+    rows = list(csv.DictReader(io.StringIO(spreadsheet(results))))
     assert [(row["attack"], row["invalid"]) for row in rows] == [("none", ""), ("", "too few clients")] * 2
 
 
@@ -73,10 +74,10 @@ def test_formulas_are_marked_as_text(text: str) -> None:
 
 def test_hostile_labels_stay_in_their_cells() -> None:
     text = '",\n=cmd()\r\n;'
-    rows = list(csv.DictReader(io.StringIO(CSV().render(hostile(text)), newline="")))
+    rows = list(csv.DictReader(io.StringIO(spreadsheet(hostile(text)), newline="")))
     assert {tuple(row) for row in rows} == {COLUMNS}
     assert all(row["world"] == "w" + text for row in rows)
 
 
 def test_equal_results_give_equal_bytes() -> None:
-    assert CSV().render(run()) == TEXT
+    assert spreadsheet(run()) == TEXT

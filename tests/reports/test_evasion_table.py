@@ -11,8 +11,9 @@ import pytest
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import HTML, Markdown
-from robustfl.reports.evasion import evasion_view
+from robustfl.reports.sections.evasion import accuracy_table
 from tests.reports.synthetic import run
+from tests.reports.tables import words
 
 TITLE = "Test-time attacks"
 
@@ -52,35 +53,36 @@ RECORDS = {
 
 
 def test_means_over_seeds_and_the_worst_training_under_attack() -> None:
-    view = evasion_view(DEFENSES, RECORDS)
-    assert view is not None
-    assert view["attacks"] == ["fgsm", "pgd"]
-    assert view["rows"][0] == {
+    table = accuracy_table(DEFENSES, RECORDS)
+    assert table is not None
+    assert [column.heading for column in table.columns if column.label] == ["fgsm", "pgd"]
+    first, second = (words(table, row) for row in table.rows)
+    assert first == {
         "defense": "A",
         "clean": "0.850",
-        "robust": ["0.600", "0.500"],
+        "label fgsm": "0.600",
+        "label pgd": "0.500",
         "all": "0.400",
         "poisoned_clean": "0.750",
         "poisoned_all": "0.200",
         "poisoned_by": "alie, f = 2",
     }
-    assert view["rows"][1]["robust"] == ["–", "–"]
-    assert (view["rows"][1]["clean"], view["rows"][1]["poisoned_by"]) == ("–", "")
+    assert [second[key] for key in ("label fgsm", "label pgd", "clean", "poisoned_by")] == ["–", "–", "–", ""]
 
 
 def test_a_model_that_diverged_keeps_nothing() -> None:
     diverged = {"status": "diverged", "metrics": {"more": {}}}
-    view = evasion_view(DEFENSES, {**RECORDS, "a1": diverged, "a2": diverged})
-    assert view is not None
-    row = view["rows"][0]
-    assert (row["clean"], row["robust"], row["all"]) == ("0.450", ["0.350", "0.300"], "0.250")
+    table = accuracy_table(DEFENSES, {**RECORDS, "a1": diverged, "a2": diverged})
+    assert table is not None
+    row = words(table, table.rows[0])
+    assert [row[key] for key in ("clean", "label fgsm", "label pgd", "all")] == ["0.450", "0.350", "0.300", "0.250"]
     assert (row["poisoned_clean"], row["poisoned_all"], row["poisoned_by"]) == ("0.000", "0.000", "ipm, f = 2")
-    assert evasion_view(DEFENSES, {"a0": diverged}) is None
+    assert accuracy_table(DEFENSES, {"a0": diverged}) is None
 
 
 def test_a_run_without_such_measurements_has_no_table() -> None:
-    assert evasion_view(DEFENSES, {"a0": record({}), "b0": record({"fairness": 1.0})}) is None
-    assert evasion_view([], {}) is None
+    assert accuracy_table(DEFENSES, {"a0": record({}), "b0": record({"fairness": 1.0})}) is None
+    assert accuracy_table([], {}) is None
     assert TITLE not in Markdown().render(run())
     assert TITLE not in HTML().render(run())
 

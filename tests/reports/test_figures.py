@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustfl.reports.figures import Frame, radius, thinned, ticks
-from robustfl.reports.wording import breakdown, counted, interval, listed, number, pieces, seconds, size
+from robustfl.reports.sections.content.figures import Frame, radius, thinned, ticks
+from robustfl.reports.sections.content.wording import (
+    breakdown,
+    interval,
+    listed,
+    number,
+    percent,
+    pieces,
+    seconds,
+    size,
+)
+from robustfl.wording import counted
 
 FRAME = Frame(width=100, height=60, low=0, high=10, left=10, right=10, top=5, bottom=15)
 VALUE = st.none() | st.floats(-2, 2)
@@ -79,6 +89,12 @@ def test_the_area_of_a_dot_is_in_proportion() -> None:
         (seconds(0.25), "250 ms"),
         (seconds(93.1), "1 min 33 s"),
         (seconds(7500), "2 h 05 min"),
+        (percent(None), "–"),
+        (percent(0.0), "0 %"),
+        (percent(0.001), "< 1 %"),
+        (percent(0.934), "93 %"),
+        (percent(0.999), "99 %"),
+        (percent(1.0), "100 %"),
         (size(7240), "7.24 kB"),
         (size(2e15), "2000 TB"),
         (breakdown(None, 9), "not determined"),

@@ -159,8 +159,8 @@ def test_every_cell_has_its_details() -> None:
 
 def test_everything_that_limits_the_numbers_is_on_the_page() -> None:
     outline = Outline(PAGE)
-    for flag in FULL.summary["scores"]["flags"]:
-        assert flag["message"] in outline.text
+    for remark in FULL.summary["scores"]["flags"]:
+        assert remark["message"] in outline.text
     assert "How far to trust this: see 1 error and 3 warnings." in " ".join(outline.text.split())
     assert "MemoryError: out of memory" in outline.text
     assert 'File "robustfl/federation/engine.py", line 88' in outline.text

@@ -42,9 +42,9 @@ def test_worst_cases_and_their_causes_are_told() -> None:
     assert trimmed.endswith("| incomplete |")
 
 
-def test_flags_failures_and_command_are_there() -> None:
-    for flag in FULL.summary["scores"]["flags"]:
-        assert escaped(flag["message"]) in PAGE
+def test_remarks_failures_and_command_are_there() -> None:
+    for remark in FULL.summary["scores"]["flags"]:
+        assert escaped(remark["message"]) in PAGE
     assert "- MemoryError: out of memory (1 trial)" in PAGE
     assert f"```\n{FULL.summary['suite']['command']}\n```" in PAGE
 

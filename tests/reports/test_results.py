@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from robustfl.errors import DataError, StoreError
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.reports import CSV, HTML, Markdown
+from robustfl.reports import HTML, Markdown, Spreadsheets
 from tests.reports.synthetic import run
 
 SMALL = run(worlds=("w",), defenses=2, attacks=2, f_grid=(0, 3), seeds=(0, 1))
@@ -123,5 +123,5 @@ def test_whatever_passes_the_check_can_be_rendered(place: tuple[Any, ...], value
         results = RunResults(summary=summary, records=SMALL.records)
     except StoreError:
         return  # refused, and by nothing but the check
-    for form in (HTML(), Markdown(), CSV()):
-        assert form.render(results).endswith("\n")
+    for form in (HTML(), Markdown(), Spreadsheets()):
+        assert all(text.endswith("\n") for text in form.files(results).values() if text)

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.reports import CSV, HTML, Markdown
-from robustfl.reports.side_effects import percent, side_effects_view
+from robustfl.reports import HTML, Markdown
+from robustfl.reports.sections.content import Content, Section
+from robustfl.reports.sections.costs import COSTS as COSTS_SECTION
+from robustfl.reports.sections.detection import DETECTION
 from tests.reports.hostile import SCRIPT
 from tests.reports.synthetic import run
+from tests.reports.tables import first_world, spreadsheet, tables, words
 from tests.reports.test_results import JSON, places
 
 COSTS, CAUGHT = "What robustness costs when nobody attacks", "Who was caught, with 3 malicious clients"
@@ -55,35 +58,31 @@ KRUM = defense("Krum", [way([0]), way([1]), way([3], 0.999)], BOTH)
 MEAN = defense("Mean", [way([0, 1, 3], utility_lost={"mean": 0.0, "ci": None}, worst_class_lost=None)], REFUSED)
 
 
-def view(*defenses: dict[str, Any]) -> dict[str, Any]:
-    summary = measured(*defenses).summary
-    return side_effects_view(summary, summary["scores"]["worlds"][0], ["Krum", "Mean"])
+def shown(section: Section, results: RunResults) -> Content | None:
+    assert section.of_world is not None
+    return section.of_world(first_world(results))
+
+
+def costs(*defenses: dict[str, Any]) -> list[dict[str, str]]:
+    content = shown(COSTS_SECTION, measured(*defenses))
+    assert content is not None
+    (table,) = tables(content)
+    assert table.grouped
+    return [words(table, row) for row in table.rows]
 
 
 def test_the_ends_of_the_grid_are_shown_and_equal_ones_once() -> None:
-    rows = view(MEAN, KRUM)["costs"]
-    assert [(row["defense"], row["f"], row["rows"]) for row in rows] == [
-        ("Krum", "0", 2),
-        ("Krum", "3", 0),
-        ("Mean", "any", 1),
-    ]
+    rows = costs(MEAN, KRUM)
+    assert [(row["defense"], row["told"]) for row in rows] == [("Krum", "0"), ("Krum", "3"), ("Mean", "any")]
     assert rows[0]["lost"] == "0.19"
     assert rows[0]["interval"] == "0.10 to 0.27"
-    assert (rows[0]["class_change"], rows[0]["client_change"]) == ("0.187 lost", "0.005 gained")
-    assert (rows[2]["interval"], rows[2]["class_lost"], rows[2]["class_change"]) == ("", "–", "")
+    assert (rows[0]["worst_class_lost"], rows[0]["worst_client_lost"]) == ("0.187 lost", "0.005 gained")
+    assert (rows[2]["interval"], rows[2]["worst_class_lost"]) == ("", "")
 
 
 def test_a_change_too_small_to_show_is_none() -> None:
-    (row,) = view(defense("Mean", [way([0, 1, 3], worst_class_lost={"mean": -0.0004, "ci": None})], None))["costs"]
-    assert row["class_change"] == "the same"
-
-
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [(None, "–"), (0.0, "0 %"), (0.001, "< 1 %"), (0.934, "93 %"), (0.999, "99 %"), (1.0, "100 %")],
-)
-def test_shares_neither_vanish_nor_become_everything_by_rounding(share: float | None, shown: str) -> None:
-    assert percent(share) == shown
+    (row,) = costs(defense("Mean", [way([0, 1, 3], worst_class_lost={"mean": -0.0004, "ci": None})], None))
+    assert row["worst_class_lost"] == "the same"
 
 
 @pytest.mark.parametrize(
@@ -105,8 +104,11 @@ def test_where_there_is_nothing_to_show_words_say_why(
     ignored: float | None, attacks: dict[str, Any], text: str
 ) -> None:
     caught = {"f": 3, "attacks": attacks, "mean": NOTHING, "hardest": None}
-    rows = view(KRUM, defense("Mean", [way([0, 1, 3], ignored)], caught))["caught"]
-    assert rows[1]["nothing"] == text
+    content = shown(DETECTION, measured(KRUM, defense("Mean", [way([0, 1, 3], ignored)], caught)))
+    assert content is not None
+    (table,) = tables(content)
+    (row,) = [row for row in table.rows if row.cells["defense"] == "Mean"]
+    assert row.instead == text
 
 
 def test_both_reports_show_both_tables() -> None:
@@ -134,7 +136,7 @@ PLACES = places(measured(KRUM, MEAN).summary["side_effects"])[1:]
 
 @settings(deadline=None)
 @given(place=st.sampled_from(PLACES), value=JSON)
-def test_whatever_passes_the_check_has_a_view(place: tuple[Any, ...], value: Any) -> None:
+def test_whatever_passes_the_check_can_be_shown(place: tuple[Any, ...], value: Any) -> None:
     summary = copy.deepcopy(measured(KRUM, MEAN).summary)
     holder: Any = summary["side_effects"]
     for key in place[:-1]:
@@ -144,7 +146,8 @@ def test_whatever_passes_the_check_has_a_view(place: tuple[Any, ...], value: Any
         results = RunResults(summary=summary, records=())
     except StoreError:
         return
-    assert side_effects_view(results.summary, summary["scores"]["worlds"][0], ["Krum", "Mean"])
+    for form in (HTML(), Markdown()):
+        assert form.render(results).endswith("\n")
 
 
 def test_labels_cannot_break_out() -> None:
@@ -159,7 +162,7 @@ def test_the_table_for_spreadsheets_has_a_column_each() -> None:
     results = run(worlds=("w",), defenses=1, attacks=2, f_grid=(0, 3), seeds=(0, 1))
     more = {"worst_class": 0.5, "detection_auc": 0.25}
     records = tuple({**r, "metrics": {**r["metrics"], "more": more}} for r in results.records)
-    text = CSV().render(dataclasses.replace(results, records=records))
+    text = spreadsheet(dataclasses.replace(results, records=records))
     for row in csv.DictReader(io.StringIO(text)):
         assert (row["worst_class"], row["detection_auc"], row["honest_unheard"]) == ("0.5", "0.25", "")
 

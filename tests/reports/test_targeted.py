@@ -11,8 +11,10 @@ import pytest
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import HTML, Markdown
-from robustfl.reports.targeted import targeted_view
+from robustfl.reports.sections.content import Content, Gallery, Path
+from robustfl.reports.sections.targeted import TARGETED
 from tests.reports.synthetic import run
+from tests.reports.tables import first_world, flat, tables, words
 
 TITLE = "Attacks with an aim"
 
@@ -56,16 +58,41 @@ def picture(**changes: Any) -> dict[str, Any]:
     return {**values, **changes}
 
 
-def view(*defenses: dict[str, Any], triggers: tuple[dict[str, Any], ...] = (), order: tuple[str, ...] = ()) -> Any:
-    summary = {"targeted": [{"world": "w", "defenses": list(defenses)}], "triggers": list(triggers)}
-    return targeted_view(summary, {"world": "w"}, order)
+def content(
+    *defenses: dict[str, Any], triggers: tuple[dict[str, Any], ...] = (), order: tuple[str, ...] = (), world: str = "w"
+) -> Content | None:
+    made = run(worlds=("w",), defenses=1, attacks=2, f_grid=(0, 3), seeds=(0,))
+    ranking = [{**made.summary["scores"]["ranking"][0], "defense": name} for name in order]
+    scores = {**made.summary["scores"], "ranking": ranking}
+    own = {"targeted": [{"world": world, "defenses": list(defenses)}], "triggers": list(triggers), "scores": scores}
+    assert TARGETED.of_world is not None
+    return TARGETED.of_world(first_world(dataclasses.replace(made, summary={**made.summary, **own})))
+
+
+def view(*defenses: dict[str, Any], order: tuple[str, ...] = ()) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The words of both tables."""
+    found = content(*defenses, order=order)
+    assert found is not None
+    kept, successes = tables(found)
+    return [words(kept, row) for row in kept.rows], [words(successes, row) for row in successes.rows]
+
+
+def figures(*triggers: dict[str, Any]) -> list[list[list[tuple[str, str]]]]:
+    """The pictures of each figure, as colours with their paths."""
+    found = content(defense("A", cell()), triggers=triggers)
+    assert found is not None
+    (gallery,) = [block for block in flat(found.blocks) if isinstance(block, Gallery)]
+    return [
+        [[(path.colour, path.d) for path in one.shapes if isinstance(path, Path)] for one in figure.drawings]
+        for figure in gallery.figures
+    ]
 
 
 def test_a_row_tells_the_attack_that_leaves_least_in_the_order_of_the_ranking() -> None:
     lasting = cell("kept on", kept=0.05, durability=12.4, outlasts=True)
-    shown = view(defense("A", cell(), lasting), defense("B", cell(kept=0.7, durability=3.0)), order=("B", "A"))
-    assert [row["defense"] for row in shown["rows"]] == ["B", "A"]
-    assert shown["rows"][1] == {
+    rows, _ = view(defense("A", cell(), lasting), defense("B", cell(kept=0.7, durability=3.0)), order=("B", "A"))
+    assert [row["defense"] for row in rows] == ["B", "A"]
+    assert rows[1] == {
         "defense": "A",
         "kept": "0.05",
         "interval": "0.05 to 0.15",
@@ -76,7 +103,7 @@ def test_a_row_tells_the_attack_that_leaves_least_in_the_order_of_the_ranking() 
         "lasts": "12 or more",
         "under": "kept on, f = 3",
     }
-    assert shown["rows"][0]["lasts"] == "3"
+    assert rows[0]["lasts"] == "3"
 
 
 def test_the_second_table_has_every_attack_at_the_largest_f() -> None:
@@ -86,39 +113,41 @@ def test_the_second_table_has_every_attack_at_the_largest_f() -> None:
         cell("a", success=0.7, durability=5),
         cell("easy", success=0.99, informative=False),
     )
-    shown = view(own, defense("B", cell("b", success=None)))
-    assert (shown["f"], shown["attacks"]) == (3, ["a", "easy", "b"])
-    assert [row["cells"] for row in shown["matrix"]] == [
+    found = content(own, defense("B", cell("b", success=None)))
+    assert found is not None
+    _, table = tables(found)
+    assert table.caption == "Success of each attack with 3 malicious clients:"
+    assert [column.heading for column in table.columns] == ["Defense", "a", "easy", "b"]
+    assert [[column.text(row.cell(column)) for column in table.columns[1:]] for row in table.rows] == [
         ["0.70, lasts 5", "0.99 (as without it)", "–"],
         ["–", "–", "–"],
     ]
 
 
 def test_what_could_not_be_played_says_so() -> None:
-    shown = view(defense("A", T=0.0, invalid="n >= 2f + 3", f=3), defense("B", T_ci=None))
-    assert [(row["kept"], row["success"], row["under"]) for row in shown["rows"]] == [
-        ("0.00", "–", "n >= 2f + 3"),
-        ("–", "–", "incomplete"),
+    rows, _ = view(defense("A", T=0.0, invalid="n >= 2f + 3", f=3), defense("B", T_ci=None))
+    assert [(row["kept"], row.get("success"), row["under"]) for row in rows] == [
+        ("0.00", None, "n >= 2f + 3"),
+        ("–", None, "incomplete"),
     ]
-    assert targeted_view({}, {"world": "w"}, ()) is None
-    assert targeted_view({"targeted": [{"world": "other", "defenses": []}]}, {"world": "w"}, ()) is None
+    assert content() is None
+    assert content(defense("A", cell()), world="other") is None
 
 
 def test_pictures_are_runs_of_equal_pixels() -> None:
-    (shown,) = view(triggers=(picture(), picture(world="other")))["pictures"]
-    assert shown["clean"] == [("#000000", "M0 0h2v1h-2zM0 1h3v1h-3z"), ("#ffffff", "M2 0h1v1h-1z")]
-    assert shown["marked"] == [("#000000", "M0 0h2v1h-2z"), ("#ffffff", "M2 0h1v1h-1zM0 1h3v1h-3z")]
-    colour = picture(channels=3, height=1, width=1, clean="ff0000", marked="00ff40")
-    (shown,) = view(triggers=(colour,))["pictures"]
-    assert (shown["clean"][0][0], shown["marked"][0][0]) == ("#ff0000", "#00ff49")
-    (same,) = view(triggers=(picture(clean=picture()["marked"]),))["pictures"]
-    assert same["clean"] == []
+    ((clean, marked),) = figures(picture(), picture(world="other"))
+    assert clean == [("#000000", "M0 0h2v1h-2zM0 1h3v1h-3z"), ("#ffffff", "M2 0h1v1h-1z")]
+    assert marked == [("#000000", "M0 0h2v1h-2z"), ("#ffffff", "M2 0h1v1h-1zM0 1h3v1h-3z")]
+    ((clean, marked),) = figures(picture(channels=3, height=1, width=1, clean="ff0000", marked="00ff40"))
+    assert (clean[0][0], marked[0][0]) == ("#ff0000", "#00ff49")
+    ((same,),) = figures(picture(clean=picture()["marked"]))
+    assert same == [("#000000", "M0 0h2v1h-2z"), ("#ffffff", "M2 0h1v1h-1zM0 1h3v1h-3z")]
 
 
 @pytest.mark.parametrize("bad", ["zz", "00", "", "</svg>"])
 def test_pictures_that_are_none_are_left_out(bad: str) -> None:
-    (shown,) = view(triggers=(picture(marked=bad),))["pictures"]
-    assert shown["marked"] == []
+    ((clean,),) = figures(picture(marked=bad))
+    assert clean[0][0] == "#000000"
 
 
 def results(label: str = "BadNets(target=7)", **changes: Any) -> RunResults:

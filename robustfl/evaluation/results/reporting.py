@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, final
 
 from robustfl.components import Component
 from robustfl.errors import DataError, StoreError
@@ -58,14 +59,31 @@ class RunResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFormat(Component, ABC):
-    """One way to show results: a pure function from results to the text of one file."""
+    """One way to show results: a pure function from results to the texts of files."""
+
+    @abstractmethod
+    def files(self, results: RunResults) -> Mapping[str, str]:
+        """The texts by the names under which they are saved in the folder of the run, in UTF-8.
+
+        Equal results give equal texts. A text is empty where there is nothing to show: then there is no such file.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportPage(ReportFormat, ABC):
+    """A format of one file."""
 
     filename: ClassVar[str]
-    """The name under which the text is saved in the folder of the run, in UTF-8."""
+    """The name of the file."""
 
     @abstractmethod
     def render(self, results: RunResults) -> str:
-        """The text of the file; equal results give equal texts. Empty where there is nothing to show: then no file."""
+        """The text of the file; equal results give equal texts. Empty where there is nothing to show."""
+
+    @final
+    def files(self, results: RunResults) -> dict[str, str]:
+        """The one file."""
+        return {self.filename: self.render(results)}
 
 
 def _summary(path: Path) -> dict[str, Any]:

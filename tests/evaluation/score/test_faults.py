@@ -15,7 +15,8 @@ from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_
 from robustfl.evaluation.score.inputs import ScoredWorld
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
-from robustfl.reports.faults import faults_view
+from robustfl.reports.sections.faults import FAULTS as FAULTS_SECTION
+from tests.reports.tables import first_world, tables
 
 FAULTS = ["crash", {"awgn": {"snr": 0}}, {"stale": {"start_round": 3}}]
 
@@ -135,11 +136,14 @@ def test_scores_of_records() -> None:
 def test_a_run_reports_its_faults(tmp_path: Path) -> None:
     made = experiment(adversary={"f": [0]}, seeds=1, federation={"clients": 6, "rounds": 30, "evaluate_every": 10})
     run_experiment(made, RunOptions(out=tmp_path, workers=0), Quiet())
-    summary = RunResults.load(tmp_path).summary
-    (world,) = summary["scores"]["worlds"]
-    view = faults_view(summary, world, ["TrimmedMean", "Mean"])
-    assert view is not None
-    assert view["defenses"] == ["TrimmedMean", "Mean"]
-    assert [row["fault"] for row in view["matrix"]] == [str(fault) for fault in made.suite.fault_suite]
-    assert all(0.0 <= float(cell) <= 1.0 for row in view["matrix"] for cell in row["cells"])
-    assert float(view["rows"][0]["F"]) == min(float(row["cells"][0]) for row in view["matrix"])
+    assert FAULTS_SECTION.of_world is not None
+    found = FAULTS_SECTION.of_world(first_world(RunResults.load(tmp_path)))
+    assert found is not None
+    borne, matrix = tables(found)
+    defenses = [row.cells["defense"] for row in borne.rows]
+    assert {column.heading for column in matrix.columns[1:]} == set(defenses) == {"TrimmedMean", "Mean"}
+    assert [row.cells["fault"] for row in matrix.rows] == [str(fault) for fault in made.suite.fault_suite]
+    for own in borne.rows:
+        kept = [row.cells[f"label {own.cells['defense']}"] for row in matrix.rows]
+        assert all(0.0 <= utility <= 1.0 for utility in kept)
+        assert own.cells["F"] == min(kept)

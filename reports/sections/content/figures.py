@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
+
+from .drawings import Path, Words
 
 Point = tuple[float, float | None]
 """x and y; y is None where nothing is known, and the line has a gap."""
@@ -37,6 +40,23 @@ class Frame:
         """The vertical coordinate; values outside [0, 1] stay at the edge."""
         inner = self.height - self.top - self.bottom
         return round(self.top + (1 - min(max(value, 0.0), 1.0)) * inner, 1)
+
+    @property
+    def end(self) -> float:
+        """The horizontal coordinate at which the area ends."""
+        return self.width - self.right
+
+    def across(self, value: float) -> str:
+        """An SVG path at the height of a value, from edge to edge."""
+        return f"M{self.left:g} {self.y(value):g}H{self.end:g}"
+
+    @cache  # noqa: B019 - frames are small values, and most figures of a page share one
+    def axes(self) -> tuple[Path | Words, ...]:
+        """Lines at 0, one half and 1, with their labels."""
+        marks = {"1": 1.0, "0.5": 0.5, "0": 0.0}
+        grid = Path(d="".join(self.across(value) for value in marks.values()), meaning="grid")
+        texts = (Words(x=self.left - 6, y=self.y(value) + 4, text=text, anchor="end") for text, value in marks.items())
+        return (grid, *texts)
 
     def line(self, points: Iterable[Point]) -> str:
         """An SVG path through the points, interrupted where y is None."""

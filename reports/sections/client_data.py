@@ -1,0 +1,90 @@
+"""Who holds which data: the samples of each class at each client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .content import (
+    Box,
+    Circle,
+    Content,
+    Detailed,
+    Drawing,
+    Figure,
+    Gallery,
+    Group,
+    Note,
+    Path,
+    Section,
+    Shape,
+    Values,
+    Words,
+    World,
+)
+from .content.figures import radius
+
+STEP = TOP = 18
+"""The distance between clients and between classes, and the place of the first class."""
+
+MOST_CLIENTS, MOST_DOTS = 60, 4000
+"""How much is drawn."""
+
+
+def _of_world(world: World) -> Content | None:
+    histograms: Mapping[str, Values] = world.run.summary["histograms"]
+    found = histograms.get(world.label)
+    if not found or not found["counts"] or not found["classes"]:
+        return None
+    counts = found["counts"]
+    drawn = counts[: max(1, min(MOST_CLIENTS, MOST_DOTS // len(found["classes"])))]
+    largest = max((count for row in drawn for count in row), default=0)
+    malicious = frozenset(found["malicious"])
+    marked = " Marked columns are the clients that are malicious when most of them are."
+    hidden = f" {len(counts) - len(drawn)} more clients are not drawn." if len(counts) > len(drawn) else ""
+    note = (
+        f"Seed {found['seed']}: a column a client, a row a class, the area of a dot the number of samples (the largest "
+        f"is {largest}).{marked if any(client < len(drawn) for client in malicious) else ''}{hidden}"
+    )
+    drawing = _drawing(found["classes"], drawn, largest, malicious)
+    gallery = Gallery(figures=(Figure(drawings=(drawing,)),), layout="wide")
+    return Content(title="Who holds which data", blocks=(Detailed(full=(Note(line=note), gallery)),))
+
+
+def _drawing(
+    classes: Sequence[str], drawn: Sequence[Sequence[int]], largest: int, malicious: frozenset[int]
+) -> Drawing:
+    left = 28 + 6 * min(12, max(map(len, classes)))
+    width, height = left + STEP * len(drawn), TOP + STEP * len(classes) + 12
+    shapes: list[Shape] = []
+    for number, name in enumerate(classes):
+        y = TOP + STEP * number
+        shapes.append(Path(d=f"M{left - 8} {y}H{width - 4}", meaning="row"))
+        shapes.append(Words(x=left - 12, y=y + 3, text=name if len(name) <= 12 else f"{name[:11]}…", anchor="end"))
+    for client, row in enumerate(drawn):
+        shapes.append(_column(client, row, classes, left + STEP * client, height, largest, client in malicious, drawn))
+    words = "Samples of each class at each client"
+    return Drawing(width=width, height=height, words=words, shapes=tuple(shapes), kind="dots", shown=width * 1.25)
+
+
+def _column(
+    client: int,
+    row: Sequence[int],
+    classes: Sequence[str],
+    x: int,
+    height: int,
+    largest: int,
+    bad: bool,
+    drawn: Sequence[Sequence[int]],
+) -> Group:
+    """The dots of a client, on a ground of their own where the client is malicious."""
+    shapes: list[Shape] = [Box(x=x - 9, y=6, width=18, height=height - 16)] if bad else []
+    for number, count in enumerate(row[: len(classes)]):
+        if count > 0:
+            shapes.append(Circle(x=x, y=TOP + STEP * number, r=radius(count, largest, STEP / 2 - 1)))
+    if len(drawn) <= 30 or client % 5 == 0:
+        shapes.append(Words(x=x, y=height - 4, text=str(client), anchor="middle"))
+    title = f"client {client}{' (malicious)' if bad else ''}: {sum(row)} samples"
+    return Group(title=title, shapes=tuple(shapes), meaning="bad" if bad else "plain")
+
+
+CLIENT_DATA = Section(key="data", of_world=_of_world)

@@ -1,0 +1,96 @@
+"""Figures as shapes with coordinates and a meaning; how a shape of a meaning looks is the business of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Meaning = Literal["grid", "base", "limit", "ghost", "band", "line", "thin line", "dot", "cross", "row", "bad", "plain"]
+"""What a shape stands for: lines of the frame, of a comparison or of a limit, other curves, the curve, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """An SVG path, with a colour of its own where the colour is what it shows."""
+
+    d: str
+    meaning: Meaning = "plain"
+    colour: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle:
+    """A dot, its size in units of the drawing."""
+
+    x: float
+    y: float
+    r: float
+    meaning: Meaning = "plain"
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A text that begins, ends or has its middle at a point."""
+
+    x: float
+    y: float
+    text: str
+    anchor: Literal["start", "middle", "end"] = "start"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Shapes that belong together, with what is said of them all."""
+
+    title: str
+    shapes: tuple[Shape, ...]
+    meaning: Meaning = "plain"
+
+
+Shape = Path | Circle | Box | Words | Group
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A drawing of `width` x `height` units, and the words for those who cannot see it.
+
+    Its kind decides on the look: a plot fills the width that there is, dots keep their size (`shown`, in pixels), and
+    pixels have sharp edges.
+    """
+
+    width: float
+    height: float
+    words: str
+    shapes: tuple[Shape, ...]
+    kind: Literal["plot", "dots", "pixels"] = "plot"
+    shown: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One or more drawings with a title and lines above, and a caption below."""
+
+    drawings: tuple[Drawing, ...]
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Figures side by side: small multiples, loose ones, or a single one that may be wider than the page."""
+
+    figures: tuple[Figure, ...]
+    layout: Literal["multiples", "loose", "wide", "beside"] = "loose"

@@ -1,0 +1,91 @@
+"""The words and number formats that all reports share: one sentence is written once.
+
+Every function takes values as they stand in the results and copes with null: what is not known is said in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`0.834` -> `0.83`; null -> a dash; the minus sign is a minus sign, and there is no minus zero."""
+    if value is None:
+        return MISSING
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:.{digits}f}".replace("-", "−")
+
+
+def named(attack: str | None) -> str:
+    """The label of an attack; `none` is `no attack`, null a dash."""
+    return MISSING if attack is None else "no attack" if attack == "none" else attack
+
+
+def interval(pair: Sequence[float] | None) -> str:
+    """`[.78, .88]` -> `0.78 to 0.88`; null -> a dash."""
+    return MISSING if pair is None else f"{number(pair[0])} to {number(pair[1])}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`[A, B, C]` -> `A, B and C`."""
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+
+
+def pieces(label: str) -> list[str]:
+    """A label cut where a line may break: before a bracket and inside camel case."""
+    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that fits it: `8.5 ms`, `312 ms`, `4.20 s`, `1 min 33 s`, `2 h 05 min`."""
+    if value is None:
+        return MISSING
+    if value < 1:
+        return f"{1000 * value:.{0 if value >= 0.01 else 1}f} ms"
+    if value < 60:
+        return f"{value:.2f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(value: float | None) -> str:
+    """Bytes in decimal units: `7240` -> `7.24 kB`."""
+    if value is None:
+        return MISSING
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.0f} TB"
+
+
+def breakdown(found: Mapping[str, Any] | None, clients: int) -> str:
+    """How many malicious clients a defense survives: `3 of 15`, `7 or more of 15`, `fails without any`."""
+    if found is None:
+        return "not determined"
+    if fails(found):
+        return "fails without any"
+    return f"{found['f']} or more of {clients}" if found["verdict"] == "at_least" else f"{found['f']} of {clients}"
+
+
+def well_formed(text: str) -> str:
+    """The text without what UTF-8 cannot hold (lone surrogates become question marks)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def fails(found: Mapping[str, Any]) -> bool:
+    """Whether a defense fails even where nobody is malicious."""
+    return bool(found["verdict"] == "none" or found["f"] < 0)
+
+
+def percent(share: float | None) -> str:
+    """`0.934` -> `93 %`; what is neither nothing nor all does not look so."""
+    if share is None:
+        return MISSING
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return f"{min(round(100 * share), 99) if share < 1 else 100} %"

@@ -1,0 +1,46 @@
+"""How to read a report: the words that everything else uses."""
+
+from __future__ import annotations
+
+from .content import Content, Definitions, Detailed, Line, Run, Section, Strong
+from .content.wording import number
+
+
+def _of_run(run: Run) -> Content:
+    entries: dict[str, Line] = {
+        "The experiment": (
+            "Clients train a model together. Some of them are malicious and send updates made to spoil it. The server "
+            "combines all updates with a ",
+            Strong("defense"),
+            ". Each defense meets each ",
+            Strong("attack"),
+            ", with more and more malicious clients, always on the same data, starting weights and seeds.",
+        ),
+        "Utility: what is left of the model": (
+            "1 is the test accuracy of plain averaging when nobody attacks, 0 is the accuracy of guessing the most "
+            "frequent class. 0.8 means that four fifths of what training gains over guessing was kept."
+        ),
+        "Worst case": (
+            "An attacker picks the attack that hurts most. So with a given number of malicious clients a defense is "
+            "worth what it keeps under the strongest attack, not under the average one. An attack made for other "
+            "messages than a defense’s clients send (rankings instead of updates, say), or for other defenses, is not "
+            "played against it: such cells are marked n/a and do not count."
+        ),
+        "Resilience: the number that ranks": (
+            "The worst-case utility, averaged over the tested shares of malicious clients (the area under the curves "
+            "below). 1 would be a defense that nothing harms."
+        ),
+        "Survives": (
+            "The largest number of malicious clients up to which the worst-case utility stays at "
+            f"{number(run.limit)} or above."
+        ),
+        "Intervals and ranks": (
+            "Whiskers are 95% intervals over the seeds. A defense ranks behind another only if the difference over the "
+            "same seeds is significant; otherwise they share a rank. With few seeds intervals are wide or too "
+            "optimistic."
+        ),
+    }
+    return Content(title="How to read this", blocks=(Detailed(full=(Definitions(entries=entries),)),), fold="open")
+
+
+GUIDE = Section(key="guide", of_run=_of_run)

@@ -1,0 +1,129 @@
+"""What stands above the sections: the answer of a run in a few sentences, its size, and the facts of a world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from robustfl.wording import counted
+
+from .content import Content, Detailed, Facts, Note, Run, Strong, Values, World
+from .content.wording import fails, interval, listed, named, number, seconds
+
+NAMED = 5
+"""Names that a sentence holds before it counts the rest."""
+
+
+def of_run(run: Run) -> tuple[tuple[str, str], ...]:
+    """How large a run is, as names and values."""
+    trials = run.summary["trials"]
+    worlds, seeds = len(run.worlds), len(run.seeds)
+    broken = "".join(f", {trials[name]} {name}" for name in ("failed", "diverged") if trials[name])
+    return (
+        ("defenses", str(len({own["defense"] for world in run.worlds for own in world.defenses}))),
+        ("attacks", str(len(run.attacks))),
+        ("world" if worlds == 1 else "worlds", str(worlds)),
+        ("seed" if seeds == 1 else "seeds", str(seeds)),
+        (f"trials{broken}", str(trials["total"])),
+        ("run time", seconds(run.summary["time"]["elapsed_s"])),
+    )
+
+
+def of_world(world: World) -> Content:
+    """The heading of a world, with its facts."""
+    scored = world.scored
+    facts = Facts(
+        entries=(
+            ("clients", str(world.clients)),
+            ("accuracy without attack", number(scored["baseline"]["mean"], 3)),
+            ("accuracy of guessing", number(scored["chance"], 3)),
+            ("test samples", str(scored["test_size"])),
+            ("seeds", str(len(scored["seeds"]))),
+        ),
+        large=True,
+    )
+    warning = (
+        Strong("This world says nothing."),
+        " Even without an attack the model hardly learns more than guessing, so there is nothing to lose.",
+    )
+    silent = () if scored["informative"] else (Note(line=warning, tone="plain"),)
+    return Content(title=world.label, blocks=(Detailed(full=(facts,)), *silent))
+
+
+def answer(run: Run) -> list[str]:
+    """The result of a suite in a few plain sentences; the first is the headline."""
+    scored = [row for row in run.ranking if row["R_mean"] is not None]
+    if not scored:
+        return ["No defense could be scored: trials are missing or failed. The remarks below say which."]
+    best = scored[0]
+    if best["rank"] is None:
+        return [
+            "No defense met everything that an evaluation needs, or a check failed, so none is ranked.",
+            *_plain(run),
+        ]
+    return [
+        *_headline(run, best, [row["defense"] for row in scored[1:] if row["rank"] == best["rank"]]),
+        *(_survival(world, best["defense"]) for world in run.worlds),
+        *_plain(run),
+    ]
+
+
+def _headline(run: Run, best: Values, equals: Sequence[str]) -> list[str]:
+    """Which defense is best and by how much, and which others may be as good."""
+    spread = "one seed, so no interval" if best["R_ci"] is None else f"95% interval {interval(best['R_ci'])}"
+    over = f", over {len(run.worlds)} worlds" if len(run.worlds) > 1 else ""
+    ranked = [row["rank"] is not None for row in run.ranking]
+    among = "" if all(ranked) else f"Of the {counted(sum(ranked), 'defense')} that could be ranked, "
+    kept = (
+        f"{among}{best['defense']} holds up best: under the worst of {counted(len(run.attacks), 'attack')} it keeps "
+        f"{number(best['R_mean'])} of the utility of attack-free training ({spread}{over})."
+    )
+    seeds = counted(len(run.seeds), "seed")
+    some = equals if len(equals) <= NAMED + 1 else [*equals[:NAMED], counted(len(equals) - NAMED, "other")]
+    return [kept, f"{listed(some)} cannot be told apart from it with {seeds}."] if equals else [kept]
+
+
+def _survival(world: World, name: str) -> str:
+    """How many malicious clients a defense survives in a world, and what happens beyond."""
+    own = next((d for d in world.defenses if d["defense"] == name), None)
+    place = f"In “{world.label}”"
+    if own is None or own["breakdown"] is None:
+        return f"{place} it is not known how many malicious clients it survives."
+    found = own["breakdown"]
+    if fails(found):
+        return f"{place} it stays below {number(world.run.limit)} even without malicious clients."
+    survives = f"{place} it survives {counted(found['f'], 'malicious client')} of {world.clients}"
+    if found["verdict"] == "at_least":
+        return f"{survives}, the most that were tested."
+    return f"{survives}{_breaking([p for p in own['curve'] if p['f'] > found['f'] and p['W'] is not None])}."
+
+
+def _breaking(later: Sequence[Values]) -> str:
+    """What happens at the first tested number of malicious clients beyond those that are survived."""
+    if not later:
+        return ""
+    point = later[0]
+    if point["invalid"] is not None or point["worst_attack"] is None:
+        return f"; with {point['f']} it cannot be used"
+    if point["worst_attack"] == "none":
+        return f"; tuned for {point['f']}, it is at {number(point['W'])} even when nobody attacks"
+    return f"; with {point['f']}, {point['worst_attack']} brings it down to {number(point['W'])}"
+
+
+def _plain(run: Run) -> list[str]:
+    """What undefended averaging would have done, which is the reason to defend at all."""
+    label = run.scores["settings"].get("plain", "Mean")
+    tried = [
+        (point["f"], point["W"], point["worst_attack"], world.clients)
+        for world in run.worlds
+        for own in world.defenses
+        if own["defense"] == label
+        for point in own["curve"]
+        if point["f"] > 0 and point["W"] is not None and point["worst_attack"] is not None
+    ]
+    if not tried:
+        return []
+    broken = [low for low in tried if low[1] < run.limit]
+    f, value, attack, clients = min(broken) if broken else max(tried)
+    verb = "falls to" if broken else "still keeps"
+    share = f"{counted(f, 'malicious client')} of {clients}"
+    return [f"Plain averaging ({label}) {verb} {number(value)} with {share}, under {named(attack)}."]
