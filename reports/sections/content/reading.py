@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.reporting import RunResults
 
 Values = Mapping[str, Any]
 """An object of the results."""
-Records = Mapping[str, Values]
+Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 
