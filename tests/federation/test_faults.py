@@ -279,23 +279,6 @@ def test_rows_that_are_refused_in_held_rounds_count(rule: Any) -> None:
     assert 0 < trace.rejected_rows == 6 * CLIENTS - trace.lost_rows
 
 
-class Wrecked(Fault):
-    """The first message is spoilt, and only two others arrive."""
-
-    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
-        spoilt = messages.clone()
-        spoilt[0] = float("nan")
-        return spoilt
-
-    def network(self, moment: FaultView) -> Delivery:
-        return Delivery(lost=np.arange(len(moment.ids)) > 2)
-
-
-def test_sound_rows_of_held_rounds_do_not_count_as_refused() -> None:
-    trace = simulation(TrimmedMean(f=2), faults=[Wrecked()]).run()
-    assert (trace.held_rounds, trace.lost_rows, trace.rejected_rows) == (6, 6 * 3, 6)
-
-
 def test_a_client_that_is_registered_twice_counts_twice() -> None:
     sim = received(DuplicateClient(share=0.5), rounds=1, server={"learning_rate": 1.0})
     ids, messages = sim.rounds[0]

@@ -18,7 +18,7 @@ from robustfl.defenses import CenteredClipping, Krum, Mean, Median, TrimmedMean
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.federation.models.architectures import CNN, Model, Softmax
 from robustfl.federation.streams import stream
-from robustfl.threats import Attack, DataPoisoning, Fault, FaultView, Knowledge, UpdateAttack, View
+from robustfl.threats import Attack, DataPoisoning, Delivery, Fault, FaultView, Knowledge, UpdateAttack, View
 from tests.federation.worlds import (
     ATTACKS,
     CLIENTS,
@@ -255,6 +255,23 @@ def test_rounds_that_too_few_messages_reach_are_held() -> None:
     assert trace.held_rounds == 10
     assert trace.rejected_rows == 0
     assert torch.equal(weights(sim), sim.setup.population.initial)
+
+
+class Wrecked(Fault):
+    """The first message is spoilt, and only two others arrive."""
+
+    def message(self, messages: Tensor, moment: FaultView) -> Tensor:
+        spoilt = messages.clone()
+        spoilt[0] = float("nan")
+        return spoilt
+
+    def network(self, moment: FaultView) -> Delivery:
+        return Delivery(lost=np.arange(len(moment.ids)) > 2)
+
+
+def test_sound_rows_of_held_rounds_do_not_count_as_refused() -> None:
+    trace = simulation(TrimmedMean(f=2), faults=[Wrecked()]).run()
+    assert (trace.held_rounds, trace.lost_rows, trace.rejected_rows) == (6, 6 * 3, 6)
 
 
 def test_spoilt_messages_are_rejected_and_the_rest_is_used() -> None:
