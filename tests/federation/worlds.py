@@ -138,6 +138,7 @@ def computed(sim: Simulation, number: int = 0) -> Round:
     sim.channel.compute(round, sim.topology.models)
     for transform in sim.transforms:
         round.messages = transform.sent(round.sent, round.honest, round)
+    round.seen = round.messages
     return round
 
 
