@@ -117,4 +117,8 @@ def _mean(found: Iterable[Values], key: str) -> float | None:
     return mean(values) if values else None
 
 
-EVASION = Section(key="evasion", of_world=_of_world)
+EVASION = Section(
+    key="evasion",
+    of_world=_of_world,
+    measures=("clean_accuracy", "robust_accuracy", "worst_robust_accuracy", "robust_gap"),
+)
