@@ -296,6 +296,22 @@ def test_sound_rows_of_held_rounds_do_not_count_as_refused() -> None:
     assert (trace.held_rounds, trace.lost_rows, trace.rejected_rows) == (6, 6 * 3, 6)
 
 
+@pytest.mark.parametrize(
+    ("rule", "share", "rounds"),
+    [
+        (TrimmedMean(f=1), 0.34, 6),  # two of six clients: one more than the rule was told
+        (TrimmedMean(f=2), 0.17, None),
+        (Median(), 0.34, None),  # is told nothing
+        (TrimmedMean(f=2), 0.34, None),  # four rows are too few for an answer
+    ],
+    ids=["more", "as many", "not told", "held"],
+)
+def test_rounds_in_which_more_clients_are_caught_than_told_count(rule: Any, share: float, rounds: int | None) -> None:
+    trace = simulation(rule, faults=[NaNClient(share=share)]).run()
+    assert trace.rejected_rows > 0
+    assert trace.more.get("exceeded_rounds") == rounds
+
+
 def test_a_client_that_is_registered_twice_counts_twice() -> None:
     sim = received(DuplicateClient(share=0.5), rounds=1, server={"learning_rate": 1.0})
     ids, messages = sim.rounds[0]
