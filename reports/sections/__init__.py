@@ -24,6 +24,7 @@ from .effort import EFFORT
 from .evasion import EVASION
 from .failures import FAILURES
 from .faults import FAULTS
+from .further import FURTHER
 from .guide import GUIDE
 from .heat_map import HEAT_MAP
 from .ranking import RANKING
@@ -45,6 +46,7 @@ SECTIONS: tuple[Section, ...] = (
     FAULTS,
     COSTS,
     DETECTION,
+    FURTHER,
     EFFORT,
     REMARKS,
     FAILURES,
@@ -76,7 +78,8 @@ class Document:
 
 def document(results: RunResults) -> Document:
     """The report of some results, made of the sections that apply to them."""
-    run = Run(results=results)
+    covered = frozenset(name for section in SECTIONS for name in section.measures)
+    run = Run(results=results, covered=covered)
     suite = run.summary["suite"]
     return Document(
         title=suite["name"],

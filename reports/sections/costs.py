@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from robustfl.evaluation.score.costs import IGNORED, SERVED
+
 from .content import (
     ACCURACY,
     INTERVAL,
@@ -68,4 +70,4 @@ def _rows(own: Values, grid: Sequence[int]) -> Iterator[Row]:
         )
 
 
-COSTS = Section(key="costs", of_world=_of_world)
+COSTS = Section(key="costs", of_world=_of_world, measures=(*SERVED, *IGNORED))

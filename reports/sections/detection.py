@@ -73,4 +73,4 @@ def _nothing(own: Values) -> str:
     return f"has no weights; ignores only what it refuses{refused if known else ': nothing here'}"
 
 
-DETECTION = Section(key="detection", of_world=_of_world)
+DETECTION = Section(key="detection", of_world=_of_world, measures=(*_DETECTED, "honest_ignored"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from robustfl.evaluation.results.records import more_of
 
 from .content import (
     ACCURACY,
@@ -101,11 +103,11 @@ def _row(defense: str, trainings: Sequence[_Training], tried: Mapping[str, None]
 def _measured(trials: Iterable[str | None], records: Records) -> list[Values]:
     """What the trials say about attacks on test samples."""
     found: list[Values] = []
-    for record in (records.get(trial or "") or {} for trial in trials):
-        more: dict[str, Any] = (record.get("metrics") or {}).get("more") or {}
+    for record in (records.get(trial or "") for trial in trials):
+        more = more_of(record)
         if more.get("robust_accuracy"):
             found.append(more)
-        elif record.get("status") == "diverged":
+        elif record is not None and record["status"] == "diverged":
             found.append(_DIVERGED)
     return found
 
@@ -115,4 +117,8 @@ def _mean(found: Iterable[Values], key: str) -> float | None:
     return mean(values) if values else None
 
 
-EVASION = Section(key="evasion", of_world=_of_world)
+EVASION = Section(
+    key="evasion",
+    of_world=_of_world,
+    measures=("clean_accuracy", "robust_accuracy", "worst_robust_accuracy", "robust_gap"),
+)

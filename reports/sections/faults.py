@@ -139,4 +139,4 @@ def _rows(world: str, defense: Values) -> Iterator[dict[str, Any]]:
         }
 
 
-FAULTS = Section(key="faults", of_world=_of_world, sheet=_sheet)
+FAULTS = Section(key="faults", of_world=_of_world, sheet=_sheet, measures=("honest_ignored",))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from robustfl.evaluation.results.measures import numbers
+from robustfl.evaluation.results.records import metrics_of
 from robustfl.evaluation.score.costs import means
 
 from .content import (
@@ -133,7 +134,7 @@ def _empty(point: Values | None) -> str:
 
 def _article(key: str, name: str, attack: str, f: int, cell: Values, world: World) -> Article:
     """What lies behind a cell: its seeds, and accuracy over the rounds."""
-    found = [(world.run.records.get(trial or "") or {}).get("metrics") or {} for trial in cell["trials"]]
+    found = [metrics_of(world.run.records.get(trial or "")) for trial in cell["trials"]]
     runs = tuple(
         Row(
             cells={

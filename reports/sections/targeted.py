@@ -183,4 +183,4 @@ def _rows(world: str, defense: Values) -> Iterator[dict[str, Any]]:
         yield {**shared, **own, "kept_per_seed": cell.get("kept_per_seed", ())}
 
 
-TARGETED = Section(key="targeted", of_world=_of_world, sheet=_sheet)
+TARGETED = Section(key="targeted", of_world=_of_world, sheet=_sheet, measures=("attack_success", "durability"))

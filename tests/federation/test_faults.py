@@ -279,6 +279,22 @@ def test_rows_that_are_refused_in_held_rounds_count(rule: Any) -> None:
     assert 0 < trace.rejected_rows == 6 * CLIENTS - trace.lost_rows
 
 
+@pytest.mark.parametrize(
+    ("rule", "share", "rounds"),
+    [
+        (TrimmedMean(f=1), 0.34, 6),  # two of six clients: one more than the rule was told
+        (TrimmedMean(f=2), 0.17, None),
+        (Median(), 0.34, None),  # is told nothing
+        (TrimmedMean(f=2), 0.34, None),  # four rows are too few for an answer
+    ],
+    ids=["more", "as many", "not told", "held"],
+)
+def test_rounds_in_which_more_clients_are_caught_than_told_count(rule: Any, share: float, rounds: int | None) -> None:
+    trace = simulation(rule, faults=[NaNClient(share=share)]).run()
+    assert trace.rejected_rows > 0
+    assert trace.more.get("exceeded_rounds") == rounds
+
+
 def test_a_client_that_is_registered_twice_counts_twice() -> None:
     sim = received(DuplicateClient(share=0.5), rounds=1, server={"learning_rate": 1.0})
     ids, messages = sim.rounds[0]

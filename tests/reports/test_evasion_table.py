@@ -31,7 +31,7 @@ def measured(clean: float, **robust: float) -> dict[str, Any]:
 
 
 def record(more: Any) -> dict[str, Any]:
-    return {"metrics": {"more": more}}
+    return {"status": "ok", "metrics": {"more": more}}
 
 
 def point(f: int, **trials: list[str | None]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ RECORDS = {
     "a2": record(measured(0.85, fgsm=0.5, pgd=0.4)),
     "a3": record(measured(0.75, fgsm=0.4, pgd=0.3)),
     "b0": record({}),
-    "b1": {"metrics": None},
+    "b1": {"status": "failed", "metrics": None},
 }
 
 

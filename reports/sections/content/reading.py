@@ -21,9 +21,16 @@ Records = Mapping[str, Record]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run."""
+    """A finished run.
+
+    Attributes
+    ----------
+    results : its summary and records
+    covered : names of the declared measures that are the subject of a section of the report
+    """
 
     results: RunResults
+    covered: frozenset[str] = frozenset()
 
     @property
     def summary(self) -> Values:

@@ -47,9 +47,12 @@ class Section:
     of_run : its content for a run; None where the run has nothing of the kind
     of_world : the same for one world of the run, for what is told world by world
     sheet : its values for spreadsheets and data frames, over all worlds; no rows where there are none
+    measures : names of the declared measures that are its subject; those that no section covers are told among the
+        further measures of each world
     """
 
     key: str
     of_run: Callable[[Run], Content | None] | None = None
     of_world: Callable[[World], Content | None] | None = None
     sheet: Callable[[Run], Sheet] | None = None
+    measures: tuple[str, ...] = ()

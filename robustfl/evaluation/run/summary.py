@@ -37,7 +37,10 @@ from robustfl.evaluation.trust.evidence import (
     Evidence,
     Threat,
     doubled_searches,
+    exceeded_rounds,
+    held_rounds,
     reached_aims,
+    round_shares,
     seen_conduct,
 )
 from robustfl.threats.staging import stages
@@ -131,13 +134,16 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Sc
 def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
     """What the suite brings against its defenses, and what the trials saw of their conduct."""
     experiment, records = played.plan.experiment, played.records
-    suite = experiment.suite
+    suite, cells = experiment.suite, played.plan.cells
+    rounds = {world.label: world.federation.rounds for world in experiment.worlds}
     return Evidence(
         threats={str(attack): Threat.of(attack) for attack in suite.played},
         subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
-        rounds={world.label: world.federation.rounds for world in experiment.worlds},
+        rounds=rounds,
         doubled=doubled_searches(suite.played),
-        reached=reached_aims(played.plan.cells, records, played.plan.plain.label),
+        reached=reached_aims(cells, records, played.plan.plain.label),
+        exceeded=round_shares(cells, records, rounds, exceeded_rounds),
+        held=round_shares(cells, records, rounds, held_rounds),
         conduct=seen_conduct(records[trial] for trial in wanted if trial in records),
         ranks_adaptive_only=suite.standard is not None,
     )

@@ -2,6 +2,6 @@
 
 * :mod:`~robustfl.evaluation.trust.evidence` is what a score rests on, :mod:`~robustfl.evaluation.trust.checks`
   examine it, :mod:`~robustfl.evaluation.trust.status` says what a score is worth.
-* :mod:`~robustfl.evaluation.trust.remark` and ``remarks`` are what is said about results; ``explain`` and ``pages/``
-  tell people what each remark means and what to do.
+* :mod:`~robustfl.evaluation.trust.remark`, ``remarks`` and ``rounds`` are what is said about results; ``explain`` and
+  ``pages/`` tell people what each remark means and what to do.
 """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from robustfl import registry
-from robustfl.evaluation.results.records import Record, more_of
+from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.threats import Identities, TiledAttack
@@ -92,6 +92,19 @@ class DefenseFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundShare:
+    """The share of the rounds of one cell, over all of its seeds, in which something happened; it is above 0."""
+
+    attack: str
+    f: int
+    share: float
+
+
+RoundShares = Mapping[tuple[str, str], tuple[RoundShare, ...]]
+"""(world, defense) -> the cells in which it happened."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything that the statuses of a scored suite depend on, beside its numbers.
 
@@ -101,6 +114,7 @@ class Evidence:
     doubled : label of a search -> label of the same search with at least twice the candidates
     conduct : (world, defense) -> misbehaviour of the defense that was seen in its trials
     reached : (world, attack, f) -> share of the samples that a targeted attack was after and got from the plain rule
+    exceeded : rounds in which more clients were caught than the defense was told; `held`: rounds without an answer
     ranks_adaptive_only : whether a defense needs the status ADAPTIVE to be ranked
     """
 
@@ -110,6 +124,8 @@ class Evidence:
     doubled: Mapping[str, str] = field(default_factory=dict)
     conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     reached: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
+    exceeded: RoundShares = field(default_factory=dict)
+    held: RoundShares = field(default_factory=dict)
     ranks_adaptive_only: bool = False
 
 
@@ -144,3 +160,45 @@ def reached_aims(cells: Iterable[Cell], records: Mapping[str, Record], plain: st
         if success is not None:
             found.setdefault((cell.world, cell.attack, cell.f), []).append(success)
     return {place: sum(shares) / len(shares) for place, shares in found.items()}
+
+
+def exceeded_rounds(record: Record) -> float:
+    """The rounds of a trial in which a defense that is told f has caught more clients than that."""
+    return more_of(record).get("exceeded_rounds") or 0.0
+
+
+def held_rounds(record: Record) -> float:
+    """The rounds of a trial in which a defense gave no answer, since too few rows were left."""
+    return metrics_of(record).get("held_rounds") or 0.0
+
+
+def round_shares(
+    cells: Iterable[Cell],
+    records: Mapping[str, Record],
+    rounds: Mapping[str, int],
+    counted: Callable[[Record], float],
+) -> dict[tuple[str, str], tuple[RoundShare, ...]]:
+    """The cells in which some rounds count, and which share of their rounds does, over the seeds that have a record.
+
+    Parameters
+    ----------
+    cells : one for each seed
+    records : by the id of their trial
+    rounds : label of a world -> rounds of its training
+    counted : how many rounds of a trial count, such as :func:`held_rounds`
+    """
+    found: dict[tuple[str, str], dict[tuple[str, int], list[float]]] = {}
+    for cell in cells:
+        record = None if cell.trial is None else records.get(cell.trial.id)
+        if record is not None:
+            own = found.setdefault((cell.world, cell.defense), {})
+            own.setdefault((cell.attack, cell.f), []).append(counted(record) / rounds[cell.world])
+    shares = {
+        place: tuple(
+            RoundShare(attack=attack, f=f, share=sum(values) / len(values))
+            for (attack, f), values in own.items()
+            if any(values)
+        )
+        for place, own in found.items()
+    }
+    return {place: known for place, known in shares.items() if known}

@@ -17,6 +17,7 @@ from robustfl.evaluation.statistics import detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks, knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
+from robustfl.evaluation.trust.rounds import round_remarks
 from robustfl.wording import counted
 
 INFORMATIVE_GAP = 0.05
@@ -43,8 +44,8 @@ def suite_remarks(
 
     Those of the gates of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
     """
-    known = knowledge or {}
-    flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=evidence or Evidence())
+    known, shown = knowledge or {}, evidence or Evidence()
+    flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=shown)
     for world in worlds:
         if unplayed := list(_unplayed(world)):
             flags += unplayed  # all else that could be said of it follows from that
@@ -59,6 +60,7 @@ def suite_remarks(
             flags += _runs(places)
             flags += _diverged(world, defense)
             flags += _unattacked(world, defense)
+            flags += round_remarks(world["world"], defense["defense"], shown)
     return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 

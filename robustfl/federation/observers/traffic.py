@@ -16,17 +16,24 @@ from robustfl.measures import Measure
 class Traffic(Observer):
     """Bytes per client and round; rows that were refused, lost, late or superfluous; rounds that came to nothing.
 
-    With several receivers a row, and a round, counts once for each of them.
+    It also counts the rounds in which a defense that is told f has caught more clients than that, and has answered all
+    the same. With several receivers a row, and a round, counts once for each of them.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("late_rows", "messages that were used after the round in which they were sent", unit="rows"),
         Measure("surplus_rows", "messages that were not used, as a newer one had come", unit="rows"),
+        Measure(
+            "exceeded_rounds",
+            "rounds with an answer in which more clients were caught than the declared f",
+            unit="rounds",
+            better="lower",
+        ),
     )
 
     def __init__(self, channel: Channel, topology: Topology, faults: Faults) -> None:
         self._channel, self._topology, self._faults = channel, topology, faults
-        self._rejected = self._held = 0
+        self._rejected = self._held = self._exceeded = 0
 
     def hear(self, round: Round) -> None:
         for receiver in round.receivers:
@@ -35,6 +42,7 @@ class Traffic(Observer):
                 self._rejected += receiver.refused
             else:
                 self._rejected += int(receiver.answer.rejected.sum())
+                self._exceeded += receiver.defense.byzantine is not None and receiver.answer.info["exceeded"] > 0
 
     def report(self, trace: Trace) -> None:
         boxes = self._faults.mailboxes.values()
@@ -44,5 +52,9 @@ class Traffic(Observer):
         downloaded = self._topology.downloaded()
         if downloaded is not None:
             trace.bytes_down = downloaded
-        counts = {"late_rows": sum(box.late for box in boxes), "surplus_rows": sum(box.surplus for box in boxes)}
+        counts = {
+            "late_rows": sum(box.late for box in boxes),
+            "surplus_rows": sum(box.surplus for box in boxes),
+            "exceeded_rounds": self._exceeded,
+        }
         self.tell(trace, **{name: count for name, count in counts.items() if count})

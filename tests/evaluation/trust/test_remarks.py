@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robustfl.evaluation.trust.evidence import Evidence, Threat
+from robustfl.evaluation.trust.evidence import Evidence, RoundShare, Threat
 from robustfl.evaluation.trust.remarks import ranking_remarks, suite_remarks
 
 INFORMED = {"wb": ("own", "peers", "defense"), "alie": ("own", "peers")}
@@ -15,8 +15,10 @@ CODES = {
     "CONDUCT",
     "CONFIG_INVALID",
     "DIVERGED",
+    "EXCEEDED",
     "FEW_SEEDS",
     "F_MISMATCH",
+    "HELD",
     "INCOMPLETE",
     "LESS_KNOWLEDGE_STRONGER",
     "NON_MONOTONE",
@@ -325,6 +327,35 @@ def test_misconduct_is_an_error_of_the_defense_that_was_seen() -> None:
     flag = the("CONDUCT", flagged(world(mean()), evidence=evidence))
     assert (flag["level"], flag["world"], flag["defense"]) == ("error", "w", "Mean")
     assert "it draws; it changes its input." in flag["message"]
+
+
+def share(attack: str, f: int, value: float) -> RoundShare:
+    return RoundShare(attack=attack, f=f, share=value)
+
+
+def test_more_clients_caught_than_told_is_one_warning_for_all_attacks() -> None:
+    cells = (share("alie", 4, 0.002), share("nan", 4, 0.5), share("nan", 2, 0.75), share("none", 2, 0.25))
+    evidence = Evidence(exceeded={("w", "Mean"): cells, ("v", "Mean"): cells})
+    flag = the("EXCEEDED", flagged(world(mean()), evidence=evidence))
+    assert (flag["level"], flag["world"], flag["defense"]) == ("warning", "w", "Mean")
+    assert (flag["attack"], flag["f"]) == (None, None)
+    places = "under nan (f = 2, 4), without an attack (f = 2), under alie (f = 4)."
+    assert f"in up to 75% of the rounds: {places}" in flag["message"]
+
+
+def test_a_single_place_is_named_and_few_rounds_are_not_none() -> None:
+    evidence = Evidence(exceeded={("w", "Mean"): (share("alie", 4, 0.002),)})
+    flag = the("EXCEEDED", flagged(world(mean()), evidence=evidence))
+    assert (flag["attack"], flag["f"]) == ("alie", 4)
+    assert "in up to 1% of the rounds: under alie (f = 4)." in flag["message"]
+
+
+def test_a_training_that_stood_still_is_a_warning_from_a_tenth_of_the_rounds() -> None:
+    cells = (share("alie", 4, 0.09), share("wb", 4, 0.1), share("nan", 4, 1.0))
+    flag = the("HELD", flagged(world(mean()), evidence=Evidence(held={("w", "Mean"): cells})))
+    assert (flag["level"], flag["defense"], flag["attack"], flag["f"]) == ("warning", "Mean", None, 4)
+    assert "in up to 100% of the rounds: under nan (f = 4), under wb (f = 4)." in flag["message"]
+    assert flagged(world(mean()), evidence=Evidence(held={("w", "Mean"): cells[:1]})) == []
 
 
 def test_no_attack_at_all_is_no_rival_of_the_informed() -> None:
