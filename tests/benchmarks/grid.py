@@ -54,14 +54,15 @@ def full_cells() -> list[tuple[int, int]]:
     return [(n, d) for n in CLIENTS for d in PARAMETERS if Cell(n, d).input_bytes <= LARGEST_INPUT]
 
 
+_SMALL = [(15, 2_000), (100, 2_000)]  # what simulations do a million times
 _DEFAULT = [(10, 10_000), (100, 10_000), (10, 100_000), (100, 100_000)]
 _TARGETS = [(20, 1_000_000), (100, 1_000_000), (1000, 100_000)]
 
 GRIDS = {
     made.name: made
     for made in (
-        grid("quick", [(10, 10_000), (100, 100_000), (20, 1_000_000)], 0.15),
-        grid("default", [*_DEFAULT, *_TARGETS], 0.5, memory=(100, 1_000_000)),
+        grid("quick", [*_SMALL, (10, 10_000), (100, 100_000), (20, 1_000_000)], 0.15),
+        grid("default", [*_SMALL, *_DEFAULT, *_TARGETS], 0.5, memory=(100, 1_000_000)),
         grid("full", full_cells(), 2.0, memory=(100, 1_000_000)),
     )
 }
