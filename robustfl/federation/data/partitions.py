@@ -159,9 +159,7 @@ class PowerLaw(Partition):
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         quantiles = np.linspace(0.01, 0.99, clients) ** (1.0 / self.exponent)
         total = quantiles.sum()
-        shares = (
-            quantiles / total if total > 0 else np.eye(clients)[-1]
-        )  # an extreme exponent gives everything to one client
+        shares = quantiles / total if total > 0 else np.eye(clients)[-1]  # an extreme exponent leaves one client
         cuts = np.rint(np.cumsum(shares)[:-1] * len(labels)).astype(np.int64).clip(max=len(labels))
         return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
 
