@@ -35,9 +35,10 @@ class Budget:
 
 
 def estimate(trials: Sequence[Trial], place: Resources) -> Budget:
-    """The cost of some trials: for each attack, the mean time of a round in a few short trials times the rounds.
+    """The cost of some trials.
 
-    The same trials always give the same sample. A trial that fails counts with the time until its failure.
+    For each attack it is the number of its trials times the mean time of a few short ones, scaled to all rounds. The
+    same trials always give the same sample. A trial that fails counts with the time until its failure.
     """
     began, total = time.perf_counter(), 0.0
     rng = np.random.default_rng(0)

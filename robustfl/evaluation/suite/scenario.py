@@ -356,7 +356,7 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
 
 
 def suite_schema() -> dict[str, Any]:
-    """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
+    """The JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
     schema = Suite.model_json_schema()
     definitions = schema["$defs"]
     for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
@@ -370,7 +370,7 @@ def suite_schema() -> dict[str, Any]:
                 "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
             }
     definitions["Federation"]["required"] = []
-    # A suite that extends another one says only what differs.
+    # A suite that extends another one holds only the values that differ.
     task = {"required": definitions["TaskSettings"].pop("required")}
     whole = {"required": schema.pop("required"), "properties": {"task": task}}
     schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}

@@ -34,12 +34,11 @@ class Trial:
         return self.scenario.model_dump(mode="json")
 
     def fingerprint(self, data: str) -> str:
-        """The hash of everything else that decides the result: the code of the parts and of the simulation, versions,
-        and the data.
+        """The hash of everything else that decides the result: the code, the versions, and the data.
 
         A stored record is reused only while its fingerprint is the same, so a trial that an edit may have changed is
-        run again. The code is everything that the parts, and the module that plays trials, import: helper modules count
-        in the same way as the files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
+        run again. The code is that of the parts and of the simulation, with everything that they import: helper modules
+        count in the same way as the files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
         """
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]

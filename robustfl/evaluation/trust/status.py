@@ -108,7 +108,7 @@ def played(defense: ScoredDefense) -> list[str]:
 
 
 def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = None) -> list[str]:
-    """What an evaluation that consists of these attacks lacks for this defense, in words."""
+    """What is missing, in words, from an evaluation of this defense that consists of these attacks."""
     found = []
     goals = [goal for goal in GOALS if all(threat.goal != goal for threat in met)]
     if goals and not subject.searchable:
@@ -126,7 +126,7 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     if subject.stateful and not any(0 < threat.start < last for threat in met):
         found.append("no attack that starts late, though it keeps a history")
     levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
-    # Without any search the first reason says what is lacking at the highest level.
+    # Without any search, the first reason already says what is missing at the highest level of knowledge.
     needed = [level for level in LEVELS if level != "defense" or subject.searchable]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
     return found
