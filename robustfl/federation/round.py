@@ -126,7 +126,7 @@ class Sight:
 
 @dataclass(kw_only=True)
 class Round:
-    """One round, from the choice of who takes part to the models that come of it.
+    """One round, from the choice of who takes part to the new models.
 
     Attributes
     ----------
@@ -134,8 +134,8 @@ class Round:
     measured : whether models are measured after this round
     malicious, honest : the members who take part, each in ascending order
     receivers : those who aggregate: the server alone, or every peer
-    started : [members] each member began with a model, and this is the number of steps that the server had made
-        when it was the newest; None where everybody begins with the newest model
+    started : [members] the number of steps that the server had made when each member began; None if all members begin
+        with the newest model
     lesson : the batches of the members who train
     models : [d] or [k, d] the models from which these members start
     computed : [k, m] what each of them computed, before anything else happens to it

@@ -65,7 +65,7 @@ class Server(Settings):
 
 
 class Augmentation(Settings):
-    """How clients change their training images, anew for every image of every batch."""
+    """How clients change their training images; the changes are drawn again for every image of every batch."""
 
     crop: Annotated[int, Ge(0)] = 0
     """The largest number of pixels by which an image moves, up or down and left or right; black comes in from the
