@@ -39,7 +39,7 @@ class ARC(RowMap):
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "ARC >> F is (f, 3 kappa_F)-robust while n >= 2f + 1"
-    breakdown: ClassVar[str] = "that of the next rule"
+    breakdown: ClassVar[str] = "the breakdown point of the next rule"
     reference: ClassVar[str] = "Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning, ICLR 2025"
 
     f: ByzantineCount

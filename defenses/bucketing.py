@@ -16,18 +16,19 @@ from robustfl.aggregation.updates.order import by_id
 
 @dataclass(frozen=True, kw_only=True)
 class Bucketing(RowMap):
-    """Bucketing: the updates are shuffled and each group of s becomes its mean, which makes clients more alike.
+    """Bucketing: the updates are shuffled and each group of s becomes its mean, which makes updates more similar.
 
-    Formula: ``y_b = mean(x_i, i in bucket b)`` over ceil(n/s) buckets of a random permutation of the clients in the
-    order of their ids; the last bucket is divided by its own size. Who answers first changes nothing.
+    Formula: ``y_b = mean(x_i, i in bucket b)`` over ceil(n/s) buckets of a random permutation of the clients, which are
+    first sorted by their ids. The last bucket is divided by its own size. The order of arrival changes nothing.
 
-    Shapes: [n, d] -> [ceil(n/s), d]. Cost: nothing beyond the pass of the rule that follows.
+    Shapes: [n, d] -> [ceil(n/s), d]. Cost: nothing in addition to the pass of the rule that follows.
 
     Guarantee: up to f of the ceil(n/s) buckets are contaminated, so the rule that follows needs its precondition at
-    n' = ceil(n/s) with the same f. The permutation is drawn from (`seed`, number of earlier calls): fresh in every
-    round, equal in every run (state `round`). An attacker who knows `seed` and who takes part knows all buckets before
-    it chooses its update, and by staying away it can change them. On a real server give a seed that nobody can guess,
-    ``Bucketing(seed=secrets.randbits(128))``, and keep it out of logs: the text of the rule shows it.
+    n' = ceil(n/s) with the same f. The permutation is drawn from (`seed`, number of earlier calls), so it differs from
+    round to round but is the same in every run (state `round`). An attacker that knows `seed` and the participants
+    knows all buckets before it chooses its update, and it can change them when it does not take part. On a real server,
+    use a seed that nobody can guess, ``Bucketing(seed=secrets.randbits(128))``, and keep it out of logs: the text of
+    the rule shows it.
 
     References
     ----------
@@ -42,7 +43,7 @@ class Bucketing(RowMap):
 
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "at most f of the ceil(n/size) buckets are contaminated"
-    breakdown: ClassVar[str] = "that of the next rule, divided by size"
+    breakdown: ClassVar[str] = "the breakdown point of the next rule, divided by size"
     reference: ClassVar[str] = (
         "Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022"
     )
@@ -50,17 +51,17 @@ class Bucketing(RowMap):
 
     regroups: ClassVar[bool] = True
 
-    size: Annotated[int, Ge(1), Doc("updates in a bucket")] = 2
-    seed: Annotated[int, Ge(0), Doc("seed of the permutations; keep it secret where clients may attack")] = 0
+    size: Annotated[int, Ge(1), Doc("number of updates in a bucket")] = 2
+    seed: Annotated[int, Ge(0), Doc("seed of the permutations; keep it secret if clients may attack")] = 0
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Who shares a bucket follows from the clients' ids, which are the places of the rows where none are given."""
+        """The clients' ids decide who shares a bucket; without ids, the places of the rows decide."""
         return frozenset({"permutation", "names"})
 
     @property
     def rotation_equivariant(self) -> bool:
-        """What it remembers is how many rounds there were, and no place in space."""
+        """It remembers only the number of rounds, and no point in space."""
         return True
 
     def output_rows(self, n: int) -> int:

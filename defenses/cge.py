@@ -38,7 +38,7 @@ class CGE(GramAggregator):
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = "the result is never longer than the longest honest row; directions are not looked at"
+    guarantee: ClassVar[str] = "the result is never longer than the longest honest row; its direction is not bounded"
     breakdown: ClassVar[str] = "< 1/2"
     reference: ClassVar[str] = (
         "Gupta et al., Byzantine Fault-Tolerant Distributed Machine Learning with Norm-Based Comparative Gradient "

@@ -57,7 +57,7 @@ class ClientMomentum(PreAggregation):
 
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "shrinks the spread of honest rows by sqrt((1 - beta)/(1 + beta)) over time"
-    breakdown: ClassVar[str] = "that of the next rule"
+    breakdown: ClassVar[str] = "the breakdown point of the next rule"
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("ids", "momenta", "away")
 

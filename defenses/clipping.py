@@ -37,7 +37,7 @@ class Clipping(RowMap):
 
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "bounds the length of every update, not its direction"
-    breakdown: ClassVar[str] = "that of the next rule"
+    breakdown: ClassVar[str] = "the breakdown point of the next rule"
     reference: ClassVar[str] = "Sun et al., Can You Really Backdoor Federated Learning?, 2019"
 
     radius: Annotated[

@@ -1,4 +1,4 @@
-"""Divide and conquer: rows far out along the direction of largest variance go, on samples of the columns."""
+"""Divide and conquer: on samples of the columns, rows far out along the direction of largest variance are removed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from robustfl.components import ByzantineCount
 
 @dataclass(frozen=True, kw_only=True)
 class DnC(Aggregator):
-    """Divide and conquer (DnC): the mean of the updates that no filter along a principal direction takes out.
+    """Divide and conquer (DnC): the mean of the updates that no filter along a principal direction removes.
 
-    Formula: each of `iterations` filters looks at `columns` random columns, centres the rows there, takes their top
+    Formula: each of `iterations` filters takes `columns` random columns, centres the rows there, computes their top
     right singular vector v and keeps the ``k = n - floor(removal f)`` rows of smallest ``s_i = (v . (x_i - mean))^2``
-    (ties: the lower row). The answer is the mean of the rows that every filter keeps. Where there is none, it is the
-    mean of the k rows that most filters keep (ties: the smaller sum of s_i, then the lower row). ``f=0`` is the mean.
+    (ties: the lower row). The answer is the mean of the rows that every filter keeps. If there is no such row, it is
+    the mean of the k rows that most filters keep (ties: the smaller sum of s_i, then the lower row). With ``f=0`` it is
+    the mean.
 
-    Filter i of a call looks at ``numpy.random.default_rng([seed, calls, i]).choice(d, columns, replace=False,
-    shuffle=False)`` with `calls` the number of earlier calls (state `round`): fresh in every round, equal in every
-    run. Fewer than `columns` columns are all looked at.
+    Filter i of a call takes the columns ``numpy.random.default_rng([seed, calls, i]).choice(d, columns, replace=False,
+    shuffle=False)``, where `calls` is the number of earlier calls (state `round`). The choice differs from round to
+    round but is the same in every run. If there are fewer than `columns` columns, all are taken.
 
-    Shapes: [n, d] -> [d]. Cost: n^2 columns + n^3 a filter, and one pass for the sum.
+    Shapes: [n, d] -> [d]. Cost: n^2 columns + n^3 per filter, and one pass for the sum.
 
-    Guarantee: under the paper's condition, that the malicious shift is large beside the spread of the honest rows, the
-    filters take out all malicious rows. There is no bound without it: one huge row decides the direction and hides the
-    others, so `Clipping` or `ARC` should stand before. Who knows `seed` knows the columns, and can lie in the others:
-    on a real server give one that nobody can guess, ``secrets.randbits(128)``, and keep the text of the rule out of
-    logs. Breakdown point: just under 1/2 for rows of one size.
+    Guarantee: under the paper's condition, that the malicious shift is large compared with the spread of the honest
+    rows, the filters remove all malicious rows. There is no bound without this condition: one huge row decides the
+    direction and hides the others, so `Clipping` or `ARC` should come before. An attacker that knows `seed` knows the
+    columns and can send anything in the others. On a real server, use a seed that nobody can guess,
+    ``secrets.randbits(128)``, and keep the text of the rule out of logs. Breakdown point: just under 1/2 for rows of
+    equal length.
 
     References
     ----------
@@ -49,20 +51,20 @@ class DnC(Aggregator):
 
     name: ClassVar[str] = "dnc"
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = "takes out rows whose common shift is large beside the honest spread, n >= 2f + 1"
-    breakdown: ClassVar[str] = "< 1/2 for rows of one size; a huge row hides others"
+    guarantee: ClassVar[str] = "removes rows whose common shift is large against the honest spread, n >= 2f + 1"
+    breakdown: ClassVar[str] = "< 1/2 for rows of equal length; a huge row hides others"
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 
     f: ByzantineCount
-    iterations: Annotated[int, Ge(1), Doc("filters, each on columns of its own")] = 1
-    removal: Annotated[float, Gt(0), Le(2), Doc("rows that a filter takes out, in units of f")] = 1.0
-    columns: Annotated[int, Ge(1), Doc("columns that a filter looks at")] = 10_000
-    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns; keep it secret where clients may attack")] = 0
+    iterations: Annotated[int, Ge(1), Doc("number of filters, each on columns of its own")] = 1
+    removal: Annotated[float, Gt(0), Le(2), Doc("number of rows that a filter removes, in units of f")] = 1.0
+    columns: Annotated[int, Ge(1), Doc("number of columns that a filter takes")] = 10_000
+    seed: Annotated[int, Ge(0), Doc("seed of the choice of columns; keep it secret if clients may attack")] = 0
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """A huge row hides smaller ones."""
+        """One huge row can hide smaller malicious rows."""
         return frozenset({"breakdown"})
 
     def _aggregate(self, rows: Rows) -> Outcome:
@@ -89,7 +91,7 @@ class DnC(Aggregator):
 
 
 def outlier_scores(inner: Floats) -> Floats:
-    """Squared projections [n] of the rows on the direction in which they vary most, given inner products [n, n]."""
+    """The squared projections [n] of the rows on the direction in which they vary most, from their products [n, n]."""
     to_mean = inner.mean(axis=1)
     centred = inner - to_mean[:, None] - to_mean[None, :] + to_mean.mean()
     size = float(centred.diagonal().max())

@@ -66,8 +66,8 @@ class FoolsGold(Aggregator):
 
     family: ClassVar[str] = "reputation"
     requires: ClassVar[tuple[int, int]] = (0, 1)
-    guarantee: ClassVar[str] = "clients whose histories agree have next to no weight together, however many they are"
-    breakdown: ClassVar[str] = "none: one lone attacker"
+    guarantee: ClassVar[str] = "any number of clients with the same history together have almost no weight"
+    breakdown: ClassVar[str] = "none: a single attacker is not stopped"
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
     state_keys: ClassVar[tuple[str, ...]] = ("history", "excluded")
 

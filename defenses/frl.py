@@ -51,9 +51,7 @@ class FRL(RankAggregator):
 
     name: ClassVar[str] = "frl"
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = (
-        "one client moves an edge of n by n - 1 in the vote, whatever it sends, while n >= 2f + 1"
-    )
+    guarantee: ClassVar[str] = "a client moves the vote on an edge of a layer by at most (edges - 1) while n >= 2f + 1"
     breakdown: ClassVar[str] = "1/2"
     reference: ClassVar[str] = (
         "Mozaffari et al., Every Vote Counts: Ranking-Based Training of Federated Learning to Resist Poisoning "

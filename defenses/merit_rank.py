@@ -79,7 +79,7 @@ class MeritRank(Aggregator):
 
     family: ClassVar[str] = "reputation"
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = "Sybils gain at most (1 - stop)/stop of what those of them have earned that did work"
+    guarantee: ClassVar[str] = "Sybils gain at most (1 - stop)/stop times what the working ones among them earned"
     breakdown: ClassVar[str] = "< 1/2 of the earned weight (at first, of the rows); less where honest updates differ"
     reference: ClassVar[str] = (
         "Nasrulin et al., MeritRank: Sybil Tolerant Reputation for Merit-based Tokenomics, BRAINS 2022"

@@ -93,8 +93,8 @@ class RFFL(Aggregator):
     channel: ClassVar[str] = "rewards"
     family: ClassVar[str] = "reputation"
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = "who sends directions unlike the aggregate's loses its say, and gets nothing in return"
-    breakdown: ClassVar[str] = "bounded length of the result; < 1/2 of the weight in direction, experimentally"
+    guarantee: ClassVar[str] = "a client whose updates point away from the aggregate loses its weight and its reward"
+    breakdown: ClassVar[str] = "the length is bounded; the direction for < 1/2 of the weight, by experiment"
     reference: ClassVar[str] = (
         "Xu and Lyu, A Reputation Mechanism Is All You Need: Collaborative Fairness and Adversarial Robustness in "
         "Federated Learning, FL-ICML 2021"

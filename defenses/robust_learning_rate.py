@@ -42,8 +42,8 @@ class RobustLearningRate(CoordinateWise):
     [2.0, -2.0]
     """
 
-    guarantee: ClassVar[str] = "turns no coordinate on which all honest rows agree while n >= 2f + threshold"
-    breakdown: ClassVar[str] = "that of the base: none for the mean, < 1/2 for the median"
+    guarantee: ClassVar[str] = "never flips a coordinate on which all honest rows agree while n >= 2f + threshold"
+    breakdown: ClassVar[str] = "the breakdown point of the base: none for the mean, < 1/2 for the median"
     reference: ClassVar[str] = (
         "Ozdayi et al., Defending against Backdoors in Federated Learning with Robust Learning Rate, AAAI 2021"
     )

@@ -39,7 +39,7 @@ class SignMajority(CoordinateWise):
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
-    guarantee: ClassVar[str] = "the sign that more than n/2 honest rows agree on stands; unit steps"
+    guarantee: ClassVar[str] = "the result has the sign on which more than n/2 honest rows agree; unit steps"
     breakdown: ClassVar[str] = "< 1/2"
     reference: ClassVar[str] = (
         "Bernstein et al., signSGD with Majority Vote is Communication Efficient and Fault Tolerant, ICLR 2019"

@@ -1,13 +1,13 @@
 """How results are shown: what a report says, subject by subject, and the formats that lay it out.
 
-What is said stands in :mod:`~robustfl.reports.sections`, one subject a file. The formats know no section by name:
+The content is in :mod:`~robustfl.reports.sections`, one subject per file. The formats know no section by name:
 
 * :class:`HTML`: ``report.html``, one self-contained page with everything: ranking, heat maps, curves, every trial
 * :class:`Markdown`: ``report.md``, the answer and its tables for issues and pull requests
-* :class:`Spreadsheets`: ``scores.csv`` and other tables of values, a file for each section that has any
-* :class:`Leaderboard`: ``leaderboard.md``, who withstands a standard suite of attacks, where the suite has one
+* :class:`Spreadsheets`: ``scores.csv`` and other tables of values, one file for each section that has values
+* :class:`Leaderboard`: ``leaderboard.md``, the defenses that withstand a standard suite of attacks, if there is one
 
-A new subject is a file in ``sections/`` and a line there. A new format is a
+A new subject is a file in ``sections/`` and a line in its list. A new format is a
 :class:`~robustfl.evaluation.results.reporting.ReportFormat` in a file here, and a line below.
 """
 

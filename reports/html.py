@@ -1,4 +1,4 @@
-"""One HTML file that holds everything: no network, no other files, useful without JavaScript, light and dark."""
+"""One HTML file that holds everything: it needs no network, no other files and no JavaScript, in light or dark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class HTML(ReportPage):
-    """The results as one self-contained web page: the answer, the ranking, heat maps, curves and every trial behind.
+    """The results as one self-contained web page: the answer, the ranking, heat maps, curves and every trial.
 
     Each string of the results is escaped, and a content security policy that knows the page's own style and script by
     their hashes keeps a browser from running or loading anything else.
@@ -44,7 +44,7 @@ class HTML(ReportPage):
 
 
 def _environment() -> Environment:
-    """The templates. What is a block for them is shown by the macro in `blocks.html.j2` that has the block's name."""
+    """The templates; the macro in `blocks.html.j2` that has the name of a block shows it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -62,7 +62,7 @@ def _environment() -> Environment:
 
 
 def _line(line: Line) -> Markup:
-    """A text, with its parts that are code or stand out."""
+    """A text with its parts; some of them are code or emphasised."""
     marks = {Code: Markup("<code>{}</code>"), Strong: Markup("<strong>{}</strong>")}
     parts = (line,) if isinstance(line, str) else line
     shown = (escape(part) if isinstance(part, str) else marks[type(part)].format(part.text) for part in parts)
@@ -70,5 +70,5 @@ def _line(line: Line) -> Markup:
 
 
 def _digest(text: str) -> str:
-    """The hash by which a content security policy knows an inline element."""
+    """The hash by which a content security policy recognises an inline element."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

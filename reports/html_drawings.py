@@ -1,4 +1,4 @@
-"""Drawings as SVG: the classes of shapes are what they stand for, and the style of the page decides how that looks."""
+"""Drawings as SVG: the class of a shape says what it stands for, and the style of the page decides how it looks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elements of a page from Python, for what a page holds by the hundred thousand: cells and shapes."""
+"""Makes elements of a page in Python: cells and shapes, of which a page may hold hundreds of thousands."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def element(tag: str, attributes: Mapping[str, object], *content: str) -> Markup
 
 
 def breakable(label: str) -> Markup:
-    """A label with the places where a line may break."""
+    """A label with marks where a line may break."""
     return Markup("<wbr>".join([escape(part) for part in pieces(label)]))

@@ -1,4 +1,4 @@
-"""Tables as the page lays them out: which cells share a place, how far they reach, and what they look like."""
+"""Tables as the page lays them out: which cells share a place, how many rows they span, and how they look."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STEPS = 10
 """The colour scale has the classes q0 (utility 0) to q10 (utility 1)."""
 
 FEW = 6
-"""A heat map with fewer columns than this takes no more room than it needs."""
+"""A heat map with fewer columns than this is only as wide as it needs to be."""
 
 
 def table(found: Table) -> Markup:
-    """A table as an element of the page; one that is wider than the page can be moved sideways."""
+    """A table as an element of the page; a table that is wider than the page can be scrolled sideways."""
     shown = [column for column in found.columns if not column.beneath]
     classes = _classes(found, shown)
     heat = any(column.form.look == "heat" for column in shown)
@@ -39,7 +39,7 @@ def table(found: Table) -> Markup:
 
 
 def _classes(found: Table, shown: Sequence[Column]) -> dict[str, str]:
-    """The classes of each column. Where rows become blocks, what follows the main value is shown below it."""
+    """The classes of each column. If rows become blocks, the columns after the main value are shown below it."""
     classes, place = {}, "rank"
     for column in shown:
         own = ["num"] if column.form.right and column.form.look != "heat" else []
@@ -65,7 +65,7 @@ def _head(column: Column, classes: str) -> Markup:
 
 
 def _spans(found: Table) -> list[int]:
-    """For how many rows the name of each stands; 0 where that of a row above does."""
+    """For each row, the number of rows that its name spans; 0 if the name of a row above spans this row."""
     names = [column for column in found.columns if column.form is LABEL]
     if not found.grouped or not names:
         return [1] * len(found.rows)
@@ -120,7 +120,7 @@ def _colour(cell: Cell) -> str:
 
 
 def _bar(span: Span, marked: bool) -> Markup:
-    """A bar with the whiskers of its interval, in per cent of the width that there is."""
+    """A bar with the whiskers of its interval, in per cent of the available width."""
     parts = [_line("track", at, at, 0, "100%") for at in (0.0, 0.5, 1.0) if marked]
     if span.value is not None:
         parts.append(element("rect", {"class": "fill", "y": 4, "height": 14, "width": _share(span.value)}))

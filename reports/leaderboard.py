@@ -1,4 +1,4 @@
-"""The leaderboard: who withstands a frozen suite of attacks in every world, and at what cost."""
+"""The leaderboard: which defenses withstand a frozen suite of attacks in every world, and at what cost."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from .sections.ranking import place, standard_line
 
 @dataclass(frozen=True, kw_only=True)
 class Leaderboard(ReportPage):
-    """One Markdown page that ranks defenses, for suites with a standard suite of attacks; others have none.
+    """One Markdown page that ranks defenses; only suites with a standard suite of attacks have this page.
 
-    Beside the rank stand what depends on the world, the score of attacks with an aim, and the time that aggregation
-    took, as a multiple of plain averaging in the same run. A star marks the Pareto front: no defense that could be
-    ranked is both more resilient and faster.
+    Each rank is shown with the results in each world, the score under attacks with an aim, and the time of aggregation
+    as a multiple of plain averaging in the same run. A star marks the Pareto front: no defense that could be ranked is
+    both more resilient and faster.
     """
 
     filename: ClassVar[str] = "leaderboard.md"
 
     def render(self, results: RunResults) -> str:
-        """The page, or nothing; equal results give equal bytes."""
+        """The page, or an empty text without a standard suite; equal results give equal bytes."""
         run = Run(results=results)
         suite = run.summary["suite"]
         if not suite.get("standard"):
@@ -85,7 +85,7 @@ _LEGEND = (
 
 
 def slowdowns(results: RunResults) -> dict[str, float]:
-    """The median time of aggregation without an attack, as a multiple of that of plain averaging; empty without it."""
+    """The median time of aggregation without an attack, as a multiple of plain averaging; empty without the latter."""
     spent: dict[str, list[float]] = {}
     for record in results.records:
         if record["status"] == "ok" and record["labels"]["attack"] == "none":
@@ -95,7 +95,7 @@ def slowdowns(results: RunResults) -> dict[str, float]:
 
 
 def distinct(labels: Sequence[str]) -> list[str]:
-    """Labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
+    """The labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
     parts = [re.split(r", (?![^(]*\))", label) for label in labels]
     shared = set.intersection(*map(set, parts)) if parts else set()
     short = [", ".join(part for part in own if part not in shared) for own in parts]
@@ -103,7 +103,7 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
 
 def front(points: Mapping[str, tuple[float, float]]) -> set[str]:
-    """Who is on the Pareto front of (resilience, time): nobody is at least as good in both and better in one."""
+    """The names on the Pareto front of (resilience, time): no other is at least as good in both and better in one."""
     return {
         name
         for name, (value, time) in points.items()
@@ -149,7 +149,7 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
 
 
 def _index(resilience: float | None, aims: Sequence[float]) -> float | None:
-    """The combined index of both axes; None where one is missing, as indexes of other axes do not compare."""
+    """The combined index of both axes; None if one is missing, because indexes of other axes cannot be compared."""
     if resilience is None or not aims:
         return None
     return combined_index({"U": min(max(resilience, 0.0), 1.0), "T": min(aims)}).value
@@ -164,7 +164,7 @@ _MULTIPLE = Form(show=_times)
 
 
 def _worlds(run: Run, names: Sequence[str]) -> Table:
-    """The worst case with the most malicious clients, a column a world."""
+    """The worst case with the largest number of malicious clients, one column per world."""
     last = {
         world.key: {own["defense"]: own["curve"][-1]["W"] for own in world.defenses if own["curve"]}
         for world in run.worlds
@@ -191,7 +191,7 @@ def _conditions(worlds: Sequence[World], names: Sequence[str]) -> str:
 
 
 def _unranked(run: Run) -> Bullets:
-    """Whom the table shows without a rank, and why."""
+    """The defenses that the table shows without a rank, and why."""
     lines = (
         f"{row['defense']}: {row.get('status', '')}: {'; '.join(row.get('why', []))}"
         for row in run.ranking

@@ -43,12 +43,12 @@ class Markdown(ReportPage):
 
 
 def page(texts: Iterable[str]) -> str:
-    """Texts as the paragraphs of a page; what is empty is left out."""
+    """Texts as the paragraphs of a page; empty texts are left out."""
     return well_formed("\n\n".join(text for text in texts if text) + "\n")
 
 
 def _part(part: Part, mark: str) -> list[str]:
-    """A section with its heading, then those inside it; nothing where only pages with room show something."""
+    """A section with its heading, then the sections inside it; nothing if only larger pages show its content."""
     content = part.content
     own = written(content.blocks)
     inner = [text for inside in part.parts for text in _part(inside, f"{mark}#")]
@@ -56,7 +56,7 @@ def _part(part: Part, mark: str) -> list[str]:
 
 
 def written(blocks: Iterable[Block]) -> list[str]:
-    """Blocks as Markdown, those without anything left out."""
+    """Blocks as Markdown; empty blocks are left out."""
     return [text for block in blocks for text in _texts(block) if text]
 
 
@@ -118,7 +118,7 @@ def _table(shown: Table) -> str:
 
 
 def _texts_of(row: Row, columns: Sequence[Column]) -> list[str]:
-    """The cells of a row; what stands in place of some of them stands in the last of these."""
+    """The texts of the cells of a row; a text that replaces some of them is in the last of these cells."""
     missing = [column.key for column in columns if column.key not in row.cells] if row.instead else []
     texts = {key: row.instead if key == missing[-1] else MISSING for key in missing}
     return [texts[column.key] if column.key in texts else column.text(row.cell(column)) for column in columns]

@@ -1,4 +1,4 @@
-"""Tables for spreadsheets and data frames: the values behind the sections, a file each."""
+"""Tables for spreadsheets and data frames: the values behind the sections, one file per section."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .sections.content.wording import well_formed
 
 @dataclass(frozen=True, kw_only=True)
 class Spreadsheets(ReportFormat):
-    """The values of a run as comma-separated tables, one file a subject, such as ``scores.csv``.
+    """The values of a run as comma-separated tables, one file per subject, such as ``scores.csv``.
 
-    Every table has a header, numbers in full precision, and nothing where nothing is known. A text that a spreadsheet
-    would take for a formula is given a leading apostrophe. Values of several seeds are separated by spaces, in the
-    order of the seeds. There is no file where a run has nothing of its subject.
+    Every table has a header and numbers in full precision; the cell of an unknown value is empty. A text that a
+    spreadsheet would take for a formula gets a leading apostrophe. Values of several seeds are separated by spaces, in
+    the order of the seeds. If a run has no values of a subject, there is no file for it.
     """
 
     name: ClassVar[str] = "csv"
@@ -32,7 +32,7 @@ class Spreadsheets(ReportFormat):
 
 
 def written(sheet: Sheet) -> str:
-    """The text of a table with a header, or nothing for one without rows."""
+    """The text of a table with a header, or an empty text for a table without rows."""
     if not sheet.rows:
         return ""
     text = io.StringIO()
@@ -43,7 +43,7 @@ def written(sheet: Sheet) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as the writer knows it: truths are 1 and 0, lists are separated by spaces."""
+    """A value as the writer needs it: booleans are 1 and 0, and the items of lists are separated by spaces."""
     if isinstance(value, str):
         return safe(value)
     if isinstance(value, bool):
@@ -55,5 +55,5 @@ def _plain(value: Any) -> Any:
 
 
 def safe(text: str) -> str:
-    """The text, marked as text when a spreadsheet would run it as a formula."""
+    """The text, which is marked as text if a spreadsheet would run it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

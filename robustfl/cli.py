@@ -37,7 +37,7 @@ app = typer.Typer(
 
 
 class LedgerDetail(StrEnum):
-    """What ledgers hold."""
+    """Which decisions ledgers hold."""
 
     CHANGES = "changes"
     ALL = "all"
@@ -45,7 +45,7 @@ class LedgerDetail(StrEnum):
 
 
 def main() -> None:
-    """The entry point: errors of the user are told in one sentence, with exit code 2."""
+    """The entry point: errors of the user are reported in one sentence, with exit code 2."""
     try:
         app()
     except (RobustflError, OSError) as error:  # OSError: a file that cannot be read or written, a full disk
@@ -150,7 +150,7 @@ def run(
 
 
 def _budget(experiment: Experiment, options: RunOptions, as_json: bool) -> str:
-    """How long a run would take if nothing of it were stored."""
+    """How long a run would take if none of its records were stored."""
     from robustfl.evaluation.run.budget import estimate
     from robustfl.evaluation.suite.plan import Plan
 
@@ -167,7 +167,7 @@ def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.ones(1, device=device).item()  # the device `meta` makes tensors that hold nothing
+        torch.ones(1, device=device).item()  # tensors of the device `meta` hold no values
     except (RuntimeError, AssertionError, ImportError) as error:
         fail(f"--device {device} is not usable here: {str(error).splitlines()[0]}")
 
@@ -213,7 +213,7 @@ def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
         assert isinstance(report, ReportFormat)
         for file, text in report.files(results).items():
             path = folder / file
-            if not text:  # nothing to show, so that what an earlier run may have left here is no longer true
+            if not text:  # nothing to show: a file of an earlier run would be wrong
                 path.unlink(missing_ok=True)
                 continue
             write_atomically(path, text.encode())

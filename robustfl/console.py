@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def output() -> Console:
-    """Standard output; wide enough for the tables when nobody's terminal limits it."""
+    """Standard output; it is wide enough for the tables when no terminal limits its width."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
@@ -30,11 +30,11 @@ def messages() -> Console:
 
 
 SAMPLE = 20
-"""Trials that have to be played before they tell how long the others will take: the first ones compile kernels."""
+"""The number of trials that are played before the time left is estimated, because the first ones compile kernels."""
 
 
 class RunProgress:
-    """Live progress with the time left on a terminal, a line now and then elsewhere."""
+    """Live progress with the time left on a terminal; elsewhere a line from time to time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -76,7 +76,7 @@ class RunProgress:
             self._console.print(f"{self._done}/{self._total} trials, {lasting(spent)} spent{left}")
 
     def stop(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -111,7 +111,7 @@ def ranking_table(scores: Scores) -> Table:
 
 
 def status_lines(summary: Summary) -> list[str]:
-    """What follows the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
+    """The lines below the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
     if not frozen:
         return []
@@ -123,7 +123,7 @@ def status_lines(summary: Summary) -> list[str]:
 
 
 def claims_table(claims: Sequence[ClaimReport]) -> Table:
-    """What papers say, what was expected of that here and measured, with the verdict."""
+    """The claims of papers: what was expected here, what was measured, and the verdict."""
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
     table.add_column("claim", overflow="fold", ratio=1)
     table.add_column("expected", no_wrap=True)
@@ -142,16 +142,19 @@ def claims_table(claims: Sequence[ClaimReport]) -> Table:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with fixed digits, or a word where there is none."""
+    """A number with fixed digits, or a word for None."""
     return "unknown" if value is None else f"{value:.{digits}f}"
 
 
 FEW = 2
-"""Worlds of which each has its breakdown point in the table; of more it says in how many all f are survived."""
+"""Up to this number of worlds, the table shows the breakdown point of each.
+
+For more worlds it shows in how many of them a defense survives all f.
+"""
 
 
 def _survived(scores: Scores, defense: str) -> str:
-    """The breakdown point in each world, as `>= 6 of 15`; of many worlds, in how many it is the largest f."""
+    """The breakdown point in each world, as `>= 6 of 15`; for many worlds, in how many it is the largest f."""
     shown = [
         (entry["breakdown"], world["clients"])
         for world in scores["worlds"]
@@ -168,7 +171,7 @@ def _survived(scores: Scores, defense: str) -> str:
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table without lines; cells are shown as they are, never read as markup."""
+    """A table without lines; cells are shown as they are and never interpreted as markup."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name)

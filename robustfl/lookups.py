@@ -1,4 +1,4 @@
-"""The commands that look things up: what has a name, what it means, and where data are.
+"""The commands that look things up: which names exist, what they mean, and where data are.
 
 :mod:`robustfl.cli` gives them their names on the command line.
 """
@@ -21,17 +21,17 @@ DataRoot = Annotated[
 
 
 MEASURE = "measure"
-"""The kind of a measure, beside those of the registry."""
+"""The kind of a measure, in addition to the kinds of the registry."""
 
 
 class HelpWithNames(TyperCommand):
-    """A command whose help names what the registry knows: `{kinds}`, or for a kind `{report}` or `{data}` its names.
+    """A command whose help shows names of the registry: `{kinds}` becomes the kinds, `{report}` the names of a kind.
 
-    The registry is asked when somebody asks for the help of this command, never before.
+    The registry is read only when somebody asks for the help of this command.
     """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The help, with names in place of braces."""
+        """Write the help, with names in place of the braces."""
         for parameter in self.params:
             text = getattr(parameter, "help", None)
             if text:
@@ -48,7 +48,7 @@ def _names(what: str) -> str:
 
 
 def _plurals() -> dict[str, str]:
-    """The kinds by the words that stand for all of a kind."""
+    """The kinds by their plural words."""
     from robustfl import registry
 
     return {("data" if kind == "data" else f"{kind}s"): kind for kind in (*registry.kinds(), MEASURE)}
@@ -87,7 +87,7 @@ def _kind(text: str) -> str:
 
 
 def _catalogue(kind: str) -> list[tuple[str, str]]:
-    """(name, one line) of everything of a kind; measures have names too, though nobody builds one by name."""
+    """The pairs (name, one line) of everything of a kind, including measures, which the registry does not hold."""
     from robustfl import registry
 
     if kind != MEASURE:
@@ -133,7 +133,7 @@ def describe(
 
 
 def _unmarked(text: str) -> str:
-    """Documentation for a terminal: names and formulas in single quotation marks, and no roles before them."""
+    """Documentation for a terminal: names and formulas are in single quotation marks, without roles before them."""
     return re.sub(r":\w+:`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
 
 
@@ -157,7 +157,7 @@ def described(facts: dict[str, Any]) -> str:
 
 
 def measured(facts: dict[str, Any]) -> str:
-    """What a measure says, as text, and how a claim reads it."""
+    """The description of a measure as text, and how a claim refers to it."""
     lines = [f"{facts['name']} (measure)", "", f"{facts['doc'][:1].upper()}{facts['doc'][1:]}."]
     better = {"higher": "larger values are good", "lower": "smaller values are good"}.get(facts["better"] or "", "")
     told = {"Unit": facts["unit"], "Better": better, "Form": facts["form"]}

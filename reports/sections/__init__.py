@@ -1,7 +1,7 @@
-"""What a report shows, one subject a file; the formats lay it out and know no section by name.
+"""What a report shows, one subject per file; the formats lay it out and know no section by name.
 
-A new section is a file here, with a :class:`~.content.Section` that says where it applies and what it shows, and a
-line in :data:`SECTIONS`. Its place there is its place on every page. See :mod:`.content` for what content is made of.
+A new section is a file here, with a :class:`~.content.Section` that says when it applies and what it shows, and a line
+in :data:`SECTIONS`. Its place in this list is its place on every page. :mod:`.content` describes the parts of content.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ SECTIONS: tuple[Section, ...] = (
     CONTESTANTS,
     REPRODUCE,
 )
-"""All sections in their order. Neighbours that are told world by world stand together under each world's heading."""
+"""All sections in their order. Neighbouring sections of worlds are shown together under the heading of each world."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A section, or a world with the sections that tell of it."""
+    """A section, or a world with the sections about it."""
 
     key: str
     content: Content
@@ -67,7 +67,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A whole report: what stands above all sections, and the sections that apply."""
+    """A whole report: the part above all sections, and the sections that apply."""
 
     title: str
     description: str
@@ -77,7 +77,7 @@ class Document:
 
 
 def document(results: RunResults) -> Document:
-    """The report of some results, made of the sections that apply to them."""
+    """The report of some results, which consists of the sections that apply to them."""
     covered = frozenset(name for section in SECTIONS for name in section.measures)
     run = Run(results=results, covered=covered)
     suite = run.summary["suite"]
@@ -97,7 +97,7 @@ def sheets(results: RunResults) -> list[Sheet]:
 
 
 def _parts(run: Run) -> Iterator[Part]:
-    """The sections that apply; where several are told world by world, each world with all of them."""
+    """The sections that apply; neighbouring sections of worlds are grouped by world."""
     for worldly, group in groupby(SECTIONS, key=lambda section: section.of_world is not None):
         own = tuple(group)
         if worldly:

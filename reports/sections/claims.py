@@ -1,4 +1,4 @@
-"""The claims of papers beside what was measured."""
+"""The claims of papers, compared with what was measured."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _of_run(run: Run) -> Content | None:
 
 
 def _finding(claim: Values) -> Finding:
-    """What a claim says, where, what was expected and what was measured."""
+    """What a claim says, where the paper says it, what was expected and what was measured."""
     value, difference, spread = claim["value"], claim["difference"], _spread(claim)
     shown = f"measured {number(value, _digits(claim))}{f' ({spread})' if spread else ''}"
     told = "no value" if value is None else shown
@@ -105,7 +105,7 @@ def _digits(claim: Values) -> int:
 
 
 def _spread(claim: Values) -> str:
-    """The interval in words; nothing where chance has no part."""
+    """The interval in words; an empty text if the value does not depend on chance."""
     pair, digits = claim["ci"], _digits(claim)
     return "" if pair is None or pair[0] == pair[1] else f"{number(pair[0], digits)} to {number(pair[1], digits)}"
 
@@ -116,10 +116,10 @@ def _side(difference: float) -> str:
 
 
 def _sheet(run: Run) -> Sheet:
-    """A row a claim.
+    """The table with one row per claim.
 
-    `difference` is how far the value lies inside what is expected, negative outside. `per_seed` holds the values of
-    the seeds, and nothing where chance has no part.
+    `difference` is how far the value lies inside the expected range; it is negative outside. `per_seed` holds the
+    values of the seeds; it is empty if the value does not depend on chance.
     """
     rows = tuple(
         {

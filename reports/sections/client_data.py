@@ -1,4 +1,4 @@
-"""Who holds which data: the samples of each class at each client."""
+"""Which client holds which data: the number of samples of each class at each client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP = TOP = 18
 """The distance between clients and between classes, and the place of the first class."""
 
 MOST_CLIENTS, MOST_DOTS = 60, 4000
-"""How much is drawn."""
+"""The largest numbers of clients and of dots that are drawn."""
 
 
 def _of_world(world: World) -> Content | None:
@@ -76,7 +76,7 @@ def _column(
     bad: bool,
     drawn: Sequence[Sequence[int]],
 ) -> Group:
-    """The dots of a client, on a ground of their own where the client is malicious."""
+    """The dots of a client, on a background of their own if the client is malicious."""
     shapes: list[Shape] = [Box(x=x - 9, y=6, width=18, height=height - 16)] if bad else []
     for number, count in enumerate(row[: len(classes)]):
         if count > 0:

@@ -24,7 +24,7 @@ def _of_run(run: Run) -> Content:
 
 
 def _cards(cards: Mapping[str, Values], order: Mapping[str, int]) -> tuple[Card, ...]:
-    """A card each, in the order of the ranking; no attack before the attacks."""
+    """One card per component, in the order of the ranking; the card of no attack comes before those of attacks."""
     names = sorted(cards, key=lambda name: (order.get(name, len(order)), name != "none", name))
     return tuple(_card(name, cards[name]) for name in names)
 

@@ -1,4 +1,4 @@
-"""What robustness costs where nobody attacks, beside plain averaging."""
+"""What robustness costs without an attack, compared with plain averaging."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _of_world(world: World) -> Content | None:
 
 
 def _rows(own: Values, grid: Sequence[int]) -> Iterator[Row]:
-    """Told the fewest and told the most malicious clients; one row where that is the same."""
+    """The rows for the smallest and for the largest declared number of malicious clients; one row if they are equal."""
     told = own["undisturbed"]
     for way in [told[0], told[-1]] if len(told) > 1 else told:
         changes = {key: way[key] for key in ("utility_lost", "worst_class_lost", "worst_client_lost")}

@@ -51,7 +51,7 @@ def _of_world(world: World) -> Content:
 
 
 def _left_out(world: World) -> str:
-    """What does not count, where some attacks are made for other messages than those of some defenses."""
+    """A sentence about attacks that do not count, because they are made for other messages than a defense gets."""
     cells = (cell for own in world.defenses for point in own["curve"] for cell in point["attacks"].values())
     if not any("not applicable" in cell["status"] for cell in cells):
         return ""
@@ -62,7 +62,7 @@ def _left_out(world: World) -> str:
 
 
 def _table(world: World) -> Table:
-    """The worst case, a column a number of malicious clients."""
+    """The worst case, one column per number of malicious clients."""
     columns = (
         Column(key="defense", heading="Defense", form=LABEL),
         Column(key="survives", heading="Survives", form=TEXT),
@@ -91,7 +91,7 @@ def _worst(point: Values | None) -> Cell:
 
 
 def _figures(world: World) -> list[Figure]:
-    """A small panel a defense, with the curves of all others behind it."""
+    """One small panel per defense, with the curves of all others behind it."""
     frame = Frame(width=250, height=150, low=min(world.grid, default=0), high=max(world.grid, default=0))
     lines = [frame.line((p["f"], p["W"]) for p in own["curve"]) for own in world.defenses]
     return [

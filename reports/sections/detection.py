@@ -1,4 +1,4 @@
-"""Who was caught: how well the messages that a defense ignores are those of malicious clients."""
+"""Detection: how well the messages that a defense ignores match those of malicious clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DETECTED = {"detection_precision": "precision", "detection_recall": "recall", "
 
 
 def _headings(first: str) -> list[str]:
-    """`Precision`, `Recall`, `AUC`, the first of them after some words if there are any."""
+    """The headings `Precision`, `Recall` and `AUC`; the first of them follows the given words, if there are any."""
     shown = [text[0].upper() + text[1:] for text in _DETECTED.values()]
     return [f"{first}: {shown[0].lower()}", *shown[1:]] if first else shown
 
@@ -45,7 +45,7 @@ def _of_world(world: World) -> Content | None:
 
 
 def _row(own: Values) -> Row:
-    """Means and the hardest attack, or in words why there is nothing to show."""
+    """The means and the hardest attack, or the reason in words why there is nothing to show."""
     caught = own["caught"]
     nothing, hardest = _nothing(own), caught["attacks"].get(caught["hardest"], {})
     if nothing:
@@ -62,7 +62,7 @@ def _row(own: Values) -> Row:
 
 
 def _nothing(own: Values) -> str:
-    """Why a defense has no row; empty where it has one."""
+    """The reason why a defense has no row; empty if it has one."""
     attacks = own["caught"]["attacks"]
     if not attacks:
         return "not played with so many"

@@ -1,4 +1,4 @@
-"""What it costs in time and bytes."""
+"""What a defense costs in time and bytes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _of_world(world: World) -> Content:
 
 
 def _finished(own: Values, world: World) -> list[Values]:
-    """The records of the trials of a defense that came to an end."""
+    """The records of the trials of a defense that have the status "ok"."""
     cells = (cell for point in own["curve"] for cell in point["attacks"].values())
     ids = dict.fromkeys(trial for cell in cells for trial in cell["trials"] if trial)
     records = world.run.records

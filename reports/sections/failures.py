@@ -1,4 +1,4 @@
-"""Failed trials, those with the same error together."""
+"""Failed trials, grouped by their errors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from robustfl.wording import counted
 from .content import Block, Bullets, Content, Detailed, Fold, Note, Preformatted, Run, Section, Strong, Values
 
 MOST_FAILURES = 30
-"""Groups of equal failures that are shown; the rest is in the records."""
+"""The largest number of groups of equal failures that are shown; the others are in the records."""
 
 MOST_TRIALS = 20
-"""Trials that are named of each group."""
+"""The largest number of trials that are named in each group."""
 
 MOST_TRACE = 6000
-"""Characters of a traceback that are shown: its end, where the cause stands."""
+"""The number of characters that are shown from the end of a traceback, which states the cause."""
 
 MOST_MESSAGE = 200
-"""Characters of a message that stand in a heading."""
+"""The number of characters of a message that a heading shows."""
 
 
 def _of_run(run: Run) -> Content | None:
@@ -47,7 +47,7 @@ def _of_run(run: Run) -> Content | None:
 
 
 def _error(record: Values) -> tuple[str, str, str]:
-    """Kind, message and the end of the traceback."""
+    """The kind, the message and the end of the traceback of an error."""
     error = record.get("error") or {}
     trace = error.get("traceback") or ""
     cut = trace if len(trace) <= MOST_TRACE else "…" + trace[-MOST_TRACE:]

@@ -1,4 +1,4 @@
-"""How the defenses bear faults without any attack, where that was tried."""
+"""How the defenses withstand faults without an attack, if the suite has a fault suite."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _most(cells: Sequence[Values], key: str) -> float | None:
 
 
 def _recovery(cells: Sequence[Values]) -> float | str | None:
-    """The longest recovery, or how many faults a defense did not recover from on every seed."""
+    """The longest recovery, or the number of faults from which the defense did not recover on every seed."""
     defined = [cell for cell in cells if cell["recovered"] is not None]
     lasting = sum(cell["recovery"] is None for cell in defined)
     return f"not from {lasting} of {len(defined)}" if lasting else _most(defined, "recovery")
@@ -107,7 +107,10 @@ CELL = ("recovery", "recovered", "lost_rows", "held_rounds", "honest_ignored")
 
 
 def _sheet(run: Run) -> Sheet:
-    """A row a fault. `faults` is F of the defense in the world, `utility` what it keeps under the fault."""
+    """The table with one row per fault.
+
+    `faults` is F of the defense in the world, and `utility` is what the defense keeps under the fault.
+    """
     rows = tuple(row for world, defense in run.each("faults") for row in _rows(world, defense))
     columns = (
         *("world", "defense", "told_f", "faults", "worst_fault", "invalid"),
@@ -117,7 +120,7 @@ def _sheet(run: Run) -> Sheet:
 
 
 def _rows(world: str, defense: Values) -> Iterator[dict[str, Any]]:
-    """A row a fault; a defense that cannot be used has one row."""
+    """One row per fault; a defense that cannot be used has a single row."""
     shared = {
         "world": world,
         **{key: defense[key] for key in ("defense", "invalid")},

@@ -1,4 +1,4 @@
-"""What stands above the sections: the answer of a run in a few sentences, its size, and the facts of a world."""
+"""The part above the sections: the answer of a run in a few sentences, its size, and the facts of a world."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .content import Content, Detailed, Facts, Note, Run, Strong, Values, World
 from .content.wording import fails, interval, listed, named, number, seconds
 
 NAMED = 5
-"""Names that a sentence holds before it counts the rest."""
+"""The largest number of names in a sentence; the others are only counted."""
 
 
 def of_run(run: Run) -> tuple[tuple[str, str], ...]:
-    """How large a run is, as names and values."""
+    """The size of a run, as names and values."""
     trials = run.summary["trials"]
     worlds, seeds = len(run.worlds), len(run.seeds)
     broken = "".join(f", {trials[name]} {name}" for name in ("failed", "diverged") if trials[name])
@@ -98,7 +98,7 @@ def _survival(world: World, name: str) -> str:
 
 
 def _breaking(later: Sequence[Values]) -> str:
-    """What happens at the first tested number of malicious clients beyond those that are survived."""
+    """What happens at the first tested number of malicious clients that the defense does not survive."""
     if not later:
         return ""
     point = later[0]

@@ -1,4 +1,4 @@
-"""The ranking: which defense holds best over all worlds, and how surely."""
+"""The ranking: which defense is the most resilient over all worlds, and how certain this is."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ BRIEFLY = (
 
 
 def place(row: Values) -> str:
-    """The rank of a row of the ranking, a dash for what is shown without one."""
+    """The rank of a row of the ranking, or a dash for a row without a rank."""
     return MISSING if row["rank"] is None or row["R_mean"] is None else str(row["rank"])
 
 
 def standard_line(run: Run) -> str:
-    """Which frozen attacks the defenses met, with the hash by which scores compare; empty where there are none."""
+    """The frozen attacks that the defenses met, with the hash that comparable scores share; empty without them."""
     frozen = run.summary["suite"].get("standard")
     if not frozen:
         return ""
@@ -112,7 +112,7 @@ def _row(row: Values, run: Run, rivals: int) -> Row:
 
 
 def _survives(name: str, run: Run) -> str:
-    """How many malicious clients a defense survives in the weakest world; that of all worlds has to be known."""
+    """How many malicious clients a defense survives in its weakest world; the numbers of all worlds must be known."""
     own = [(found, world.clients) for world in run.worlds for found in world.defenses if found["defense"] == name]
     known = [(found["breakdown"], clients) for found, clients in own if found["breakdown"] is not None]
     if not known or len(known) < len(own):
@@ -121,7 +121,7 @@ def _survives(name: str, run: Run) -> str:
 
 
 def hardest(row: Values) -> str:
-    """What brings a defense of the ranking to its value with the most malicious clients."""
+    """The attack, or the reason, behind a defense's value with the largest number of malicious clients."""
     if row["worst_attack"] is None and row["R_mean"] is not None:
         return "its precondition not met"
     return named(row["worst_attack"])

@@ -1,4 +1,4 @@
-"""What the evaluation says of itself: how far the numbers can be trusted."""
+"""The remarks of the evaluation about itself: how far the numbers can be trusted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _finding(level: str, code: str, messages: tuple[str, ...]) -> Finding:
 
 
 def _message(remark: Values) -> str:
-    """What a remark says, with the places that its words leave out."""
+    """The message of a remark, with the places that the message itself does not name."""
     named = [remark[part] for part in ("world", "defense", "attack") if remark[part]]
     missing = [name for name in named if name not in remark["message"]]
     return str(remark["message"]) + (f" ({', '.join(missing)})" if missing else "")

@@ -50,7 +50,7 @@ def _facts(run: Run) -> Facts:
 
 
 def _ledgers(run: Run) -> str:
-    """Where the decisions about clients are written down, if any of the trials has a ledger."""
+    """Where the ledgers with decisions about clients are, if any of the trials has a ledger."""
     ledgers = [record.get("ledger") for record in run.results.records]
     told = [ledger["entries"] for ledger in ledgers if ledger is not None]
     where = "in the folder ledgers beside this page, one file a trial; robustfl verify, with the folder of the run, "

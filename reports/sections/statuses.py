@@ -1,4 +1,4 @@
-"""How hard each defense was tested: its status, and what speaks against a better one."""
+"""How hard each defense was tested: its status, and the reasons why it is not better."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backdoors and other attacks with an aim: what is kept under them, how often they succeed, what triggers look like."""
+"""Backdoors and other attacks with an aim: what defenses keep, how often attacks succeed, how triggers look."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NOTE = (
     "left until it succeeds on less than half."
 )
 LEVELS = 16
-"""Grey levels, or a third of the bits of colours, that pictures are drawn with."""
+"""The number of grey levels with which pictures are drawn; each of the three colours has half as many."""
 
 KEPT = (
     Column(key="defense", heading="Defense", form=LABEL),
@@ -76,7 +76,7 @@ def _of_world(world: World) -> Content | None:
 
 
 def _row(own: Values) -> Row:
-    """A defense under the attack that leaves it least."""
+    """The row of a defense under the attack under which it keeps least."""
     worst = next((c for c in own["attacks"] if (c["attack"], c["f"]) == (own["worst_attack"], own["f"])), None)
     shown = ("success", "natural", "accuracy", "effectiveness")
     return Row(
@@ -92,14 +92,17 @@ def _row(own: Values) -> Row:
 
 
 def _rounds(cell: Values | None) -> str:
-    """How long the attack outlasts the attacker, in rounds."""
+    """How many rounds the success of the attack outlasts the attacker."""
     if cell is None or cell["durability"] is None:
         return MISSING
     return f"{number(cell['durability'], 0)}{' or more' if cell['outlasts'] else ''}"
 
 
 def _successes(own: Values, f: int) -> Row:
-    """Success of every attack at one f, and how long it lasts; what a model without the attack does too is marked."""
+    """The success of every attack at one f, and how long it lasts.
+
+    A mark says that a model without the attack makes the same mistakes.
+    """
     cells = {}
     for cell in own["attacks"]:
         if cell["f"] == f:
@@ -110,7 +113,7 @@ def _successes(own: Values, f: int) -> Row:
 
 
 def _figure(found: Values) -> Figure:
-    """A trigger on a sample; the clean sample is left out where it is the trigger itself."""
+    """A trigger on a sample; the clean sample is left out if it is itself the trigger."""
     shown = {"with the trigger": found["marked"]}
     if found["clean"] != found["marked"]:
         shown = {"clean": found["clean"], **shown}
@@ -125,7 +128,7 @@ def _figure(found: Values) -> Figure:
 
 
 def _paths(found: Values, text: str) -> tuple[Path, ...]:
-    """The picture as runs of equal pixels, a path a colour; nothing for a text that is no such picture."""
+    """The picture as runs of equal pixels, one path per colour; nothing for a text that is not such a picture."""
     width, height, channels = found["width"], found["height"], found["channels"]
     try:
         values = bytes.fromhex(text)
@@ -155,10 +158,10 @@ CELL = ("success", "natural", "accuracy", "kept", "durability", "outlasts", "inf
 
 
 def _sheet(run: Run) -> Sheet:
-    """A row an attack with an aim.
+    """The table with one row per attack with an aim.
 
-    `targeted` is T of the defense in the world, `kept` what it keeps under the attack. Rates are between 0 and 1,
-    durability in rounds; `outlasts` is 1 where the backdoor outlived the run.
+    `targeted` is T of the defense in the world, and `kept` is what the defense keeps under the attack. Rates are
+    between 0 and 1, and durability is in rounds. `outlasts` is 1 if the backdoor outlasted the training.
     """
     rows = tuple(row for world, defense in run.each("targeted") for row in _rows(world, defense))
     columns = (
@@ -169,7 +172,7 @@ def _sheet(run: Run) -> Sheet:
 
 
 def _rows(world: str, defense: Values) -> Iterator[dict[str, Any]]:
-    """A row an attack; a defense that cannot be used has one row."""
+    """One row per attack; a defense that cannot be used has a single row."""
     shared = {
         "world": world,
         **{key: defense[key] for key in ("defense", "worst_attack", "invalid")},

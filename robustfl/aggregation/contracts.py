@@ -1,7 +1,7 @@
 """What every defense on the server promises, and the one path that every update takes through it.
 
-``aggregator(updates)`` is final: convert -> refuse hostile rows -> check the precondition -> the rule -> check the
-result -> restore the caller's type. Authors of rules write only mathematics.
+``aggregator(updates)`` cannot be overridden. It converts the updates, refuses hostile rows, checks the precondition,
+calls the rule, checks the result, and restores the caller's type. Authors of rules write only mathematics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robustfl.errors import RobustflError, StateError
 
 @dataclass(frozen=True, kw_only=True)
 class PreAggregation(Defense):
-    """Updates -> updates; composes with `>>`. Subclass :class:`RowMap` where each new row is a sum of weighted rows."""
+    """Updates -> updates; composes with `>>`. Subclass :class:`RowMap` if each new row is a weighted sum of rows."""
 
     family: ClassVar[str] = "pre-aggregation"
 
@@ -50,14 +50,14 @@ class PreAggregation(Defense):
 
     @final
     def __call__(self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject") -> Any:
-        """The pre-aggregated updates in the caller's own type: stacked if they came stacked, else a list."""
+        """The pre-aggregated updates in the caller's own type: stacked if the input is stacked, else a list."""
 
         def made(rule: Defense, source: Source) -> tuple[Array, dict[str, Any] | None]:
             assert isinstance(rule, PreAggregation)
             source.geometric = rule.geometric
             rows, state = rule.apply(Rows(source))
             result = rows.materialised()
-            source.agreed(True)  # a process that fails is heard at a meeting, and this is the last one
+            source.agreed(True)  # failures are exchanged at meetings; this is the last one
             return result, state
 
         batch = read_updates(updates, ids)
@@ -69,7 +69,7 @@ class PreAggregation(Defense):
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregator(Defense):
-    """Updates -> one update. Subclass a family of :mod:`robustfl.aggregation.families` where one fits."""
+    """Updates -> one update. Subclass a family of :mod:`robustfl.aggregation.families` if one fits."""
 
     @final
     def __call__(
@@ -80,7 +80,7 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
     ) -> Any:
-        """The aggregate of `updates` in the caller's own type; see :meth:`aggregate` for the rest of the answer."""
+        """The aggregate of `updates` in the caller's own type; :meth:`aggregate` returns the full answer."""
         return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted).value
 
     @final
@@ -92,33 +92,34 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
     ) -> Aggregation:
-        """Aggregate and say how.
+        """Aggregate, and return the aggregate with the weights, the rejected rows and other information.
 
         Parameters
         ----------
         updates : [n, d] array or tensor (in memory or a `np.memmap`); a list of arrays, of lists of arrays or of state
             dicts; a mapping from client id to any of these; or :class:`ColumnBlocks`. Never mutated.
-        ids : client ids, one a row; stateful defenses remember clients by id, not by row
+        ids : client ids, one per row; stateful defenses remember clients by id, not by row
         hostile : what to do with rows that are missing, malformed, duplicate, not finite, or so large that a sum of
             `n` of them would overflow, and with all rows that share an id. `"reject"` leaves them out and keeps `f`;
-            `"stop"` does the same, but raises when more clients were caught than the declared `f`, since then the
-            declaration is wrong and the answer may be; `"raise"` raises whenever there is such a row
-        trusted : an update in the form of the others that the server computed itself, such as on clean data of its
-            own (or the peer, from its neighbours' point of view); for rules that measure the rows against one
+            `"stop"` does the same, but raises when more clients were caught than the declared `f`, because then the
+            declaration is wrong and the answer may be wrong too; `"raise"` raises whenever there is such a row
+        trusted : an update, in the form of the others, that the server computed itself, for example on its own clean
+            data (a peer gives its own update); for rules that compare the rows with such an update
 
-        Rejected rows never lower `f`. A row that is missing or not finite may be that of an honest client that failed,
-        and then all `f` malicious rows are still among the accepted ones. So the answer is that of the same rule to
-        the accepted rows alone, with the guarantee of the rule, or an error where these are too few for it: a rule
-        that needs ``n >= 2f + 1`` rows bears c rejected ones beside f malicious ones from ``n >= 2f + 1 + c`` on.
+        Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
+        and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
+        rule to the accepted rows alone, with the guarantee of the rule, or an error if these rows are too few for it. A
+        rule that needs ``n >= 2f + 1`` rows tolerates c rejected rows in addition to f malicious ones if
+        ``n >= 2f + 1 + c``.
 
-        `info["exceeded"]` says how many more clients were caught than the declared `f` (0 for rules that are told
-        none). A client is caught when a row under its id was rejected for another reason than that it is missing.
+        `info["exceeded"]` says by how many the clients that were caught exceed the declared `f` (0 for rules without
+        `f`). A client is caught when a row under its id was rejected for any reason except that it is missing.
 
         Raises
         ------
-        UpdatesError : the input is no collection of updates (or has hostile rows, with `hostile="raise"`), or a rule
+        UpdatesError : the input is not a collection of updates (or has hostile rows, with `hostile="raise"`), or a rule
             that wants a trusted update got none, or one that is not finite
-        InfeasibleError : fewer accepted rows than the rule's precondition asks for with the declared `f`
+        InfeasibleError : there are fewer accepted rows than the rule's precondition requires with the declared `f`
         ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
         answer, state = self._run(updates, ids, hostile, trusted)
@@ -135,7 +136,7 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
     ) -> Aggregation:
-        """What :meth:`aggregate` would answer now, without any effect on the state."""
+        """The answer that :meth:`aggregate` would give now, without any effect on the state."""
         return self._run(updates, ids, hostile, trusted)[0]
 
     def _run(
@@ -158,17 +159,17 @@ class Aggregator(Defense):
             "reasons": dict(sorted(batch.rejected.items())),
             "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
         }
-        kept = outcome.state is not None  # the caller may change the answer, but not what a rule remembers
+        kept = outcome.state is not None  # the caller may change the answer, but not the rule's memory
         value = batch.restore(outcome.value, accepted, copy=kept)
         return Aggregation(value, weights, rejected, info), outcome.state
 
     def extra_points(self, source: Source) -> list[Array]:
-        """Points [d] that the geometry should include beside the rows, such as the previous aggregate."""
+        """Points [d] that the geometry should include in addition to the rows, such as the previous aggregate."""
         return []
 
     @abstractmethod
     def _aggregate(self, rows: Rows) -> Outcome:
-        """The rule itself, over clean rows."""
+        """Apply the rule itself to clean rows."""
 
 
 def _outcome(rule: Defense, source: Source) -> Outcome:
@@ -180,7 +181,7 @@ def _outcome(rule: Defense, source: Source) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Pipeline(Aggregator):
-    """A pre-aggregation and then an aggregator, as one aggregator: `NNM(f=2) >> TrimmedMean(f=2)`."""
+    """A pre-aggregation followed by an aggregator, as one aggregator: `NNM(f=2) >> TrimmedMean(f=2)`."""
 
     state_keys: ClassVar[tuple[str, ...]] = ("before", "rule")
 
@@ -199,7 +200,7 @@ class Pipeline(Aggregator):
 
     @property
     def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
-        """That of the rule: what is computed before it changes nothing in what clients send and get."""
+        """The channel of the rule: a pre-aggregation does not change what clients send and get."""
         return self.rule.channel
 
     @property
@@ -246,7 +247,7 @@ class Pipeline(Aggregator):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Chain(PreAggregation):
-    """Two pre-aggregations, one after the other, as one."""
+    """Two pre-aggregations, one after the other, as one pre-aggregation."""
 
     state_keys: ClassVar[tuple[str, ...]] = ("first", "then")
 
@@ -302,12 +303,12 @@ class Chain(PreAggregation):
 
 
 def _most(*parts: Defense) -> int | None:
-    """The largest number of Byzantine rows that a part declares, or None when no part is told."""
+    """The largest number of Byzantine rows that is declared to a part, or None if there is none."""
     return max((part.byzantine for part in parts if part.byzantine is not None), default=None)
 
 
 def _infeasible(before: PreAggregation, then: Defense, n: int, f: int | None) -> str | None:
-    """Why either part cannot work; the second one sees the rows that the first one makes."""
+    """The reason why one of the parts cannot work, or None; the second part gets the rows that the first one makes."""
     left = before.output_rows(n)
     reason = before.infeasible(n, f)
     if reason is not None:
@@ -317,7 +318,7 @@ def _infeasible(before: PreAggregation, then: Defense, n: int, f: int | None) ->
 
 
 def _commit_parts(state: dict[str, Any], **parts: Defense) -> None:
-    """Hand each part its own state: a part that is absent is reset, one that is None keeps what it has."""
+    """Give each part its own state: a part without a state is reset, and a part that is None keeps its state."""
     for name, part in parts.items():
         own = state.get(name, {})
         if own is None:

@@ -1,4 +1,4 @@
-"""What everything on the defender's side promises: metadata, preconditions, state, and the form of an answer."""
+"""What every defense promises: metadata, preconditions, state, and the form of an answer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Aggregation:
     Attributes
     ----------
     value : the aggregate, in the caller's own type
-    weights : [n] share of each row in the aggregate, or None when the rule is no weighted sum of rows; what is missing
-        to 1 was clipped away or stayed with the rule's own point, such as the center of centered clipping
-    rejected : bool [n], rows that were refused before the rule saw them
-    info : `reasons` (row -> why it was refused), `ids`, `exceeded` (how many more clients were caught than the
-        declared f, else 0), and what the rule has to tell
+    weights : [n] the share of each row in the aggregate, or None when the rule is not a weighted sum of rows; if the
+        sum is less than 1, the rest was clipped away or belongs to a point of the rule's own, such as the center of
+        centered clipping
+    rejected : bool [n], the rows that were refused before the rule saw them
+    info : `reasons` (row -> why it was refused), `ids`, `exceeded` (by how many the clients that were caught exceed
+        the declared f, else 0), and what the rule reports
     """
 
     value: Any
@@ -37,7 +38,7 @@ class Aggregation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a rule hands back to the base class: flat values over the accepted rows."""
+    """What a rule returns to the base class: flat values over the accepted rows."""
 
     value: Array
     weights: Floats | None = None
@@ -47,9 +48,9 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Defense(Component, ABC):
-    """Common to aggregators and pre-aggregations: metadata, preconditions and state.
+    """The base of aggregators and pre-aggregations: metadata, preconditions and state.
 
-    Class attributes read by the runner, the documentation and the tests: `requires` = (a, b) for the precondition
+    The runner, the documentation and the tests read these class attributes: `requires` = (a, b) for the precondition
     `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
     Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`.
     """
@@ -74,7 +75,7 @@ class Defense(Component, ABC):
 
     @property
     def unclaimed(self) -> frozenset[str]:
-        """Names of the properties in :mod:`robustfl.testing` that this defense does not promise."""
+        """The names of the properties in :mod:`robustfl.testing` that this defense does not promise."""
         return frozenset()
 
     @property
@@ -84,33 +85,36 @@ class Defense(Component, ABC):
 
     @property
     def geometric(self) -> bool:
-        """Whether it asks for distances or products between rows; norms that are wanted first then come with them."""
+        """Whether it needs distances or inner products between rows; norms are then computed together with them."""
         return False
 
     @property
     def rotation_equivariant(self) -> bool:
-        """Whether rows that are turned in space give the answer turned: only products between rows matter to it.
+        """Whether a rotation of all rows rotates the answer, because it depends only on products between rows.
 
-        Its answer to combinations of a few vectors can then be had in as many dimensions as there are vectors.
+        If all rows are combinations of m vectors, the answer can then be computed in m dimensions.
         """
         return False
 
     @property
     def byzantine(self) -> int | None:
-        """The declared number of Byzantine rows, or None for rules that are not told."""
+        """The declared number of Byzantine rows, or None for rules without such a number."""
         value = getattr(self, "f", None)
         return None if value is None else int(value)
 
     def precondition(self) -> tuple[int, int]:
-        """(a, b) of `n >= a f + b` for these hyper-parameters; the class attribute `requires` unless overridden."""
+        """The (a, b) of `n >= a f + b` for these hyper-parameters; by default the class attribute `requires`."""
         return self.requires
 
     def output_rows(self, n: int) -> int:
-        """How many rows a pre-aggregation makes of `n`; an aggregator is at the end of the line."""
+        """The number of rows that a pre-aggregation makes from `n` rows; an aggregator returns `n`."""
         return n
 
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        """Why `n` rows of which `f` may be Byzantine are too few, or None. `f` defaults to the declared one."""
+        """The reason why `n` rows, of which `f` may be Byzantine, are too few, or None if they are enough.
+
+        `f` is the declared number when it is not given.
+        """
         count = self.byzantine if self.byzantine is not None else (f or 0)
         a, b = self.precondition()
         if n >= max(a * count + b, 1):
@@ -136,7 +140,7 @@ class Defense(Component, ABC):
             raise
 
     def reset(self) -> None:
-        """Forget everything learnt from earlier calls."""
+        """Forget everything that was learnt from earlier calls."""
         self._commit({})
 
     def _commit(self, state: dict[str, Any]) -> None:

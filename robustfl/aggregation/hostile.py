@@ -1,4 +1,4 @@
-"""From a batch of updates to the work of a defense on the rows that it accepts, and what becomes of the others."""
+"""Lets a defense work on the rows of a batch that are accepted, and decides what happens to the other rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from robustfl.errors import ExceededError, InfeasibleError, ParameterError, Upda
 T = TypeVar("T")
 
 Hostile = Literal["reject", "stop", "raise"]
-"""What becomes of hostile rows: they are rejected; the same, and an error when more clients were caught than the
-declared f; or an error whenever there is one."""
+"""What happens to hostile rows: `reject` leaves them out; `stop` does the same, and raises when more clients were
+caught than the declared f; `raise` raises whenever there is such a row."""
 
 
 def answered(
     defense: Defense, batch: Batch, hostile: Hostile, trusted: Any, work: Callable[[Defense, Source], T]
 ) -> tuple[T, Source]:
-    """The work of a defense on the clean rows, and what was left to work on; hostile rows end up in the batch."""
+    """The result of a defense's work on the clean rows, and these rows; the batch then lists the hostile rows."""
     require_policy(hostile)
     source = batch.source()
     try:
@@ -42,7 +42,7 @@ def answered(
 def _attempt(
     defense: Defense, batch: Batch, source: Source, hostile: Hostile, work: Callable[[Defense, Source], T]
 ) -> T:
-    """The work on rows that may still turn out to be hostile, which ends in :class:`HostileRows`."""
+    """Try the work on rows; raise :class:`HostileRows` if some of them turn out to be hostile."""
     lacking = defense.infeasible(source.n)
     if hostile == "raise" or lacking is not None:
         source.verify()  # the error should name all hostile rows
@@ -55,7 +55,7 @@ def _attempt(
 
 
 def _trusted(defense: Defense, batch: Batch, source: Source, update: Any) -> Array:
-    """The server's own update as a vector; a fault in it is an error of the caller's, not of a client."""
+    """The server's own update as a vector; a fault in it is an error of the caller, not of a client."""
     if update is None:
         raise UpdatesError(
             f"{defense!r} measures the rows against an update of the server's own. Pass it: `trusted=update`."
@@ -68,13 +68,13 @@ def _trusted(defense: Defense, batch: Batch, source: Source, update: Any) -> Arr
 
 
 def require_policy(hostile: str) -> None:
-    """Raise ParameterError for a word that says nothing about hostile rows."""
+    """Raise ParameterError for a word that is not one of the choices of :data:`Hostile`."""
     if hostile not in ("reject", "stop", "raise"):
         raise ParameterError(f"`hostile` should be 'reject', 'stop' or 'raise'. Found hostile={hostile!r}.")
 
 
 def judge(defense: Defense, ids: tuple[Hashable, ...], rejected: dict[int, str], hostile: Hostile) -> None:
-    """Raise where the caller wants no answer beside so many rejected rows."""
+    """Raise if the caller wants no answer with these rejected rows."""
     if not rejected or hostile == "reject":
         return
     listed = "; ".join(f"row {row}: {reason}" for row, reason in sorted(rejected.items()))

@@ -1,17 +1,18 @@
 """Robust aggregation over torch.distributed: every process sends one update and every process gets the aggregate.
 
-The columns are spread over the processes by one all-to-all, so that each holds all rows of its share: column-wise
-rules are local from there, and geometric rules add up their ``[n, n]`` Gram in one all-reduce. The traffic is that of
-an ordinary all-reduce (a reduce-scatter and an all-gather), the memory that of one update, not of n.
+One all-to-all spreads the columns over the processes, so that each process holds all rows of its share of the columns.
+Column-wise rules are then local, and geometric rules add up their ``[n, n]`` Gram matrix in one all-reduce. The traffic
+is that of an ordinary all-reduce (a reduce-scatter and an all-gather), and the memory is that of one update, not of n.
 
 Threat model
 ------------
-Row i is what process i sends. Protected against: up to f processes that send *wrong numbers*, of any size, NaN
-included, chosen with full knowledge of the others. Not protected against: a process that leaves the protocol, because
-every process computes part of the result. One that sends different values in the two exchanges, reports false sums or
-a false part of the result, or stops answering, corrupts or blocks everybody. A wrong number of values, a wrong type
-and an error inside the rule of one process are errors on all processes. Use it where workers may compute nonsense (bad
-data, bad hardware, a poisoned model) and the transport can be trusted; where it cannot, aggregate on a server.
+Row i is what process i sends. The rule protects against up to f processes that send *wrong numbers*, of any size and
+including NaN, chosen with full knowledge of the others. It does not protect against a process that violates the
+protocol, because every process computes part of the result. A process that sends different values in the two exchanges,
+reports false sums or a false part of the result, or stops answering, corrupts or blocks all processes. A wrong number
+of values, a wrong type and an error inside the rule of one process are errors on all processes. Use it when workers may
+compute nonsense (bad data, bad hardware, a poisoned model) but the transport can be trusted; otherwise aggregate on a
+server.
 """
 
 from __future__ import annotations
@@ -32,21 +33,21 @@ from robustfl.aggregation.updates.source import Source
 from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
 
 ERRORS: tuple[type[Exception], ...] = (UpdatesError, InfeasibleError, StateError, ParameterError, RobustflError)
-"""What processes tell each other about the error that stopped them: its place here, the last for all others."""
+"""Processes tell each other the place of their error in this list; the last place stands for all other errors."""
 
 
 class Shard(Dense, Columns):
-    """All processes' values in some of the columns: updates that a rule can be called with.
+    """The values of all processes in some of the columns, as updates with which a rule can be called.
 
-    Every process of the group should call an equal rule with its shard; each gets its part of the aggregate, and
-    keeps its part of a rule's state.
+    Every process of the group should call an equal rule with its shard. Each process gets its part of the aggregate and
+    keeps its part of the rule's state.
 
     Parameters
     ----------
-    block : [n, b], row i from process i of the group
-    d : columns of all processes together
-    offset : the first of the columns here
-    group : the process group, None for the default one
+    block : [n, b] row i comes from process i of the group
+    d : the number of columns of all processes together
+    offset : the first column of this shard
+    group : the process group; None for the default group
     """
 
     def __init__(self, block: Tensor, *, d: int, offset: int, group: Any = None) -> None:
@@ -66,7 +67,7 @@ class Shard(Dense, Columns):
 
 
 class _Spread(Source):
-    """Columns of which other processes hold the rest."""
+    """Some of the columns; other processes hold the rest."""
 
     def __init__(self, *arguments: Any, shard: Shard, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -77,19 +78,19 @@ class _Spread(Source):
         return self._reduced(np.asarray(value), dist.ReduceOp.SUM)
 
     def largest(self, value: Floats) -> Floats:
-        # the order of NaN is left open by collectives; as infinity it is just as hostile
+        # collectives do not define the order of NaN; infinity, which replaces it, is just as hostile
         return self._reduced(np.where(np.isnan(value), np.inf, value), dist.ReduceOp.MAX)
 
     def agreed(self, flag: bool) -> bool:
         return bool(self._reduced(np.array(float(flag)), dist.ReduceOp.MIN))
 
     def failed(self, error: Exception) -> None:
-        if not self._shard.stopped:  # where another process has failed, all know already
+        if not self._shard.stopped:  # if another process has failed, all know it already
             kinds = [number for number, kind in enumerate(ERRORS, 1) if isinstance(error, kind)]
             self._summed(np.array(float(min(kinds, default=len(ERRORS)))), dist.ReduceOp.MAX)
 
     def _reduced(self, value: Floats, operation: Any) -> Floats:
-        """A meeting of all processes: first they say whether all of them can go on, as those that fail meet too."""
+        """Reduce a value over all processes, which first agree whether all can go on; failed processes meet too."""
         error = int(self._summed(np.array(0.0), dist.ReduceOp.MAX))
         if error:
             self._shard.stopped = True
@@ -108,14 +109,15 @@ class _Spread(Source):
 
 
 def exchange(update: Tensor, group: Any = None) -> Shard:
-    """Send every process its columns of `update` and get all processes' values of one's own.
+    """Send every process its columns of `update`, and get the values of all processes in this process's columns.
 
-    Process r of n holds the columns from `r ceil(d/n)` on. `update` may have any shape, but the same on every process.
+    Process r of n holds the columns from `r ceil(d/n)` on. `update` may have any shape, which must be the same on every
+    process.
 
     Raises
     ------
-    UpdatesError : on all processes, where one has no floating-point numbers, or the processes differ in how many or
-        of which type they have
+    UpdatesError : on all processes, if one of them has no floating-point numbers, or if the number or the type of the
+        values differs between processes
     """
     return _exchanged(update, group, None)
 
@@ -133,7 +135,7 @@ def _exchanged(update: Tensor, group: Any, trusted: Tensor | None) -> Shard:
 
 
 def _agree(update: Tensor, group: Any, trusted: Tensor | None) -> None:
-    """Raise the same UpdatesError on all processes, before any of them waits, where their updates do not fit."""
+    """Raise the same UpdatesError on all processes, before any of them waits, if their updates do not fit together."""
     kind = zlib.crc32(str(update.dtype).encode()) if update.is_floating_point() else -1
     own = [update.numel(), kind, -1 if trusted is None else trusted.numel()]
     told = torch.tensor(own, dtype=torch.int64, device=update.device)
@@ -165,11 +167,11 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
 
     Parameters
     ----------
-    update : this process's update, of any shape; of the same shape and floating-point type on every process
-    rule : an aggregator or pipeline, equal on every process; rules with a memory keep their share of it per process,
-        and should be called in the same order everywhere
-    group : the process group, None for the default one; gloo for CPU tensors, nccl for CUDA tensors
-    trusted : for rules that measure against an update of the caller's own; equal on every process
+    update : this process's update; every process has the same shape and floating-point type
+    rule : an aggregator or pipeline, equal on every process; each process keeps its share of the state of a stateful
+        rule, and all processes should make their calls in the same order
+    group : the process group; None for the default group; gloo for CPU tensors, nccl for CUDA tensors
+    trusted : an update of the caller's own, for rules that compare the rows with one; equal on every process
 
     Returns
     -------
@@ -177,10 +179,10 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
 
     Raises
     ------
-    UpdatesError, InfeasibleError : as :meth:`Aggregator.aggregate`, on all processes alike. Whatever a single process
-        raises inside the rule ends the call on all of them, where it is of the same kind
+    UpdatesError, InfeasibleError : as in :meth:`Aggregator.aggregate`, on all processes. An error that a single process
+        raises inside the rule ends the call on all processes with an error of the same kind
 
-    See the module's documentation for what this protects against and what not.
+    The documentation of the module says what this protects against and what it does not protect against.
     """
     shard = _exchanged(update, group, trusted)
     own = slice(shard.offset, shard.offset + shard.d)
@@ -188,7 +190,7 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
     share = -(-update.numel() // shard.n)
     padded = torch.nn.functional.pad(part, (0, share - shard.d))
     whole = torch.empty(share * shard.n, dtype=padded.dtype, device=padded.device)
-    # the first name is deprecated in newer versions in favour of the second
+    # newer versions deprecate the first name in favour of the second
     gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
     gather(whole, padded.contiguous(), group=group)
     return whole[: update.numel()].view(update.shape)

@@ -1,10 +1,16 @@
 """The simulated world: tasks, clients, servers, and the round.
 
-* :class:`Task` is data, a partition of it over clients, and a model; :class:`Population` is a task made ready.
-* :class:`Federation` holds the rules of the game: how many clients, how they train, how the server steps.
-* :class:`Round` is the value that passes through the stages of :class:`Simulation`, the loop over rounds, and
-  :func:`assemble` chooses its parts: a channel (what a message is), a topology (who hears whom and who owns a model),
-  transforms (what happens to messages), and observers (who watches). Each has a room, and a contract in it.
+Start here:
+
+* :class:`Task` is data, a partition of the data over clients, and a model; :class:`Population` is a task made ready.
+* :class:`Federation` holds the rules: how many clients there are, how they train, and how the server steps.
+* :class:`Simulation` is the loop over rounds; a :class:`Round` is the value that passes through its stages, and a
+  :class:`Trace` is what the simulation has found in the end.
+* :func:`assemble` chooses the parts of a simulation: a channel (what a message is), a topology (who hears whom and who
+  owns a model), transforms (what happens to messages), and observers (who watches).
+
+The folders ``data``, ``models``, ``clients``, ``channels``, ``topologies`` and ``observers`` hold these parts; each
+folder describes its files. ``faults`` applies the faults of a scenario, and ``transforms`` holds the transforms.
 """
 
 from importlib import import_module
@@ -25,7 +31,7 @@ _LAZY = {"Round": "round", "Simulation": "engine", "Trace": "trace", "assemble":
 
 
 def __getattr__(name: str) -> Any:
-    """The engine needs torch, which takes long to import: it is loaded when it is first asked for."""
+    """Load the engine when it is first asked for, because it needs torch, which takes long to import."""
     if name in _LAZY:
         return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

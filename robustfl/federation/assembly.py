@@ -1,7 +1,8 @@
 """Chooses the parts of a simulation from the settings and the defense, and refuses what cannot be combined.
 
-What a message is follows from the defense, who is heard when from the server's mode, and who owns a model from the
-channel. Whatever makes sense together works together; for the rest :func:`refusal` says why not, before anything runs.
+The defense decides what a message is, the server's mode decides who is heard when, and the channel decides who owns a
+model. All parts that make sense together work together. For all others, :func:`refusal` says why they do not, before
+anything runs.
 """
 
 from __future__ import annotations
@@ -47,13 +48,16 @@ def _rankings() -> type[Channel]:
 
 
 CHANNELS = {"dense": _dense, "rewards": _rewards, "rankings": _rankings}
-"""The channels by the names that defenses use, :attr:`robustfl.aggregation.Defense.channel`; loaded when called."""
+"""The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
+
+Each value is a function that loads the channel when it is called.
+"""
 
 
 def channel_named(name: str) -> type[Channel]:
     """The channel that defenses call by this name.
 
-    Raises ParameterError when there is none.
+    Raises ParameterError when there is no channel of this name.
     """
     if name not in CHANNELS:
         raise ParameterError(f"There is no channel {name!r}. Channels that exist: {', '.join(CHANNELS)}.")
@@ -68,9 +72,9 @@ def refusal(
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
 ) -> str | None:
-    """Why these parts cannot be combined, or None when they can.
+    """The reason why these parts cannot be combined, or None when they can.
 
-    `channel` is what a message is, in place of what the defense says.
+    `channel` replaces the channel that the defense names.
     """
     name = defense.channel if channel is None else channel.name
     if channel is None and name not in CHANNELS:
@@ -120,28 +124,29 @@ def assemble(
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
 ) -> Simulation:
-    """A simulation of a federation under attack.
+    """Put together the simulation of a federation under attack.
 
     Parameters
     ----------
-    population : the task made ready, with everybody's data and the initial model
+    population : the task made ready, with the data of all clients and the initial model
     settings : the rules of the federation
     defense : the aggregator or pipeline; its state belongs to this simulation
-    attack : what the malicious clients do, and under which identities; None for nothing
-    f : number of malicious clients of all; somebody has to be honest
+    attack : what the malicious clients do, and under which identities they act; None when they do nothing
+    f : the number of malicious clients; at least one client has to be honest
     faults : what goes wrong without malice
-    aims : poisonings of data, carried out or not, whose aims are measured for comparison
-    evasions, evasion_samples : attacks on so many test samples of the trained model
+    aims : poisonings of data whose aims are measured for comparison, whether they are carried out or not
+    evasions, evasion_samples : attacks on test samples of the trained model, and the number of these samples
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
-    transforms : what else happens to messages between client and defense
-    observers : who else watches; they come after the usual ones
-    trainer : what clients compute, in place of what the settings say
-    channel : what a message is, in place of what the defense says
-    topology : makes who hears whom from the setup and the channel, in place of what the settings say
+    transforms : additional transforms, applied after those that the settings and the attack ask for
+    observers : additional observers, which come after the usual ones
+    trainer : computes what clients compute; it replaces the trainer that the settings name
+    channel : what a message is; it replaces the channel that the defense names
+    topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
     ------
-    ParameterError : parts that cannot be combined, `f` out of range, or a population for another number of clients
+    ParameterError : the parts cannot be combined, `f` is out of range, or the population is for another number of
+        clients
     """
     from robustfl.federation.clients.work import ClientWork
     from robustfl.federation.engine import Simulation
@@ -165,7 +170,7 @@ def assemble(
 
 
 def transforms_for(setup: Setup) -> list[Transform]:
-    """What happens to messages as the settings and the attack say."""
+    """The transforms that the settings and the attack ask for."""
     from robustfl.federation.transforms import Disguise, StalenessWeights
 
     found: list[Transform] = []
@@ -178,7 +183,7 @@ def transforms_for(setup: Setup) -> list[Transform]:
 
 
 def topology_for(setup: Setup, channel: Channel) -> Topology:
-    """One server: its mode says who is heard when, the channel says who owns a model."""
+    """The topology with one server: its mode says who is heard when, and the channel says who owns a model."""
     from robustfl.federation.topologies.asynchronous import schedule_for
     from robustfl.federation.topologies.ownership import CommonModel
     from robustfl.federation.topologies.rewards import Rewards
@@ -198,7 +203,7 @@ def observers_for(
     evasions: Sequence[Evasion] = (),
     evasion_samples: int = 0,
 ) -> list[Observer]:
-    """Who watches every simulation, and who watches those of this kind. They hear and report in this order."""
+    """The observers of every simulation and those of this kind; they hear and report in the order of the list."""
     from robustfl.federation.observers.accuracy import Accuracy
     from robustfl.federation.observers.aims import Aims
     from robustfl.federation.observers.detection import Detection

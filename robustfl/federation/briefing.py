@@ -1,4 +1,4 @@
-"""What the adversary of a round could know, gathered from the round for it to be handed out piece by piece."""
+"""Gathers from a round everything that the adversary could know; it is then handed out piece by piece."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def briefing(
 ) -> Facts:
     """The facts of a round for messages to one receiver, which hears the honest `messages` [h, d].
 
-    `own` makes what the malicious members would send it honestly [f, d], `relabelled` what the honest members would
-    have sent it with other labels, `training` the functions by which the federation learns.
+    `own` computes what the malicious members would send to the receiver if they were honest, [f, d]. `relabelled`
+    computes what the honest members would have sent with other labels. `training` returns the functions by which the
+    federation learns.
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
     names = members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist()
@@ -73,7 +74,7 @@ def briefing(
 
 
 def _samples(setup: Setup, whose: str) -> tuple[Tensor, Tensor]:
-    """The training samples [N, ...] and labels [N] in the hands of the malicious members, or of the honest clients."""
+    """The training samples [N, ...] and labels [N] that the malicious members, or the honest clients, hold."""
     population = setup.population
     if whose == "own":
         held = setup.members.samples()

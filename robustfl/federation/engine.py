@@ -1,4 +1,4 @@
-"""The loop over rounds. Everything that happens in one is done by a part, and no part knows the loop."""
+"""The loop over rounds. Parts do everything that happens in a round, and no part knows the loop."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Simulation:
 
     Parameters
     ----------
-    setup : the fixed part: the task, the rules, who takes part
-    topology : who hears whom, and who owns a model
-    channel : what a message is
-    transforms : what happens to messages between client and defense
+    setup : the part that stays fixed: the task, the rules, and who takes part
+    topology : decides who hears whom, and who owns a model
+    channel : decides what a message is
+    transforms : change messages between client and defense
     conduct : asks the defenses and watches them
-    observers : hear every round, in this order, and report in this order
+    observers : hear every round and report in the end, both in this order
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Simulation:
         self.watch = Stopwatch(setup.population.device)
 
     def run(self) -> Trace:
-        """Play all rounds, or until a model diverges, and let all observers report."""
+        """Play all rounds, or stop when a model diverges, and let all observers report."""
         self.watch = Stopwatch(self.setup.population.device)
         for number in range(self.setup.settings.rounds):
             if self.play(number).diverged:
@@ -55,7 +55,7 @@ class Simulation:
         return trace
 
     def play(self, number: int) -> Round:
-        """One round, from the choice of who takes part to the models that come of it."""
+        """Play one round, from the choice of who takes part to the new models."""
         topology, channel, watch = self.topology, self.channel, self.watch
         round = topology.sample(number)
         round.mark(self.setup.settings)

@@ -1,4 +1,4 @@
-"""Where faults strike in a federation: the data, the models that clients compute with, their messages, the network."""
+"""Applies faults where they strike: the data, the models that clients compute with, their messages, and the network."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Mask = NDArray[np.bool_]
 class Faults:
     """All faults of a simulation.
 
-    Each fault has streams of its own, named after it and its place among the faults of this name, so that what one does
-    never depends on the others. What happens to messages is remembered for each receiver by itself. Dropouts of 10 and
-    of 20 % lose, of the same seed, the same messages and some more.
+    Each fault has random streams of its own, named after the fault and its place among the faults of this name, so one
+    fault never depends on the others. What happens to messages is remembered separately for each receiver. With the
+    same seed, a dropout of 20 % loses all the messages that a dropout of 10 % loses, and some more.
 
     Parameters
     ----------
-    faults : what goes wrong, in the order in which it does within a stage
-    clients : number of clients
-    channel : of the defense
-    seed : of the simulation
+    faults : the faults, in the order in which they happen within a stage
+    clients : the number of clients
+    channel : the name of the defense's channel
+    seed : the seed of the simulation
 
     Raises
     ------
-    ParameterError : a fault that cannot happen to messages of this channel
+    ParameterError : a fault cannot happen to messages of this channel
     """
 
     def __init__(self, faults: Sequence[Fault], clients: int, channel: str, seed: int) -> None:
@@ -61,11 +61,11 @@ class Faults:
         self._models: deque[tuple[int, Tensor]] = deque(maxlen=1 + sum(fault.reach() for fault in faults))
 
     def data(self, population: Population) -> Population:
-        """The clients' data after the faults in them; the given population stays as it is.
+        """The clients' data after the faults of data; the given population stays as it is.
 
         Raises
         ------
-        ParameterError : nobody has any samples left
+        ParameterError : no client has any samples left
         """
         striking = [course for course in self._courses if course.fault.strikes("data")]
         if not striking:
@@ -97,7 +97,7 @@ class Faults:
         return population.with_data(features, labels, parts)
 
     def models(self, weights: Tensor, number: int, ids: Ids) -> Tensor:
-        """The models that clients start from: the newest [d] for all, or one for each [k, d] when some are stale.
+        """The models from which clients start: the newest [d] for all, or [k, d], one per client, when some are stale.
 
         A client never computes with a model from before the first round, nor with one older than the faults' reach.
         """
@@ -109,14 +109,14 @@ class Faults:
         return torch.stack([self._models[-1 - age][1] for age in ages.tolist()]) if ages.any() else weights
 
     def deliver(self, round: Round, receiver: Receiver) -> tuple[Tensor, Ids]:
-        """Of the messages that go to a receiver those that reach it in this round, and who sent them.
+        """The messages that reach a receiver in this round, and the members who sent them.
 
-        A client stands twice in the answer when it takes part under a second name.
+        A client occurs twice in the answer when it takes part under a second name.
         """
         return self.delivered(round.number, receiver.arrived, receiver.ids, receiver.who)
 
     def delivered(self, number: int, messages: Tensor, ids: Ids, receiver: Hashable) -> tuple[Tensor, Ids]:
-        """What reaches a receiver of messages [k, m] that these members [k] send in round `number`."""
+        """The part of the messages [k, m], sent by these members [k] in round `number`, that reaches a receiver."""
         if receiver not in self._courses_of:
             self._courses_of[receiver] = self._begin()
         courses = self._courses_of[receiver]
@@ -132,12 +132,12 @@ class Faults:
 class Mailbox:
     """The server's side of an unreliable network.
 
-    Of each client the server takes the newest message that has come, and never one as old as one that it took before:
-    copies, late copies and messages that overtook each other change nothing. Messages are filed by client, so that the
-    order of arrival does not matter either.
+    From each client the server takes the newest message that has arrived. It never takes a message that is as old as,
+    or older than, one that it took before. Copies, late copies and messages that overtook each other therefore change
+    nothing. Messages are filed by client, so the order of arrival does not matter either.
 
-    `lost`, `late` and `surplus` count messages that never arrived, that were used after their round, and that were
-    not used for there was a newer one.
+    `lost` counts messages that never arrived, `late` those that were used after their round, and `surplus` those that
+    were not used because there was a newer one.
     """
 
     lost: int = 0
@@ -147,7 +147,7 @@ class Mailbox:
     _taken: dict[int, int] = field(default_factory=dict)
 
     def exchange(self, number: int, messages: Tensor, ids: Ids, fates: Sequence[Delivery]) -> tuple[Tensor, Ids]:
-        """What the server gets in round `number`, in which these messages [k, d] are sent, with the senders [m]."""
+        """The messages that the server gets in round `number`, when [k, d] are sent, and their senders [m]."""
         lost = _any([fate.lost for fate in fates], len(ids))
         late = _sum([fate.late for fate in fates], len(ids))
         self.lost += int(lost.sum())
@@ -172,11 +172,11 @@ class Mailbox:
         return rows, np.array(order, dtype=np.int64)
 
     def report(self) -> dict[str, int]:
-        """What there is to say beside `lost`: `late_rows` and `surplus_rows`, where there were any."""
+        """The counts `late_rows` and `surplus_rows` where they are not zero; `lost` is reported elsewhere."""
         return {f"{name}_rows": count for name, count in (("late", self.late), ("surplus", self.surplus)) if count}
 
     def _post(self, number: int, messages: Tensor, ids: Ids, late: Ids, kept: Mask) -> None:
-        """Messages on their way, by the round in which they will arrive."""
+        """File the messages that are on their way under the round in which they will arrive."""
         for delay in np.unique(late[kept]).tolist():
             going = kept & (late == delay)
             rows = messages[torch.as_tensor(going, device=messages.device)]
@@ -184,7 +184,7 @@ class Mailbox:
 
 
 def told_apart(names: list[int]) -> list[Hashable]:
-    """Names [n] in which a client that takes part a second time has a second, negative name."""
+    """The names [n], in which a client that takes part a second time has a second, negative name."""
     seen: set[int] = set()
     apart: list[Hashable] = []
     for name in names:

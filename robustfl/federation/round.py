@@ -1,8 +1,9 @@
 """The round: the value that passes through the stages of the engine, and that observers see.
 
-Every stage fills in what it decides. A topology says who takes part and from which models; a channel computes the
-messages and lets the adversary craft; faults decide what arrives; each receiver's defense answers; the topology moves
-the models. Nothing of a round is hidden in a part, so a part can be exchanged without the others noticing.
+Every stage fills in what it decides. A topology says who takes part and from which models they start. A channel
+computes the messages and lets the adversary craft its own. Faults decide what arrives. The defense of each receiver
+answers, and the topology moves the models. No part hides anything of a round, so a part can be exchanged without a
+change to the others.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ Ids = NDArray[np.int64]
 
 
 class ServerModel(Protocol):
-    """A model that aggregates move: that of the server, or that of one peer.
+    """A model that aggregates move: the model of the server or of one peer.
 
     Attributes
     ----------
     state : [d] what clients receive and start from
-    weights : [d] what the network computes with; the same as `state` in channels whose messages are updates
-    previous : [d] the weights before the last step, or None before the first
+    weights : [d] the weights that the network computes with; equal to `state` in channels whose messages are updates
+    previous : [d] the weights before the last step; None before the first step
     """
 
     @property
@@ -51,11 +52,12 @@ class Lesson:
     Attributes
     ----------
     ids : [k] the members who train, each once
-    place : [m] for each of the members that were asked for, the place of its training among `ids`; identities that
+    place : [m] for each of the members that were asked for, the place of its training in `ids`; identities that
         share one update share a place
-    index : [k, steps, batch] places of the samples among the training samples
-    features : [k, steps, batch, ...] as the members see them, poisoned and augmented; labels : [k, steps, batch]
-    starts : where adversarial training begins its search, of the shape of the features, or None
+    index : [k, steps, batch] the places of the samples among the training samples
+    features : [k, steps, batch, ...] the samples as the members see them, after poisoning and augmentation
+    labels : [k, steps, batch] the labels as the members see them
+    starts : where adversarial training begins its search, in the shape of the features; None without random starts
     """
 
     ids: Ids
@@ -68,20 +70,20 @@ class Lesson:
 
 @dataclass(kw_only=True)
 class Receiver:
-    """Whoever aggregates in a round: the server, or one peer.
+    """The one who aggregates in a round: the server, or one peer.
 
     Attributes
     ----------
-    who : its name; "server" where there is one
-    defense : its own copy of the defense
-    model : the model that its aggregate moves
-    malicious, honest : the members of the round whose messages go to it, each in ascending order
-    trusted : [d] an update that it computed itself, for defenses that want one
-    rows : [k, m] the messages that have arrived, and `ids`, the members who sent them
+    who : the receiver's name; "server" in a federation with a server
+    defense : the receiver's own copy of the defense
+    model : the model that the receiver's aggregate moves
+    malicious, honest : the members of the round whose messages go to the receiver, each in ascending order
+    trusted : [d] an update that the receiver computed itself, for defenses that want one
+    rows, ids : [k, m] the messages that have arrived, and the members who sent them
     names : what the defense calls these members
     answer : what the defense answered; None when too few rows had arrived
-    aggregate : [m'] the answer as one vector, as it moves the model
-    refused : rows that the defense refused in a round without an answer
+    aggregate : [m'] the answer as the vector that moves the model
+    refused : the number of rows that the defense refused in a round without an answer
     """
 
     who: Hashable
@@ -99,20 +101,20 @@ class Receiver:
 
     @property
     def arrived(self) -> Tensor:
-        """The messages [k, m] that go to this receiver, once they are crafted."""
+        """The messages [k, m] that go to this receiver; they exist once the adversary has crafted its own."""
         assert self.rows is not None, "a channel crafts messages before anything else happens to them"
         return self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What there is to see of one client in a round: the model that it got, its batches, and the message that it sent.
+    """What can be seen of one client in a round: the model that it got, its batches, and the message that it sent.
 
     Attributes
     ----------
-    model : [d] the model from which it started
-    features, labels : [steps, batch, ...] and [steps, batch], what it learnt from
-    message : [m] what it sent; None where messages are hidden
+    model : [d] the model from which the client started
+    features, labels : [steps, batch, ...] and [steps, batch], what the client learnt from
+    message : [m] what the client sent; None where messages are hidden
     """
 
     member: int
@@ -124,24 +126,25 @@ class Sight:
 
 @dataclass(kw_only=True)
 class Round:
-    """One round, from the choice of who takes part to the models that come of it.
+    """One round, from the choice of who takes part to the new models.
 
     Attributes
     ----------
-    number : from 0; `last` says whether it is the last one
-    measured : whether models are measured after it
+    number : the round's number, from 0; `last` says whether it is the last round
+    measured : whether models are measured after this round
     malicious, honest : the members who take part, each in ascending order
-    receivers : who aggregates: one for a server, one for each peer
-    started : [members] the number of steps that the model had made from which each member began; None where everybody
-        begins with the newest model
-    lesson : the batches of those who train, and `models`, [d] or [k, d], from which they start
+    receivers : those who aggregate: the server alone, or every peer
+    started : [members] the number of steps that the server had made when each member began; None if all members begin
+        with the newest model
+    lesson : the batches of the members who train
+    models : [d] or [k, d] the models from which these members start
     computed : [k, m] what each of them computed, before anything else happens to it
-    own : [f, m] what the malicious members would send honestly, where anybody wants to know
+    own : [f, m] what the malicious members would send if they were honest; None where nothing asks for it
     messages : [h, m] what the honest members send
-    seen : [s, m] what an observer of the network sees of these messages: all of them, or sums of groups where somebody
-        hides them
-    served : [s, d] the models that honest clients have after the round, one row if all have the same; None in rounds
-        that are not measured
+    seen : [s, m] what an observer of the network sees of these messages: all of them, or sums over groups where a
+        transform hides them
+    served : [s, d] the models that honest clients have after the round, or one row if all have the same model; None in
+        rounds that are not measured
     diverged : whether a model has stopped being finite, which ends the training
     """
 
@@ -168,7 +171,7 @@ class Round:
 
     @property
     def sent(self) -> Tensor:
-        """The messages [h, m] of the honest members, once they are computed."""
+        """The messages [h, m] of the honest members; they exist once the channel has computed them."""
         assert self.messages is not None, "a channel computes messages before anything else happens to them"
         return self.messages
 
@@ -178,19 +181,19 @@ class Round:
         return self.number + 1
 
     def ages(self, ids: Ids) -> Ids:
-        """How many steps old the models are from which these members began, [k]."""
+        """How many steps old the models were from which these members began, [k]."""
         if self.started is None:
             return np.zeros(len(ids), dtype=np.int64)
         return self.number - self.started[ids]
 
     def sight(self, member: int) -> Sight | None:
-        """What there is to see of an honest member; None when it does not take part."""
+        """What can be seen of an honest member; None when it does not take part."""
         at = np.flatnonzero(self.honest == member)
         if not len(at):
             return None
         assert self.lesson is not None
         assert self.models is not None
-        asked = len(self.lesson.place) - len(self.honest) + int(at[0])  # honest members are the last ones
+        asked = len(self.lesson.place) - len(self.honest) + int(at[0])  # honest members come last
         row = int(self.lesson.place[asked])
         shown = self.seen is not None and len(self.seen) == len(self.honest)
         return Sight(

@@ -1,4 +1,4 @@
-"""The rules of a federation as data: read from scenarios, hashed into trials, used by the simulation."""
+"""The rules of a federation as data: scenarios state them, trials hash them, and the simulation obeys them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_valida
 
 
 class Settings(BaseModel):
-    """Base of all scenario models: frozen, unknown keys refused, the text under a field is its description."""
+    """The base of all scenario models: they are frozen and refuse unknown keys; the text under a field describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        """`true` is not 1 and `"2"` is not 2: such a value is a slip that should be seen."""
+        """Refuse `true` for 1 and `"2"` for 2: such a value is a mistake that the user should see."""
         field = cls.model_fields[info.field_name or ""]
         if field.annotation in (int, float) and isinstance(value, bool | str):
             raise ValueError(f"should be a number. Found {value!r}")
@@ -28,28 +28,28 @@ class Server(Settings):
     """How the server applies an aggregate to the global model."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
-    """Optimiser over the aggregates: sgd (with momentum if wanted) or adam (FedAdam)."""
+    """The optimiser that is applied to the aggregates: sgd (with momentum if wanted) or adam (FedAdam)."""
     learning_rate: Annotated[float, Gt(0)] = 0.5
-    """Step of the server; 1.0 with messages `delta` is plain FedAvg."""
+    """The step size of the server; 1.0 with messages `delta` is plain FedAvg."""
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Server momentum (sgd)."""
+    """The momentum of the server's optimiser (sgd only)."""
     trusted_samples: Annotated[int, Ge(1)] = 100
-    """Clean training samples on which the server computes an update of its own, for rules that want one (FLTrust).
-    A random choice in the class proportions of all of them; clients keep them as well."""
+    """The number of clean training samples on which the server computes an update of its own, for rules that want one
+    (FLTrust). They are a random choice in the class proportions of all training samples; clients keep them as well."""
     mode: Literal["synchronous", "asynchronous"] = "synchronous"
     """synchronous: a round waits for all clients of the round; asynchronous: the server makes a step whenever `buffer`
-    messages are in, and clients work at their own speed."""
+    messages have arrived, and clients work at their own speed."""
     buffer: Annotated[int, Ge(1)] = 5
-    """Messages of a step (asynchronous), at most as many as there are clients."""
+    """The number of messages in one step of the server (asynchronous only); at most the number of clients."""
     staleness: Literal["polynomial", "constant", "hinge"] = "polynomial"
-    """How messages computed with the model of tau steps ago are weighted (asynchronous): polynomial (1 + tau)^-a,
-    constant 1, or hinge, 1 up to the grace b and 1/(a (tau - b) + 1) above."""
+    """The weight of a message that was computed with the model of tau steps ago (asynchronous only): polynomial is
+    (1 + tau)^-a, constant is 1, and hinge is 1 up to the grace b and 1/(a (tau - b) + 1) above it."""
     staleness_exponent: Annotated[float, Gt(0)] = 0.5
-    """The a of these weights."""
+    """The exponent a in the formulas of `staleness`."""
     staleness_grace: Annotated[int, Ge(0)] = 4
-    """The b of the hinge, in steps of the server."""
+    """The grace b in the formula of the hinge, in steps of the server."""
     speed_spread: Annotated[float, Ge(0), Le(10)] = 1.0
-    """Standard deviation of the logarithm of clients' working times (asynchronous)."""
+    """The standard deviation of the logarithm of the clients' working times (asynchronous only)."""
 
     @property
     def asynchronous(self) -> bool:
@@ -65,19 +65,22 @@ class Server(Settings):
 
 
 class Augmentation(Settings):
-    """How clients change their training images, anew for every image of every batch."""
+    """How clients change their training images; the changes are drawn again for every image of every batch."""
 
     crop: Annotated[int, Ge(0)] = 0
-    """Most pixels by which an image moves, up or down and left or right; black comes in from the edge."""
+    """The largest number of pixels by which an image moves, up or down and left or right; black comes in from the
+    edge."""
     flip: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Probability that left and right are exchanged."""
+    """The probability that left and right are exchanged."""
     warp: Annotated[float, Ge(0), Le(1)] = 0.0
-    """Longest time along which pixels move in the flow of Lotka and Volterra, in which coordinates are pixels from the
-    centre: at 0.01 a corner of a 32 x 32 image moves by about 3 pixels, at 0.1 one of an 8 x 8 image by 2."""
+    """The longest time for which pixels move along the flow of Lotka and Volterra; the coordinates of the flow are
+    pixels from the centre. At 0.01 a corner of a 32 x 32 image moves by about 3 pixels; at 0.1 a corner of an 8 x 8
+    image moves by 2."""
     noise: Annotated[float, Ge(0)] = 0.0
-    """Standard deviation of Gaussian noise on every value of an image, in the units of the data (0 to 1 mostly)."""
+    """The standard deviation of the Gaussian noise on every value of an image, in the units of the data (mostly 0 to
+    1)."""
     share: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Share of the images that is changed at all; chance decides for each."""
+    """The share of the images that are changed at all; chance decides for each image."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -87,51 +90,56 @@ class Augmentation(Settings):
 
 
 class AdversarialTraining(Settings):
-    """Clients learn from samples that they have first made as hard as they can, by signed steps up their loss."""
+    """Clients learn from samples that they have first made as hard as possible by signed steps that raise the loss."""
 
     epsilon: Annotated[float, Gt(0)]
-    """Largest change of a feature, in the units of the data (0 to 1 mostly)."""
+    """The largest change of a feature, in the units of the data (mostly 0 to 1)."""
     steps: Annotated[int, Ge(1), Le(1000)] = 7
-    """Steps up the loss for every batch."""
+    """The number of steps that raise the loss of each batch."""
     step_size: Annotated[float, Gt(0), Strict()] | None = None
-    """Length of a step in each feature; 2.5 epsilon / steps when not given."""
+    """The length of a step in each feature; it is 2.5 epsilon / steps when it is not given."""
     random_start: bool = True
     """Whether the search starts at a random place within epsilon, or at the sample itself."""
 
 
 class Federation(Settings):
-    """Who takes part, what they compute, what they send and how the server steps."""
+    """Who takes part, what clients compute, what they send, and how the server steps."""
 
     clients: Annotated[int, Ge(1)] = 15
-    """All clients, malicious ones included."""
+    """The number of all clients, including the malicious ones."""
     rounds: Annotated[int, Ge(1)] = 100
-    """Rounds of training."""
+    """The number of training rounds."""
     algorithm: Literal["fedsgd", "fedavg"] = "fedsgd"
-    """fedsgd: one gradient on one batch a round; fedavg: `local_steps` of local SGD."""
+    """fedsgd: a client computes one gradient on one batch per round; fedavg: it makes `local_steps` steps of local
+    SGD."""
     local_steps: Annotated[int, Ge(1)] = 1
-    """SGD steps of a client in a round (fedavg)."""
+    """The number of SGD steps that a client makes in a round (fedavg only)."""
     local_learning_rate: Annotated[float, Gt(0)] = 0.1
-    """Step of the clients' local SGD (fedavg)."""
+    """The step size of the clients' local SGD (fedavg only)."""
     batch_size: Annotated[int, Ge(1)] = 16
-    """Samples in a batch, drawn with replacement from the client's own data."""
+    """The number of samples in a batch; they are drawn with replacement from the client's own data."""
     message: Literal["gradient", "delta"]
     """What clients send: a gradient that the server subtracts, or a model difference that it adds."""
     client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Exponential moving average that clients keep over their messages and send: m <- beta m + (1 - beta) message."""
+    """The beta of the exponential moving average that clients keep over their messages and send: m <- beta m +
+    (1 - beta) message."""
     participation: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Share of the clients that takes part in a round."""
+    """The share of the clients that take part in a round."""
     malicious_per_round: Literal["fixed", "sampled"] = "fixed"
-    """fixed: malicious clients are sampled in proportion in every round; sampled: chance decides how many."""
+    """fixed: every round has malicious clients in their proportion to all clients; sampled: chance decides how many of
+    the sampled clients are malicious."""
     augment: Augmentation | None = None
-    """How clients change their training images."""
+    """How clients change their training images; without it they do not change them."""
     adversarial_training: AdversarialTraining | None = None
-    """Whether clients learn from adversarial samples (federated adversarial learning)."""
+    """How clients make the adversarial samples from which they learn (federated adversarial learning); without it they
+    learn from plain samples."""
     server: Server = Server()
-    """The server's optimiser."""
+    """The settings of the server."""
     evaluate_every: Annotated[int, Ge(1)] = 10
-    """Rounds between two measurements on the test set; the last round is always measured."""
+    """The number of rounds from one measurement on the test set to the next; the last round is always measured."""
     client_mode: Literal["auto", "vmap", "loop"] = "auto"
-    """How clients are computed: all at once, one by one, or whichever is faster for model and device."""
+    """How the training of clients is computed: vmap computes all clients at once, loop computes one after the other,
+    and auto chooses the faster of the two for the model and the device."""
 
     @model_validator(mode="before")
     @classmethod
@@ -154,17 +162,20 @@ class Federation(Settings):
 
     @property
     def per_round(self) -> int:
-        """Clients that take part in a round."""
+        """The number of clients that take part in a round."""
         return self.sampled(self.clients)
 
     def sampled(self, members: int) -> int:
-        """Rows of a round when `members` could take part."""
+        """The number of rows in a round when `members` members could take part."""
         if self.server.asynchronous:
             return min(self.server.buffer, members)
         return max(1, round(self.participation * members))
 
     def malicious_rows(self, f: int, members: int | None = None) -> int:
-        """Rows of a round that may be malicious when `f` of all members (the clients) are, rounded up."""
+        """The number of rows of a round that may be malicious, rounded up, when `f` of all `members` are malicious.
+
+        `members` is the number of clients when it is not given.
+        """
         members = self.clients if members is None else members
         rows = self.sampled(members)
         if self.server.asynchronous:  # malicious clients answer at once

@@ -27,13 +27,17 @@ class Setup:
 
     Attributes
     ----------
-    population : the clients' data after faults in them, and the initial model; `clean`: before any fault
+    population : the clients' data after the faults of data, and the initial model
+    clean : the population before any fault
     settings : the rules of the federation
-    attack : what malicious clients do, None for nothing, and `identities`, under how many names; `f`: how many they are
+    attack : what malicious clients do; None when they do nothing
+    identities : under how many names malicious clients act; None when they act under their own names
+    f : the number of malicious clients
     members : everybody who may send a message
     faults : what goes wrong without malice
-    poisoning, attackers : how malicious members train where they do so in their own way, else None
+    poisoning, attackers : how malicious members train when they train in their own way, else None
     rng : the random streams "sampling", "batches" and "attack"
+    seed : the seed of the simulation
     """
 
     population: Population
@@ -56,7 +60,7 @@ class Setup:
 
     @property
     def malicious_clients(self) -> list[int]:
-        """The malicious clients, each once, however many identities it has."""
+        """The malicious clients; each occurs once, however many identities it has."""
         return [int(client) for client in np.unique(self.members.leaders[self.malicious])]
 
     @property
@@ -75,7 +79,7 @@ def set_up(
     faults: Sequence[Fault],
     seed: int,
 ) -> Setup:
-    """Decide who is malicious, what faults and poisonings do to the data, and prepare the random streams.
+    """Decide who is malicious, apply faults and poisonings to the data, and prepare the random streams.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Random streams: one for each purpose, all from one seed, none of them global.
+"""Random streams: there is one for each purpose, all come from one seed, and none of them is global.
 
 Seed r gives every defense and every attack the same partition, initial weights, client samples, batches and malicious
-identities (common random numbers), so differences between two of them are paired differences.
+identities (common random numbers), so differences between two defenses or two attacks are paired differences.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """The generator for one purpose, such as "partition"; independent of all others."""
+    """The generator for one purpose, such as "partition"; it is independent of all others."""
     return np.random.default_rng(stream_seed(seed, purpose))
 
 

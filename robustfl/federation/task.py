@@ -1,4 +1,4 @@
-"""Tasks: what is learnt, from whose data, with which model."""
+"""Tasks: which data are learnt, how they are divided over the clients, and with which model."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ class Population:
     Attributes
     ----------
     module : the model's structure; its parameters are replaced by views of flat vectors when it is called
-    initial : [d] initial weights
-    features, labels : all training samples; `test_features`, `test_labels` the test set
+    initial : [d] the initial weights
+    features, labels : all training samples
+    test_features, test_labels : the test set
     """
 
     def __init__(self, task: Task, dataset: Dataset, parts: list[Indices], seed: int, device: str) -> None:
@@ -70,7 +71,7 @@ class Population:
 
     @property
     def d(self) -> int:
-        """Number of parameters."""
+        """The number of parameters."""
         return int(self.initial.numel())
 
     @property
@@ -81,20 +82,20 @@ class Population:
 
     @cached_property
     def chance(self) -> float:
-        """Accuracy of always answering the most frequent class of the test set."""
+        """The accuracy of a model that always answers the most frequent class of the test set."""
         return float(self.dataset.chance)
 
     def with_data(self, features: Tensor, labels: Tensor, parts: list[Indices]) -> Population:
-        """The same task with other training samples in the hands of the same clients; some may have none."""
+        """The same task with other training samples for the same clients; some clients may have no samples."""
         other = copy.copy(self)
         other.features, other.labels, other.parts = features, labels, parts
         other._index()
         return other
 
     def draw(self, rng: np.random.Generator, samples: int) -> Indices:
-        """Indices [clients, samples] into the training samples, uniform with replacement within each client's part.
+        """Draw indices [clients, samples] of training samples, uniformly with replacement within each client's part.
 
-        A client without samples gets somebody else's: nobody may ask it to compute.
+        The row of a client without samples holds samples of other clients; the caller must not let it compute.
         """
         offsets = (rng.random((self.clients, samples)) * self._sizes[:, None]).astype(np.int64)
         drawn: Indices = self._order[np.minimum(self._starts[:, None] + offsets, len(self._order) - 1)]
@@ -126,7 +127,10 @@ class Population:
         return built.requires_grad_(False)
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
-        """Shares the memory of the read-only arrays on the CPU; nothing in the simulation writes to samples."""
+        """The values as a tensor, which shares the memory of the read-only arrays on the CPU.
+
+        Nothing in the simulation writes to samples.
+        """
         import torch
 
         with warnings.catch_warnings():

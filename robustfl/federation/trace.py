@@ -12,14 +12,15 @@ class Trace:
 
     Attributes
     ----------
-    accuracy, loss : (round, value) on the test set; the round counts finished rounds
-    malicious : ids of the malicious clients
-    malicious_share : mean share of the aggregation weights that malicious rows got, None for rules without weights
-    rejected_rows : rows that the defense refused, over all rounds; `lost_rows`: messages lost to faults
-    held_rounds : rounds in which too few rows were left, so that the model stayed as it was
+    accuracy, loss : pairs (round, value) on the test set; the round is the number of finished rounds
+    malicious : the ids of the malicious clients
+    malicious_share : the mean share of the aggregation weights that malicious rows got; None for rules without weights
+    rejected_rows : the number of rows that the defense refused, over all rounds
+    lost_rows : the number of messages that faults have lost, over all rounds
+    held_rounds : the number of rounds in which too few rows were left, so that the model stayed as it was
     diverged : whether the weights, or the loss on the test set, stopped being finite
-    bytes_up, bytes_down : what a client sends, and gets, in a round
-    seconds : time by phase
+    bytes_up, bytes_down : the bytes that a client sends, and gets, in a round
+    seconds : the time of each phase
     more : the measures that observers declare, by name, as far as they are defined
     """
 

@@ -1,4 +1,4 @@
-"""What happens to messages between the client and the defense: the contract of transforms, and those of today."""
+"""What happens to messages between the client and the defense: the contract of transforms, and the transforms."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ Floats = NDArray[np.float64]
 
 
 class Transform:
-    """Something that happens to messages on their way.
+    """Something that happens to messages on their way from the client to the defense.
 
-    A hook may be asked more than once in a round (an adversary may ask what clients would have sent with other labels),
-    and in any order. A transform that draws random numbers therefore derives them from the round's number and from who
-    sends, not from how often it was asked. The given tensors may only be read.
+    A hook may be called more than once in a round (an adversary may ask what clients would have sent with other
+    labels), and in any order. A transform that draws random numbers must therefore derive them from the round's number
+    and the sender, not from the number of calls. A hook must only read the tensors that it is given.
     """
 
     channels: ClassVar[tuple[str, ...] | None] = None
-    """Channels whose messages it can be applied to; None for all."""
+    """The channels to whose messages it can be applied; None for all channels."""
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
-        """What honest members `ids` [h] send instead of these messages [h, m]. Malicious members need not obey."""
+        """What honest members `ids` [h] send in place of the messages [h, m]. Malicious members need not obey."""
         return messages
 
     def crafted(self, messages: Tensor, names: Ids, round: Round) -> Tensor:
-        """What malicious members with these names [f] send instead of the messages [f, m] that they have crafted."""
+        """What malicious members with these names [f] send in place of the messages [f, m] that they have crafted."""
         return messages
 
     def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
-        """What a receiver makes of its `aggregate` [m] before it moves its model; None where there is none."""
+        """The `aggregate` [m] of a receiver as it moves the model; None when the receiver has no aggregate."""
         return receiver.aggregate
 
     def shown(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
-        """What an observer of the network sees of the honest messages [h, m]: [s, m], such as sums of groups."""
+        """What an observer of the network sees of the honest messages [h, m]: [s, m], for example sums over groups."""
         return messages
 
 
 class StalenessWeights(Transform):
-    """Multiplies honest messages by s(tau), where tau says how many steps old the model is that they come from.
+    """Multiplies each honest message by s(tau), where tau is the age, in steps, of the model that it was computed with.
 
-    So an adversary that knows the honest messages sees them weighted, as the defense does. See
+    An adversary that knows the honest messages therefore sees them weighted, as the defense does. See
     :func:`staleness_weights` for s.
     """
 
@@ -62,7 +62,7 @@ class StalenessWeights(Transform):
 
 
 class Disguise(Transform):
-    """Adds to malicious messages the lasting perturbation of the name under which each is sent."""
+    """Adds to each malicious message a perturbation that stays the same for the name under which it is sent."""
 
     channels = ("dense",)
 
@@ -74,10 +74,10 @@ class Disguise(Transform):
 
 
 def staleness_weights(ages: Ids, server: Server) -> Floats:
-    """s(tau) of messages [k] whose models are `ages` steps old.
+    """The weights s(tau) of messages [k] that were computed with models of these `ages` [k] in steps.
 
-    With a the exponent and b the grace: `constant` 1; `polynomial` ``(1 + tau)^-a``; `hinge` 1 up to b, and
-    ``1/(a (tau - b) + 1)`` above.
+    Formula: with the exponent a and the grace b, s is 1 for `constant`; ``(1 + tau)^-a`` for `polynomial`; and for
+    `hinge` 1 up to b and ``1/(a (tau - b) + 1)`` above it.
     """
     tau = ages.astype(np.float64)
     if server.staleness == "constant":

@@ -2,9 +2,9 @@
 
 * :class:`Section` and :class:`Content`: one subject of a report, and what it shows
 * :class:`Run` and :class:`World`: the results as sections read them
-* :class:`Table` of :class:`Column` and :class:`Row`: values with their meaning; :class:`Sheet` is one for spreadsheets
-* :class:`Note`, :class:`Facts`, :class:`Findings` and the other blocks; :class:`Detailed` for what needs room
-* :class:`Drawing`: shapes with a meaning; :class:`~.figures.Frame` makes their coordinates from values
+* :class:`Table` of :class:`Column` and :class:`Row`: values with their meaning; :class:`Sheet` is for spreadsheets
+* :class:`Note`, :class:`Facts`, :class:`Findings` and the other blocks; :class:`Detailed` is for long content
+* :class:`Drawing`: shapes with a meaning; :class:`~.figures.Frame` computes their coordinates from values
 * :mod:`.wording`: numbers and labels in words
 """
 

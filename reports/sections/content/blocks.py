@@ -1,7 +1,7 @@
-"""What the content of a section is made of, apart from tables and figures: plain values, nothing of any format.
+"""The parts of a section's content except tables and figures: plain values that know no format.
 
-A :data:`Block` can be shown everywhere. What only a page with room can show (tabs, figures, cards) is a :data:`Rich`
-block, and stands in the `full` part of a :class:`Detailed`, beside what says the same in brief.
+Every page can show a :data:`Block`. Content that only a large page can show (tabs, figures, cards) is a :data:`Rich`
+block. It is the `full` part of a :class:`Detailed`, next to a part that says the same in brief.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Code:
 
 @dataclass(frozen=True)
 class Strong:
-    """A part of a line that stands out."""
+    """A part of a line that is emphasised."""
 
     text: str
 
 
 Line = str | tuple[str | Code | Strong, ...]
-"""A text, or its parts where some of them are code or stand out."""
+"""A text, or its parts if some of them are code or emphasised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Names with their values, of which `extra` are added where there is room."""
+    """Names with their values; `extra` is added if there is room."""
 
     entries: tuple[tuple[str, str], ...]
     extra: tuple[tuple[str, str], ...] = ()
@@ -51,16 +51,16 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Bullets:
-    """A list of lines, each with shorter lines beneath it where there are any."""
+    """A list of lines; each may have shorter lines beneath it."""
 
     entries: tuple[tuple[Line, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that was found: of which kind, whether it is serious, and one or more lines that say it.
+    """Something that was found: its kind, whether it is serious, and one or more lines that describe it.
 
-    `more` explains it where there is room.
+    `more` explains it if there is room.
     """
 
     kind: str
@@ -72,14 +72,14 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found, one below the other."""
+    """A list of findings, one below the other."""
 
     entries: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Blocks that a page shows when somebody asks for them."""
+    """Blocks that a page shows when the reader opens them."""
 
     summary: Line
     blocks: tuple[Block, ...]
@@ -87,7 +87,7 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class Preformatted:
-    """A command or the output of a program, perhaps with a label of what it belongs to."""
+    """A command or the output of a program; it may have a label."""
 
     text: str
     label: str = ""
@@ -95,14 +95,14 @@ class Preformatted:
 
 @dataclass(frozen=True, kw_only=True)
 class Definitions:
-    """Words with what they mean."""
+    """Words with their meanings."""
 
     entries: Mapping[str, Line]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A component: of which stages it is made if there are several, what it does, and facts about it."""
+    """A component: its stages if there are several, what it does, and facts about it."""
 
     title: str
     stages: str = ""
@@ -120,7 +120,7 @@ class Cards:
 
 @dataclass(frozen=True, kw_only=True)
 class Tab:
-    """One of several views: what it is chosen by, its title where all are printed below each other, and its content."""
+    """One of several views: the label by which it is chosen, its title when all are printed, and its content."""
 
     key: str
     label: str
@@ -130,7 +130,7 @@ class Tab:
 
 @dataclass(frozen=True, kw_only=True)
 class Tabs:
-    """Views of which one is shown at a time: those of one `group`, `chosen` first."""
+    """Views of one `group`, of which one is shown at a time; `chosen` is shown first."""
 
     group: str
     purpose: str
@@ -141,7 +141,7 @@ class Tabs:
 
 @dataclass(frozen=True, kw_only=True)
 class Article:
-    """What lies behind a cell of a table that leads to its `key`; it is shown when the cell is selected."""
+    """The details of a table's cell that leads to its `key`; they are shown when the cell is selected."""
 
     key: str
     title: str
@@ -159,7 +159,7 @@ class ColourKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Detailed:
-    """What a page with room shows, and what a short one shows in its place, if anything."""
+    """What a large page shows, and what a short page shows in its place, if anything."""
 
     full: tuple[Rich, ...]
     brief: tuple[Block, ...] = ()

@@ -1,4 +1,4 @@
-"""Figures as shapes with coordinates and a meaning; how a shape of a meaning looks is the business of the page."""
+"""Figures as shapes with coordinates and a meaning; the page decides how a shape with this meaning looks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Meaning = Literal["grid", "base", "limit", "ghost", "band", "line", "thin line",
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """An SVG path, with a colour of its own where the colour is what it shows."""
+    """An SVG path; it has a colour of its own if the colour is what it shows."""
 
     d: str
     meaning: Meaning = "plain"
@@ -21,7 +21,7 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Circle:
-    """A dot, its size in units of the drawing."""
+    """A dot, whose size is in units of the drawing."""
 
     x: float
     y: float
@@ -52,7 +52,7 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Shapes that belong together, with what is said of them all."""
+    """Shapes that belong together, with a description of all of them."""
 
     title: str
     shapes: tuple[Shape, ...]
@@ -64,9 +64,9 @@ Shape = Path | Circle | Box | Words | Group
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A drawing of `width` x `height` units, and the words for those who cannot see it.
+    """A drawing of `width` x `height` units, and a description for readers who cannot see it.
 
-    Its kind decides on the look: a plot fills the width that there is, dots keep their size (`shown`, in pixels), and
+    Its kind decides how it looks: a plot fills the available width, dots keep their size (`shown`, in pixels), and
     pixels have sharp edges.
     """
 
@@ -90,7 +90,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Figures side by side: small multiples, loose ones, or a single one that may be wider than the page."""
+    """Figures side by side: small multiples, separate figures, or a single one that may be wider than the page."""
 
     figures: tuple[Figure, ...]
     layout: Literal["multiples", "loose", "wide", "beside"] = "loose"

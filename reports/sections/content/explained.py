@@ -9,7 +9,7 @@ from .blocks import Code, Note, Strong
 
 
 def explained(code: str) -> tuple[Note, ...]:
-    """The page of a status or of the code of a remark; nothing for a code of another version."""
+    """The page of a status or of a remark's code; nothing for a code that this version does not know."""
     try:
         page = explaining.page(code)
     except UnknownNameError:
@@ -22,5 +22,5 @@ def explained(code: str) -> tuple[Note, ...]:
 
 
 def _parts(paragraph: str) -> tuple[str | Code, ...]:
-    """A paragraph with its code, which stands between backticks."""
+    """The parts of a paragraph, in which code is between backticks."""
     return tuple(Code(part) if number % 2 else part for number, part in enumerate(paragraph.split("`")))

@@ -1,4 +1,4 @@
-"""Geometry of the hand-drawn SVG figures: from values to coordinates and paths, nothing of style.
+"""The geometry of the SVG figures: it turns values into coordinates and paths and knows nothing of style.
 
 Coordinates have one decimal, so that equal results give equal bytes and files stay small.
 """
@@ -14,7 +14,7 @@ from itertools import groupby
 from .drawings import Path, Words
 
 Point = tuple[float, float | None]
-"""x and y; y is None where nothing is known, and the line has a gap."""
+"""x and y; y is None if the value is not known, and the line then has a gap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,13 @@ class Frame:
     bottom: float = 22
 
     def x(self, value: float) -> float:
-        """The horizontal coordinate; a single x value lies in the middle."""
+        """The horizontal coordinate of a value; a single x value is in the middle."""
         inner = self.width - self.left - self.right
         share = 0.5 if self.high <= self.low else (value - self.low) / (self.high - self.low)
         return round(self.left + share * inner, 1)
 
     def y(self, value: float) -> float:
-        """The vertical coordinate; values outside [0, 1] stay at the edge."""
+        """The vertical coordinate of a value; values outside [0, 1] are drawn at the edge."""
         inner = self.height - self.top - self.bottom
         return round(self.top + (1 - min(max(value, 0.0), 1.0)) * inner, 1)
 
@@ -63,7 +63,7 @@ class Frame:
         return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in run) for run in self._runs(points))
 
     def band(self, points: Iterable[tuple[float, Sequence[float] | None]]) -> str:
-        """A closed SVG path around intervals [low, high], interrupted where there is none."""
+        """A closed SVG path around intervals [low, high], interrupted where an interval is missing."""
         known = list(points)
         lows = self._runs((x, pair[0] if pair else None) for x, pair in known)
         highs = self._runs((x, pair[1] if pair else None) for x, pair in known)
@@ -95,5 +95,5 @@ def ticks(values: Sequence[int], limit: int = 8) -> list[int]:
 
 
 def radius(count: int, largest: int, full: float) -> float:
-    """The radius of a dot whose area is in proportion to a count, `full` for the largest."""
+    """The radius of a dot whose area is in proportion to a count; the radius of the largest count is `full`."""
     return round(full * math.sqrt(count / largest), 1) if count > 0 and largest > 0 else 0.0

@@ -1,6 +1,6 @@
 """The results as sections read them: the whole run, and each of its worlds.
 
-The keys of ``summary.json`` that more than one section needs are read here alone.
+Only this file reads the keys of ``summary.json`` that more than one section needs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def ranking(self) -> Sequence[Values]:
-        """A row a defense, the best first."""
+        """One row per defense, the best first."""
         found: Sequence[Values] = self.scores["ranking"]
         return found
 
@@ -83,19 +83,19 @@ class Run:
         return frozenset(tried - {"none"})
 
     def each(self, axis: str) -> Iterator[tuple[str, Values]]:
-        """The label of each world, with what an axis beside the score says of each defense there."""
+        """The label of each world, with the values of each defense there on an axis other than the score."""
         for world in self.summary.get(axis, ()):
             for defense in world["defenses"]:
                 yield world["world"], defense
 
     def ranked(self, defenses: Iterable[Values]) -> list[Values]:
-        """Objects with a `defense`, in the order of the ranking; others follow by name."""
+        """Objects with a `defense`, in the order of the ranking; defenses that are not in it follow by name."""
         return sorted(defenses, key=lambda own: (self.order.get(own["defense"], len(self.order)), own["defense"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One world of a run: what all cells of its tables share. `key` begins the keys of what is shown of it."""
+    """One world of a run, which all cells of its tables share; the keys of everything about it begin with `key`."""
 
     run: Run
     key: str
@@ -103,12 +103,12 @@ class World:
 
     @property
     def label(self) -> str:
-        """Its name."""
+        """The name of the world."""
         return str(self.scored["world"])
 
     @property
     def clients(self) -> int:
-        """How many clients there are."""
+        """The number of clients."""
         return int(self.scored["clients"])
 
     @cached_property
@@ -122,7 +122,7 @@ class World:
         return sorted({point["f"] for own in self.defenses for point in own["curve"]})
 
     def axis(self, name: str) -> list[Values]:
-        """What an axis beside the score, such as `faults`, says of each defense here, in the order of the ranking."""
+        """The values of each defense on an axis other than the score, such as `faults`, in the order of the ranking."""
         found = next((own for own in self.run.summary.get(name, ()) if own["world"] == self.label), None)
         return [] if found is None else self.run.ranked(found["defenses"])
 

@@ -1,7 +1,7 @@
-"""The contract of a section: one subject of a report, from where it applies to what it shows.
+"""The contract of a section: it is one subject of a report, and says when it applies and what it shows.
 
-A section is a value: a key, and functions that make content from results. It knows nothing of formats, and formats
-know nothing of it.
+A section is a value: a key, and functions that make content from results. Sections know nothing about formats, and
+formats know nothing about sections.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Content:
     ----------
     title : its heading
     blocks : its tables, figures and notes, in order
-    introduction : a paragraph below the heading that tells how to read what follows
-    label : its name in a table of contents, where the heading is longer
-    announcement : words for the top of a page, and those that lead to the section
-    fold : whether a page with room lets people fold it, and whether it is open or closed before they do
+    introduction : a paragraph below the heading that says how to read what follows
+    label : its name in a table of contents, if the heading is longer
+    announcement : words for the top of a page, and the words of the link to the section
+    fold : whether a large page lets readers fold it, and whether it is open or closed at first
     """
 
     title: str
@@ -44,11 +44,11 @@ class Section:
     Attributes
     ----------
     key : its name in links, unique in the list of sections
-    of_run : its content for a run; None where the run has nothing of the kind
-    of_world : the same for one world of the run, for what is told world by world
-    sheet : its values for spreadsheets and data frames, over all worlds; no rows where there are none
-    measures : names of the declared measures that are its subject; those that no section covers are told among the
-        further measures of each world
+    of_run : makes its content for a run, or None if the section does not apply to the run
+    of_world : makes its content for one world of the run, or None; for subjects that are shown world by world
+    sheet : makes its values for spreadsheets and data frames, over all worlds; without values there are no rows
+    measures : names of the declared measures that are its subject; the page shows those that no section covers among
+        the further measures of each world
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Tables as values: what their columns mean and in which form values are told, never a text of one format.
+"""Tables as values: what their columns mean and how values become words, independent of any format.
 
 >>> column = Column(key="kept", heading="Kept", form=NUMBER)
 >>> [column.text(cell) for cell in (Cell(0.834), Cell(None), Cell("not tested"), Cell(0.9, note=", lasts 5"))]
@@ -16,10 +16,10 @@ from .wording import MISSING, interval, named, number, percent, seconds, size
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How the values of a column are told.
+    """How the values of a column become words.
 
-    `show` makes the text of a value, None included; `told` that of a value which stands beneath another one, with no
-    heading near. The look of a value may be that of code, a bar, or a number on a colour.
+    `show` makes the text of a value, which may be None. `told` makes the text of a value that is shown beneath another
+    one, without a heading nearby. A value may look like code, a bar, or a number on a colour.
     """
 
     show: Callable[[Any], str]
@@ -30,7 +30,7 @@ class Form:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """The value of a bar: how far it reaches in [0, 1], and the ends of its interval."""
+    """The value of a bar: its length in [0, 1], and the ends of its interval."""
 
     value: float | None
     low: float | None = None
@@ -38,7 +38,7 @@ class Span:
 
 
 def _change(lost: float | None) -> str:
-    """`0.187 lost`, `0.005 gained` or `the same`."""
+    """A loss in words: `0.187 lost`, `0.005 gained` or `the same`."""
     if lost is None:
         return ""
     amount = number(abs(lost), 3)
@@ -50,7 +50,7 @@ def _text(value: str | None) -> str:
 
 
 LABEL = Form(show=_text, right=False)
-"""The name of what a row is about."""
+"""The form of a name: that of the defense, attack or other thing that a row is about."""
 TEXT = Form(show=_text, right=False)
 CODE = Form(show=_text, right=False, look="code")
 NUMBER = Form(show=number)
@@ -62,16 +62,16 @@ PERCENT = Form(show=percent)
 DURATION = Form(show=seconds)
 SIZE = Form(show=size)
 LOSS = Form(show=lambda value: number(value, 3), told=_change)
-"""What is lost beside something else; less than nothing is a gain."""
+"""The form of a loss compared with something else; a negative loss is a gain."""
 UTILITY = Form(show=number, look="heat")
 BAR = Form(show=lambda span: "", right=False, look="bar")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value in its place. A text in a column of numbers says why there is no number.
+    """A value in a table. A text in a column of numbers says why there is no number.
 
-    `note` follows the value; `to` is the key of the article or section that the cell leads to.
+    `note` follows the value; `to` is the key of the article or section to which the cell leads.
     """
 
     value: Any = None
@@ -86,14 +86,14 @@ class Column:
 
     Attributes
     ----------
-    key : by which rows name their cells
-    heading : what stands above the values
-    form : how the values are told
+    key : the name under which rows hold their cells of this column
+    heading : the text above the values
+    form : how the values become words
     label : whether the heading is a label of the results, which may be long
-    beneath : the key of a column in whose cells these values stand where cells can have two lines
-    extra : whether the column is left out where there is little room
-    strong : whether it is what the table is about
-    scale : what stands above the beginning, middle and end of bars
+    beneath : the key of the column in whose cells these values are shown, if cells can have two lines
+    extra : whether the column is left out if there is little room
+    strong : whether it is the main column of the table
+    scale : the texts above the beginning, middle and end of bars
     """
 
     key: str
@@ -106,7 +106,7 @@ class Column:
     scale: tuple[str, ...] = ()
 
     def text(self, cell: Cell, beneath: bool = False) -> str:
-        """The words of a cell, whether it stands alone or beneath another one."""
+        """The words of a cell, which is shown alone or beneath another one."""
         if isinstance(cell.value, str):
             return cell.value + cell.note
         show = self.form.told if beneath and self.form.told is not None else self.form.show
@@ -115,9 +115,9 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The cells of a row by the keys of their columns; `instead` stands where it has none.
+    """The cells of a row by the keys of their columns; `instead` replaces the cells that it does not have.
 
-    A value that needs no note, link or emphasis stands for its cell.
+    A value that needs no note, link or emphasis may be given in place of its cell.
     """
 
     cells: Mapping[str, Any]
@@ -136,10 +136,10 @@ class Table:
 
     Attributes
     ----------
-    columns, rows : what it holds
-    caption : a line above it
-    empty : what is said in place of a table without rows
-    grouped : whether consecutive rows of one name may share it
+    columns, rows : the content of the table
+    caption : a line above the table
+    empty : the text that replaces a table without rows
+    grouped : whether consecutive rows with the same name may share one cell for it
     stacks : whether each row becomes a block of its own on a narrow screen
     """
 
@@ -152,12 +152,12 @@ class Table:
 
 
 def labels(names: Iterable[str], form: Form) -> tuple[Column, ...]:
-    """A column for each label of the results, in their order."""
+    """One column per label of the results, in the order of the labels."""
     return tuple(Column(key=f"label {name}", heading=named(name), form=form, label=True) for name in names)
 
 
 def labelled(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of such columns."""
+    """The cells of the columns that :func:`labels` makes."""
     return {f"label {name}": value for name, value in values.items()}
 
 
@@ -165,7 +165,7 @@ def labelled(values: Mapping[str, Any]) -> dict[str, Any]:
 class Sheet:
     """A table for spreadsheets and data frames: a file, the names of its columns, and rows of values by these names.
 
-    Values are numbers in full precision, texts, truths and lists of those; what a row leaves out is nothing.
+    Values are numbers in full precision, texts, booleans and lists of these; a value that a row leaves out is empty.
     """
 
     file: str
@@ -174,6 +174,6 @@ class Sheet:
 
 
 def ends(name: str, pair: Sequence[float] | None) -> dict[str, float | None]:
-    """The columns of an interval: `{name}_low` and `{name}_high`."""
+    """The values of an interval in two columns: `{name}_low` and `{name}_high`."""
     low, high = pair or (None, None)
     return {f"{name}_low": low, f"{name}_high": high}

@@ -1,6 +1,6 @@
-"""The words and number formats that all reports share: one sentence is written once.
+"""The words and number formats that all reports share, so that each sentence is written only once.
 
-Every function takes values as they stand in the results and copes with null: what is not known is said in words.
+Every function takes values as they are in the results, including null: an unknown value is said in words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MISSING = "–"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """`0.834` -> `0.83`; null -> a dash; the minus sign is a minus sign, and there is no minus zero."""
+    """`0.834` -> `0.83`; null -> a dash; negative numbers have a typographic minus sign, and zero has no sign."""
     if value is None:
         return MISSING
     rounded = round(value, digits) + 0.0
@@ -21,7 +21,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def named(attack: str | None) -> str:
-    """The label of an attack; `none` is `no attack`, null a dash."""
+    """The label of an attack; `none` becomes `no attack`, and null becomes a dash."""
     return MISSING if attack is None else "no attack" if attack == "none" else attack
 
 
@@ -36,7 +36,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def pieces(label: str) -> list[str]:
-    """A label cut where a line may break: before a bracket and inside camel case."""
+    """The pieces of a label between which a line may break: before a bracket and inside camel case."""
     return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
 
 
@@ -73,17 +73,17 @@ def breakdown(found: Mapping[str, Any] | None, clients: int) -> str:
 
 
 def well_formed(text: str) -> str:
-    """The text without what UTF-8 cannot hold (lone surrogates become question marks)."""
+    """The text without characters that UTF-8 cannot hold (lone surrogates become question marks)."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def fails(found: Mapping[str, Any]) -> bool:
-    """Whether a defense fails even where nobody is malicious."""
+    """Whether a defense fails even without malicious clients."""
     return bool(found["verdict"] == "none" or found["f"] < 0)
 
 
 def percent(share: float | None) -> str:
-    """`0.934` -> `93 %`; what is neither nothing nor all does not look so."""
+    """`0.934` -> `93 %`; a share between 0 and 1 is never rounded to 0 % or 100 %."""
     if share is None:
         return MISSING
     if 0 < share < 0.005:

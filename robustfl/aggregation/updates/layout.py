@@ -1,10 +1,10 @@
 """From the caller's updates to rows of one length, and back in the caller's own type, dtype and device.
 
 A collection of updates is a stacked numpy array or torch tensor whose first axis is the client, a sequence with one
-entry a client, a mapping from client id to entry, or :class:`ColumnBlocks`. An entry is an array, a tensor, a list of
-numbers, a list of arrays, or a state dict. Nothing is copied here: readers take blocks of columns from where the
-values are. Entries that cannot be read, or that do not look like the strict majority, become rejected
-rows with a reason; they never reach the arithmetic.
+entry per client, a mapping from client id to entry, or :class:`ColumnBlocks`. An entry is an array, a tensor, a list of
+numbers, a list of arrays, or a state dict. Nothing is copied here: readers read blocks of columns in place. Entries
+that cannot be read, or whose layout differs from that of the strict majority, become rejected rows with a reason; they
+never reach the arithmetic.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robustfl.errors import UpdatesError
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array inside an update: where it lives, its shape and its type."""
+    """One array inside an update: its device, its shape and its type."""
 
     tensor: bool
     shape: tuple[int, ...]
@@ -33,12 +33,12 @@ class Leaf:
 
     @property
     def floating(self) -> bool:
-        """Whether the leaf takes part in the geometry; integers and booleans (counters) are carried beside it."""
+        """Whether the leaf takes part in the geometry; integers and booleans (counters) do not."""
         return "float" in self.dtype
 
     @property
     def bits(self) -> int:
-        """Width of a floating-point leaf, from the name of its type: 16 for `bfloat16`, 8 for `float8_e5m2`."""
+        """The bits of a floating-point leaf, from the name of its type: 16 for `bfloat16`, 8 for `float8_e5m2`."""
         return int(self.dtype.partition("float")[2].partition("_")[0])
 
     @property
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def signature(self) -> tuple[Any, ...]:
-        """What must agree between clients: everything but the width of the floating-point type."""
+        """What must be equal for all clients: everything but the width of the floating-point type."""
         return self.form, self.names, tuple((leaf.shape, leaf.floating) for leaf in self.leaves)
 
     @property
@@ -65,7 +65,7 @@ class Layout:
 
     @property
     def working(self) -> str:
-        """The type of the arithmetic: float64 if a leaf is as wide, else float32 (also for half precision)."""
+        """The type of the arithmetic: float64 if a leaf is that wide, else float32 (also for half precision)."""
         wide = any(leaf.floating and leaf.bits > 32 for leaf in self.leaves)
         return "float64" if wide else "float32"
 
@@ -76,7 +76,7 @@ class Layout:
     def restore(self, vector: Array, carried: Sequence[Any], copy: bool) -> Any:
         """A flat result [d] as an update of this layout; `carried` holds the values of the non-floating leaves.
 
-        Without a `copy` a bare array may be the result itself; several leaves never share memory.
+        Without `copy` a bare array may share the memory of `vector`; several leaves never share memory.
         """
         copy = copy or len(self.leaves) > 1
         values, start, extra = [], 0, iter(carried)
@@ -93,10 +93,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """Updates as read: where the readable rows are, and what must be known to answer in the caller's terms.
+    """Updates that were read: the readable rows, and everything that is needed to answer in the caller's own form.
 
-    `origin` says which of the caller's rows each row of the reader is; `rows` are the reader's rows that take part,
-    None for all; `rejected` has the reasons of the caller's rows that do not.
+    `origin` says which of the caller's rows each row of the reader is. `rows` are the rows of the reader that take part
+    (None for all). `rejected` holds the reasons for the caller's rows that do not take part.
     """
 
     reader: Reader
@@ -109,18 +109,18 @@ class Batch:
     rejected: dict[int, str]
 
     def source(self) -> Source:
-        """The rows that take part, unread."""
+        """The rows that take part; they are not read yet."""
         rows = range(self.reader.n) if self.rows is None else self.rows
-        opened = getattr(self.reader, "open", Source)  # columns that are spread over processes know how to meet
+        opened = getattr(self.reader, "open", Source)  # columns spread over processes have their own source
         source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
         return source
 
     def callers_rows(self, source: Source) -> list[int]:
-        """Where the source's rows stand in the caller's updates."""
+        """The places of the source's rows in the caller's updates."""
         return self.origin if source.rows is None else [self.origin[row] for row in source.rows]
 
     def vector(self, update: Any) -> Array:
-        """One more update of this layout as a vector [d], such as one that the server trusts."""
+        """One more update of this layout as a vector [d], for example the server's trusted update."""
         entry = _parse(update)
         if entry is None or entry[0].signature != self.layout.signature:
             found = entry[0].describe() if entry is not None else type(update).__name__
@@ -128,7 +128,7 @@ class Batch:
         return _over_leaves([entry[1]], self.layout).vector(0)
 
     def restore(self, vector: Array, accepted: list[int], copy: bool = True) -> Any:
-        """The aggregate [d] in the caller's terms; counters take their element-wise lower median over accepted rows."""
+        """The aggregate [d] in the caller's own form; counters become their lower median over the accepted rows."""
         carried = []
         if self.entries is not None:
             for position, leaf in enumerate(self.layout.leaves):
@@ -137,7 +137,7 @@ class Batch:
         return self.layout.restore(vector, carried, copy)
 
     def restore_rows(self, matrix: Array, accepted: list[int]) -> Any:
-        """Rows [m, d] as updates: stacked when they came stacked, else a list."""
+        """Rows [m, d] as updates: stacked if the input is stacked, else a list."""
         rows = [self.restore(row, accepted) for row in matrix]
         if not self.stacked:
             return rows
@@ -149,7 +149,7 @@ class Batch:
 
 
 def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
-    """Read any supported collection of updates; raises :class:`UpdatesError` when no row can be trusted to be one."""
+    """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority."""
     if isinstance(updates, Mapping):
         if ids is not None:
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
@@ -164,7 +164,7 @@ def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
 
 
 def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
-    """A stacked array or tensor: read without a copy where its type is the working type."""
+    """Read a stacked array or tensor, without a copy if its type is the working type."""
     if updates.ndim < 2 or 0 in updates.shape:
         found = f"an array of shape {list(updates.shape)}"
         raise UpdatesError(
@@ -177,13 +177,13 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
     layout = Layout("array", (), (leaf,))
     droppable = None if is_tensor(updates) else mapped_file(updates)
     if isinstance(updates, np.ndarray):
-        updates = np.asarray(updates)  # subclasses such as np.matrix have arithmetic of their own
+        updates = np.asarray(updates)  # subclasses such as np.matrix have different arithmetic
     reader = Dense(updates.reshape(len(updates), -1), layout.working, droppable)
     return _stacked(reader, layout, names, duplicates)
 
 
 def _read_columns(updates: Columns, ids: Iterable[Hashable] | None) -> Batch:
-    """Updates that are a reader themselves; the answer is one vector."""
+    """Read updates that are themselves a reader; the answer is one vector."""
     names, duplicates = identify(ids, updates.n)
     leaf = _leaf(updates.row)
     assert leaf is not None
@@ -196,7 +196,7 @@ def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], duplic
 
 
 def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
-    """One entry a client, any of which may be missing, malformed or of another shape."""
+    """Read one entry per client; any entry may be missing, malformed or of another shape."""
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
     names, rejected = identify(ids, len(updates))
@@ -220,7 +220,7 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
 
 
 def _in_one_order(updates: list[Any]) -> list[Any]:
-    """State dicts with the same names get the same order of names: that of the first of them."""
+    """Give state dicts with the same names the same order of names, which is the order of the first of them."""
     orders: dict[frozenset[Hashable], list[Hashable]] = {}
     ordered = []
     for update in updates:
@@ -236,16 +236,16 @@ def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
 
 
 MISSING = "missing"
-"""The reason of a row that never came."""
+"""The reason for the rejection of a row that never arrived."""
 
 
 def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
-    """Client ids, and the rows that share an id with another row: none of them counts.
+    """The client ids, and the rows that share an id with another row: none of these rows counts.
 
-    Which of the rows is the client's own cannot be seen. A rule that kept one of them, such as the first, would let
-    an attacker choose it: whoever answers faster under the name of an honest client would speak for that client, and
-    the declared f would no longer bound the malicious rows. An attacker who repeats its own row takes itself out.
-    Ids that anybody can forge let attackers take honest clients out, never speak for them; who delivers messages more
+    It cannot be seen which of the rows comes from the client itself. If one of them were kept, such as the first, an
+    attacker could choose it: a faster answer under the id of an honest client would replace that client's row, and the
+    declared f would no longer bound the malicious rows. An attacker that repeats its own row removes itself. If ids can
+    be forged, attackers can remove honest clients but can never speak for them. A transport that delivers messages more
     than once should drop the copies before.
     """
     names = tuple(range(count)) if ids is None else tuple(ids)
@@ -260,10 +260,10 @@ def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable
 
 
 def exceeded(ids: Sequence[Hashable], rejected: Mapping[int, str], f: int | None) -> int:
-    """How many more clients were caught than the declared `f` (0 for a rule that is told none), else 0.
+    """By how many the clients that were caught exceed the declared `f`, or 0 (also for a rule without `f`).
 
-    A client is caught when a row under its id was rejected, however many there are; a row that never came is no sign
-    of anything.
+    A client is caught when at least one row under its id was rejected. A row that never arrived proves nothing and does
+    not count.
     """
     if not rejected:
         return 0
@@ -272,7 +272,7 @@ def exceeded(ids: Sequence[Hashable], rejected: Mapping[int, str], f: int | None
 
 
 def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
-    """The layout of the strict majority, in the types that most of its rows use."""
+    """The layout of the strict majority, with the types that most of its rows use."""
     counts = Counter(layout.signature for layout, _ in parsed.values())
     if not counts:
         raise UpdatesError("No update could be read: every row is missing or is no array of floating-point numbers.")
@@ -300,7 +300,7 @@ def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
         if update and all(isinstance(value, int | float | np.number) for value in update):
             try:
                 form, names, values = "array", (), [np.asarray(update, dtype=np.float64)]
-            except OverflowError:  # an integer beyond any float
+            except OverflowError:  # an integer that is too large for a float
                 return None
         else:
             form, names, values = "sequence", (), list(update)
@@ -314,7 +314,7 @@ def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
 
 
 def _leaf(value: Any) -> Leaf | None:
-    """The description of one array, or None for what is not an array of real numbers."""
+    """The description of one array, or None if the value is not an array of real numbers."""
     if is_tensor(value):
         dtype = str(value.dtype).removeprefix("torch.")
         real = not value.dtype.is_complex and str(value.layout) == "torch.strided"
@@ -325,14 +325,14 @@ def _leaf(value: Any) -> Leaf | None:
 
 
 def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:
-    """A reader of the floating leaves of all entries; on an accelerator if one of them lives there."""
+    """A reader of the floating-point leaves of all entries, on an accelerator if one of them is there."""
     floating = [position for position, leaf in enumerate(layout.leaves) if leaf.floating]
     accelerated = next((leaf.device for leaf in layout.leaves if leaf.tensor and leaf.device != "cpu"), None)
     return Leaves([[entry[position] for position in floating] for entry in entries], layout.working, accelerated)
 
 
 def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
-    """A slice of the result with the leaf's shape, type and device; half precision saturates instead of overflowing."""
+    """A slice of the result with the leaf's shape, type and device; half precision saturates and never overflows."""
     if not leaf.tensor:
         host = values.cpu().numpy() if is_tensor(values) else values
         if leaf.dtype == "float16":
@@ -348,9 +348,10 @@ def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
 
 
 def _lower_median(values: list[Array], leaf: Leaf) -> Array:
-    """Element-wise lower median of counters: one of the values that were sent, whatever a minority sends.
+    """The element-wise lower median of counters, which is always one of the values that were sent.
 
-    Every value is brought to the leaf's own type first: a minority's wider type must not become the result's.
+    Every value is first converted to the leaf's own type, so that a wider type of a minority cannot become the type of
+    the result.
     """
     middle = (len(values) - 1) // 2
     if leaf.tensor:

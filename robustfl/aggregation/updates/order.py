@@ -1,4 +1,4 @@
-"""An order of clients that depends on who they are, and not on who answers first."""
+"""An order of clients that depends on their ids, and not on who answers first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 
 def by_id(ids: Sequence[Hashable]) -> NDArray[np.intp]:
-    """The places of the ids in ascending order: numbers, then texts, bytes, sequences, and the rest by their `repr`.
+    """The places of the ids in ascending order: first numbers, then texts, bytes, sequences, and others by `repr`.
 
-    Equal ids of different types, such as 1 and ``numpy.int64(1)``, have the same place. Ids of a class of its own need
-    a `repr` that tells them apart and is the same in every run.
+    Equal ids of different types, such as 1 and ``numpy.int64(1)``, have the same place. Ids of any other class need a
+    `repr` that distinguishes them and is the same in every run.
 
     >>> by_id(["b", 10, "a", 9]).tolist()
     [3, 1, 2, 0]
@@ -25,7 +25,7 @@ def by_id(ids: Sequence[Hashable]) -> NDArray[np.intp]:
 
 
 def _key(name: Any) -> tuple[int, Any]:
-    """Something that compares with the keys of all other ids."""
+    """A sorting key that can be compared with the keys of all other ids."""
     if isinstance(name, numbers.Real) and name == name:
         return 0, name
     if isinstance(name, str):

@@ -1,7 +1,7 @@
 """Defenses whose clients send rankings in place of numbers: what they promise, and how their clients train.
 
-A client cannot shout in a ranking: whatever it sends, each edge of the network gets a position from 0 to n - 1 from it,
-every position once. Rankings that are no permutations would break this, and are refused.
+A ranking bounds the influence of a client: whatever it sends, each edge of the network gets a position from 0 to n - 1,
+and every position occurs once. A ranking that is not a permutation would break this and is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ Criterion = Literal["score", "abs"]
 class MaskTraining:
     """How clients learn which edges of a network with frozen weights to keep; `keep` is the share that is kept.
 
-    SGD on the scores of the edges with `momentum` and `weight_decay`, from ``learning_rate * decay**round`` falling
-    along a cosine in `epochs` equal parts of the local steps (0: after every step).
+    Clients use SGD on the scores of the edges with `momentum` and `weight_decay`. The learning rate of a round starts
+    at ``learning_rate * decay**round`` and falls along a cosine in `epochs` equal parts of the local steps (0: it
+    falls after every step).
     """
 
     learning_rate: float
@@ -44,10 +45,10 @@ class MaskTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class RankAggregator(Defense):
-    """Rankings -> one ranking: of every layer of the network, its edges from the least to the most important.
+    """Rankings -> one ranking: for every layer of the network, its edges from the least to the most important.
 
-    Authors write :meth:`elect`, over rankings that are known to be permutations. Clients have equal votes, and nothing
-    is remembered from one call to the next.
+    Authors write :meth:`elect`, which works on rankings that are known to be permutations. Clients have equal votes,
+    and nothing is remembered from one call to the next.
     """
 
     channel: ClassVar[str] = "rankings"
@@ -56,22 +57,22 @@ class RankAggregator(Defense):
     @property
     @abstractmethod
     def training(self) -> MaskTraining:
-        """How its clients train."""
+        """How the clients of this defense train."""
 
     def sent(self, edges: int) -> int:
-        """How many edges of a layer a client names: the most important of all `edges`."""
+        """The number of edges that a client names in a layer with `edges` edges; it names the most important ones."""
         return edges
 
     @abstractmethod
     def elect(self, sums: Counts) -> Counts:
-        """The global ranking [n_l] of a layer from the sums of positions [n_l] of its edges."""
+        """The global ranking [n_l] of a layer from the sums [n_l] of the positions of its edges."""
 
     def upload_bytes(self, edges: Sequence[int], coding: Coding = "plain") -> float:
-        """Bytes that a client sends in a round for layers of so many `edges`."""
+        """The bytes that a client sends in a round for layers with these numbers of `edges`."""
         return ranking_bytes([(self.sent(count), count) for count in edges], coding)
 
     def download_bytes(self, edges: Sequence[int], coding: Coding = "plain") -> float:
-        """Bytes that a client gets in a round for layers of so many `edges`: a full ranking."""
+        """The bytes that a client gets in a round for layers with these numbers of `edges`: a full ranking."""
         return ranking_bytes([(count, count) for count in edges], coding)
 
     def __rrshift__(self, before: Any) -> Any:
@@ -86,7 +87,7 @@ class RankAggregator(Defense):
         edges: Sequence[int] | None = None,
         hostile: Hostile = "reject",
     ) -> Any:
-        """The global ranking of every layer; see :meth:`aggregate` for the rest of the answer."""
+        """The global ranking of every layer; :meth:`aggregate` returns the full answer."""
         return self.aggregate(rankings, ids=ids, edges=edges, hostile=hostile).value
 
     @final
@@ -98,24 +99,24 @@ class RankAggregator(Defense):
         edges: Sequence[int] | None = None,
         hostile: Hostile = "reject",
     ) -> Aggregation:
-        """Count the votes and say how.
+        """Count the votes, and return the ranking with the rejected rows and other information.
 
         Parameters
         ----------
-        rankings : for each client a list with one integer array a layer, its edges from the least to the most
-            important; or one array [n, m_l] a layer; or a mapping from client id to lists. Arrays are numpy or torch;
-            a network of one layer may do without the lists. Never mutated.
-        ids : client ids, one a row
-        edges : edges of each layer; needed when clients name only some of them
-        hostile : what to do with rows that are missing, malformed or no rankings, and with all rows that share an id:
+        rankings : for each client a list with one integer array per layer, which holds its edges from the least to the
+            most important; or one array [n, m_l] per layer; or a mapping from client id to lists. Arrays are numpy or
+            torch; for a network with one layer the lists are not needed. Never mutated.
+        ids : client ids, one per row
+        edges : the number of edges of each layer; needed when clients name only some of them
+        hostile : what to do with rows that are missing, malformed or not rankings, and with all rows that share an id:
             `"reject"`, `"stop"` or `"raise"`, as in :meth:`robustfl.aggregation.Aggregator.aggregate`
 
-        Returns the global ranking as `value`: a list with an array a layer, or an array where clients sent one.
+        Returns the global ranking as `value`: a list with one array per layer, or one array if clients sent one.
 
         Raises
         ------
-        UpdatesError : the input is no collection of rankings (or has hostile rows, with `hostile="raise"`)
-        InfeasibleError : fewer accepted rows than the precondition asks for with the declared f
+        UpdatesError : the input is not a collection of rankings (or has hostile rows, with `hostile="raise"`)
+        InfeasibleError : there are fewer accepted rows than the precondition requires with the declared f
         ExceededError : more clients were caught than the declared f, with `hostile="stop"`
         """
         require_policy(hostile)
@@ -142,11 +143,11 @@ class RankAggregator(Defense):
         edges: Sequence[int] | None = None,
         hostile: Hostile = "reject",
     ) -> Aggregation:
-        """What :meth:`aggregate` would answer now: the same, as nothing is remembered."""
+        """The answer that :meth:`aggregate` would give now; since nothing is remembered, the two are the same."""
         return self.aggregate(rankings, ids=ids, edges=edges, hostile=hostile)
 
     def _lengths(self, edges: Sequence[int] | None) -> tuple[int, ...] | None:
-        """How many entries the ranking of each layer should have; None when the clients' majority decides."""
+        """The number of entries that the ranking of each layer should have; None when the majority decides."""
         if edges is None:
             return None
         if not edges or not all(1 <= count <= MOST_ENTRIES for count in edges):
@@ -154,7 +155,7 @@ class RankAggregator(Defense):
         return tuple(self.sent(count) for count in edges)
 
     def _all(self, ballots: Ballots) -> tuple[int, ...]:
-        """The edges of each layer when every client names all of them."""
+        """The number of edges of each layer when every client names all of them."""
         layers = tuple(len(layer) for layer in next(iter(ballots.rows.values())))
         if any(self.sent(count) != count for count in layers):
             raise ParameterError(f"{self!r} is sent only some of the edges. Say how many there are: `edges=[...]`.")

@@ -1,9 +1,10 @@
-"""Runs as they are kept to be compared with later: the summary of a run, or only what a comparison reads of it.
+"""Stored runs with which later runs are compared: the summary of a run, or only what a comparison reads of it.
 
 A run is read from its folder, from its ``summary.json`` under any name, or from the compact file that
-:func:`save_stored` writes. The compact file has the same shape with everything else left out (about a fifth of the
-size): for each cell the accuracy of every seed, the ids of the trials, which are hashes of their scenarios, and what
-became of them; beside these the hash of the suite, the command, the versions and the machine.
+:func:`save_stored` writes. The compact file has the same shape, but holds only what a comparison reads (about a fifth
+of the size). For each cell this is the accuracy of every seed, the ids of the trials, which are hashes of their
+scenarios, and their statuses. In addition the file holds the hash of the suite, the command, the versions and the
+machine.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ STORED: dict[str, Any] = selected(
         "scores": {"worlds": _WORLD},
     },
 )
-"""What a comparison reads of a run."""
+"""The part of a summary that a comparison reads."""
 
 
 def load_stored(path: Path) -> Summary:
-    """Reads a run from its folder or from a file.
+    """Read a run from its folder or from a file.
 
     Raises
     ------
@@ -63,13 +64,13 @@ def load_stored(path: Path) -> Summary:
 
 
 def save_stored(run: Summary, path: Path) -> None:
-    """Writes what a comparison reads of a run, and nothing else, in one step."""
+    """Write only what a comparison reads of a run, in one step."""
     kept = _projected(run, STORED)
     write_atomically(path, json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
 def _require_columns(world: ScoredWorldReport, file: Path) -> None:
-    """Every cell has one value a seed, and no seed is there twice."""
+    """Check that every cell has one value per seed, and that no seed occurs twice."""
     seeds = world["seeds"]
     if len(set(seeds)) != len(seeds) or len(world["baseline"]["per_seed"]) not in (0, len(seeds)):
         raise StoreError(
@@ -92,7 +93,7 @@ def _require_columns(world: ScoredWorldReport, file: Path) -> None:
 
 
 def _projected(value: Any, shape: Any) -> Any:
-    """Only what the shape speaks of."""
+    """The part of a value that the shape mentions."""
     if isinstance(shape, dict):
         if "*" in shape:
             return {key: _projected(inner, shape["*"]) for key, inner in value.items()}

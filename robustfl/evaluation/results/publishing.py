@@ -1,4 +1,4 @@
-"""Publishing a run: its summary and records, packed, for a repository to keep, from which every report can be made."""
+"""Publishing a run: its summary and records are packed for a repository, and every report can be made from them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import content, pack
 
 FILES = ("summary.json", "records.jsonl")
-"""What a published run consists of; each lies there as `NAME.xz`, about a fifteenth of its size."""
+"""The files of a published run; each is stored as `NAME.xz`, with about a fifteenth of its size."""
 
 
 def publish(run: Path, folder: Path) -> list[Path]:
-    """Packs the results of a finished run into another folder; returns the files.
+    """Pack the results of a finished run into another folder, and return the paths of the files.
 
-    ``robustfl report FOLDER`` and ``robustfl compare`` read them from there like those of any run. Ledgers stay behind:
-    the records hold their heads. Equal results give equal files.
+    ``robustfl report FOLDER`` and ``robustfl compare`` read them from there like the results of any run. Ledgers are
+    not published, but the records hold their heads. Equal results give equal files.
 
     Raises
     ------
@@ -30,6 +30,6 @@ def publish(run: Path, folder: Path) -> list[Path]:
         raise DataError(
             f"{folder} holds {unpacked[0]}, which would be read in place of what is packed. Name another folder."
         )
-    RunResults.load(run)  # what cannot be read is not published
+    RunResults.load(run)  # results that cannot be read are not published
     folder.mkdir(parents=True, exist_ok=True)
     return [pack(folder / name, content(run / name)) for name in FILES]

@@ -1,6 +1,6 @@
-"""What a record holds: the declaration that code is typed by, and that stored records are checked against.
+"""What a record holds: these declarations type the code, and stored records are checked against them.
 
-A key that is ``NotRequired`` may be absent from what another version has stored; this one writes all of them.
+A key that is ``NotRequired`` may be absent from records of another version; this version writes all keys.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _FORMS: dict[str, Any] = {
     "texts": [str],
     "flag": bool,
 }
-"""The form of a measure -> the shape of its values."""
+"""The shape of the values of a measure, by the form of the measure."""
 
 MORE = {f"{name}?": Maybe(_FORMS[measure.form]) for name, measure in known_measures().items()}
-"""The shape of what records hold beside accuracy and loss: every declared measure may be there."""
+"""The shape of the `more` of a record: every declared measure may be present."""
 
 Curve = Annotated[list[list[Any]], Shape([(int, NUMBER)])]
-"""[[round, value], ...]; the round counts finished rounds."""
+"""[[round, value], ...]; the round is the number of finished rounds."""
 
 
 class Labels(TypedDict):
-    """The names of a trial's world and parts, for people."""
+    """The names of a trial's world and parts, as people read them."""
 
     world: str
     defense: str
@@ -54,14 +54,14 @@ class Metrics(TypedDict):
 
 
 class Traffic(TypedDict):
-    """Bytes that a client sends and gets in a round, on average."""
+    """The mean number of bytes that a client sends and gets in a round."""
 
     up_per_client_round: NotRequired[float | None]
     down_per_client_round: NotRequired[float | None]
 
 
 class Failure(TypedDict):
-    """Why a trial did not come to an end."""
+    """The reason why a trial failed."""
 
     type: NotRequired[str | None]
     message: NotRequired[str | None]
@@ -76,10 +76,10 @@ class LedgerHead(TypedDict):
 
 
 class Frame(TypedDict):
-    """What a record says whatever came of its trial.
+    """The part of a record that does not depend on the outcome of its trial.
 
-    `scenario` is the whole scenario with every default written out, and `fingerprint` the hash of what else decided the
-    result.
+    `scenario` is the whole scenario with every default written out. `fingerprint` is the hash of everything else that
+    decided the result.
     """
 
     schema: Annotated[int, Shape(SCHEMA)]
@@ -92,7 +92,7 @@ class Frame(TypedDict):
 
 
 class Record(Frame):
-    """A trial and what came of it.
+    """A trial and its outcome.
 
     `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
     metrics. `time` holds seconds by phase.
@@ -107,7 +107,7 @@ class Record(Frame):
 
 
 def metrics_of(record: Record | None) -> Metrics:
-    """What was measured in a trial; empty where it did not come to an end, or has no record."""
+    """What was measured in a trial; empty if it failed or has no record."""
     return (None if record is None else record.get("metrics")) or {}
 
 

@@ -1,7 +1,7 @@
 """What a report format is, and the results that it renders.
 
 A run leaves two files in its folder: ``summary.json`` (the suite, its scores and its provenance) and ``records.jsonl``
-(one record a trial). :class:`RunResults` reads and checks both, so that a report format may trust their shape; a
+(one record per trial). :class:`RunResults` reads and checks both, so that a report format may trust their shape. A
 format is a pure function of them: the same results give the same bytes.
 """
 
@@ -27,8 +27,8 @@ from robustfl.evaluation.results.summaries import Summary
 class RunResults:
     """Everything that a report may show: the summary of a suite and the records of its trials.
 
-    Raises :class:`StoreError` when either does not have the shape that the reports read; the message names the path
-    of the offending value.
+    Raises :class:`StoreError` when one of them does not have the shape that the reports read; the message names the
+    path of the wrong value.
     """
 
     summary: Summary
@@ -41,10 +41,10 @@ class RunResults:
 
     @classmethod
     def load(cls, directory: Path) -> RunResults:
-        """Reads ``summary.json`` and ``records.jsonl`` from the folder of a run, or both from that of a published one.
+        """Read ``summary.json`` and ``records.jsonl`` from the folder of a run or of a published run.
 
-        The last line of the records may be torn (a run that was killed while it wrote); it is left out. Raises
-        :class:`DataError` when a file is absent and :class:`StoreError` when one cannot be read as results.
+        The last line of the records may be incomplete, if the run was killed while it wrote; then it is left out.
+        Raises :class:`DataError` when a file is absent and :class:`StoreError` when one cannot be read as results.
         """
         try:
             summary = _summary(directory / "summary.json")
@@ -63,26 +63,26 @@ class ReportFormat(Component, ABC):
 
     @abstractmethod
     def files(self, results: RunResults) -> Mapping[str, str]:
-        """The texts by the names under which they are saved in the folder of the run, in UTF-8.
+        """The texts by the names of the files, which are saved in the folder of the run, in UTF-8.
 
-        Equal results give equal texts. A text is empty where there is nothing to show: then there is no such file.
+        Equal results give equal texts. A text is empty if there is nothing to show; then no file is written.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportPage(ReportFormat, ABC):
-    """A format of one file."""
+    """A report format that consists of one file."""
 
     filename: ClassVar[str]
     """The name of the file."""
 
     @abstractmethod
     def render(self, results: RunResults) -> str:
-        """The text of the file; equal results give equal texts. Empty where there is nothing to show."""
+        """The text of the file, empty if there is nothing to show; equal results give equal texts."""
 
     @final
     def files(self, results: RunResults) -> dict[str, str]:
-        """The one file."""
+        """The text of the only file, by its name."""
         return {self.filename: self.render(results)}
 
 

@@ -9,10 +9,10 @@ from robustfl.evaluation.results.shapes import shape_of
 from robustfl.evaluation.results.summaries import Summary
 
 SUMMARY: dict[str, Any] = shape_of(Summary)
-"""What the reports read of ``summary.json``."""
+"""The shape that ``summary.json`` must have."""
 
 RECORD: dict[str, Any] = shape_of(Record)
-"""What the reports read of a line of ``records.jsonl``."""
+"""The shape that each line of ``records.jsonl`` must have."""
 
 LEDGER: dict[str, Any] = shape_of(LedgerHead)
-"""What a record says of the ledger of its trial."""
+"""The shape of the part of a record that describes the ledger of its trial."""

@@ -1,8 +1,13 @@
-"""Shapes of stored JSON: what a value has to look like, and the check that walks it.
+"""Shapes of stored JSON: a shape says what a value must look like, and the check compares the two.
 
-A shape is written as an example of itself: ``{"key": shape}`` asks for these keys (others may be there too; ``"key?"``
-may be absent), ``{"*": shape}`` for any keys with such values, ``[shape]`` for a list of any length, ``(a, b)`` for a
-list of exactly two, ``Maybe(shape)`` also for null, ``float`` for a finite number and a bare ``1`` for that very value.
+A shape is written as an example of the values that it allows:
+
+* ``{"key": shape}`` requires these keys; other keys are allowed too, and ``"key?"`` may be absent;
+* ``{"*": shape}`` allows any keys with such values;
+* ``[shape]`` allows a list of any length, and ``(a, b)`` a list of exactly two values;
+* ``Maybe(shape)`` also allows null;
+* ``float`` allows a finite number, and a literal such as ``1`` allows only this value.
+
 :func:`shape_of` reads the shape of a ``TypedDict`` from its annotations, so that no list of fields is written twice.
 
 >>> require_shape({"rows": [1, 2]}, {"rows": [int]}, "table")
@@ -28,14 +33,14 @@ from robustfl.errors import StoreError
 
 @dataclass(frozen=True)
 class Maybe:
-    """The shape of what may be null."""
+    """The shape of a value that may be null."""
 
     shape: Any
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Says in an annotation what the type alone cannot: ``Annotated[int, Shape(1)]`` is the very value 1."""
+    """Says in an annotation what the type alone cannot say: ``Annotated[int, Shape(1)]`` allows only the value 1."""
 
     shape: Any
 
@@ -44,7 +49,7 @@ NUMBER = Maybe(float)
 
 
 def shape_of(kind: Any) -> Any:
-    """The shape of the values of an annotation: a TypedDict, a list, a dict, a plain type, or any of these or None.
+    """The shape of an annotation: a TypedDict, a list, a dict, a plain type, or the union of one of these with None.
 
     >>> shape_of(list[float | None])
     [Maybe(shape=<class 'float'>)]
@@ -67,9 +72,9 @@ def shape_of(kind: Any) -> Any:
 
 
 def selected(shape: Any, names: Any) -> Any:
-    """The part of a shape that names speak of, as ``{"key": names, ...}`` with None where all below counts.
+    """The part of a shape that `names` selects: ``{"key": names, ...}``, where None selects everything below a key.
 
-    Lists, mappings and what may be null are passed through; every key that is named is required.
+    The selection passes through lists, mappings and values that may be null. Every selected key is required.
     """
     if names is None:
         return shape
@@ -84,7 +89,7 @@ def selected(shape: Any, names: Any) -> Any:
 
 
 def _field(name: str, hint: Any) -> tuple[str, Any]:
-    """A key of a TypedDict with its shape; a question mark says that it may be absent."""
+    """A key of a TypedDict with its shape; a question mark at its end says that it may be absent."""
     optional = get_origin(hint) is NotRequired
     return (f"{name}?", shape_of(get_args(hint)[0])) if optional else (name, shape_of(hint))
 
@@ -102,7 +107,7 @@ _WORDS = {str: "a text", int: "an integer", float: "a finite number", bool: "tru
 
 
 def require_shape(value: Any, shape: Any, path: str) -> None:
-    """Raises :class:`StoreError` with the path of the first value that does not fit the shape."""
+    """Check a value; raise :class:`StoreError` with the path of the first part that does not fit the shape."""
     if isinstance(shape, Maybe):
         if value is not None:
             require_shape(value, shape.shape, path)
@@ -123,7 +128,7 @@ def require_shape(value: Any, shape: Any, path: str) -> None:
 
 
 def _expected(value: Mapping[str, Any], shape: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
-    """The keys of `value` that the shape speaks of, each with its shape."""
+    """The keys of `value` that the shape mentions, each with its shape."""
     if "*" in shape:
         return [(key, shape["*"]) for key in value]
     for key in shape:

@@ -1,7 +1,8 @@
-"""The record store: one JSON line a trial, appended as trials end, safe against a process that is killed.
+"""The record store: it appends one JSON line per trial when the trial ends, and survives a killed process.
 
-Only the runner writes. A line is written with one system call, so a kill tears at most the last one, which is cut off
-when the store is opened again. Records of another schema are refused: mixing them would mix scores.
+Only the runner writes. A line is written with one system call, so a kill leaves at most the last line incomplete; that
+line is cut off when the store is opened again. Records of another schema are refused, because scores of different
+schemas must not be mixed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.records import Record
 
 UNPACKED = 2 << 30
-"""Bytes that a packed file may hold at most; a few megabytes of it can unpack to anything."""
+"""The largest number of bytes that a packed file may unpack to; without a limit a small file could fill the memory."""
 
 
 class Store:
-    """The records of a run directory; the last record of a trial counts.
+    """The records in the folder of a run; of several records of one trial the last one counts.
 
     Raises
     ------
@@ -57,14 +58,14 @@ class Store:
         self.close()
 
     def append(self, record: Record) -> None:
-        """Add a record; it survives the process from here on."""
+        """Add a record; from then on it survives the end of the process."""
         write_all(self._file, _line(record))
         self.records[record["trial"]] = record
 
     def finish(self, order: Iterable[str]) -> None:
-        """Rewrite the file with the last record of each trial, in the given order, and records of other suites after.
+        """Rewrite the file: first the last record of each trial in the given order, then records of other suites.
 
-        The same trials then give the same file, whatever the order in which they ended.
+        The same trials then give the same file, in whatever order they ended.
         """
         wanted = [trial for trial in dict.fromkeys(order) if trial in self.records]
         others = sorted(set(self.records) - set(wanted))
@@ -80,7 +81,7 @@ class Store:
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file; where there is none, those that a published run has packed into `NAME.xz` beside it.
+    """The bytes of a file, or, if it does not exist, those of the packed file `NAME.xz` of a published run.
 
     Raises
     ------
@@ -101,14 +102,14 @@ def content(path: Path) -> bytes:
 
 
 def pack(path: Path, unpacked: bytes) -> Path:
-    """Write bytes, packed, as `NAME.xz` in one step; returns its path. Equal bytes give equal files."""
+    """Pack bytes and write them as `NAME.xz` in one step; return the path. Equal bytes give equal files."""
     packed = path.with_name(f"{path.name}.xz")
     write_atomically(packed, lzma.compress(unpacked, preset=6))
     return packed
 
 
 def read_records(path: Path) -> list[Record]:
-    """All complete records of a file, in order; a torn last line is left out.
+    """All complete records of a file, in order; an incomplete last line is left out.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def _line(record: Record) -> bytes:
 
 
 def _cut_torn_tail(file: int) -> None:
-    """Truncate after the last newline: what follows it was being written when the process died."""
+    """Cut off what follows the last newline: the process died while it wrote that line."""
     size = os.fstat(file).st_size
     end = size
     while end > 0:

@@ -1,6 +1,6 @@
-"""What the summary of a run holds: the declaration that code is typed by, and that summaries are checked against.
+"""What the summary of a run holds: these declarations type the code, and summaries are checked against them.
 
-A key that is ``NotRequired`` may be absent from what another version has stored; this one writes all of them.
+A key that is ``NotRequired`` may be absent from summaries of another version; this version writes all keys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Interval = Annotated[list[float], Len(2, 2)] | None
 
 
 class ScoredCell(TypedDict):
-    """One attack at one f: utility, accuracy, trial and status by seed; `U` and `ci` when all of them are there."""
+    """One attack at one f: utility, accuracy, trial and status by seed; `U` and `ci` exist when no seed is missing."""
 
     u: list[float | None]
     U: float | None
@@ -29,7 +29,7 @@ class ScoredCell(TypedDict):
 
 
 class ScoredPoint(TypedDict):
-    """One f of the curve of a defense: worst case `W`, mean `M` over the attacks, and the cells behind them."""
+    """One f of the curve of a defense: the worst case `W`, the mean `M` over the attacks, and their cells."""
 
     f: int
     fraction: float
@@ -45,7 +45,7 @@ class ScoredPoint(TypedDict):
 
 
 class BreakdownReport(TypedDict):
-    """The most malicious clients that a defense bears; `bound` is what theory says."""
+    """The largest number of malicious clients that a defense withstands; `bound` is what theory says."""
 
     f: int
     beta: float | None
@@ -92,7 +92,7 @@ class ScoredWorldReport(TypedDict):
 
 
 class RankRow(TypedDict):
-    """A row of the ranking; a defense that may not be ranked, or has no numbers, has the rank None."""
+    """A row of the ranking; the rank is None for a defense that may not be ranked or has no numbers."""
 
     rank: int | None
     status: NotRequired[str]
@@ -108,7 +108,7 @@ class RankRow(TypedDict):
 
 
 class RemarkReport(TypedDict):
-    """A reason to doubt a number, and where."""
+    """A reason to doubt a number, and the place of that number."""
 
     code: str
     level: str
@@ -120,7 +120,7 @@ class RemarkReport(TypedDict):
 
 
 class ScoreSettingsReport(TypedDict):
-    """How the score was made."""
+    """The settings with which the score was made."""
 
     threshold: NotRequired[float]
     margin: NotRequired[float]
@@ -140,7 +140,7 @@ class Scores(TypedDict):
 
 
 class ClaimReport(TypedDict):
-    """A claim with what was measured."""
+    """A claim, and what was measured for it."""
 
     text: str
     source: str
@@ -156,7 +156,7 @@ class ClaimReport(TypedDict):
 
 
 class Served(TypedDict):
-    """What a model is worth to those it serves worst."""
+    """How good a model is for those that it serves worst."""
 
     worst_class: float | None
     worst_client: float | None
@@ -164,14 +164,14 @@ class Served(TypedDict):
 
 
 class LostUtility(TypedDict):
-    """A difference to the plain rule."""
+    """A loss compared with the plain rule, and its interval."""
 
     mean: float
     ci: Interval
 
 
 class Undisturbed(Served):
-    """What a defense costs while nobody attacks, for the numbers `f` that it is told with the same outcome."""
+    """The cost of a defense without an attack, for all declared numbers `f` that have the same outcome."""
 
     f: list[int]
     honest_ignored: float | None
@@ -191,7 +191,7 @@ class Detected(TypedDict):
 
 
 class Caught(TypedDict):
-    """Whom a defense ignores when the most clients are malicious."""
+    """Whom a defense ignores when the number of malicious clients is the largest."""
 
     f: int
     attacks: dict[str, Detected]
@@ -253,7 +253,7 @@ class TargetedWorld(TypedDict):
 
 
 class BorneFault(TypedDict):
-    """How a defense bears one fault."""
+    """How a defense withstands one fault."""
 
     u: list[float | None]
     U: float | None
@@ -301,7 +301,7 @@ class Trigger(TypedDict):
 
 
 class DefenseCard(TypedDict):
-    """What a defense's documentation says."""
+    """What the documentation of a defense says."""
 
     stages: NotRequired[list[str]]
     summary: NotRequired[str | None]
@@ -311,7 +311,7 @@ class DefenseCard(TypedDict):
 
 
 class AttackCard(TypedDict):
-    """What an attack's documentation says."""
+    """What the documentation of an attack says."""
 
     summary: NotRequired[str | None]
     knowledge: NotRequired[list[str]]
@@ -326,7 +326,7 @@ class Components(TypedDict):
 
 
 class Histogram(TypedDict):
-    """Samples of each class that each client has, for one seed."""
+    """The number of samples of each class that each client has, for one seed."""
 
     classes: list[str]
     seed: int
@@ -335,7 +335,7 @@ class Histogram(TypedDict):
 
 
 class FrozenAttacks(TypedDict):
-    """A standard list of attacks."""
+    """A frozen attack list."""
 
     name: str
     hash: str
@@ -363,7 +363,7 @@ class RunTime(TypedDict):
 
 
 class TrialCounts(TypedDict):
-    """How many trials there were, by status, and cells without a trial."""
+    """The number of trials of each status, and the number of cells without a trial."""
 
     total: int
     ok: int
@@ -374,7 +374,7 @@ class TrialCounts(TypedDict):
 
 
 class Summary(TypedDict):
-    """Everything that reports need beside the records themselves."""
+    """Everything that reports need in addition to the records."""
 
     schema: Annotated[int, Shape(SCHEMA)]
     suite: SuiteReport

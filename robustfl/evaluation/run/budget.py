@@ -1,4 +1,4 @@
-"""How long a suite will take, found out before it starts: one short trial of every attack is timed."""
+"""Estimates how long a suite will take before it starts: a few short trials of every attack are timed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from robustfl.evaluation.suite.trial import Trial
 from robustfl.wording import lasting
 
 SHORT = 5
-"""Rounds of a short trial: enough for a search that is made every few rounds to weigh what it does."""
+"""The number of rounds of a short trial: enough to include a search that an attack makes every few rounds."""
 
 SAMPLED = 3
-"""Short trials of each attack, with other defenses, worlds and numbers of malicious clients."""
+"""The number of short trials of each attack; they differ in defense, world and number of malicious clients."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a list of trials will cost; `seconds` is the time of one worker."""
+    """The cost of a list of trials; `seconds` is the time that one worker needs."""
 
     trials: int
     seconds: float
     measured: float
 
     def duration(self, workers: int) -> str:
-        """The time with so many workers, in words."""
+        """The time with this number of workers, in words."""
         return lasting(self.seconds / max(1, workers))
 
 
 def estimate(trials: Sequence[Trial], place: Resources) -> Budget:
-    """The cost of some trials: for each attack the mean over a few short ones, by the number of rounds.
+    """The cost of some trials.
 
-    The sample is the same for the same trials. A trial that fails counts with the time until it did.
+    For each attack it is the number of its trials times the mean time of a few short ones, scaled to all rounds. The
+    same trials always give the same sample. A trial that fails counts with the time until its failure.
     """
     began, total = time.perf_counter(), 0.0
     rng = np.random.default_rng(0)
@@ -51,12 +52,12 @@ def estimate(trials: Sequence[Trial], place: Resources) -> Budget:
 
 
 def _seconds(trial: Trial, place: Resources) -> float:
-    """The time of a trial, from its first rounds; preparations that trials share are left out."""
+    """The time of a trial, estimated from its first rounds, without preparations that trials share."""
     federation = trial.scenario.federation
     rounds = min(SHORT, federation.rounds)
     fewer = federation.model_copy(update={"rounds": rounds, "evaluate_every": rounds})
     short = replace(trial, scenario=trial.scenario.model_copy(update={"federation": fewer}))
-    run_trial(short, place, "")  # the first one prepares data and compiles
+    run_trial(short, place, "")  # this first trial prepares data and compiles kernels
     start = time.perf_counter()
     spent = run_trial(short, place, "")["time"]
     whole = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Where trials run: in worker processes (the default) or in this process. Results come as trials end."""
+"""Where trials run: in worker processes (the default) or in this process. Results arrive when trials end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _THREAD_VARIABLES = (
 
 
 _WORKER = "ROBUSTFL_WORKER"
-"""The environment variable that tells workers of this module that they are such."""
+"""The environment variable that tells a process that it is a worker of this module."""
 
 UNGUARDED = 85
 """The exit code of a worker that would have started the run again while it imported its parent's script."""
@@ -50,22 +50,22 @@ or run without worker processes: RunOptions(workers=0)."""
 
 
 def require_guard() -> None:
-    """To be called before a run starts: refuses a worker that would start the run of its parent's script again.
+    """Check, before a run starts, that this is not a worker that would start the run of its parent's script again.
 
-    A worker of this module then ends without a word, for its parent tells what is wrong.
+    A worker of this module then ends silently, because its parent reports what is wrong.
 
     Raises
     ------
-    WorkerError : the process is a worker of somebody else
+    WorkerError : the process is a worker that another module started
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the main module of its parent
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is importing its parent's main module
         if _WORKER in os.environ:
             os._exit(UNGUARDED)
         raise WorkerError(_GUARD.format(script=_script()))
 
 
 def _script() -> str:
-    """The script that runs, as far as Python knows it."""
+    """The path of the running script, if Python knows it."""
     return str(getattr(sys.modules["__main__"], "__file__", None) or "the main module")
 
 
@@ -86,7 +86,7 @@ class Serial:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """This process with one thread, as the workers have, so that results are the same to the last bit."""
+    """Give this process one thread, as workers have, so that results are the same to the last bit."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -102,11 +102,11 @@ def one_thread() -> Iterator[None]:
 class Processes:
     """A pool of spawned processes with one thread each.
 
-    A worker that dies (out of memory, a crash in native code) takes down only the trials that were in flight: they
-    are tried again one by one, and the one that kills its worker again is recorded as failed.
+    When a worker dies (out of memory, a crash in native code), only the trials in flight are lost. They are tried again
+    one by one, and a trial that kills its worker again is recorded as failed.
 
-    Where no worker can be started at all, as by a script without a guard around what it runs, :class:`WorkerError` says
-    so at once.
+    When no worker can be started at all, for example by a script without a ``__main__`` guard, :class:`WorkerError` is
+    raised at once.
     """
 
     def __init__(self, workers: int) -> None:
@@ -129,7 +129,7 @@ class Processes:
         with self._pool(min(self.workers, window)) as pool:
             running: dict[Future[Record], Job] = {}
             with _interrupts_held():
-                ready = pool.submit(os.getpid)  # the first that a worker does: without an answer, none has begun
+                ready = pool.submit(os.getpid)  # without an answer to this first job, no worker has started
             processes = pool._processes
             try:
                 while queue or running:
@@ -163,7 +163,7 @@ class Processes:
 
 
 def _not_started(processes: Sequence[BaseProcess]) -> WorkerError:
-    """Why no worker could be started, as their exit codes tell."""
+    """The error that says, from the exit codes of the workers, why none could be started."""
     codes = [_exit_code(process) for process in processes]
     if UNGUARDED in codes:
         return WorkerError(_GUARD.format(script=_script()))
@@ -176,7 +176,7 @@ def _not_started(processes: Sequence[BaseProcess]) -> WorkerError:
 
 
 def _exit_code(process: BaseProcess) -> int | None:
-    """The exit code of a process that ends; None if it has not ended within a second."""
+    """The exit code of a process that is ending; None if it has not ended within a second."""
     deadline = time.monotonic() + 1.0
     while process.exitcode is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -188,7 +188,7 @@ def _succeeded(future: Future[Any]) -> bool:
 
 
 def _record_of(future: Future[Record], job: Job) -> Record:
-    """The record of a finished job; one that could not even be sent to a worker is a failed trial."""
+    """The record of a finished job; a job that could not be sent to a worker is recorded as a failed trial."""
     error = future.exception()
     if error is None or isinstance(error, BrokenProcessPool):
         return future.result()
@@ -197,7 +197,10 @@ def _record_of(future: Future[Record], job: Job) -> Record:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Children inherit the environment; numerical libraries read these variables when they are loaded."""
+    """Give the processes that are started in the block one thread each.
+
+    They inherit the environment, and numerical libraries read these variables when they are loaded.
+    """
     before = {name: os.environ.get(name) for name in (*_THREAD_VARIABLES, _WORKER)}
     os.environ.update(dict.fromkeys(before, "1"))
     try:
@@ -212,7 +215,7 @@ def _single_threaded() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Processes that are started in the block hear of no Ctrl-C, not even before their first line has run."""
+    """Processes that are started in the block ignore Ctrl-C, even before they run their first line."""
     if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover - a platform without signal masks
         yield
         return
@@ -224,7 +227,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _initialise_worker() -> None:
-    """One thread; Ctrl-C is the parent's affair; and no worker outlives a parent that was killed."""
+    """Set up a worker: it has one thread, leaves Ctrl-C to its parent, and ends when its parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 

@@ -1,4 +1,4 @@
-"""Whether the ledgers of a run are those that its records speak of, entry by entry."""
+"""Checks, entry by entry, whether the ledgers of a run are those that its records name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class RunVerdict:
 
     Attributes
     ----------
-    folder : of the run
-    verdicts : trial -> what is known about its ledger, compared with the head in its record
-    missing : trials whose record speaks of a ledger that is not there
-    unrecorded : trials with a ledger of which no record speaks, as after an interruption; the run that continues
-        writes them anew
+    folder : the folder of the run
+    verdicts : for each trial what is known about its ledger, compared with the head in its record
+    missing : the trials whose record names a ledger that does not exist
+    unrecorded : the trials with a ledger that no record names, for example after an interruption; a run that continues
+        writes these ledgers again
     published : the head that the run should have, if it is known
     """
 
@@ -45,12 +45,12 @@ class RunVerdict:
 
     @property
     def head(self) -> str:
-        """One hash for the whole run, of the heads of all recorded ledgers: publish it when the run has ended."""
+        """One hash of the heads of all recorded ledgers, for the whole run; publish it when the run has ended."""
         recorded = self.verdicts.keys() - set(self.unrecorded)
         return digest({trial: self.verdicts[trial].head for trial in recorded})
 
     def summary(self) -> str:
-        """The verdict for a person, with every ledger that something is wrong with."""
+        """The verdict as text for people, with every ledger that is not intact."""
         bad = {trial: verdict for trial, verdict in self.verdicts.items() if not verdict.intact}
         wrong = len(bad) + len(self.missing)
         entries = sum(verdict.entries for verdict in self.verdicts.values())
@@ -75,10 +75,10 @@ class RunVerdict:
 
 
 def verify_run(folder: Path, *, head: str | None = None) -> RunVerdict:
-    """Read all ledgers of a run and compare them with its records, and the run with the `head` that was published.
+    """Read all ledgers of a run, compare them with its records, and compare the run with the published `head`.
 
-    Raises StoreError when there are no records, or neither ledgers nor records that speak of any, and ParameterError
-    when `head` is no hash.
+    Raises StoreError when there are no records, or neither ledgers nor records that name any, and ParameterError when
+    `head` is not a hash.
     """
     records = folder / "records.jsonl"
     if not records.is_file():
@@ -104,7 +104,7 @@ def verify_run(folder: Path, *, head: str | None = None) -> RunVerdict:
 
 
 def _compared(path: Path, head: str) -> LedgerVerdict:
-    """The verdict on a ledger that ended with `head`: later entries are as wrong as missing ones."""
+    """The verdict on a ledger that should end with `head`: both later and missing entries are wrong."""
     verdict = verify(path, head=head)
     if not verdict.intact or verdict.covered == verdict.entries:
         return verdict

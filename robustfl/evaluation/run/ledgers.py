@@ -1,8 +1,8 @@
-"""The ledgers of a run: one for every trial whose defense decides about clients, in the folder `ledgers`.
+"""The ledgers of a run: the folder `ledgers` holds one for every trial whose defense decides about clients.
 
-The record of such a trial holds the head of its ledger and the number of entries. So whoever alters, shortens or
-extends a ledger has to alter the records as well, and whoever knows the head of the run from before notices that too:
-:mod:`robustfl.evaluation.run.ledger_check` compares them.
+The record of such a trial holds the head of its ledger and the number of entries. A person who alters, shortens or
+extends a ledger must therefore alter the records as well, and this is noticed by everybody who already knows the head
+of the run. :mod:`robustfl.evaluation.run.ledger_check` compares them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER, SUFFIX = "ledgers", ".ledger"
 
 @dataclass(frozen=True)
 class Ledgers:
-    """The ledgers of the run in folder `out`; they hold every decision, or what changes."""
+    """The ledgers of the run in folder `out`; they hold every decision, or only those that change something."""
 
     out: Path
     every: bool = False
@@ -34,7 +34,10 @@ class Ledgers:
         return self.out / FOLDER
 
     def tidy(self, *, aside: bool = False) -> None:
-        """Before anybody writes: remove what killed writers have left, and on request rename all to `ledgers.N.bak`."""
+        """Remove what killed writers have left; with `aside` rename the folder to `ledgers.N.bak`.
+
+        It must be called before any ledger is written.
+        """
         clear_unfinished(self.folder)
         if aside and self.folder.exists():
             number = 1
@@ -45,10 +48,10 @@ class Ledgers:
 
 @contextmanager
 def kept_ledger(trial: str, defense: Any, ledgers: Ledgers | None) -> Iterator[tuple[list[Observer], dict[str, Any]]]:
-    """Keep the ledger of a trial that is played in the block, by the observers that the block is given.
+    """Write the ledger of the trial that the block plays; the block gets the observers that do this, and a dictionary.
 
-    Afterwards the second part of what it is given holds what the record tells: nothing for a defense that decides about
-    nobody, or where no ledgers are kept.
+    After the block, the dictionary holds the entries for the record. It stays empty for a defense that does not decide
+    about clients, and when no ledgers are kept.
     """
     told: dict[str, Any] = {}
     if ledgers is None:

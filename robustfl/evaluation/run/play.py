@@ -1,7 +1,7 @@
-"""Plays one trial and describes what came of it as a record.
+"""Plays one trial and describes its outcome as a record.
 
-What this module imports, also in functions, is the code that decides results: an edit of any of it makes stored records
-stale (:mod:`robustfl.evaluation.suite.sources`). So it imports nothing else.
+Everything that this module imports, also inside functions, is code that decides results: an edit of such code makes
+stored records stale (:mod:`robustfl.evaluation.suite.sources`). The module therefore imports nothing else.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where trials are run: the device, the folder with data files, and that for ledgers (None: none are kept).
+    """Where trials are run: the device, the folder of data files, and the folder of ledgers (None: none are kept).
 
-    No part of a trial's identity.
+    None of this is part of a trial's identity.
     """
 
     device: str = "cpu"
@@ -40,20 +40,20 @@ def run_trial(trial: Trial, place: Resources, fingerprint: str) -> Record:
     """Play a trial and describe it as a record; an exception becomes a record of status `failed`."""
     try:
         return cast("Record", {**_frame(trial, fingerprint), **_played(trial, place), "error": None})
-    except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends its trial, not the run
+    except (Exception, SystemExit) as error:  # a part that calls sys.exit() ends only its trial
         message = str(error) or type(error).__name__
         return failed_record(trial, fingerprint, type(error).__name__, message, traceback.format_exc())
 
 
 def failed_record(trial: Trial, fingerprint: str, kind: str, message: str, trace: str) -> Record:
-    """The record of a trial that did not come to an end."""
+    """The record of a failed trial."""
     error = {"type": kind, "message": message, "traceback": trace}
     missing: dict[str, Any] = {"status": "failed", "metrics": None, "bytes": None, "time": {}}
     return cast("Record", {**_frame(trial, fingerprint), **missing, "error": error})
 
 
 def _frame(trial: Trial, fingerprint: str) -> Frame:
-    """What a record says whatever came of the trial."""
+    """The part of a record that does not depend on the outcome of the trial."""
     return {
         "schema": SCHEMA,
         "trial": trial.id,
@@ -121,7 +121,7 @@ def _population(task: TaskSettings, clients: int, seed: int, place: Resources) -
 
 @lru_cache(maxsize=4)
 def _prepared(data: Any, model: Any, partition: Any, clients: int, seed: int, place: Resources) -> Population:
-    """Many trials share a population; consecutive ones mostly do."""
+    """The population of a task; it is cached, because most consecutive trials share it."""
     from robustfl.federation.task import Task
 
     task = Task(data=data, model=model, partition=partition)

@@ -1,4 +1,4 @@
-"""The questions of a plan put together with the answers that are stored: what the score is made from."""
+"""The cells of a plan together with the stored records that answer them: the score is made from these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustfl.evaluation.suite.scenario import World
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """A plan, the records that there are, by the ids of their trials, and the folder with data files."""
+    """A plan, the existing records by the ids of their trials, and the folder of data files."""
 
     plan: Plan
     records: Mapping[str, Record]
@@ -23,15 +23,15 @@ class Played:
 
     @property
     def settings(self) -> ScoreSettings:
-        """The suite's scoring in the form that the score takes."""
+        """The suite's settings of the score, in the form that :func:`score` takes."""
         return ScoreSettings(**self.plan.experiment.suite.score.model_dump())
 
     def record(self, cell: Cell) -> Record | None:
-        """The record of the trial that answers a cell, if there is one."""
+        """The record of the trial that answers a cell; None without a record."""
         return None if cell.trial is None else self.records.get(cell.trial.id)
 
     def outcomes(self, cells: Iterable[Cell]) -> list[CellResult]:
-        """Cells with what came of them."""
+        """The cells with their outcomes."""
         datasets = {world.label: world.task.data.load(self.root) for world in self.plan.experiment.worlds}
         found = []
         for cell in cells:
@@ -56,7 +56,7 @@ class Played:
         return found
 
     def world(self, world: World) -> ScoredWorld:
-        """The world with its baseline: accuracy of the plain rule without an attack, a value a seed."""
+        """The world with its baseline: the accuracy of the plain rule without an attack, one value per seed."""
         dataset = world.task.data.load(self.root)
         baseline: list[float | None] = []
         for cell in self.plan.baseline:
@@ -78,7 +78,7 @@ class Played:
         return [self.world(world) for world in self.plan.experiment.worlds]
 
     def finished_seed(self, world: World) -> int | None:
-        """The first seed for which a trial of a world has come to an end; None in a world that cannot be played."""
+        """The first seed for which a trial of the world did not fail; None if all of them failed."""
         cells = (*self.plan.baseline, *self.plan.cells, *self.plan.fault_cells)
         records = [(cell.seed, self.record(cell)) for cell in cells if cell.world == world.label]
         ended = [seed for seed, record in records if record is not None and record["status"] != "failed"]

@@ -21,7 +21,7 @@ from robustfl.federation.task import Task
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """Versions and machine, as far as they can change a number or a time."""
+    """The versions and the properties of the machine that can change a number or a time."""
     facts = {"robustfl": __version__, "python": platform.python_version()}
     facts |= {name: installed(name) for name in ("numpy", "torch", "scipy", "scikit-learn")}
     system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
@@ -38,7 +38,7 @@ def installed(package: str) -> str:
 
 
 def processor_name() -> str:
-    """The processor's model as the operating system names it."""
+    """The name that the operating system gives to the model of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -48,7 +48,7 @@ def processor_name() -> str:
 
 
 def data_fingerprint(data: Data, root: Path | None) -> str:
-    """Hash over the samples and labels themselves: other data under the same name are other data."""
+    """A hash of the samples and labels themselves, so that different data under the same name are told apart."""
     dataset = data.load(root)
     digest = hashlib.blake2b(digest_size=8)
     for array in (dataset.train_x, dataset.train_y, dataset.test_x, dataset.test_y):
@@ -58,7 +58,7 @@ def data_fingerprint(data: Data, root: Path | None) -> str:
 
 
 def histogram(world: World, seed: int, f: int, root: Path | None) -> Histogram:
-    """Samples of each class that each client has, and who is malicious among `f`, for one seed."""
+    """The number of samples of each class that each client has, and the `f` malicious clients, for one seed."""
     task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
     clients = world.federation.clients
     dataset, parts = task.parts(clients, seed, root)

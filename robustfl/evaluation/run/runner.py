@@ -1,4 +1,4 @@
-"""Plays a suite: decides what is left to do, runs it, keeps every record, scores, and writes the results."""
+"""Plays a suite: decides which trials are left, runs them, stores every record, scores, and writes the results."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from robustfl.evaluation.suite.trial import Trial
 
 
 class Progress(Protocol):
-    """Hears how a run goes on."""
+    """Is told about the progress of a run."""
 
     def start(self, total: int, done: int) -> None:
-        """`total` trials are wanted, `done` of them are already stored."""
+        """Take note that `total` trials are wanted and `done` of them are already stored."""
 
     def advance(self, record: Record) -> None:
-        """One more trial has ended."""
+        """Take note that one more trial has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, not what: none of this changes a result.
+    """How a suite is run; no option changes a result.
 
-    `ledgers`: what is kept of decisions about clients, see :mod:`robustfl.evaluation.run.ledgers`.
+    `ledgers` says which decisions about clients are stored, see :mod:`robustfl.evaluation.run.ledgers`.
     """
 
     out: Path
@@ -52,17 +52,17 @@ class RunOptions:
 
 
 def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> Summary:
-    """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; returns the summary.
+    """Play all trials that are not yet stored, score, write `records.jsonl` and `summary.json`; return the summary.
 
-    Trials that are stored with the same fingerprint (code, versions, data) are taken over. An interruption of any
-    kind loses at most the trials in flight; running again continues.
+    Trials that are stored with the same fingerprint (code, versions, data) are not played again. An interruption of any
+    kind loses at most the trials in flight; a new run with the same options continues.
 
-    Worker processes import the script that calls this. A script calls it under ``if __name__ == "__main__":``, or with
-    `workers=0`.
+    Worker processes import the script that calls this function. The script must therefore call it under
+    ``if __name__ == "__main__":``, or with `workers=0`.
 
     Raises
     ------
-    WorkerError : worker processes cannot be started, as where that guard is missing
+    WorkerError : worker processes cannot be started, for example because that guard is missing
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
     """
@@ -71,11 +71,11 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
 
 
 class _Undecided(Exception):
-    """A number of malicious clients for which trials failed, so that nothing can be said about it."""
+    """Trials failed for a number of malicious clients, so that nothing can be said about this number."""
 
 
 class _Unanswered(Exception):
-    """A number of malicious clients whose trials have not been run yet."""
+    """The trials for a number of malicious clients have not been run yet."""
 
     def __init__(self, cells: list[Cell]) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _Run:
         return summary
 
     def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
-        """Run those trials of which no valid record is stored."""
+        """Run the trials for which no valid record is stored."""
         trials = list(trials)
         self.wanted |= {trial.id: trial for trial in trials}
         wanted = [(trial, trial.fingerprint(self.data[trial.world])) for trial in trials]
@@ -117,16 +117,16 @@ class _Run:
         self.progress.start(len(wanted), len(wanted) - len(left))
         if not left:
             return
-        with closing(self.executor.run(left, self.place)) as records:  # whatever happens, no worker stays
+        with closing(self.executor.run(left, self.place)) as records:  # no worker remains, whatever happens
             for record in records:
                 store.append(record)
                 self.progress.advance(record)
 
     def search_breakdowns(self, store: Store) -> dict[tuple[str, str], BreakdownReport | None]:
-        """The largest f that each defense withstands, over all integers, by bisection with further trials.
+        """Search the largest f that each defense withstands, over all integers, by bisection with further trials.
 
-        All searches advance together: each is replayed up to its first question without an answer, and the trials
-        behind these questions are run at once.
+        All searches advance together: each is replayed up to the first f whose trials are missing, and the missing
+        trials of all searches are run together.
         """
         while True:
             found: dict[tuple[str, str], BreakdownReport | None] = {}
@@ -163,11 +163,11 @@ class _Run:
         return passes
 
     def played(self, store: Store) -> Played:
-        """The plan with what is stored, now and later."""
+        """The plan with the records of the store, including those that are stored later."""
         return Played(plan=self.plan, records=store.records, root=self.options.place.data_root)
 
     def facts(self) -> RunFacts:
-        """How the run was made, up to now."""
+        """The facts of the run up to now."""
         seconds, options = time.perf_counter() - self.started, self.options
         return RunFacts(
             command=options.command,
@@ -183,7 +183,7 @@ def _is_done(record: Record | None, fingerprint: str) -> bool:
 
 
 class Quiet:
-    """A listener that says nothing."""
+    """A progress that shows nothing."""
 
     def start(self, total: int, done: int) -> None:
         """Nothing to show."""

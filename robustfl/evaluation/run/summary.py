@@ -1,4 +1,4 @@
-"""The summary of a run: everything that reports need beside the records themselves."""
+"""The summary of a run: everything that reports need in addition to the records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from robustfl.evaluation.trust.evidence import (
 from robustfl.threats.staging import stages
 
 Breakdowns = Mapping[tuple[str, str], BreakdownReport | None]
-"""(world, defense) -> the breakdown point that a search has found, None where it could not be decided."""
+"""(world, defense) -> the breakdown point that a search has found; None if it could not be decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,10 @@ class RunFacts:
 
     Attributes
     ----------
-    command : the shell command, empty where there was none; `out`: the folder of the results
-    device, workers : where trials were run, and by how many processes
-    seconds : how long it took
+    command : the shell command; empty if there was none
+    out : the folder of the results
+    device, workers : the device on which trials were run, and the number of processes
+    seconds : the duration of the run
     """
 
     command: str
@@ -68,7 +69,7 @@ class RunFacts:
 
 
 def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts) -> Summary:
-    """The summary, as JSON values; `wanted` are the ids of all trials of the run."""
+    """The summary, as JSON values; `wanted` holds the ids of all trials of the run."""
     plan, experiment, records = played.plan, played.plan.experiment, played.records
     suite, frozen = experiment.suite, experiment.suite.frozen_attacks
     scores = _scores(played, wanted, breakdowns)
@@ -111,7 +112,7 @@ def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, fa
 
 
 def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Scores:
-    """What the records say, with the breakdown points that a search has found in place of those of the grid."""
+    """The scores of the records; breakdown points that a search has found replace those of the grid."""
     plan, experiment = played.plan, played.plan.experiment
     suite, declared = experiment.suite, experiment.suite.adversary.declared
     found = score(
@@ -132,7 +133,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Sc
 
 
 def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
-    """What the suite brings against its defenses, and what the trials saw of their conduct."""
+    """The attacks that the suite plays against its defenses, and the conduct of the defenses in the trials."""
     experiment, records = played.plan.experiment, played.records
     suite, cells = experiment.suite, played.plan.cells
     rounds = {world.label: world.federation.rounds for world in experiment.worlds}
@@ -150,7 +151,7 @@ def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
 
 
 def _faults(played: Played) -> list[FaultsWorld]:
-    """How the defenses bear the faults of the fault suite."""
+    """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
     return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
 
@@ -164,7 +165,7 @@ def _baselines(played: Played) -> dict[str, list[str]]:
 
 
 def _histograms(played: Played) -> dict[str, Histogram]:
-    """The data of the clients in each world; a world in which no trial could be played may have no such data."""
+    """The data of the clients in each world; a world in which no trial could be played is left out."""
     adversary = played.plan.experiment.suite.adversary
     found = {}
     for world in played.plan.experiment.worlds:
@@ -175,7 +176,7 @@ def _histograms(played: Played) -> dict[str, Histogram]:
 
 
 def _row_commands(suite: Suite, facts: RunFacts) -> dict[str, str]:
-    """For each defense the command that gives its row again, alone, in a folder of its own."""
+    """For each defense the command that plays only this defense again, in a folder of its own."""
     if not facts.command:
         return {}
     folder = shlex.quote(f"{facts.out}-alone")
@@ -187,7 +188,7 @@ def _row_commands(suite: Suite, facts: RunFacts) -> dict[str, str]:
 
 
 def _components(suite: Suite) -> Components:
-    """What is said of each defense and attack by its own documentation."""
+    """What the documentation of each defense and attack says."""
     attacks: dict[str, AttackCard] = {
         NO_ATTACK: {"summary": "All clients are honest.", "knowledge": [], "reference": ""}
     }
@@ -205,7 +206,7 @@ def _components(suite: Suite) -> Components:
 
 
 def _described(names: Sequence[str]) -> DefenseCard:
-    """The stages of a defense; summary and requirement are those of its last stage, the aggregator."""
+    """The stages of a defense; the summary and the requirement are those of its last stage, the aggregator."""
     facts = [registry.describe(registry.get("defense", name)) for name in names]
     return {
         "stages": [fact["class"].rpartition(".")[2] for fact in facts],

@@ -1,4 +1,4 @@
-"""What triggers look like: a test sample before and after, small enough to be kept with the results."""
+"""Pictures of triggers: a test sample without and with the trigger, small enough to be stored with the results."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from robustfl.evaluation.suite.scenario import World
 from robustfl.threats import Backdoor, DataPoisoning
 
 LARGEST = 64
-"""Height and width of a picture; larger images are thinned out."""
+"""The largest height and width of a picture; of larger images only some rows and columns are kept."""
 
 
 def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path | None) -> list[Trigger]:
     """For each world and each backdoor on images: the first tested sample, clean and with the whole trigger.
 
     `clean` and `marked` are the grey levels or colours [height, width, channels] as hexadecimal bytes over the range of
-    the training data. Backdoors that look alike have one picture, and those that do not fit the data none; their trials
-    say why.
+    the training data. Backdoors that look alike share one picture. Backdoors that do not fit the data have no picture;
+    their trials say why.
     """
     found = [_picture(world, aim, root) for world in worlds for aim in aims if isinstance(aim, Backdoor)]
     looks: dict[tuple[Any, ...], Trigger] = {}

@@ -1,7 +1,10 @@
-"""What the records say: the score, the ranks, and the axes beside them.
+"""What the records say: the score, the ranks, and the other axes.
 
-* :mod:`~robustfl.evaluation.score.score` is utility, worst case and resilience of each defense, from its ``inputs``;
-  :mod:`~robustfl.evaluation.score.ranking` ranks them, :mod:`~robustfl.evaluation.score.breakdown` finds how many
-  malicious clients they withstand.
-* :mod:`~robustfl.evaluation.score.targeted`, ``faults`` and ``costs`` are the other axes, ``index`` combines them.
+Start here:
+
+* :mod:`~robustfl.evaluation.score.score` computes the utility, the worst case and the resilience of each defense from
+  the ``inputs``.
+* :mod:`~robustfl.evaluation.score.ranking` ranks the defenses, and :mod:`~robustfl.evaluation.score.breakdown` finds
+  how many malicious clients they withstand.
+* :mod:`~robustfl.evaluation.score.targeted`, ``faults`` and ``costs`` are the other axes; ``index`` combines axes.
 """

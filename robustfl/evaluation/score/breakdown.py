@@ -1,4 +1,4 @@
-"""The breakdown point: the most malicious clients that a defense bears, found with few evaluations."""
+"""The breakdown point: the largest number of malicious clients that a defense withstands, with few evaluations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ BreakdownVerdict = Literal["none", "exact", "at_least"]
 class Breakdown:
     """The outcome of a search for the breakdown point.
 
-    `f` is the largest number of malicious clients up to which every number passes, -1 when not even the smallest does.
-    `verdict` says how to read it: "none" (broken at the smallest number, without any attack when that is 0), "exact"
-    (the next number of the grid fails) or "at_least" (the largest number of the grid still passes).
+    `f` is the largest number of malicious clients up to which every number passes; it is -1 when even the smallest
+    number fails. `verdict` says how to read `f`: "none" (the defense fails at the smallest number; if that is 0, it
+    fails without any attack), "exact" (the next number of the grid fails) or "at_least" (the largest number of the grid
+    still passes).
     """
 
     f: int
@@ -28,7 +29,7 @@ class Breakdown:
     grid: tuple[int, ...]
 
     def beta(self, clients: int) -> float | None:
-        """The breakdown point as a share of all clients, `f / clients`; None when there is none."""
+        """The breakdown point as a share of all clients, `f / clients`; None if even the smallest number fails."""
         if clients < 1:
             raise ParameterError(f"`clients` should satisfy clients >= 1. Found clients={clients}.")
         return None if self.f < 0 else self.f / clients
@@ -54,9 +55,10 @@ def minority(clients: int) -> range:
 def breakdown_point(passes: Callable[[int], bool], grid: Iterable[int]) -> Breakdown:
     """The largest f of `grid` such that `passes` holds for it and for every smaller one.
 
-    Bisection over the sorted grid: both ends, then the middle of what is left. A bisection trusts that a defense which
-    fails at f also fails beyond it. One probe in the untested half below the result checks this; where it fails, every
-    number is tried from the smallest on. No number is evaluated twice.
+    The search is a bisection over the sorted grid: it tries both ends, then the middle of what is left. A bisection
+    assumes that a defense that fails at f also fails at every larger number. One probe in the untested half below the
+    result checks this assumption. If the probe fails, every number is tried from the smallest on. No number is
+    evaluated twice.
 
     Cost: about log2(len(grid)) + 3 evaluations; at most len(grid).
     """
@@ -93,11 +95,11 @@ def breakdown_point(passes: Callable[[int], bool], grid: Iterable[int]) -> Break
 
 
 def breakdown_of_curve(points: Sequence[ScoredPoint], threshold: float) -> Breakdown | None:
-    """The breakdown point over the f values that a score's curve has; passing means `W >= threshold`.
+    """The breakdown point over the values of f in a score's curve; a point passes when `W >= threshold`.
 
-    A point that lacks runs cannot be said to pass, but it fails for certain when its W is below the threshold already
-    (more attacks only lower it). The search ends before the first point that is undecided, so that its verdict is at
-    best "at_least"; None when that is the very first one.
+    A point with missing runs cannot pass, but it certainly fails when its W is already below the threshold, since more
+    attacks can only lower W. Otherwise it is undecided. The search ends before the first undecided point, so its
+    verdict is then at best "at_least"; it returns None when the first point is undecided.
     """
     verdicts = {point["f"]: _verdict(point, threshold) for point in points}
     decided = list(takewhile(lambda f: verdicts[f] is not None, sorted(verdicts)))

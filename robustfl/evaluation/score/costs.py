@@ -1,8 +1,9 @@
-"""What robustness costs where nobody attacks, and whom a defense catches: from records to JSON values.
+"""What robustness costs without an attack, and whom a defense catches: from records to JSON values.
 
-Costs are differences to the plain mean without attack, each seed with its own: positive where the defense takes
-something away. The worst of several noisy accuracies comes out too low, for the plain mean as well, so differences say
-more than values. A model that diverged serves its worst class and client with accuracy 0.
+Costs are differences between the plain mean without an attack and the defense, for each seed. They are positive when
+the defense makes something worse. The smallest of several noisy accuracies is biased downwards. This is true for the
+plain mean as well, so differences say more than values. A model that diverged has accuracy 0 on its worst class and for
+its worst client.
 """
 
 from __future__ import annotations
@@ -37,25 +38,27 @@ _DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
 
 
 def side_effects(scores: Scores, records: Records, baselines: Mapping[str, Sequence[str]]) -> list[SideEffects]:
-    """Costs and detection for every world and defense of the scores.
+    """The costs and the detection for every world and defense of the scores.
 
-    `baselines[world]` are the trials of the plain mean without attack, in the order of the world's seeds.
+    `baselines[world]` holds the trials of the plain mean without an attack, in the order of the world's seeds.
 
-    A world has `baseline` (the means of the plain mean, by name) and, for each defense, `undisturbed` and `caught`. An
-    entry of `undisturbed` is one way to tell the defense f while nobody attacks: the numbers `f` of the grid for which
-    it does the very same, the means by name, and `utility_lost`, `worst_class_lost`, `worst_client_lost`, each
-    `{"mean", "ci"}` or null. `caught` is null without malicious clients, else at the largest `f` the means by name for
-    each attack that was played in `attacks`, their `mean` over the attacks of which something is known, and the
-    `hardest` to catch, which has the smallest `detection_auc`.
+    A world has `baseline` (the measures of the plain mean, by name) and, for each defense, `undisturbed` and `caught`.
+
+    - Each entry of `undisturbed` is one outcome without an attack: the declared numbers `f` of the grid that have this
+      outcome, the means by name, and `utility_lost`, `worst_class_lost` and `worst_client_lost`, each of which is
+      `{"mean", "ci"}` or null.
+    - `caught` is null without malicious clients. Otherwise it describes the largest `f`: `attacks` holds, for each
+      attack that was played, the means by name; `mean` is their mean over the attacks for which they are defined; and
+      `hardest` is the attack that is hardest to catch, which has the smallest `detection_auc`.
     """
     return [_world(world, 1 - scores["settings"]["alpha"], records, baselines) for world in scores["worlds"]]
 
 
 def means(trials: Sequence[str | None], records: Records, names: Sequence[str]) -> dict[str, float | None]:
-    """The mean over the trials for each name, null where a trial did not end.
+    """The mean over the trials for each name; null if a trial failed.
 
-    Where something is defined for some seeds only, as the precision of a defense that now and then ignores nobody, the
-    mean is over those.
+    If a measure is defined for some seeds only, the mean is over these seeds. An example is the precision of a defense
+    that on some seeds ignores no message.
     """
     found = [_measured(records.get(trial or "")) for trial in trials]
     whole = bool(found) and None not in found
@@ -93,7 +96,7 @@ def _served(found: Mapping[str, float | None]) -> Served:
 def _undisturbed(
     curve: Sequence[ScoredPoint], plain: Sequence[str], gap: float | None, confidence: float, records: Records
 ) -> list[Undisturbed]:
-    """What the defense costs for every f that it is told while nobody attacks."""
+    """The cost of the defense without an attack, for every declared f."""
     told: dict[tuple[str | None, ...], list[int]] = {}
     for point in curve:
         cell = point["attacks"].get(NO_ATTACK)
@@ -118,7 +121,7 @@ def _undisturbed(
 
 
 def _lost(name: str, plain: Sequence[str], trials: Sequence[str | None], records: Records) -> FloatArray | None:
-    """How much less each seed has with the defense than with the plain mean, [R]; None where a seed is missing."""
+    """How much each seed loses with the defense compared with the plain mean, [R]; None if a seed is missing."""
     before, after = ([(_measured(records.get(t or "")) or {}).get(name) for t in own] for own in (plain, trials))
     if None in before or None in after or not len(before) == len(after) > 0:
         return None
@@ -133,7 +136,7 @@ def _estimate(values: FloatArray | None, confidence: float) -> LostUtility | Non
 
 
 def _caught(curve: Sequence[ScoredPoint], records: Records) -> Caught | None:
-    """Whom the defense ignores when the most clients are malicious."""
+    """Whom the defense ignores when the number of malicious clients is the largest."""
     point = max((point for point in curve if point["f"] > 0), key=lambda point: point["f"], default=None)
     if point is None:
         return None
@@ -160,7 +163,7 @@ def _detected(found: Mapping[str, float | None]) -> Detected:
 
 
 def _measured(record: Record | None) -> dict[str, Any] | None:
-    """What a record says of side effects, with its accuracy; None where the trial has not come to an end."""
+    """The measures of side effects in a record, and its accuracy; None if the trial failed or has no record."""
     if record is None or record.get("metrics") is None:
         return None
     metrics, more = metrics_of(record), more_of(record)

@@ -1,7 +1,7 @@
-"""How a defense bears faults without any attack: the fault axis F, and the time until a model recovers.
+"""How a defense withstands faults without an attack: the fault axis F, and the time until a model recovers.
 
-F is the smallest utility over the faults of the suite, each alone, `F = min over faults of clip(mean u)`. It stands
-beside the score, never in it: a defense that nothing breaks down is not for that reason secure.
+F is the smallest utility over the faults of the suite, each played alone: `F = min over faults of clip(mean u)`. It is
+shown next to the score and is not part of it, because a defense that withstands all faults is not therefore secure.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 RECOVERED = 0.02
-"""A model has recovered when it lacks no more than this part of the accuracy before the fault."""
+"""A model has recovered when its accuracy is at most this much below the accuracy before the fault."""
 
 
 def fault_axis(utilities: Mapping[str, Sequence[float]]) -> tuple[str, float]:
-    """The fault that a defense bears worst, and F: its mean utility over the seeds, clipped to [0, 1]."""
+    """The fault that harms a defense most, and F: the mean utility over the seeds under it, clipped to [0, 1]."""
     worst, lowest = lowest_mean(utilities)
     return worst, min(max(lowest, 0.0), 1.0)
 
 
 def recovery_time(curve: Sequence[tuple[int, float]], start: int, tolerance: float = RECOVERED) -> float | None:
-    """Rounds after the first round of a fault until the accuracy is back within `tolerance` of what it was.
+    """The number of rounds after the first round of a fault until the accuracy is again within `tolerance`.
 
-    `curve` is (finished rounds, accuracy), ascending. Before the fault is the last measurement with at most `start`
-    rounds. 0 where no later measurement falls below; infinity where none comes back; None where there is none before
-    or none after. It is as exact as the measurements are frequent.
+    `curve` holds pairs (finished rounds, accuracy) in ascending order. The accuracy before the fault is that of the
+    last measurement with at most `start` rounds. The result is 0 when no later measurement is below the tolerance,
+    infinity when the accuracy never recovers, and None when there is no measurement before or none after the start of
+    the fault. It is as precise as the measurements are frequent.
     """
     before = [accuracy for number, accuracy in curve if number <= start]
     after = [(number, accuracy) for number, accuracy in curve if number > start]
@@ -60,13 +61,15 @@ def fault_scores(
     records: Records,
     alpha: float = 0.05,
 ) -> list[FaultsWorld]:
-    """What came of every fault, by world and defense, as JSON values; worlds without any are left out.
+    """The outcome of every fault, by world and defense, as JSON values; worlds without any faults are left out.
 
-    `starts[fault]` is the first round of a fault. For a defense: `F` and the `worst` fault (null while trials are
-    missing or nothing can be lost), `told`, the number of Byzantine clients that it was prepared for, why it is
-    `invalid`, and `faults`: utilities and accuracies by seed and their means, `recovery` (mean rounds, null where it
-    is not defined or some seed did not recover) with the share `recovered` of the seeds, and means over the seeds of
-    `lost_rows`, `held_rounds` and `honest_ignored`, the false exclusions.
+    `starts[fault]` is the first round of a fault. A defense has these values:
+
+    - `F` and the `worst` fault; both are null while trials are missing or nothing can be lost;
+    - `told`, the number of Byzantine clients that was declared to it, and the reason why it is `invalid`;
+    - `faults`, which holds for each fault the utilities and accuracies by seed and their means; `recovery`, the mean
+      number of rounds (null if it is not defined or some seed did not recover), with the share `recovered` of the
+      seeds; and the means over the seeds of `lost_rows`, `held_rounds` and `honest_ignored` (the false exclusions).
     """
     table: dict[str, dict[str, dict[str, dict[int, Cell]]]] = {}
     for cell in cells:
@@ -148,7 +151,7 @@ def _accuracy(record: Record | None, chance: float) -> float | None:
 
 
 def _curve(record: Record | None) -> list[tuple[int, float]]:
-    """The accuracy over the rounds; a model that diverged has none after that, as if it never came back."""
+    """The accuracy over the rounds; a model that diverged counts as never recovered."""
     if record is None or not record.get("metrics"):
         return []
     curve = [(int(number), float(accuracy)) for number, accuracy in metrics_of(record)["accuracy"]]

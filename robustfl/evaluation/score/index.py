@@ -1,7 +1,7 @@
-"""The combined index: one number for several axes of the score, for those who must have one.
+"""The combined index: one number for several axes of the score, for readers who need a single number.
 
-It is a convenience, always shown with the axes themselves and the label that says which there are: `RI[UT]` and
-`RI[UTF]` are different quantities. A geometric mean, so that no axis makes up for one that is zero.
+It is always shown with the axes themselves and with a label that names them: `RI[UT]` and `RI[UTF]` are different
+quantities. It is a geometric mean, so that no axis can compensate for an axis that is zero.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from robustfl.errors import ParameterError
 
 AXES = {"U": 0.40, "T": 0.25, "F": 0.15, "P": 0.20}
-"""Axes and their weights: untargeted resilience, attacks with an aim, faults, privacy."""
+"""The axes and their weights: untargeted resilience, attacks with an aim, faults, and privacy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,14 @@ class Index:
 
 
 def combined_index(axes: Mapping[str, float | None]) -> Index:
-    """``exp(sum of w_i ln x_i)`` over the measured axes, 0 if one of them is 0.
+    """The index ``exp(sum of w_i ln x_i)`` over the measured axes; it is 0 if one of them is 0.
 
-    `axes` maps names of :data:`AXES` to values in [0, 1]; what was not measured is None or left out, and the weights of
-    the others are scaled to sum to 1. Indexes of different labels must not be compared.
+    `axes` maps names of :data:`AXES` to values in [0, 1]. An axis that was not measured is None or left out, and the
+    weights of the others are scaled to sum to 1. Indexes with different labels must not be compared.
 
     Raises
     ------
-    ParameterError : an unknown axis, a value outside [0, 1], or no axis at all
+    ParameterError : an axis is unknown, a value is outside [0, 1], or there is no axis
 
     Examples
     --------

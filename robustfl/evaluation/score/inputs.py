@@ -16,12 +16,13 @@ STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """One run of the suite: a defense in a world under an attack by f of the clients, with one seed.
+    """One outcome of the suite: a defense in a world under an attack by f of the clients, with one seed.
 
-    `accuracy` is the tail mean; it is read when `status` is "ok". A "diverged" run counts as chance, a "failed" or
-    "missing" one leaves its cell incomplete, and an "invalid" one (the defense's own precondition on f does not hold)
-    makes the worst case at this f zero. A "not applicable" one (an attack made for other defenses, or messages than the
-    clients send) was never meant to be run and does not count. Several outcomes may share one `trial`.
+    `accuracy` is the mean over the last measurements; it is read when `status` is "ok". A "diverged" outcome counts as
+    chance. A "failed" or "missing" outcome leaves its cell incomplete. An "invalid" outcome (the defense's own
+    precondition on f does not hold) makes the worst case at this f zero. A "not applicable" outcome (the attack is made
+    for other defenses, or for other messages than clients send) is never run and does not count. Several outcomes may
+    share one `trial`.
     """
 
     world: str
@@ -53,9 +54,9 @@ class CellResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredWorld:
-    """A task and its federation: what is shared by every defense and attack compared in it.
+    """A task and its federation, which all defenses and attacks that are compared in this world share.
 
-    `baseline` is the accuracy of the plain mean without attack for each of `seeds`, in their order; where one of them
+    `baseline` is the accuracy of the plain mean without an attack for each of `seeds`, in their order. If one of them
     is missing or None, the world cannot be scored yet.
     """
 
@@ -87,8 +88,8 @@ class ScoredWorld:
 
     @property
     def informative(self) -> bool:
-        """Whether undisturbed learning is far enough above guessing for utilities to mean something."""
-        # The slack keeps a gap of exactly the limit informative whatever its rounding.
+        """Whether learning without an attack is far enough above guessing for utilities to be meaningful."""
+        # The tolerance makes sure that a gap of exactly the limit is informative, however it is rounded.
         return self.level is not None and self.level - self.chance >= INFORMATIVE_GAP - 1e-12
 
 
@@ -96,9 +97,9 @@ class ScoredWorld:
 class ScoreSettings:
     """How outcomes become a score.
 
-    `threshold`: the W that still passes for the breakdown point. `margin`: differences in utility up to this do not
-    matter for ranks. `alpha`: intervals cover 1 - alpha; also the level of the tests behind the ranks. `bootstrap`:
-    resamples drawn when the seeds are too many to enumerate.
+    `threshold` is the smallest W that passes for the breakdown point. Differences in utility up to `margin` do not
+    matter for ranks. `alpha` is the level of the tests behind the ranks, and intervals cover 1 - alpha. `bootstrap` is
+    the number of resamples that are drawn when there are too many seeds to enumerate all resamples.
     """
 
     threshold: float = 0.5

@@ -1,4 +1,4 @@
-"""Ranks with ties: a defense is placed behind those that beat it beyond chance and by a margin that matters."""
+"""Ranks with ties: a defense is ranked below those that beat it significantly and by more than a margin."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Every pair, and who beats whom.
+    """The comparison of every pair of defenses, and which defense beats which.
 
-    `tested` is False when there was one seed: then the margin alone decides.
+    `tested` is False when there was only one seed; then the margin alone decides.
     """
 
     pairs: tuple[Pair, ...]
@@ -38,7 +38,7 @@ class Ranking:
     tested: bool
 
     def beaten_by(self, defense: str) -> tuple[str, ...]:
-        """Who beats this defense."""
+        """The defenses that beat this one."""
         return tuple(other for other, losers in self.beats.items() if defense in losers)
 
     def rank(self, defense: str) -> int:
@@ -55,10 +55,10 @@ def rank(
 ) -> Ranking:
     """Compare every two defenses on the same seeds.
 
-    `values[defense]` is [R], one value a seed, higher is better; `strata` [R] names the world of each, and then worlds
-    count alike. i beats j when the mean of `values[i] - values[j]` exceeds `margin` and its paired t-test, stratified
-    by world, survives Holm's correction over all pairs at level `alpha`. The rank counts by how many a defense is
-    beaten, so it needs no transitivity: A = B, B = C and A > C may all hold.
+    `values[defense]` [R] holds one value per seed; higher is better. `strata` [R] names the world of each seed; all
+    worlds then have the same weight. Defense i beats j when the mean of `values[i] - values[j]` exceeds `margin` and
+    the paired t-test, stratified by world, is significant at level `alpha` after Holm's correction over all pairs. The
+    rank counts how many defenses beat a defense, so it needs no transitivity: A = B, B = C and A > C may all hold.
     """
     if not (math.isfinite(margin) and margin >= 0):
         raise ParameterError(f"`margin` should satisfy margin >= 0. Found margin={margin}.")
@@ -103,10 +103,11 @@ def _untested_pairs(values: Mapping[str, Sequence[float]]) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What one world says about one defense with a complete curve.
+    """The results of one defense with a complete curve in one world.
 
-    `per_seed` [R] is the area of each seed under the worst attacks, unclipped; `replicates` [B] the bootstrapped
-    `area`, with the resamples that made it; `last` and `worst_attack` are W and its attack at the largest f.
+    `per_seed` [R] holds the unclipped area of each seed under the worst attacks. `replicates` [B] holds the
+    bootstrapped `area`; `resamples` are those that made it. `last` and `worst_attack` are W and its attack at the
+    largest f.
     """
 
     seeds: tuple[int, ...]
@@ -134,10 +135,10 @@ def standings(
 ) -> tuple[list[RankRow], Ranking]:
     """The table of ranks over several worlds, best first, as JSON values, and the comparisons behind it.
 
-    A defense is compared by its per-seed areas, on the seeds that all have in a world, worlds being strata that count
-    alike; with fewer than two seeds in a world, by its plain average and the margin alone. A defense that is incomplete
-    (None) in any world is not compared: it comes last, without numbers. Where only the defenses in `ranked` may be
-    compared, all others stand below them with their numbers and without a rank.
+    Defenses are compared by their areas per seed, on the seeds that all of them have in a world; the worlds are strata
+    with equal weights. If a world has fewer than two such seeds, the plain averages are compared by the margin alone. A
+    defense that is incomplete (None) in any world is not compared; it comes last, without numbers. If only the defenses
+    in `ranked` may be compared, all others come below them, with their numbers and without a rank.
     """
     found: dict[str, list[Standing]] = {}
     for defense in defenses:
@@ -154,14 +155,17 @@ def standings(
 
 
 def _place(row: RankRow) -> tuple[bool, int, bool, float]:
-    """By rank, then those without a rank, then those without numbers; the larger mean first."""
+    """The sorting key: ranked rows come first, then rows without a rank, then rows without numbers.
+
+    Among equals the larger mean comes first.
+    """
     return row["rank"] is None, row["rank"] or 0, row["R_mean"] is None, -(row["R_mean"] or 0.0)
 
 
 def _paired_values(found: Mapping[str, Sequence[Standing]]) -> tuple[dict[str, list[float]], list[int]]:
-    """Each defense's values, one for each seed of each world that all defenses have, and the world of each.
+    """The values of each defense, one per seed that all defenses have in a world, and the world of each value.
 
-    One value without a world of its own, the plain average, when some world has fewer than 2 such seeds.
+    If some world has fewer than 2 such seeds, each defense has a single value, its plain average, and no worlds.
     """
     columns: list[tuple[int, int]] = []
     for number, world in enumerate(zip(*found.values(), strict=True)):
@@ -206,7 +210,7 @@ def _row(defense: str, own: Sequence[Standing] | None, ranking: Ranking, alpha: 
 
 
 def _interval(own: Sequence[Standing], alpha: float) -> list[float] | None:
-    """The bootstrap interval of the mean area; None where the worlds' seeds cannot be resampled together."""
+    """The bootstrap interval of the mean area; None if the seeds of the worlds cannot be resampled together."""
     resamples = own[0].resamples
     replicates = [standing.replicates for standing in own if standing.replicates is not None]
     if resamples is None or len(replicates) < len(own) or len({standing.seeds for standing in own}) > 1:

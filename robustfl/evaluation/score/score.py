@@ -1,14 +1,15 @@
 """The resilience score: from the accuracy of every run to curves, areas, breakdown points and ranks.
 
-Utility puts all tasks on one scale: `u = (accuracy - chance) / (baseline - chance)`, where the baseline is the plain
-mean with no attack. 1 is as good as undisturbed learning, 0 as bad as guessing. For a defense with f malicious clients:
+Utility puts all tasks on one scale: `u = (accuracy - chance) / (baseline - chance)`, where the baseline is the accuracy
+of the plain mean without an attack. 1 is as good as learning without an attack, and 0 is as bad as guessing. For a
+defense with f malicious clients:
 
-- `W` is the smallest mean utility over the attacks that apply to it (and no attack): the attacker chooses before
-  knowing the seed;
-- `M` is the average over the attacks, secondary;
+- `W` is the smallest mean utility over the attacks that apply to the defense, and over no attack; it is the minimum of
+  means because the attacker chooses before it knows the seed;
+- `M` is the mean over the attacks, which is of secondary importance;
 - `R_unt` is the area under W over the malicious share f / n, divided by the width of the range.
 
-W, M and R_unt are built from means clipped to [0, 1]; statistics use the unclipped utilities of each seed, paired.
+W, M and R_unt are computed from means clipped to [0, 1]; tests use the unclipped utilities, paired by seed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _DECIDED = {"ok", "diverged", NOT_APPLICABLE}
 
 
 def utility(accuracy: ArrayLike, *, chance: float, baseline: float) -> FloatArray:
-    """`(accuracy - chance) / (baseline - chance)`, unclipped; same shape as `accuracy`."""
+    """The utility `(accuracy - chance) / (baseline - chance)`, unclipped; it has the shape of `accuracy`."""
     if not baseline > chance:
         raise ParameterError(
             f"`baseline` should satisfy baseline > chance. Found baseline={baseline}, chance={chance}."
@@ -52,14 +53,14 @@ def utility(accuracy: ArrayLike, *, chance: float, baseline: float) -> FloatArra
 
 
 def lowest_mean(utilities: Mapping[str, Sequence[float] | FloatArray]) -> tuple[str, float]:
-    """The attack whose mean utility over seeds is smallest, and that mean: the minimum of means, unclipped."""
+    """The attack whose mean utility over the seeds is smallest, and this mean, unclipped."""
     means = {attack: float(np.mean(values)) for attack, values in utilities.items()}
     attack = min(means, key=means.__getitem__)
     return attack, means[attack]
 
 
 def worst_case(outcomes: Sequence[CellResult], world: ScoredWorld) -> float | None:
-    """W of one defense at one f: 0 where the defense is invalid, None while runs are missing or nothing can be lost."""
+    """W of one defense at one f: 0 if the defense is invalid, None while runs are missing or nothing can be lost."""
     places = {(outcome.world, outcome.defense, outcome.f) for outcome in outcomes}
     if len(places) != 1:
         raise DataError(f"`outcomes` should be of one world, one defense and one f. Found {sorted(places)}.")
@@ -80,11 +81,12 @@ def score(
     knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
     evidence: Evidence | None = None,
 ) -> Scores:
-    """Score a suite; the result is JSON-ready (no NaN, no infinity) and depends on the arguments alone.
+    """Score a suite; the result can be written as JSON (no NaN, no infinity) and depends on the arguments alone.
 
-    `bounds[world, defense]` is the theoretical bound to print beside a breakdown point; `plain` the label of the
-    plain mean; `declared[f]` the number of malicious clients that the defenses were told when f were there;
-    `knowledge[attack]` what an attack knows ("own", "peers", "defense", ...); `evidence` gives defenses their status.
+    `bounds[world, defense]` is the theoretical bound that is printed next to a breakdown point. `plain` is the label of
+    the plain mean. `declared[f]` is the number of malicious clients that was declared to the defenses when there were
+    f. `knowledge[attack]` is what an attack knows ("own", "peers", "defense", ...). `evidence` decides the statuses of
+    the defenses.
 
     Raises DataError when the outcomes contradict the worlds or each other.
     """
@@ -132,14 +134,14 @@ def _world(
     settings: ScoreSettings,
     bounds: Mapping[tuple[str, str], str],
 ) -> tuple[ScoredWorldReport, dict[str, Standing | None]]:
-    """Every defense of the suite in one world: one that never ran here is incomplete, not absent."""
+    """Score every defense of the suite in one world; a defense that never ran there is incomplete, not absent."""
     grid = sorted({outcome.f for outcome in outcomes})
     runs = _table(outcomes)
     resamples = paired_resamples(len(world.seeds), settings.bootstrap) if len(world.seeds) > 1 else None
     reports: list[ScoredDefense] = []
     found: dict[str, Standing | None] = {}
     for defense in defenses:
-        # An attack that a defense meets at one f is expected at every f, so that a hole in the suite shows.
+        # An attack that a defense meets at one f is expected at every f, so that missing cells are noticed.
         met = (attack for (owner, f), cells in runs.items() if owner == defense and f > 0 for attack in cells)
         suite = list(dict.fromkeys([NO_ATTACK, *met]))
         points = [
@@ -176,7 +178,7 @@ def _world(
 
 @dataclass(frozen=True, kw_only=True)
 class _Point:
-    """One f of a curve: its report, utilities [R] under the worst attack and bootstrapped W [B].
+    """One f of a curve: its report, the utilities [R] under the worst attack and the bootstrapped W [B].
 
     `worst` is None when the point is incomplete.
     """
@@ -208,7 +210,7 @@ def _standing(world: ScoredWorld, points: Sequence[_Point], resamples: Resamples
 def _point(
     world: ScoredWorld, f: int, suite: Sequence[str], runs: _Runs, resamples: Resamples | None, settings: ScoreSettings
 ) -> _Point:
-    """W and M at one f. Cells that lack seeds are listed and left out; W is then only an upper bound."""
+    """W and M at one f. Cells with missing seeds are listed and left out; W is then only an upper bound."""
     cells = {attack: _cell(world, runs.get(attack, {}), settings) for attack in suite}
     complete = {attack: np.array(cell["u"]) for attack, cell in cells.items() if cell["U"] is not None}
     refusals = [o.reason for seeds in runs.values() for o in seeds.values() if o.status == "invalid"]
@@ -255,7 +257,7 @@ def _point(
 
 
 def _cell(world: ScoredWorld, runs: Mapping[int, CellResult], settings: ScoreSettings) -> ScoredCell:
-    """One attack at one f: a value for each seed, and their mean when all are there."""
+    """One attack at one f: the value of each seed, and their mean when no seed is missing."""
     found = [runs.get(seed) for seed in world.seeds]
     accuracy = [None if o is None else _accuracy(o, world) for o in found]
     u: list[float | None] = [None] * len(found)

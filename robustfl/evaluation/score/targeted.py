@@ -1,9 +1,9 @@
-"""The targeted axis of the score: what a defense keeps when an attacker wants certain samples misread.
+"""The targeted axis of the score: what a defense keeps when an attacker wants certain samples to be misclassified.
 
-An attack with an aim succeeds on a share of the samples that it is after. Only what exceeds the natural rate, at which
-a model without the attack errs in the same way, is the attacker's doing (:func:`lift`). And a defense that ruins the
-model has kept nothing, whatever the attacker misses (:func:`kept`). T is the smallest mean of that over the seeds: over
-all attacks with an aim, and all numbers of malicious clients.
+An attack with an aim succeeds on a share of the samples that it targets. Only the success above the natural rate, at
+which a model without the attack makes the same mistake, is due to the attacker (:func:`lift`). A defense that ruins the
+model has kept nothing, even if the attacker fails (:func:`kept`). T is the smallest value, over all attacks with an aim
+and all numbers of malicious clients, of the mean of what is kept over the seeds.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ Records = Mapping[str, Record]
 """The records by the id of their trial."""
 
 UNINFORMATIVE = 0.95
-"""An aim that a model without the attack meets more often than this says nothing."""
+"""An aim that a model without the attack meets at a higher rate than this is not informative."""
 
 
 def lift(success: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:
-    """How much of what was left to gain the attack gained: ``clip((success - natural)/(1 - natural), 0, 1)``.
+    """The share of the possible gain that the attack gained: ``clip((success - natural)/(1 - natural), 0, 1)``.
 
-    0 where the natural rate is 1 and nothing was left. Raises ParameterError for rates outside [0, 1].
+    It is 0 when the natural rate is 1, because then nothing can be gained. Raises ParameterError for rates outside
+    [0, 1].
     """
     rate, base = np.asarray(success, dtype=np.float64), np.asarray(natural, dtype=np.float64)
     for name, values in (("success", rate), ("natural", base)):
@@ -58,17 +59,17 @@ def kept(utility: ArrayLike, lifted: ArrayLike) -> NDArray[np.float64]:
 
 
 def effectiveness(success: tuple[float, float], accuracy: tuple[float, float]) -> float:
-    """Defense effectiveness rating: ``(max(0, fall of success) - max(0, fall of accuracy) + 1)/2``.
+    """The defense effectiveness rating ``(max(0, fall of success) - max(0, fall of accuracy) + 1)/2``.
 
-    Each pair is (without the defense, with it). 1: the attack is gone at no cost; 0.5: nothing happened; 0: the
-    accuracy is gone for nothing.
+    Each pair is (without the defense, with the defense). 1 means that the attack fails completely at no cost, 0.5 means
+    that nothing changed, and 0 means that the accuracy is lost without any effect on the attack.
     """
     gain, loss = max(0.0, success[0] - success[1]), max(0.0, accuracy[0] - accuracy[1])
     return (gain - loss + 1.0) / 2.0
 
 
 def weakest(values: Mapping[Any, ArrayLike]) -> tuple[Any, float]:
-    """The key whose mean over the seeds is smallest, and that mean: T, the minimum of means."""
+    """The key whose mean over the seeds is smallest, and this mean, which is T."""
     means = {key: float(np.asarray(own, dtype=np.float64).mean()) for key, own in values.items()}
     key = min(means, key=means.__getitem__)
     return key, means[key]
@@ -77,7 +78,7 @@ def weakest(values: Mapping[Any, ArrayLike]) -> tuple[Any, float]:
 def targeted(scores: Scores, records: Records, plain: str) -> list[TargetedWorld]:
     """The targeted axis of each world in which an attack with an aim was played, as JSON values.
 
-    `plain` is the label of the rule without a defense, for the effectiveness of the others.
+    `plain` is the label of the plain rule, with which the effectiveness of the others is computed.
     """
     found = [_world(world, scores["settings"], records, plain) for world in scores["worlds"]]
     return [world for world in found if world is not None]
@@ -86,7 +87,7 @@ def targeted(scores: Scores, records: Records, plain: str) -> list[TargetedWorld
 def _world(
     world: ScoredWorldReport, settings: ScoreSettingsReport, records: Records, plain: str
 ) -> TargetedWorld | None:
-    """Nothing where no attack of the world has an aim."""
+    """The targeted axis in one world; None when no attack of the world has an aim."""
     cells = {own["defense"]: _cells(own, records) for own in world["defenses"]}
     if not any(cells.values()):
         return None
@@ -102,7 +103,7 @@ def _world(
 
 
 def _cells(defense: ScoredDefense, records: Records) -> list[TargetedCell]:
-    """Every attack with an aim at every f."""
+    """The cells of every attack with an aim at every f."""
     found = []
     for point in defense["curve"]:
         unattacked = point["attacks"].get(NO_ATTACK)
@@ -123,7 +124,10 @@ def _cell(
     mores: Sequence[Mapping[str, Any]],
     undisturbed: Sequence[Mapping[str, Any]],
 ) -> TargetedCell:
-    """One attack at one f; a run that diverged has kept nothing and no success, a missing one leaves the cell open."""
+    """One attack at one f.
+
+    A trial that diverged has kept nothing and has no success. A missing trial leaves the cell incomplete.
+    """
     success = [(more.get("aims") or {}).get(aim) for more in mores]
     natural = [(more.get("aims") or {}).get(aim) for more in undisturbed] or [None] * len(success)
     values: list[float | None] = []
@@ -147,7 +151,7 @@ def _cell(
         "durability": _mean([more.get("durability") for more in mores]),
         "outlasts": any(more.get("durability_censored") for more in mores),
         "informative": base is None or base <= UNINFORMATIVE,
-        "effectiveness": None,  # known once the plain rule's cells are
+        "effectiveness": None,  # filled in once the cells of the plain rule are known
     }
 
 

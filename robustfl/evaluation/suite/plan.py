@@ -1,4 +1,4 @@
-"""What a suite asks for: its cells, the trials that answer them, and the cells that no trial can answer."""
+"""What a suite asks: its cells, the trials that answer them, and the cells that no trial can answer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from robustfl.threats.staging import aimed, stages
 
 @dataclass(frozen=True)
 class Cell:
-    """One question: this defense, this attack, this many malicious clients, this seed.
+    """One question: a defense, an attack, a number of malicious clients, and a seed.
 
     Several cells may share a trial: without an attack, a defense that is not told f does the same for every f.
-    `invalid` says why the defense's own precondition forbids the cell, `unfit` why its attack cannot be played against
-    the defense at all; either way it has no trial.
+    `invalid` says why the defense's own precondition forbids the cell, and `unfit` says why the attack cannot be played
+    against the defense at all. In both cases the cell has no trial.
     """
 
     world: str
@@ -40,7 +40,7 @@ class Cell:
 
 
 class Plan:
-    """All cells of an experiment, with the baseline: the plain rule without an attack, once a world and seed."""
+    """All cells of an experiment, and its baseline: the plain rule without an attack, once per world and seed."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
@@ -62,14 +62,15 @@ class Plan:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """Every trial once, in the order of the suite; trials of one world and seed stand together."""
+        """Every trial once, in the order of the suite; trials of one world and seed are next to each other."""
         return distinct_trials([*self.baseline, *self.cells, *self.fault_cells])
 
     @cached_property
     def fault_cells(self) -> list[Cell]:
-        """Every fault of the fault suite alone, without an attack; `f` is what the defense is told, `attack` the fault.
+        """The cells of the fault suite: each fault alone, without an attack.
 
-        A defense is told the most malicious clients of the suite that it can be deployed against.
+        In these cells `attack` is the fault, and `f` is the declared number: the largest number of malicious clients of
+        the suite against which the defense can be deployed.
         """
         suite = self.experiment.suite
         return [
@@ -100,7 +101,7 @@ class Plan:
 
     @cached_property
     def aims(self) -> tuple[DataPoisoning, ...]:
-        """What the attacks of the suite want of the model, beyond harm: measured in the trials without an attack."""
+        """The attacks of the suite that want something other than harm; trials without an attack measure them too."""
         return aimed(self.experiment.suite.played)
 
     def cells_at(self, world: World, f: int, defense: str | None = None) -> Iterator[Cell]:
@@ -136,14 +137,14 @@ class Plan:
             yield Cell(world.label, template.label, attack_label, f, seed, trial, reason, unfit)
 
     def _spared(self, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
-        """Why a tailored attack of the standard suite is not meant for this defense, or an empty text."""
+        """The reason why a tailored attack of the standard suite is not meant for this defense, or an empty text."""
         frozen = self.experiment.suite.frozen_attacks
         if frozen is None or attack not in frozen.tailored or set(made_for(attack)) & set(template.names):
             return ""
         return f"{attack} is made for {', '.join(made_for(attack))}, and {template.label} has no such stage."
 
     def declared_rows(self, world: World, f: int, attack: Attack | SybilAttack | None = None) -> int:
-        """The number of rows that defenses are told may be Byzantine in a round: one for each malicious identity."""
+        """The declared number of rows that may be Byzantine in a round: one for each malicious identity."""
         declared = self.experiment.suite.adversary.declared
         identities, _ = divided(attack)
         told = declared if declared is not None else f if identities is None else f * identities.count
@@ -152,7 +153,7 @@ class Plan:
     def invalid(
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
-        """Why the defense cannot be deployed against `f` malicious clients, or an empty text."""
+        """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
         clients = world.federation.clients
         if f >= clients:
             return f"f should satisfy f < n. Found f={f}, n={clients}."
@@ -161,7 +162,7 @@ class Plan:
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""
 
     def bound(self, world: World, template: DefenseTemplate) -> str:
-        """The theoretical bound to print beside a measured breakdown point."""
+        """The theoretical bound that is printed next to a measured breakdown point."""
         clients = world.federation.clients
         rows = [world.federation.malicious_rows(f) for f in range(clients)]
         allowed = [f for f in range(clients) if not _infeasible(template, world.federation.per_round, rows[f])]
@@ -173,13 +174,13 @@ class Plan:
 
 
 def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
-    """How many clients and identities there are in all."""
+    """The number of all clients and identities."""
     identities, _ = divided(attack)
     return world.federation.clients + (0 if identities is None else identities.added(f))
 
 
 def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
-    """Why the attack cannot be played in the world against the defense, or an empty text."""
+    """The reason why the attack cannot be played in the world against the defense, or an empty text."""
     if _needs_images(world, attack):
         return f"{attack} marks images, and the samples of {world.task.data} are rows of a table."
     if attack.fits(template.channel):
@@ -188,7 +189,7 @@ def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack
 
 
 def _infeasible(template: DefenseTemplate, rows: int, f: int) -> str:
-    """Why the defense cannot work on so many rows of which `f` may be Byzantine, or an empty text."""
+    """The reason why the defense cannot work on `rows` rows of which `f` may be Byzantine, or an empty text."""
     try:
         defense = template.build(f)
     except RobustflError as error:
@@ -207,7 +208,7 @@ def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:
 
 
 def _needs_images(world: World, attack: Attack | SybilAttack) -> bool:
-    """Whether the attack is on images where there are none."""
+    """Whether the attack needs images but the world has none."""
     return bool(world.task.data.tabular) and any(
         stage.needs_images for stage in stages(attack) if isinstance(stage, Attack)
     )

@@ -16,26 +16,27 @@ from robustfl.evaluation.suite.scenario import Experiment, Suite
 from robustfl.evaluation.suite.sections import item_at, section_at
 from robustfl.evaluation.suite.yaml import line_of, read_yaml
 
-_LARGEST_FILE = 100_000  # bytes; reading takes a few seconds for as many
+_LARGEST_FILE = 100_000  # bytes; reading a file of this size takes a few seconds
 _EITHER = {"f", "fractions"}
 _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
-"""The keys that decide what a claim may speak of."""
+"""The keys that decide which names a claim may use."""
 
 
 def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
-    """The suite of the catalogue with this name, or in the file at this path.
+    """Read the suite of the catalogue with this name, or the suite in the file at this path.
 
     Parameters
     ----------
     name : a name of the catalogue, or the path of a YAML 1.2 file
-    overrides : `key.path=value`, the value read as YAML, applied before anything is checked. A section given as a
-        mapping is merged with what is there, at any depth. A component (a model, say) is replaced as a whole, also by
-        one of the same name, while a path into it, `task.model.mlp.hidden=[8]`, keeps its other parameters.
-        `extends` merges in the same way.
+    overrides : texts `key.path=value`, whose values are read as YAML; they are applied before anything is checked. A
+        section that is given as a mapping is merged with the existing section, at any depth. A component, such as a
+        model, is replaced as a whole, even by one of the same name, while a path into it, such as
+        `task.model.mlp.hidden=[8]`, keeps its other parameters. `extends` merges in the same way.
 
     Raises
     ------
-    ScenarioError : not found, not YAML, or not a valid suite; the message names the file and the path to each key
+    ScenarioError : the file is not found, is not YAML, or is not a valid suite; the message names the file and the
+        path to each key
     """
     source = _source(name)
     text = _text(source)
@@ -46,7 +47,7 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
         parent = _parsed(_text(extended), extended)
         if parent.get("extends") is not None:
             raise ScenarioError(f"{source}: {base!r} itself extends another suite; one level is the limit.")
-        parent.pop("claims", None)  # they are about the worlds, defenses and attacks of that suite
+        parent.pop("claims", None)  # claims are about the worlds, defenses and attacks of that suite
         values = _merged(parent, values)
     for override in overrides:
         values = _overridden(values, override)
@@ -62,16 +63,16 @@ KeyPath = tuple[int | str, ...]
 
 
 def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> str:
-    """The errors of a validation, one a line, each with the path to its key and a suggestion for unknown keys.
+    """The errors of a validation, one per line, each with the path to its key and a suggestion for an unknown key.
 
-    `line(path)` is the line of the file that holds a key, where it is known.
+    `line(path)` is the line of the file that holds a key; None when it is not known.
     """
     lines = []
     items = error.errors(include_url=False)
     deeper = {item["loc"][:-1] for item in items}
     for item in items:
         if item["type"] == "too_short" and item["loc"] in deeper:
-            continue  # the items were there and each was refused for its own reason
+            continue  # the items exist, and each was refused for its own reason
         path = ".".join(str(part) for part in item["loc"]) or "(top level)"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
@@ -102,7 +103,7 @@ def _source(name: str) -> Path | Traversable:
 
 
 def _lines(text: str, overridden: list[list[str]]) -> Callable[[KeyPath], int | None]:
-    """Finds the line of a key that stands in the text itself and was not overridden."""
+    """A function that finds the line of a key, if the text itself holds the key and no override replaced it."""
 
     def line(path: KeyPath) -> int | None:
         keys = [str(key) for key in path]
@@ -113,7 +114,7 @@ def _lines(text: str, overridden: list[list[str]]) -> Callable[[KeyPath], int | 
 
 
 def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
-    """The suite that another extends: of the catalogue, or a file beside it; a suite reaches no other folder."""
+    """The suite that another one extends: it is in the catalogue or in the same folder, never in another folder."""
     catalogue = registry.scenario_files()
     if isinstance(name, str):
         if name in catalogue:
@@ -129,7 +130,7 @@ def _base(name: Any, source: Path | Traversable) -> Path | Traversable:
 
 
 def _text(source: Path | Traversable) -> str:
-    """The content of a file that is small enough to be a suite."""
+    """The content of a file, which is checked to be small enough for a suite."""
     try:
         with source.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -152,10 +153,10 @@ def _parsed(text: str, source: Path | Traversable) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any], model: type[BaseModel] | None = Suite) -> dict[str, Any]:
-    """Values of `own` over those of `base`: sections are merged at any depth, all other values are replaced.
+    """Merge `own` into `base`: sections are merged at any depth, and all other values of `own` replace those of `base`.
 
-    Lists and components are such other values: a component that is written out is complete, and what it leaves out has
-    its default. Giving one of `fractions` and `f` drops the other from the base.
+    Lists and components are replaced: a component that is written out is complete, and parameters that it leaves out
+    have their defaults. If `own` has one of `fractions` and `f`, the other is dropped from the base.
     """
     dropped = _EITHER if _EITHER & own.keys() else set()
     result = {key: value for key, value in base.items() if key not in dropped}
@@ -168,7 +169,7 @@ def _merged(base: dict[str, Any], own: dict[str, Any], model: type[BaseModel] | 
 
 
 def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
-    """The values with one of them replaced, by its path; a section that is given as a whole is merged."""
+    """The values after an override replaced the one at its path; a section that is given as a whole is merged."""
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not path.strip():
@@ -177,10 +178,10 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
 
 
 def _within_component(values: Any, keys: list[str], value: Any) -> dict[str, Any]:
-    """What a path and a value say, as nested mappings; a path into a component keeps the component's other parameters.
+    """A path and a value as nested mappings; a path into a component keeps the component's other parameters.
 
-    `task.model.mlp.hidden=[8]` changes one parameter where the model is an MLP, and stands for `{mlp: {hidden: [8]}}`
-    where it is another one.
+    `task.model.mlp.hidden=[8]` changes one parameter if the model is an MLP. If it is another model, the path means
+    `{mlp: {hidden: [8]}}`.
     """
     nested: Any = value
     model: type[BaseModel] | None = Suite
@@ -198,10 +199,10 @@ def _within_component(values: Any, keys: list[str], value: Any) -> dict[str, Any
 
 
 def _parameters(spec: Any, name: str) -> dict[str, Any]:
-    """The parameters that a specification gives to the component of that name; none where it names another one."""
+    """The parameters in a specification of the component of this name; none if it specifies another component."""
     try:
         stages = registry.parse(from_canonical(spec))
-    except RobustflError:  # nothing of it can be kept
+    except RobustflError:  # it is not a specification, so nothing of it can be kept
         return {}
     return stages[0][1] if len(stages) == 1 and registry.folded(stages[0][0]) == registry.folded(name) else {}
 
@@ -210,6 +211,6 @@ def _fields_at(path: tuple[int | str, ...]) -> list[str]:
     """The known keys of the model at a path of the suite."""
     model: type[BaseModel] | None = Suite
     for key in path:
-        if not isinstance(key, int):  # an item of a list has the model that the list names
+        if not isinstance(key, int):  # an item of a list has the model of the list
             model = item_at(model, key)
     return list(getattr(model, "model_fields", {}))

@@ -1,7 +1,7 @@
 """The scenario model: one complete description (:class:`Scenario`), and suites of them (:class:`Suite`).
 
-A suite says which world is learnt in, which defenses and attacks meet there, and for how many malicious clients.
-Any single value under `task` and `federation` may be a list: the suite then holds a world for every combination.
+A suite says in which world clients learn, which defenses and attacks meet there, and how many clients are malicious.
+Any single value under `task` and `federation` may be a list; the suite then has one world for every combination.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
 MOST_WORLDS = 1000
 
 _NOT_SCORED = {"name", "description", "extends", "task", "federation", "claims"}
-"""The keys of a suite that decide nothing about its score, and those that its worlds hold."""
+"""The keys of a suite that do not influence its score, and the keys whose values its worlds hold."""
 
 _PLACES = {"faults": ("faults", "a fault"), "evasion": ("evasion", "an attack on test samples")}
-"""Attack surface -> the key of a suite that lists such attacks, and what they are; all others go to `attacks`."""
+"""Attack surface -> the key of a suite that lists such attacks, and their description; all others are in `attacks`."""
 
 
 def _template(value: Any) -> DefenseTemplate:
@@ -60,50 +60,52 @@ TemplatePart = Annotated[
 
 
 class TaskSettings(Settings):
-    """What is learnt, from whose data, with which model."""
+    """Which data are learnt, with which model, and how the data are divided over the clients."""
 
     data: DataPart
-    """Data set."""
+    """The data set."""
     model: ModelPart
-    """Model."""
+    """The model that is trained."""
     partition: PartitionPart
-    """How the training data are spread over the clients."""
+    """How the training data are divided over the clients."""
 
 
 class Scenario(Settings):
-    """One complete description: a world, a defense, and what it has to withstand. A trial adds the seed."""
+    """One complete description: a world, a defense, and what the defense must withstand. A trial adds the seed."""
 
     task: TaskSettings
     """Data, model and partition."""
     federation: Federation
     """The rules of the federation."""
     faults: tuple[AttackPart, ...] = ()
-    """What goes wrong without malice."""
+    """The faults: what goes wrong without malice."""
     defense: DefensePart
-    """The aggregator or pipeline, told how many rows may be Byzantine."""
+    """The aggregator or pipeline; it is told how many rows may be Byzantine."""
     attack: AttackPart | None = None
-    """What the malicious clients do."""
+    """The attack: what the malicious clients do."""
     f: Annotated[int, Ge(0)] = 0
-    """Malicious clients."""
+    """The number of malicious clients."""
     aims: tuple[AttackPart, ...] = ()
-    """Poisonings of data that nobody carries out, to measure how often the model errs in their way by itself."""
+    """Poisonings of data that nobody carries out; the trial measures how often the model makes the same mistakes
+    without them."""
     evasion: tuple[AttackPart, ...] = ()
-    """Attacks on test samples, tried on the trained model."""
+    """Attacks on test samples, which are tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
-    """Test samples that these attacks are tried on."""
+    """The number of test samples on which these attacks are tried."""
 
 
 class AdversarySettings(Settings):
-    """How many clients are malicious, and how many the defenses are told."""
+    """How many clients are malicious, and which number is declared to the defenses."""
 
     fractions: tuple[Annotated[float, Ge(0), Lt(1)], ...] = ()
-    """Shares of malicious clients; each becomes floor(share x clients)."""
+    """The shares of malicious clients; each share becomes the number floor(share x clients)."""
     f: tuple[Annotated[int, Ge(0)], ...] = ()
-    """Numbers of malicious clients, in place of `fractions`."""
+    """The numbers of malicious clients; they replace `fractions`."""
     declared: Annotated[int, Ge(0)] | None = None
-    """Malicious clients, or identities, that the defenses believe in, when that is not the truth."""
+    """The number of malicious clients, or identities, that is declared to the defenses; the true number when it is not
+    given."""
     breakdown: bool = False
-    """Whether to search the largest f that each defense withstands over all integers, with more trials."""
+    """Whether more trials are played to search, over all integers, the largest f that each defense withstands."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -112,7 +114,7 @@ class AdversarySettings(Settings):
         return self
 
     def grid(self, clients: int) -> tuple[int, ...]:
-        """The numbers of malicious clients, ascending, each once."""
+        """The numbers of malicious clients in ascending order, each once."""
         counts = self.f or tuple(int(share * clients + 1e-9) for share in self.fractions)
         return tuple(sorted(set(counts)))
 
@@ -121,17 +123,17 @@ class Scoring(Settings):
     """How the records become a score."""
 
     threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
-    """Utility that a defense must keep to have withstood (breakdown point)."""
+    """The utility that a defense must keep to count as withstanding an attack (for the breakdown point)."""
     margin: Annotated[float, Ge(0)] = 0.01
-    """Difference in utility below which two defenses are of one rank."""
+    """Two defenses whose utilities differ by no more than this have the same rank."""
     alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
-    """Level of the tests between defenses."""
+    """The significance level of the tests between defenses."""
     bootstrap: Annotated[int, Ge(100)] = 10_000
-    """Resamples of the seeds for the intervals of minima and areas."""
+    """The number of resamples of the seeds for the intervals of minima and areas."""
 
 
 def _folder_name(name: str) -> str:
-    """Results go to `runs/NAME`: a name from someone else's file must not lead anywhere else."""
+    """Check a name: results go to `runs/NAME`, and a name from another person's file must not lead anywhere else."""
     if not name.isprintable() or not name.strip() or name.startswith(".") or {"/", "\\"} & set(name) or len(name) > 100:
         raise ValueError(
             "a name is a text of 1 to 100 printable characters without slashes that does not begin with a dot. "
@@ -156,9 +158,9 @@ class Suite(Settings):
     """A grid of scenarios: every defense against every attack, in every world, for every f."""
 
     name: Annotated[str, AfterValidator(_folder_name)]
-    """Name of the suite, and of the folder that its results go to."""
+    """The name of the suite, and of the folder of its results."""
     description: str = ""
-    """One line for the catalogue and the report."""
+    """A description in one line, for the catalogue and the report."""
     extends: str | None = None
     """A suite of the catalogue, or a file in the same folder, whose values are the defaults (one level)."""
     task: TaskSettings
@@ -168,29 +170,32 @@ class Suite(Settings):
     adversary: AdversarySettings
     """How many clients are malicious."""
     faults: tuple[AttackPart, ...] = ()
-    """What goes wrong without malice, in every scenario."""
+    """The faults of every scenario: what goes wrong without malice."""
     fault_suite: tuple[AttackPart, ...] = ()
-    """Faults to bear one at a time when nobody attacks, beside those of every scenario; reported beside the score."""
+    """Faults that are played one at a time without an attack, in addition to those of every scenario; the results are
+    not part of the score."""
     defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
-    """Defenses: names, `{name: {parameter: value}}`, or lists of these for pipelines; `f` is filled in."""
+    """The defenses: each is a name, `{name: {parameter: value}}`, or a list of these for a pipeline; the suite fills in
+    `f`."""
     attacks: tuple[AttackPart, ...] = ()
-    """Attacks, or lists of identities, a poisoning of data and an attack on updates, of which some may be left out; no
-    attack is always part of the suite."""
+    """The attacks: each is one attack, or a list of a strategy for identities, a poisoning of data and an attack on
+    updates, any of which may be left out. Trials without an attack are always part of the suite."""
     standard: Annotated[str, AfterValidator(_standard_name)] | None = None
-    """A frozen suite of attacks (`robustfl list suites`) to be met beside `attacks`; then only defenses that met all
-    that an evaluation needs are ranked."""
+    """A frozen attack list (`robustfl list suites`) that is played in addition to `attacks`; then only defenses that
+    met every attack that an evaluation needs are ranked."""
     evasion: tuple[AttackPart, ...] = ()
-    """Attacks on test samples, tried on the trained model at the end of every trial."""
+    """Attacks on test samples, which are tried on the trained model at the end of every trial."""
     evasion_samples: Annotated[int, Ge(1)] = 200
-    """Test samples that these attacks are tried on: a random choice, or all where there are fewer."""
+    """The number of test samples on which these attacks are tried: a random choice, or all if there are fewer."""
     seeds: Annotated[int, Ge(1)] = 5
-    """Number of seeds, or what they are paired over."""
+    """The number of seeds; comparisons between defenses are paired over them."""
     baseline: Annotated[str, AfterValidator(_plain_rule)] = "mean"
     """The plain rule whose accuracy without an attack counts as utility 1."""
     score: Scoring = Scoring()
     """How the records become a score."""
     claims: tuple[Claim, ...] = ()
-    """What papers say, to be put beside what is measured; a suite that extends this one does not inherit them."""
+    """The claims of papers, which are compared with what is measured; a suite that extends this one does not inherit
+    them."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -218,12 +223,12 @@ class Suite(Settings):
 
     @cached_property
     def frozen_attacks(self) -> Standard | None:
-        """The standard suite that is asked for."""
+        """The standard suite that the suite asks for; None without one."""
         return None if self.standard is None else load_standard(self.standard)
 
     @cached_property
     def played(self) -> tuple[Opponent, ...]:
-        """All attacks: those of the standard suite, then those that are listed."""
+        """All attacks: first those of the standard suite, then those in `attacks`."""
         frozen = self.frozen_attacks
         return self.attacks if frozen is None else (*frozen.attacks, *frozen.tailored, *self.attacks)
 
@@ -242,10 +247,11 @@ class Experiment:
     Raises
     ------
     ValidationError : a value is not valid
-    ScenarioError : the lists make the same world twice, or more than `MOST_WORLDS`
+    ScenarioError : the lists make the same world twice, or more than `MOST_WORLDS` worlds
 
-    A claim about something that is not in the suite is a value that is not valid. With `changed`, when the values are
-    no longer those that the claims were written for, it is left for the results to say that it was not measured.
+    A claim about something that is not in the suite is not valid. With `changed`, which says that the values are no
+    longer those for which the claims were written, such a claim is accepted, and the results say that it was not
+    measured.
     """
 
     def __init__(self, values: dict[str, Any], *, changed: bool = False) -> None:
@@ -278,13 +284,13 @@ class Experiment:
 
     @cached_property
     def names(self) -> Names:
-        """What a claim may speak of."""
+        """The names that a claim may use."""
         grids = {world.label: self.suite.adversary.grid(world.federation.clients) for world in self.worlds}
         return Names(defenses=self.suite.defenses, attacks=self.suite.played, grids=grids)
 
     @cached_property
     def hash(self) -> str:
-        """Content hash of everything that decides the score."""
+        """The hash of everything that decides the score."""
         content = self.suite.model_dump(mode="json", exclude=_NOT_SCORED)
         frozen = self.suite.frozen_attacks
         content["standard"] = None if frozen is None else frozen.hash
@@ -292,7 +298,7 @@ class Experiment:
 
 
 def _product(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every combination of the lists under `task` and `federation`, with the values that make it different."""
+    """Every combination of the lists under `task` and `federation`, with the values in which it differs."""
     axes = [
         (path, options)
         for section in ("task", "federation")
@@ -333,7 +339,7 @@ def _replaced(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict
 
 
 def _label(suite: Suite, swept: dict[str, Any]) -> str:
-    """`Digits, MLP(hidden=(24,)), Dirichlet(alpha=0.5)`, and whatever else differs between the worlds."""
+    """A label such as `Digits, MLP(hidden=(24,)), Dirichlet(alpha=0.5)`, with all values that differ between worlds."""
     parts: list[Component] = [suite.task.data, suite.task.model, suite.task.partition]
     federation = suite.federation.model_dump(mode="json")
     extra = []
@@ -343,14 +349,14 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
             value: Any = federation
             for key in keys:
                 value = value[key]
-            if isinstance(given, dict) and isinstance(value, dict):  # a list of whole servers: what each of them sets
+            if isinstance(given, dict) and isinstance(value, dict):  # a list of servers: show what each sets
                 value = "(" + ", ".join(f"{key}={value[key]}" for key in given) + ")"
             extra.append(f"{keys[-1]}={'none' if value is None else value}")
     return ", ".join([*(str(part) for part in parts), *extra])
 
 
 def suite_schema() -> dict[str, Any]:
-    """JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
+    """The JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
     schema = Suite.model_json_schema()
     definitions = schema["$defs"]
     for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
@@ -364,7 +370,7 @@ def suite_schema() -> dict[str, Any]:
                 "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
             }
     definitions["Federation"]["required"] = []
-    # A suite that extends another one says only what differs.
+    # A suite that extends another one holds only the values that differ.
     task = {"required": definitions["TaskSettings"].pop("required")}
     whole = {"required": schema.pop("required"), "properties": {"task": task}}
     schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}
@@ -376,7 +382,7 @@ def suite_schema() -> dict[str, Any]:
 
 
 def _with_references(schema: Any) -> Any:
-    """The schema with `{PART: kind}` as a reference to the definition of that kind."""
+    """The schema, in which a reference to the definition of a kind replaces each `{PART: kind}`."""
     if isinstance(schema, list):
         return [_with_references(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Which keys of a suite hold sections of their own: the models say so, at any depth."""
+"""Finds the keys of a suite that hold sections of their own; the models say so, at any depth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 def section_at(model: type[BaseModel] | None, key: Any) -> type[BaseModel] | None:
-    """The model of the section that a key of a model holds, also of one that may be left out; None for a single value.
+    """The model of the section that a key of a model holds, even if it may be left out; None for a single value.
 
     A list of sections, such as `claims`, is a single value: its items have no keys of their own.
     """
@@ -23,7 +23,7 @@ def item_at(model: type[BaseModel] | None, key: Any) -> type[BaseModel] | None:
 
 
 def sections_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    """All sections of a model, those inside sections included."""
+    """All sections of a model, including those inside sections."""
     for key in model.model_fields:
         section = section_at(model, key)
         if section is not None:

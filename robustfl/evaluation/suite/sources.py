@@ -1,17 +1,17 @@
-"""Which source files decide what a part does: the imports behind its class, found without running anything.
+"""Finds the source files that decide what a part does: the imports behind its class. No code is run to find them.
 
-A stored result may be taken over only while the code that made it is the same. That code is the *import closure* of a
-module: the module, what it imports anywhere in its text, also inside functions, and so on. Only the part's own
-top-level package (or single module) and robustfl itself are followed; other distributions are told apart by their
-versions. Four rules decide what counts as an import:
+A stored result may be reused only while the code that made it is the same. This code is the *import closure* of a
+module: the module, everything that it imports anywhere in its text, also inside functions, and so on. Imports are
+followed only in the part's own top-level package (or single module) and in robustfl; versions distinguish all other
+distributions. Four rules decide what counts as an import:
 
-* ``import a.b`` and ``from a.b import c`` count with the doors (``__init__.py``) of all packages on the way, because
-  Python runs these as well.
+* ``import a.b`` and ``from a.b import c`` also count the doors (the ``__init__.py``) of all packages on the way,
+  because Python runs them as well.
 * A text that is the full name of a module, such as ``"robustfl.federation.task"`` or ``"package.module:Class"``,
-  counts, because tables of such texts are how modules are imported late.
-* What stands under ``if TYPE_CHECKING:`` never runs and does not count.
-* The doors of :data:`CATALOGUES` only list what there is. A name that is imported from such a door leads to its own
-  module, and to nothing else that the door lists: a new defense must not make the results of all others stale.
+  counts, because modules that are imported late are listed in tables of such texts.
+* Code under ``if TYPE_CHECKING:`` never runs and does not count.
+* The doors of :data:`CATALOGUES` only list names. A name that is imported from such a door leads to its own module, and
+  to nothing else that the door lists: a new defense must not make the results of all others stale.
 
 >>> "robustfl.defenses.flag_subspace" in Sources().closure(["robustfl.defenses.flag"], ["robustfl"])
 True
@@ -39,20 +39,20 @@ from robustfl.evaluation.hashing import content_hash
 ROOT = "robustfl"
 
 CATALOGUES = ("robustfl.attacks", "robustfl.defenses", "robustfl.evaluation")
-"""Packages whose doors list what lies behind them and decide nothing themselves."""
+"""The packages whose doors only list the modules behind them and do not decide results themselves."""
 
 MACHINE = "robustfl.evaluation.run.play"
-"""The module that plays a trial: its closure is the part of the machine that decides results."""
+"""The module that plays a trial; its closure is the part of robustfl that decides results for all parts."""
 
 _MODULE_NAME = re.compile(r"([A-Za-z_]\w*(?:\.\w+)+)(?::\w+)?")
 
 Reference = tuple[str, str]
-"""What an import names: a module, and a name in it, or an empty text for the module as a whole."""
+"""What an import refers to: a module, and a name in it, or an empty text for the module as a whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One module: the hash of its file, what it imports, and which of its own names are imported ones."""
+    """One module: the hash of its file, what it imports, and which of its names are imported."""
 
     digest: str
     imports: tuple[Reference, ...] = ()
@@ -61,7 +61,7 @@ class Source:
 
 
 class Sources:
-    """Reads modules once each and follows their imports; later edits of a file are not noticed."""
+    """Reads each module once and follows its imports; later edits of a file are not noticed."""
 
     def __init__(self) -> None:
         self._sources: dict[str, Source | None] = {}
@@ -70,13 +70,13 @@ class Sources:
         self._digests: dict[tuple[frozenset[str], frozenset[str]], str] = {}
 
     def machine(self) -> str:
-        """The hash of the code that plays a trial, whatever its parts."""
+        """The hash of the code that plays any trial, without the code of its parts."""
         return self.digest([MACHINE], [ROOT])
 
     def part(self, component: Component) -> str:
-        """The hash of the code of a component, of those that it is made of, and of all classes they derive from.
+        """The hash of the code of a component, of the components that it contains, and of all their base classes.
 
-        A class without a file, such as one that was typed at a prompt, counts by what it derives from alone.
+        A class without a file, such as one that was typed at a prompt, counts only through its base classes.
         """
         classes = {base for cls in _classes(component) for base in cls.__mro__}
         roots = {base.__module__ for base in classes if _top(base.__module__) not in sys.stdlib_module_names}
@@ -108,13 +108,13 @@ class Sources:
         return self._closures[key]
 
     def source(self, name: str) -> Source | None:
-        """A module by its full name; None where there is no such module, or none with a file."""
+        """A module by its full name; None if there is no such module or it has no file."""
         if name not in self._sources:
             self._sources[name] = self._read(name)
         return self._sources[name]
 
     def _modules(self, reference: Reference, within: frozenset[str]) -> Iterator[str]:
-        """The modules that an import leads to: the one that is named, and the doors on the way to it."""
+        """The modules to which an import leads: the module that it names, and the doors on the way to it."""
         module, name = reference
         if _top(module) not in within:
             return
@@ -139,7 +139,7 @@ class Sources:
         return _read(content, name, is_package=is_package, python=str(spec.origin).endswith(".py"))
 
     def _main(self) -> Source | None:
-        """The script that runs: Python knows its file and nothing else of it."""
+        """The running script, of which Python knows only the file."""
         file = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
         return _read(file.read_bytes(), "__main__", is_package=False, python=True) if file.is_file() else None
 
@@ -149,7 +149,7 @@ class Sources:
         return self._specs[name]
 
     def _find(self, name: str) -> ModuleSpec | None:
-        """Where a module lies; nothing is imported to find it."""
+        """Where a module is; no module is imported to find it."""
         loaded = sys.modules.get(name)
         if loaded is not None:
             spec: ModuleSpec | None = getattr(loaded, "__spec__", None)
@@ -180,7 +180,7 @@ def _top(name: str) -> str:
 
 
 def _doors(name: str) -> Iterator[str]:
-    """The packages around a module, without those that are catalogues."""
+    """The packages that contain a module, without the catalogues."""
     parts = name.split(".")
     for count in range(1, len(parts)):
         door = ".".join(parts[:count])
@@ -189,12 +189,12 @@ def _doors(name: str) -> Iterator[str]:
 
 
 def _listed(package: str) -> bool:
-    """Whether a package's door is a catalogue; the folders inside attacks and defenses sort the same catalogue."""
+    """Whether a package's door is a catalogue; the folders inside attacks and defenses belong to their catalogue."""
     return package in CATALOGUES or package.startswith(CATALOGUES[:2])
 
 
 def _content(spec: ModuleSpec) -> bytes | None:
-    """The bytes of a module's file, also of one in an archive; None for a module that has no file."""
+    """The bytes of a module's file, which may be in an archive; None for a module without a file."""
     if not spec.has_location or spec.origin is None:
         return None
     read = getattr(spec.loader, "get_data", None)
@@ -205,11 +205,11 @@ def _content(spec: ModuleSpec) -> bytes | None:
 
 
 def _read(content: bytes, name: str, *, is_package: bool, python: bool) -> Source:
-    """A module from its bytes; of one that is not Python text only the bytes count."""
+    """A module from its bytes; if it is not Python text, only the bytes count."""
     digest = hashlib.sha256(content).hexdigest()
     try:
         tree = ast.parse(content) if python else ast.Module([], [])
-    except (SyntaxError, ValueError):  # it could not be imported either; its bytes still count
+    except (SyntaxError, ValueError):  # it cannot be imported either, but its bytes still count
         tree = ast.Module([], [])
     package = name if is_package else name.rpartition(".")[0]
     imports = tuple(dict.fromkeys(reference for node in _running(tree) for _, reference in _imported(node, package)))
@@ -218,7 +218,7 @@ def _read(content: bytes, name: str, *, is_package: bool, python: bool) -> Sourc
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree, without those that only type checkers see."""
+    """All nodes of a tree except those that only type checkers see."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in child.orelse:
@@ -230,7 +230,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[tuple[str, Reference]]:
-    """What a node imports: the name that it gives it, and what that is."""
+    """What a node imports: each name that it defines, with what the name refers to."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.asname or alias.name, (alias.name, "")

@@ -1,14 +1,14 @@
-"""Standard suites of attacks: frozen lists that every defense of a run has to meet, with a hash that scores carry.
+"""Standard suites of attacks: frozen attack lists that every defense of a run must meet. Scores carry their hash.
 
 A standard suite is a YAML file in the folder of the attacks, or in a package that another distribution names in the
-entry points `robustfl.suites`; a scenario asks for it by name, `standard: standard-v1`:
+entry points `robustfl.suites`. A suite asks for it by name, `standard: standard-v1`:
 
     name: standard-v1
     description: one line for the catalogue
     attacks: [...]    # against every defense whose messages they fit
     tailored: [...]   # each only against the defenses that it is made for
 
-It has no parameters: what it holds is what its name means, and two scores compare only where its hash is the same.
+It has no parameters: its name fixes its content, and two scores can be compared only if the hashes are equal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Opponent = Annotated[Any, reader("attack"), writer]
 
 @dataclass(frozen=True, kw_only=True)
 class Standard:
-    """A standard suite: its attacks in order, those that are made for some defenses apart."""
+    """A standard suite: its attacks in order, and separately the attacks that are made for some defenses."""
 
     name: str
     description: str
@@ -44,12 +44,12 @@ class Standard:
 
     @cached_property
     def hash(self) -> str:
-        """Of every attack with all its hyper-parameters, and of which are tailored; the order does not matter."""
+        """The hash of all attacks with their hyper-parameters and of which are tailored; the order does not matter."""
         lists = {"attacks": self.attacks, "tailored": self.tailored}
         return content_hash({key: sorted(content_hash(canonical(a)) for a in found) for key, found in lists.items()})
 
     def report(self) -> dict[str, Any]:
-        """What it is and holds, as JSON values."""
+        """The standard suite as JSON values."""
         return {
             "name": self.name,
             "description": self.description,
@@ -81,9 +81,9 @@ def load_standard(name: str) -> Standard:
 
     Raises
     ------
-    UnknownNameError : there is none
-    ScenarioError : its file is not valid: unknown keys, another name, attacks that are listed twice, that do not act on
-        the training, or that are tailored to nothing
+    UnknownNameError : there is no suite of that name
+    ScenarioError : its file is not valid: it has unknown keys or another name, or an attack is listed twice, does not
+        act on the training, or is listed as tailored but made for no defense
     """
     known = registry.suite_files()
     if name not in known:
@@ -111,14 +111,14 @@ def load_standard(name: str) -> Standard:
 
 
 def made_for(attack: Any) -> tuple[str, ...]:
-    """The registered names of the defenses that an attack, or a stage of it, is made for; none for most attacks."""
+    """The registered names of the defenses for which an attack, or a stage of it, is made; none for most attacks."""
     parts = (attack,) if isinstance(attack, type) else stages(attack)
     named = [name for stage in parts for name in getattr(stage, "made_for", ())]
     return tuple(dict.fromkeys(map(_registered, named)))
 
 
 def _registered(name: str) -> str:
-    """The name under which a defense is registered, however an attack spells it; of one that is not here, as given."""
+    """The name under which a defense is registered, however an attack spells it; the given name if there is none."""
     try:
         return registry.get("defense", name).name
     except UnknownNameError:

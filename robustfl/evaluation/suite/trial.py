@@ -1,4 +1,4 @@
-"""A trial: one scenario and one seed. The unit of execution, of caching and of resume."""
+"""A trial is one scenario and one seed; it is the unit of execution, of caching and of resuming a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustfl.evaluation.suite.sources import Sources
 
 @dataclass(frozen=True)
 class Trial:
-    """A scenario, a seed and the labels of both for people; the labels are no part of the identity."""
+    """A scenario, a seed, and labels for people; the labels are not part of the trial's identity."""
 
     scenario: Scenario
     seed: int
@@ -25,20 +25,20 @@ class Trial:
 
     @cached_property
     def id(self) -> str:
-        """Content hash of the resolved scenario, the seed and the record schema."""
+        """The hash of the complete scenario, the seed and the version of the records' schema."""
         return content_hash({"scenario": self.description, "seed": self.seed, "schema": SCHEMA})
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """The scenario as JSON values, every default written out."""
+        """The scenario as JSON values, with every default written out."""
         return self.scenario.model_dump(mode="json")
 
     def fingerprint(self, data: str) -> str:
-        """Hash of what else decides the result: the code of the parts and of the simulation, versions, and the data.
+        """The hash of everything else that decides the result: the code, the versions, and the data.
 
-        A stored record is taken over only while its fingerprint is the same, so what an edit may have changed is run
-        anew. The code is all that the parts, and the module that plays trials, import: helper modules count like the
-        files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
+        A stored record is reused only while its fingerprint is the same, so a trial that an edit may have changed is
+        run again. The code is that of the parts and of the simulation, with everything that they import: helper modules
+        count in the same way as the files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
         """
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
@@ -48,18 +48,18 @@ class Trial:
 
 
 SOURCES = Sources()
-"""The source files as this process has read them; each is read once, however many trials there are."""
+"""The source files as this process has read them; each file is read once for all trials."""
 
 
 @lru_cache(maxsize=1)
 def _versions() -> list[str]:
-    """The versions of robustfl and of the libraries whose arithmetic results consist of."""
+    """The versions of robustfl and of the libraries that compute the results."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = [__version__]
     for name in ("numpy", "torch", "scipy", "numba"):
         try:
             found.append(version(name))
-        except PackageNotFoundError:  # numba is not there on every platform
+        except PackageNotFoundError:  # numba does not exist on every platform
             found.append("")
     return found

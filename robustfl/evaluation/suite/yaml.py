@@ -1,4 +1,4 @@
-"""YAML as plain data: what any file or option that robustfl reads may hold."""
+"""YAML as plain data, for all files and options that robustfl reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_yaml(text: str, where: str) -> Any:
         block = error.context == "while scanning a block scalar"
         remedy = " A text that begins with > or | belongs in quotes." if block else ""
         raise ScenarioError(f"{where} is not valid YAML: {error.problem}{place}.{remedy}") from None
-    except (YAMLError, ValueError) as error:  # ValueError: a date that is none, an integer of thousands of digits
+    except (YAMLError, ValueError) as error:  # ValueError: an impossible date, or an integer of thousands of digits
         raise ScenarioError(f"{where} is not valid YAML: {error}.") from None
     if refused:
         raise ScenarioError(f"{where}: {refused}")
@@ -36,7 +36,7 @@ def read_yaml(text: str, where: str) -> Any:
 
 
 def _refusal(events: Iterable[Any]) -> str:
-    """What is valid YAML and yet has no place in a scenario, or an empty text; read before anything is built of it."""
+    """What is valid YAML but not allowed in a scenario, or an empty text; it is checked before any value is built."""
     depth = 0
     for event in events:
         if getattr(event, "anchor", None) is not None:
@@ -50,7 +50,7 @@ def _refusal(events: Iterable[Any]) -> str:
 
 
 def line_of(text: str, path: Sequence[int | str]) -> int | None:
-    """The line, from 1, of the last key of the path that a valid YAML text has; None where it has not even the first.
+    """The line, from 1, of the last key of the path that a valid YAML text has; None if it has no key of the path.
 
     >>> line_of("task:\\n  data: digits\\nattacks:\\n  - ipm\\n  - alie\\n", ("attacks", 1))
     5

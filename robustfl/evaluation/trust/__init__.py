@@ -1,7 +1,11 @@
-"""The evaluation looks at itself: which of its numbers should not be believed, and why.
+"""The evaluation examines itself: which of its numbers should not be trusted, and why.
 
-* :mod:`~robustfl.evaluation.trust.evidence` is what a score rests on, :mod:`~robustfl.evaluation.trust.checks`
-  examine it, :mod:`~robustfl.evaluation.trust.status` says what a score is worth.
-* :mod:`~robustfl.evaluation.trust.remark`, ``remarks`` and ``rounds`` are what is said about results; ``explain`` and
-  ``pages/`` tell people what each remark means and what to do.
+Start here:
+
+* :mod:`~robustfl.evaluation.trust.evidence` holds the facts about attacks and defenses on which a score rests.
+* :mod:`~robustfl.evaluation.trust.checks` examines them, and :mod:`~robustfl.evaluation.trust.status` decides how far
+  the numbers of a defense can be trusted.
+* :mod:`~robustfl.evaluation.trust.remark` is one remark about results. ``remarks`` makes all of them, those about
+  rounds in ``rounds``.
+* ``explain`` and ``pages/`` tell people what each status and remark means and what to do.
 """

@@ -1,6 +1,6 @@
-"""The gates: tests of the evaluation itself. Where one fails, the attacks were not what they should be.
+"""The checks of the evaluation itself. When a check fails, the attacks were not what they should be.
 
-Each raises a flag, and the status of the defenses that it speaks of is SUSPECT.
+A failed check makes a remark, and the defenses that the remark is about get the status SUSPECT.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ GATES = frozenset(
         "CONDUCT",
     }
 )
-"""The codes of the flags that make a status SUSPECT."""
+"""The codes of the remarks that make a status SUSPECT."""
 
 ATTACKABLE_BELOW = 0.2
-"""An attack suite that leaves the plain mean more than this utility is too weak to test a defense."""
+"""A suite of attacks under which the plain mean keeps more than this utility is too weak to test a defense."""
 
 AIM_REACHED = 0.5
-"""A targeted attack that gets this share of the samples that it is after from the plain mean is no weak one."""
+"""A targeted attack that succeeds on this share of its samples against the plain mean is strong enough."""
 
 NEGLIGIBLE = 0.02
-"""Differences in utility up to this say nothing about the quality of a search, however small the noise."""
+"""Differences in utility up to this say nothing about the quality of a search, even if the noise is smaller."""
 
 _LEVEL = 0.05
 _ROUNDING = 1e-9
@@ -44,7 +44,7 @@ _ROUNDING = 1e-9
 def check_remarks(
     worlds: Iterable[ScoredWorldReport], *, plain: str, knowledge: Mapping[str, Sequence[str]], evidence: Evidence
 ) -> list[Remark]:
-    """The flags of all gates that a scored suite fails."""
+    """The remarks of all checks that a scored suite fails."""
     tailored = {attack for attack, threat in evidence.threats.items() if threat.tailored}
     flags: list[Remark] = []
     for world in worlds:
@@ -60,14 +60,14 @@ def check_remarks(
 
 
 def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an attack is a white-box one."""
+    """Whether an attack is a white-box attack."""
     return "defense" in knowledge.get(attack, ())
 
 
 def _attackable(
     world: ScoredWorldReport, plain: str, reached: Mapping[tuple[str, str, int], float]
 ) -> Iterator[Remark]:
-    """The plain rule at the largest f: some attack destroys the model, or reaches an aim that leaves it useful."""
+    """Check the plain rule at the largest f: some attack must destroy the model or reach its aim."""
     for defense in world["defenses"]:
         point = defense["curve"][-1] if defense["curve"] else None
         if defense["defense"] != plain or not point or not point["f"] or point["incomplete"] or point["W"] is None:
@@ -84,7 +84,7 @@ def _attackable(
 
 
 def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
-    """The first point whose W lies above that of the worst point with fewer malicious clients, beyond noise."""
+    """The first point whose W is higher, beyond noise, than the worst W with fewer malicious clients."""
     lowest: tuple[CurvePoint, list[float], float] | None = None
     for place in places:
         point, values = place.point, place.utilities(place.point["worst_attack"])
@@ -107,7 +107,7 @@ def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
 def _search(
     places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]], tailored: Iterable[str]
 ) -> Iterator[Remark]:
-    """The first point at which an attack that knows the updates alone beats all that know the defense, beyond noise.
+    """The first point at which an attack that knows only the updates beats, beyond noise, all that know the defense.
 
     Attacks that are made for a defense count as if they knew it.
     """
@@ -129,9 +129,9 @@ def _search(
 
 
 def _masked(places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]]) -> Iterator[Remark]:
-    """The first point at which an attack without sight of the updates beats every white-box one, by a paired test.
+    """The first point at which an attack that does not see the updates beats every white-box attack.
 
-    One-sided at 5 %, with Holm's correction over such attacks.
+    A paired one-sided test at 5 % decides, with Holm's correction over such attacks.
     """
     for place in places:
         means = _means(place)
@@ -157,7 +157,7 @@ def _masked(places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]]
 
 
 def _converged(places: Iterable[CurvePoint], doubled: Mapping[str, str]) -> Iterator[Remark]:
-    """The first point at which a search with twice the candidates lowers the worst case."""
+    """The first point at which a search with twice as many candidates lowers the worst case."""
     for place in places:
         means = _means(place, unattacked=True)
         for first, second in doubled.items():
@@ -185,7 +185,7 @@ def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[st
 
 
 def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
-    """Utility under each attack that was played to the end, clipped to [0, 1]: what is destroyed is destroyed."""
+    """The mean utility under each attack without missing trials; it is clipped to [0, 1], so 0 is the worst."""
     cells = place.point["attacks"].items()
     return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != NO_ATTACK)}
 
@@ -196,9 +196,10 @@ def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _beyond_noise(first: Sequence[float], second: Sequence[float], gap: float) -> bool:
-    """Whether a gap matters and exceeds two standard errors of the paired differences; one seed cannot say.
+    """Whether a gap matters and exceeds two standard errors of the paired differences; False with a single seed.
 
-    With few seeds the standard error itself is uncertain: then the 95 % quantile of Student's t, where it is larger.
+    With few seeds the standard error itself is uncertain. The 95 % quantile of Student's t therefore replaces the
+    factor two when it is larger.
     """
     if len(first) < 2:
         return False

@@ -1,4 +1,4 @@
-"""What a suite brings against its defenses, as far as a status depends on it."""
+"""The facts about the attacks and defenses of a suite on which statuses depend."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """What an attack counts for.
+    """The facts about an attack that decide what it proves about a defense.
 
     Attributes
     ----------
-    classes : registered names of its stages
+    classes : the registered names of its stages
     knowledge : what it may look at, from `own` to `defense`
-    goal : what it searches for through the defense, None for an attack without a search
-    tiled : the class, when the malicious clients send one vector and no search chooses it
+    goal : the goal of its search through the defense; None for an attack without a search
+    tiled : its class, if all malicious clients send one vector and no search chooses it
     paired : whether lasting pairs of perturbations, or a disguise of its identities, make its rows differ
     start : its first round
     tailored : whether it is made for some defenses
@@ -43,7 +43,7 @@ class Threat:
 
     @classmethod
     def of(cls, attack: Any) -> Threat:
-        """The facts of an attack, whatever stages it has."""
+        """The facts of an attack with any stages."""
         parts = stages(attack)
         last = parts[-1]
         searched = isinstance(last, SearchedAttack)
@@ -63,13 +63,14 @@ class Threat:
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseFacts:
-    """What a defense asks of an evaluation.
+    """The facts about a defense that decide what its evaluation needs.
 
     Attributes
     ----------
-    channel : what its clients send; `searchable`: whether there is any white-box search over such messages
+    channel : the channel of its messages
+    searchable : whether a white-box search over such messages exists
     stateful : whether it keeps a history
-    made_for : registered attacks that are made for one of its stages
+    made_for : the registered attacks that are made for one of its stages
     """
 
     channel: str = "dense"
@@ -106,16 +107,19 @@ RoundShares = Mapping[tuple[str, str], tuple[RoundShare, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything that the statuses of a scored suite depend on, beside its numbers.
+    """Everything on which the statuses of a scored suite depend, in addition to its numbers.
 
     Attributes
     ----------
-    threats : label -> attack; `subjects`: label -> defense; `rounds`: label of a world -> rounds of its training
-    doubled : label of a search -> label of the same search with at least twice the candidates
-    conduct : (world, defense) -> misbehaviour of the defense that was seen in its trials
-    reached : (world, attack, f) -> share of the samples that a targeted attack was after and got from the plain rule
-    exceeded : rounds in which more clients were caught than the defense was told; `held`: rounds without an answer
-    ranks_adaptive_only : whether a defense needs the status ADAPTIVE to be ranked
+    threats : label of an attack -> its facts
+    subjects : label of a defense -> its facts
+    rounds : label of a world -> the number of rounds of its training
+    doubled : label of a search -> label of the same search with at least twice as many candidates
+    conduct : (world, defense) -> the misbehaviour of the defense that was seen in its trials
+    reached : (world, attack, f) -> the success of a targeted attack against the plain rule, as a share of its samples
+    exceeded : the rounds in which more clients were caught than the defense was told
+    held : the rounds in which the defense gave no answer
+    ranks_adaptive_only : whether only defenses with the status ADAPTIVE are ranked
     """
 
     threats: Mapping[str, Threat] = field(default_factory=dict)
@@ -130,7 +134,7 @@ class Evidence:
 
 
 def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:
-    """The searches that are there a second time with at least twice the candidates, all else equal."""
+    """Each search that occurs a second time with at least twice as many candidates and otherwise equal parameters."""
     searches = [attack for attack in attacks if isinstance(attack, SearchedAttack)]
     return {
         str(first): str(second)
@@ -141,7 +145,7 @@ def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:
 
 
 def seen_conduct(records: Iterable[Record]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """What the records say of the defenses' misbehaviour, each thing once: (world, defense) -> texts."""
+    """The misbehaviour of defenses in the records, each kind once: (world, defense) -> texts."""
     seen: dict[tuple[str, str], dict[str, None]] = {}
     for record in records:
         texts = more_of(record).get("conduct") or []
@@ -152,7 +156,7 @@ def seen_conduct(records: Iterable[Record]) -> dict[tuple[str, str], tuple[str, 
 
 
 def reached_aims(cells: Iterable[Cell], records: Mapping[str, Record], plain: str) -> dict[tuple[str, str, int], float]:
-    """How far targeted attacks got with the defense `plain`, a mean over the seeds: (world, attack, f) -> share."""
+    """The mean success of targeted attacks against the defense `plain` over the seeds: (world, attack, f) -> share."""
     found: dict[tuple[str, str, int], list[float]] = {}
     for cell in cells:
         record = records.get(cell.trial.id) if cell.trial is not None and cell.defense == plain else None

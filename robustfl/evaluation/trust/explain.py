@@ -1,4 +1,4 @@
-"""The pages behind statuses and remarks: when each is raised, what it means, and what to do.
+"""The pages that explain statuses and remarks: when each is raised, what it means, and what to do.
 
 >>> page("FEW_SEEDS").title
 'FEW_SEEDS'
@@ -22,9 +22,9 @@ SECTIONS = ("Raised when", "What it means", "What to do")
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page: the code, one line on it, and under each heading its paragraphs as plain text.
+    """A page: the code, one line about it, and the paragraphs under each heading as plain text.
 
-    `text` is all of it, in the Markdown that it is written in: headings, paragraphs and `code`.
+    `text` is the whole page in Markdown, with headings, paragraphs and `code`.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Page:
 
     @classmethod
     def read(cls, text: str) -> Page:
-        """From Markdown: a heading, a line, and second-level headings with paragraphs."""
+        """Read a page from Markdown: a heading, a line, and second-level headings with paragraphs."""
         head, *parts = re.split(r"^## ", text, flags=re.MULTILINE)
         title, summary = _paragraphs(head)
         sections = []
@@ -44,23 +44,23 @@ class Page:
         return cls(title=title.removeprefix("# "), summary=summary, sections=tuple(sections), text=text)
 
     def report(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The page as JSON values."""
         sections = {heading: list(paragraphs) for heading, paragraphs in self.sections}
         return {"code": self.title, "summary": self.summary, **sections}
 
 
 @cache
 def codes() -> tuple[str, ...]:
-    """All statuses and codes of remarks that have a page."""
+    """All statuses and all codes of remarks that have a page."""
     found = [entry.name for entry in files("robustfl.evaluation.trust").joinpath("pages").iterdir()]
     return tuple(sorted(name.removesuffix(".md") for name in found if name.endswith(".md")))
 
 
 @cache
 def page(code: str) -> Page:
-    """The page of a status or a remark, in any case and with hyphens or spaces for underscores.
+    """The page of a status or a remark; the code may be in any case, with hyphens or spaces for underscores.
 
-    Raises UnknownNameError, with the nearest codes, where there is none.
+    Raises UnknownNameError, which names the most similar codes, when there is no such page.
     """
     wanted = re.sub(r"[-\s]+", "_", code.strip()).upper()
     if wanted not in codes():

@@ -1,15 +1,19 @@
-"""Evaluation statuses: whether a defense was tested hard enough for its numbers to be taken at their word.
+"""Evaluation statuses: whether a defense was tested hard enough for its numbers to be trusted.
 
-- ADAPTIVE: it met everything that an evaluation needs, and no gate failed.
-- UPPER_BOUND: something is missing, so its numbers are at most this good.
-- SUSPECT: a gate failed, or its numbers cannot be used as they are.
-- CONFIG_INVALID: its own precondition holds for none of the numbers of malicious clients.
+- ADAPTIVE: the defense met everything that an evaluation needs, and no check failed.
+- UPPER_BOUND: something is missing, so the true numbers may be lower.
+- SUSPECT: a check failed, or the numbers cannot be used as they are.
+- CONFIG_INVALID: the defense's own precondition holds for none of the numbers of malicious clients.
 
-An evaluation needs, for each defense: white-box searches for `inner` and for fixed directions (the ones with both signs
-and a base model); every registered attack that is made for one of its stages; of each class of identical rows that it
-met, one version with paired perturbations, unless a search chose the row or it was made for some defenses; an attack
-that starts late, within the training, if it keeps a history; and an attack of each level of knowledge: the most that
-the attack may look at.
+For each defense an evaluation needs:
+
+- white-box searches with the goal `inner` and with fixed directions (the vector of ones with both signs, and a base
+  model);
+- every registered attack that is made for one of the defense's stages;
+- for each class of attacks with identical rows that it met, one version with paired perturbations, unless a search
+  chose the row or the attack is made for some defenses;
+- if it keeps a history, an attack that starts late, within the training;
+- an attack of each level of knowledge, where the level is the most that the attack may look at.
 """
 
 from __future__ import annotations
@@ -26,10 +30,10 @@ from robustfl.evaluation.trust.remark import Remark
 ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUSPECT", "CONFIG_INVALID"
 
 STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
-"""From the worst; over several worlds a defense has the worst of its statuses."""
+"""All statuses from the worst to the best; over several worlds a defense has the worst of its statuses."""
 
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
-"""What white-box searches have to seek."""
+"""The goals that white-box searches must have."""
 
 LEVELS = {
     "own": "its own data alone",
@@ -41,7 +45,7 @@ LEVELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class StatusVerdict:
-    """A status, and what speaks against a better one, in words."""
+    """A status, and the reasons in words why it is not better."""
 
     status: str
     why: tuple[str, ...] = ()
@@ -52,8 +56,8 @@ def with_statuses(
 ) -> tuple[list[ScoredWorldReport], dict[str, StatusVerdict]]:
     """The scored worlds with a status for each defense, and each defense's verdict over all of them.
 
-    A world where nothing is learnt has no part in the verdict, as it has none in the score, unless there is no other.
-    Without evidence nobody has a status.
+    A world in which nothing is learnt counts neither for the verdict nor for the score, unless there is no other world.
+    Without evidence no defense has a status.
     """
     if evidence is None:
         return worlds, {}
@@ -73,7 +77,7 @@ def with_statuses(
 
 
 def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
-    """The defenses that may be ranked, None where all may be."""
+    """The defenses that may be ranked; None if all of them may be."""
     if evidence is None or not evidence.ranks_adaptive_only:
         return None
     return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
@@ -97,14 +101,14 @@ def verdict(
 
 
 def played(defense: ScoredDefense) -> list[str]:
-    """The attacks that a defense met to the end, with every number of malicious clients that it can be used against."""
+    """The attacks that a defense met without missing trials, for every f against which it can be used."""
     points = [point for point in defense["curve"] if point["f"] > 0 and not point["invalid"]]
     labels = dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != NO_ATTACK)
     return [a for a in labels if all(a in p["attacks"] and p["attacks"][a]["U"] is not None for p in points)]
 
 
 def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = None) -> list[str]:
-    """What an evaluation that consists of these attacks lacks for this defense, in words."""
+    """What is missing, in words, from an evaluation of this defense that consists of these attacks."""
     found = []
     goals = [goal for goal in GOALS if all(threat.goal != goal for threat in met)]
     if goals and not subject.searchable:
@@ -122,7 +126,7 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     if subject.stateful and not any(0 < threat.start < last for threat in met):
         found.append("no attack that starts late, though it keeps a history")
     levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
-    # Without any search the first reason says what is lacking at the highest level.
+    # Without any search, the first reason already says what is missing at the highest level of knowledge.
     needed = [level for level in LEVELS if level != "defense" or subject.searchable]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
     return found
@@ -133,7 +137,7 @@ def _doubt(flag: Remark) -> str:
 
 
 def _speaks_of(flag: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
-    """Whether a flag makes the numbers of a defense suspect; a plain mean that survives makes those of its world so."""
+    """Whether a remark makes the numbers of a defense suspect; a plain mean that survives makes all of a world so."""
     if flag["code"] not in GATES and flag["level"] != "error":
         return False
     whole_world = flag["code"] == "SCENARIO_NOT_ATTACKABLE" or flag["defense"] is None
@@ -141,7 +145,7 @@ def _speaks_of(flag: Remark, world: ScoredWorldReport, defense: ScoredDefense) -
 
 
 def _overall(found: Mapping[str, StatusVerdict]) -> StatusVerdict:
-    """The worst status, and all reasons, with the worlds where they do not hold in all."""
+    """The worst status, and all reasons; a reason that does not hold in all worlds names those in which it holds."""
     status = min((verdict.status for verdict in found.values()), key=STATUSES.index, default=UPPER_BOUND)
     why: dict[str, list[str]] = {}
     for world, verdict_ in found.items():

@@ -1,6 +1,9 @@
 """What a message is: the channels in which clients and servers talk.
 
-* :mod:`~robustfl.federation.channels.contract` is what a channel is.
-* :mod:`~robustfl.federation.channels.dense` sends updates, and moves models with the optimiser in ``server_step``.
-* :mod:`~robustfl.federation.channels.rankings` sends rankings of the edges of a frozen network, the ``supermask``.
+Start here:
+
+* :mod:`~robustfl.federation.channels.contract` says what a channel is.
+* :mod:`~robustfl.federation.channels.dense` sends updates; the optimiser in ``server_step`` moves the models.
+* :mod:`~robustfl.federation.channels.rankings` sends rankings of the edges of a frozen network; ``supermask`` is this
+  network and the training of its scores.
 """

@@ -1,8 +1,8 @@
 """What a message is: the contract of channels.
 
 A channel knows how clients turn what they computed into messages, how the adversary crafts messages of this kind, how a
-defense is asked about them, and how an answer moves a model. It does not know who takes part, who owns a model, or who
-watches: those are the topology and the observers.
+defense is asked about them, and how an answer moves a model. It does not know who takes part or who owns a model, which
+the topology decides, nor who watches, which the observers do.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Channel(ABC):
     ----------
     setup : the fixed part of the simulation
     work : what clients compute
-    defense : the defense whose channel it is; receivers may have copies of it
-    transforms : what happens to messages between client and defense
+    defense : the defense that speaks this channel; receivers may have copies of it
+    transforms : change messages between client and defense
     """
 
     name: ClassVar[str]
-    """What :attr:`robustfl.aggregation.Defense.channel` calls it."""
+    """The name of the channel in :attr:`robustfl.aggregation.Defense.channel`."""
     scales: ClassVar[bool] = True
     """Whether messages are vectors that can be multiplied by a number, such as a staleness weight."""
 
@@ -45,35 +45,38 @@ class Channel(ABC):
 
     @abstractmethod
     def model(self) -> ServerModel:
-        """A model as it is before the first round; every owner of a model gets one of its own."""
+        """Make a model as it is before the first round; every owner of a model gets a model of its own."""
 
     @abstractmethod
     def messages(self, models: Tensor, lesson: Lesson, number: int) -> Tensor:
-        """What clients make of their batches in round `number`: models [d] or [k, d] -> messages [k, m].
+        """The messages that clients compute from their batches in round `number`: [d] or [k, d] -> [k, m].
 
-        The answer depends on nothing but the arguments: it may be asked for again with other labels.
+        The answer depends on the arguments alone, because it may be asked for again with other labels.
         """
 
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
-        """What becomes of messages [k, m] through what these members remember of earlier rounds, such as momentum."""
+        """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
         return messages
 
     def wants_own(self, number: int) -> bool:
-        """Whether it matters what malicious members would send honestly, now or later through what they remember."""
+        """Whether anything depends on the messages that malicious members would send if they were honest.
+
+        They matter in this round, or in a later one through what the members remember.
+        """
         return True
 
     @abstractmethod
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
         """The malicious messages [f, m] for a receiver that hears the honest `messages` [h, m].
 
-        None where there is no attack on messages of this kind: malicious members then send their own ones.
+        None when there is no attack on messages of this kind; malicious members then send their honest messages.
         """
 
     @abstractmethod
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:
         """The answer of a receiver's defense to these messages [k, m]; a preview has no effect on its state.
 
-        Raises InfeasibleError as the defense does.
+        Raises InfeasibleError when the defense does.
         """
 
     @abstractmethod
@@ -82,12 +85,12 @@ class Channel(ABC):
 
     @abstractmethod
     def message_bytes(self) -> tuple[float, float]:
-        """Bytes that a client sends, and gets, in a round."""
+        """The bytes that a client sends, and gets, in a round."""
 
     def compute(self, round: Round, models: Callable[[Round, Ids], Tensor]) -> None:
-        """Fill in the lesson of a round, the honest messages and, where anybody wants to know, the malicious ones' own.
+        """Fill in the lesson of a round, the honest messages and, where they are needed, the malicious members' own.
 
-        `models(round, ids)` are the models [d] or [k, d] from which members start.
+        `models(round, ids)` returns the models [d] or [k, d] from which members start.
         """
         malicious, honest = round.malicious, round.honest
         apart = self.work.apart(round)
@@ -97,7 +100,7 @@ class Channel(ABC):
         round.models = models(round, lesson.ids)
         messages = self.remembered(self.messages(round.models, lesson, round.number), lesson.ids)
         round.computed = messages
-        if len(lesson.place) > len(lesson.ids):  # identities that send one update
+        if len(lesson.place) > len(lesson.ids):  # some identities share one update
             messages = messages[torch.as_tensor(lesson.place, device=messages.device)]
         split = len(malicious) if wanted else 0
         round.own, round.messages = (messages[:split] if wanted else None), messages[split:]
@@ -105,19 +108,22 @@ class Channel(ABC):
             round.own = self.work.attackers_messages(round, round.receivers[0].model).to(messages)
 
     def trusted(self, model: ServerModel, number: int) -> Tensor | None:
-        """What a receiver with this model would send [m] as a client with clean samples; None where nobody asks."""
+        """The message [m] that a receiver with this model computes from its own clean samples, as a client would.
+
+        None when the defense wants no such message.
+        """
         lesson = self.work.trusted_lesson()
         if lesson is None:
             return None
         return self.work.remembered_trusted(self.messages(model.state, lesson, number)[0])
 
     def craft(self, round: Round) -> None:
-        """Fill in all messages that go to each receiver, malicious ones first."""
+        """Fill in all messages that go to each receiver; the malicious messages come first."""
         for receiver in round.receivers:
             self._craft(round, receiver)
 
     def own_messages(self, round: Round, receiver: Receiver) -> Tensor:
-        """What the malicious members that a receiver hears would send honestly, [f, m]."""
+        """The messages [f, m] that the malicious members whom a receiver hears would send if they were honest."""
         assert round.own is not None, "computed whenever the attack declares to know it or pauses"
         return rows_of(round.own, round.malicious, receiver.malicious)
 
@@ -127,7 +133,7 @@ class Channel(ABC):
         if not len(receiver.malicious):
             receiver.rows = messages
             return
-        # Where chance samples nobody honest there is nothing to craft against: malicious members send their own.
+        # When chance samples no honest member, there is nothing to craft against: malicious members send their own.
         rows = self.crafted(round, receiver, messages) if len(receiver.honest) else None
         if rows is None:
             rows = self.own_messages(round, receiver)
@@ -138,7 +144,7 @@ class Channel(ABC):
 
 
 def rows_of(rows: Tensor, whose: Ids, wanted: Ids) -> Tensor:
-    """Those rows [k, m] of the members `whose` [k] that belong to the members `wanted`; no copy if these are all."""
+    """The rows of the members `wanted` among the rows [k, m] of the members `whose` [k]; no copy if all are wanted."""
     if len(wanted) == len(whose):
         return rows
     return rows[torch.as_tensor(np.searchsorted(whose, wanted), device=rows.device)]

@@ -1,4 +1,4 @@
-"""Messages that are updates: gradients or model differences, [d] numbers per client."""
+"""Messages that are updates: gradients or model differences, one vector [d] per client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UpdatedModel:
 
 
 class Dense(Channel):
-    """Updates as vectors [d], with momentum at the clients where the settings ask for it."""
+    """Messages that are vectors [d]; clients keep a momentum of them where the settings ask for it."""
 
     name: ClassVar[str] = "dense"
 
@@ -62,14 +62,14 @@ class Dense(Channel):
         return self.as_messages(self.work.gradients(models, lesson))
 
     def as_messages(self, total: Tensor) -> Tensor:
-        """Sums of gradients over the local steps [k, d] as messages, in place."""
+        """Turn sums of gradients over the local steps [k, d] into messages, in place."""
         settings = self.setup.settings
         if settings.message == "delta":
             return total.mul_(-settings.local_learning_rate)
         return total.div_(settings.local_steps) if settings.local_steps > 1 else total
 
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
-        """Formula: ``m <- beta m + (1 - beta) message``, and clients send m."""
+        """Apply the clients' momentum. Formula: ``m <- beta m + (1 - beta) message``, and clients send m."""
         if self._momentum is None:
             return messages
         rows = torch.as_tensor(ids, device=messages.device)
@@ -78,7 +78,7 @@ class Dense(Channel):
         return updated
 
     def wants_own(self, number: int) -> bool:
-        """Also where they matter in a later round, through momentum."""
+        """Also true when the honest messages matter in a later round, through momentum."""
         attack = self.setup.attack
         if attack is None or self._adversary is None:
             return True
@@ -121,9 +121,9 @@ class Dense(Channel):
         )
 
     def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
-        """What the honest members that a receiver hears would have sent [h, d] with other labels, without momentum.
+        """The messages [h, d], without momentum, that honest members would have sent to a receiver with other labels.
 
-        Raises AttackError where `change` makes no labels of labels.
+        Raises AttackError when `change` returns something that is not labels.
         """
         models, lesson = self.work.relabelled(round, change)
         messages = self.messages(models, lesson, round.number)
@@ -146,6 +146,6 @@ class Dense(Channel):
 
 
 class Rewarded(Dense):
-    """The messages of the channel `rewards`: updates, which are answered by rewards."""
+    """The messages of the channel `rewards`: clients send updates, and the server answers with rewards."""
 
     name: ClassVar[str] = "rewards"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class RankedModel:
     """A frozen network whose scores follow from the global ranking; see :class:`ServerModel`.
 
-    `state` [d] are the scores, `weights` [d] those of the masked network, so that it is measured like any other.
+    `state` [d] holds the scores; `weights` [d] holds the weights of the masked network, so that the model is measured
+    like any other.
     """
 
     def __init__(self, network: Supermask) -> None:
@@ -38,7 +39,7 @@ class RankedModel:
         self.previous: Tensor | None = None
 
     def step(self, aggregate: Tensor) -> None:
-        """Take the scores that a global ranking [sum of n_l] stands for."""
+        """Set the scores to those that a global ranking [sum of n_l] stands for."""
         self.previous = self.weights
         self.state = self._network.ranked(_split(aggregate[None], self._network.edges, first=True))
         self.weights = self._network.masked(self.state)
@@ -47,12 +48,12 @@ class RankedModel:
 class Rankings(Channel):
     """Rankings of the edges of a frozen random network, layer by layer.
 
-    Clients, identities, samples, batches and local steps are those of every other federation with this seed. Every
-    client starts from the scores that the global ranking stands for, trains them as the defense says, and sends the
-    ranking of its scores. Of the settings, `message`, `local_learning_rate`, `client_momentum` and the server's
+    Clients, identities, samples, batches and local steps are the same as in every other federation with this seed.
+    Every client starts from the scores that the global ranking stands for, trains them as the defense says, and sends
+    the ranking of its scores. The settings `message`, `local_learning_rate`, `client_momentum` and the server's
     optimiser have no meaning here.
 
-    Messages are [k, sum of m_l] integers, the layers one after the other.
+    Shapes: messages are integers [k, sum of m_l], with one layer after the other.
 
     Raises
     ------
@@ -129,6 +130,6 @@ def _joined(layers: Sequence[Any]) -> Tensor:
 
 
 def _split(messages: Tensor, lengths: tuple[int, ...], first: bool = False) -> list[Any]:
-    """The layers [k, m_l] of messages [k, sum of m_l]; of the first row alone, [m_l]."""
+    """Split messages [k, sum of m_l] into their layers [k, m_l], or, with `first`, the first row into layers [m_l]."""
     layers = [messages[:, start:stop].numpy() for start, stop in pairwise(accumulate(lengths, initial=0))]
     return [layer[0] for layer in layers] if first else layers

@@ -1,7 +1,7 @@
-"""The server's optimiser as a function: model, aggregate and memory -> model and memory.
+"""The server's optimiser as a function from a model, an aggregate and a memory to a model and a memory.
 
-A function can be repeated, differentiated and asked "what if", which an optimiser that changes tensors in place cannot:
-the server uses it for its own steps, and an attacker who plans ahead for steps that it only imagines.
+In contrast to an optimiser that changes tensors in place, a function can be repeated, differentiated and tried out. The
+server uses it for its own steps, and an attacker who plans ahead uses it for steps that it only imagines.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ServerStep:
         return Memory()
 
     def __call__(self, weights: Tensor, aggregate: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """The model [d] and the memory after one step; what is given stays as it is."""
+        """The model [d] and the memory after one step; the arguments stay as they are."""
         gradient = aggregate if self._sign > 0 else -aggregate
         rate, steps = self._server.learning_rate, memory.steps + 1
         if self._server.optimizer == "adam":

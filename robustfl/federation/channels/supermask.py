@@ -1,7 +1,8 @@
-"""Networks with frozen random weights: what is learnt is which edges (weights) to keep.
+"""Networks with frozen random weights, which learn only which edges (weights) to keep.
 
-Every edge has a score; the network keeps a share of the edges of each layer, those of the highest scores. Gradients
-pass straight through the choice: the derivative in a score is the derivative in its edge's mask (edge-popup).
+Every edge has a score, and the network keeps the share of the edges of each layer that have the highest scores.
+Gradients pass straight through this choice: the derivative with respect to a score is taken to be the derivative with
+respect to the mask of its edge (edge-popup).
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from robustfl.federation.task import Population
 
 GAIN = math.sqrt(2)
-"""Of the weights' size: keeps the variance of signals through layers with ReLU."""
+"""The factor of the weights' size that keeps the variance of signals through layers with ReLU."""
 
 
 @dataclass(frozen=True)
 class MaskedLayer:
-    """The edges of one layer: where they lie in flat weights, how many, and how many of them are left out."""
+    """The edges of one layer: where they lie in flat weights, how many there are, and how many are left out."""
 
     name: str
     place: slice
@@ -42,19 +43,19 @@ class MaskedLayer:
 
 
 class Supermask:
-    """A population's network as one of frozen weights, and the training of its scores.
+    """A population's network with frozen weights, and the training of its scores.
 
     Weights and scores are flat vectors [d] in the population's order. The weights of a linear layer or a convolution
     are ``±gain / sqrt(fan_in)`` with the signs of the population's initial weights. Biases are 0, and norms do not
-    scale or shift: these are no edges, and their scores are 0 for ever.
+    scale or shift. Biases and the parameters of norms are not edges, and their scores are always 0.
 
     Attributes
     ----------
     layers : where the edges lie
     weights : [d] the frozen weights
-    scores : [d] initial scores, uniform in ±1/sqrt(fan_in)
+    scores : [d] the initial scores, uniform in ±1/sqrt(fan_in)
 
-    Raises ParameterError for a model without edges.
+    Raises ParameterError when the model has no edges.
     """
 
     def __init__(self, population: Population, training: MaskTraining, train: Trainer, seed: int) -> None:
@@ -89,7 +90,7 @@ class Supermask:
         return tuple(layer.edges for layer in self.layers)
 
     def mask(self, scores: Tensor) -> Tensor:
-        """1 for what the network keeps and 0 for what it leaves out: [..., d] -> [..., d]."""
+        """1 for parameters that the network keeps and 0 for those that it leaves out: [..., d] -> [..., d]."""
         mask = torch.ones_like(scores)
         for layer in self.layers:
             own = scores[..., layer.place]
@@ -101,9 +102,12 @@ class Supermask:
         return self.mask(scores) * self.weights
 
     def gradient(self, scores: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
-        """The straight-through gradient of the loss in the scores: [k, d], [k, batch, ...], [k, batch] -> [k, d].
+        """The straight-through gradient of the loss with respect to the scores.
 
-        Formula: ``dL/ds_e = w_e dL/dW_e`` at ``W = mask(s) w``; times ``sign(s_e)`` for the criterion "abs".
+        Formula: ``dL/ds_e = w_e dL/dW_e`` at ``W = mask(s) w``; it is multiplied by ``sign(s_e)`` for the criterion
+        "abs".
+
+        Shapes: [k, d], [k, batch, ...], [k, batch] -> [k, d].
         """
         begun = None if starts is None else starts[:, None]
         slopes = self._train(self.masked(scores), features[:, None], labels[:, None], begun) * self._slopes
@@ -112,7 +116,9 @@ class Supermask:
     def trained(
         self, scores: Tensor, features: Tensor, labels: Tensor, number: int, starts: Tensor | None = None
     ) -> Tensor:
-        """The scores after every client's local steps in round `number`, from one start or from one for each client.
+        """The scores after every client's local steps in round `number`.
+
+        All clients start from the same scores [d], or each from its own [k, d].
 
         Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
         """
@@ -127,11 +133,17 @@ class Supermask:
         return local
 
     def rankings(self, scores: Tensor) -> list[NDArray[np.int64]]:
-        """The edges of every layer in ascending order of their scores, ties by number: [k, d] -> [k, n_l] a layer."""
+        """The edges of each layer in ascending order of their scores: [k, d] -> one array [k, n_l] per layer.
+
+        Edges with equal scores are in the order of their numbers.
+        """
         return [_order(scores[:, layer.place]) for layer in self.layers]
 
     def ranked(self, rankings: list[NDArray[np.int64]]) -> Tensor:
-        """The scores [d] that a global ranking [n_l] a layer stands for: those of the start, handed out anew."""
+        """The scores [d] that a global ranking, one array [n_l] per layer, stands for.
+
+        They are the initial scores of each layer, given to its edges in the order of the ranking.
+        """
         scores = torch.zeros_like(self.scores)
         for layer, ladder, ranking in zip(self.layers, self._ladder, rankings, strict=True):
             scores[layer.place][torch.as_tensor(ranking, device=scores.device)] = ladder
@@ -139,13 +151,13 @@ class Supermask:
 
 
 def learning_rate(rules: MaskTraining, number: int, step: int, steps: int) -> float:
-    """``lr decay^round (1 + cos(pi e / E)) / 2`` in the e-th of E parts of the local steps, e from 0."""
+    """The rate ``lr decay^round (1 + cos(pi e / E)) / 2`` in part e of the E parts of the local steps; e is from 0."""
     epochs = min(rules.epochs or steps, steps)
     return rules.learning_rate * rules.decay**number * (1 + math.cos(math.pi * (step * epochs // steps) / epochs)) / 2
 
 
 def highest(values: Tensor, dropped: int) -> Tensor:
-    """1 for all but the `dropped` lowest values of each row and 0 for these; of equal values the first are lower.
+    """0 for the `dropped` lowest values of each row and 1 for all others; the first of equal values counts as lower.
 
     Shapes: [..., n] -> [..., n].
     """
@@ -154,7 +166,7 @@ def highest(values: Tensor, dropped: int) -> Tensor:
         return kept
     least = _smallest(values, dropped)
     kept = (values >= least).to(values)
-    wrong = kept.sum(dim=-1) != values.shape[-1] - dropped  # ties around the limit, or values that are no numbers
+    wrong = kept.sum(dim=-1) != values.shape[-1] - dropped  # ties around the limit, or NaN
     if bool(wrong.any()):
         order = values[wrong].argsort(dim=-1, stable=True)[..., :dropped]
         kept[wrong] = torch.ones_like(values[wrong]).scatter_(-1, order, 0.0)
@@ -162,7 +174,7 @@ def highest(values: Tensor, dropped: int) -> Tensor:
 
 
 def _smallest(values: Tensor, rank: int) -> Tensor:
-    """The value of a rank (from 0) in each row, [..., 1]; on the host by numpy, which is many times faster there."""
+    """The value of a rank (from 0) in each row, [..., 1]; numpy computes it on the host, where it is much faster."""
     if values.device.type != "cpu":
         return values.kthvalue(rank + 1, dim=-1, keepdim=True).values
     return torch.from_numpy(np.partition(values.numpy(), rank, axis=-1)[..., rank : rank + 1].copy())

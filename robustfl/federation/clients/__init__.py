@@ -1,7 +1,10 @@
 """What clients compute: one path for honest, malicious, trusted and relabelled training.
 
-* :mod:`~robustfl.federation.clients.work` is that path; ``training`` computes gradients and local steps.
+Start here:
+
+* :mod:`~robustfl.federation.clients.work` is this path; ``training`` computes gradients and local steps.
 * :mod:`~robustfl.federation.clients.participants` says who takes part, with which samples and under which names.
-* ``augmentation`` and ``hardening`` change the batches of clients, ``poisoning`` those of malicious ones; ``attackers``
-  train in a way of their own; ``trusted`` are clean samples of the server's.
+* ``hardening`` changes the batches of clients by adversarial training and by the ``augmentation`` of images.
+* ``poisoning`` changes the batches of malicious clients, and ``attackers`` are clients that train in their own way.
+* ``trusted`` holds the clean samples of the server.
 """

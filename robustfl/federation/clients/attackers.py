@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 
 MOST_SAMPLES = 2000
-"""Clean samples, spread evenly over what the attackers hold, from which the gradient that guides them is taken."""
+"""The largest number of clean samples, spread evenly over those of the attackers, for the gradient that guides them."""
 
 
 class Attackers:
     """The local training of malicious members under a :class:`LocalAttack`.
 
-    With as many steps as the clients they use the batches that they would have as such; otherwise batches of their own,
-    from a stream of their own. What honest clients do is the same in either case.
+    Attackers that make as many steps as the clients use the batches that they would have as clients. Otherwise they use
+    batches of their own, from a stream of their own. Honest clients do the same in either case.
     """
 
     def __init__(
@@ -50,18 +50,18 @@ class Attackers:
         fedsgd = settings.algorithm == "fedsgd"
         honest_rate = settings.server.learning_rate if fedsgd else settings.local_learning_rate
         self._rate = honest_rate if attack.learning_rate is None else attack.learning_rate
-        # The change that a message of length 1 stands for; an honest client sends the mean gradient of its steps.
+        # This is the change that a message of length 1 stands for: an honest client sends the mean of its gradients.
         self._unit = 1.0 if settings.message == "delta" else honest_rate * settings.local_steps
 
     def active(self, number: int) -> bool:
-        """Whether they train in their own way in round `number`; as every client does otherwise."""
+        """Whether they train in their own way in round `number`; otherwise they train as every client does."""
         return self._attack.active(number) and (self._poisoning is None or self._poisoning.active(number))
 
     def messages(self, number: int, malicious: Ids, drawn: Ids, weights: Tensor, previous: Tensor | None) -> Tensor:
-        """What these members send [f, d] in round `number`, before it is crafted any further.
+        """The messages [f, d] of these members in round `number`, before they are crafted any further.
 
-        `drawn` [members, steps x batch] are the samples that they would train on as clients; `weights` and `previous`
-        [d] the global model now and one round earlier.
+        `drawn` [members, steps x batch] are the samples on which they would train as clients. `weights` and `previous`
+        [d] are the global model now and one round earlier.
         """
         population, settings, attack = self._population, self._settings, self._attack
         steps = attack.steps(settings.local_steps)
@@ -113,6 +113,6 @@ def attackers_of(
     poisoning: Poisoning | None,
     seed: int,
 ) -> Attackers | None:
-    """The attackers of an attack that decides how they train, None for all others."""
+    """The attackers of an attack that decides how they train; None for all other attacks."""
     last = next((stage for stage in stages(attack) if isinstance(stage, LocalAttack)), None)
     return None if last is None else Attackers(population, settings, members, last, poisoning, seed)

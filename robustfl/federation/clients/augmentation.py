@@ -1,7 +1,7 @@
-"""Random changes of training images: moved, mirrored, warped, noisy.
+"""Random changes of training images: images are moved, mirrored and warped, and noise is added.
 
-A seed decides the changes of a client's images in a round, and nothing else does: neither who else is computed, nor
-in which process.
+One seed alone decides the changes of a client's images in a round. They depend neither on which other clients are
+computed, nor on the process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-_STEPS = 8  # of the Runge-Kutta method along a warp
+_STEPS = 8  # the number of Runge-Kutta steps along a warp
 
 
 class Augmenter:
@@ -30,11 +30,11 @@ class Augmenter:
 
     Parameters
     ----------
-    settings : which changes, how large and how many
-    shape : of a sample
+    settings : which changes are made, how large they are, and for how many images
+    shape : the shape of a sample
     low, high : the range of the data; `low` is the black that comes in from the edge
 
-    Raises ParameterError for samples that are no images, and for moves as large as the image.
+    Raises ParameterError when the samples are not images, or when moves are as large as the image.
     """
 
     def __init__(self, settings: Augmentation, shape: tuple[int, ...], low: float, high: float) -> None:
@@ -51,7 +51,7 @@ class Augmenter:
         self._settings, self._shape, self._low, self._high = settings, shape, low, high
 
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """[k, ..., channels, height, width] -> the same, changed; a seed for each of the k clients."""
+        """The images [k, ..., channels, height, width] after the changes, with one seed for each of the k clients."""
         count = math.prod(images.shape[1:-3])
         plans = [self._plan(count, seed) for seed in seeds]
         flat = images.reshape(-1, *self._shape)
@@ -63,9 +63,9 @@ class Augmenter:
         return torch.where(touched[:, None, None, None], changed, flat).reshape(images.shape)
 
     def _plan(self, count: int, seed: int) -> tuple[NDArray[np.bool_], Floats, NDArray[np.float32]]:
-        """For each of a client's images: whether it changes, (down, right, mirrored, time), and noise.
+        """Draw for each image of a client whether it changes, (down, right, mirrored, time), and the noise.
 
-        Everything is drawn whether it is used or not, so that one setting does not change what another one does.
+        Everything is drawn, whether it is used or not, so that one setting does not influence another.
         """
         settings, rng = self._settings, np.random.default_rng(seed)
         touched = rng.random(count) < settings.share
@@ -76,7 +76,7 @@ class Augmenter:
         return touched, np.column_stack([shifts, mirrored, times]), noise
 
     def _moved(self, images: Tensor, moves: Floats) -> Tensor:
-        """Every pixel [b, c, h, w] from where it comes: mirrored first, then moved, then warped."""
+        """The images [b, c, h, w], mirrored first, then moved, then warped: each pixel is taken from where it was."""
         if not moves.any():
             return images
         _, height, width = self._shape
@@ -98,9 +98,9 @@ class Augmenter:
 
 
 def flow(x: Floats, y: Floats, time: Floats) -> tuple[Floats, Floats]:
-    """Where the flow ``x' = 2/3 x - 4/3 x y, y' = x y - y`` leads after a time (Lotka and Volterra's equations).
+    """The points to which the flow ``x' = 2/3 x - 4/3 x y, y' = x y - y`` leads after a time (Lotka and Volterra).
 
-    Shapes: all broadcast together. Points that leave for infinity end there, or at NaN.
+    Shapes: all arguments broadcast together. Points that move to infinity end at infinity or at NaN.
     """
     step = time / _STEPS
     with np.errstate(over="ignore", invalid="ignore"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def feature_range(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The lowest and highest values of samples [N, ...]: one pair for images, a pair for each column of a table."""
+    """The lowest and highest values of samples [N, ...]: one pair for images, and one pair per column for a table."""
     if features.ndim == 2:
         return features.amin(dim=0), features.amax(dim=0)
     return features.amin(), features.amax()
@@ -29,8 +29,8 @@ def feature_range(features: Tensor) -> tuple[Tensor, Tensor]:
 class InnerSearch:
     """Makes a batch as hard as it can for the present weights: projected gradient ascent on the loss.
 
-    Formula: ``x <- clamp(x + step_size sign(grad_x L(w; x, y)))`` into the ball of radius epsilon around the sample
-    (every feature by itself) and the range of the training data.
+    Formula: ``x <- clamp(x + step_size sign(grad_x L(w; x, y)))``, where each feature is clamped to within epsilon of
+    the sample and to the range of the training data.
 
     References: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018; Li, Song,
     Yang, "Federated adversarial learning: a framework with convergence analysis", ICML 2023.
@@ -42,31 +42,34 @@ class InnerSearch:
         self._step = 2.5 * settings.epsilon / settings.steps if settings.step_size is None else settings.step_size
 
     def __call__(self, slope: Callable[[Tensor], Tensor], features: Tensor, start: Tensor) -> Tensor:
-        """The hardened batch; `slope` is the gradient of the loss in the features, also under `torch.func.vmap`."""
+        """The hardened batch; `slope` computes the gradient of the loss with respect to the features.
+
+        It works under `torch.func.vmap` as well.
+        """
         lower, upper = box(features, self._settings.epsilon, *self._range)
         start = start.maximum(lower).minimum(upper)
         return climbed(start, lower, upper, slope, step_size=self._step, steps=self._settings.steps)
 
 
 def inner_search(population: Population, settings: Federation) -> InnerSearch | None:
-    """The search of adversarial training, or None without it."""
+    """The search of adversarial training, or None when the settings do not ask for it."""
     wanted = settings.adversarial_training
     return None if wanted is None else InnerSearch(wanted, population)
 
 
 class Hardening:
-    """The random part of augmentation and adversarial training, each with a stream of its own.
+    """The random part of augmentation and of adversarial training; each of the two has a stream of its own.
 
-    In every round each member gets a seed, whether it takes part or not, so that the changes do not depend on who
-    does, on the attack, or on the defense.
+    In every round each member gets a seed, whether it takes part or not, so the changes depend neither on who takes
+    part, nor on the attack, nor on the defense.
 
     Parameters
     ----------
-    population : whose samples are changed
-    settings : `augment` and `adversarial_training` say how
-    seed : of the simulation
-    who : begins the names of the streams; the server's own samples have others than those of the clients
-    members : number of members
+    population : the population whose samples are changed
+    settings : `augment` and `adversarial_training` say how samples are changed
+    seed : the seed of the simulation
+    who : the beginning of the streams' names; the server's own samples have other streams than the clients
+    members : the number of members
 
     Raises ParameterError when the samples cannot be augmented in this way.
     """
@@ -83,9 +86,9 @@ class Hardening:
         self._rng = {name: stream(seed, who + name) for name in ("augment", "adversarial")}
 
     def __call__(self, features: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
-        """Batches [k, steps, batch, ...] of the members `ids`, changed, and where the search in each starts.
+        """The changed batches [k, steps, batch, ...] of the members `ids`, and the starts of the search in each.
 
-        The starts are None without adversarial training from random starts.
+        The starts are None unless adversarial training begins at random starts.
         """
         if self._augmenter is not None:
             seeds = self._seeds("augment", ids)

@@ -27,21 +27,21 @@ Mask = NDArray[np.bool_]
 class Members:
     """Who takes part in a simulation, with which samples, and under which names.
 
-    Members are numbered: the clients first, then the identities that the adversary adds. Of an attacker inside the
-    federation, the first identity is the client itself. In a round, `number`, some identities may be away, and each
-    has a name: member m under its name a is called ``m + a members``, so that names never meet, and everybody who
-    keeps the first name is called by the number.
+    Members are numbered: the clients come first, then the identities that the adversary adds. The first identity of an
+    attacker that is a client of the federation is the client itself. In round `number` some identities may be absent,
+    and each identity has a name: member m under its a-th name is called ``m + a members``. Two members therefore never
+    share a name, and a member that keeps its first name (a = 0) is called by its number.
 
-    Without identities the members are the clients. What the adversary adds is drawn from streams of its own: the
-    clients' batches and changes are those of a federation without it.
+    Without identities the members are the clients. What the adversary adds is drawn from streams of its own, so the
+    clients have the same batches and changes as in a federation without these identities.
 
     Parameters
     ----------
     population, settings : the clients, their data and the rules
-    identities : the adversary's strategy, or None
-    order : the clients in random order, of which the first are malicious
-    f : number of malicious clients
-    seed : of the simulation
+    identities : the adversary's strategy for identities, or None
+    order : the clients in random order; the first of them are malicious
+    f : the number of malicious clients
+    seed : the seed of the simulation
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Members:
         clients, count = settings.clients, 1 if identities is None else identities.count
         leaders = clients + count * np.arange(f) if outside else np.sort(order[:f])
         added = np.repeat(leaders, count) if outside else np.repeat(leaders, count - 1)
-        self.leaders: Ids = np.concatenate([np.arange(clients), added])  # [members], whose data and updates are used
+        self.leaders: Ids = np.concatenate([np.arange(clients), added])  # [members] whose data and update it uses
         self.malicious: Mask = np.isin(self.leaders, leaders)
         self._identity = np.zeros(len(self), dtype=np.int64)
         self._identity[clients:] = np.tile(np.arange(0 if outside else 1, count), f)
@@ -77,21 +77,21 @@ class Members:
         return len(self.leaders)
 
     def present(self) -> Mask:
-        """Who could take part in this round, [members]; nobody without samples can."""
+        """Which members could take part in this round, [members]; a member without samples cannot."""
         if self._identities is None:
             return self._supplied
         here = np.array([not bad or self._alias(m) is not None for m, bad in enumerate(self.malicious)])
         return here & self._supplied
 
     def names(self, ids: Ids) -> Ids:
-        """What defenses call these members in this round."""
+        """The names by which defenses call these members in this round."""
         if self._identities is None:
             return ids
         aliases = [(self._alias(m) or 0) if self.malicious[m] else 0 for m in ids.tolist()]
         return ids + len(self) * np.array(aliases, dtype=np.int64)
 
     def samples(self) -> Ids:
-        """All training samples in the hands of malicious members."""
+        """All training samples that malicious members hold."""
         if self._outside:
             return np.arange(len(self._population.labels))
         clients = np.flatnonzero(self.malicious[: self._clients])
@@ -99,21 +99,24 @@ class Members:
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
     def restrict(self, used: Mask) -> None:
-        """While they attack, malicious members train on those of their samples that `used` [N] marks, if any."""
+        """Let malicious members that attack train only on those of their samples that `used` [N] marks.
+
+        A malicious client that has none of these samples uses all of its samples.
+        """
         for member, held in self._held.items():
             if not used[held].all() and used[held].any():
                 self._used[member] = held[used[held]]
 
     def trained(self, ids: Ids) -> tuple[Ids, Ids]:
-        """Whose training these members need, each once, and the place [k] of each member's among them."""
+        """The members whose training these members use, each once, and for each member its place among them, [k]."""
         if self._identities is None or self._identities.shared == "data":
             return ids, np.arange(len(ids))
         who, first, place = np.unique(self.leaders[ids], return_index=True, return_inverse=True)
-        order = np.argsort(first)  # the order in which they come
+        order = np.argsort(first)  # the order in which they first occur
         return who[order], np.argsort(order)[place]
 
     def draw(self, rng: np.random.Generator, samples: int, attacking: bool) -> Ids:
-        """Indices [members, samples] into the training samples, uniform with replacement within what each has."""
+        """Draw indices [members, samples] of training samples, uniformly with replacement within each member's."""
         drawn = self._population.draw(rng, samples)
         if len(self) == self._clients and not self._used:
             return drawn
@@ -127,7 +130,7 @@ class Members:
         return drawn
 
     def hardened(self, features: Tensor, ids: Ids) -> tuple[Tensor, Tensor | None]:
-        """Batches of members after augmentation, and where the search of adversarial training starts."""
+        """The batches of members after augmentation, and the starts of the search of adversarial training."""
         added = ids >= self._clients
         if not added.any():
             return self._hardening(features, ids)
@@ -141,7 +144,10 @@ class Members:
         return batches, torch.cat(starts)[place] if starts else None
 
     def disguised(self, messages: Tensor, names: Ids) -> Tensor:
-        """The malicious messages [f, d] with the lasting perturbation of each name; rows with NaN or infinity stay."""
+        """The malicious messages [f, d], each with the lasting perturbation of its name.
+
+        Rows with NaN or infinity stay as they are.
+        """
         finite = messages.isfinite().all(dim=1)
         if not self._spread or not bool(finite.any()):
             return messages

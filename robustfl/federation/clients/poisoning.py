@@ -1,4 +1,4 @@
-"""What malicious members learn from where their data are poisoned."""
+"""Poisoned data: the samples and labels from which malicious members learn."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Ids = NDArray[np.int64]
 
 
 class Poisoning:
-    """The poisoned labels of all training samples, and what becomes of the features in the batches of attackers.
+    """The poisoned labels of all training samples, and the changes of the features in the attackers' batches.
 
-    Attackers are numbered by their places among the malicious members, identities included; what each of them shows of
-    a trigger follows from that number.
+    Attackers are numbered by their places among the malicious members, including identities. This number decides which
+    part of a trigger an attacker shows.
 
     Parameters
     ----------
-    population, members : whose data; which samples malicious members train on is set here
-    attack : what it does to them
-    rng : the attack's
+    population, members : the data and their owners; this class restricts the samples of malicious members
+    attack : the attack on the data
+    rng : the random stream of the attack
 
     Raises
     ------
     ParameterError : the attack does not fit the data
-    AttackError : the poisoned labels are none
+    AttackError : the attack returns something that is not labels
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Poisoning:
         members.restrict(used)
         self._substitutes = None
         if isinstance(attack, Backdoor):
-            attack.stamp(population.features[:1])  # refuses data that it does not fit before anybody trains
+            attack.stamp(population.features[:1])  # refuses unfit data before training
             self._substitutes = attack.substitutes(samples_of(population))
 
     def active(self, number: int) -> bool:
@@ -69,9 +69,10 @@ class Poisoning:
         return self._attack.active(number)
 
     def __call__(self, features: Tensor, labels: Tensor, index: Tensor, ids: Ids) -> tuple[Tensor, Tensor]:
-        """Batches [k, steps, batch, ...] and labels [k, steps, batch] of members `ids`, poisoned for the malicious.
+        """The batches [k, steps, batch, ...] and labels [k, steps, batch] of the members `ids` after poisoning.
 
-        `index` [k, steps, batch] are the places of the samples in the training data. What is given stays as it is.
+        Only those of malicious members change. `index` [k, steps, batch] holds the places of the samples in the
+        training data. The arguments stay as they are.
         """
         bad = np.flatnonzero(self._members.malicious[ids])
         if not len(bad):
@@ -96,21 +97,21 @@ class Poisoning:
 def poisoning_for(
     population: Population, members: Members, attack: Attack | None, rng: np.random.Generator
 ) -> Poisoning | None:
-    """The poisoning of an attack made ready, None where it leaves data alone."""
+    """The poisoning of an attack, made ready; None when the attack does not change data."""
     found = poisoning_of(attack)
     return None if found is None else Poisoning(population, members, found, rng)
 
 
 def samples_of(population: Population) -> Samples:
-    """A task's data as attacks on data get to see them."""
+    """A task's data in the form in which attacks on data see them."""
     train_y = population.labels.cpu().numpy()
     return Samples(population.features, train_y, population.test_features, population.test_labels.cpu().numpy())
 
 
 def require_labels(attack: Attack | None, poisoned: NDArray[np.generic], shape: tuple[int, ...], classes: int) -> None:
-    """Refuse what an attack says are labels of this shape, where they are not.
+    """Check that what an attack returned as labels are labels of this shape.
 
-    Raises AttackError for another shape or type, or a class that does not exist.
+    Raises AttackError for another shape or type, or for a class that does not exist.
     """
     whole = poisoned.shape == shape and poisoned.dtype.kind in "iu"
     if not whole or poisoned.min(initial=0) < 0 or poisoned.max(initial=0) >= classes:

@@ -1,7 +1,7 @@
 """What clients compute: gradients and local steps, for all clients at once or one by one.
 
-Clients are computed all together with `torch.func.vmap`; large convolutions on a CPU are faster one client after the
-other. Either way the result is one matrix with a row a client.
+`torch.func.vmap` computes all clients together; large convolutions on a CPU are faster one client after the other. In
+both cases the result is one matrix with one row per client.
 """
 
 from __future__ import annotations
@@ -28,15 +28,20 @@ class Trainer(Protocol):
     """Computes the messages of several clients from their batches."""
 
     def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
-        """[d], [k, steps, batch, ...], [k, steps, batch] -> [k, d]: sums of gradients over the local steps.
+        """The sums of gradients over the local steps.
 
-        `weights` [k, d] start each client from its own model. In adversarial training the search for hard samples
-        begins at `starts`, of the shape of the features, or at the samples themselves.
+        With `weights` [k, d] each client starts from its own model. In adversarial training the search for hard samples
+        begins at `starts`, which have the shape of the features, or at the samples themselves.
+
+        Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
         """
 
 
 LOOP_FROM = 12_544
-"""Samples times pixels of a client's batch (16 of 28 x 28) from which convolutions on a CPU are faster one by one."""
+"""From this number of samples times pixels in a client's batch (16 of 28 x 28), a loop over clients is faster.
+
+This holds for convolutions on a CPU.
+"""
 
 
 def trainer_for(population: Population, settings: Federation) -> Trainer:
@@ -111,7 +116,7 @@ class LoopedTrainer:
         return total
 
     def _slope(self, named: dict[str, Tensor], labels: Tensor, features: Tensor) -> Tensor:
-        """The gradient of the loss in the features."""
+        """The gradient of the loss with respect to the features."""
         leaf = features.detach().requires_grad_()
         return self._gradients(named, leaf, labels, [leaf])[0]
 
@@ -135,7 +140,7 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
 
 @torch.no_grad()
 def measure(population: Population, weights: Tensor, chunk: int = 2048) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy of a global model [d] on the test set."""
+    """The accuracy and the mean cross-entropy of a global model [d] on the test set."""
     named, correct, loss = population.views(weights), 0, 0.0
     for start in range(0, len(population.test_labels), chunk):
         labels = population.test_labels[start : start + chunk]
@@ -152,9 +157,10 @@ def local_change(
     labels: Tensor,
     follow: Callable[[Tensor, Tensor, int], Tensor],
 ) -> Tensor:
-    """How far [k, d] clients get from `weights` [d] whose local steps somebody else decides.
+    """The changes [k, d] from `weights` [d] that clients reach when `follow` decides their local steps.
 
-    `follow` makes the changes [k, d] after a step from those before it, the gradients [k, d] there and its number.
+    `follow` computes the changes [k, d] after a step from the changes before it, the gradients [k, d] there, and the
+    number of the step.
     """
     change = weights.new_zeros((len(features), weights.numel()))
     for step in range(features.shape[1]):

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 class TrustedSamples:
     """A random choice of training samples with their true labels, in the class proportions of all of them.
 
-    It plays a client that nobody can corrupt: batches of the clients' size, drawn with replacement, and the clients'
-    momentum. The choice and the batches have a stream of their own, so no client notices.
+    They act like a client that nobody can corrupt: batches have the clients' size and are drawn with replacement, and
+    momentum is applied as for clients. The choice and the batches have a stream of their own, so they change nothing
+    for clients.
 
     Parameters
     ----------
-    population : whose training samples are chosen from; all are taken where there are no more than wanted
-    settings : `server.trusted_samples` says how many; steps, batches and momentum are those of the clients
-    seed : of the simulation
+    population : the population from whose training samples they are chosen; all are taken when there are not enough
+    settings : `server.trusted_samples` is their number; steps, batches and momentum are those of the clients
+    seed : the seed of the simulation
     """
 
     def __init__(self, population: Population, settings: Federation, seed: int) -> None:
@@ -34,9 +35,10 @@ class TrustedSamples:
         self._momentum: Tensor | None = None
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The batches of one round as of a single client.
+        """The batches of one round, in the form of a single client's batches.
 
-        The places of the samples [1, steps, batch], the features [1, steps, batch, ...], the labels [1, steps, batch].
+        Returns the places of the samples [1, steps, batch], the features [1, steps, batch, ...] and the labels
+        [1, steps, batch].
         """
         import torch
 
@@ -48,7 +50,7 @@ class TrustedSamples:
         return index.reshape(shape), features, population.labels.index_select(0, index).reshape(shape)
 
     def with_momentum(self, message: Tensor) -> Tensor:
-        """The message [d] that counts: like a client's, averaged over the rounds where clients do so."""
+        """The message [d] after momentum: it is averaged over the rounds where clients average theirs."""
         if not self._settings.client_momentum:
             return message
         before = message.new_zeros(message.shape) if self._momentum is None else self._momentum

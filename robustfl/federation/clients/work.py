@@ -1,9 +1,9 @@
 """What clients compute: the one path for honest, malicious, trusted and relabelled training.
 
-A lesson is the batches of a round, made ready for those who train; the work turns models and a lesson into sums of
-gradients. Honest clients, malicious clients that train like them, the server with its trusted samples, and the
-question what clients would have sent with other labels all go this way, so whatever changes the work changes it for
-all of them.
+A lesson is the batches of a round, made ready for the members who train. The work turns models and a lesson into sums
+of gradients. It is the same for honest clients, for malicious clients that train like them, for the server with its
+trusted samples, and for the question of what clients would have sent with other labels. Whatever changes the work
+therefore changes it for all of them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class ClientWork:
 
     Parameters
     ----------
-    setup : who trains, on what, by which rules
+    setup : says who trains, on which data, and by which rules
     trusted : whether the server trains on clean samples of its own
     trainer : computes sums of gradients over local steps, see :class:`~robustfl.federation.clients.training.Trainer`;
-        the one that the settings ask for when it is not given
+        the default is the trainer that the settings ask for
     """
 
     def __init__(self, setup: Setup, *, trusted: bool = False, trainer: Trainer | None = None) -> None:
@@ -50,9 +50,9 @@ class ClientWork:
         return attackers is not None and len(round.malicious) > 0 and attackers.active(round.number)
 
     def lesson(self, number: int, ids: Ids, *, dirty: bool) -> Lesson:
-        """The batches of round `number` for the members `ids`; `dirty` when malicious ones are among them.
+        """The batches of round `number` for the members `ids`; `dirty` says that malicious members are among them.
 
-        Batches are drawn for everybody, so that nobody's batches depend on who takes part.
+        Batches are drawn for all members, so that no member's batches depend on who takes part.
         """
         setup, settings = self._setup, self._setup.settings
         poisoned = setup.poisoning is not None and setup.poisoning.active(number)
@@ -70,11 +70,11 @@ class ClientWork:
         return Lesson(ids=ids, place=place, index=index, features=features, labels=labels, starts=starts)
 
     def gradients(self, models: Tensor, lesson: Lesson) -> Tensor:
-        """Sums of gradients over the local steps, one row per client: [d] or [k, d] -> [k, d]."""
+        """The sums of gradients over the local steps, one row per client: [d] or [k, d] -> [k, d]."""
         return self.trainer(models, lesson.features, lesson.labels, lesson.starts)
 
     def attackers_messages(self, round: Round, model: ServerModel) -> Tensor:
-        """What malicious members who train in a way of their own send, [f, d], before it is crafted any further."""
+        """The messages [f, d] of malicious members who train in their own way, before they are crafted any further."""
         attackers = self._setup.attackers
         assert attackers is not None
         return attackers.messages(round.number, round.malicious, self._drawn, model.weights, model.previous)
@@ -82,7 +82,7 @@ class ClientWork:
     def relabelled(self, round: Round, change: Relabelling) -> tuple[Tensor, Lesson]:
         """The models and the lesson of the honest members of a round, with other labels.
 
-        Raises AttackError where `change` makes no labels of labels.
+        Raises AttackError when `change` returns something that is not labels.
         """
         lesson, models = round.lesson, round.models
         assert lesson is not None
@@ -104,7 +104,7 @@ class ClientWork:
         return (models if models.ndim == 1 else models[own]), part
 
     def trusted_lesson(self) -> Lesson | None:
-        """The server's own batches of a round, as those of a single client; None where nobody asks for them."""
+        """The server's own batches of a round, in the form of a single client's; None when the defense wants none."""
         if self._samples is None:
             return None
         index, features, labels = self._samples.draw()
@@ -113,10 +113,10 @@ class ClientWork:
         return Lesson(ids=one, place=one, index=index, features=features, labels=labels, starts=starts)
 
     def remembered_trusted(self, message: Tensor) -> Tensor:
-        """The server's own message as it counts: with momentum where clients have momentum."""
+        """The server's own message after momentum, which is applied where clients have momentum."""
         assert self._samples is not None
         return self._samples.with_momentum(message)
 
     def differentiable(self) -> Trainer:
-        """The training without adversarial search, as a function of the models through which autograd can go back."""
+        """The training without adversarial search, as a function that autograd can differentiate in the models."""
         return VmappedTrainer(self._setup.population, self._setup.settings.local_learning_rate)

@@ -1,7 +1,10 @@
 """Data sets and how they are divided among clients.
 
-* :mod:`~robustfl.federation.data.dataset` is what a data set is, :mod:`~robustfl.federation.data.data_sets` lists
-  those that exist, :mod:`~robustfl.federation.data.partitions` divides one among clients.
-* ``images`` and ``csv_tables`` are data in files of the user's, read by ``idx``, ``npz`` and ``cifar``; ``files``
-  finds them.
+Start here:
+
+* :mod:`~robustfl.federation.data.dataset` says what a data set is; :mod:`~robustfl.federation.data.data_sets` lists the
+  data sets that exist.
+* :mod:`~robustfl.federation.data.partitions` divides a data set among clients.
+* ``images`` and ``csv_tables`` take data from files. ``files`` finds them, and ``idx``, ``npz`` and ``cifar`` read the
+  formats of images; ``labels`` numbers the classes.
 """

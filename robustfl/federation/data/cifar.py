@@ -21,9 +21,9 @@ _MOST_RECORDS = 10_000
 
 
 def read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images [N, 3, 32, 32] and labels [N] of one batch file.
+    """The images [N, 3, 32, 32] and the labels [N] of one batch file.
 
-    Raises DataError when the file is not 1 to 10000 whole records, or a label is above 9.
+    Raises DataError when the file does not consist of 1 to 10000 complete records, or a label is above 9.
     """
     size = path.stat().st_size
     if size == 0 or size % _RECORD or size > _MOST_RECORDS * _RECORD:
@@ -42,7 +42,7 @@ def read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
 
 
 def refuse_pickles(roots: Sequence[Path], folder: str) -> None:
-    """A DataError when `folder`, or its usual sibling, holds the pickled Python version, not the binary one."""
+    """Raise DataError when `folder`, or its usual sibling, holds the pickled Python version, not the binary one."""
     for root in roots:
         if inside(root, f"{folder}/{TRAIN_FILES[0]}").is_file():
             return

@@ -1,4 +1,4 @@
-"""A table in a CSV file as data: numbers standardised, words one-hot, everything learnt from the training rows only."""
+"""A table in a CSV file as data: numbers are standardised and words become one-hot, by the training rows only."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from robustfl.federation.data.files import find_files
 from robustfl.federation.data.labels import Indices, stratified_split
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
-"""Cells that count as missing, whatever their case."""
+"""The cells that count as missing, in upper or lower case."""
 
-_LARGEST_FILE = 2**28  # bytes; Python's texts take several times as much memory
+_LARGEST_FILE = 2**28  # bytes; Python's strings need several times as much memory
 _MOST_CLASSES = 1000
 _MOST_COLUMNS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class CSV(Data):
-    """A local CSV table with a header line: one column is the class, the others are features [features].
+    """A local CSV table with a header line: one column holds the class, the others hold the features [features].
 
-    - A column whose cells are all numbers is standardised: (x - mean) / standard deviation. A missing number becomes
-      the median. Median, mean and deviation are those of the training rows.
-    - Any other column is one-hot over the categories of the training rows; missing is a category of its own, and a
-      category that only test rows have is all zeros.
+    - A column whose cells are all numbers is standardised: (x - mean) / standard deviation. A missing number is
+      replaced by the median. Median, mean and deviation are computed over the training rows.
+    - Any other column becomes one-hot over the categories of the training rows. Missing cells form a category of their
+      own, and a category that only test rows have becomes all zeros.
     - A column that is constant over the training rows is dropped. Blank lines are skipped.
-    - Missing are: empty, `?`, `na`, `n/a`, `nan`, `null`. A missing label is an error.
+    - A cell counts as missing when it is empty, `?`, `na`, `n/a`, `nan` or `null`. A missing label is an error.
 
-    Raises DataError that names the line and the column.
+    Raises DataError, which names the line and the column.
     """
 
     tabular: ClassVar[bool] = True
 
-    path: Annotated[str, Doc("the file, relative to the data root")]
+    path: Annotated[str, Doc("path of the file, relative to the data root")]
     label_column: Annotated[str, Doc("name of the column that holds the class")]
     delimiter: Annotated[str, Doc("the character between two cells")] = ","
     test_fraction: Annotated[float, Gt(0), Lt(1), Doc("share of the rows kept for the test")] = 0.25
-    max_categories: Annotated[int, Ge(2), Doc("the most distinct values of a column of words")] = 50
+    max_categories: Annotated[int, Ge(2), Doc("largest number of distinct values in a column of words")] = 50
     split_seed: Annotated[int, Ge(0), Doc("seed of the division into training and test")] = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class CSV(Data):
 
 
 class Column(NamedTuple):
-    """The cells of one column, trimmed, each with the number of its line for error messages."""
+    """The cells of one column, without surrounding spaces, each with its line number for error messages."""
 
     where: str
     cells: list[str]
@@ -135,7 +135,7 @@ def _header(row: Sequence[str], path: Path) -> list[str]:
 
 
 def _classes(column: Column) -> tuple[Indices, tuple[str, ...]]:
-    """The class number of each row, and the class names: ordered as numbers where all are numbers, else as texts."""
+    """The class number of each row, and the class names, ordered as numbers if all are numbers, else as texts."""
     for cell, line in zip(column.cells, column.lines, strict=True):
         if cell.lower() in MISSING:
             raise DataError(f"{column.where}, line {line}: the label is missing ({cell!r}). Remove the row.")
@@ -155,7 +155,7 @@ def _classes(column: Column) -> tuple[Indices, tuple[str, ...]]:
 
 
 def _encoded(column: Column, train: Indices, max_categories: int) -> npt.NDArray[np.float32]:
-    """The features [N, k] that one column becomes; k is 0 for a constant."""
+    """The features [N, k] into which one column is turned; k is 0 for a constant column."""
     missing = np.array([cell.lower() in MISSING for cell in column.cells])
     numbers = [None if absent else _number(cell) for cell, absent in zip(column.cells, missing, strict=True)]
     if all(absent or number is not None for absent, number in zip(missing, numbers, strict=True)):
@@ -167,7 +167,7 @@ def _encoded(column: Column, train: Indices, max_categories: int) -> npt.NDArray
 def _standardised(
     values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_], column: Column, train: Indices
 ) -> npt.NDArray[np.float32]:
-    """A column of numbers as [N, 1], or [N, 0] when constant."""
+    """A column of numbers as features [N, 1], or [N, 0] when the column is constant."""
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         row = infinite[0]
@@ -175,7 +175,7 @@ def _standardised(
     known = values[train][~missing[train]]
     if not known.size:
         return np.empty((len(values), 0), np.float32)
-    scale = np.abs(known).max() or 1.0  # first to [-1, 1]: the square of 1e200 is no float
+    scale = np.abs(known).max() or 1.0  # scale to [-1, 1] first: the square of 1e200 overflows
     with np.errstate(over="ignore"):
         filled = np.where(missing, np.median(known / scale), values / scale)
         fit = filled[train]
@@ -220,7 +220,7 @@ def _one_hot(
 
 
 def _number(cell: str) -> float | None:
-    """The cell as a number, or None; `1_000` is Python's idea of a number, not a table's."""
+    """The cell as a number, or None; `1_000` is a number in Python but not in a table."""
     try:
         return None if "_" in cell else float(cell)
     except ValueError:

@@ -18,7 +18,7 @@ from robustfl.federation.data.labels import stratified_split
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Data):
-    """The handwritten digits of scikit-learn: 1797 grey images [1, 8, 8] in [0, 1]; needs no file.
+    """The handwritten digits of scikit-learn: 1797 grey images [1, 8, 8] in [0, 1]. They need no file.
 
     Reference: Alpaydin, Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
     """

@@ -1,4 +1,4 @@
-"""The contract of a data set: named, deterministic, divided into training and test samples, checked when made.
+"""The contract of a data set: it is named, deterministic, divided into training and test samples, and checked.
 
 A data set is a component, so a scenario names it and gives it parameters; `load` turns it into arrays:
 
@@ -33,10 +33,10 @@ _ROWS_AT_ONCE = 4096  # the finiteness check needs memory for this many rows, no
 class Dataset:
     """Training and test samples with their classes.
 
-    Shapes: `train_x` [N, ...] float32, `train_y` [N] int64, `test_x` [M, ...], `test_y` [M]; the dots are the same in
-    both. A sample is [features] or [channels, height, width]. Labels count from 0 to `len(classes) - 1`.
+    Shapes: `train_x` [N, ...] float32, `train_y` [N] int64, `test_x` [M, ...], `test_y` [M]; the dots stand for the
+    same shape in both. A sample is [features] or [channels, height, width]. Labels run from 0 to `len(classes) - 1`.
 
-    The arrays are read-only, because everything in the process shares them: who changes a sample copies it first.
+    The arrays are read-only, because everything in the process shares them. Code that changes a sample copies it first.
 
     Raises DataError when a part is empty, lengths or shapes do not match, a feature is not finite or a label has no
     class.
@@ -75,7 +75,7 @@ class Dataset:
 
     @property
     def chance(self) -> float:
-        """The test accuracy of always answering the most frequent class: what a useless model reaches."""
+        """The test accuracy of a useless model, which always answers the most frequent class."""
         return float(np.bincount(self.test_y).max() / len(self.test_y))
 
 
@@ -84,21 +84,21 @@ class Data(Component, ABC):
     """A source of a :class:`Dataset`: equal parameters and equal files give equal arrays, in any process."""
 
     tabular: ClassVar[bool] = False
-    """Whether samples are never images, so that attacks on images need not be tried."""
+    """Whether the samples can never be images, so that attacks on images need not be tried."""
 
     @final
     def load(self, root: Path | None = None) -> Dataset:
-        """The data set; read once a process for equal parameters and data roots, then shared.
+        """The data set; equal parameters and data roots are read once per process and then shared.
 
-        Files are looked for in `root`, then in the folder that the environment variable ROBUSTFL_DATA names.
+        Files are searched in `root`, then in the folder that the environment variable ROBUSTFL_DATA names.
 
-        Raises DataError when files are absent or malformed; the message says how to get or mend them.
+        Raises DataError when files are absent or malformed; the message says how to get or repair them.
         """
         return _loaded(self, data_roots(root))
 
     @abstractmethod
     def _read(self, roots: tuple[Path, ...]) -> Dataset:
-        """The data set, from files in one of `roots` where it needs any."""
+        """The data set, read from files in one of `roots` if it needs files."""
 
 
 @lru_cache(maxsize=4)
@@ -107,13 +107,13 @@ def _loaded(data: Data, roots: tuple[Path, ...]) -> Dataset:
 
 
 def _features(value: Any, what: str) -> FloatArray:
-    """`value` as a read-only float32 view [N, ...], all finite."""
+    """`value` as a read-only float32 view [N, ...]; all values are checked to be finite."""
     raw = np.asarray(value)
     if raw.dtype.kind not in "biuf":
         raise DataError(f"{what} should hold real numbers. Found dtype {raw.dtype}.")
     if raw.ndim < 2 or raw.size == 0:
         raise DataError(f"{what} should have the shape [samples, ...] and not be empty. Found shape {raw.shape}.")
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the next check reports
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite; the next check reports it
         x = np.ascontiguousarray(raw, dtype=np.float32)
     for start in range(0, len(x), _ROWS_AT_ONCE):
         rows = np.isfinite(x[start : start + _ROWS_AT_ONCE]).reshape(min(_ROWS_AT_ONCE, len(x) - start), -1).all(axis=1)
@@ -123,7 +123,7 @@ def _features(value: Any, what: str) -> FloatArray:
 
 
 def _labels(value: Any, classes: int, what: str) -> LabelArray:
-    """`value` as a read-only int64 view [N], all in range."""
+    """`value` as a read-only int64 view [N]; all labels are checked to be in range."""
     raw = np.asarray(value)
     if raw.dtype.kind not in "iu" or raw.ndim != 1 or raw.size == 0:
         raise DataError(f"{what} should be a non-empty list of integers. Found dtype {raw.dtype}, shape {raw.shape}.")
@@ -134,7 +134,7 @@ def _labels(value: Any, classes: int, what: str) -> LabelArray:
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that refuses writing; the caller's own array keeps its flags."""
+    """A view that cannot be written to; the caller's own array stays writable if it was."""
     view = array.view()
     view.flags.writeable = False
     return view

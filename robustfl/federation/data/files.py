@@ -1,4 +1,4 @@
-"""Where data files may lie: data roots, and paths that cannot leave them."""
+"""Where data files may be: data roots, and paths that cannot leave them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from robustfl.errors import DataError
 
 ROOT_VARIABLE = "ROBUSTFL_DATA"
-"""The environment variable that names a data root, searched after the one that the caller gives."""
+"""The environment variable that names a data root; it is searched after the root that the caller gives."""
 
 
 def inside(root: Path, relative: str) -> Path:
-    """`relative` under `root` with links followed, or a DataError where that is not inside `root`.
+    """The path `relative` under `root`, with links followed.
 
-    Scenarios come from other people: no path in one reaches a file outside the data root, be it by `..`, as an
-    absolute path (of any operating system) or through a symbolic link.
+    Scenarios come from other people. A path in a scenario must not reach a file outside the data root: not by `..`, not
+    as an absolute path (of any operating system), and not through a symbolic link.
+
+    Raises DataError when the path is not inside `root`.
     """
     for path in (PurePosixPath(relative), PureWindowsPath(relative)):
         if path.is_absolute() or path.drive or path.root or ".." in path.parts:
@@ -35,7 +37,10 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def data_roots(root: Path | None) -> tuple[Path, ...]:
-    """The folders to search, absolute and in order: `root`, then the one that ROBUSTFL_DATA names; either may lack."""
+    """The absolute paths of the folders to search, in order: `root`, then the folder that ROBUSTFL_DATA names.
+
+    A folder that is not given is left out.
+    """
     named = os.environ.get(ROOT_VARIABLE)
     given = [("The data root", root), (f"The folder in {ROOT_VARIABLE}", Path(named) if named else None)]
     roots = []
@@ -58,9 +63,9 @@ def find_files(
 ) -> tuple[Path, ...]:
     """The paths of `names` in the first folder (of the first root) that holds all of them.
 
-    Files of one set are never mixed from two folders. Each name may carry any of `suffixes`, the first found wins.
+    Files of two folders are never mixed. Each name may end in any of `suffixes`; the first that exists is taken.
 
-    Raises DataError with the folders searched, the first file missing and `remedy`.
+    Raises DataError, which states the folders searched, the first missing file and `remedy`.
     """
     if not roots:
         raise DataError(f"No data root to find {names[0]!r} in: give one, or set {ROOT_VARIABLE}. {remedy}")

@@ -1,7 +1,8 @@
-"""Reading IDX files, the format of MNIST and its relatives, from strangers.
+"""Reading untrusted IDX files, the format of MNIST and its relatives.
 
-An IDX file is: two zero bytes, a type code, the number of dimensions, each dimension as a big-endian 32-bit integer,
-then the values. Only unsigned bytes (type 8) occur in image sets. Nothing is allocated on the word of a header.
+An IDX file consists of two zero bytes, a type code, the number of dimensions, each dimension as a big-endian 32-bit
+integer, and the values. Only unsigned bytes (type 8) occur in image sets. No memory is allocated merely because a
+header asks for it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy.typing as npt
 from robustfl.errors import DataError
 
 LARGEST = 2**30
-"""The most values read from one file: EMNIST by class, the largest of the family, has 0.64 * 10^9."""
+"""The largest number of values read from one file: EMNIST by class, the largest of the family, has 0.64 * 10^9."""
 
 DEFLATE_RATIO = 1032
-"""Deflate cannot shrink data by more than this factor, so a file's size bounds what it may claim to hold."""
+"""Deflate cannot shrink data by more than this factor, so the size of a file bounds the size of its content."""
 
 _UNSIGNED_BYTE = 8
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -30,11 +31,11 @@ _CHUNK = 2**20
 
 
 def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """The array in an IDX file, plain or gzipped (told by content, not by name).
+    """The array in an IDX file, plain or gzipped (the content decides which, not the name).
 
     `dimensions` is 3 for images ([N, height, width]) and 1 for labels ([N]).
 
-    Raises DataError when the header is not of such a file, or its size does not fit the file.
+    Raises DataError when the header is not that of an IDX file, or the size that it states does not fit the file.
     """
     try:
         with path.open("rb") as file:

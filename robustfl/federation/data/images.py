@@ -1,4 +1,4 @@
-"""Data whose files come divided into a training and a test part: FashionMNIST, IDX, NPZ, CIFAR10."""
+"""Data whose files are already divided into a training and a test part: FashionMNIST, IDX, NPZ, CIFAR10."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLOURS = (1, 3, 4)  # grey, RGB, RGB with transparency
 
 
 class Parts(NamedTuple):
-    """Both parts as they lie in the files; labels are class numbers already."""
+    """Both parts as the files hold them; labels are already class numbers."""
 
     train_x: npt.NDArray[Any]
     train_y: Indices
@@ -43,11 +43,14 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DividedData(Data):
-    """Data that comes divided; a limit takes a seeded subset with the class proportions of the whole part."""
+    """Data whose files are already divided.
 
-    train_limit: Annotated[int | None, Ge(1), Doc("training samples to take; all without")] = None
-    test_limit: Annotated[int | None, Ge(1), Doc("test samples to take; all without")] = None
-    split_seed: Annotated[int, Ge(0), Doc("seed of the choice that the limits make")] = 0
+    A limit takes a seeded random subset of a part, with the class proportions of the whole part.
+    """
+
+    train_limit: Annotated[int | None, Ge(1), Doc("number of training samples to take; all when not given")] = None
+    test_limit: Annotated[int | None, Ge(1), Doc("number of test samples to take; all when not given")] = None
+    split_seed: Annotated[int, Ge(0), Doc("seed of the random choice of samples under a limit")] = 0
 
     @abstractmethod
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
@@ -81,7 +84,7 @@ class DividedData(Data):
 class FashionMNIST(DividedData):
     """Fashion-MNIST: 60000 training and 10000 test grey images [1, 28, 28] in [0, 1], of ten kinds of clothing.
 
-    The four IDX files, gzipped or not, are looked for in each data root (in `fashion-mnist`, `FashionMNIST/raw`, then
+    The four IDX files, gzipped or not, are searched in each data root (in `fashion-mnist`, `FashionMNIST/raw`, then
     the root itself) and then where the Debian package dataset-fashion-mnist puts them.
 
     Reference: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a novel image dataset", arXiv:1708.07747, 2017.
@@ -108,11 +111,11 @@ class IDX(DividedData):
     """
 
     folder: Annotated[str, Doc("folder of the four files, relative to the data root")] = "."
-    images: Annotated[str, Doc("training images, relative to the folder")] = IDX_NAMES[0]
-    labels: Annotated[str, Doc("training labels")] = IDX_NAMES[1]
-    test_images: Annotated[str, Doc("test images")] = IDX_NAMES[2]
-    test_labels: Annotated[str, Doc("test labels")] = IDX_NAMES[3]
-    transposed: Annotated[bool, Doc("the files hold images by column, as EMNIST does")] = False
+    images: Annotated[str, Doc("file of the training images, relative to the folder")] = IDX_NAMES[0]
+    labels: Annotated[str, Doc("file of the training labels")] = IDX_NAMES[1]
+    test_images: Annotated[str, Doc("file of the test images")] = IDX_NAMES[2]
+    test_labels: Annotated[str, Doc("file of the test labels")] = IDX_NAMES[3]
+    transposed: Annotated[bool, Doc("whether the files store images column by column, as EMNIST does")] = False
 
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
         paths = find_files(
@@ -158,8 +161,8 @@ class CIFAR10(DividedData):
 class NPZ(DividedData):
     """Four arrays in a local .npz file: samples and labels for training and test.
 
-    Samples are [N, features], grey images [N, height, width], or images with their channels first or last; bytes
-    (uint8) are scaled to [0, 1], other numbers are taken as they are. Labels are integers or texts, [N] or [N, 1].
+    Samples are [N, features], grey images [N, height, width], or images with their channels first or last. Bytes
+    (uint8) are scaled to [0, 1]; other numbers are taken as they are. Labels are integers or texts, [N] or [N, 1].
     Nothing is unpickled.
     """
 
@@ -169,7 +172,7 @@ class NPZ(DividedData):
     x_test: Annotated[str, Doc("key of the test samples")] = "x_test"
     y_test: Annotated[str, Doc("key of the test labels")] = "y_test"
     channels: Annotated[
-        Literal["auto", "first", "last"], Doc("where images have their channels; auto: on the axis of length 1, 3 or 4")
+        Literal["auto", "first", "last"], Doc("axis of the channels of images; auto: the axis of length 1, 3 or 4")
     ] = "auto"
 
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
@@ -197,7 +200,7 @@ def _idx_parts(paths: tuple[Path, ...]) -> tuple[npt.NDArray[np.uint8], ...]:
 
 
 def _scaled(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Bytes as float32 in [0, 1]; anything else unchanged."""
+    """Scale bytes to float32 in [0, 1]; all other values stay unchanged."""
     if x.dtype != np.uint8:
         return x
     scaled = x.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What labels are needed for before any learning: class numbers, and choices that keep class proportions."""
+"""Work on labels before any learning: class numbers, and choices of samples that keep the class proportions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 def number_classes(train: npt.NDArray[Any], test: npt.NDArray[Any]) -> tuple[Indices, Indices, tuple[str, ...]]:
     """Labels of any sortable kind as class numbers from 0, with the class names in order.
 
-    Shapes: `train` [N] and `test` [M] -> [N], [M] and one name for each distinct training label.
+    Shapes: `train` [N] and `test` [M] -> [N], [M] and one name per distinct training label.
 
     Raises DataError when a test label never occurs in training: no model could learn it.
     """
@@ -33,7 +33,7 @@ def number_classes(train: npt.NDArray[Any], test: npt.NDArray[Any]) -> tuple[Ind
 def stratified(labels: Indices, count: int, rng: np.random.Generator, *, keep: int = 0) -> Indices:
     """Sorted indices of about `count` samples in the class proportions of `labels`.
 
-    Each class gives count * size / N samples, rounded by largest remainder, and keeps back at least `keep` of its own.
+    Each class gives count * size / N samples, rounded by largest remainder, and retains at least `keep` samples.
     The result is shorter than `count` only when the classes cannot give more.
 
     Shapes: `labels` [N] -> at most `count` indices. Ties go to the lower class, so that the choice is reproducible.
@@ -51,9 +51,9 @@ def stratified(labels: Indices, count: int, rng: np.random.Generator, *, keep: i
 
 
 def stratified_split(labels: Indices, test_fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Sorted training and test indices; ceil(N * test_fraction) test samples in the class proportions of `labels`.
+    """Sorted training and test indices, with ceil(N * test_fraction) test samples in the proportions of `labels`.
 
-    Every class keeps a sample for training. Raises DataError when no class has two samples.
+    Every class keeps at least one sample for training. Raises DataError when no class has two samples.
     """
     count = int(np.ceil(len(labels) * test_fraction))
     test = stratified(labels, count, np.random.default_rng(seed), keep=1)

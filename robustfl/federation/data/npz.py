@@ -1,4 +1,4 @@
-"""Reading named arrays from an .npz file of strangers: nothing is unpickled, no size is taken on trust."""
+"""Reading named arrays from an untrusted .npz file: nothing is unpickled, and every stated size is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robustfl.errors import DataError, did_you_mean
 from robustfl.federation.data.idx import DEFLATE_RATIO
 
 LARGEST = 2**33
-"""The most bytes that one array may take."""
+"""The largest number of bytes that one array may need."""
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -24,8 +24,8 @@ _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 def read_npz(path: Path, keys: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
     """The arrays that `keys` name, in that order.
 
-    Raises DataError when the file is no .npz, lacks a key, or an array holds Python objects or claims a size that the
-    file cannot hold.
+    Raises DataError when the file is not an .npz file or lacks a key, or when an array holds Python objects or states a
+    size that the file cannot hold.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -35,12 +35,12 @@ def read_npz(path: Path, keys: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
                     raise DataError(f"{path} should hold an array `{key}`. {did_you_mean(key, members)}")
             return tuple(_array(archive, members[key], f"{path}: `{key}`", path) for key in keys)
     except (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        # ValueError: a malformed array header; NotImplementedError and RuntimeError: odd or encrypted compression.
+        # A malformed array header raises ValueError; unknown or encrypted compression raises the other two.
         raise DataError(f"{path} cannot be read as .npz: {error}. Write it with numpy.savez_compressed.") from error
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str, path: Path) -> npt.NDArray[Any]:
-    """One array, its header checked against the archive before numpy allocates what the header claims."""
+    """One array; its header is checked against the archive before numpy allocates memory for it."""
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         if version not in _READERS:

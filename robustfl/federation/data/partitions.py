@@ -1,4 +1,4 @@
-"""How the training samples are dealt to the clients.
+"""How the training samples are distributed to the clients.
 
 >>> import numpy as np
 >>> labels = np.repeat(np.arange(3), 4)
@@ -24,12 +24,12 @@ from robustfl.errors import DataError, ParameterError
 
 Indices = npt.NDArray[np.int64]
 
-Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small is skewed, large is even")]
+Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small values give skewed parts, large values even ones")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Partition(Component, ABC):
-    """A way to deal samples to clients: every sample goes to exactly one client, and every client gets one or more."""
+    """A way to distribute samples: every sample goes to exactly one client, and every client gets at least one."""
 
     @final
     def split(self, labels: npt.NDArray[Any], clients: int, rng: np.random.Generator) -> list[Indices]:
@@ -59,12 +59,12 @@ class Partition(Component, ABC):
 
     @abstractmethod
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        """One index array for each client, in any order within; 1 <= clients <= N holds."""
+        """One index array per client, each in any order; 1 <= clients <= N holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IID(Partition):
-    """Samples at random, sizes equal up to one: every client sees the same distribution."""
+    """Samples are dealt at random, and sizes differ by at most one: every client sees the same distribution."""
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         return np.array_split(rng.permutation(len(labels)), clients)
@@ -72,10 +72,11 @@ class IID(Partition):
 
 @dataclass(frozen=True, kw_only=True)
 class Dirichlet(Partition):
-    """The samples of each class divided over the clients in Dirichlet(alpha) proportions: skewed labels and sizes.
+    """The samples of each class are divided over the clients in Dirichlet(alpha) proportions.
 
-    For each class c: p ~ Dirichlet(alpha, ..., alpha) over the clients, and client i gets the share p_i of class c.
-    Who falls short of `minimum` gets random samples of whoever then has most.
+    Labels and sizes are therefore skewed. For each class c, proportions p ~ Dirichlet(alpha, ..., alpha) over the
+    clients are drawn, and client i gets the share p_i of class c. A client with fewer than `minimum` samples gets
+    random samples from the client that then has the most.
 
     References: Hsu, Qi, Brown, "Measuring the effects of non-identical data distribution for federated visual
     classification", 2019 (the concentration as a measure of skew); Yurochkin et al., "Bayesian nonparametric federated
@@ -83,7 +84,7 @@ class Dirichlet(Partition):
     """
 
     alpha: Alpha
-    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+    minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         dealt: list[list[Indices]] = [[] for _ in range(clients)]
@@ -99,15 +100,15 @@ class Dirichlet(Partition):
 
 @dataclass(frozen=True, kw_only=True)
 class Shards(Partition):
-    """Samples sorted by label, cut into equal shards, `per_client` random shards dealt to each client.
+    """Samples are sorted by label and cut into equal shards, and each client gets `per_client` random shards.
 
-    With as many samples in each class, a client sees about `per_client` classes.
+    When all classes have the same number of samples, a client sees about `per_client` classes.
 
     Reference: McMahan et al., "Communication-efficient learning of deep networks from decentralized data", AISTATS
     2017.
     """
 
-    per_client: Annotated[int, Ge(1), Doc("shards for each client")] = 2
+    per_client: Annotated[int, Ge(1), Doc("number of shards of each client")] = 2
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         count = clients * self.per_client
@@ -116,7 +117,7 @@ class Shards(Partition):
                 f"Shards: `per_client` should satisfy clients * per_client <= samples. Found per_client="
                 f"{self.per_client}, clients={clients}, samples={len(labels)}. Use fewer shards or more data."
             )
-        mixed = rng.permutation(len(labels))  # which samples of a class share a shard is chance, not file order
+        mixed = rng.permutation(len(labels))  # chance, not file order, decides which samples of a class share a shard
         shards = np.array_split(mixed[np.argsort(labels[mixed], kind="stable")], count)
         hands = rng.permutation(count).reshape(clients, self.per_client)
         return [np.concatenate([shards[shard] for shard in hand]) for hand in hands]
@@ -124,13 +125,15 @@ class Shards(Partition):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantitySkew(Partition):
-    """Sizes in Dirichlet(alpha) proportions, samples at random: clients differ in how much, not in what, they know.
+    """Sizes are in Dirichlet(alpha) proportions and samples are random.
+
+    Clients therefore differ in how many samples they have, but not in the distribution of these samples.
 
     Reference: Li et al., "Federated learning on non-IID data silos: an experimental study", ICDE 2022.
     """
 
     alpha: Alpha
-    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+    minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         shares = rng.dirichlet(np.full(clients, self.alpha))
@@ -140,18 +143,18 @@ class QuantitySkew(Partition):
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw(Partition):
-    """Sizes along a power law, from the poorest client to the richest; samples at random.
+    """Sizes follow a power law, from the client with the fewest samples to the one with the most; samples are random.
 
     Client i of n gets a share of the samples in proportion to the quantile ``q_i^(1/exponent)`` of the density
-    ``exponent x^(exponent - 1)`` on [0, 1], with q_i evenly spaced from 1 % to 99 %: with the default and ten clients
-    from 1.0 % to 16.2 %. Client 0 is the poorest.
+    ``exponent x^(exponent - 1)`` on [0, 1], with q_i evenly spaced from 1 % to 99 %. With the default exponent and ten
+    clients the shares go from 1.0 % to 16.2 %. Client 0 has the fewest samples.
 
     Reference: Xu, Lyu, "A reputation mechanism is all you need: collaborative fairness and adversarial robustness in
     federated learning", FL-ICML 2021.
     """
 
-    exponent: Annotated[float, Gt(0), Le(1e6), Doc("small is skewed, large is even")] = 1.6591
-    minimum: Annotated[int, Ge(1), Doc("the fewest samples of a client")] = 1
+    exponent: Annotated[float, Gt(0), Le(1e6), Doc("small values give skewed sizes, large values even ones")] = 1.6591
+    minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         quantiles = np.linspace(0.01, 0.99, clients) ** (1.0 / self.exponent)
@@ -163,14 +166,15 @@ class PowerLaw(Partition):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassImbalance(Partition):
-    """Clients that see few classes to clients that see all, with about as many samples each.
+    """Clients see between one class and all classes, and have about the same number of samples.
 
-    Of C classes and n clients, client i sees ``1 + floor(i (C - 1)/(n - 1))``: client 0 a single one, the last client
-    all. Each takes the classes that are least in demand so far (ties at random), and a class is divided among those
-    that see it in inverse proportion to the number of classes that they see. Since all samples are dealt, sizes are
-    equal only as far as the classes allow: with fewer clients than classes, client 0 has one class's worth.
+    With C classes and n clients, client i sees ``1 + floor(i (C - 1)/(n - 1))`` classes: client 0 sees one, and the
+    last client sees all. Each client takes the classes that are least in demand so far (ties are broken at random). A
+    class is divided among the clients that see it, in inverse proportion to the number of classes that each of them
+    sees. Since all samples are distributed, sizes are equal only as far as the classes allow: with fewer clients than
+    classes, client 0 has only the samples of one class.
 
-    Reference: as :class:`PowerLaw`, where clients see the first classes in common and most samples stay unused.
+    Reference: the same as for :class:`PowerLaw`; there, clients share the first classes, and most samples stay unused.
     """
 
     def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
@@ -197,7 +201,7 @@ class ClassImbalance(Partition):
 def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int) -> Indices:
     """How many samples of each class each client has.
 
-    Shapes: `labels` [N], one index array a client -> [clients, classes].
+    Shapes: `labels` [N], one index array per client -> [clients, classes].
     """
     y = np.asarray(labels)
     if y.size and not 0 <= int(y.min()) <= int(y.max()) < classes:
@@ -207,9 +211,9 @@ def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]],
 
 
 def _topped_up(parts: Sequence[Indices], minimum: int, owner: str) -> list[Indices]:
-    """The parts after moving samples, one at a time from the end of the largest part, to every part below `minimum`.
+    """The parts after every part below `minimum` got samples, one at a time, from the end of the largest part.
 
-    Drawing the whole partition again until it fits, as is usual, need not end: for small alpha almost no draw fits.
+    The usual way, to draw the whole partition again until it fits, may never end: for small alpha almost no draw fits.
     """
     sizes = np.array([len(part) for part in parts])
     if minimum * len(parts) > sizes.sum():

@@ -1,5 +1,7 @@
 """The models that clients train.
 
-* :mod:`~robustfl.federation.models.architectures` are the models that scenarios name,
-  :mod:`~robustfl.federation.models.modules` the torch modules that they are made of.
+Start here:
+
+* :mod:`~robustfl.federation.models.architectures` holds the models that scenarios name.
+* :mod:`~robustfl.federation.models.modules` holds the torch modules of which they are made.
 """

@@ -1,6 +1,6 @@
 """The models that clients train: small networks that `torch.func` can differentiate for many clients at once.
 
-`build` depends on nothing but its arguments and leaves torch's global random state alone:
+`build` depends on its arguments alone and does not touch torch's global random state:
 
 >>> import torch
 >>> network = MLP(hidden=(16,)).build((1, 8, 8), classes=10, generator=torch.Generator().manual_seed(0))
@@ -28,18 +28,18 @@ Width = Annotated[int, Ge(1), Le(65_536)]
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Component, ABC):
-    """A network architecture; samples of one shape in, one logit a class out.
+    """A network architecture that maps samples of one shape to one logit per class.
 
-    The network keeps no state besides its parameters and draws nothing at run time (no batch norm, no dropout), so
-    that gradients of many clients can be taken in one `torch.func.vmap`.
+    The network keeps no state except its parameters and draws no random numbers when it runs (no batch norm, no
+    dropout), so that one `torch.func.vmap` can compute the gradients of many clients.
     """
 
     convolutional: ClassVar[bool] = False
-    """Whether convolutions dominate the cost: on a CPU those run faster one client after the other than vmapped."""
+    """Whether convolutions dominate the cost: on a CPU they run faster one client after the other than in vmap."""
 
     @final
     def build(self, input_shape: tuple[int, ...], classes: int, generator: torch.Generator) -> torch.nn.Module:
-        """The network with parameters drawn from `generator`, float32, on the generator's device.
+        """The network with float32 parameters drawn from `generator`, on the generator's device.
 
         Shapes: the network maps [batch, *input_shape] to logits [batch, classes].
 
@@ -56,7 +56,7 @@ class Model(Component, ABC):
             )
         if classes < 2:
             raise ParameterError(f"{type(self).__name__}: `classes` should satisfy classes >= 2. Found {classes}.")
-        with torch.device("meta"):  # shapes only: torch's own initialisation would draw from the global generator
+        with torch.device("meta"):  # no values yet: torch's own initialisation would use the global generator
             network = self._network(tuple(input_shape), classes)
         network.float().to_empty(device=generator.device)
         initialise(network, generator)
@@ -64,10 +64,10 @@ class Model(Component, ABC):
 
     @abstractmethod
     def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-        """The network, uninitialised; of the layers that `initialise` knows."""
+        """The network, not yet initialised; it has only layers that `initialise` knows."""
 
     def _image(self, input_shape: tuple[int, ...], side: int) -> tuple[int, int, int]:
-        """`input_shape` as channels, height and width of images at least `side` high and wide."""
+        """`input_shape` as channels, height and width of an image; both sides are checked to be at least `side`."""
         if len(input_shape) != 3 or min(input_shape[1:]) < side:
             raise ParameterError(
                 f"{type(self).__name__} needs images [channels, height, width], at least {side} high and wide. Found "
@@ -79,7 +79,7 @@ class Model(Component, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Softmax(Model):
-    """Multinomial logistic regression: one linear layer, a convex problem, for tables and images alike."""
+    """Multinomial logistic regression: one linear layer, which is a convex problem, for tables and images."""
 
     def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
         from robustfl.federation.models.modules import dense
@@ -89,7 +89,7 @@ class Softmax(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(Model):
-    """Fully connected layers with ReLU between them, for tables and images alike."""
+    """Fully connected layers with ReLU between them, for tables and images."""
 
     hidden: Annotated[tuple[Width, ...], Doc("width of each hidden layer, 1 to 65536")] = (32,)
 
@@ -108,7 +108,7 @@ class CNN(Model):
 
     convolutional: ClassVar[bool] = True
 
-    channels: Annotated[tuple[Width, ...], Doc("channels of each stage, 1 to 65536")] = (16, 32)
+    channels: Annotated[tuple[Width, ...], Doc("number of channels of each stage, 1 to 65536")] = (16, 32)
     norm: Annotated[Literal["none", "group"], Doc("normalisation after each convolution")] = "none"
 
     def __post_init__(self) -> None:
@@ -127,9 +127,9 @@ class CNN(Model):
 class ResNet20(Model):
     """The residual network of 20 layers for small images, with group norm in place of batch norm.
 
-    Three stages of three blocks with 16, 32 and 64 channels; shortcuts have no parameters (option A of the paper).
-    0.27 million parameters for CIFAR-10. Batch norm would mix the samples of a batch and keep running statistics,
-    which neither average well over clients with different data nor work per client in `vmap`.
+    It has three stages of three blocks with 16, 32 and 64 channels; shortcuts have no parameters (option A of the
+    paper). For CIFAR-10 it has 0.27 million parameters. Batch norm would mix the samples of a batch and keep running
+    statistics, which neither average well over clients with different data nor work per client in `vmap`.
 
     References: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2;
     Wu, He, "Group normalization", ECCV 2018.
@@ -138,7 +138,7 @@ class ResNet20(Model):
     name: ClassVar[str] = "resnet20"
     convolutional: ClassVar[bool] = True
 
-    groups: Annotated[int, Ge(1), Le(16), Doc("groups of each group norm; divides 16")] = 8
+    groups: Annotated[int, Ge(1), Le(16), Doc("number of groups of each group norm; it divides 16")] = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,7 +18,7 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 def dense(input_shape: tuple[int, ...], hidden: Sequence[int], classes: int) -> nn.Module:
-    """Flatten, then linear layers with ReLU between them: [batch, *input_shape] -> [batch, classes]."""
+    """Flattening, then linear layers with ReLU between them: [batch, *input_shape] -> [batch, classes]."""
     widths = (math.prod(input_shape), *hidden, classes)
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):
@@ -27,7 +27,10 @@ def dense(input_shape: tuple[int, ...], hidden: Sequence[int], classes: int) -> 
 
 
 def convolutions(image: tuple[int, int, int], channels: Sequence[int], classes: int, *, normed: bool) -> nn.Module:
-    """Stages of convolution, group norm if `normed`, ReLU and pooling; one linear layer: [batch, *image] -> logits."""
+    """Stages of convolution, group norm (if `normed`), ReLU and pooling, then a linear layer.
+
+    Shapes: [batch, *image] -> logits [batch, classes].
+    """
     depth, height, width = image
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise((depth, *channels)):
@@ -75,13 +78,13 @@ class ResidualNetwork(nn.Module):
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Every parameter of `network` anew, from `generator` alone, in the order of its modules.
+    """Draw every parameter of `network` from `generator` alone, in the order of its modules.
 
-    Linear and convolution: weight and bias uniform in ±1/sqrt(fan_in), torch's default (Kaiming uniform, a = sqrt 5).
-    Group norm: weight 1, bias 0.
+    Weights and biases of linear layers and convolutions are uniform in ±1/sqrt(fan_in), which is torch's default
+    (Kaiming uniform, a = sqrt 5). Group norms have weight 1 and bias 0.
 
-    Raises TypeError for a layer with parameters of another kind, a layer that keeps buffers (batch norm) and dropout:
-    those would not be initialised, or not work per client.
+    Raises TypeError for a layer of another kind that has parameters or buffers (batch norm), and for dropout: they
+    would not be initialised, or would not work per client.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):

@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 
 
 class Accuracy(Observer):
-    """Accuracy and loss on the test set, means over the models that honest clients have.
+    """The accuracy and the loss on the test set, as means over the models that honest clients have.
 
-    A model that is no longer finite ends the training: no defense lets that happen, since it refuses all rows before.
+    A model that is no longer finite ends the training. This is rare, because defenses refuse rows that are not finite.
     `best` is the model with the highest accuracy at the last measurement.
     """
 
@@ -51,5 +51,5 @@ class Accuracy(Observer):
 
 
 def accuracies(population: Population, models: Tensor) -> Floats:
-    """Accuracy and loss [s, 2] of models [s, d] on the test set."""
+    """The accuracy and the loss [s, 2] of models [s, d] on the test set."""
     return np.array([measure(population, model) for model in models])

@@ -1,4 +1,4 @@
-"""How far attacks with an aim come: success over the rounds, and how long it outlasts the attacker."""
+"""How successful attacks with an aim are over the rounds, and how long the success outlasts the attacker."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 Predict = Callable[["Tensor"], "Tensor"]
 
 CHUNK = 2048
-"""Samples that are marked and classified at a time."""
+"""The number of samples that are marked and classified at a time."""
 
 SUCCESSFUL = 0.5
-"""A backdoor is there while at least this share of the tested samples is taken for what the attacker wants."""
+"""A backdoor is present while at least this share of the tested samples is classified as the attacker wants."""
 
 
 class Aim(Protocol):
     """What an attacker wants of the trained model."""
 
     def rates(self, predict: Predict) -> dict[str, float]:
-        """`attack_success`, the share of the tested samples that is taken for what the attacker wants, and more."""
+        """The rates by name: `attack_success`, the share of samples classified as the attacker wants, and others."""
 
 
 class Trigger:
-    """The aim of a backdoor: test samples that are not of the wanted class already, with the whole trigger."""
+    """The aim of a backdoor, measured on test samples of all but the wanted class, with the whole trigger."""
 
     def __init__(self, population: Population, attack: Backdoor) -> None:
         samples = samples_of(population)
         attack.require_classes(population.classes)
-        attack.stamp(population.test_features[:1])  # refuses data that it does not fit before anybody trains
+        attack.stamp(population.test_features[:1])  # refuses unfit data before training
         rows, self._attack = attack.tested(samples, population.classes), attack
         self._features, device = population.test_features, population.device
         self._rows = torch.as_tensor(rows, device=device)
@@ -56,7 +56,7 @@ class Trigger:
         self._wanted = torch.as_tensor(attack.wanted(samples.test_y[rows], population.classes), device=device)
 
     def rates(self, predict: Predict) -> dict[str, float]:
-        """`attack_success`, and `triggered_accuracy`: the share that is recognised in spite of the trigger."""
+        """`attack_success`, and `triggered_accuracy`: the share that is classified correctly despite the trigger."""
         chunks = [self._rows[start : start + CHUNK] for start in range(0, len(self._rows), CHUNK)]
         parts = [predict(self._attack.stamp(self._features[rows])).argmax(dim=1) for rows in chunks]
         found = torch.cat(parts) if parts else self._truth
@@ -66,7 +66,7 @@ class Trigger:
 
 
 def aim_of(population: Population, attack: Any) -> Aim | None:
-    """What an attack (with or without identities) wants of the model, None when it only wants to do harm."""
+    """What an attack (with or without identities) wants of the model; None when it only wants to do harm."""
     poisoning = poisoning_of(attack)
     if isinstance(poisoning, Backdoor):
         return Trigger(population, poisoning)
@@ -76,15 +76,16 @@ def aim_of(population: Population, attack: Any) -> Aim | None:
 
 
 class Aims(Observer):
-    """Measures the aim of a simulation's own attack, and those of others for comparison.
+    """Measures the aim of a simulation's own attack, and the aims of other attacks for comparison.
 
-    The success of an attack only says something beside the natural rate, at which a model without the attack errs in
-    the same way. So every simulation of a suite measures all aims of the suite, also where nobody attacks.
+    The success of an attack is meaningful only in comparison with the natural rate, at which a model without the attack
+    makes the same mistake. Every simulation of a suite therefore measures all aims of the suite, even without an
+    attack.
 
     Parameters
     ----------
-    population : whose test samples are classified
-    attack : that of the simulation, None where nobody attacks
+    population : the population whose test samples are classified
+    attack : the attack of the simulation; None without an attack
     others : poisonings of data whose aims are measured as well
     """
 
@@ -139,13 +140,13 @@ class Aims(Observer):
         self.tell(trace, **self.found())
 
     def attacked(self, number: int, malicious: NDArray[np.int64]) -> None:
-        """These malicious clients take part in round `number`."""
+        """Note that these malicious members take part in round `number`."""
         if len(malicious) and self._attack is not None and self._attack.active(number):
             self._left = number + 1
 
     @torch.no_grad()
     def measure(self, models: Tensor, finished: int) -> None:
-        """After `finished` rounds, with the models [m, d] that honest clients have; the mean over them counts."""
+        """Measure all aims after `finished` rounds, as means over the models [m, d] that honest clients have."""
         self._finished += [finished] if self._aims else []
         for name, aim in self._aims.items():
             reports = [aim.rates(partial(predict, self._population, model)) for model in models]
@@ -153,12 +154,12 @@ class Aims(Observer):
             self._curves[name].append(self._last[name]["attack_success"])
 
     def found(self) -> dict[str, Any]:
-        """What the trace says; empty without an aim or a measurement.
+        """The measures for the trace; empty without an aim or a measurement.
 
-        Of the own attack: `attack_success` at the last measurement and what else its aim tells,
-        `attack_success_curve` at all of them, `aim`, its name, and, where the attack has ended before the training,
-        `durability` with `durability_censored`, see :func:`durability`. Of all aims: `aims`, by name the mean success
-        over the last tenth of the measurements.
+        For the simulation's own attack: `attack_success` and the other rates of its aim at the last measurement,
+        `attack_success_curve` with the success at all measurements, and `aim`, its name. If the attack ended before the
+        training, there are also `durability` and `durability_censored`, see :func:`durability`. For all aims: `aims`,
+        the mean success over the last tenth of the measurements, by name.
         """
         more: dict[str, Any] = {}
         if self._own in self._last:
@@ -172,10 +173,11 @@ class Aims(Observer):
 
 
 def durability(finished: Sequence[int], curve: Sequence[float], left: int) -> tuple[int, bool]:
-    """Rounds after `left`, when the attacker was gone, until success falls below one half; and whether it never did.
+    """The number of rounds after `left` until the success falls below one half, and whether it never falls.
 
-    `curve` is the success after `finished` rounds each. 0 when it is below one half at the first measurement without
-    the attacker; with no fall until the end, the rounds until then are a lower bound.
+    The attacker is gone after `left` rounds, and `curve` holds the success after each number of rounds in `finished`.
+    The number is 0 when the success is below one half at the first measurement without the attacker. When the success
+    never falls, it is the number of rounds until the end, which is a lower bound.
     """
     after = [(rounds, value) for rounds, value in zip(finished, curve, strict=True) if rounds >= left]
     fallen = next((place for place, (_, value) in enumerate(after) if value < SUCCESSFUL), None)

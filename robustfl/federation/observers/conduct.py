@@ -1,10 +1,11 @@
 """Watches how a defense behaves while it works: an evaluation is worth nothing when the defense cheats.
 
-In every call: whether it changes the messages that it is given, and whether its answer follows a global random
-generator, so that results depend on whatever else runs. In a few rounds of every simulation it is also asked twice, and
-once with the clients' names exchanged: two answers to one question are randomness of its own, which an attacker can
-average away and which repeats in no other run, and an answer that follows names before there is any history knows who
-is who.
+Every call is checked for two things: whether the defense changes the messages that it is given, and whether its answer
+follows a global random generator, which would make results depend on everything else that runs.
+
+In a few rounds of every simulation the defense is also asked twice, and once with the clients' names exchanged. Two
+different answers to one question show that it uses randomness of its own, which an attacker can average away and which
+no other run repeats. An answer that changes with the names before there is any history shows that it knows who is who.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ VARIES = "gives two answers to one question"
 NAMES = "answers differently when clients exchange their names, before it has met them"
 
 _CLOSE = 1e-6
-"""Sums in another order may differ by this much, in units of the largest number."""
+"""Sums in another order may differ by this share of the largest number."""
 _SEEDS = (1_000_003, 7_368_787)
 _ATTEMPTS = 3
-"""How often a suspicion is examined: another thread may draw in between, and spoil an attempt."""
+"""How often a suspicion is examined: another thread may draw numbers in between and spoil an attempt."""
 
 
 class Asked(Protocol):
-    """What the watch needs of a channel."""
+    """The part of a channel that the watch needs."""
 
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:
         """The answer of a receiver's defense; a preview has no effect on its state."""
@@ -49,9 +50,9 @@ class Asked(Protocol):
 
 
 class Conduct(Observer):
-    """The defenses of a simulation of `rounds` rounds under observation, in every channel.
+    """Watches the defenses of a simulation of `rounds` rounds, in every channel.
 
-    `seen` holds what was observed, once each, in the order in which it was.
+    `seen` holds each observation once, in the order in which they were made.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
@@ -66,7 +67,7 @@ class Conduct(Observer):
     def ask(self, receiver: Receiver, round: Round) -> Aggregation:
         """The defense's answer to the messages that have reached a receiver.
 
-        Raises InfeasibleError as the defense does.
+        Raises InfeasibleError when the defense does.
         """
         rows = receiver.arrived
         if round.number in self._asked_again:
@@ -86,7 +87,7 @@ class Conduct(Observer):
             self.tell(trace, conduct=list(self.seen))
 
     def _question(self, receiver: Receiver, rows: Tensor) -> None:
-        """Ask twice, and once more under other names where names can mean nothing yet."""
+        """Ask the defense twice, and once more under other names if names cannot mean anything yet."""
         names, defense = receiver.names, receiver.defense
         fresh = not defense.stateful or not _holds(defense.state_dict())
         others = [_renamed(names, keep_order="names" in defense.unclaimed)] if fresh else []
@@ -102,9 +103,9 @@ class Conduct(Observer):
                 self._note(NAMES)
 
     def _follows(self, generator: _Generator, receiver: Receiver, rows: Tensor) -> bool:
-        """Whether the answer follows a generator that has moved: the same under one seed, another under another seed.
+        """Whether the answer follows a generator: it is the same under one seed and differs under another seed.
 
-        That the generator has moved says little by itself, since another thread may have drawn from it.
+        A generator that has moved does not prove this, since another thread may have drawn from it.
         """
         kept = generator.save()
         try:
@@ -117,13 +118,13 @@ class Conduct(Observer):
                 if torch.equal(first, again) and not torch.equal(first, other):
                     return True
             return False
-        except InfeasibleError:  # what it has just learnt may leave it with too few rows
+        except InfeasibleError:  # what the defense has just learnt may leave it with too few rows
             return False
         finally:
             generator.restore(kept)
 
     def _previewed(self, receiver: Receiver, rows: Tensor, names: list[Hashable]) -> Tensor:
-        """The answer to a copy of the rows: what a careless defense does to them must not reach the round itself."""
+        """The answer to a copy of the rows, so that a careless defense cannot change the rows of the round."""
         return self._channel.vector(self._channel.ask(receiver, rows.clone(), names, preview=True))
 
     def _note(self, what: str) -> None:
@@ -132,7 +133,7 @@ class Conduct(Observer):
 
 
 def _renamed(names: list[Hashable], *, keep_order: bool) -> list[Hashable]:
-    """The names exchanged; or other names in the same order, for a rule that says that the order of names matters."""
+    """The exchanged names, or, for a rule whose answer may depend on their order, other names in the same order."""
     if not keep_order:
         return names[1:] + names[:1]
     numbers = [name for name in names if isinstance(name, int)]
@@ -141,18 +142,18 @@ def _renamed(names: list[Hashable], *, keep_order: bool) -> list[Hashable]:
 
 
 def _holds(state: dict[str, Any]) -> bool:
-    """Whether there is anything in a state, which of a pipeline is that of its parts."""
+    """Whether a state holds anything; the state of a pipeline consists of the states of its parts."""
     return any(_holds(value) if isinstance(value, dict) else True for value in state.values())
 
 
 def _sample(rows: Tensor) -> Tensor:
-    """Some columns of every row, as bits: NaN is not equal to itself."""
+    """Some columns of every row, as bits, because NaN is not equal to itself."""
     step = max(1, rows.shape[1] // 64)
     return rows[:, ::step].contiguous().view(torch.uint8).clone()
 
 
 class _Generator(NamedTuple):
-    """A global generator: where it stands, how to seed it, and how to bring it back to where it stood."""
+    """A global generator: its position, how to seed it, and how to restore an earlier position."""
 
     place: Callable[[], Any]
     seed: Callable[[int], Any]
@@ -170,7 +171,7 @@ def _numpy_place() -> Any:
     return state["pos"], state["key"][0]
 
 
-# A Mersenne twister stands at a place in a block of words; the first word of the block tells the blocks apart.
+# The position of a Mersenne twister is a place in a block of words; the first word of the block identifies the block.
 _GENERATORS = {
     "Python": _Generator(_python_place, random.seed, random.getstate, random.setstate),
     "numpy": _Generator(

@@ -1,4 +1,4 @@
-"""How often a targeted attack reaches its aim: that samples of one class are taken for another."""
+"""How often a targeted attack reaches its aim that samples of one class are classified as another class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 2048
-"""Samples that are classified at a time."""
+"""The number of samples that are classified at a time."""
 
 
 class Confusion:
@@ -31,10 +31,11 @@ class Confusion:
             raise ParameterError(f"`source` should be a class of the test set. Found source={source}.")
 
     def rates(self, predict: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """What a model does.
+        """The rates of a model by name.
 
-        `attack_success`: share of the source class that is taken for the target; `source_accuracy`: share that is
-        recognised; `target_accuracy`: that of the target class; `other_accuracy`: that of all but the source class.
+        `attack_success` is the share of the source class that is classified as the target class. `source_accuracy` and
+        `target_accuracy` are the accuracies on these two classes, and `other_accuracy` is the accuracy on all classes
+        but the source class.
         """
         with torch.no_grad():
             features = self._population.test_features

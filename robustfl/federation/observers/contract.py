@@ -11,26 +11,26 @@ from robustfl.measures import Measure
 
 
 class Observer:
-    """Hears every round when it has ended, and writes what it has found into the trace when the training has.
+    """Hears every round when it has ended, and writes into the trace when the training has ended.
 
-    Observers change nothing. Whatever numbers one adds to the trace it declares as `measures`: the records' schema, the
-    columns of tables, the readings of claims and the rows of reports follow from that.
+    Observers change nothing. An observer declares every number that it adds to the trace in `measures`. The schema of
+    records, the columns of tables, the values that claims can use and the rows of reports follow from these.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     phase: ClassVar[str] = "evaluate"
-    """Under which name the time of its report is counted."""
+    """The name of the phase to which the time of its report is added."""
 
     def hear(self, round: Round) -> None:
-        """A round has ended."""
+        """Take note of a round that has ended."""
 
     def report(self, trace: Trace) -> None:
-        """The training has ended: write what was found into the trace."""
+        """Write what was found into the trace, once the training has ended."""
 
     def tell(self, trace: Trace, **values: Any) -> None:
         """Add measures to the trace.
 
-        Raises RobustflError for one that this observer does not declare.
+        Raises RobustflError for a measure that this observer does not declare.
         """
         declared = {measure.name for measure in self.measures}
         unknown = sorted(values.keys() - declared)

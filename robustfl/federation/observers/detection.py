@@ -1,4 +1,4 @@
-"""Whom a defense ignores: the honest, who should be heard, and the malicious, who should not."""
+"""Whom a defense ignores: it should hear honest clients and ignore malicious ones."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 NEAR_ZERO = 0.1
-"""A message with less than this part of an equal share of the weights counts as ignored."""
+"""A message counts as ignored when it has less than this part of an equal share of the weights."""
 
 
 class Detection(Observer):
-    """Follows over the rounds what a defense makes of honest and malicious messages.
+    """Follows over the rounds how much weight a defense gives to honest and to malicious messages.
 
-    Of a round with n messages, message i has the share `s_i = |w_i| / sum |w|` of the weights; what was refused has
-    none. It is ignored when `s_i < 0.1 / n`. Dividing by the sum keeps a rule that shrinks all messages alike from
-    ignoring everybody. A rule without weights only ignores what it refuses, and of one that has refused nothing either
-    nothing can be said.
+    In a round with n messages, message i has the share `s_i = |w_i| / sum |w|` of the weights; a refused message has
+    the share 0. A message is ignored when `s_i < 0.1 / n`. The sum in the denominator is needed because a rule that
+    shrinks all messages equally would otherwise ignore all of them. A rule without weights ignores only the messages
+    that it refuses; if it refuses none either, no measure is defined.
 
-    Whoever is malicious is malicious in every round, also while its attack pauses.
+    A malicious member counts as malicious in every round, also while its attack pauses.
 
     Parameters
     ----------
-    malicious : bool [members], the truth
+    malicious : bool [members], whether each member is malicious
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
@@ -54,7 +54,7 @@ class Detection(Observer):
     def __init__(self, malicious: Mask) -> None:
         self._malicious = malicious
         self._telling = False  # whether any round had weights or a refused message
-        self._ignored = np.zeros(2, dtype=np.int64)  # honest and malicious messages
+        self._ignored = np.zeros(2, dtype=np.int64)  # numbers of honest and of malicious messages
         self._messages = np.zeros(2, dtype=np.int64)
         self._received = np.zeros(len(malicious))  # equal shares that each member got, over all its messages
         self._messages_of = np.zeros(len(malicious), dtype=np.int64)
@@ -70,14 +70,14 @@ class Detection(Observer):
         self.tell(trace, **self.found())
 
     def observe(self, ids: Ids, answer: Aggregation | None) -> None:
-        """A round: who sent the messages, and the defense's answer to them; None where there was none."""
+        """Take note of a round: who sent the messages, and the defense's answer to them, or None without an answer."""
         if answer is None:
             return
         bad, shares = self._malicious[ids], equal_shares(answer)
         self._telling |= answer.weights is not None or bool(answer.rejected.any())
         self._messages += np.bincount(bad, minlength=2)
         self._ignored += np.bincount(bad[shares < NEAR_ZERO], minlength=2)
-        np.add.at(self._received, ids, shares)  # a client may stand twice in a round
+        np.add.at(self._received, ids, shares)  # a client may occur twice in a round
         np.add.at(self._messages_of, ids, 1)
         if bad.any() and not bad.all():
             self._areas.append(auc(-shares[bad], -shares[~bad]))
@@ -85,18 +85,20 @@ class Detection(Observer):
             self._malicious_shares.append(float(shares[bad].sum()) / len(ids))
 
     def malicious_share(self) -> float | None:
-        """Mean share of the weights that malicious messages got; None without weights or malicious members."""
+        """The mean share of the weights that malicious messages got; None without weights or malicious members."""
         return float(np.mean(self._malicious_shares)) if self._malicious_shares else None
 
     def found(self) -> dict[str, float]:
-        """What can be said, over all messages of all rounds; what is not defined is absent.
+        """The measures over all messages of all rounds; a measure that is not defined is absent.
 
-        `honest_ignored`: share of the honest messages that were ignored, which is the false positive rate of
-        detection; `honest_unheard`: share of the honest clients that got less than a tenth of an equal share of the
-        weights over the whole training. With malicious members `detection_recall`, the share of their messages that
-        was ignored; `detection_precision`, the share of malicious messages among the ignored; `detection_auc`, the
-        probability that a malicious message has less weight than an honest one of the same round, ties counting half:
-        the area under the ROC curve of `1 - w`, mean over the rounds in which both kinds came.
+        `honest_ignored` is the share of the honest messages that were ignored, which is the false positive rate of
+        detection. `honest_unheard` is the share of the honest clients that got less than a tenth of an equal share of
+        the weights over the whole training.
+
+        With malicious members there are also `detection_recall`, the share of their messages that were ignored;
+        `detection_precision`, the share of malicious messages among the ignored ones; and `detection_auc`, the
+        probability that a malicious message has less weight than an honest one of the same round, where ties count
+        half. It is the area under the ROC curve of `1 - w`, as a mean over the rounds with messages of both kinds.
         """
         if not self._telling:
             return {}
@@ -113,7 +115,10 @@ class Detection(Observer):
 
 
 def equal_shares(answer: Aggregation) -> Floats:
-    """The share [n] of each message in the weights, in units of an equal share 1/n, rounded against float noise."""
+    """The share [n] of each message in the weights, in units of an equal share 1/n.
+
+    It is rounded, so that rounding errors of floats do not matter.
+    """
     weights = np.where(answer.rejected, 0.0, 1.0 if answer.weights is None else np.abs(answer.weights))
     total = float(weights.sum())
     scaled: Floats = np.round(weights * (len(weights) / total), 9) if total > 0 else weights
@@ -121,7 +126,7 @@ def equal_shares(answer: Aggregation) -> Floats:
 
 
 def auc(positive: Floats, negative: Floats) -> float:
-    """Area under the ROC curve of scores: how often a positive [p] exceeds a negative [q], ties counting half."""
+    """The area under the ROC curve: how often a positive [p] exceeds a negative [q], where ties count half."""
     ordered = np.sort(negative)
     places = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
     return float(places.mean()) / (2 * len(negative))

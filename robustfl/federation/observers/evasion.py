@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class EvasionTests(Observer):
-    """Attacks the test samples of the model that comes of it all: the best one where clients have their own.
+    """Attacks the test samples of the final model, or of the best one if each client has its own model.
 
     Parameters
     ----------
-    population : whose samples are attacked, before any fault in them
+    population : the population whose samples are attacked, before any fault in them
     accuracy : the observer that knows the best model
     evasions, samples, seed : see :func:`robustness`
     """
@@ -75,21 +75,23 @@ class EvasionTests(Observer):
 def robustness(
     predict: Callable[[Tensor], Tensor], population: Population, evasions: Sequence[Evasion], samples: int, seed: int
 ) -> dict[str, Any]:
-    """Accuracy on test samples before and after each attack on them.
+    """The accuracy on test samples before and after each attack on them.
 
-    The samples are a random choice, the same for equal seeds, and each attack has a random stream of its own: neither
-    depends on the model nor on the other attacks. Only samples on which the model is right are attacked, and all others
-    count as wrong throughout. The range in which samples may move is that of the training data.
+    The samples are a random choice, which is the same for equal seeds, and each attack has a random stream of its own.
+    The choice and the streams depend neither on the model nor on the other attacks. Only samples that the model
+    classifies correctly are attacked, and all others always count as wrong. Attacked samples stay in the range of the
+    training data.
 
     Parameters
     ----------
-    predict : samples [m, ...] -> logits [m, classes], differentiable in the samples
-    samples : how many test samples, or all where there are fewer
+    predict : maps samples [m, ...] to logits [m, classes] and is differentiable in the samples
+    samples : the number of test samples; all are taken if there are fewer
 
     Returns
     -------
-    `clean_accuracy` before any attack; `robust_accuracy` by the label of each attack; `worst_robust_accuracy`, where a
-    sample counts if the model stays right under all attacks; `robust_gap`, the clean less the worst accuracy
+    `clean_accuracy` is the accuracy before any attack, and `robust_accuracy` the accuracy after each attack, by its
+    label. `worst_robust_accuracy` is the share of the samples on which the model stays right under all attacks, and
+    `robust_gap` is `clean_accuracy` minus `worst_robust_accuracy`.
     """
     order = stream(seed, "evasion").permutation(len(population.test_labels))[:samples]
     rows = torch.as_tensor(order, device=population.device)

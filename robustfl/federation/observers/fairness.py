@@ -1,4 +1,4 @@
-"""Whether clients get what they deserve, where each has a model of its own."""
+"""Whether clients get what they deserve, if each has a model of its own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Floats = NDArray[np.float64]
 
 
 class Fairness(Observer):
-    """What every client reaches together with the others and alone, and what the defense thinks of it.
+    """The accuracy that every client reaches with the others and alone, and its reputation with the defense.
 
     Parameters
     ----------
     setup : the fixed part of the simulation
-    ownership : the clients' models
-    alone : makes the accuracy [n] that each client reaches by itself with the same budget
+    ownership : holds the clients' models
+    alone : computes the accuracy [n] that each client reaches alone with the same budget
     """
 
     phase: ClassVar[str] = "standalone"
@@ -86,10 +86,10 @@ class Fairness(Observer):
 
 
 def collaborative_fairness(standalone: Floats, final: Floats) -> float | None:
-    """Pearson correlation of what clients [h] reach alone with what they reach together; 1 is fair.
+    """The Pearson correlation of the accuracies [h] that clients reach alone and together; 1 is fair.
 
-    None where it is not defined: with fewer than two clients, or when one of both is the same for everybody. In a
-    federation with one common model that is always so.
+    None when it is not defined: with fewer than two clients, or when one of the two accuracies is the same for all
+    clients, which is always so in a federation with one common model.
     """
     alone, together = (values - values.mean() for values in (standalone, final))
     size = float(np.sqrt((alone @ alone) * (together @ together)))

@@ -1,4 +1,4 @@
-"""What defenses decide about clients, written down."""
+"""Writes down what defenses decide about clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from robustfl.reputation import LedgerRecorder
 
 
 class LedgerKeeper(Observer):
-    """Hands the answers of a simulation's server to the recorder of a ledger; a round without an answer has none."""
+    """Passes the answers of a simulation's server to the recorder of a ledger; rounds without an answer are skipped."""
 
     def __init__(self, recorder: LedgerRecorder) -> None:
         self._recorder = recorder

@@ -1,4 +1,4 @@
-"""What a model is worth to those it serves worst: the accuracy of each class, and of each honest client."""
+"""How good a model is for those that it serves worst: the accuracy of each class, and of each honest client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @torch.no_grad()
 def class_accuracy(population: Population, weights: Tensor, chunk: int = 2048) -> Floats:
-    """The accuracy [C] of a model [d] on the test samples of each class; NaN for a class that has none."""
+    """The accuracy [C] of a model [d] on the test samples of each class; NaN for a class without test samples."""
     labels = population.test_labels
     right = torch.zeros(population.classes, dtype=torch.int64, device=labels.device)
     for start in range(0, len(labels), chunk):
@@ -39,9 +39,9 @@ def class_accuracy(population: Population, weights: Tensor, chunk: int = 2048) -
 
 
 def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats:
-    """How often each class occurs in the training data of each honest client, [h, C], by the true labels.
+    """The share of each class in the training data of each honest client, [h, C], by the true labels.
 
-    `malicious` are the others. A client without samples has zeros.
+    `malicious` holds the clients that are left out. A client without samples has zeros.
     """
     honest = np.delete(np.arange(population.clients), malicious[malicious < population.clients])
     parts = [population.parts[client] for client in honest]
@@ -52,10 +52,10 @@ def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats
 class Served(Observer):
     """The accuracy of each class, and of each honest client, with the models that honest clients have in the end.
 
-    The accuracy of a client is that on test samples with the client's own mix of classes, `sum over c of p_ic a_c`:
-    it costs nothing beyond the accuracy a_c of the classes, and no client is credited with samples learnt by heart.
-    Differences between clients within a class are not seen. Classes without test samples are left out, and with them
-    clients that have no other class, or no samples.
+    The accuracy of a client is the accuracy on test samples with the client's own mix of classes, `sum over c of
+    p_ic a_c`. It needs only the accuracy a_c of each class, and no client gains from samples that it has memorised.
+    Differences between clients within a class cannot be seen. Classes without test samples are left out, and so are
+    clients that have only such classes or no samples.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
@@ -95,7 +95,7 @@ def worst_served(accuracy: Floats, mixes: Floats) -> dict[str, Any]:
     Parameters
     ----------
     accuracy : [1, C] of the common model, or [h, C] of each honest client's own; NaN for a class without test samples
-    mixes : [h, C] how often each class occurs in the data of each honest client
+    mixes : [h, C] the share of each class in the data of each honest client
     """
     tested, classes = ~np.isnan(accuracy[0]), accuracy.mean(axis=0)
     mixes = mixes[:, tested]

@@ -13,7 +13,7 @@ from robustfl.measures import Measure
 
 
 class Staleness(Observer):
-    """The steps that the server had made since an honest member got the model that its message comes from."""
+    """How many steps the server made between giving an honest member a model and getting the message from it."""
 
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("staleness", "mean age of the models that honest messages come from", unit="steps"),

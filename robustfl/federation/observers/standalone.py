@@ -24,10 +24,10 @@ _known: WeakKeyDictionary[Population, dict[tuple[str, int], Floats]] = WeakKeyDi
 
 
 def standalone_accuracies(population: Population, settings: Federation, defense: Any, seed: int) -> Floats:
-    """The accuracy [n] that each client reaches alone with the same budget; computed once a population and seed.
+    """The accuracy [n] that each client reaches alone with the same budget.
 
-    Every client trains with the batches and steps of the federation and gets nothing from anybody. `defense` is not
-    asked anything.
+    It is computed once per population and seed. Every client trains with the batches and steps of the federation and
+    gets nothing from others. `defense` is never asked.
     """
     found = _known.setdefault(population, {})
     key = (settings.model_dump_json(exclude={"evaluate_every"}), seed)

@@ -1,4 +1,4 @@
-"""Where the time of a trial goes, by phase."""
+"""How much time each phase of a trial takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class Stopwatch:
-    """Adds up seconds by phase; waits for the accelerator at each boundary, so that phases are not mixed up."""
+    """Adds up the seconds of each phase; it waits for the accelerator between phases, so that they are not mixed."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device if device.type == "cuda" else None
@@ -20,7 +20,7 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the time of the block towards `name`."""
+        """Add the time of the block to the phase `name`."""
         start = self._now()
         try:
             yield
@@ -28,7 +28,7 @@ class Stopwatch:
             self.phases[name] += self._now() - start
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase, with `total_s` and the rest as `other_s`."""
+        """The seconds of each phase, with the sum of all time as `total_s` and the time of no phase as `other_s`."""
         total = self._now() - self._start
         named = {f"{name}_s": value for name, value in sorted(self.phases.items())}
         return {"total_s": total, **named, "other_s": max(0.0, total - sum(self.phases.values()))}

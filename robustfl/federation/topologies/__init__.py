@@ -1,7 +1,9 @@
 """Who hears whom, and who owns a model.
 
-* :mod:`~robustfl.federation.topologies.contract` is what a topology is.
-* :mod:`~robustfl.federation.topologies.server` is the topology with one server. It is put together of a schedule, which
-  says who is heard when (``schedules``, ``asynchronous``), and an ownership, which says who has which model
-  (``ownership`` for one common model, ``rewards`` for models of the clients' own).
+Start here:
+
+* :mod:`~robustfl.federation.topologies.contract` says what a topology is.
+* :mod:`~robustfl.federation.topologies.server` is the topology with one server. It consists of a schedule, which says
+  who is heard when (``schedules``, ``asynchronous``), and of an ownership, which says who has which model
+  (``ownership`` for one common model, ``rewards`` if each client has its own model).
 """

@@ -16,15 +16,16 @@ Floats = NDArray[np.float64]
 
 
 class Asynchronous(Schedule):
-    """The server makes a step whenever `buffer` messages are in.
+    """The server makes a step whenever `buffer` messages have arrived.
 
-    A client computes with the model that it got when it began, sends, and begins anew with the newest model after the
-    step that used its message. Working times are log-normal. Half of the variance of their logarithm is the client's
-    own, so that slow clients are heard less often. Malicious clients answer at once and always know the newest model:
-    they are in every buffer, f of `buffer` rows, so a small buffer gives them more weight. A round is a step of the
-    server.
+    A client computes with the model that it got when it began, and sends its message. After the step that used this
+    message it begins again with the newest model. Working times are log-normal. Half of the variance of their logarithm
+    lies between clients, so that slow clients are heard less often. Malicious clients answer at once and always know
+    the newest model. They therefore fill f of the `buffer` rows of every step, and a small buffer gives them more
+    weight. A round is a step of the server.
 
-    With a buffer of one this is close to FedAsync, with as many as there are clients it is the synchronous server.
+    With a buffer of one this is close to FedAsync; with a buffer as large as the number of clients it is the
+    synchronous server.
 
     References
     ----------
@@ -39,7 +40,7 @@ class Asynchronous(Schedule):
         self._speed = self._times.standard_normal(len(self._members))
         self._clock = 0.0
         self._begun = np.zeros(len(self._members), dtype=np.int64)  # the server's step after which each member began
-        self._ready = self._working_times()  # when each will be done
+        self._ready = self._working_times()  # the time when each member will have finished
         self._buffer: Ids = np.empty(0, dtype=np.int64)
 
     def sample(self, number: int) -> tuple[Ids, Ids]:
@@ -55,7 +56,7 @@ class Asynchronous(Schedule):
         return np.where(self._members.malicious, number, self._begun)
 
     def advance(self, number: int) -> None:
-        times = self._working_times()  # drawn for everybody: nobody's depend on who is in the buffer
+        times = self._working_times()  # drawn for all members, so that no time depends on who is in the buffer
         self._begun[self._buffer] = number + 1
         self._ready[self._buffer] = self._clock + times[self._buffer]
 

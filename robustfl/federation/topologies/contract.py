@@ -20,11 +20,11 @@ class Watch(Protocol):
     """Asks a receiver's defense, and watches how it behaves."""
 
     def ask(self, receiver: Receiver, round: Round) -> Aggregation:
-        """The defense's answer to the rows that have arrived; raises InfeasibleError as the defense does."""
+        """The defense's answer to the rows that have arrived; raises InfeasibleError when the defense does."""
 
 
 class Topology(ABC):
-    """Who takes part in a round, from which models, whose defense hears them, and whose models move.
+    """Decides who takes part in a round, from which models they start, who hears them, and which models move.
 
     Parameters
     ----------
@@ -41,26 +41,29 @@ class Topology(ABC):
 
     @abstractmethod
     def models(self, round: Round, ids: Ids) -> Tensor:
-        """The models that these members start from: one for all [d], or one for each [k, d]."""
+        """The models from which these members start: one model [d] for all, or [k, d], one per member."""
 
     @abstractmethod
     def advance(self, round: Round) -> None:
-        """Move the models by what the receivers' defenses have answered."""
+        """Move the models by the answers of the receivers' defenses."""
 
     @abstractmethod
     def served(self) -> Tensor:
         """The weights that honest clients have: [1, d] of a common model, or [s, d] of each client's own."""
 
     def trust(self, round: Round, receiver: Receiver) -> None:
-        """Give a receiver its trusted update, after everybody has computed: by default from its own clean samples."""
+        """Give a receiver its trusted update, after all members have computed.
+
+        By default the receiver computes it from its own clean samples.
+        """
         receiver.trusted = self.channel.trusted(receiver.model, round.number)
 
     def downloaded(self) -> float | None:
-        """Bytes that a client got in a round, on average; None where the channel knows best."""
+        """The mean number of bytes that a client got in a round; None if the channel's number is right."""
         return None
 
     def aggregate(self, round: Round, watch: Watch) -> None:
-        """Ask the defense of every receiver; too few rows leave a receiver without an answer."""
+        """Ask the defense of every receiver; a receiver with too few rows has no answer."""
         for receiver in round.receivers:
             receiver.names = told_apart(self.setup.members.names(receiver.ids).tolist())
             if not len(receiver.ids):

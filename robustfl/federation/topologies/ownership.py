@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Ownership(ABC):
-    """The models of a federation with a server: from which clients start, and which they get."""
+    """Decides, in a federation with a server, from which models clients start and which models they get."""
 
     server: ServerModel
     """The model that the server moves by the aggregates."""
 
     @abstractmethod
     def models(self, round: Round, ids: Ids) -> Tensor:
-        """The models that these members start from: one for all [d], or one for each [k, d]."""
+        """The models from which these members start: one model [d] for all, or [k, d], one per member."""
 
     @abstractmethod
     def served(self) -> Tensor:
-        """The weights that honest clients have: [1, d], or [h, d] of each client's own."""
+        """The weights that honest clients have: [1, d] of a common model, or [h, d] of each client's own."""
 
     def advance(self, round: Round) -> None:
         """Move the models by the server's answer."""
@@ -36,7 +36,7 @@ class Ownership(ABC):
             self.server.step(aggregate)
 
     def downloaded(self) -> float | None:
-        """Bytes that a client got in a round, on average; None where the channel knows best."""
+        """The mean number of bytes that a client got in a round; None if the channel's number is right."""
         return None
 
 
@@ -46,7 +46,7 @@ class CommonModel(Ownership):
     def __init__(self, setup: Setup, channel: Channel) -> None:
         self._faults = setup.faults
         self.server = channel.model()
-        self._versions: dict[int, Tensor] = {}  # by the server's steps, while anybody computes with them
+        self._versions: dict[int, Tensor] = {}  # by the number of the server's steps, while any member uses them
 
     def models(self, round: Round, ids: Ids) -> Tensor:
         if round.started is None:

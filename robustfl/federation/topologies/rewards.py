@@ -1,4 +1,4 @@
-"""Clients that keep models of their own, and get different parts of the aggregate, as they have deserved."""
+"""Clients that keep models of their own and get different parts of the aggregate, according to their merit."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX_BYTES = 4
-"""What it takes to say where an entry of a sparse reward belongs."""
+"""The number of bytes that state the place of an entry of a sparse reward."""
 
 
 @runtime_checkable
 class Rewarding(Protocol):
-    """What a defense that speaks the channel `rewards` has to offer, beside the contract of every aggregator.
+    """What a defense that speaks the channel `rewards` must offer in addition to the contract of every aggregator.
 
-    Its answers tell in `info`, by client: `quotas` (0 to 1, the share of the aggregate that a client gets), `kept`
-    (the share of its own step that a client is to make), `reputations`, and `excluded`, the clients shut out for good.
+    The `info` of its answers holds, by client, `quotas` (0 to 1, the share of the aggregate that the client gets),
+    `kept` (the share of its own step that the client is to make) and `reputations`, and it holds `excluded`, the
+    clients that are excluded for ever.
     """
 
     def begin(self, sizes: Mapping[Hashable, float]) -> None:
@@ -34,10 +35,11 @@ class Rewarding(Protocol):
 
 
 class OwnModels(Ownership):
-    """Clients start alike, train their own models, and never exchange those.
+    """Clients start from the same model, train their own models, and never exchange these models.
 
-    A client's own step is the message that it computed: a delta as it is, a gradient times the server's learning
-    rate. Nobody gets anything from the server; the server's model is what would have come of all aggregates in full.
+    A client's own step is the message that it computed: a delta as it is, or a gradient times minus the server's
+    learning rate. No client gets anything from the server. The server's model is the model that all the aggregates, in
+    full, would have made.
     """
 
     def __init__(self, setup: Setup, channel: Channel) -> None:
@@ -56,7 +58,7 @@ class OwnModels(Ownership):
         self._step(round, {})
 
     def _step(self, round: Round, kept: Mapping[int, float]) -> None:
-        """Every client that trained in this round moves its model; `kept` says whose step is shortened to what."""
+        """Move the model of every client that trained in this round; `kept` says to which share a step is cut."""
         assert round.lesson is not None
         assert round.computed is not None
         ids, messages = round.lesson.ids, round.computed
@@ -68,14 +70,14 @@ class OwnModels(Ownership):
 class Rewards(OwnModels):
     """Clients move their models by their own steps and by rewards from the server.
 
-    A client that takes part in a round trains from its own model and sends what came of it. It then moves its model by
-    its own step (cut where the defense says so) and by its reward: in each layer the entries of largest magnitude of
-    the server's step, as many as its quota says. Malicious clients get rewards as well, and a client that is excluded
-    trains on alone.
+    A client that takes part in a round trains from its own model and sends the result. It then moves its model by its
+    own step (which is cut if the defense says so) and by its reward. The reward consists, in each layer, of the entries
+    of largest magnitude of the server's step, as many as the client's quota allows. Malicious clients get rewards as
+    well, and an excluded client continues to train alone.
 
     Raises
     ------
-    ParameterError : the defense offers no :class:`Rewarding`
+    ParameterError : the defense is not a :class:`Rewarding`
     """
 
     def __init__(self, setup: Setup, channel: Channel) -> None:
@@ -86,7 +88,7 @@ class Rewards(OwnModels):
                 f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
             )
-        # The sizes that clients have declared: a client that loses its samples to a fault has declared them before.
+        # These are the sizes that clients have declared, before any of them loses its samples to a fault.
         rule.begin({client: float(len(part)) for client, part in enumerate(setup.clean.parts)})
         self._malicious = set(setup.malicious.tolist())
         self._sent = 0.0
@@ -101,11 +103,11 @@ class Rewards(OwnModels):
             self._reward(answer.info["quotas"])
 
     def downloaded(self) -> float:
-        """Rewards are sparse where that takes less."""
+        """The mean number of bytes that a client got in a round; rewards are sent sparse if that needs fewer bytes."""
         return self._sent / (self._settings.rounds * self._settings.per_round)
 
     def _reward(self, quotas: Mapping[int, float]) -> None:
-        """Each client adds its entries of the server's last step to its own model."""
+        """Add to each client's own model its entries of the server's last step."""
         assert self.server.previous is not None
         step, ids = self.server.weights - self.server.previous, np.array(list(quotas), dtype=np.int64)
         received, start = step.new_zeros(len(ids)), 0

@@ -18,16 +18,19 @@ class Schedule(ABC):
         """The malicious and the honest members of round `number`, each in ascending order."""
 
     def started(self, number: int) -> Ids | None:
-        """For each member [members] the steps of the server after which it began; None: all begin with the newest."""
+        """For each member the number of the server's steps after which it began, [members].
+
+        None when all members begin with the newest model.
+        """
         return None
 
     @abstractmethod
     def advance(self, number: int) -> None:
-        """The server has made its step in round `number`."""
+        """Take note that the server has made its step in round `number`."""
 
 
 class Synchronous(Schedule):
-    """A round waits for everybody who was chosen for it."""
+    """A round waits for all members who were chosen for it."""
 
     def __init__(self, setup: Setup) -> None:
         self._members, self._settings, self._rng = setup.members, setup.settings, setup.rng["sampling"]
@@ -50,4 +53,4 @@ class Synchronous(Schedule):
         return chosen[mask], chosen[~mask]
 
     def advance(self, number: int) -> None:
-        """Nothing lasts from round to round."""
+        """Do nothing, because nothing is kept from round to round."""

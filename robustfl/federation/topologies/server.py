@@ -1,4 +1,4 @@
-"""A federation with one server: a schedule says who is heard when, an ownership who has which model."""
+"""A federation with one server: a schedule says who is heard when, and an ownership says who has which model."""
 
 from __future__ import annotations
 
