@@ -26,7 +26,7 @@ class Transform:
     """
 
     channels: ClassVar[tuple[str, ...] | None] = None
-    """Channels whose messages it can be applied to; None for all."""
+    """Channels whose messages it can be applied to; None for all. With others it is refused before anything runs."""
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
         """What honest members `ids` [h] send instead of these messages [h, m]. Malicious members need not obey."""
@@ -49,10 +49,8 @@ class StalenessWeights(Transform):
     """Multiplies honest messages by s(tau), where tau says how many steps old the model is that they come from.
 
     So an adversary that knows the honest messages sees them weighted, as the defense does. See
-    :func:`staleness_weights` for s.
+    :func:`staleness_weights` for s. It is for the channels that say that their messages can be multiplied by a number.
     """
-
-    channels = ("dense", "rewards")
 
     def __init__(self, server: Server) -> None:
         self._server = server

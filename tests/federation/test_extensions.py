@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from robustfl.aggregation import Aggregation
 from robustfl.attacks import IPM
-from robustfl.defenses import Mean, Median, MoNNA, TrimmedMean
-from robustfl.errors import RobustflError
+from robustfl.defenses import FRL, Mean, Median, MoNNA, TrimmedMean
+from robustfl.errors import ParameterError, RobustflError
 from robustfl.federation import Round, assemble
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.training import predict
@@ -60,6 +60,15 @@ def test_a_transform_clips_and_noises_what_honest_clients_send() -> None:
         assert float(round.receivers[0].arrived[:2].norm(dim=1).min()) > 0.02, "malicious clients need not obey"
     noisy = [simulation(transforms=[ClipAndNoise(0.01, 0.1)], rounds=3).run().loss for _ in range(2)]
     assert noisy[0] == noisy[1] != simulation(transforms=[ClipAndNoise(0.01, 0.0)], rounds=3).run().loss
+
+
+def test_a_transform_is_refused_with_messages_that_it_is_not_made_for() -> None:
+    class Rounded(Transform):
+        channels = ("dense", "rewards")
+
+    with pytest.raises(ParameterError, match=r"Rounded can .* dense, rewards\. Found the channel 'rankings', for FRL"):
+        simulation(FRL(), transforms=[Rounded()])
+    assert simulation(transforms=[Rounded()], rounds=1).run().accuracy
 
 
 class Spy(Observer):
