@@ -25,6 +25,7 @@ Special ways to learn:
 
 * ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.
 * ``rffl_fairness``, ``rffl_fashion_mnist``: reputations and rewards (RFFL).
+* ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.
 * ``adversarial_training``: clients that train on samples which they have made as hard as they can.
 * ``flag_augmented``: the flag aggregator with failing workers and augmented data.
 """

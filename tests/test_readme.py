@@ -6,11 +6,13 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from robustfl import registry
 from robustfl.evaluation.suite.reading import read_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,3 +67,23 @@ def test_the_modules_of_the_readme_exist() -> None:
     assert (ROOT / "CONTRIBUTING.md").is_file()
     for target in ("demo", "test"):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    groups = {f"robustfl.{word}" for word in ("data", "suites")}  # entry points, not modules
+    named = set(re.findall(r"\brobustfl(?:\.[A-Za-z_]+)+", README)) - groups
+    assert len(named) >= 8
+    for name in named:
+        assert resolve_name(name) is not None
+
+
+def test_the_scenarios_that_the_readme_runs_exist() -> None:
+    named = set(re.findall(r"robustfl run (\w+)(?![\w.])", README))
+    assert {"quickstart", "faults", "asynchronous"} <= named
+    assert named <= set(registry.scenario_files()) | set(re.findall(r"^name: (\w+)", README, flags=re.MULTILINE))
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:robustfl|attacks|defenses|scenarios|reports|tests)/[\w/.]*)`", text))
+    shown = {name for name in named if re.search(r"/(my_|MY_|ROOM)|standard_v2", name)}  # those still to be written
+    assert len(named - shown) > 25
+    assert [name for name in sorted(named - shown) if not (ROOT / name).exists()] == []
+    assert [name for name in sorted(shown) if not (ROOT / name.replace("ROOM", "updates")).parent.is_dir()] == []

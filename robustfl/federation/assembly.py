@@ -71,6 +71,7 @@ def refusal(
     attack: Attack | SybilAttack | None = None,
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
+    transforms: Iterable[Transform] = (),
 ) -> str | None:
     """The reason why these parts cannot be combined, or None when they can.
 
@@ -89,6 +90,12 @@ def refusal(
         return (
             f"{', '.join(unfit)} cannot happen to messages of {defense}, those of the channel {name!r}. Leave it out."
         )
+    for transform in transforms:
+        if transform.channels is not None and name not in transform.channels:
+            return (
+                f"{type(transform).__name__} can be applied to messages of the channels "
+                f"{', '.join(transform.channels)}. Found the channel {name!r}, for {defense}. Leave it out."
+            )
     if not settings.server.asynchronous:
         return None
     old = [str(fault) for fault in faults if fault.strikes("age")]
@@ -153,7 +160,7 @@ def assemble(
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.setup import set_up
 
-    reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel)
+    reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms)
     if reason is not None:
         raise ParameterError(reason)
     spoken = channel or channel_named(defense.channel)

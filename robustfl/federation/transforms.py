@@ -26,7 +26,7 @@ class Transform:
     """
 
     channels: ClassVar[tuple[str, ...] | None] = None
-    """The channels to whose messages it can be applied; None for all channels."""
+    """The channels to whose messages it can be applied; None for all. With other channels it is refused."""
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
         """What honest members `ids` [h] send in place of the messages [h, m]. Malicious members need not obey."""
@@ -50,9 +50,8 @@ class StalenessWeights(Transform):
 
     An adversary that knows the honest messages therefore sees them weighted, as the defense does. See
     :func:`staleness_weights` for s.
+    Only channels whose messages can be multiplied by a number have such weights.
     """
-
-    channels = ("dense", "rewards")
 
     def __init__(self, server: Server) -> None:
         self._server = server

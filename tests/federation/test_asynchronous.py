@@ -294,5 +294,5 @@ def test_a_channel_that_does_not_exist_is_refused() -> None:
     class Whispered(Mean):
         channel: ClassVar[str] = "whispers"
 
-    with pytest.raises(ParameterError, match=r"There is no channel 'whispers'\. Channels that exist: dense, rewards"):
+    with pytest.raises(ParameterError, match=r"speaks the channel 'whispers'\. Channels that exist: dense, rewards"):
         simulation(Whispered())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +17,9 @@ from torch.nn.functional import cross_entropy
 
 from robustfl.aggregation import Aggregation
 from robustfl.attacks import IPM
-from robustfl.defenses import Mean, Median, MoNNA, TrimmedMean
-from robustfl.errors import RobustflError
-from robustfl.federation import Round, assemble
+from robustfl.defenses import FRL, Mean, Median, MoNNA, TrimmedMean
+from robustfl.errors import ParameterError, RobustflError
+from robustfl.federation import Round, assemble, assembly, observers
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.training import predict
 from robustfl.federation.observers.contract import Observer
@@ -62,6 +65,15 @@ def test_a_transform_clips_and_noises_what_honest_clients_send() -> None:
     assert noisy[0] == noisy[1] != simulation(transforms=[ClipAndNoise(0.01, 0.0)], rounds=3).run().loss
 
 
+def test_a_transform_is_refused_with_messages_that_it_is_not_made_for() -> None:
+    class Rounded(Transform):
+        channels = ("dense", "rewards")
+
+    with pytest.raises(ParameterError, match=r"Rounded can .* dense, rewards\. Found the channel 'rankings', for FRL"):
+        simulation(FRL(), transforms=[Rounded()])
+    assert simulation(transforms=[Rounded()], rounds=1).run().accuracy
+
+
 class Spy(Observer):
     """Sees the model, the message and the batch of one client."""
 
@@ -86,6 +98,15 @@ def test_an_observer_sees_model_message_and_batch_of_a_client(participation: flo
     for sight in spy.seen:
         expected = gradient(sim.setup.population, sight.model, sight.features[0], sight.labels[0])
         torch.testing.assert_close(sight.message, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_every_observer_that_declares_measures_watches_some_simulation() -> None:
+    chosen = inspect.getsource(assembly)
+    modules = [import_module(info.name) for info in iter_modules(observers.__path__, f"{observers.__name__}.")]
+    classes = {value for module in modules for value in vars(module).values() if inspect.isclass(value)}
+    own = {cls.__name__ for cls in classes if issubclass(cls, Observer) and cls.measures}
+    assert own >= {"Detection", "Staleness"}
+    assert {name for name in own if f"{name}(" not in chosen} == set(), "Name these in `observers_for`."
 
 
 def test_a_measure_that_is_not_declared_is_an_error() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import get_args
 
 import pytest
@@ -141,6 +143,12 @@ def test_keys_are_unique_and_every_section_shows_something() -> None:
     keys = [section.key for section in sections.SECTIONS]
     assert len(keys) == len(set(keys))
     assert all((section.of_run is None) != (section.of_world is None) for section in sections.SECTIONS)
+
+
+def test_every_section_of_the_folder_is_in_the_list() -> None:
+    found = [import_module(info.name) for info in iter_modules(sections.__path__, f"{sections.__name__}.")]
+    made = {value.key for module in found for value in vars(module).values() if isinstance(value, Section)}
+    assert made - {section.key for section in sections.SECTIONS} == set(), "Give these a place in SECTIONS."
 
 
 def test_a_section_is_on_every_page_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
