@@ -47,8 +47,8 @@ class Section:
     of_run : its content for a run; None where the run has nothing of the kind
     of_world : the same for one world of the run, for what is told world by world
     sheet : its values for spreadsheets and data frames, over all worlds; no rows where there are none
-    measures : names of the declared measures that are its subject; those that no section covers are told among the
-        further measures of each world
+    measures : names of the declared measures that are its subject, whether it shows them or leaves them to the table
+        for spreadsheets; those that no section covers are told among the further measures of each world
     """
 
     key: str
