@@ -186,4 +186,12 @@ def _rows(world: str, defense: Values) -> Iterator[dict[str, Any]]:
         yield {**shared, **own, "kept_per_seed": cell.get("kept_per_seed", ())}
 
 
-TARGETED = Section(key="targeted", of_world=_of_world, sheet=_sheet, measures=("attack_success", "durability"))
+TARGETED = Section(
+    key="targeted",
+    of_world=_of_world,
+    sheet=_sheet,
+    measures=(
+        *("attack_success", "durability"),
+        *("triggered_accuracy", "source_accuracy", "target_accuracy", "other_accuracy"),
+    ),
+)

@@ -393,7 +393,7 @@ def test_a_federation_without_any_samples_is_refused() -> None:
 
 @pytest.mark.parametrize("fault", [AWGN(), Stale(), Churn(), DuplicateClient()], ids=str)
 def test_what_cannot_happen_to_rankings_is_refused(fault: Fault) -> None:
-    with pytest.raises(ParameterError, match="cannot happen to clients of the channel 'rankings'"):
+    with pytest.raises(ParameterError, match="cannot happen to messages of FRL, those of the channel 'rankings'"):
         simulation(FRL(), faults=[fault])  # type: ignore[arg-type]
 
 

@@ -207,7 +207,7 @@ def test_rows_that_are_refused_in_held_rounds_count() -> None:
 def test_only_what_fits_is_played() -> None:
     with pytest.raises(ParameterError, match=r"need a RankAggregator. Found Mean"):
         assemble(population(SMALL_MLP), rules(**LOCAL), Mean(), channel=Rankings)
-    with pytest.raises(ParameterError, match=r"IPM\(.*cannot meet FRL\(.*speak the channel 'rankings'"):
+    with pytest.raises(ParameterError, match=r"IPM\(.*cannot meet FRL: clients speak the channel 'rankings'"):
         ranked(attack=IPM(), f=1)
     with pytest.raises(ParameterError, match="0 <= f < clients"):
         ranked(f=6)

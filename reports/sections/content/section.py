@@ -47,8 +47,8 @@ class Section:
     of_run : makes its content for a run, or None if the section does not apply to the run
     of_world : makes its content for one world of the run, or None; for subjects that are shown world by world
     sheet : makes its values for spreadsheets and data frames, over all worlds; without values there are no rows
-    measures : names of the declared measures that are its subject; the page shows those that no section covers among
-        the further measures of each world
+    measures : names of the declared measures that are its subject, whether it shows them or leaves them to the table
+        for spreadsheets; the page shows those that no section covers among the further measures of each world
     """
 
     key: str
