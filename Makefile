@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
 
-.PHONY: demo test explore lint types bench report clean
+.PHONY: demo test slow explore lint types bench report clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,8 +17,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## install, then score eight defenses against eight attacks on real data
 	$(BIN)/robustfl run quickstart --out runs/quickstart
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest -n auto
+test: $(READY)  ## all tests but the slowest
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+slow: $(READY)  ## the tests that take longest, a few minutes in all
+	$(BIN)/python -m pytest -n auto -m slow
 
 explore: $(READY)  ## property tests alone, with more examples where a test sets no number of its own
 	$(BIN)/python -m pytest -n auto -m hypothesis --hypothesis-profile=explore

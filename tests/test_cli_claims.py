@@ -39,6 +39,7 @@ def play(command: Command, tmp_path: Path) -> Callable[..., Any]:
     return played
 
 
+@pytest.mark.slow
 def test_claims_follow_the_ranking_and_have_a_file(play: Callable[..., Any], tmp_path: Path) -> None:
     done = play(SUITE + CLAIMS)
     assert done.returncode == 0, done.stderr

@@ -243,7 +243,7 @@ def test_mimic_may_copy_one_and_the_same_client() -> None:
     np.testing.assert_array_equal(Mimic(client=3)(honest, f=2), honest[[3, 3]])
     honest[3, 0] = np.nan
     assert not Mimic(client=3)(honest, f=2).any()
-    with pytest.raises(AttackError, match="there are 7 in this round"):
+    with pytest.raises(AttackError, match=r"the number of honest updates in this round\. Found 7"):
         Mimic(client=7)(honest, f=2)
 
 

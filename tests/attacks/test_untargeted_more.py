@@ -36,6 +36,7 @@ from tests.aggregation.cases import each_rule
 from tests.attacks.rounds import play
 from tests.attacks.table import Matrix, updates
 from tests.federation.worlds import simulation
+from tests.federation.worlds import weights as weights_of
 
 
 def cosine(a: Matrix, b: Matrix) -> float:
@@ -180,7 +181,7 @@ def test_ascent_is_a_flipped_sign_for_one_step_and_not_for_more() -> None:
     def weights(attack: Any, **values: Any) -> torch.Tensor:
         sim = simulation(attack=attack, f=2, rounds=1, **values)
         sim.play(0)
-        return weights(sim)
+        return weights_of(sim)
 
     assert torch.allclose(weights(GradientAscent()), weights(SignFlip()), atol=1e-6)
     local = {"algorithm": "fedavg", "local_steps": 8, "local_learning_rate": 0.5}

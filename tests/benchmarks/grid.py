@@ -49,12 +49,14 @@ def grid(name: str, cells: Sequence[tuple[int, int]], seconds: float, memory: tu
     return Grid(name, tuple(ordered), seconds, None if memory is None else Cell(*memory))
 
 
+_SMALL = [(15, 2_000), (100, 2_000)]  # what simulations do a million times
+
+
 def full_cells() -> list[tuple[int, int]]:
     """Every combination of sizes whose matrix is not larger than :data:`LARGEST_INPUT`."""
-    return [(n, d) for n in CLIENTS for d in PARAMETERS if Cell(n, d).input_bytes <= LARGEST_INPUT]
+    return [*_SMALL, *((n, d) for n in CLIENTS for d in PARAMETERS if Cell(n, d).input_bytes <= LARGEST_INPUT)]
 
 
-_SMALL = [(15, 2_000), (100, 2_000)]  # what simulations do a million times
 _DEFAULT = [(10, 10_000), (100, 10_000), (10, 100_000), (100, 100_000)]
 _TARGETS = [(20, 1_000_000), (100, 1_000_000), (1000, 100_000)]
 

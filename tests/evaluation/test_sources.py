@@ -142,6 +142,7 @@ seeds: 1
 """
 
 
+@pytest.mark.slow
 def test_an_edited_helper_runs_the_trials_of_its_defense_again(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "stale.yaml").write_text(SUITE)
     run = ("-m", "robustfl", "run", "stale.yaml", "--out", "out", "--workers", "0")

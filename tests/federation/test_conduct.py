@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -120,10 +120,15 @@ def test_a_cheat_is_seen(label: str) -> None:
 
 
 def test_groups_that_follow_the_ids_are_declared_and_no_cheating() -> None:
-    rows = torch.randn(9, 8, generator=torch.Generator().manual_seed(0))
-    watched = Conduct(Bucketing() >> Median(), 1)
-    watched.aggregate(rows, list(range(9)), None, 0)
-    assert watched.seen == []
+    assert observed(Bucketing() >> Median(), rounds=1) == []
+
+
+def test_a_rule_that_says_that_names_matter_may_still_not_know_who_is_who() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Sly(Cheat):
+        unclaimed: ClassVar[frozenset[str]] = frozenset({"names"})  # type: ignore[assignment]
+
+    assert observed(Sly(trick="a list of attackers")) == [NAMES]
 
 
 def test_changing_the_updates_is_seen_and_does_not_spread_from_the_questions() -> None:

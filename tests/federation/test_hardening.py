@@ -191,6 +191,7 @@ def test_the_servers_own_samples_are_hardened_and_the_clients_do_not_notice() ->
         assert torch.equal(sent[0], sent[1])
 
 
+@pytest.mark.slow
 def test_adversarial_training_makes_digits_robust() -> None:
     made = Task(data=Digits(), model=MLP(hidden=(64,)), partition=IID()).prepare(clients=4, seed=0)
     found = {}

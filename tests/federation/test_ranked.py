@@ -232,6 +232,7 @@ def digits(defense: Any, attack: Attack | None = None) -> float:
     return sim.run().accuracy[-1][1]
 
 
+@pytest.mark.slow
 def test_votes_learn_digits_and_reversers_hardly_matter() -> None:
     rule = FRL(learning_rate=2.0)
     clean = digits(rule)

@@ -317,6 +317,7 @@ def test_the_first_round_counts_by_the_sizes_of_the_shards() -> None:
 # -- what it is for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("partition", "attack"), [(PowerLaw(), None), (PowerLaw(), FreeRider()), (ClassImbalance(), FreeRider())], ids=repr
 )

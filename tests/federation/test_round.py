@@ -161,5 +161,5 @@ def test_the_parts_can_be_given_instead_of_chosen() -> None:
 
 
 def test_a_defense_of_another_channel_is_refused_by_it() -> None:
-    with pytest.raises(ParameterError, match=r"cannot meet FRL\(.*'rankings'"):
+    with pytest.raises(ParameterError, match=r"cannot meet FRL: .*'rankings'"):
         simulation(FRL(), f=1, attack=IPM())

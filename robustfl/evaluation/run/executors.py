@@ -167,7 +167,8 @@ def _not_started(processes: Sequence[BaseProcess]) -> WorkerError:
     codes = [_exit_code(process) for process in processes]
     if UNGUARDED in codes:
         return WorkerError(_GUARD.format(script=_script()))
-    found = ", ".join(sorted({str(code) for code in codes if code is not None})) or "unknown"
+    own = {code for code in codes if code not in (None, -signal.SIGTERM)}  # the pool terminates those that still live
+    found = ", ".join(map(str, sorted(own))) or "unknown"
     return WorkerError(
         "A worker process should be ready before it gets its first trial. All ended before they were, with the exit "
         f"code {found}; what they said stands above. Workers import the main module, here {_script()}: see that it can "

@@ -108,6 +108,7 @@ def test_processes_that_are_started_as_workers_are_never_interrupted() -> None:
     assert said() == ""
 
 
+@pytest.mark.slow
 def test_parts_that_die_cost_their_own_trials_only(
     command: Callable[..., Any], plugin: Callable[..., Path], tmp_path: Path
 ) -> None:

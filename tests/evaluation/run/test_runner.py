@@ -267,6 +267,7 @@ def wait_until(happened: Callable[[], Any], what: str, process: subprocess.Popen
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_killed_run_ends_like_an_undisturbed_one(
     start: Callable[..., Any], command: Callable[..., Any], plugin: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -86,9 +86,12 @@ def test_faults_that_do_not_fit_have_no_trials() -> None:
     assert all((cell.trial is None) == bool(cell.unfit) for found in (plan, late) for cell in found.fault_cells)
 
 
-def test_an_asynchronous_server_is_no_place_for_rankings() -> None:
-    made = experiment(defenses=["frl"], federation={"clients": 6, "server": {"mode": "asynchronous", "buffer": 3}})
-    assert all("knows no asynchronous server" in cell.invalid for cell in Plan(made).cells)
+def test_an_asynchronous_server_takes_rankings_only_if_it_does_not_weigh_them() -> None:
+    server = {"mode": "asynchronous", "buffer": 3}
+    made = experiment(defenses=["frl"], federation={"clients": 6, "server": server})
+    assert all("Take `staleness: constant`" in cell.invalid for cell in Plan(made).cells if cell.f < 3)
+    made = experiment(defenses=["frl"], federation={"clients": 6, "server": {**server, "staleness": "constant"}})
+    assert all(cell.trial is not None for cell in Plan(made).cells if cell.f < 3 and not cell.unfit)
 
 
 @pytest.mark.parametrize(
