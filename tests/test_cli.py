@@ -303,6 +303,7 @@ def test_a_store_that_is_broken_inside_is_refused(command: Command, tmp_path: Pa
     assert (tmp_path / "records.jsonl").read_text() == "nonsense\n{}\n"
 
 
+@pytest.mark.slow
 def test_the_command_of_a_row_gives_its_numbers_again(
     smoke: tuple[Any, Path], command: Command, tmp_path: Path
 ) -> None:

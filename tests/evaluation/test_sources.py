@@ -99,6 +99,7 @@ print(json.dumps(sorted(m for m in sys.modules if m.split(".")[0] == ROOT and m.
 """
 
 
+@pytest.mark.slow
 def test_all_that_trials_load_is_in_the_closures() -> None:
     """Loaded and not in the closure of the machine are only doors of packages and helpers of parts."""
     left = json.loads(ran(CHECKOUT, "-c", LOADED).stdout)

@@ -24,6 +24,7 @@ def test_something_is_published() -> None:
     assert FOLDERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_page_is_the_one_of_the_records(folder: Path) -> None:
     assert (folder / "leaderboard.md").read_text(encoding="utf-8") == Leaderboard().render(results(folder))

@@ -62,6 +62,7 @@ HOSTILE = """
 """
 
 
+@pytest.mark.slow
 def test_the_records_are_the_same_whatever_the_executor(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(SUITE)
@@ -183,6 +184,7 @@ def test_a_script_whose_workers_cannot_import_it_is_refused_once(tmp_path: Path)
     assert done.stderr.count("Traceback") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [{"guard": 'if __name__ == "__main__": '}, {"workers": 0}])
 def test_a_script_with_a_guard_or_without_workers_runs(parts: dict[str, Any], tmp_path: Path) -> None:
     done = script(tmp_path, **parts)

@@ -176,6 +176,7 @@ play(Path(sys.argv[1]), ledgers="all")
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_ledgers_of_an_undisturbed_one(tmp_path: Path) -> None:
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     done = subprocess.run([sys.executable, "-c", DIES, str(killed)], env=environment(), check=False)

@@ -209,6 +209,7 @@ def test_a_run_ends_with_the_targeted_axis_and_pictures(tmp_path: Any) -> None:
     assert picture["wanted"] == "7" != picture["truth"]
 
 
+@pytest.mark.slow
 def test_workers_find_the_same_bits_as_this_process() -> None:
     jobs = [(trial, "print") for trial in Plan(Experiment(suite(seeds=1, defenses=["mean"]))).trials]
     found = [

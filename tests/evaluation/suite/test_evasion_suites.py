@@ -61,6 +61,7 @@ def test_a_model_that_diverged_is_not_tried() -> None:
     assert "robust_accuracy" not in record["metrics"]["more"]
 
 
+@pytest.mark.slow
 def test_workers_find_the_same_bits_as_this_process() -> None:
     changes: dict[str, Any] = {
         "federation": {
