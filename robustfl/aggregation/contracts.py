@@ -199,7 +199,7 @@ class Pipeline(Aggregator):
         return *self.before.stages, *self.rule.stages
 
     @property
-    def channel(self) -> str:  # type: ignore[override]  # of a class elsewhere, here of the rule
+    def channel(self) -> str:  # type: ignore[override]  # a pipeline takes it from its rule
         """The channel of the rule: a pre-aggregation does not change what clients send and get."""
         return self.rule.channel
 

@@ -272,7 +272,7 @@ class Foresight(UpdateAttack):
             model, memory = training.step(model, training.update(model, features, labels) + push, memory)
         loss = cross_entropy(training.predict(model, features), labels)
         (slope,) = torch.autograd.grad(loss, push)
-        return (slope / slope.norm()).repeat(view.f, 1)
+        return (3 * slope / slope.norm()).repeat(view.f, 1)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_an_attack_plays_the_training_out_to_its_end(settings: dict[str, Any]) -
     values = {"model": SMALL_MLP, "f": 2, "rounds": 8, **settings}
     hurt = simulation(Mean(), attack=Foresight(), **values).run()
     plain = simulation(Mean(), **{**values, "f": 0}).run()
-    assert hurt.loss[-1][1] > plain.loss[-1][1] + 0.05
+    assert hurt.loss[-1][1] > plain.loss[-1][1] + 0.1
 
 
 def test_what_an_attack_imagines_is_what_happens() -> None:
