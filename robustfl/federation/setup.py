@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.errors import ParameterError
+from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
@@ -36,6 +37,7 @@ class Setup:
     members : everybody who may send a message
     faults : what goes wrong without malice
     poisoning, attackers : how malicious members train when they train in their own way, else None
+    pseudonyms : the names by which defenses call the members
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     """
@@ -50,6 +52,7 @@ class Setup:
     faults: Faults
     poisoning: Poisoning | None
     attackers: Attackers | None
+    pseudonyms: Pseudonyms
     rng: dict[str, np.random.Generator]
     seed: int
 
@@ -110,6 +113,7 @@ def set_up(
         faults=failures,
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
+        pseudonyms=Pseudonyms(seed),
         rng=rng,
         seed=seed,
     )

@@ -12,6 +12,7 @@ import torch
 from robustfl.aggregation import Aggregation
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
+from robustfl.federation.briefing import imagined_order
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.supermask import Supermask
 from robustfl.federation.clients.work import ClientWork
@@ -89,10 +90,13 @@ class Rankings(Channel):
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
         if self._adversary is None:
             return None
-        edges = self.network.edges
+        edges, order = self.network.edges, imagined_order(self.setup, round, receiver)
+        members = np.concatenate([receiver.malicious, receiver.honest])[order]
+        names = self.setup.pseudonyms.of(self.setup.members.names(members).tolist())
 
         def vote(rankings: Layers) -> Layers:
-            value: Layers = receiver.defense.preview(list(rankings), edges=edges).value
+            shuffled = [layer[order] for layer in rankings]
+            value: Layers = receiver.defense.preview(shuffled, ids=names, edges=edges).value
             return value
 
         facts = RankFacts(

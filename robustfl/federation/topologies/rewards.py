@@ -89,7 +89,8 @@ class Rewards(OwnModels):
                 f"{Rewarding.__module__}.Rewarding."
             )
         # These are the sizes that clients have declared, before any of them loses its samples to a fault.
-        rule.begin({client: float(len(part)) for client, part in enumerate(setup.clean.parts)})
+        names = setup.pseudonyms.of(range(setup.settings.clients))
+        rule.begin({name: float(len(part)) for name, part in zip(names, setup.clean.parts, strict=True)})
         self._malicious = set(setup.malicious.tolist())
         self._sent = 0.0
 
