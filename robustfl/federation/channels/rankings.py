@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from robustfl.aggregation import Aggregation
-from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
 from robustfl.federation.briefing import imagined_order
 from robustfl.federation.channels.contract import Channel
@@ -65,7 +64,7 @@ class Rankings(Channel):
     scales: ClassVar[bool] = False
 
     def __init__(self, setup: Setup, work: ClientWork, defense: Any, transforms: Sequence[Transform] = ()) -> None:
-        if not isinstance(defense, RankAggregator):
+        if not hasattr(defense, "training"):
             raise ParameterError(f"The rounds of the channel 'rankings' need a RankAggregator. Found {defense!r}.")
         super().__init__(setup, work, defense, transforms)
         self.network = Supermask(setup.population, defense.training, work.trainer, setup.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,7 +21,6 @@ INDEX_BYTES = 4
 """The number of bytes that state the place of an entry of a sparse reward."""
 
 
-@runtime_checkable
 class Rewarding(Protocol):
     """What a defense that speaks the channel `rewards` must offer in addition to the contract of every aggregator.
 
@@ -83,7 +82,7 @@ class Rewards(OwnModels):
     def __init__(self, setup: Setup, channel: Channel) -> None:
         super().__init__(setup, channel)
         rule = channel.defense.stages[-1]
-        if not isinstance(rule, Rewarding):
+        if not hasattr(rule, "begin"):
             raise ParameterError(
                 f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
