@@ -47,7 +47,18 @@ _REFUSED = (
 )
 """Beginnings of the names of events that are always refused."""
 
-_LIBRARIES = ("ctypes.dlopen", "os.listdir", "os.scandir", "open", "os.mkdir", "os.rename", "os.remove", "shutil.")
+_LIBRARIES = (
+    "import",
+    "ctypes.dlopen",
+    "mmap.",
+    "os.listdir",
+    "os.scandir",
+    "open",
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "shutil.",
+)
 """Beginnings of the names of events that numerical libraries may cause."""
 
 _TRUSTED = ("numba", "llvmlite", "torch", "triton", "numpy", "scipy")

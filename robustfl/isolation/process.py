@@ -127,7 +127,7 @@ class _Process:
 
     def __init__(self, defense: Any, folder: str, device: str, since: float | None) -> None:
         self.texts = ("a defense", "a defense")
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the process ends
         try:
             content = pickle.dumps(defense)
         except Exception as error:

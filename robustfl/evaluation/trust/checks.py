@@ -13,6 +13,7 @@ from scipy import special
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.statistics import holm, paired_test, standard_error
+from robustfl.evaluation.trust.declaration import declaration_remarks
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 
@@ -24,6 +25,7 @@ GATES = frozenset(
         "NON_MONOTONE",
         "SEARCH_NOT_CONVERGED",
         "CONDUCT",
+        "NOT_REPEATED",
     }
 )
 """The codes of the remarks that make a status SUSPECT."""
@@ -55,8 +57,10 @@ def check_remarks(
             flags += _search(places, knowledge, tailored)
             flags += _masked(places, knowledge)
             flags += _converged(places, evidence.doubled)
-            flags += _conduct(world, defense, evidence.conduct.get((world["world"], defense["defense"]), ()))
-    return flags
+            place = world["world"], defense["defense"]
+            flags += _conduct(world, defense, evidence.conduct.get(place, ()))
+            flags += _repeated(world, defense, evidence.not_repeated.get(place, ()))
+    return flags + list(declaration_remarks(evidence.told_off))
 
 
 def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
@@ -182,6 +186,17 @@ def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[st
             "come from that rather than from robustness. Mend the defense, check it with robustfl.testing, run again."
         )
         yield make_remark("CONDUCT", "error", message, world=world["world"], defense=name)
+
+
+def _repeated(world: ScoredWorldReport, defense: ScoredDefense, different: Sequence[str]) -> Iterator[Remark]:
+    if different:
+        name = defense["defense"]
+        message = (
+            f"Trials of {name} were played again, with the defense in a new process that is handed rows alone, and had "
+            f"other results: {'; '.join(different)}. What it does depends on something else than the rows: on trials "
+            "before this one, on the simulation around it, or on files. Its numbers mean nothing until that is mended."
+        )
+        yield make_remark("NOT_REPEATED", "error", message, world=world["world"], defense=name)
 
 
 def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:

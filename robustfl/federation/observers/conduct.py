@@ -113,7 +113,7 @@ class Conduct(Observer):
             self.tell(trace, conduct=list(self.seen))
 
     def _question(self, receiver: Receiver, round: Round, rows: Tensor) -> None:
-        """Ask the defense twice, in another order, and once more under other names if names cannot mean anything yet."""
+        """Ask the defense twice, in another order, and under other names if names cannot mean anything yet."""
         names, defense = receiver.names, receiver.defense
         fresh = not defense.stateful or not _holds(defense.state_dict())
         others = [_renamed(names, keep_order="names" in defense.unclaimed)] if fresh else []
