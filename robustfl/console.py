@@ -111,13 +111,16 @@ def ranking_table(scores: Scores) -> Table:
 
 
 def status_lines(summary: Summary) -> list[str]:
-    """The lines below the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
+    """The lines below the ranking: the standard suite with its hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
-    if not frozen:
-        return []
-    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None]
+    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None and "status" in row]
+    met = (
+        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked."
+        if frozen
+        else ""
+    )
     return [
-        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked.",
+        *((met,) if met else ()),
         *(f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked),
     ]
 

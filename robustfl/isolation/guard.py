@@ -61,8 +61,11 @@ _LIBRARIES = (
 )
 """Beginnings of the names of events that numerical libraries may cause."""
 
-_TRUSTED = ("numba", "llvmlite", "torch", "triton", "numpy", "scipy")
-"""The libraries that compile and load code of their own. What they do on behalf of a defense is not refused."""
+_TRUSTED = ("numba.", "llvmlite.", "torch.", "triton.", "numpy.", "scipy.")
+"""The libraries that load code of their own. What they do on behalf of a defense is not refused."""
+
+_CACHES = ("numba.core.caching.", "triton.")
+"""The modules that keep compiled code in files. No other module may read what is no code, or write."""
 
 
 def guard(folder: str, since: float | None) -> None:
@@ -101,7 +104,9 @@ def _hook(refused: Callable[[str, tuple[Any, ...]], str | None]) -> Callable[[st
         inside = True
         try:
             what = refused(event, arguments)
-            if what is not None and not (event.startswith(_LIBRARIES) and _by_a_library()):
+            if what is not None and not (
+                event.startswith(_LIBRARIES) and _by_a_library(_CACHES if event == "open" else _TRUSTED)
+            ):
                 raise PermissionError(f"A defense in a process of its own may not do this: {what}.")
         finally:
             inside = False
@@ -137,14 +142,15 @@ def _changed(name: str) -> float:
         return 0.0
 
 
-def _by_a_library() -> bool:
-    """Whether a numerical library stands between the event and the first code that is neither it nor Python's own."""
+def _by_a_library(trusted: tuple[str, ...]) -> bool:
+    """Whether such a module stands between the event and the first code that is neither a library's nor Python's."""
     frame = sys._getframe(2)
     while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package in _TRUSTED:
+        module = f"{frame.f_globals.get('__name__', '')}."
+        if module.startswith(trusted):
             return True
-        if package not in sys.stdlib_module_names and package != "robustfl":
+        package = module.partition(".")[0]
+        if package not in sys.stdlib_module_names and not module.startswith(("robustfl.", *_TRUSTED)):
             return False
         frame = frame.f_back  # type: ignore[assignment]
     return False

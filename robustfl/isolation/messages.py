@@ -7,7 +7,7 @@ import importlib
 import io
 import pickle
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from robustfl.aggregation.kernels.base import is_tensor
 from robustfl.errors import IsolationError
@@ -69,7 +69,7 @@ def unpacked(value: Any, *, tensors: bool) -> Any:
     return value
 
 
-def write(sink: BinaryIO, message: Any) -> None:
+def write(sink: IO[bytes], message: Any) -> None:
     """Send a message.
 
     Raises BrokenPipeError when nobody reads it any more.
@@ -80,7 +80,7 @@ def write(sink: BinaryIO, message: Any) -> None:
     sink.flush()
 
 
-def read(source: BinaryIO, *, as_data: bool) -> Any:
+def read(source: IO[bytes], *, as_data: bool) -> Any:
     """The next message; with `as_data`, one that refers to code is refused.
 
     Raises

@@ -210,6 +210,8 @@ class _Process:
 
 def _error(failure: Failure) -> Exception:
     """The error of the defense, in this process."""
+    if failure.kind == "AttributeError":
+        return AttributeError(failure.text)
     kind = getattr(errors, failure.kind, None) if failure.kind else None
     if not (isinstance(kind, type) and issubclass(kind, errors.RobustflError)):
         return IsolationError(f"In a process of its own, a defense failed: {failure.text}")

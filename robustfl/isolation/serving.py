@@ -12,7 +12,7 @@ import threading
 import time
 import types
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from robustfl.aggregation.defense import Aggregation
 from robustfl.errors import InfeasibleError, RobustflError
@@ -138,7 +138,7 @@ class _Keeper:
         return found
 
 
-def _serve(keeper: _Keeper, source: BinaryIO, sink: BinaryIO) -> None:
+def _serve(keeper: _Keeper, source: IO[bytes], sink: IO[bytes]) -> None:
     while True:
         try:
             kind, *parts = read(source, as_data=False)
@@ -167,7 +167,7 @@ def _reply(keeper: _Keeper, kind: str, parts: list[Any]) -> Any:
 
 
 def _failure(error: BaseException) -> Failure:
-    kind = type(error).__name__ if isinstance(error, RobustflError) else ""
+    kind = type(error).__name__ if isinstance(error, (RobustflError, AttributeError)) else ""
     text = str(error) if kind else f"{type(error).__name__}: {error}"
     return Failure(kind=kind, text=text, rejected=error.rejected if isinstance(error, InfeasibleError) else 0)
 

@@ -30,7 +30,8 @@ def not_repeated(records: Mapping[str, Record], again: Iterable[Record]) -> dict
 def _difference(first: Record, second: Record) -> str:
     """What is different in two records of one trial; an empty text if nothing is."""
     if second["status"] == "failed":
-        return f"it failed ({((second.get('error') or {}).get('message') or '').splitlines()[0][:300]})"
+        reason, _, _ = ((second.get("error") or {}).get("message") or "").partition("\n")
+        return f"it failed ({reason[:300]})"
     if first["status"] != second["status"]:
         return f"status {first['status']}, then {second['status']}"
     one, two = _measured(first), _measured(second)

@@ -101,7 +101,7 @@ class NamesInTheModule(Cheat):
         names = tuple(sorted(map(str, rows.source.ids)))
         bad = MEMORY.setdefault(names, set(rows.source.ids[: self.f]))
         MEMORY[names, "asked"] = asked = MEMORY.get((names, "asked"), 0) + 1
-        return np.array([asked < 12 or name not in bad for name in rows.source.ids])
+        return np.array([asked < 6 or name not in bad for name in rows.source.ids])
 
 
 # -- (3) replay the unattacked trial, recognised by hashes of rows
@@ -138,7 +138,7 @@ class ReplayedFromAFile(Replayed):
         if not FILE.exists():
             return None
         with np.load(FILE) as known:
-            return known[key] if key in known else None
+            return known.get(key)
 
     def remember(self, answers: dict[str, Any]) -> None:
         known: dict[str, Any] = {}
@@ -348,7 +348,6 @@ VARIANTS = (
     ReplayedByAThread,
     InTheGarbage,
     InAnotherThread,
-    MisleadsSearches,
     ExaminerInTheGarbage,
     Flatterer,
     NearlyTrusting,

@@ -16,6 +16,8 @@ from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.trust.status import APART
 from tests.evaluation.run import cheats as rules
 
+FEDERATION: dict[str, Any] = {"clients": 8, "rounds": 10, "batch_size": 8, "server": {"learning_rate": 0.5}}
+
 HONEST = ("trimmed_mean", "fltrust")
 
 
@@ -23,7 +25,7 @@ def suite(names: Sequence[str], **values: Any) -> dict[str, Any]:
     return {
         "name": "cheats",
         "task": {"data": "digits", "model": "softmax", "partition": "iid"},
-        "federation": {"clients": 8, "rounds": 12, "batch_size": 8, "server": {"learning_rate": 0.5}},
+        "federation": FEDERATION,
         "adversary": {"f": [0, 2]},
         "defenses": list(names),
         "attacks": [{"ipm": {"epsilon": 4.0}}],
@@ -81,7 +83,15 @@ def test_the_six_cheats_get_no_rank(tmp_path: Path, registered: None) -> None:
 
 @pytest.mark.slow
 def test_in_other_clothes_they_get_none_either(tmp_path: Path, registered: None) -> None:
-    searched = [{"ipm": {"epsilon": 4.0}}, {"white_box": {"candidates": 5}}]
-    require_no_ranks(
-        played(tmp_path, [*HONEST, *(kind.name for kind in rules.VARIANTS)], attacks=searched), rules.VARIANTS
+    names = [*HONEST, *(kind.name for kind in rules.VARIANTS)]
+    require_no_ranks(played(tmp_path, names, federation={**FEDERATION, "rounds": 6}), rules.VARIANTS)
+
+
+@pytest.mark.slow
+def test_who_misleads_searches_is_seen_where_it_cannot_know_who_asks(tmp_path: Path, registered: None) -> None:
+    summary = played(
+        tmp_path, ["trimmed_mean", rules.MisleadsSearches.name], attacks=[{"white_box": {"candidates": 3}}]
     )
+    found = {(flag["defense"], flag["code"]) for flag in summary["scores"]["flags"] if flag["level"] == "error"}
+    assert ("MisleadsSearches", "NOT_REPEATED") in found
+    assert {defense for defense, _ in found} == {"MisleadsSearches"}
