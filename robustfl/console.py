@@ -114,15 +114,11 @@ def status_lines(summary: Summary) -> list[str]:
     """The lines below the ranking: the standard suite with its hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
     unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None and "status" in row]
-    met = (
-        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked."
-        if frozen
-        else ""
-    )
-    return [
-        *((met,) if met else ()),
-        *(f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked),
-    ]
+    lines = [f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked]
+    if not frozen:
+        return lines
+    only = "Only defenses with the status ADAPTIVE are ranked."
+    return [f"Attacks: {frozen['name']}, hash {frozen['hash']}. {only}", *lines]
 
 
 def claims_table(claims: Sequence[ClaimReport]) -> Table:

@@ -63,7 +63,8 @@ def test_pseudonyms_differ_between_seeds_and_purposes_and_are_never_mixed_up() -
     names = range(20_000)
     one, two, other = Pseudonyms(0).of(names), Pseudonyms(1).of(names), Pseudonyms(0, "names for a twin").of(names)
     assert len(set(one)) == len(names)
-    assert not (set(one) & set(two) or set(one) & set(other))
+    assert set(one).isdisjoint(two)
+    assert set(one).isdisjoint(other)
     assert Pseudonyms(0).of([5, -6, 5]) == [one[5], Pseudonyms(0).of([-6])[0], one[5]]
 
 

@@ -36,7 +36,7 @@ def suite(names: Sequence[str], **values: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def registered() -> Iterator[None]:
-    kinds, found = (*rules.SIX, *rules.VARIANTS), registry.find("defense")
+    kinds, found = (*rules.SIX, *rules.VARIANTS, rules.MisleadsSearches), registry.find("defense")
     found |= {kind.name: kind for kind in kinds}
     yield
     for kind in kinds:
