@@ -49,7 +49,7 @@ class RunProgress:
         self._total, self._done, self._stored, self._began = total, done, done, time.monotonic()
         self._batches += 1
         if self._batches == 2:
-            self._console.print("Further trials for the breakdown points.")
+            self._console.print("Further trials, for breakdown points and checks of the results.")
         if done and self._batches == 1:
             self._console.print(f"{done} of {total} trials are stored already.")
         if self._console.is_terminal and done < total:

@@ -75,7 +75,7 @@ def simulation(
     """A simulation; `attack`, `f`, `faults`, ... go to it, all other values to the settings."""
     given = {
         name: values.pop(name)
-        for name in ("attack", "f", "faults", "aims", "evasions", "evasion_samples", "transforms", "observers")
+        for name in ("attack", "f", "faults", "aims", "evasions", "evasion_samples", "transforms", "observers", "twin")
         if name in values
     }
     settings = rules(**values)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from robustfl.cli import app
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.results.summaries import Summary
 from robustfl.evaluation.run.checking import FILE, NO_CHECKS, Checks, to_misdeclare, to_replay
@@ -117,6 +120,17 @@ def test_isolated_runs_do_not_take_over_what_others_have_stored(tmp_path: Path) 
     assert [record["isolated"] for record in second] == [True] * len(first)
     assert [record["metrics"] for record in second] == [record["metrics"] for record in first]
     assert play(tmp_path, NO_CHECKS, **values)[1] == [], "what was found in isolation holds anywhere"
+
+
+def test_the_command_has_these_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {**SUITE, "defenses": ["trimmed_mean"], "seeds": 1}
+    Path("tiny.yaml").write_text(json.dumps(values))
+    run = ["run", "tiny.yaml", "--workers", "0", "--out"]
+    done = CliRunner().invoke(app, [*run, "isolated", "--isolate", "--replays", "0", "--no-off-by-one"])
+    assert done.exit_code == 0, done.output
+    assert not Path("isolated", FILE).exists()
+    assert {record["isolated"] for record in read_records(Path("isolated/records.jsonl"))} == {True}
 
 
 @pytest.mark.parametrize(
