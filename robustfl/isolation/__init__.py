@@ -11,6 +11,8 @@ What is guaranteed, and what is not:
   without the data set, the model, the seed, the round's number, or a word on who is malicious.
 * A question that an adversary or an observer asks comes in the same form as the question that counts, and the process
   learns only afterwards which one it was.
+* With worker processes, the process of the simulation gets the defense sealed, as bytes: it does not even import the
+  module that defines it.
 * Its answers are read as data: numbers, texts, arrays and containers of these. No code in them is run.
 * While it lives, Python refuses to open files other than code, to write files, to start processes, to use the network,
   and to load libraries. This stops what goes through Python; it is no sandbox of the operating system. Machine code
@@ -24,6 +26,6 @@ The room: ``process`` starts and asks the other process, ``serving`` is what run
 refused, and ``messages`` is what goes between the two.
 """
 
-from robustfl.isolation.process import IsolatedDefense, isolated
+from robustfl.isolation.process import IsolatedDefense, Sealed, isolated, seal
 
-__all__ = ["IsolatedDefense", "isolated"]
+__all__ = ["IsolatedDefense", "Sealed", "isolated", "seal"]

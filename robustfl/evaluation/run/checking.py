@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from robustfl.errors import IsolationError
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.played import Played
@@ -22,6 +23,7 @@ from robustfl.evaluation.suite.plan import Cell, Misdeclared
 from robustfl.evaluation.suite.scenario import World
 from robustfl.evaluation.suite.trial import Trial
 from robustfl.evaluation.trust.declaration import ToldOff
+from robustfl.isolation import seal
 
 FILE = "checks.jsonl"
 """The records of these trials, in the folder of the results."""
@@ -61,6 +63,20 @@ def to_replay(cells: Iterable[Cell], records: Mapping[str, Record], count: int) 
         order = sorted(trials, key=lambda trial: hashlib.sha256(f"played again: {trial}".encode()).digest())
         chosen |= {trial: trials[trial] for trial in order[:count]}
     return list(chosen.values())
+
+
+def sealed(trial: Trial) -> Trial:
+    """The trial as a process may get it that is not to import the module of its defense; its id stays the same.
+
+    A defense that cannot be sealed stays as it is, and the trial will say why it fails.
+    """
+    try:
+        defense = seal(trial.scenario.defense)
+    except IsolationError:
+        return trial
+    found = replace(trial, scenario=trial.scenario.model_copy(update={"defense": defense}))
+    vars(found).update(id=trial.id, description=trial.description)  # as they are cached
+    return found
 
 
 def to_misdeclare(played: Played) -> list[Misdeclared]:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.results.summaries import BreakdownReport, Summary
-from robustfl.evaluation.run.checking import FILE, Checks, to_misdeclare, to_replay, told_off
+from robustfl.evaluation.run.checking import FILE, Checks, sealed, to_misdeclare, to_replay, told_off
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
@@ -128,6 +128,8 @@ class _Run:
         self.progress.start(len(wanted), len(wanted) - len(left))
         if not left:
             return
+        if place.isolate:
+            left = [(sealed(trial), fingerprint) for trial, fingerprint in left]
         with closing(self.executor.run(left, place)) as records:  # no worker remains, whatever happens
             for record in records:
                 store.append(record)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from robustfl import registry
+from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.results.summaries import Summary
 from robustfl.evaluation.run.checking import Checks
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
@@ -95,3 +97,43 @@ def test_who_misleads_searches_is_seen_where_it_cannot_know_who_asks(tmp_path: P
     found = {(flag["defense"], flag["code"]) for flag in summary["scores"]["flags"] if flag["level"] == "error"}
     assert ("MisleadsSearches", "NOT_REPEATED") in found
     assert {defense for defense, _ in found} == {"MisleadsSearches"}
+
+
+AT_IMPORT = """
+from dataclasses import dataclass
+from robustfl.defenses import Mean
+from robustfl.federation.observers.accuracy import Accuracy
+
+usual = Accuracy.report
+
+
+def flattering(self, trace):
+    usual(self, trace)
+    trace.accuracy = [(number, 1.0) for number, _ in trace.accuracy]
+
+
+Accuracy.report = flattering
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import(Mean):
+    name = "import"
+"""
+
+
+@pytest.mark.slow
+def test_what_a_module_changes_when_it_is_imported_is_seen(
+    command: Callable[..., Any], plugin: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The processes in which trials are played again never import it."""
+    site = plugin("changes_the_measure", AT_IMPORT, {"robustfl.defenses": ["Import"]})
+    (tmp_path / "suite.yaml").write_text(json.dumps(suite(["import"], baseline="import")))
+    checks = {"ROBUSTFL_REPLAYS": "1"}
+    done = command(
+        "run", "suite.yaml", "--workers", "1", "--out", "out", "--json", cwd=tmp_path, plugins=(site,), **checks
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert {record["metrics"]["tail_accuracy"] for record in read_records(tmp_path / "out" / "records.jsonl")} == {1.0}
+    assert "NOT_REPEATED" in {flag["code"] for flag in summary["scores"]["flags"] if flag["level"] == "error"}
+    assert [row["rank"] for row in summary["scores"]["ranking"]] == [None]
