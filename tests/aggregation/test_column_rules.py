@@ -119,9 +119,7 @@ def test_strange_rows_get_a_finite_answer_without_a_warning(rule: Any, dtype: st
         (Bulyan, naive.bulyan, 16, 3),
     ],
 )
-def test_a_large_common_part_costs_no_digits_of_a_centre(
-    rule: Any, oracle: Any, n: int, f: int, columns: int
-) -> None:
+def test_a_large_common_part_costs_no_digits_of_a_centre(rule: Any, oracle: Any, n: int, f: int, columns: int) -> None:
     """Rows near a million, a few steps of float32 apart: the answer is that of float64, rounded once."""
     steps = np.random.default_rng(n).integers(-8, 9, size=(n, columns))
     x = (1e6 + steps / 16).astype(np.float32)
