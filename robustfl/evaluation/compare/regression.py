@@ -36,8 +36,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from robustfl.errors import ParameterError
-from robustfl.evaluation.compare.pairing import CellPair, SharedRuns, share
 from robustfl.evaluation.compare.paired import PairedEvidence, VerdictName, check, weigh, weigh_together
+from robustfl.evaluation.compare.pairing import CellPair, SharedRuns, share
 from robustfl.evaluation.results.summaries import Summary
 from robustfl.evaluation.statistics import holm
 

@@ -16,7 +16,7 @@ from robustfl.evaluation.statistics import holm, paired_test, standard_error
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 
-GATES = frozenset(
+DOUBTS = frozenset(
     {
         "SCENARIO_NOT_ATTACKABLE",
         "WEAK_WHITE_BOX",
@@ -46,17 +46,17 @@ def check_remarks(
 ) -> list[Remark]:
     """The remarks of all checks that a scored suite fails."""
     tailored = {attack for attack, threat in evidence.threats.items() if threat.tailored}
-    flags: list[Remark] = []
+    found: list[Remark] = []
     for world in worlds:
-        flags += _attackable(world, plain, evidence.reached)
+        found += _attackable(world, plain, evidence.reached)
         for defense in world["defenses"]:
             places = [CurvePoint(world, defense, point) for point in defense["curve"]]
-            flags += _monotone(places)
-            flags += _search(places, knowledge, tailored)
-            flags += _masked(places, knowledge)
-            flags += _converged(places, evidence.doubled)
-            flags += _conduct(world, defense, evidence.conduct.get((world["world"], defense["defense"]), ()))
-    return flags
+            found += _monotone(places)
+            found += _search(places, knowledge, tailored)
+            found += _masked(places, knowledge)
+            found += _converged(places, evidence.doubled)
+            found += _conduct(world, defense, evidence.conduct.get((world["world"], defense["defense"]), ()))
+    return found
 
 
 def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
@@ -80,7 +80,7 @@ def _attackable(
                 "here to tell a good defense from a bad one. Add stronger attacks or more malicious clients."
             )
             place = CurvePoint(world, defense, point)
-            yield place.flag("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
+            yield place.remark("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
 
 
 def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
@@ -100,7 +100,7 @@ def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
                 f"than against {before['f']} (W = {lowest[2]:.2f}), by more than chance explains. More attackers can "
                 f"always behave like fewer, so the attacks at f = {point['f']} are not as strong as they could be."
             )
-            yield place.flag("NON_MONOTONE", "warning", message, point["worst_attack"])
+            yield place.remark("NON_MONOTONE", "warning", message, point["worst_attack"])
             return
 
 
@@ -124,7 +124,7 @@ def _search(
                 f"than {best}, which does (utility {means[other]:.2f} against {means[best]:.2f}). Knowing more should "
                 "never hurt, so the informed attack is searching badly and a better one may lower this result."
             )
-            yield place.flag("WEAK_WHITE_BOX", "warning", message, best)
+            yield place.remark("WEAK_WHITE_BOX", "warning", message, best)
             return
 
 
@@ -152,7 +152,7 @@ def _masked(places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]]
                 f"{means[best]:.2f}). The defense may only be hiding from the kind of attack that the white-box search "
                 "tries, so its other numbers may be too good as well."
             )
-            yield place.flag("LESS_KNOWLEDGE_STRONGER", "warning", message, other)
+            yield place.remark("LESS_KNOWLEDGE_STRONGER", "warning", message, other)
             return
 
 
@@ -170,7 +170,7 @@ def _converged(places: Iterable[CurvePoint], doubled: Mapping[str, str]) -> Iter
                     f"{place.defense['defense']} from {without:.2f} to {min(means.values()):.2f}. The search has not "
                     "converged: with still more candidates the result may be lower again. Double them once more."
                 )
-                yield place.flag("SEARCH_NOT_CONVERGED", "warning", message, second)
+                yield place.remark("SEARCH_NOT_CONVERGED", "warning", message, second)
                 return
 
 

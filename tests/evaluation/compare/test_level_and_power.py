@@ -1,9 +1,9 @@
 """How often the gate errs, by simulation: false alarms where nothing changed, and drops that it has to find.
 
 The noise of paired differences has a standard deviation of about 0.02 between two trainings that differ by chance alone
-(a defense that holds, 120 rounds on digits with learning rate 0.3), and of 0.1 where an attack leaves training unstable.
-In the published records of 40 rounds the standard deviation over seeds is between 0.02 and 0.07 for half of all cells,
-and its logarithm varies between cells by 0.7.
+(a defense that holds, 120 rounds on digits with learning rate 0.3), and of 0.1 where an attack leaves training
+unstable. In the published records of 40 rounds the standard deviation over seeds has medians of 0.02 to 0.09 over the
+cells of a world, and its logarithm varies between cells by 0.7.
 """
 
 from __future__ import annotations
