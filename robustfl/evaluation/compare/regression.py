@@ -2,7 +2,7 @@
 
 Each cell (a defense under one attack by f clients in one world) of a candidate run is compared with the same cell of a
 stored baseline run, seed by seed. The paired differences are `d_r = u_r(candidate) - u_r(baseline)` over R common
-seeds, with mean d̄, standard error e and one-sided bounds `d̄ ± t · e`; :mod:`robustfl.evaluation.compare.paired` says
+seeds, with mean d̄, standard error e and one-sided bounds `d̄ ± t · e`; :mod:`robustfl.evaluation.moderation` says
 where e and t come from. The verdict on a cell is
 
 - REGRESSION if the upper bound is below 0, d̄ is below -delta, and the drop survives Holm's correction;

@@ -14,7 +14,8 @@ import numpy as np
 from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
 from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.statistics import detectable_drop, standard_error
-from robustfl.evaluation.trust.checks import check_remarks, knows_defense
+from robustfl.evaluation.trust.checks import check_remarks
+from robustfl.evaluation.trust.comparisons import knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.evaluation.trust.rounds import round_remarks

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from robustfl.evaluation.compare.paired import MOST, NOTHING, common_spread, weigh_together
+from robustfl.evaluation.compare.paired import weigh_together
 from robustfl.evaluation.compare.pairing import CellPair, SharedRuns
 from robustfl.evaluation.compare.regression import Judgement, judge_shared
+from robustfl.evaluation.moderation import MOST, NOTHING, common_spread
 
 Table = NDArray[np.float64]  # [cells, seeds]
 FAMILIES = 200
