@@ -382,7 +382,7 @@ def test_nothing_scored_raises_nothing_but_the_missing_mean() -> None:
 
 def test_ranks_that_no_test_stands_behind() -> None:
     rows = [{"defense": "A", "R_mean": 0.6}, {"defense": "B", "R_mean": 0.5}]
-    assert "Ranks are not tested: one seed" in the("RANKS_NOT_TESTED", ranking_remarks(rows, tested=False))["message"]
+    assert "fewer than two seeds in common" in the("RANKS_NOT_TESTED", ranking_remarks(rows, tested=False))["message"]
     assert ranking_remarks(rows, tested=True) == []
     assert ranking_remarks(rows[:1], tested=False) == []
     assert ranking_remarks([{**rows[0], "rank": 1}, {**rows[1], "rank": None}], tested=False) == []
