@@ -13,7 +13,7 @@ import numpy as np
 
 from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
 from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.statistics import detectable_drop, standard_error
+from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks, knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
@@ -25,9 +25,6 @@ INFORMATIVE_GAP = 0.05
 
 FEW_SEEDS = 5
 """Below this many seeds intervals are wide and tests find little."""
-
-OPTIMISTIC_BELOW = 10
-"""Below this many seeds percentile intervals are too short."""
 
 _UNRUN = ("failed", "missing")
 
@@ -71,8 +68,8 @@ def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]
         make_remark(
             "UNRANKED",
             "error",
-            f"{defense} has no resilience value, because runs are missing or no world is informative. It stands at "
-            "the end of the ranking for that reason, not for being weak.",
+            f"{defense} has no resilience value, because runs are missing, nobody attacks, or no world is informative. "
+            "It stands at the end of the ranking for that reason, not for being weak.",
             defense=defense,
         )
         for defense in unranked
@@ -127,9 +124,9 @@ def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
     if seeds == 1:
         limit = "one seed shows no spread, so there are no intervals and no tests"
     else:
+        shown = "intervals are wide" if seeds >= FEWEST_SEEDS else "that is too few for the interval of a worst case"
         limit = (
-            "intervals come out too short (optimistic), and only differences above about "
-            f"{detectable_drop(seeds):.1f} standard deviations can be detected"
+            f"{shown}, and only differences above about {detectable_drop(seeds):.1f} standard deviations can be detected"
         )
     message = (
         f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
