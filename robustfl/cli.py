@@ -181,7 +181,8 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
-    for line in console.status_lines(summary):
+    screen.print()
+    for line in (*console.headline_lines(summary), *console.status_lines(summary)):
         screen.print(line, markup=False)
     if summary["claims"]:
         screen.print("\nClaims", style="bold")

@@ -126,21 +126,27 @@ def minimum_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | 
     return float(lows.min()), float((means + among * errors).min())
 
 
-def mean_interval(estimates: ArrayLike, intervals: Sequence[Interval]) -> Interval:
+def mean_interval(estimates: ArrayLike, intervals: Sequence[Interval], largest: ArrayLike | None = None) -> Interval:
     """The interval of the mean of independent quantities, from an estimate [W] and an interval of each.
 
     It is the method of variance estimates recovery: ``low = mean - sqrt(sum of (x_w - low_w)^2) / W``, and `high`
     likewise. So intervals that are not symmetric keep their shape (Zou, Donner, Construction of confidence limits about
     effect measures: a general approach, Statistics in Medicine 2008).
+
+    Errors that are random grow more slowly than the number of quantities; a bias does not. Estimates that are too low
+    on average, such as minima of noisy means, therefore need `largest` [W], estimates that are too high on average
+    (:func:`cross_fitted`): `high` is then counted from their mean. It is never above the mean of the upper ends, which
+    covers the truth, too.
     """
     found, ends = _sample(estimates, "estimates"), np.asarray(intervals, dtype=np.float64)
-    if ends.shape != (found.size, 2):
+    above = found if largest is None else _sample(largest, "largest")
+    if ends.shape != (found.size, 2) or above.size != found.size:
         raise ParameterError(
-            f"`intervals` should hold one [low, high] for each of {found.size} estimates. Found shape "
-            f"{list(ends.shape)}."
+            f"`intervals` and `largest` should hold one [low, high] and one value for each of {found.size} estimates. "
+            f"Found shape {list(ends.shape)} and {above.size} values."
         )
-    low, high = (float(np.sqrt(((found - ends[:, side]) ** 2).sum())) / found.size for side in (0, 1))
-    return float(found.mean()) - low, float(found.mean()) + high
+    below, beyond = (float(np.sqrt(((found - ends[:, side]) ** 2).sum())) / found.size for side in (0, 1))
+    return float(found.mean()) - below, min(float(above.mean()) + beyond, float(ends[:, 1].mean()))
 
 
 def cross_fitted(values: ArrayLike) -> FloatArray:

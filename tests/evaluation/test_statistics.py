@@ -138,10 +138,12 @@ def test_the_distances_to_the_ends_add_up_like_independent_errors() -> None:
     assert mean_interval([0.4, 0.6], [(0.1, 0.5), (0.2, 0.6)]) == pytest.approx((0.5 - 0.25, 0.5 + 0.05))
     same = mean_interval([0.5] * 4, [(0.3, 0.7)] * 4)
     assert same == pytest.approx((0.4, 0.6))
+    assert mean_interval([0.5] * 4, [(0.3, 0.7)] * 4, [0.55] * 4) == pytest.approx((0.4, 0.65))
+    assert mean_interval([0.5] * 4, [(0.3, 0.7)] * 4, [0.69] * 4) == pytest.approx((0.4, 0.7))
 
 
 def test_every_quantity_needs_its_interval() -> None:
-    with pytest.raises(ParameterError, match=r"one \[low, high\] for each of 2"):
+    with pytest.raises(ParameterError, match=r"one \[low, high\] and one value for each of 2"):
         mean_interval([0.1, 0.2], [(0.0, 1.0)])
 
 

@@ -31,7 +31,7 @@ from robustfl.evaluation.results.summaries import (
     ScoredWorldReport,
     Scores,
 )
-from robustfl.evaluation.statistics import FloatArray, Interval, area, mean_interval, student_interval
+from robustfl.evaluation.statistics import FloatArray, Interval, area, student_interval
 
 Values = Mapping[str, Any]
 
@@ -178,8 +178,9 @@ class _Results:
             return Estimate(value)
         seeds = np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0)
         intervals = [estimate.interval for estimate in found if estimate.interval is not None]
-        whole = len(intervals) == len(found)
-        interval = mean_interval([estimate.value for estimate in found], intervals) if whole else None
+        # The spread of a mean is at most the mean of the spreads, however the worlds depend on each other.
+        ends = np.mean(intervals, axis=0) if len(intervals) == len(found) else None
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
         return Estimate(value, seeds, chosen=any(estimate.chosen for estimate in found), interval=interval)
 
     def _in_world(self, world: ScoredWorldReport, place: Cells, reading: Reading) -> Estimate:

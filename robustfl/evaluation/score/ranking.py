@@ -283,7 +283,8 @@ def _interval(own: Sequence[Standing]) -> list[float] | None:
     known = [(pair[0], pair[1]) for pair in pairs if pair is not None]
     if len(known) < len(pairs) or all(_refused(standing) for standing in own):
         return None
-    low, high = mean_interval(areas, known)
+    largest = [float(np.clip(standing.fitted.mean(), standing.area, 1.0)) for standing in own]
+    low, high = mean_interval(areas, known, largest)
     return [max(low, 0.0), min(high, 1.0)]
 
 
