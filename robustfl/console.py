@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def output() -> Console:
     """Standard output; it is wide enough for the tables when no terminal limits its width."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 
 def messages() -> Console:
@@ -91,14 +91,15 @@ def ranking_table(scores: Scores) -> Table:
     """
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
     table.add_column("rank", justify="right")
-    table.add_column("defense")
-    table.add_column("resilience", justify="right")
-    table.add_column("95 % interval", justify="right")
-    leveled = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in scores["ranking"])]
-    for level in leveled:
+    table.add_column("defense", overflow="fold")
+    table.add_column("resilience", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    rows = scores["ranking"]
+    weaker = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in rows)]
+    for level in weaker:
         table.add_column(HEADINGS[level], justify="right")
-    table.add_column("undisturbed", justify="right")
-    table.add_column("worst case at max f", justify="right")
+    table.add_column("no\nattack", justify="right")
+    table.add_column("at max f", justify="right")
     table.add_column("under", overflow="fold")
     table.add_column("survives f", justify="right")
     tested = any("status" in row for row in scores["ranking"])
@@ -111,7 +112,7 @@ def ranking_table(scores: Scores) -> Table:
             Text(row["defense"]),
             f"{number(row['R_mean'])}{' ≈' if row.get('tied') else '  '}",
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "none",
-            *(number((row.get("R_levels") or {}).get(level)) for level in leveled),
+            *(number((row.get("R_levels") or {}).get(level)) for level in weaker),
             number(row.get("undisturbed")),
             number(row["W_at_max_f"]),
             Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
@@ -121,7 +122,7 @@ def ranking_table(scores: Scores) -> Table:
     return table
 
 
-HEADINGS = {"own": "own data only", "updates": "+ honest updates"}
+HEADINGS = {"own": "own\ndata", "updates": "honest\nupdates"}
 """The headings of the columns for attackers who know less than everything."""
 
 

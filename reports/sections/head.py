@@ -10,6 +10,7 @@ from robustfl.wording import counted
 from .content import Content, Detailed, Facts, Note, Run, Strong, Values, World
 from .content.wording import fails, named, number, seconds
 
+
 def of_run(run: Run) -> tuple[tuple[str, str], ...]:
     """The size of a run, as names and values."""
     trials = run.summary["trials"]
@@ -63,7 +64,9 @@ def _survival(world: World, name: str) -> str:
     found = own["breakdown"]
     if fails(found):
         least = min(world.grid, default=0)
-        without = "even without malicious clients" if least == 0 else f"with {least} already, the fewest that were tested"
+        without = (
+            "even without malicious clients" if least == 0 else f"with {least} already, the fewest that were tested"
+        )
         return f"{place} stays below {number(world.run.limit)} {without}."
     survives = f"{place} survives {counted(found['f'], 'malicious client')} of {world.clients}"
     if found["verdict"] == "at_least":

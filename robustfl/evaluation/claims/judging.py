@@ -255,9 +255,7 @@ def _resilience(defense: ScoredDefense, where: str, seeds: int) -> Estimate:
         raise Unmeasured(f"{where} has no resilience{'' if attacked else ': nobody attacks'}")
     seeds_of_area = area([point["fraction"] for point in attacked], np.array(worst))
     refused = all(point["invalid"] is not None for point in attacked)
-    return Estimate(
-        float(defense["R_unt"]), seeds_of_area, chosen=not refused, interval=_pair(defense["R_unt_ci"])
-    )
+    return Estimate(float(defense["R_unt"]), seeds_of_area, chosen=not refused, interval=_pair(defense["R_unt_ci"]))
 
 
 def _pair(ends: Sequence[float] | None) -> Interval | None:

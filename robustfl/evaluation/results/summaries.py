@@ -11,6 +11,7 @@ from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.axes import FaultsWorld, Interval, TargetedWorld
 from robustfl.evaluation.results.shapes import Shape
 
+
 class ScoredCell(TypedDict):
     """One attack at one f: utility, accuracy, trial and status by seed; `U` and `ci` exist when no seed is missing."""
 

@@ -15,7 +15,15 @@ from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
 from robustfl.evaluation.results.axes import FaultsWorld
-from robustfl.evaluation.results.summaries import AttackCard, BreakdownReport, Components, DefenseCard, Histogram, Scores, Summary
+from robustfl.evaluation.results.summaries import (
+    AttackCard,
+    BreakdownReport,
+    Components,
+    DefenseCard,
+    Histogram,
+    Scores,
+    Summary,
+)
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.run.triggers import pictures

@@ -92,7 +92,9 @@ class Scale:
 
     def accuracy(self, outcome: CellResult) -> float | None:
         """The accuracy of one trial; that of guessing if it diverged."""
-        return outcome.accuracy if outcome.status == "ok" else self.world.chance if outcome.status == "diverged" else None
+        return (
+            outcome.accuracy if outcome.status == "ok" else self.world.chance if outcome.status == "diverged" else None
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

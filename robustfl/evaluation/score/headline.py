@@ -139,7 +139,9 @@ def _aim(summary: Summary, label: str, name: str, point: ScoredPoint) -> list[st
     if cell is None or cell["success"] is None or cell["accuracy"] is None:
         return []
     natural = "" if cell["natural"] is None else f" ({cell['natural']:.2f} without it)"
-    return [f"The attack succeeds on {cell['success']:.2f} of its samples{natural}; accuracy is {cell['accuracy']:.2f}."]
+    return [
+        f"The attack succeeds on {cell['success']:.2f} of its samples{natural}; accuracy is {cell['accuracy']:.2f}."
+    ]
 
 
 def _targeted(summary: Summary, label: str, name: str, point: ScoredPoint) -> TargetedCell | None:
@@ -153,4 +155,3 @@ def _targeted(summary: Summary, label: str, name: str, point: ScoredPoint) -> Ta
         for cell in own["attacks"]
     )
     return next((cell for cell in cells if (cell["attack"], cell["f"]) == (point["worst_attack"], point["f"])), None)
-

@@ -108,8 +108,7 @@ class ScoreSettings:
     def __post_init__(self) -> None:
         if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1):
             raise ParameterError(
-                "ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0 and 0 < alpha < 1. "
-                f"Found {self}."
+                f"ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0 and 0 < alpha < 1. Found {self}."
             )
 
 

@@ -241,4 +241,3 @@ def _check(outcomes: Sequence[CellResult], worlds: Sequence[ScoredWorld]) -> Non
         if key in answered:
             raise DataError(f"The outcome {key} is there twice. Give every cell and seed one outcome.")
         answered.add(key)
-

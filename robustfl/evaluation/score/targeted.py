@@ -18,7 +18,13 @@ from robustfl.errors import ParameterError
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.results.axes import TargetedCell, TargetedDefense, TargetedWorld
-from robustfl.evaluation.results.summaries import ScoredCell, ScoredDefense, ScoredWorldReport, Scores, ScoreSettingsReport
+from robustfl.evaluation.results.summaries import (
+    ScoredCell,
+    ScoredDefense,
+    ScoredWorldReport,
+    Scores,
+    ScoreSettingsReport,
+)
 from robustfl.evaluation.score.curve import kept, within_scale
 from robustfl.evaluation.statistics import minimum_interval
 from robustfl.evaluation.suite.plan import Cell
