@@ -75,17 +75,17 @@ class Leaderboard(ReportPage):
 _LEGEND = (
     "Resilience is the worst-case utility, averaged over the attacked shares of malicious clients and over the worlds: "
     "1 is as good as attack-free training, 0 as bad as guessing. Rows are in its order, and ≈ marks those that cannot "
-    "be told apart from the first. Intervals allow for the choice of the worst attack: the lower end is the smallest of "
-    "the bounds of all attacks, the upper end is corrected for the attacks that may be the worst. A rank is one more "
-    "than the number of defenses that are better beyond chance (paired t-tests over the seeds, stratified by world, of "
-    "a defense at its worst attack against another cross-fitted, with Holm’s correction over all pairs). Own data only, "
-    "with honest updates: the resilience against attackers who know less; resilience itself is that against all, and "
-    "every attacker may know the defense. Undisturbed: what the defense, told f, keeps where nobody attacks. Worst "
-    "world: the smallest resilience in one world. Strongest attack: what does most harm with the most malicious "
+    "be told apart from the first. Intervals allow for the choice of the worst attack: the lower end is the smallest "
+    "of the bounds of all attacks, the upper end is corrected for the attacks that may be the worst. A rank is one "
+    "more than the number of defenses that are better beyond chance (paired t-tests over the seeds, stratified by "
+    "world, of a defense at its worst attack against another cross-fitted, with Holm’s correction over all pairs). Own "
+    "data only, with honest updates: the resilience against attackers who know less; resilience itself is that against "
+    "all, and every attacker may know the defense. Undisturbed: what the defense, told f, keeps where nobody attacks. "
+    "Worst world: the smallest resilience in one world. Strongest attack: what does most harm with the most malicious "
     "clients, in the world where it does. Aims: the usefulness that is kept under attacks with an aim, such as "
     "backdoors, in the worst world. RI[UT]: the geometric mean of resilience and aims, weighted 0.40 to 0.25. Time: of "
-    "aggregation, as a multiple of plain averaging, for these small models; a star marks the Pareto front of resilience "
-    "and time."
+    "aggregation, as a multiple of plain averaging, for these small models; a star marks the Pareto front of "
+    "resilience and time."
 )
 
 

@@ -28,8 +28,8 @@ def _of_run(run: Run) -> Content:
         ),
         "Resilience: the number that ranks": (
             "The worst-case utility, averaged over the attacked shares of malicious clients (the area under the curves "
-            "below, from the smallest number of attackers on; with one such number, the worst case there). 1 would be a "
-            "defense that nothing harms. What it keeps where nobody attacks stands beside, as “undisturbed”."
+            "below, from the smallest number of attackers on; with one such number, the worst case there). 1 would be "
+            "a defense that nothing harms. What it keeps where nobody attacks stands beside, as “undisturbed”."
         ),
         "What attackers know": (
             "Every attacker may know the defense and how it is set. Beside it they know their own data alone, or see "

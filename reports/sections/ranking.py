@@ -27,10 +27,10 @@ from .content.wording import MISSING, breakdown, named
 
 BRIEFLY = (
     "Resilience is the worst-case utility, averaged over the attacked shares of malicious clients. Utility 1 is as "
-    "good as attack-free training, 0 as bad as guessing. Rows are in its order; ≈ marks those that cannot be told apart "
-    "from the first. Undisturbed: what is kept where nobody attacks. The columns of levels of knowledge hold the "
-    "resilience against attackers who know their own data alone, and the honest updates as well; resilience itself is "
-    "that against attackers who know everything. Every attacker may know the defense."
+    "good as attack-free training, 0 as bad as guessing. Rows are in its order; ≈ marks those that cannot be told "
+    "apart from the first. Undisturbed: what is kept where nobody attacks. Own data only, with honest updates: the "
+    "resilience against attackers who know no more than that; resilience itself is that against all attackers. Every "
+    "one of them may know the defense."
 )
 """What the columns of the table mean, for short pages."""
 

@@ -1,4 +1,4 @@
-"""Intervals of means and minima and the tests behind the score, against hand-computed values and independent formulas."""
+"""The intervals and tests behind the score, against hand-computed values and independent formulas."""
 
 from __future__ import annotations
 

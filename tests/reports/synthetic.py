@@ -263,8 +263,10 @@ def _point(f: int, clients: int, cells: dict[str, Any], invalid: str | None, see
         within = attacks_within(level, [attack for attack in known if attack != "none"], knowledge)
         least = min(within, key=lambda attack: known[attack], default=None)
         levels[level] = least and {
-            **{"W": known[least], "W_ci": _around(known[least], 0.05, seeds)},
-            **{"worst_attack": least, "attacks": len(within)},
+            "W": known[least],
+            "W_ci": _around(known[least], 0.05, seeds),
+            "worst_attack": least,
+            "attacks": len(within),
         }
     if invalid:
         levels = {level: {"W": 0.0, "W_ci": None, "worst_attack": None, "attacks": 0} for level in LEVELS}

@@ -101,8 +101,8 @@ def _judged(claim: Claim, results: _Results, confidence: float) -> ClaimReport:
         return {**found, "verdict": UNDECIDED, "reason": "one seed has no interval: run more seeds"}
     if result.chosen and isinstance(measure.root, Reading):
         if result.interval is None:
-            reason = f"{len(result.per_seed)} seeds have no interval of a worst case: run more seeds"
-            return {**found, "verdict": UNDECIDED, "reason": reason}
+            lacking = f"{len(result.per_seed)} seeds have no interval of a worst case: run more seeds"
+            return {**found, "verdict": UNDECIDED, "reason": lacking}
         low, high = result.interval
     else:
         half = _half_width(measure.root, known, confidence)

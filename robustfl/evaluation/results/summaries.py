@@ -73,7 +73,7 @@ class LevelResilience(TypedDict):
 
 
 class ScoredDefense(TypedDict):
-    """One defense in one world: `R_unt` over the attacked shares, and what it keeps `undisturbed` where it is told f."""
+    """One defense in one world: `R_unt` over the attacked shares, and what it keeps `undisturbed`."""
 
     defense: str
     R_unt: float | None

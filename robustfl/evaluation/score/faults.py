@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robustfl.evaluation.results.records import Record, metrics_of
 from robustfl.evaluation.results.axes import BorneFault, FaultsDefense, FaultsWorld
+from robustfl.evaluation.results.records import Record, metrics_of
 from robustfl.evaluation.score.costs import means
-from robustfl.evaluation.score.inputs import ScoredWorld
 from robustfl.evaluation.score.curve import lowest_mean, utility, within_scale
+from robustfl.evaluation.score.inputs import ScoredWorld
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 

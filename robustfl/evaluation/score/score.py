@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 
-import numpy as np
-
 from robustfl.errors import DataError
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
 from robustfl.evaluation.results.summaries import (
@@ -172,7 +170,7 @@ def _standing(world: ScoredWorld, points: Sequence[Point]) -> Standing | None:
     if height is None or len(worst) < len(attacked):
         return None
     fractions = [report["fraction"] for report in reports]
-    usable = [report for report in reports if report["attacks"].get(NO_ATTACK, {}).get("U") is not None]
+    usable = [report for report in reports if report["attacks"][NO_ATTACK]["U"] is not None]
     last = reports[-1]
     return Standing(
         seeds=world.seeds,

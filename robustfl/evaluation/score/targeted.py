@@ -2,8 +2,8 @@
 
 An attack with an aim succeeds on a share of the samples that it targets. Only the success above the natural rate, at
 which a model without the attack makes the same mistake, is due to the attacker (:func:`lift`). A defense that ruins the
-model has kept nothing, even if the attacker fails (:func:`~robustfl.evaluation.score.curve.kept`). T is the smallest value, over all attacks with an aim
-and all numbers of malicious clients, of the mean of what is kept over the seeds.
+model has kept nothing, even if the attacker fails (:func:`~robustfl.evaluation.score.curve.kept`). T is the smallest
+value, over all attacks with an aim and all numbers of malicious clients, of the mean of what is kept over the seeds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.labels import NO_ATTACK
-from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.results.axes import TargetedCell, TargetedDefense, TargetedWorld
+from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.results.summaries import (
     ScoredCell,
     ScoredDefense,

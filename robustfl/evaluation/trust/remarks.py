@@ -125,7 +125,8 @@ def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
         limit = "one seed shows no spread, so there are no intervals and no tests"
     else:
         shown = "intervals are wide" if seeds >= FEWEST_SEEDS else "that is too few for the interval of a worst case"
-        limit = f"{shown}, and only differences above about {detectable_drop(seeds):.1f} standard deviations can be detected"
+        drop = f"{detectable_drop(seeds):.1f} standard deviations"
+        limit = f"{shown}, and only differences above about {drop} can be detected"
     message = (
         f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
         "Use at least 5 seeds, better 10."
