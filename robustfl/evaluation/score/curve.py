@@ -33,6 +33,9 @@ one such seed would outweigh all others. Half a scale is left beyond each end. S
 symmetric: the mean of an unharmed defense is not pressed below 1, nor that of a destroyed one lifted above 0.
 """
 
+CEILING_SHARE = 0.05
+"""The share of the level of all ranks that the upper bounds of W may spend."""
+
 _DECIDED = {"ok", "diverged", NOT_APPLICABLE}
 
 
@@ -68,13 +71,20 @@ class Scale:
     """How accuracies in one world become utilities.
 
     `lifts[trial]` is what an attack with an aim gained in a trial, for suites that are about aims. There the utility of
-    a trial is what it :func:`kept`. `knowledge[attack]` holds the names of what an attack knows.
+    a trial is what it :func:`kept`. `knowledge[attack]` holds the names of what an attack knows. `defenses` is the
+    number of defenses that are compared.
     """
 
     world: ScoredWorld
     settings: ScoreSettings
     lifts: Mapping[str, float] = field(default_factory=dict)
     knowledge: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    defenses: int = 1
+
+    @property
+    def certainty(self) -> float:
+        """The confidence of intervals whose upper ends hold for all compared defenses at once."""
+        return 1 - 2 * CEILING_SHARE * self.settings.alpha / max(self.defenses, 1)
 
     @property
     def confidence(self) -> float:
@@ -101,12 +111,14 @@ class Scale:
 class Point:
     """One f of a curve: its report, the utilities [R] under the worst attack, and the cross-fitted ones [R].
 
-    `worst` is None when the point is incomplete. `fitted` equals `worst` with a single seed.
+    `worst` is None when the point is incomplete. `fitted` equals `worst` with a single seed. `ceiling` is an upper
+    bound of W that holds for all compared defenses at once; it is 1 if there are too few seeds for one.
     """
 
     report: ScoredPoint
     worst: FloatArray | None = None
     fitted: FloatArray | None = None
+    ceiling: float = 1.0
 
 
 def point_of(scale: Scale, f: int, suite: Sequence[str], runs: Runs) -> Point:
@@ -136,7 +148,7 @@ def point_of(scale: Scale, f: int, suite: Sequence[str], runs: Runs) -> Point:
             return Point(report=report)
         report["W"] = 0.0
         report["levels"] = {level: {"W": 0.0, "W_ci": None, "worst_attack": None, "attacks": 0} for level in LEVELS}
-        return Point(report=report, worst=np.zeros(seeds), fitted=np.zeros(seeds))
+        return Point(report=report, worst=np.zeros(seeds), fitted=np.zeros(seeds), ceiling=0.0)
     if not complete:
         return Point(report=report)
     worst_attack, lowest = lowest_mean(complete)
@@ -153,7 +165,9 @@ def point_of(scale: Scale, f: int, suite: Sequence[str], runs: Runs) -> Point:
         report["M_ci"] = within_scale(student_interval(own, scale.confidence)) if seeds > 1 else None
     if unfinished:
         return Point(report=report)
-    return Point(report=report, worst=complete[worst_attack], fitted=fitted)
+    bound = within_scale(minimum_interval(table, scale.certainty))
+    ceiling = 1.0 if bound is None else bound[1]
+    return Point(report=report, worst=complete[worst_attack], fitted=fitted, ceiling=ceiling)
 
 
 def within_scale(pair: Interval | None) -> list[float] | None:

@@ -5,7 +5,8 @@ smallest of many noisy means is too low, the more so the more attacks are nearly
 estimate that speaks against it. Defense i beats j when i, at its own worst attack, where its numbers are too low on
 average, is better than j cross-fitted, where the numbers are too high on average
 (:func:`~robustfl.evaluation.statistics.cross_fitted`). With one clear worst attack each, this is the paired t-test
-between the two.
+between the two. Where several attacks destroy j, cross-fitting picks among them by chance; then j is also beaten when i
+is better than an upper bound of what j keeps, which holds for all defenses at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.results.summaries import LevelResilience, RankRow
+from robustfl.evaluation.score.curve import CEILING_SHARE
 from robustfl.evaluation.score.levels import LEVELS
 from robustfl.evaluation.statistics import FloatArray, holm, mean_interval, paired_test
 
@@ -32,7 +34,7 @@ class Pair:
     """Two defenses compared on the same seeds.
 
     `mean` is the mean of a - b, each at its own worst attack. `lead` is by how much the better one is ahead when the
-    other is cross-fitted; it is never above the size of `mean`. `p` is the two-sided p-value of no lead in either
+    other is cross-fitted, or at its upper bound if that says more. `p` is the two-sided p-value of no lead in either
     direction; it is None when no test is possible.
     """
 
@@ -67,6 +69,7 @@ class Ranking:
 def rank(
     values: Columns,
     fitted: Columns | None = None,
+    ceilings: Mapping[str, float] | None = None,
     *,
     strata: Sequence[int] | None = None,
     margin: float = 0.01,
@@ -75,11 +78,13 @@ def rank(
     """Compare every two defenses on the same seeds.
 
     `values[defense]` [R] holds one value per seed, at the defense's own worst attack; higher is better. `fitted` holds
-    the cross-fitted values in the same shape; without it they are those of `values`. `strata` [R] names the world of
-    each seed; all worlds then have the same weight. Defense i beats j when the mean of ``values[i] - fitted[j]``
-    exceeds `margin` and the paired t-test, stratified by world, is significant at level `alpha` after Holm's correction
-    over all pairs. The rank counts how many defenses beat a defense, so it needs no transitivity: A = B, B = C and
-    A > C may all hold.
+    the cross-fitted values in the same shape; without it they are those of `values`. `ceilings` holds upper bounds that
+    hold for all defenses at once, but with a probability of :data:`~robustfl.evaluation.score.curve.CEILING_SHARE`
+    times `alpha`; without them there is one test per pair. `strata` [R] names the world of each seed; all worlds then
+    have the same weight. Defense i beats j when the mean of ``values[i] - fitted[j]`` exceeds `margin` and the paired
+    t-test, stratified by world, is significant at level `alpha` after Holm's correction over all pairs; or when this is
+    so for ``values[i] - ceilings[j]``. The two tests and the bounds share the level: 0.9, 0.05 and 0.05 of it. The rank
+    counts how many defenses beat a defense, so it needs no transitivity: A = B, B = C and A > C may all hold.
 
     Guarantee: of defenses with equal true minima, any is ranked below another in at most a share `alpha` of all suites,
     for values that are roughly normal; however many attacks are nearly equal.
@@ -98,7 +103,7 @@ def rank(
         if broken:
             raise ParameterError(f"`values` should be finite. Found {list(columns[broken[0]])} for {broken[0]!r}.")
     tested = seeds != {1}
-    pairs = _pairs(values, known, strata, alpha, tested=tested)
+    pairs = _pairs(values, known, ceilings, strata, alpha) if tested else _untested(values)
     beats: dict[str, list[str]] = {defense: [] for defense in values}
     for pair in pairs:
         if pair.lead > margin and (pair.significant or not tested):
@@ -109,25 +114,49 @@ def rank(
 
 
 def _pairs(
-    values: Columns, fitted: Columns, strata: Sequence[int] | None, alpha: float, *, tested: bool
+    values: Columns,
+    fitted: Columns,
+    ceilings: Mapping[str, float] | None,
+    strata: Sequence[int] | None,
+    alpha: float,
 ) -> tuple[Pair, ...]:
     names = list(combinations(values, 2))
-    means = [float(np.mean(_by_stratum(values[a], strata)) - np.mean(_by_stratum(values[b], strata))) for a, b in names]
-    ahead = [(a, b) if mean > 0 else (b, a) for (a, b), mean in zip(names, means, strict=True)]
-    if not tested:
-        leads = [float(values[first][0] - fitted[second][0]) for first, second in ahead]
-        return tuple(
-            Pair(a=a, b=b, mean=mean, lead=lead, p=None, significant=False)
-            for (a, b), mean, lead in zip(names, means, leads, strict=True)
-        )
-    tests = [paired_test(values[first], fitted[second], strata) for first, second in ahead]
-    # The smaller of two one-sided p-values, doubled: a lead in the other direction is never the larger one.
-    found = [p if lead > 0 else 1.0 for lead, p in tests]
-    verdicts = holm(found, alpha)
+    means = {name: float(np.mean(_by_stratum(column, strata))) for name, column in values.items()}
+    found = []
+    for a, b in names:
+        first, second = (a, b) if means[a] > means[b] else (b, a)
+        lead, p = _lead(values[first], fitted[second], strata)
+        if ceilings is not None:
+            beyond, other = _lead(values[first], [ceilings[second]] * len(values[first]), strata)
+            p, other = p / _FITTED_SHARE, other / CEILING_SHARE
+            lead, p = (beyond, other) if other < p else (lead, p)
+        found.append((lead, min(p, 1.0)))
+    verdicts = holm([p for _, p in found], alpha)
     return tuple(
-        Pair(a=a, b=b, mean=mean, lead=lead, p=p, significant=significant)
-        for (a, b), mean, (lead, _), p, significant in zip(names, means, tests, found, verdicts, strict=True)
+        Pair(a=a, b=b, mean=means[a] - means[b], lead=lead, p=p, significant=significant)
+        for (a, b), (lead, p), significant in zip(names, found, verdicts, strict=True)
     )
+
+
+_FITTED_SHARE = 1 - 2 * CEILING_SHARE
+"""The share of the level that the tests against cross-fitted values have; the bounds and their tests have the rest."""
+
+
+def _lead(ahead: Sequence[float], behind: Sequence[float], strata: Sequence[int] | None) -> tuple[float, float]:
+    """By how much the better one is ahead, and the smaller of both one-sided p-values, doubled.
+
+    A lead in the other direction is never the larger one, since values are at most what is cross-fitted.
+    """
+    lead, p = paired_test(ahead, behind, strata)
+    return lead, p if lead > 0 else 1.0
+
+
+def _untested(values: Columns) -> tuple[Pair, ...]:
+    found = []
+    for a, b in combinations(values, 2):
+        mean = float(values[a][0]) - float(values[b][0])
+        found.append(Pair(a=a, b=b, mean=mean, lead=abs(mean), p=None, significant=False))
+    return tuple(found)
 
 
 def _by_stratum(column: Sequence[float], strata: Sequence[int] | None) -> list[float]:
@@ -143,8 +172,9 @@ class Standing:
     """The results of one defense with a complete curve in one world.
 
     `worst` [R] holds the area of each seed under the worst attacks, and `fitted` [R] the cross-fitted one. `interval`
-    is that of `area`. `levels` holds the area for each level of knowledge, and `undisturbed` that under no attack.
-    `last`, `last_interval` and `worst_attack` are W, its interval and its attack at the largest f.
+    is that of `area`, and `ceiling` is an upper bound of it that holds for all defenses at once. `levels` holds the
+    area for each level of knowledge, and `undisturbed` that under no attack. `last`, `last_interval` and `worst_attack`
+    are W, its interval and its attack at the largest f.
     """
 
     seeds: tuple[int, ...]
@@ -155,6 +185,7 @@ class Standing:
     last: float
     last_interval: list[float] | None
     worst_attack: str | None
+    ceiling: float = 1.0
     undisturbed: float | None = None
     levels: Mapping[str, LevelResilience] = field(default_factory=dict)
 
@@ -183,7 +214,8 @@ def standings(
             found[defense] = known
     compared = {defense: own for defense, own in found.items() if ranked is None or defense in ranked}
     values, fitted, strata = _paired_values({name: list(own.values()) for name, own in compared.items()})
-    ranking = rank(values, fitted, strata=strata, margin=margin, alpha=alpha)
+    ceilings = {name: float(np.mean([s.ceiling for s in own.values()])) for name, own in compared.items()}
+    ranking = rank(values, fitted, ceilings, strata=strata, margin=margin, alpha=alpha)
     rows = [_row(defense, found.get(defense), ranking) for defense in defenses]
     if ranked is not None:
         rows = [row if row["defense"] in compared else {**row, "rank": None} for row in rows]

@@ -87,7 +87,7 @@ def score(
     found: dict[str, dict[str, Standing | None]] = {}
     for world in worlds:
         own = [outcome for outcome in outcomes if outcome.world == world.label]
-        scale = Scale(world=world, settings=settings, lifts=lifts or {}, knowledge=knowledge)
+        scale = Scale(world=world, settings=settings, lifts=lifts or {}, knowledge=knowledge, defenses=len(defenses))
         report, standing = _world(scale, defenses, own, bounds)
         reports.append(report)
         if world.informative and max(report["f_grid"], default=0) > 0:  # without attackers nothing is withstood
@@ -178,6 +178,7 @@ def _standing(world: ScoredWorld, points: Sequence[Point]) -> Standing | None:
         interval=_mean_interval(reports, [report["W_ci"] for report in reports]),
         worst=area(fractions, worst),
         fitted=area(fractions, fitted),
+        ceiling=float(area(fractions, [point.ceiling for point in attacked])),
         undisturbed=_mean_height(usable, [report["attacks"][NO_ATTACK]["U"] for report in usable]),
         levels={level: _at_level(reports, level) for level in LEVELS},
         last=last["W"] or 0.0,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.score.ranking import Standing, rank, standings
+from robustfl.evaluation.statistics import cross_fitted, minimum_interval
 
 VALUES: dict[str, tuple[float, ...]] = {
     "A": (0.62, 0.58, 0.60, 0.64, 0.56),
@@ -75,6 +76,20 @@ def test_one_seed_goes_by_the_margin_and_says_so() -> None:
     assert [pair.p for pair in ranking.pairs] == [None, None, None]
     assert not any(pair.significant for pair in ranking.pairs)
     assert [ranking.rank(defense) for defense in "ABC"] == [1, 1, 3]
+
+
+def test_whom_several_attacks_destroy_is_beaten_though_cross_fitting_picks_among_them_by_chance() -> None:
+    # Both x and y bring B down to nothing; on each half, chance takes "z" for the worst, which is harmless elsewhere.
+    attacks = {"x": (0.0, 0.001, 0.0, 0.001), "y": (0.0, 0.0, 0.001, 0.0), "z": (-0.01, 0.9, -0.01, 0.9)}
+    fitted = cross_fitted(list(attacks.values()))
+    assert fitted.mean() > 0.4
+    _, ceiling = minimum_interval(list(attacks.values()), 0.9975) or (0.0, 1.0)
+    assert ceiling < 0.02
+    low = {"A": (0.50, 0.53, 0.51, 0.52), "B": (0.0, 0.0, 0.0, 0.0)}
+    columns = {"A": low["A"], "B": tuple(fitted.tolist())}
+    assert rank(low, columns).beats["A"] == ()
+    assert rank(low, columns, {"A": 1.0, "B": ceiling}).beats["A"] == ("B",)
+    assert rank(low, columns, {"A": 1.0, "B": 1.0}).beats["A"] == ()
 
 
 def test_no_defense_and_one_defense() -> None:
