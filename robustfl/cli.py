@@ -236,6 +236,28 @@ def report(
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
+@app.command()
+def rescore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a published one.")],
+    scenario: Annotated[str, typer.Argument(help="The scenario that was run: a name or a YAML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="The overrides of the run. Repeatable.")] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Score the stored records of a run again, by the rules of this version; no trial is played.
+
+    The summary is replaced, and the reports are written again.
+    """
+    from robustfl.evaluation.run.rescoring import rescore as score_again
+    from robustfl.evaluation.suite.reading import read_experiment
+
+    score_again(folder, read_experiment(scenario, tuple(set_ or ())), data_root.resolve() if data_root else None)
+    packed = not (folder / "summary.json").exists()
+    pages = _write_reports(folder, ["leaderboard"] if packed else None) or _write_reports(folder, ["markdown"])
+    paths = [str(path) for path in pages]
+    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
+
+
 @app.command(cls=HelpWithNames)
 def publish(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from robustfl.errors import DataError
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.results.store import pack, write_atomically
 from robustfl.evaluation.results.summaries import Summary
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.summary import RunFacts, summarised
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.wording import counted
+
+
+def rescore(folder: Path, experiment: Experiment, root: Path | None = None) -> Summary:
+    """Write the summary of :func:`rescored` in place of the one in the folder of a run or of a published run.
+
+    Raises
+    ------
+    DataError, StoreError : the results cannot be read, or are not those of this suite
+    """
+    summary = rescored(RunResults.load(folder), experiment, root)
+    content, file = json.dumps(summary, indent=1, allow_nan=False).encode(), folder / "summary.json"
+    if file.exists():
+        write_atomically(file, content)
+    else:
+        pack(file, content)
+    return summary
 
 
 def rescored(results: RunResults, experiment: Experiment, root: Path | None = None) -> Summary:

@@ -83,7 +83,19 @@ def _kept(summary: Summary, row: RankRow) -> str:
         what = "of the main task and of the samples aimed at, whichever is less"
     spread = _spread(point, len(world["seeds"]))
     known = f"With {share} {name} keeps {point['W']:.2f} {what}{place} ({spread}), {_against(point)}."
-    return " ".join([known, *_weaker(point), *_aim(summary, world["world"], name, point)])
+    return " ".join([known, *_weaker(point), *_aim(summary, world["world"], name, point), *_mean(scores, row)])
+
+
+def _mean(scores: Scores, row: RankRow) -> list[str]:
+    """The resilience over several worlds, or over several attacked shares."""
+    worlds = len(scores["worlds"])
+    several = worlds > 1 or any(len([f for f in world["f_grid"] if f > 0]) > 1 for world in scores["worlds"])
+    if not several or row["R_mean"] is None:
+        return []
+    pair = row["R_ci"]
+    spread = "" if pair is None else f" (95% interval {pair[0]:.2f} to {pair[1]:.2f})"
+    over = f" and {worlds} worlds" if worlds > 1 else ""
+    return [f"Its resilience, the mean over the attacked shares{over}, is {row['R_mean']:.2f}{spread}."]
 
 
 def _last(world: ScoredWorldReport, name: str) -> ScoredPoint | None:

@@ -53,7 +53,11 @@ def test_of_several_worlds_the_weakest_is_told() -> None:
     found = summary(CLEAR, places=("v", "w"))
     for point in found["scores"]["ranking"]:
         point["world"] = "w"
+    low, high = found["scores"]["ranking"][0]["R_ci"]
     assert "attack-free training gains in its weakest world, “w” (95%" in headline(found)
+    assert headline(found).endswith(
+        f"the mean over the attacked shares and 2 worlds, is 0.70 (95% interval {low:.2f} to {high:.2f})."
+    )
 
 
 @pytest.mark.parametrize(
