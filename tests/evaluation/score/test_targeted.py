@@ -203,6 +203,15 @@ def test_a_run_ends_with_the_targeted_axis_and_pictures(tmp_path: Any) -> None:
     }
     assert mean["worst_attack"] == "BadNets(target=7, ratio=1) > ModelReplacement"
     assert mean["T"] < median["T"]
+    # Two of three attacks have an aim, so the score counts what is kept of both, and its worst case is T.
+    scores = summary["scores"]
+    assert scores["settings"]["aims_first"]
+    for own in scores["worlds"][0]["defenses"]:
+        (point,) = own["curve"]
+        (axis,) = (found for found in (mean, median) if found["defense"] == own["defense"])
+        assert point["W"] == pytest.approx(
+            min(axis["T"], point["attacks"]["LabelFlip"]["U"], point["attacks"]["none"]["U"])
+        )
     (picture,) = summary["triggers"]
     clean, marked = (np.frombuffer(bytes.fromhex(picture[k]), np.uint8).reshape(8, 8) for k in ("clean", "marked"))
     assert (marked[5:, 5:] == 255).all()
