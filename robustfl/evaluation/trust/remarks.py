@@ -26,6 +26,12 @@ INFORMATIVE_GAP = 0.05
 FEW_SEEDS = 5
 """Below this many seeds intervals are wide and tests find little."""
 
+MANY_SEEDS = 10
+"""From this number of seeds on, intervals cover also where training fails on some seeds and not on others."""
+
+APART = 0.5
+"""Seeds fall apart if none of their utilities lies within a gap of this width."""
+
 _UNRUN = ("failed", "missing")
 
 
@@ -49,6 +55,7 @@ def suite_remarks(
             continue
         flags += _informative(world)
         flags += _seeds(world)
+        flags += _split(world)
         flags += _declared(world, declared or {})
         flags += _test_set(world)
         flags += _equal_suites(world)
@@ -132,6 +139,31 @@ def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
         "Use at least 5 seeds, better 10."
     )
     yield make_remark("FEW_SEEDS", "warning", message, world=world["world"])
+
+
+def _split(world: ScoredWorldReport) -> Iterator[Remark]:
+    """Defenses for which, at some f, seeds fall apart into good and bad ones under a tenth of the attacks or more."""
+    if not FEWEST_SEEDS <= len(world["seeds"]) < MANY_SEEDS:
+        return
+    found = [
+        defense["defense"]
+        for defense in world["defenses"]
+        if any(_falls_apart(point["attacks"].values()) for point in defense["curve"])
+    ]
+    if found:
+        message = (
+            f"With {', '.join(found)} the seeds of this world fall apart: under some attacks training ends well on "
+            "some seeds and badly on others. The bounds from few seeds assume values that spread around their mean. Where "
+            "these jump instead, a worst case may be far from the truth although its interval is narrow. Use at least "
+            f"{MANY_SEEDS} seeds."
+        )
+        yield make_remark("SEEDS_FALL_APART", "warning", message, world=world["world"])
+
+
+def _falls_apart(cells: Iterable[ScoredCell]) -> bool:
+    known = [sorted(value for value in cell["u"] if value is not None) for cell in cells if cell["U"] is not None]
+    apart = sum(max(np.diff(values), default=0.0) > APART for values in known)
+    return apart >= max(1.0, len(known) / 10)
 
 
 def _plain_mean(worlds: Sequence[ScoredWorldReport], plain: str) -> list[Remark]:
