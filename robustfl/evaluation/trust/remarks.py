@@ -153,9 +153,9 @@ def _split(world: ScoredWorldReport) -> Iterator[Remark]:
     if found:
         message = (
             f"With {', '.join(found)} the seeds of this world fall apart: under some attacks training ends well on "
-            "some seeds and badly on others. The bounds from few seeds assume values that spread around their mean. Where "
-            "these jump instead, a worst case may be far from the truth although its interval is narrow. Use at least "
-            f"{MANY_SEEDS} seeds."
+            "some seeds and badly on others. The bounds from few seeds assume values that spread around their mean. "
+            "Where these jump instead, a worst case may be far from the truth although its interval is narrow. Use at "
+            f"least {MANY_SEEDS} seeds."
         )
         yield make_remark("SEEDS_FALL_APART", "warning", message, world=world["world"])
 
