@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from robustfl import __version__, registry
+from robustfl.evaluation.score.headline import headline
 
 Command = Callable[..., Any]
 COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "doctor")
@@ -81,6 +82,7 @@ def test_a_run_prints_the_ranking_and_nothing_else_on_standard_output(smoke: tup
     summary = json.loads((folder / "summary.json").read_text())
     for row, line in zip(summary["scores"]["ranking"], lines[header + 1 :], strict=False):
         assert re.match(rf"\s*{row['rank']}\s+{re.escape(row['defense'])}\s+{row['R_mean']:.2f}\s", line)
+    assert headline(summary) in " ".join(line.strip() for line in lines)
     assert lines[-1] == "Report: results/report.html"
     assert "Traceback" not in done.stderr
 

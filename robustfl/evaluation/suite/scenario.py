@@ -134,8 +134,6 @@ class Scoring(Settings):
     """Two defenses whose utilities differ by no more than this have the same rank."""
     alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
     """The significance level of the tests between defenses."""
-    bootstrap: Annotated[int, Ge(100)] = 10_000
-    """The number of resamples of the seeds for the intervals of minima and areas."""
 
 
 def _folder_name(name: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
 from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.statistics import detectable_drop, standard_error
+from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks
 from robustfl.evaluation.trust.comparisons import knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
@@ -27,8 +27,11 @@ INFORMATIVE_GAP = 0.05
 FEW_SEEDS = 5
 """Below this many seeds intervals are wide and tests find little."""
 
-OPTIMISTIC_BELOW = 10
-"""Below this many seeds percentile intervals are too short."""
+MANY_SEEDS = 10
+"""From this number of seeds on, intervals cover also where training fails on some seeds and not on others."""
+
+APART = 0.5
+"""Seeds fall apart if none of their utilities lies within a gap of this width."""
 
 _UNRUN = ("failed", "missing")
 
@@ -53,6 +56,7 @@ def suite_remarks(
             continue
         found += _informative(world)
         found += _seeds(world)
+        found += _split(world)
         found += _declared(world, declared or {})
         found += _test_set(world)
         found += _equal_suites(world)
@@ -72,8 +76,8 @@ def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]
         make_remark(
             "UNRANKED",
             "error",
-            f"{defense} has no resilience value, because runs are missing or no world is informative. It stands at "
-            "the end of the ranking for that reason, not for being weak.",
+            f"{defense} has no resilience value, because runs are missing, nobody attacks, or no world is informative. "
+            "It stands at the end of the ranking for that reason, not for being weak.",
             defense=defense,
         )
         for defense in unranked
@@ -129,15 +133,39 @@ def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
     if seeds == 1:
         limit = "one seed shows no spread, so there are no intervals and no tests"
     else:
-        limit = (
-            "intervals come out too short (optimistic), and only differences above about "
-            f"{detectable_drop(seeds):.1f} standard deviations can be detected"
-        )
+        shown = "intervals are wide" if seeds >= FEWEST_SEEDS else "that is too few for the interval of a worst case"
+        drop = f"{detectable_drop(seeds):.1f} standard deviations"
+        limit = f"{shown}, and only differences above about {drop} can be detected"
     message = (
         f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
         "Use at least 5 seeds, better 10."
     )
     yield make_remark("FEW_SEEDS", "warning", message, world=world["world"])
+
+
+def _split(world: ScoredWorldReport) -> Iterator[Remark]:
+    """Defenses for which, at some f, seeds fall apart into good and bad ones under a tenth of the attacks or more."""
+    if not FEWEST_SEEDS <= len(world["seeds"]) < MANY_SEEDS:
+        return
+    found = [
+        defense["defense"]
+        for defense in world["defenses"]
+        if any(_falls_apart(point["attacks"].values()) for point in defense["curve"])
+    ]
+    if found:
+        message = (
+            f"With {', '.join(found)} the seeds of this world fall apart: under some attacks training ends well on "
+            "some seeds and badly on others. The bounds from few seeds assume values that spread around their mean. "
+            "Where these jump instead, a worst case may be far from the truth although its interval is narrow. Use at "
+            f"least {MANY_SEEDS} seeds."
+        )
+        yield make_remark("SEEDS_FALL_APART", "warning", message, world=world["world"])
+
+
+def _falls_apart(cells: Iterable[ScoredCell]) -> bool:
+    known = [sorted(value for value in cell["u"] if value is not None) for cell in cells if cell["U"] is not None]
+    apart = sum(max(np.diff(values), default=0.0) > APART for values in known)
+    return apart >= max(1.0, len(known) / 10)
 
 
 def _plain_mean(worlds: Sequence[ScoredWorldReport], plain: str) -> list[Remark]:
