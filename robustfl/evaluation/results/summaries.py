@@ -11,6 +11,7 @@ from annotated_types import Len
 
 from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.shapes import Shape
+from robustfl.evaluation.results.training import TrainingReport
 
 Interval = Annotated[list[float], Len(2, 2)] | None
 """[low, high]; None with a single seed."""
@@ -86,7 +87,9 @@ class ScoredWorldReport(TypedDict):
     f_grid: list[int]
     chance: float
     test_size: int
+    effective_test_size: NotRequired[float]
     baseline: BaselineLevel
+    training: NotRequired[TrainingReport | None]
     informative: bool
     defenses: list[ScoredDefense]
 
@@ -122,6 +125,7 @@ class RemarkReport(TypedDict):
 class ScoreSettingsReport(TypedDict):
     """The settings with which the score was made."""
 
+    accuracy: NotRequired[str]
     threshold: NotRequired[float]
     margin: NotRequired[float]
     alpha: NotRequired[float]

@@ -101,7 +101,14 @@ def score(
         reports.append(report)
         if world.informative:
             found.append(standing)
-    flags = suite_remarks(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+    flags = suite_remarks(
+        reports,
+        accuracy=settings.accuracy,
+        plain=plain,
+        declared=declared or {},
+        knowledge=knowledge,
+        evidence=evidence,
+    )
     reports, verdicts = with_statuses(reports, evidence, flags)
     allowed = rankable(verdicts, evidence)
     ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
@@ -112,6 +119,7 @@ def score(
     return {
         "schema": SCHEMA,
         "settings": {
+            "accuracy": settings.accuracy,
             "threshold": settings.threshold,
             "margin": settings.margin,
             "alpha": settings.alpha,
@@ -169,6 +177,8 @@ def _world(
         "f_grid": grid,
         "chance": world.chance,
         "test_size": world.test_size,
+        "effective_test_size": world.effective_test_size or float(world.test_size),
+        "training": world.training,
         "baseline": {"mean": world.level, "per_seed": list(world.baseline)},
         "informative": world.informative,
         "defenses": reports,
