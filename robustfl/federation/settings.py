@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_validator, model_validator
 
-
 TAIL_MEASUREMENTS = 5
 """The number of measurements from which the accuracy of a training is averaged, at least, unless it is very short."""
 

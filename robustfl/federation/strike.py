@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from robustfl.threats.attack import Attack
 
@@ -39,6 +40,6 @@ def strike_of(attack: Attack | None, rounds: int) -> Strike | None:
     struck = [] if attack is None else [number for number in range(rounds) if attack.active(number)]
     if not struck:
         return None
-    step = max((after - before for before, after in zip(struck, struck[1:], strict=False)), default=1)
+    step = max((after - before for before, after in pairwise(struck)), default=1)
     stopped = struck[-1] + 1
     return Strike(first=struck[0], stopped=stopped if rounds - stopped >= step else None)

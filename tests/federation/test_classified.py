@@ -114,7 +114,7 @@ def test_the_tail_is_the_last_tenth_with_five_measurements(rounds: int, every: i
     assert len(set(np.diff(tail))) <= 1  # no round has more weight than the others
     assert len(tail) <= 9 + settings.tail / every
     before = [finished for finished in measured if finished not in tail]
-    assert before == [finished for finished in range(every, rounds - settings.tail + 1, every)]
+    assert before == list(range(every, rounds - settings.tail + 1, every))
 
 
 def test_the_accuracy_of_a_trial_is_the_mean_of_its_tail() -> None:

@@ -11,9 +11,9 @@ import torch
 from robustfl.attacks import Clones, LabelFlip, SignFlip
 from robustfl.defenses import RFFL, Mean
 from robustfl.federation import Population
+from robustfl.federation.classified import classified
 from robustfl.federation.clients.training import predict
 from robustfl.federation.data.partitions import Dirichlet
-from robustfl.federation.classified import classified
 from robustfl.federation.observers.served import honest_mixes, worst_served
 from tests.federation.worlds import SMALL_MLP, own_models, population, simulation, task, weights
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from robustfl.attacks import IPM, LabelFlip, SignFlip
+from robustfl.federation.observers.timing import Timing
 from robustfl.federation.strike import Strike, strike_of
 from robustfl.threats import Attack
 from tests.federation.worlds import SMALL_MLP, simulation
@@ -66,6 +67,7 @@ def test_what_an_attack_that_strikes_late_takes() -> None:
     assert more["balanced_accuracy"] == pytest.approx(sum(curve[number] for number in range(36, 41)) / 5)
 
 
-def test_without_an_attack_only_the_last_model_is_told() -> None:
-    more = simulation(model=SMALL_MLP).run().more
-    assert {"final_accuracy"} == {"final_accuracy", "before_attack", "after_attack"} & set(more)
+@pytest.mark.parametrize("attack", [None, SignFlip()], ids=str)
+def test_other_attacks_have_no_such_measures(attack: Attack | None) -> None:
+    more = simulation(model=SMALL_MLP, attack=attack, f=1).run().more
+    assert not {measure.name for measure in Timing.measures} & set(more)

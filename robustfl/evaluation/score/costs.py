@@ -41,7 +41,7 @@ _DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class _Scale:
-    """The measure of accuracy, what guessing reaches in it, and the level of utility 1; None where nothing is learnt."""
+    """The measure of accuracy, what guessing reaches in it, and the level of utility 1 (None: nothing is learnt)."""
 
     accuracy: str
     chance: float

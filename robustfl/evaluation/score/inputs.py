@@ -19,11 +19,11 @@ STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 class CellResult:
     """One outcome of the suite: a defense in a world under an attack by f of the clients, with one seed.
 
-    `accuracy` is the chosen measure of accuracy over the end of the training; it is read when `status` is "ok". A "diverged" outcome counts as
-    chance. A "failed" or "missing" outcome leaves its cell incomplete. An "invalid" outcome (the defense's own
-    precondition on f does not hold) makes the worst case at this f zero. A "not applicable" outcome (the attack is made
-    for other defenses, or for other messages than clients send) is never run and does not count. Several outcomes may
-    share one `trial`.
+    `accuracy` is the chosen measure over the end of the training; it is read when `status` is "ok". A "diverged"
+    outcome counts as chance. A "failed" or "missing" outcome leaves its cell incomplete. An "invalid" outcome (the
+    defense's own precondition on f does not hold) makes the worst case at this f zero. A "not applicable" outcome (the
+    attack is made for other defenses, or for other messages than clients send) is never run and does not count. Several
+    outcomes may share one `trial`.
     """
 
     world: str
@@ -102,9 +102,10 @@ class ScoredWorld:
 class ScoreSettings:
     """How outcomes become a score.
 
-    `accuracy` is the measure of records from which utilities are made. `threshold` is the smallest W that passes for the breakdown point. Differences in utility up to `margin` do not
-    matter for ranks. `alpha` is the level of the tests behind the ranks, and intervals cover 1 - alpha. `bootstrap` is
-    the number of resamples that are drawn when there are too many seeds to enumerate all resamples.
+    `accuracy` is the measure of records from which utilities are made. `threshold` is the smallest W that passes for
+    the breakdown point. Differences in utility up to `margin` do not matter for ranks. `alpha` is the level of the tests
+    behind the ranks, and intervals cover 1 - alpha. `bootstrap` is the number of resamples that are drawn when there are
+    too many seeds to enumerate all resamples.
     """
 
     accuracy: str = "balanced_accuracy"

@@ -93,8 +93,8 @@ class Scenario(Settings):
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
     reference: bool = False
-    """Whether the trial is the yardstick of its world: the plain rule without an attack. It then measures also how stable
-    the step of the training is, and what training on all data at once reaches."""
+    """Whether the trial is the yardstick of its world: the plain rule without an attack. It also measures how
+    stable the step of the training is, and what training on all data at once reaches."""
 
 
 class AdversarySettings(Settings):

@@ -87,18 +87,22 @@ def _unstable(world: ScoredWorldReport, instability: Sequence[float]) -> Iterato
 
 
 def _short_scale(world: ScoredWorldReport, level: float, words: str) -> Iterator[Remark]:
-    """The error of a utility that comes from the scale: the test set is finite, and the baseline has few seeds."""
+    """The error of a utility that comes from the scale: the test set is finite, and the baseline has few seeds.
+
+    The test set is taken at the accuracy between guessing and the baseline at which its error is largest.
+    """
     scale = level - world["chance"]
     bases = [value for value in world["baseline"].get("per_seed", []) if value is not None]
     tested = world.get("effective_test_size", world["test_size"])
     seeds = standard_error(bases) if len(bases) > 1 else 0.0
-    error = 2 * math.hypot(math.sqrt(max(0.0, level * (1 - level)) / tested), seeds) / scale
+    between = min(max(0.5, world["chance"]), level)
+    error = 2 * math.hypot(math.sqrt(max(0.0, between * (1 - between)) / tested), seeds) / scale
     if error > UNSHARP:
         message = (
             f"Between guessing ({world['chance']:.3f}) and undisturbed training ({level:.3f}) lie only {scale:.3f} of "
-            f"{words}, which {world['test_size']} test samples and {len(world['seeds'])} seeds do not resolve: every "
-            f"utility here is uncertain by about {error:.2f}, whatever the defense. Use a larger test set, more seeds, or "
-            "a measure in which guessing reaches less (`score.accuracy: balanced_accuracy`)."
+            f"{words}, which {world['test_size']} test samples and {len(world['seeds'])} seeds do not resolve: a "
+            f"utility here may be off by {error:.2f}, whatever the defense. Use a larger test set, more seeds, "
+            "or a measure in which guessing reaches less (`score.accuracy: balanced_accuracy`)."
         )
         yield make_remark("SHORT_SCALE", "warning", message, world=world["world"])
 

@@ -52,9 +52,9 @@ class Timing(Observer):
         if trace.diverged or not curve:
             return
         final = curve[max(curve)]
-        self.tell(trace, final_accuracy=final)
-        if strike is None:
+        if strike is None or not strike.edges:
             return
+        self.tell(trace, final_accuracy=final)
         if strike.first:
             before = curve[strike.first]
             self.tell(trace, before_attack=before, taken_by_attack=before - final, attacked_from=strike.first)

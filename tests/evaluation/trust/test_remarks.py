@@ -250,7 +250,7 @@ def test_a_small_test_set_hides_behind_seeds_that_agree() -> None:
 def test_diverged_cells_are_not_blamed_on_the_test_set() -> None:
     blown = cell(0, spread=0, status=["diverged"] * 5)
     report = world(defense("Mean", point(4, {"none": cell(1), "alie": cell(0.1), "wb": blown})), test_size=100)
-    assert codes(flagged(report)) == ["DIVERGED"]
+    assert codes(flagged(report)) == ["SHORT_SCALE", "DIVERGED"]
 
 
 def test_defenses_that_met_different_attacks() -> None:
