@@ -11,8 +11,8 @@ from .content import ACCURACY, COUNT, LABEL, LOSS, TEXT, Column, Content, Row, S
 
 NOTE = (
     "Attacks that do not strike in all rounds, at the largest f, in balanced accuracy of single measurements (the "
-    "score is the mean over the end of the training): just before the first attacked round, just after the last one, and in "
-    "the end. Taken is what is missing in the end of what was there before; recovered is what training has regained "
+    "score averages over the end of the training): just before the first attacked round, just after the last one, and "
+    "in the end. Taken is what is missing in the end of what was there before; recovered is what training has regained "
     "since the attack stopped. Means over the seeds."
 )
 WINDOW = ("attacked_from", "attacked_until")

@@ -103,9 +103,9 @@ class ScoreSettings:
     """How outcomes become a score.
 
     `accuracy` is the measure of records from which utilities are made. `threshold` is the smallest W that passes for
-    the breakdown point. Differences in utility up to `margin` do not matter for ranks. `alpha` is the level of the tests
-    behind the ranks, and intervals cover 1 - alpha. `bootstrap` is the number of resamples that are drawn when there are
-    too many seeds to enumerate all resamples.
+    the breakdown point. Differences in utility up to `margin` do not matter for ranks. `alpha` is the level of the
+    tests behind the ranks, and intervals cover 1 - alpha. `bootstrap` is the number of resamples that are drawn when
+    there are too many seeds to enumerate all resamples.
     """
 
     accuracy: str = "balanced_accuracy"

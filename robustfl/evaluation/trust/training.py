@@ -65,8 +65,8 @@ def _not_trained(world: ScoredWorldReport, level: float, words: str) -> Iterator
     if reasons:
         message = (
             f"Plain averaging without any attack has not finished training here: {'; '.join(reasons)}. Utilities then "
-            "compare models that have hardly begun to learn, and attacks look weak because there is little to destroy. "
-            "Train longer or with a better learning rate before you add attacks or trust ranks."
+            "say how fast models learn as well as what defenses withstand, and attacks look weak where little is there "
+            "to destroy. Train longer or with a better learning rate before you add attacks or trust ranks."
         )
         yield make_remark("NOT_TRAINED", "warning", message, world=world["world"])
 
