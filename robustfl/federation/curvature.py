@@ -36,7 +36,7 @@ def hessian(population: Population, weights: Tensor, features: Tensor, labels: T
     def loss(flat: Tensor) -> Tensor:
         return cross_entropy(functional_call(population.module, population.views(flat), (features,)), labels)
 
-    _, pull = vjp(grad(loss), weights)
+    pull: Callable[[Tensor], tuple[Tensor]] = vjp(grad(loss), weights)[1]
     return lambda vector: pull(vector)[0]
 
 
