@@ -154,7 +154,7 @@ def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
 def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
-    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
+    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings)
 
 
 def _baselines(played: Played) -> dict[str, list[str]]:
