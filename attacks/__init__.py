@@ -88,6 +88,7 @@ from .updates.one_coordinate import OneCoordinate as OneCoordinate
 from .updates.opt_alie import OptALIE as OptALIE
 from .updates.opt_ipm import OptIPM as OptIPM
 from .updates.pgd_constrained import PGDConstrained as PGDConstrained
+from .updates.planned_drift import PlannedDrift as PlannedDrift
 from .updates.poisoned_fl import PoisonedFL as PoisonedFL
 from .updates.random_rescaling import RandomRescaling as RandomRescaling
 from .updates.rop import ROP as ROP

@@ -13,7 +13,7 @@ from robustfl.federation.clients.training import predict
 from robustfl.federation.round import Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.threats import Facts
-from robustfl.threats.updates.view import Relabelling, Training
+from robustfl.threats.updates.view import Relabelling, Training, Whose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ def briefing(
         layers=population.layers,
         loss=loss,
         training=training,
-        samples=lambda whose: _samples(setup, whose),
+        holdings=lambda whose: _holdings(setup, whose),
         aggregate=aggregate,
         rotation_equivariant=defense.rotation_equivariant,
         message=setup.settings.message,
@@ -73,13 +73,13 @@ def briefing(
     )
 
 
-def _samples(setup: Setup, whose: str) -> tuple[Tensor, Tensor]:
-    """The training samples [N, ...] and labels [N] that the malicious members, or the honest clients, hold."""
+def _holdings(setup: Setup, whose: Whose) -> list[tuple[Tensor, Tensor]]:
+    """The training samples [N, ...] and labels [N] of each malicious member, or of each honest client, that has any."""
     population = setup.population
     if whose == "own":
-        held = setup.members.samples()
+        parts = setup.members.parts()
     else:
         clients = setup.honest[setup.honest < setup.settings.clients]
-        held = np.concatenate([population.parts[client] for client in clients])
-    index = torch.as_tensor(held, device=population.device)
-    return population.features[index], population.labels[index]
+        parts = [population.parts[client] for client in clients]
+    held = [torch.as_tensor(part, device=population.device) for part in parts if len(part)]
+    return [(population.features[index], population.labels[index]) for index in held]

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.threats.knowledge import Knowledge
-from robustfl.threats.updates.candidates import Found, SearchLine, harm_at, worst_of
+from robustfl.threats.updates.candidates import FARTHEST, NEAREST, Found, SearchLine, harm_at, worst_of
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
 from robustfl.threats.updates.view import View, finite_rows
@@ -40,6 +40,9 @@ class SearchedAttack(TiledAttack):
 
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
 
+    reach: ClassVar[tuple[float, float]] = (NEAREST, FARTHEST)
+    """Ends of the geometric grid of a line, in lengths of its direction."""
+
     candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 19
     search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 1
 
@@ -59,21 +62,29 @@ class SearchedAttack(TiledAttack):
     def goal(self) -> str:
         """The goal of the search, such as `inner`, `l2`, `loss` or `fixed ones`; evaluations require certain goals."""
 
+    def noted(self, view: View, gain: float) -> None:
+        """Take note of the gain that the search expects of this round, over sending the honest mean."""
+
     @property
     def in_full(self) -> bool:
         """Whether the objective needs answers in all d dimensions, and cannot be computed from products."""
         return False
 
+    def honest(self, view: View) -> Tensor:
+        """The rows [h, d] with which the search asks the defense: the honest ones, or what stands for them."""
+        return view.honest
+
     def vector(self, view: View) -> Tensor:
-        if not view.usable().any():
+        rows = self.honest(view)
+        if not finite_rows(rows).any():
             return view.full(0.0)
         vectors, lines = self.plan(view)
-        usable = {name for name, vector in vectors.items() if finite_rows(vector[None]).all()}
+        usable = {name for name, vector in vectors.items() if finite_rows(vector.reshape(-1, view.d)).all()}
         vectors = {name: vector for name, vector in vectors.items() if name in usable}
         lines = [line for line in lines if {line.base, line.direction or line.base} <= usable]
         if not lines:  # honest updates are near overflow, and nothing can be computed from them
             return view.full(0.0)
-        probe = Probe(view, vectors, self.offsets(view), full=self.in_full)
+        probe = Probe(view, vectors, self.offsets(view), full=self.in_full, honest=rows)
         harm = self.objective(view, probe.vectors)
         found = self._kept(view, probe, lines, harm) or self._searched(view, probe, lines, harm)
         return found.line.at(found.tau, vectors)
@@ -87,6 +98,7 @@ class SearchedAttack(TiledAttack):
         if not gain >= KEPT * view.memory["gain"]:
             return None
         view.memory["since"] = rounds + 1
+        self.noted(view, gain)
         return last
 
     @staticmethod
@@ -95,7 +107,8 @@ class SearchedAttack(TiledAttack):
         return found
 
     def _searched(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found:
-        found = worst_of(probe, lines, harm, self.candidates)
-        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm) if self.search_every > 1 else 0.0
+        found = worst_of(probe, lines, harm, self.candidates, self.reach)
+        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm)
         view.memory.update(found=found, gain=gain, since=1)
+        self.noted(view, gain)
         return found

@@ -1,0 +1,175 @@
+"""The search for a plan: one direction for each round to come, so that the models that count become bad."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from robustfl.threats.updates.constant_directions import steady_direction
+from robustfl.threats.updates.planning.aims import towards, wrong
+from robustfl.threats.updates.planning.imagined import drawn
+from robustfl.threats.updates.planning.rollout import Aim, Lessons, Rollout
+from robustfl.threats.updates.view import View, Whose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FIRST_STEP, LATER_STEP = 0.6, 0.3
+"""How far a plan moves towards its gradient: in the first half of the steps, and in the second half."""
+
+INERTIA = 0.7
+"""Weight of the past in the running mean of how far answers moved."""
+
+JUDGED = 4
+"""The largest number of models in the tail of a run by which a plan is judged, spread evenly over the tail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What the models that count should be, and on whose data the planner learns and judges.
+
+    Attributes
+    ----------
+    learns, judges : whose data the imagined clients learn from, and by whose data models are judged
+    aim : mistakes ("accuracy"), the class `target`, or mistakes on the data of one honest client ("victim")
+    target, victim : the class, and the place of the client among the honest clients
+    tail : share of all rounds whose models count, from the end; the last model alone for 0
+    """
+
+    learns: Whose
+    judges: Whose
+    aim: Literal["accuracy", "target", "victim"] = "accuracy"
+    target: int = 0
+    victim: int = 0
+    tail: float = 0.1
+
+    def counted(self, number: int, rounds: int) -> list[int]:
+        """The rounds whose models the planner judges, counted from the round `number`; at least the last one."""
+        first = max(number, rounds - max(1, math.ceil(self.tail * rounds)))
+        found = rounds - first
+        places = {rounds - 1 - round(step * (found - 1) / max(1, JUDGED - 1)) for step in range(min(JUDGED, found))}
+        return sorted(place - number for place in places)
+
+    def samples(self, view: View, most: int) -> tuple[Lessons, Aim] | None:
+        """What is learnt from, about `most` samples, and what the attacker wants; None when it holds no samples."""
+        found = drawn(view, self.learns, most)
+        if found is None:
+            return None
+        features, labels = found
+        judged, right = features, labels
+        if self.aim == "victim":
+            held = view.holdings(self.judges)
+            judged, right = held[self.victim % len(held)]
+        elif self.aim == "target" and bool((labels != self.target).any()):
+            judged = features[labels != self.target]
+        aim = towards(self.target) if self.aim == "target" else wrong(right)
+        return Lessons(features=features, labels=labels, judged=judged), aim
+
+
+class Planner:
+    """Plans, remembers its plan, and learns how far the defense lets answers move.
+
+    Parameters
+    ----------
+    objective : what is wanted
+    every : the number of rounds from one plan to the next; None when the first plan is kept
+    steps : the number of steps that improve a plan
+    samples : about the number of samples from which the imagined clients learn
+
+    Attributes
+    ----------
+    reach : how far the defense recently let the answer move along the plan, in the units of updates
+    value : what the planner expects of its last plan
+    """
+
+    def __init__(self, *, objective: Objective, every: int | None, steps: int, samples: int) -> None:
+        self._objective, self._every, self._steps, self._samples = objective, every, steps, samples
+        self._first = 0
+        self._directions: Tensor | None = None
+        self.reach: float | None = None
+        self.value = -math.inf
+
+    def direction(self, view: View, rows: Tensor) -> Tensor:
+        """The unit direction [d] of this round, after a new plan when one is due.
+
+        `rows` [h, d] are the honest updates of the round, or what stands for them, all of them finite.
+        """
+        if self.reach is None:
+            self.reach = float((rows - rows.mean(dim=0)).norm(dim=1).mean()) / 4
+        age = view.round - self._first
+        if self._directions is None or (self._every is not None and age >= self._every):
+            self._replan(view, rows.mean(dim=0))
+        directions = self._directions
+        return steady_direction(view, "ones") if directions is None else directions[view.round - self._first]
+
+    def moved(self, gain: float) -> None:
+        """Learn how far the answer of this round moves along the plan."""
+        if self.reach is not None and math.isfinite(gain):
+            self.reach = INERTIA * self.reach + (1 - INERTIA) * max(gain, 0.0)
+
+    def _replan(self, view: View, sent: Tensor) -> None:
+        objective, training = self._objective, view.training
+        found = objective.samples(view, self._samples)
+        if found is None:
+            return
+        lessons, aim = found
+        rollout = Rollout(
+            training=training,
+            model=view.weights,
+            sent=sent,
+            lessons=lessons,
+            aim=aim,
+            reach=self.reach or 0.0,
+            rounds=training.rounds - view.round,
+            counted=objective.counted(view.round, training.rounds),
+        )
+        known = None if self._directions is None else self._directions[view.round - self._first :][None]
+        starts = first_plans(view, rollout.rounds) if known is None else known
+        self._directions, self.value = improved(rollout, starts, self._steps)
+        self._first = view.round
+
+
+def first_plans(view: View, rounds: int) -> Tensor:
+    """Plans [3, H, d] to begin with: all weights grow, all shrink, and all but those of the last layer shrink.
+
+    The third stops units with a ReLU, whose inputs are mostly not negative, and with it everything that a model can
+    tell apart. The last layer are the last two tensors of a model, its weights and its biases.
+    """
+    import torch
+
+    growing = steady_direction(view, "ones")
+    inner = view.layers[:-2] or view.layers[:1]
+    stopping = torch.zeros_like(growing)
+    for place in inner:
+        stopping[place] = -growing[place]
+    starts = torch.stack([growing, -growing, stopping / stopping.norm()])
+    return starts[:, None].expand(-1, rounds, -1)
+
+
+def improved(rollout: Rollout, starts: Tensor, steps: int) -> tuple[Tensor, float]:
+    """The best of the plans [H, d] that are met on the way from several starts [k, H, d], and its value.
+
+    Formula: with g the gradient of the value, each direction moves by ``delta <- unit((1 - s) delta + s unit(g))``,
+    s = 0.6 in the first half of the steps and 0.3 after that. Directions without a gradient stay. A plan whose value
+    is not finite, because the imagined training diverges, counts as 0.
+    """
+    directions = starts
+    best, highest = starts[0], -math.inf
+    for step in range(steps + 1):
+        last = step == steps
+        values, slopes = (rollout.values(directions), None) if last else rollout.slopes(directions)
+        values = values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        place = int(values.argmax())
+        if float(values[place]) > highest:
+            best, highest = directions[place], float(values[place])
+        if slopes is not None:
+            share = FIRST_STEP if 2 * step < steps else LATER_STEP
+            directions = _moved(directions, slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), share)
+    return best.clone(), highest
+
+
+def _moved(directions: Tensor, slopes: Tensor, share: float) -> Tensor:
+    lengths = slopes.norm(dim=-1, keepdim=True)
+    moved = (1 - share) * directions + share * slopes / lengths
+    return (moved / moved.norm(dim=-1, keepdim=True)).where(lengths > 0, directions)
