@@ -76,6 +76,7 @@ class PlannedDrift(SearchedAttack):
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("data", "estimate")
+    plans: ClassVar[bool] = True
     reach: ClassVar[tuple[float, float]] = (0.08, 5.0)
 
     data: Annotated[
@@ -110,6 +111,10 @@ class PlannedDrift(SearchedAttack):
         needed |= Knowledge.PEERS if self.estimate == "peers" else Knowledge.OWN
         needed |= Knowledge.DATA if "peers" in (self.data, self._judges) else Knowledge.OWN
         return needed | Knowledge.OWN if self.late or self.data == "own" else needed
+
+    def efforts(self) -> dict[str, float]:
+        plans = {} if self.plan_every is None else {"plan_every": 1.0 / self.plan_every}
+        return {**super().efforts(), "steps": self.steps, "samples": self.samples, **plans}
 
     @property
     def goal(self) -> str:

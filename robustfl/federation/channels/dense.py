@@ -123,6 +123,7 @@ class Dense(Channel):
         return Training(
             rounds=settings.rounds,
             batch_size=settings.batch_size,
+            pooled=settings.local_steps == 1,
             update=update,
             step=self.server_step,
             memory=model.memory,

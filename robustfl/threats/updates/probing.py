@@ -88,7 +88,7 @@ class Probe:
         return int(self._honest.shape[1])
 
     def answer(self, candidate: Tensor) -> Tensor | None:
-        """The aggregate [k] when malicious rows are made from `candidate` [k] or [f, k]; None with too few usable rows."""
+        """The aggregate [k] when malicious rows are made from `candidate` [k] or [f, k]; None with too few rows."""
         f = self._view.f
         if self._rows is None:  # reused for all questions, since filling it costs more than most rules
             self._rows = self._honest.new_empty((f + len(self._honest), self.dimensions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
@@ -40,6 +40,8 @@ class SearchedAttack(TiledAttack):
 
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
 
+    plans: ClassVar[bool] = False
+    """Whether the attack plans over the rounds to come, and not only in the present one."""
     reach: ClassVar[tuple[float, float]] = (NEAREST, FARTHEST)
     """Ends of the geometric grid of a line, in lengths of its direction."""
 
@@ -64,6 +66,18 @@ class SearchedAttack(TiledAttack):
 
     def noted(self, view: View, gain: float) -> None:
         """Take note of the gain that the search expects of this round, over sending the honest mean."""
+
+    def efforts(self) -> dict[str, float]:
+        """How much the search may try, by the name of the parameter that decides it."""
+        return {"candidates": self.candidates}
+
+    def doubles(self, other: SearchedAttack) -> bool:
+        """Whether this is the other search with twice the effort in something, and no less in anything."""
+        mine, theirs = self.efforts(), other.efforts()
+        if mine.keys() != theirs.keys() or not all(mine[name] >= theirs[name] for name in mine):
+            return False
+        twice = any(mine[name] >= 2 * theirs[name] for name in mine)
+        return twice and replace(self, **{name: getattr(other, name) for name in mine}) == other
 
     @property
     def in_full(self) -> bool:

@@ -35,6 +35,7 @@ class Training:
     ----------
     rounds : rounds of the whole training
     batch_size : samples in a batch of an honest client
+    pooled : whether the mean of the updates of clients with equally many samples is the update on all their samples
     update : model [d], samples [m, ...], labels [m] -> what an honest client sends [d] that learns from these samples,
         in one batch and without momentum; or for k clients at once: [d] or [k, d], [k, m, ...], [k, m] -> [k, d]
     step : model [d], aggregate [d], memory -> model [d] and memory after the server's step; also with [k, d] in place
@@ -46,6 +47,7 @@ class Training:
 
     rounds: int
     batch_size: int
+    pooled: bool
     update: Callable[[Tensor, Tensor, Tensor], Tensor]
     step: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
     memory: Any

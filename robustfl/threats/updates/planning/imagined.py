@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def drawn(view: View, whose: Whose, most: int) -> tuple[Tensor, Tensor] | None:
-    """At most about `most` samples [m, ...] and labels [m], equally many of each client; None when there are none.
+    """About `most` samples [clients, m, ...] and labels [clients, m], as many of each client; None when there are none.
 
     A client with fewer samples than the others has some of them twice, so that all clients weigh the same. The choice
     is random.
@@ -29,7 +29,7 @@ def drawn(view: View, whose: Whose, most: int) -> tuple[Tensor, Tensor] | None:
         places = torch.as_tensor(np.resize(view.rng.permutation(len(y)), count), device=y.device)
         features.append(x[places])
         labels.append(y[places])
-    return torch.cat(features), torch.cat(labels)
+    return torch.stack(features), torch.stack(labels)
 
 
 def imagined(view: View) -> Tensor:

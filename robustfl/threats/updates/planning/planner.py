@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from robustfl.threats.updates.constant_directions import steady_direction
 from robustfl.threats.updates.planning.aims import towards, wrong
 from robustfl.threats.updates.planning.imagined import drawn
@@ -48,8 +50,8 @@ class Objective:
         """The rounds whose models the planner judges, counted from the round `number`; at least the last one."""
         first = max(number, rounds - max(1, math.ceil(self.tail * rounds)))
         found = rounds - first
-        places = {rounds - 1 - round(step * (found - 1) / max(1, JUDGED - 1)) for step in range(min(JUDGED, found))}
-        return sorted(place - number for place in places)
+        places = np.linspace(first, rounds - 1, min(JUDGED, found)) if found > 1 else [rounds - 1]
+        return [round(place) - number for place in places]
 
     def samples(self, view: View, most: int) -> tuple[Lessons, Aim] | None:
         """What is learnt from, about `most` samples, and what the attacker wants; None when it holds no samples."""
@@ -57,12 +59,12 @@ class Objective:
         if found is None:
             return None
         features, labels = found
-        judged, right = features, labels
+        judged, right = features.flatten(0, 1), labels.flatten()
         if self.aim == "victim":
             held = view.holdings(self.judges)
             judged, right = held[self.victim % len(held)]
-        elif self.aim == "target" and bool((labels != self.target).any()):
-            judged = features[labels != self.target]
+        elif self.aim == "target" and bool((right != self.target).any()):
+            judged = judged[right != self.target]
         aim = towards(self.target) if self.aim == "target" else wrong(right)
         return Lessons(features=features, labels=labels, judged=judged), aim
 

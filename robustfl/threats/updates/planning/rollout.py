@@ -28,7 +28,7 @@ class Lessons:
 
     Attributes
     ----------
-    features, labels : [m, ...] and [m], with equally many samples from each client, so that each client weighs the same
+    features, labels : [clients, m, ...] and [clients, m], as many samples from each client, so that all weigh the same
     judged : [m', ...] the samples whose logits the aim looks at
     """
 
@@ -109,7 +109,8 @@ class Rollout:
 
     def _stretch(self, plans: int) -> int:
         """The number of rounds whose values are kept at a time."""
-        numel = self.lessons.features.numel() + self.model.numel() * (1 + self.training.momentum)
+        models = 1 if self.training.pooled else len(self.lessons.labels)
+        numel = self.lessons.features.numel() + models * self.model.numel()
         fitting = int(KEPT_NUMBERS / (_PER_ROUND * plans * numel))
         return min(self.rounds, max(fitting, math.isqrt(self.rounds), 1))
 
@@ -121,19 +122,28 @@ class Rollout:
 
     def _play(self, state: _State, directions: Tensor, first: int) -> tuple[_State, Tensor]:
         """Play rounds from the one with the number `first`; the state after them, and their part of the values [k]."""
-        training, lessons, k = self.training, self.lessons, len(directions)
+        training = self.training
         models, sent, memory = state.value
-        features = lessons.features.expand(k, *lessons.features.shape)
-        labels = lessons.labels.expand(k, -1)
-        total = directions.new_zeros(k)
+        total = directions.new_zeros(len(directions))
         for number, direction in enumerate(directions.unbind(1), first):
             if number:
-                learnt = training.update(models, features, labels)
+                learnt = self._learnt(models)
                 sent = sent.lerp(learnt, 1 - training.momentum) if training.momentum else learnt
             models, memory = training.step(models, sent + self.reach * direction, memory)
             if number in self.counted:
-                total = total + self.aim(training.predict(models, lessons.judged)) / len(self.counted)
+                total = total + self.aim(training.predict(models, self.lessons.judged)) / len(self.counted)
         return _State.of((models, sent, memory)), total
+
+    def _learnt(self, models: Tensor) -> Tensor:
+        """The mean updates [k, d] of the clients at these models [k, d]."""
+        features, labels, k = self.lessons.features, self.lessons.labels, len(models)
+        if self.training.pooled:
+            features, labels = features.flatten(0, 1), labels.flatten()
+            return self.training.update(models, features.expand(k, *features.shape), labels.expand(k, -1))
+        clients = len(labels)
+        each = models.repeat_interleave(clients, dim=0)
+        features = features.repeat(k, *[1] * (features.ndim - 1))
+        return self.training.update(each, features, labels.repeat(k, 1)).reshape(k, clients, -1).mean(dim=1)
 
 
 class _State:
