@@ -24,7 +24,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
   :class:`NaNClient`.
 
 Stages of an attack are combined with ``>>``, as in ``Clones() >> BadNets() >> ModelReplacement()``: who attacks, on
-what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``.
+what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``,
+and `standard_v2.yaml` adds attacks that plan ahead.
 
 To add an attack, write one file in the room of its surface and one import line below.
 """

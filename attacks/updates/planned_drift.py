@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from annotated_types import Ge, Le, Lt
 from typing_extensions import Doc
 
 from robustfl.threats import Knowledge, View
-from robustfl.threats.updates.candidates import SearchLine
+from robustfl.threats.updates.candidates import Found, SearchLine
 from robustfl.threats.updates.constant_directions import steady_direction
 from robustfl.threats.updates.planning.imagined import imagined
 from robustfl.threats.updates.planning.planner import Objective, Planner
@@ -21,6 +21,9 @@ from robustfl.threats.updates.view import Whose, finite_rows, median_length
 if TYPE_CHECKING:
     from torch import Tensor
 
+NEARBY = (0.64, 0.8, 1.0, 1.25, 1.56)
+"""Multiples of the last tau that rounds between two searches try."""
+
 SIGN_KEEPING = (0.3, 1.0, 3.0)
 """The values of tau for candidates that keep the signs of an honest update."""
 
@@ -30,9 +33,10 @@ class PlannedDrift(SearchedAttack):
     """Planned drift: rolls the training out to its end, and pushes where the models that count become bad.
 
     Formula: from the present model w, the clients' momentum m and the server's optimiser, the attack imagines the
-    rounds to come: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, m + c delta_k)``. Here g(w) is the update on the
-    data that it knows, each client weighing the same, and delta_k is a unit direction for each round. The directions
-    maximise minus the mean probability of the right class over the models of the last `tail` of the rounds:
+    rounds to come: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, share m + c delta_k)``. Here g(w) is the update on
+    the data that it knows, each client weighing the same, and delta_k is a unit direction for each round. The share of
+    the mean that the defense keeps is measured; for a defense that counts signs, the votes are imagined instead. The
+    directions maximise minus the mean probability of the right class over the models of the last `tail` of the rounds:
     ``delta_k <- unit((1 - s) delta_k + s unit(gradient))`` with s = 0.6 and then 0.3, `steps` times. The first plan is
     the best of several starts: all weights grow, all weights shrink, and all weights but those of the last layer
     shrink, which stops units with a ReLU. Later plans start from the last one. c is how far the defense let the answer
@@ -86,8 +90,11 @@ class PlannedDrift(SearchedAttack):
         Whose, Doc("which updates are known: those of all honest clients, or what the attack computes on its own data")
     ] = "peers"
     aim: Annotated[
-        Literal["accuracy", "target", "victim"],
-        Doc("what is wanted of the models: mistakes, the class `target`, or mistakes on the data of the `victim`"),
+        Literal["accuracy", "target", "victim", "backdoor"],
+        Doc(
+            "what is wanted of the models: mistakes, the class `target`, mistakes on the data of the `victim`, or what "
+            "the backdoor before this attack wants"
+        ),
     ] = "accuracy"
     target: Annotated[int, Ge(0), Doc("class that the models should name for samples of other classes")] = 0
     victim: Annotated[
@@ -96,6 +103,8 @@ class PlannedDrift(SearchedAttack):
     tail: Annotated[
         float, Ge(0), Le(1), Doc("share of the rounds whose models count, from the end; 0 counts the last model alone")
     ] = 0.1
+    candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 15
+    search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 4
     plan_every: Annotated[
         int | None, Ge(1), Doc("rounds from one plan to the next; an eighth of all rounds when not given")
     ] = None
@@ -133,18 +142,16 @@ class PlannedDrift(SearchedAttack):
     def honest(self, view: View) -> Tensor:
         if self.estimate == "peers":
             return view.honest
-        known = view.memory.get(("imagined", view.receiver))
-        if known is None or known[0] != view.round:
-            known = view.round, imagined(view) if view.trains else view.own
-            view.memory["imagined", view.receiver] = known
-        rows: Tensor = known[1]
-        return rows
+        known: dict[Hashable, tuple[int, Tensor]] = view.memory.setdefault("stand-ins", {})
+        if view.receiver not in known or known[view.receiver][0] != view.round:
+            known[view.receiver] = view.round, imagined(view) if view.trains else view.own
+        return known[view.receiver][1]
 
     def plan(self, view: View) -> tuple[dict[str, Tensor], list[SearchLine]]:
         rows = self.honest(view)
+        unit = self._planner(view).direction(view, rows) if view.trains else steady_direction(view, "ones")
         rows = rows[finite_rows(rows).tolist()]
         mean = rows.mean(dim=0)
-        unit = self._planner(view).direction(view, rows) if view.trains else steady_direction(view, "ones")
         step = median_length(rows) * unit
         vectors = {
             "mean": mean,
@@ -171,28 +178,28 @@ class PlannedDrift(SearchedAttack):
         unit = vectors["unit"]
         return lambda answer: float(answer @ unit)
 
+    def near(self, last: Found, lines: Sequence[SearchLine]) -> list[tuple[SearchLine, float]]:
+        if last.line.direction is None:  # a row that keeps signs; another client's row may now lead farther
+            kind = last.line.base.rpartition(" ")[0]
+            return [(line, 0.0) for line in lines if line.direction is None and line.base.startswith(kind)]
+        return [(last.line, factor * last.tau) for factor in NEARBY]
+
     def noted(self, view: View, gain: float) -> None:
         if view.trains:
             self._planner(view).moved(gain)
 
     def _planner(self, view: View) -> Planner:
         """The planner of this trial, for the receiver of this round."""
-        known = view.memory.get(("planner", view.receiver))
-        if known is None:
-            every = self.plan_every or max(1, view.training.rounds // 8)
-            known = Planner(
-                objective=Objective(
-                    learns=self.data,
-                    judges=self._judges,
-                    aim=self.aim,
-                    target=self.target,
-                    victim=self.victim,
-                    tail=self.tail,
-                ),
-                every=None if self.open_loop else every,
-                steps=self.steps,
-                samples=self.samples,
+        planners: dict[Hashable, Planner] = view.memory.setdefault("planners", {})
+        if view.receiver not in planners:
+            objective = Objective(
+                learns=self.data,
+                judges=self._judges,
+                aim=self.aim,
+                target=self.target,
+                victim=self.victim,
+                tail=self.tail,
             )
-            view.memory["planner", view.receiver] = known
-        planner: Planner = known
-        return planner
+            every = None if self.open_loop else self.plan_every or max(1, view.training.rounds // 8)
+            planners[view.receiver] = Planner(objective=objective, every=every, steps=self.steps, samples=self.samples)
+        return planners[view.receiver]

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from robustfl.federation.clients.training import predict
 from robustfl.federation.round import Receiver, Round
 from robustfl.federation.setup import Setup
-from robustfl.threats import Facts
+from robustfl.threats import Backdoor, Facts
+from robustfl.threats.staging import poisoning_of
 from robustfl.threats.updates.view import Relabelling, Training, Whose
 
 if TYPE_CHECKING:
@@ -65,12 +66,27 @@ def briefing(
         layers=population.layers,
         loss=loss,
         training=training,
+        marked=_marking(setup),
         holdings=lambda whose: _holdings(setup, whose),
         aggregate=aggregate,
         rotation_equivariant=defense.rotation_equivariant,
         message=setup.settings.message,
         rng=setup.rng["attack"],
     )
+
+
+def _marking(setup: Setup) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Marks samples with the trigger of the attack, for which it wants other labels; None when it has no trigger."""
+    backdoor = poisoning_of(setup.attack)
+    if not isinstance(backdoor, Backdoor):
+        return None
+
+    def marked(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = torch.as_tensor(backdoor.wanted(labels.cpu().numpy(), setup.population.classes), device=labels.device)
+        changed = wanted != labels
+        return backdoor.stamp(features[changed]), wanted[changed]
+
+    return marked
 
 
 def _holdings(setup: Setup, whose: Whose) -> list[tuple[Tensor, Tensor]]:

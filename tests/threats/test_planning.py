@@ -11,19 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustfl.defenses import Mean
-from robustfl.errors import KnowledgeError
+from robustfl.defenses import Mean, NormBound, SignMajority
+from robustfl.errors import InfeasibleError, KnowledgeError
 from robustfl.federation import Task, assemble
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import MLP
-from robustfl.threats import Knowledge, UpdateAttack, View
+from robustfl.threats import Facts, Knowledge, UpdateAttack, View
 from robustfl.threats.updates.planning import rollout as rolling
-from robustfl.threats.updates.planning.aims import towards, wrong
+from robustfl.threats.updates.planning.aims import balanced, named, wrong
 from robustfl.threats.updates.planning.imagined import drawn, imagined
 from robustfl.threats.updates.planning.planner import Objective, Planner, first_plans, improved
 from robustfl.threats.updates.planning.rollout import Lessons, Rollout
 from robustfl.threats.updates.planning.rows import leading, sign_keeping
+from robustfl.threats.updates.planning.surrogates import Shifted, Votes, surrogate
 from tests.federation.worlds import rules, simulation
 
 CLIENTS, ROUNDS = 5, 6
@@ -100,7 +101,7 @@ def planned(view: View, *, reach: float = 0.0, counted: tuple[int, ...] = (-1,),
         "sent": view.mean(),
         "lessons": Lessons(features=features, labels=labels, judged=features.flatten(0, 1)),
         "aim": wrong(labels.flatten()),
-        "reach": reach,
+        "defense": Shifted(share=1.0, reach=reach),
         "rounds": rest,
         "counted": [place % rest for place in counted],
     }
@@ -201,7 +202,10 @@ def test_aims() -> None:
     right = torch.tensor([0, 0, 1])
     assert float(wrong(right)(logits)) == pytest.approx(-1.0, abs=1e-3)
     assert float(wrong(torch.tensor([0, 1, 1]))(logits)) == pytest.approx(-0.75, abs=1e-3), "each class weighs the same"
-    assert float(towards(0)(logits)) == pytest.approx(2 / 3, abs=1e-3)
+    assert float(named(torch.zeros(3, dtype=torch.long), torch.full((3,), 1 / 3))(logits)) == pytest.approx(
+        2 / 3, abs=1e-3
+    )
+    assert balanced(torch.tensor([4, 4, 7])).tolist() == [0.25, 0.25, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -300,3 +304,57 @@ def test_the_reach_follows_what_the_defense_lets_through() -> None:
     assert planner.reach == pytest.approx(0.7 * (0.7 * first + 0.3))
     before = planner.direction(view, view.honest)
     assert torch.equal(planner.direction(view, view.honest), before), "a plan is kept"
+
+
+def asked_of(rule: Any, honest: Tensor, f: int = 3) -> tuple[Any, Tensor]:
+    """The surrogate that an attacker makes of a rule, and the rule's own answer to harmless malicious updates."""
+    mean = honest.mean(dim=0)
+    harmless = torch.cat([mean.repeat(f, 1), honest])
+
+    def aggregate(rows: Tensor) -> Tensor:
+        answer: Tensor = rule.preview(rows, ids=list(range(len(rows)))).value
+        return answer
+
+    facts = Facts(round=0, f=f, honest=honest, own=lambda: honest[:f], aggregate=aggregate)
+    view = View(facts, Knowledge.PEERS | Knowledge.DEFENSE, "Spy()", {})
+    return surrogate(view, honest, reach=0.5), aggregate(harmless)
+
+
+def honest_rows(d: int = 400) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(d, generator=generator) + 3 * torch.randn(12, d, generator=generator)
+
+
+def test_a_rule_that_keeps_a_share_of_the_mean_is_known_by_its_share() -> None:
+    honest = honest_rows()
+    found, _ = asked_of(NormBound(radius=1.0), honest)
+    assert isinstance(found, Shifted)
+    direction = torch.nn.functional.normalize(torch.ones(1, honest.shape[1]))
+    answer = found(honest.mean(dim=0)[None], direction)
+    assert 0 < found.share < 0.1
+    torch.testing.assert_close(answer, found.share * honest.mean(dim=0)[None] + 0.5 * direction)
+    assert asked_of(Mean(), honest)[0] == Shifted(share=pytest.approx(1.0), reach=0.5)
+    assert asked_of(Mean(), torch.zeros(4, 5))[0].share == 0.0
+
+
+def test_a_rule_that_counts_signs_is_known_by_its_step() -> None:
+    honest = honest_rows()
+    found, answer = asked_of(SignMajority(step=0.25), honest)
+    assert isinstance(found, Votes)
+    assert (found.step, found.honest, found.malicious) == (pytest.approx(0.25), 12, 3)
+    alone = found(honest.mean(dim=0)[None], torch.zeros(1, honest.shape[1]))[0]
+    assert float((alone.sign() == answer.sign()).float().mean()) > 0.9
+    direction = torch.nn.functional.normalize(torch.ones(1, honest.shape[1]))
+    pushed = found(honest.mean(dim=0)[None], direction)[0] - alone
+    agreeing = honest.sign().sum(dim=0).abs() >= 10
+    split = honest.sign().sum(dim=0).abs() <= 2
+    assert float(pushed[agreeing].mean()) < 0.2 * float(pushed[split].mean()), "what clients agree on cannot be moved"
+
+
+def test_a_rule_that_cannot_answer_is_thought_to_be_a_mean() -> None:
+    def refuse(rows: Tensor) -> Tensor:
+        raise InfeasibleError("There are too few rows.")
+
+    facts = Facts(round=0, f=1, honest=torch.ones(3, 2), own=lambda: torch.ones(1, 2), aggregate=refuse)
+    view = View(facts, Knowledge.PEERS | Knowledge.DEFENSE, "Spy()", {})
+    assert surrogate(view, torch.ones(3, 2), reach=2.0) == Shifted(share=1.0, reach=2.0)

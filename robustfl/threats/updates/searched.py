@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -104,16 +104,22 @@ class SearchedAttack(TiledAttack):
         return found.line.at(found.tau, vectors)
 
     def _kept(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found | None:
-        """The last result, if no search is due and it has kept at least half of its gain over the honest mean."""
+        """What is near the last result, if no search is due and half of the gain over the honest mean is kept."""
         rounds, last = view.memory.get("since", self.search_every), self._last(view)
         if last is None or rounds >= self.search_every or last.line not in lines:
             return None
-        gain = harm_at(probe, last.line, last.tau, harm) - harm_at(probe, SearchLine("mean"), 0.0, harm)
+        tried = [Found(line, tau, harm_at(probe, line, tau, harm)) for line, tau in self.near(last, lines)]
+        found = max(tried, key=lambda one: one.harm)
+        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm)
         if not gain >= KEPT * view.memory["gain"]:
             return None
-        view.memory["since"] = rounds + 1
+        view.memory.update(found=found, since=rounds + 1)
         self.noted(view, gain)
-        return last
+        return found
+
+    def near(self, last: Found, lines: Sequence[SearchLine]) -> list[tuple[SearchLine, float]]:
+        """What a round without a search tries: lines and values of tau, by default those of the last result."""
+        return [(last.line, last.tau)]
 
     @staticmethod
     def _last(view: View) -> Found | None:

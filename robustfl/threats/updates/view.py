@@ -71,6 +71,7 @@ class Facts(RoundFacts["Tensor"]):
     loss : [d] -> the mean loss of a model on the malicious clients' own samples
     training : makes the functions by which the federation learns
     holdings : makes the training samples and labels of each malicious client ("own") or each honest one ("peers")
+    marked : makes from samples and labels those that bear the adversary's trigger, with the labels that it wants
     rotation_equivariant : whether the defense only uses products between rows, so that it can be asked in fewer
         dimensions
     message : whether clients send model differences or gradients
@@ -86,6 +87,7 @@ class Facts(RoundFacts["Tensor"]):
     loss: Callable[[Tensor], float] | None = None
     training: Callable[[], Training] | None = None
     holdings: Callable[[Whose], list[tuple[Tensor, Tensor]]] | None = None
+    marked: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     rotation_equivariant: bool = False
     message: Message = "gradient"
 
@@ -207,6 +209,15 @@ class View(RoundView["Tensor"]):
 
         held = self.holdings(of)
         return torch.cat([features for features, _ in held]), torch.cat([labels for _, labels in held])
+
+    def marked(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples [m, ...] with the trigger of the backdoor that stands before the attack, and the labels [m] it wants.
+
+        Left out are the samples for which the trigger changes nothing, because they are of the wanted class.
+        """
+        return self._given(self._facts.marked, "a backdoor before it, as in [bad_nets, planned_drift]")(
+            features, labels
+        )
 
     @property
     def rotation_equivariant(self) -> bool:

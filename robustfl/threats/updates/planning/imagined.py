@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,12 +53,12 @@ def imagined(view: View) -> Tensor:
     index = torch.as_tensor(batches, device=labels.device)
     rows = training.update(view.weights, features[index], labels[index])
     if training.momentum:
-        own = view.finite("own")
-        if "imagined" not in view.memory and len(own):
+        kept: dict[Hashable, Tensor] = view.memory.setdefault("imagined momentum", {})
+        before, own = kept.get(view.receiver), view.finite("own")
+        if (before is None or len(before) != view.h) and len(own):
             places = torch.as_tensor(view.rng.integers(len(own), size=view.h), device=labels.device)
-            view.memory["imagined"] = own[places]
-        before = view.memory.get("imagined")
-        if before is not None and before.shape == rows.shape:
+            before = own[places]
+        if before is not None and len(before) == view.h:
             rows = before.lerp(rows, 1 - training.momentum)
-        view.memory["imagined"] = rows
+        kept[view.receiver] = rows
     return rows

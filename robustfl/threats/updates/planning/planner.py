@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from robustfl.threats.updates.constant_directions import steady_direction
-from robustfl.threats.updates.planning.aims import towards, wrong
+from robustfl.threats.updates.planning.aims import balanced, named, wrong
 from robustfl.threats.updates.planning.imagined import drawn
 from robustfl.threats.updates.planning.rollout import Aim, Lessons, Rollout
-from robustfl.threats.updates.view import View, Whose
+from robustfl.threats.updates.planning.surrogates import surrogate
+from robustfl.threats.updates.view import View, Whose, finite_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,8 @@ FIRST_STEP, LATER_STEP = 0.6, 0.3
 
 INERTIA = 0.7
 """Weight of the past in the running mean of how far answers moved."""
+
+Aims = Literal["accuracy", "target", "victim", "backdoor"]
 
 JUDGED = 4
 """The largest number of models in the tail of a run by which a plan is judged, spread evenly over the tail."""
@@ -34,14 +37,15 @@ class Objective:
     Attributes
     ----------
     learns, judges : whose data the imagined clients learn from, and by whose data models are judged
-    aim : mistakes ("accuracy"), the class `target`, or mistakes on the data of one honest client ("victim")
+    aim : mistakes ("accuracy"), the class `target`, mistakes on the data of one honest client ("victim"), or what the
+        backdoor before this attack wants of marked samples, beside right answers for the others ("backdoor")
     target, victim : the class, and the place of the client among the honest clients
     tail : share of all rounds whose models count, from the end; the last model alone for 0
     """
 
     learns: Whose
     judges: Whose
-    aim: Literal["accuracy", "target", "victim"] = "accuracy"
+    aim: Aims = "accuracy"
     target: int = 0
     victim: int = 0
     tail: float = 0.1
@@ -55,17 +59,27 @@ class Objective:
 
     def samples(self, view: View, most: int) -> tuple[Lessons, Aim] | None:
         """What is learnt from, about `most` samples, and what the attacker wants; None when it holds no samples."""
+        import torch
+
         found = drawn(view, self.learns, most)
         if found is None:
             return None
         features, labels = found
         judged, right = features.flatten(0, 1), labels.flatten()
+        aim = wrong(right)
         if self.aim == "victim":
             held = view.holdings(self.judges)
             judged, right = held[self.victim % len(held)]
-        elif self.aim == "target" and bool((right != self.target).any()):
-            judged = judged[right != self.target]
-        aim = towards(self.target) if self.aim == "target" else wrong(right)
+            aim = wrong(right)
+        elif self.aim == "target":
+            others = right != self.target
+            judged = judged[others] if bool(others.any()) else judged
+            wanted = torch.full((len(judged),), self.target, device=right.device)
+            aim = named(wanted, balanced(wanted))
+        elif self.aim == "backdoor":
+            marked, wanted = view.marked(judged, right)
+            weights = torch.cat([balanced(torch.zeros_like(wanted)), balanced(right)]) / 2
+            judged, aim = torch.cat([marked, judged]), named(torch.cat([wanted, right]), weights)
         return Lessons(features=features, labels=labels, judged=judged), aim
 
 
@@ -95,13 +109,14 @@ class Planner:
     def direction(self, view: View, rows: Tensor) -> Tensor:
         """The unit direction [d] of this round, after a new plan when one is due.
 
-        `rows` [h, d] are the honest updates of the round, or what stands for them, all of them finite.
+        `rows` [h, d] are the honest updates of the round, or what stands for them; some of them are finite.
         """
         if self.reach is None:
-            self.reach = float((rows - rows.mean(dim=0)).norm(dim=1).mean()) / 4
+            usable = rows[finite_rows(rows).tolist()]
+            self.reach = float((usable - usable.mean(dim=0)).norm(dim=1).mean()) / 4
         age = view.round - self._first
         if self._directions is None or (self._every is not None and age >= self._every):
-            self._replan(view, rows.mean(dim=0))
+            self._replan(view, rows)
         directions = self._directions
         return steady_direction(view, "ones") if directions is None else directions[view.round - self._first]
 
@@ -110,7 +125,7 @@ class Planner:
         if self.reach is not None and math.isfinite(gain):
             self.reach = INERTIA * self.reach + (1 - INERTIA) * max(gain, 0.0)
 
-    def _replan(self, view: View, sent: Tensor) -> None:
+    def _replan(self, view: View, rows: Tensor) -> None:
         objective, training = self._objective, view.training
         found = objective.samples(view, self._samples)
         if found is None:
@@ -119,10 +134,10 @@ class Planner:
         rollout = Rollout(
             training=training,
             model=view.weights,
-            sent=sent,
+            sent=rows[finite_rows(rows).tolist()].mean(dim=0),
             lessons=lessons,
             aim=aim,
-            reach=self.reach or 0.0,
+            defense=surrogate(view, rows, self.reach or 0.0),
             rounds=training.rounds - view.round,
             counted=objective.counted(view.round, training.rounds),
         )
@@ -174,4 +189,5 @@ def improved(rollout: Rollout, starts: Tensor, steps: int) -> tuple[Tensor, floa
 def _moved(directions: Tensor, slopes: Tensor, share: float) -> Tensor:
     lengths = slopes.norm(dim=-1, keepdim=True)
     moved = (1 - share) * directions + share * slopes / lengths
-    return (moved / moved.norm(dim=-1, keepdim=True)).where(lengths > 0, directions)
+    units: Tensor = moved / moved.norm(dim=-1, keepdim=True)
+    return units.where(lengths > 0, directions)

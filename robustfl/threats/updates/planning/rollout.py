@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from robustfl.threats.updates.planning.surrogates import Surrogate
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ class Lessons:
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """The rest of a training in which the defense lets every aggregate move by `reach` along the attacker's direction.
+    """The rest of a training in which a surrogate stands for the defense.
 
     Formula: with delta_j the attacker's direction in the j-th round from now, g(w) the clients' mean update at the
-    model w, and c the reach: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, m + c delta_j)``. In the first of these
-    rounds m is what clients have sent already. The value is the mean of the aim over the models that count.
+    model w, and A the surrogate: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, A(m, delta_j))``. In the first of
+    these rounds m is what clients have sent already. The value is the mean of the aim over the models that count.
 
     Shapes: k plans of H rounds are directions [k, H, d], with values [k].
 
@@ -58,7 +59,7 @@ class Rollout:
     sent : [d] the mean of what the clients send in this round, without the attack
     lessons : what is learnt from
     aim : what the attacker wants
-    reach : c, in the units of updates
+    defense : A
     rounds : H
     counted : the numbers of the rounds whose models count, from 0
     """
@@ -68,7 +69,7 @@ class Rollout:
     sent: Tensor
     lessons: Lessons
     aim: Aim
-    reach: float
+    defense: Surrogate
     rounds: int
     counted: Collection[int]
 
@@ -129,7 +130,7 @@ class Rollout:
             if number:
                 learnt = self._learnt(models)
                 sent = sent.lerp(learnt, 1 - training.momentum) if training.momentum else learnt
-            models, memory = training.step(models, sent + self.reach * direction, memory)
+            models, memory = training.step(models, self.defense(sent, direction), memory)
             if number in self.counted:
                 total = total + self.aim(training.predict(models, self.lessons.judged)) / len(self.counted)
         return _State.of((models, sent, memory)), total
