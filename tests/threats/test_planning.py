@@ -170,11 +170,14 @@ def test_with_little_memory_slopes_are_the_same(settings: dict[str, Any], monkey
     torch.testing.assert_close(in_parts, whole)
 
 
-def test_memory_of_a_long_roll_out_is_bounded() -> None:
+def test_memory_of_a_long_roll_out_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rolled = planned(spied()[0][0], rounds=10_000)
-    assert rolled._stretch(3) == 10_000, "it is small"
-    assert replace(rolled, model=torch.zeros(10**7))._stretch(3) == 100, "the root of the number of rounds"
-    assert replace(rolled, rounds=3, model=torch.zeros(10**7))._stretch(3) == 1
+    a_round = rolled._kept_by_a_round
+    inputs = rolled.lessons.features.numel()
+    assert inputs + rolled.model.numel() < a_round < 100 * (inputs + rolled.model.numel())
+    for room, rounds in ((3 * 200 * a_round, 200), (3 * 20_000 * a_round, 10_000), (0, 100)):
+        monkeypatch.setattr(rolling, "KEPT_NUMBERS", room)
+        assert rolled._stretch(3) == rounds, "what fits, but at least the root of the number of rounds"
 
 
 def test_a_plan_is_better_than_what_it_starts_from() -> None:

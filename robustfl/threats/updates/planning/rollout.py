@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from robustfl.threats.updates.planning.surrogates import Surrogate
@@ -18,9 +19,6 @@ Aim = Callable[["Tensor"], "Tensor"]
 
 KEPT_NUMBERS = 1 << 27
 """The number of values that a roll-out may keep for its gradient, about half a GiB; longer ones play rounds twice."""
-
-_PER_ROUND = 12
-"""Values that a round keeps, in multiples of those of its samples and models: activations, gradients and their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +108,23 @@ class Rollout:
 
     def _stretch(self, plans: int) -> int:
         """The number of rounds whose values are kept at a time."""
-        models = 1 if self.training.pooled else len(self.lessons.labels)
-        numel = self.lessons.features.numel() + models * self.model.numel()
-        fitting = int(KEPT_NUMBERS / (_PER_ROUND * plans * numel))
+        fitting = KEPT_NUMBERS // (plans * self._kept_by_a_round)
         return min(self.rounds, max(fitting, math.isqrt(self.rounds), 1))
+
+    @cached_property
+    def _kept_by_a_round(self) -> int:
+        """The number of values that one round of one plan keeps for the slope, found by playing one."""
+        import torch
+
+        kept = [self.model.numel()]
+
+        def keep(values: Tensor) -> Tensor:
+            kept.append(values.numel())
+            return values
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda values: values):
+            self._learnt(self.model[None].detach().requires_grad_())
+        return sum(kept)
 
     def _start(self, plans: int) -> _State:
         def many(vector: Tensor) -> Tensor:
