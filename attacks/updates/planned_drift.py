@@ -39,7 +39,8 @@ class PlannedDrift(SearchedAttack):
     directions maximise minus the mean probability of the right class over the models of the last `tail` of the rounds:
     ``delta_k <- unit((1 - s) delta_k + s unit(gradient))`` with s = 0.6 and then 0.3, `steps` times. The first plan is
     the best of several starts: all weights grow, all weights shrink, and all weights but those of the last layer
-    shrink, which stops units with a ReLU. Later plans start from the last one. c is how far the defense let the answer
+    shrink, which stops units with a ReLU. Later plans start from the last one, and are made whenever a fifth of the
+    rounds that were left have passed, so in every round near the end. c is how far the defense let the answer
     move along the plan in recent rounds (``c <- 0.7 c + 0.3 moved``); at first it is a quarter of the mean distance of
     honest updates from their mean.
 
@@ -106,7 +107,7 @@ class PlannedDrift(SearchedAttack):
     candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 15
     search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 4
     plan_every: Annotated[
-        int | None, Ge(1), Doc("rounds from one plan to the next; an eighth of all rounds when not given")
+        int | None, Ge(1), Doc("rounds from one plan to the next; a fifth of the rounds that are left when not given")
     ] = None
     steps: Annotated[int, Ge(1), Doc("steps that improve a plan")] = 8
     samples: Annotated[int, Ge(1), Doc("samples from which the imagined clients learn, together")] = 384
@@ -200,6 +201,11 @@ class PlannedDrift(SearchedAttack):
                 victim=self.victim,
                 tail=self.tail,
             )
-            every = None if self.open_loop else self.plan_every or max(1, view.training.rounds // 8)
-            planners[view.receiver] = Planner(objective=objective, every=every, steps=self.steps, samples=self.samples)
+            planners[view.receiver] = Planner(
+                objective=objective,
+                every=self.plan_every,
+                steps=self.steps,
+                samples=self.samples,
+                open_loop=self.open_loop,
+            )
         return planners[view.receiver]

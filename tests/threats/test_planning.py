@@ -293,7 +293,9 @@ def test_the_data_of_honest_clients_have_to_be_declared() -> None:
 
 
 def test_the_reach_follows_what_the_defense_lets_through() -> None:
-    planner = Planner(objective=Objective(learns="peers", judges="peers"), every=None, steps=1, samples=20)
+    planner = Planner(
+        objective=Objective(learns="peers", judges="peers"), every=None, steps=1, samples=20, open_loop=True
+    )
     view = spied()[0][0]
     planner.direction(view, view.honest)
     distances = (view.honest - view.mean()).norm(dim=1)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FIRST_STEP, LATER_STEP = 0.6, 0.3
 """How far a plan moves towards its gradient: in the first half of the steps, and in the second half."""
 
+PAUSE = 0.2
+"""Share of the rounds that are left after which a plan is made again: near the end it is new in every round."""
+
 INERTIA = 0.7
 """Weight of the past in the running mean of how far answers moved."""
 
@@ -89,7 +92,8 @@ class Planner:
     Parameters
     ----------
     objective : what is wanted
-    every : the number of rounds from one plan to the next; None when the first plan is kept
+    every : the number of rounds from one plan to the next; :data:`PAUSE` of the rounds that are left when not given
+    open_loop : whether the first plan is kept
     steps : the number of steps that improve a plan
     samples : about the number of samples from which the imagined clients learn
 
@@ -99,8 +103,11 @@ class Planner:
     value : what the planner expects of its last plan
     """
 
-    def __init__(self, *, objective: Objective, every: int | None, steps: int, samples: int) -> None:
+    def __init__(
+        self, *, objective: Objective, every: int | None, steps: int, samples: int, open_loop: bool = False
+    ) -> None:
         self._objective, self._every, self._steps, self._samples = objective, every, steps, samples
+        self._open_loop = open_loop
         self._first = 0
         self._directions: Tensor | None = None
         self.reach: float | None = None
@@ -114,11 +121,17 @@ class Planner:
         if self.reach is None:
             usable = rows[finite_rows(rows).tolist()]
             self.reach = float((usable - usable.mean(dim=0)).norm(dim=1).mean()) / 4
-        age = view.round - self._first
-        if self._directions is None or (self._every is not None and age >= self._every):
+        if self._directions is None or self._due(view.round, view.training.rounds):
             self._replan(view, rows)
         directions = self._directions
         return steady_direction(view, "ones") if directions is None else directions[view.round - self._first]
+
+    def _due(self, number: int, rounds: int) -> bool:
+        """Whether the plan is to be made again in this round."""
+        if self._open_loop:
+            return False
+        pause = round(PAUSE * (rounds - self._first)) if self._every is None else self._every
+        return number - self._first >= max(1, pause)
 
     def moved(self, gain: float) -> None:
         """Learn how far the answer of this round moves along the plan."""
