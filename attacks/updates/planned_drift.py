@@ -15,6 +15,7 @@ from robustfl.threats.updates.constant_directions import steady_direction
 from robustfl.threats.updates.planning.imagined import imagined
 from robustfl.threats.updates.planning.planner import Objective, Planner
 from robustfl.threats.updates.planning.rows import leading, sign_keeping
+from robustfl.threats.updates.probing import Probe
 from robustfl.threats.updates.searched import SearchedAttack
 from robustfl.threats.updates.view import Whose, finite_rows, median_length
 
@@ -185,9 +186,10 @@ class PlannedDrift(SearchedAttack):
             return [(line, 0.0) for line in lines if line.direction is None and line.base.startswith(kind)]
         return [(last.line, factor * last.tau) for factor in NEARBY]
 
-    def noted(self, view: View, gain: float) -> None:
-        if view.trains:
-            self._planner(view).moved(gain)
+    def noted(self, view: View, probe: Probe, found: Found) -> None:
+        answer = probe.answer(found.line.at(found.tau, probe.vectors)) if view.trains else None
+        if answer is not None:
+            self._planner(view).answered(answer, probe.vectors["mean"], probe.vectors["unit"])
 
     def _planner(self, view: View) -> Planner:
         """The planner of this trial, for the receiver of this round."""

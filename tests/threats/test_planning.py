@@ -292,37 +292,47 @@ def test_the_data_of_honest_clients_have_to_be_declared() -> None:
         simulation(attack=Looking(open=False), f=1, rounds=2).run()
 
 
-def test_the_reach_follows_what_the_defense_lets_through() -> None:
+def test_reach_and_share_follow_what_the_defense_answers() -> None:
     planner = Planner(
         objective=Objective(learns="peers", judges="peers"), every=None, steps=1, samples=20, open_loop=True
     )
     view = spied()[0][0]
-    planner.direction(view, view.honest)
+    before = planner.direction(view, view.honest)
+    assert torch.equal(planner.direction(view, view.honest), before), "a plan is kept"
     distances = (view.honest - view.mean()).norm(dim=1)
     first = planner.reach
     assert first is not None
     assert first == pytest.approx(float(distances.mean()) / 4)
-    planner.moved(1.0)
-    assert planner.reach == pytest.approx(0.7 * first + 0.3)
-    planner.moved(float("inf"))
-    planner.moved(-5.0)
-    assert planner.reach == pytest.approx(0.7 * (0.7 * first + 0.3))
-    before = planner.direction(view, view.honest)
-    assert torch.equal(planner.direction(view, view.honest), before), "a plan is kept"
+    mean, unit = torch.tensor([3.0, 0.0, 4.0]), torch.tensor([0.6, 0.8, 0.0])
+    rest = torch.tensor([-0.8, 0.6, 0.6])  # at a right angle to both
+    planner.answered(0.5 * mean + 2.0 * unit + rest, mean, unit)
+    assert planner.share == pytest.approx(0.5, abs=1e-6)
+    assert planner.reach == pytest.approx(0.7 * first + 0.3 * 2.0)
+    planner.answered(1.5 * mean - 9.0 * unit, mean, unit)
+    assert planner.share == pytest.approx(0.7 * 0.5 + 0.3 * 1.5), "it may move the other way, which is no reach"
+    assert planner.reach == pytest.approx(0.7 * (0.7 * first + 0.6))
+    known = planner.reach, planner.share
+    for answer, push in ((float("inf") * mean, unit), (mean, mean / 5), (mean, 0 * unit)):
+        planner.answered(answer, mean, push)
+        assert (planner.reach, planner.share) == known, "nothing can be learnt from this"
 
 
-def asked_of(rule: Any, honest: Tensor, f: int = 3) -> tuple[Any, Tensor]:
-    """The surrogate that an attacker makes of a rule, and the rule's own answer to harmless malicious updates."""
-    mean = honest.mean(dim=0)
-    harmless = torch.cat([mean.repeat(f, 1), honest])
+def asked_view(rule: Any, honest: Tensor, f: int = 3) -> View:
+    """The view of an attacker that knows the honest updates and the rule."""
 
     def aggregate(rows: Tensor) -> Tensor:
         answer: Tensor = rule.preview(rows, ids=list(range(len(rows)))).value
         return answer
 
     facts = Facts(round=0, f=f, honest=honest, own=lambda: honest[:f], aggregate=aggregate)
-    view = View(facts, Knowledge.PEERS | Knowledge.DEFENSE, "Spy()", {})
-    return surrogate(view, honest, reach=0.5), aggregate(harmless)
+    return View(facts, Knowledge.PEERS | Knowledge.DEFENSE, "Spy()", {})
+
+
+def asked_of(rule: Any, honest: Tensor) -> tuple[Any, Tensor]:
+    """The surrogate that an attacker makes of a rule, and the rule's own answer to harmless malicious updates."""
+    view = asked_view(rule, honest)
+    harmless = torch.cat([honest.mean(dim=0).repeat(view.f, 1), honest])
+    return surrogate(view, honest, reach=0.5), view.aggregate(harmless)
 
 
 def honest_rows(d: int = 400) -> Tensor:
@@ -340,6 +350,7 @@ def test_a_rule_that_keeps_a_share_of_the_mean_is_known_by_its_share() -> None:
     torch.testing.assert_close(answer, found.share * honest.mean(dim=0)[None] + 0.5 * direction)
     assert asked_of(Mean(), honest)[0] == Shifted(share=pytest.approx(1.0), reach=0.5)
     assert asked_of(Mean(), torch.zeros(4, 5))[0].share == 0.0
+    assert surrogate(asked_view(Mean(), honest), honest, 0.5, share=0.25) == Shifted(share=0.25, reach=0.5)
 
 
 def test_a_rule_that_counts_signs_is_known_by_its_step() -> None:

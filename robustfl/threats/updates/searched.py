@@ -64,8 +64,8 @@ class SearchedAttack(TiledAttack):
     def goal(self) -> str:
         """The goal of the search, such as `inner`, `l2`, `loss` or `fixed ones`; evaluations require certain goals."""
 
-    def noted(self, view: View, gain: float) -> None:
-        """Take note of the gain that the search expects of this round, over sending the honest mean."""
+    def noted(self, view: View, probe: Probe, found: Found) -> None:
+        """Take note of what this round sends; the probe can be asked for the answer to it."""
 
     def efforts(self) -> dict[str, float]:
         """How much the search may try, by the name of the parameter that decides it."""
@@ -114,7 +114,7 @@ class SearchedAttack(TiledAttack):
         if not gain >= KEPT * view.memory["gain"]:
             return None
         view.memory.update(found=found, since=rounds + 1)
-        self.noted(view, gain)
+        self.noted(view, probe, found)
         return found
 
     def near(self, last: Found, lines: Sequence[SearchLine]) -> list[tuple[SearchLine, float]]:
@@ -128,7 +128,7 @@ class SearchedAttack(TiledAttack):
 
     def _searched(self, view: View, probe: Probe, lines: list[SearchLine], harm: Harm) -> Found:
         found = worst_of(probe, lines, harm, self.candidates, self.reach)
-        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm)
+        gain = found.harm - harm_at(probe, SearchLine("mean"), 0.0, harm) if self.search_every > 1 else 0.0
         view.memory.update(found=found, gain=gain, since=1)
-        self.noted(view, gain)
+        self.noted(view, probe, found)
         return found

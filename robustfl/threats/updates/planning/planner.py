@@ -12,7 +12,7 @@ from robustfl.threats.updates.constant_directions import steady_direction
 from robustfl.threats.updates.planning.aims import balanced, named, wrong
 from robustfl.threats.updates.planning.imagined import drawn
 from robustfl.threats.updates.planning.rollout import Aim, Lessons, Rollout
-from robustfl.threats.updates.planning.surrogates import surrogate
+from robustfl.threats.updates.planning.surrogates import LARGEST, surrogate
 from robustfl.threats.updates.view import View, Whose, finite_rows
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ FIRST_STEP, LATER_STEP = 0.6, 0.3
 
 PAUSE = 0.2
 """Share of the rounds that are left after which a plan is made again: near the end it is new in every round."""
+
+SINGULAR = 1e-6
+"""The plan and the honest mean are parallel when the share of their squared lengths that is not common is smaller."""
 
 INERTIA = 0.7
 """Weight of the past in the running mean of how far answers moved."""
@@ -111,6 +114,7 @@ class Planner:
         self._first = 0
         self._directions: Tensor | None = None
         self.reach: float | None = None
+        self.share: float | None = None
         self.value = -math.inf
 
     def direction(self, view: View, rows: Tensor) -> Tensor:
@@ -133,10 +137,22 @@ class Planner:
         pause = round(PAUSE * (rounds - self._first)) if self._every is None else self._every
         return number - self._first >= max(1, pause)
 
-    def moved(self, gain: float) -> None:
-        """Learn how far the answer of this round moves along the plan."""
-        if self.reach is not None and math.isfinite(gain):
-            self.reach = INERTIA * self.reach + (1 - INERTIA) * max(gain, 0.0)
+    def answered(self, answer: Tensor, mean: Tensor, unit: Tensor) -> None:
+        """Learn from an answer [k] which share of the honest mean [k] it keeps, and how far it moves along the plan.
+
+        Both are found by least squares, as the factors in ``answer = share mean + reach unit``, in any space in which
+        the products of these vectors are the true ones.
+        """
+        length, across, squared = float(mean @ mean), float(mean @ unit), float(unit @ unit)
+        along, moved = float(answer @ mean), float(answer @ unit)
+        determinant = length * squared - across * across
+        if not determinant > SINGULAR * length * squared or not math.isfinite(along + moved):
+            return
+        share = min(max((along * squared - moved * across) / determinant, 0.0), LARGEST)
+        moved = max((moved - share * across) / squared, 0.0)
+        self.share = INERTIA * (share if self.share is None else self.share) + (1 - INERTIA) * share
+        if self.reach is not None:
+            self.reach = INERTIA * self.reach + (1 - INERTIA) * moved
 
     def _replan(self, view: View, rows: Tensor) -> None:
         objective, training = self._objective, view.training
@@ -150,7 +166,7 @@ class Planner:
             sent=rows[finite_rows(rows).tolist()].mean(dim=0),
             lessons=lessons,
             aim=aim,
-            defense=surrogate(view, rows, self.reach or 0.0),
+            defense=surrogate(view, rows, self.reach or 0.0, self.share),
             rounds=training.rounds - view.round,
             counted=objective.counted(view.round, training.rounds),
         )

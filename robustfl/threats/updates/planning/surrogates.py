@@ -55,7 +55,7 @@ class Votes:
         return self.step * torch.erf(votes / math.sqrt(2 * self.honest))
 
 
-def surrogate(view: View, rows: Tensor, reach: float) -> Surrogate:
+def surrogate(view: View, rows: Tensor, reach: float, share: float | None = None) -> Surrogate:
     """What stands for the defense of this round, whose answer to harmless malicious updates is asked for.
 
     `rows` [h, d] are the honest updates or what stands for them. A defense whose answer has one absolute value in all
@@ -79,5 +79,6 @@ def surrogate(view: View, rows: Tensor, reach: float) -> Surrogate:
             honest=len(usable),
             malicious=view.f,
         )
-    share = float(answer @ mean) / max(float(mean @ mean), 1e-30)
+    if share is None:
+        share = float(answer @ mean) / max(float(mean @ mean), 1e-30)
     return Shifted(share=min(max(share, 0.0), LARGEST) if math.isfinite(share) else 1.0, reach=reach)
