@@ -9,6 +9,7 @@ For each defense an evaluation needs:
 
 - white-box searches with the goal `inner` and with fixed directions (the vector of ones with both signs, and a base
   model);
+- an attack that plans over the rounds to come, and knows everything: the honest updates, the data and the defense;
 - every registered attack that is made for one of the defense's stages;
 - for each class of attacks with identical rows that it met, one version with paired perturbations, unless a search
   chose the row or the attack is made for some defenses;
@@ -34,6 +35,9 @@ STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 
 APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
 """Why a rule around a trusted update has no rank."""
+
+EVERYTHING = {"peers", "data", "defense"}
+"""The knowledge of an attacker from whom nothing is hidden."""
 
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
 """The goals that white-box searches must have."""
@@ -134,6 +138,8 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
         found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
     elif goals:
         found.append(f"no white-box search for {', '.join(goals)}")
+    if subject.plannable and not any(threat.planned and set(threat.knowledge) >= EVERYTHING for threat in met):
+        found.append("no planned attack that knows everything")
     classes = {name for threat in met for name in threat.classes}
     if absent := [name for name in subject.made_for if name not in classes]:
         found.append(f"not met, though made for it: {', '.join(absent)}")
@@ -142,9 +148,10 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     if copied := [label for label in tiled if label not in paired]:
         found.append(f"identical rows only, no pairs: {', '.join(copied)}")
     last = float("inf") if rounds is None else rounds
-    if subject.stateful and not any(0 < threat.start < last for threat in met):
+    if subject.stateful and not any(threat.late or 0 < threat.start < last for threat in met):
         found.append("no attack that starts late, though it keeps a history")
-    levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    most = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    levels = most | {"peers"} if "data" in most else most
     # Without any search, the first reason already says what is missing at the highest level of knowledge.
     needed = [level for level in LEVELS if level != "defense" or subject.searchable]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
