@@ -10,7 +10,8 @@ where e and t come from. The verdict on a cell is
 - PASS if the lower bound is above -delta;
 - INCONCLUSIVE otherwise, so that more seeds are needed.
 
-If all d_r are equal, both bounds are d̄, and only the rounding of accuracies to whole test samples speaks against a drop.
+If all d_r are equal, both bounds are d̄, and only the rounding of accuracies to whole test samples speaks against a
+drop.
 
 The family of Holm's correction holds a test for each cell, and one for each defense in each world: the mean of d_r over
 the cells of the defense. A defense that lost a little everywhere is found by the latter, which averages noise, and one
