@@ -181,7 +181,8 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
-    for line in console.status_lines(summary):
+    screen.print()
+    for line in (*console.headline_lines(summary), *console.status_lines(summary)):
         screen.print(line, markup=False)
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
@@ -232,6 +233,28 @@ def report(
 ) -> None:
     """Write the reports of a finished run again."""
     paths = [str(path) for path in _write_reports(folder, format_)]
+    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
+
+
+@app.command()
+def rescore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a published one.")],
+    scenario: Annotated[str, typer.Argument(help="The scenario that was run: a name or a YAML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="The overrides of the run. Repeatable.")] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Score the stored records of a run again, by the rules of this version; no trial is played.
+
+    The summary is replaced, and the reports are written again.
+    """
+    from robustfl.evaluation.run.rescoring import rescore as score_again
+    from robustfl.evaluation.suite.reading import read_experiment
+
+    score_again(folder, read_experiment(scenario, tuple(set_ or ())), data_root.resolve() if data_root else None)
+    packed = not (folder / "summary.json").exists()
+    pages = _write_reports(folder, ["leaderboard"] if packed else None) or _write_reports(folder, ["markdown"])
+    paths = [str(path) for path in pages]
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 

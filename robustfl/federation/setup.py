@@ -16,6 +16,7 @@ from robustfl.federation.faults import Faults
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation
 from robustfl.federation.streams import stream
+from robustfl.federation.strike import Strike, strike_of
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Fault, Identities, SybilAttack
 from robustfl.threats.identities import divided
@@ -35,6 +36,7 @@ class Setup:
     f : the number of malicious clients
     members : everybody who may send a message
     faults : what goes wrong without malice
+    strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
@@ -48,6 +50,7 @@ class Setup:
     f: int
     members: Members
     faults: Faults
+    strike: Strike | None
     poisoning: Poisoning | None
     attackers: Attackers | None
     rng: dict[str, np.random.Generator]
@@ -108,6 +111,7 @@ def set_up(
         f=f,
         members=members,
         faults=failures,
+        strike=strike_of(inner, settings.rounds),
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
         rng=rng,

@@ -157,7 +157,7 @@ class _Run:
             cells = list(self.plan.cells_at(world, f, defense))
             if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
                 raise _Unanswered(cells)
-            worst = worst_case(played.outcomes(cells), played.world(world))
+            worst = worst_case(played.outcomes(cells), played.world(world), played.lifts(cells))
             if worst is None:
                 raise _Undecided
             return bool(worst >= played.settings.threshold)

@@ -132,6 +132,7 @@ class Plan:
                     aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
                     evasion=self.experiment.suite.evasion,
                     evasion_samples=self.experiment.suite.evasion_samples,
+                    reference=attack is None and template.label == self.plain.label,
                 )
                 trial = Trial(scenario, seed, world.label, template.label, attack_label)
             yield Cell(world.label, template.label, attack_label, f, seed, trial, reason, unfit)

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
@@ -93,6 +93,9 @@ class Scenario(Settings):
     """Attacks on test samples, which are tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
+    reference: bool = False
+    """Whether the trial is the yardstick of its world: the plain rule without an attack. It also measures how
+    stable the step of the training is, and what training on all data at once reaches."""
 
     @model_validator(mode="after")
     def _an_honest_client(self) -> Self:
@@ -128,14 +131,16 @@ class AdversarySettings(Settings):
 class Scoring(Settings):
     """How the records become a score."""
 
+    accuracy: Literal["balanced_accuracy", "plain_accuracy", "macro_f1"] = "balanced_accuracy"
+    """The measure from which utilities are made: the mean recall over the classes of the test set, the share of all
+    test samples that is recognised (which hides that a rare class is never found), or the mean F1 over the classes.
+    Every record holds all three, so no trial is run again when it changes."""
     threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
     """The utility that a defense must keep to count as withstanding an attack (for the breakdown point)."""
     margin: Annotated[float, Ge(0)] = 0.01
     """Two defenses whose utilities differ by no more than this have the same rank."""
     alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
     """The significance level of the tests between defenses."""
-    bootstrap: Annotated[int, Ge(100)] = 10_000
-    """The number of resamples of the seeds for the intervals of minima and areas."""
 
 
 def _folder_name(name: str) -> str:
