@@ -300,9 +300,9 @@ def compare(
     should be equal bit for bit and are not.
 
     Exit codes: 0 nothing blocks; cells that are open at the last look are told.
-    1 a cell blocks: a regression, a drop beyond 3 delta that is still open at
-    the last look, or trials that only SECOND lacks. 2 a wrong argument or file,
-    or different suites. 3 open: the commands for the next look are printed.
+    1 a regression that holds among all tests, of a cell or of the mean of a
+    defense, or trials that only SECOND lacks. 2 a wrong argument or file, or
+    different suites. 3 open: the commands for the next look are printed.
     """
     from robustfl import console
     from robustfl.evaluation.compare import comparison

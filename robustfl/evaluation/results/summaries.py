@@ -312,7 +312,7 @@ class SuiteReport(TypedDict):
 
 
 class RunTime(TypedDict):
-    """When a run was made, and how long it took."""
+    """When a run was made, and how long it took, with all starts that it needed."""
 
     created: str
     elapsed_s: float

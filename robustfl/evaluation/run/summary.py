@@ -58,7 +58,7 @@ class RunFacts:
     command : the shell command; empty if there was none
     out : the folder of the results
     device, workers : the device on which trials were run, and the number of processes
-    seconds : the duration of the run
+    seconds : the duration of the run, with that of earlier starts that were interrupted
     """
 
     command: str

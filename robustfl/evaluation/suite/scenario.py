@@ -23,6 +23,7 @@ from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.evaluation.suite.counts import require_counts, require_honest
 from robustfl.evaluation.suite.sections import section_at, sections_below
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
@@ -93,6 +94,11 @@ class Scenario(Settings):
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
 
+    @model_validator(mode="after")
+    def _an_honest_client(self) -> Self:
+        require_honest("f", self.f, self.federation.clients)
+        return self
+
 
 class AdversarySettings(Settings):
     """How many clients are malicious, and which number is declared to the defenses."""
@@ -100,7 +106,7 @@ class AdversarySettings(Settings):
     fractions: tuple[Annotated[float, Ge(0), Lt(1)], ...] = ()
     """The shares of malicious clients; each share becomes the number floor(share x clients)."""
     f: tuple[Annotated[int, Ge(0)], ...] = ()
-    """The numbers of malicious clients; they replace `fractions`."""
+    """The numbers of malicious clients, each less than the number of clients; they replace `fractions`."""
     declared: Annotated[int, Ge(0)] | None = None
     """The number of malicious clients, or identities, that is declared to the defenses; the true number when it is not
     given."""
@@ -264,6 +270,8 @@ class Experiment:
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ScenarioError(f"Worlds that are listed twice: {'; '.join(twice)}. Leave the repeated values out.")
+        adversary, clients = self.suite.adversary, min(world.federation.clients for world in self.worlds)
+        require_counts(adversary.f, adversary.declared, clients, self.suite.played)
         if not changed:
             self._check_claims()
 
