@@ -17,8 +17,9 @@ def _of_run(run: Run) -> Content:
             ", with more and more malicious clients, always on the same data, starting weights and seeds.",
         ),
         "Utility: what is left of the model": (
-            "1 is the test accuracy of plain averaging when nobody attacks, 0 is the accuracy of guessing the most "
-            "frequent class. 0.8 means that four fifths of what training gains over guessing was kept."
+            "1 is the test accuracy of plain averaging when nobody attacks, 0 is what guessing reaches without a look "
+            "at the sample. By default accuracy is balanced: every class counts the same. 0.8 means that four fifths "
+            "of what training gains over guessing was kept."
         ),
         "Worst case": (
             "An attacker picks the attack that hurts most. So with a given number of malicious clients a defense is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robustfl.evaluation.labels import ACCURACIES, PLAIN_ACCURACY
 from robustfl.evaluation.score.headline import headline
 from robustfl.wording import counted
 
@@ -29,11 +30,12 @@ def of_run(run: Run) -> tuple[tuple[str, str], ...]:
 def of_world(world: World) -> Content:
     """The heading of a world, with its facts."""
     scored = world.scored
+    accuracy = ACCURACIES[world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)]
     facts = Facts(
         entries=(
             ("clients", str(world.clients)),
-            ("accuracy without attack", number(scored["baseline"]["mean"], 3)),
-            ("accuracy of guessing", number(scored["chance"], 3)),
+            (f"{accuracy} without attack", number(scored["baseline"]["mean"], 3)),
+            (f"{accuracy} of guessing", number(scored["chance"], 3)),
             ("test samples", str(scored["test_size"])),
             ("seeds", str(len(scored["seeds"]))),
         ),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from robustfl.evaluation.labels import PLAIN_ACCURACY
 from robustfl.evaluation.results.measures import numbers
-from robustfl.evaluation.results.records import metrics_of, more_of
+from robustfl.evaluation.results.records import curve_of, metrics_of, more_of
 from robustfl.evaluation.score.costs import means
 from robustfl.evaluation.score.levels import LEVELS, level_of
 
@@ -141,8 +142,9 @@ def _empty(point: Values | None) -> str:
 
 def _article(key: str, name: str, attack: str, f: int, cell: Values, world: World) -> Article:
     """What lies behind a cell: its seeds, and accuracy over the rounds."""
-    found = [metrics_of(world.run.records.get(trial or "")) for trial in cell["trials"]]
-    successes = [more_of(world.run.records.get(trial or "")).get("attack_success") for trial in cell["trials"]]
+    records = [world.run.records.get(trial or "") for trial in cell["trials"]]
+    found = [metrics_of(record) for record in records]
+    successes = [more_of(record).get("attack_success") for record in records]
     runs = tuple(
         Row(
             cells={
@@ -180,13 +182,14 @@ def _article(key: str, name: str, attack: str, f: int, cell: Values, world: Worl
         title=f"{name}{' without an attack' if attack == 'none' else f' under {attack}'}, {f} of {world.clients} "
         "malicious",
         introduction=f"Utility {number(cell['U'])}{',' if cell['ci'] is not None else ';'} {spread}.",
-        blocks=_accuracy(found, world) + blocks,
+        blocks=_accuracy(records, world) + blocks,
     )
 
 
-def _accuracy(found: Sequence[Values], world: World) -> tuple[Rich, ...]:
+def _accuracy(records: Sequence[Any], world: World) -> tuple[Rich, ...]:
     """Accuracy over the rounds, beside that of guessing and that of plain averaging without an attack."""
-    curves = [metrics.get("accuracy") or [] for metrics in found]
+    measure = world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)
+    curves = [curve_of(record, measure) for record in records]
     last = max((curve[-1][0] for curve in curves if curve), default=1)
     frame = Frame(width=330, height=150, low=0, high=last, left=26, right=6)
     lines = [frame.line(thinned([(t, value) for t, value in curve])) for curve in curves]

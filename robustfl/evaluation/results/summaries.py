@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.axes import FaultsWorld, Interval, TargetedWorld
 from robustfl.evaluation.results.shapes import Shape
+from robustfl.evaluation.results.training import TrainingReport
 
 
 class ScoredCell(TypedDict):
@@ -104,7 +105,9 @@ class ScoredWorldReport(TypedDict):
     f_grid: list[int]
     chance: float
     test_size: int
+    effective_test_size: NotRequired[float]
     baseline: BaselineLevel
+    training: NotRequired[TrainingReport | None]
     informative: bool
     defenses: list[ScoredDefense]
 
@@ -149,6 +152,7 @@ class RemarkReport(TypedDict):
 class ScoreSettingsReport(TypedDict):
     """The settings with which the score was made; `aims_first` marks a suite whose utilities count what is kept."""
 
+    accuracy: NotRequired[str]
     threshold: NotRequired[float]
     margin: NotRequired[float]
     alpha: NotRequired[float]

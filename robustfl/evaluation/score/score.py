@@ -92,7 +92,14 @@ def score(
         reports.append(report)
         if world.informative and max(report["f_grid"], default=0) > 0:  # without attackers nothing is withstood
             found[world.label] = standing
-    flags = suite_remarks(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+    flags = suite_remarks(
+        reports,
+        accuracy=settings.accuracy,
+        plain=plain,
+        declared=declared or {},
+        knowledge=knowledge,
+        evidence=evidence,
+    )
     reports, verdicts = with_statuses(reports, evidence, flags)
     allowed = rankable(verdicts, evidence)
     ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
@@ -103,6 +110,7 @@ def score(
     return {
         "schema": SCHEMA,
         "settings": {
+            "accuracy": settings.accuracy,
             "threshold": settings.threshold,
             "margin": settings.margin,
             "alpha": settings.alpha,
@@ -153,6 +161,8 @@ def _world(
         "f_grid": grid,
         "chance": world.chance,
         "test_size": world.test_size,
+        "effective_test_size": world.effective_test_size or float(world.test_size),
+        "training": world.training,
         "baseline": {"mean": world.level, "per_seed": list(world.baseline)},
         "informative": world.informative,
         "defenses": reports,

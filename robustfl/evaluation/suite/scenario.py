@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
@@ -22,7 +22,7 @@ from robustfl.evaluation.claims.claim import Claim
 from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
+from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.counts import require_counts, require_honest
 from robustfl.evaluation.suite.sections import section_at, sections_below
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
@@ -93,6 +93,9 @@ class Scenario(Settings):
     """Attacks on test samples, which are tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
+    reference: bool = False
+    """Whether the trial is the yardstick of its world: the plain rule without an attack. It also measures how
+    stable the step of the training is, and what training on all data at once reaches."""
 
     @model_validator(mode="after")
     def _an_honest_client(self) -> Self:
@@ -128,6 +131,10 @@ class AdversarySettings(Settings):
 class Scoring(Settings):
     """How the records become a score."""
 
+    accuracy: Literal["balanced_accuracy", "plain_accuracy", "macro_f1"] = "balanced_accuracy"
+    """The measure from which utilities are made: the mean recall over the classes of the test set, the share of all
+    test samples that is recognised (which hides that a rare class is never found), or the mean F1 over the classes.
+    Every record holds all three, so no trial is run again when it changes."""
     threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
     """The utility that a defense must keep to count as withstanding an attack (for the breakdown point)."""
     margin: Annotated[float, Ge(0)] = 0.01
@@ -178,9 +185,9 @@ class Suite(Settings):
     fault_suite: tuple[AttackPart, ...] = ()
     """Faults that are played one at a time without an attack, in addition to those of every scenario; the results are
     not part of the score."""
-    defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
+    defenses: Annotated[tuple[TemplatePart, ...], Len(1), AfterValidator(with_yardstick)]
     """The defenses: each is a name, `{name: {parameter: value}}`, or a list of these for a pipeline; the suite fills in
-    `f`."""
+    `f`. If one of them uses a trusted update, the suite also has `server_alone`, which hears no client."""
     attacks: tuple[AttackPart, ...] = ()
     """The attacks: each is one attack, or a list of a strategy for identities, a poisoning of data and an attack on
     updates, any of which may be left out. Trials without an attack are always part of the suite."""

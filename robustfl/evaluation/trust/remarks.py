@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, PLAIN_ACCURACY
 from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks
@@ -19,6 +19,7 @@ from robustfl.evaluation.trust.comparisons import knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.evaluation.trust.rounds import round_remarks
+from robustfl.evaluation.trust.training import training_remarks
 from robustfl.wording import counted
 
 INFORMATIVE_GAP = 0.05
@@ -39,12 +40,15 @@ _UNRUN = ("failed", "missing")
 def suite_remarks(
     worlds: Sequence[ScoredWorldReport],
     *,
+    accuracy: str = PLAIN_ACCURACY,
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] | None = None,
     evidence: Evidence | None = None,
 ) -> list[Remark]:
     """All remarks on a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score.score`.
+
+    `accuracy` is the measure from which the utilities are made.
 
     Those of the checks of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
     """
@@ -55,6 +59,7 @@ def suite_remarks(
             found += unplayed  # all else that could be said of it follows from that
             continue
         found += _informative(world)
+        found += training_remarks(world, accuracy)
         found += _seeds(world)
         found += _split(world)
         found += _declared(world, declared or {})
@@ -119,7 +124,7 @@ def _informative(world: ScoredWorldReport) -> Iterator[Remark]:
         yield make_remark("NO_BASELINE", "error", message, world=label)
     elif not world["informative"]:
         message = (
-            f"Even without any attack the model reaches only {level:.3f}; always guessing the largest class reaches "
+            f"Even without any attack the model reaches only {level:.3f}; guessing without looking at a sample reaches "
             f"{chance:.3f}. Where nothing is learned there is nothing to attack, so this world is left out of all "
             "scores. Train longer or choose an easier task or a better learning rate."
         )
@@ -193,6 +198,7 @@ def _declared(world: ScoredWorldReport, declared: Mapping[int, int]) -> Iterator
 def _test_set(world: ScoredWorldReport) -> Iterator[Remark]:
     """Worst-attack cells whose sampling error from the finite test set exceeds the error that the seeds show."""
     hidden, total = [], 0
+    tested = world.get("effective_test_size", world["test_size"])
     for defense in world["defenses"]:
         for point in defense["curve"]:
             cell = point["attacks"].get(point["worst_attack"] or "")
@@ -202,7 +208,7 @@ def _test_set(world: ScoredWorldReport) -> Iterator[Remark]:
             total += 1
             accuracy = [value for value in cell["accuracy"] if value is not None]
             mean = float(np.mean(accuracy))
-            noise = math.sqrt(mean * (1 - mean) / world["test_size"])
+            noise = math.sqrt(mean * (1 - mean) / tested)
             if noise > standard_error(accuracy):
                 hidden.append(noise)
     if hidden:

@@ -32,6 +32,9 @@ ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUS
 STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 """All statuses from the worst to the best; over several worlds a defense has the worst of its statuses."""
 
+APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
+"""Why a rule around a trusted update has no rank."""
+
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
 """The goals that white-box searches must have."""
 
@@ -73,14 +76,30 @@ def with_statuses(
         found[world["world"]] = own
     counted = {world["world"] for world in reports if world["informative"]} or set(found)
     names = dict.fromkeys(name for own in found.values() for name in own)
-    return reports, {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    overall = {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    for name in names:
+        if evidence.subjects.get(name, DefenseFacts()).trusting:
+            overall[name] = StatusVerdict(status=overall[name].status, why=(APART, *overall[name].why))
+    return reports, overall
 
 
 def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
-    """The defenses that may be ranked; None if all of them may be."""
-    if evidence is None or not evidence.ranks_adaptive_only:
+    """The defenses that may be ranked; None if all of them may be.
+
+    Rules around a trusted update are listed apart: their server has clean data, which the others do without. What was
+    seen to cheat has no rank in any suite.
+    """
+    if evidence is None:
         return None
-    return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
+    left = {defense for defense, found in verdicts.items() if not any(map(_bars, found.why))}
+    if evidence.ranks_adaptive_only:
+        return {defense for defense in left if verdicts[defense].status == ADAPTIVE}
+    return None if left == set(verdicts) else left
+
+
+def _bars(reason: str) -> bool:
+    """Whether a reason forbids a rank in every suite."""
+    return reason == APART or reason.startswith(("CONDUCT", "NOT_REPEATED"))
 
 
 def verdict(

@@ -347,7 +347,8 @@ def test_the_result_is_json_with_exactly_the_promised_keys() -> None:
     assert set(result) == {"schema", "settings", "worlds", "ranking", "pairs", "flags"}
     (report,) = result["worlds"]
     assert set(report) == {
-        *("world", "clients", "seeds", "f_grid", "chance", "test_size", "baseline", "informative", "defenses"),
+        *("world", "clients", "seeds", "f_grid", "chance", "test_size", "effective_test_size", "training", "baseline"),
+        *("informative", "defenses"),
     }
     defense = report["defenses"][0]
     assert set(defense) == {

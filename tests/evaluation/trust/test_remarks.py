@@ -22,16 +22,19 @@ CODES = {
     "INCOMPLETE",
     "LESS_KNOWLEDGE_STRONGER",
     "NON_MONOTONE",
+    "NOT_TRAINED",
     "NO_BASELINE",
     "NO_PLAIN_MEAN",
     "RANKS_NOT_TESTED",
     "SCENARIO_NOT_ATTACKABLE",
     "SEARCH_NOT_CONVERGED",
     "SEEDS_FALL_APART",
+    "SHORT_SCALE",
     "TEST_SET_NOISE",
     "UNEQUAL_SUITES",
     "UNINFORMATIVE",
     "UNRANKED",
+    "UNSTABLE_STEP",
     "UPPER_BOUND",
     "WEAK_WHITE_BOX",
 }
@@ -248,7 +251,7 @@ def test_a_small_test_set_hides_behind_seeds_that_agree() -> None:
 def test_diverged_cells_are_not_blamed_on_the_test_set() -> None:
     blown = cell(0, spread=0, status=["diverged"] * 5)
     report = world(defense("Mean", point(4, {"none": cell(1), "alie": cell(0.1), "wb": blown})), test_size=100)
-    assert codes(flagged(report)) == ["DIVERGED"]
+    assert codes(flagged(report)) == ["SHORT_SCALE", "DIVERGED"]
 
 
 def test_defenses_that_met_different_attacks() -> None:
