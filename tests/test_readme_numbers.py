@@ -48,13 +48,13 @@ class Published:
         """How many pipelines momentum raises, from a world without it to the next one, which has it."""
         return sum(self.worlds[world + 1][name] > kept for name, kept in self.worlds[world].items())
 
-    def tied(self) -> list[str]:
-        """The pipelines that share the first rank."""
-        return [row["defense"] for row in self.summary["scores"]["ranking"] if row["rank"] == 1]
+    @property
+    def ranking(self) -> dict[str, dict[str, Any]]:
+        """The rows of the ranking, the first one first."""
+        return {row["defense"]: row for row in self.summary["scores"]["ranking"]}
 
 
 IID, IID_MOMENTUM, UNEQUAL, MOST_UNEQUAL, MOST_UNEQUAL_MOMENTUM = 0, 1, 2, 4, 5
-BEST = ("CAF", "DnC", "SMEA", "GeometricMedian")
 
 Claim = tuple[str, Callable[[Published], tuple[str, ...]]]
 CLAIMS: list[Claim] = [
@@ -73,7 +73,14 @@ CLAIMS: list[Claim] = [
     ),
     (r"IID data and momentum (\d+) of (\d+) keep 0\.8 to (0\.\d+)", lambda p: _kept(p)),
     (r"raises the worst case of (\d+) of (\d+) there", lambda p: (str(p.raised(IID)), str(len(p.worlds[0])))),
-    (r"(\d+) seeds cannot tell them from (\d+) others", lambda p: (str(len(p.summary["suite"]["seeds"])), _others(p))),
+    (
+        r"largest resilience over the worlds is (0\.\d+) \((95) % interval (0\.\d+) to (0\.\d+)\), that of `FLTrust`",
+        lambda p: _largest(p),
+    ),
+    (r"(\d+) seeds cannot tell it from (\d+) others", lambda p: (str(len(p.summary["suite"]["seeds"])), _others(p))),
+    (r"Plain averaging keeps (0\.\d+)", lambda p: (f"{p.ranking['Mean']['R_mean']:.2f}",)),
+    (r"`NNM > TrimmedMean` keeps (0\.\d+) against those", lambda p: (_at_level(p, "own"),)),
+    (r"(0\.\d+) against those who see the honest updates", lambda p: (_at_level(p, "updates"),)),
     (r"more than the (\d+) rows", lambda p: (str(p.summary["scores"]["worlds"][0]["clients"] - 3),)),
     (r"in about (\d+) minutes on two cores", lambda p: (str(10 * round(p.minutes / 20)),)),
 ]
@@ -95,10 +102,19 @@ def _kept(published: Published) -> tuple[str, ...]:
     return str(sum(value >= 0.8 for value in values)), str(len(values)), f"{max(values):.2f}"
 
 
+def _largest(published: Published) -> tuple[str, ...]:
+    name, row = next(iter(published.ranking.items()))
+    assert name == "FLTrust"
+    confidence = 100 * (1 - published.summary["scores"]["settings"]["alpha"])
+    return (f"{row['R_mean']:.2f}", f"{confidence:.0f}", *(f"{end:.2f}" for end in row["R_ci"]))
+
+
 def _others(published: Published) -> str:
-    tied = published.tied()
-    assert set(BEST) <= set(tied)
-    return str(len(tied) - len(BEST))
+    return str(sum(row["tied"] for row in published.ranking.values()))
+
+
+def _at_level(published: Published, level: str) -> str:
+    return f"{published.ranking['NNM > TrimmedMean']['R_levels'][level]:.2f}"
 
 
 @pytest.fixture(scope="module")
