@@ -26,7 +26,7 @@ FLOORS = (
     ("threats", "reputation"),
     ("attacks", "defenses", "federation"),
     ("registry",),
-    ("evaluation.hashing", "evaluation.labels", "evaluation.specs", "evaluation.statistics"),
+    ("evaluation.hashing", "evaluation.labels", "evaluation.moderation", "evaluation.specs", "evaluation.statistics"),
     ("evaluation.results",),
     ("evaluation.claims",),
     ("evaluation.suite",),

@@ -10,8 +10,10 @@ from robustfl.evaluation.labels import NOT_APPLICABLE
 from robustfl.evaluation.results.records import Record, tail_of
 from robustfl.evaluation.results.training import training_of
 from robustfl.evaluation.score.inputs import CellResult, ScoredWorld, ScoreSettings
+from robustfl.evaluation.score.targeted import lifts_of
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import World
+from robustfl.threats.staging import aimed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,15 @@ class Played:
                 )
             )
         return found
+
+    def lifts(self, cells: Iterable[Cell]) -> dict[str, float] | None:
+        """What attacks with an aim gained in some cells, by the id of the trial, if the suite is about aims; else None.
+
+        A suite is about aims when more than half of its attacks have one.
+        """
+        played = self.plan.experiment.suite.played
+        aimful = [attack for attack in played if aimed([attack])]
+        return lifts_of(cells, self.records) if 2 * len(aimful) > len(played) else None
 
     def world(self, world: World) -> ScoredWorld:
         """The world with its baseline: the accuracy of the plain rule without an attack, one value per seed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Literal, Protocol
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.results.summaries import BreakdownReport, Summary
+from robustfl.evaluation.run.clock import RunClock
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
@@ -87,7 +87,7 @@ class _Run:
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
-        self.started = time.perf_counter()
+        self.clock = RunClock(options.out, fresh=options.fresh)
         root, kept = options.place.data_root, options.ledgers
         self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")
         self.place = replace(options.place, ledgers=self.ledgers)
@@ -106,6 +106,7 @@ class _Run:
             summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts())
             store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
+        self.clock.finish()
         return summary
 
     def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
@@ -120,6 +121,7 @@ class _Run:
         with closing(self.executor.run(left, self.place)) as records:  # no worker remains, whatever happens
             for record in records:
                 store.append(record)
+                self.clock.tick()
                 self.progress.advance(record)
 
     def search_breakdowns(self, store: Store) -> dict[tuple[str, str], BreakdownReport | None]:
@@ -155,7 +157,7 @@ class _Run:
             cells = list(self.plan.cells_at(world, f, defense))
             if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
                 raise _Unanswered(cells)
-            worst = worst_case(played.outcomes(cells), played.world(world))
+            worst = worst_case(played.outcomes(cells), played.world(world), played.lifts(cells))
             if worst is None:
                 raise _Undecided
             return bool(worst >= played.settings.threshold)
@@ -168,13 +170,13 @@ class _Run:
 
     def facts(self) -> RunFacts:
         """The facts of the run up to now."""
-        seconds, options = time.perf_counter() - self.started, self.options
+        options = self.options
         return RunFacts(
             command=options.command,
             out=options.out,
             device=options.place.device,
             workers=options.workers,
-            seconds=seconds,
+            seconds=self.clock.seconds,
         )
 
 

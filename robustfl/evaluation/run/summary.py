@@ -14,12 +14,12 @@ from robustfl import registry
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.axes import FaultsWorld
 from robustfl.evaluation.results.summaries import (
     AttackCard,
     BreakdownReport,
     Components,
     DefenseCard,
-    FaultsWorld,
     Histogram,
     Scores,
     Summary,
@@ -58,7 +58,7 @@ class RunFacts:
     command : the shell command; empty if there was none
     out : the folder of the results
     device, workers : the device on which trials were run, and the number of processes
-    seconds : the duration of the run
+    seconds : the duration of the run, with that of earlier starts that were interrupted
     """
 
     command: str
@@ -122,6 +122,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Sc
         {(w.label, t.label): plan.bound(w, t) for w in experiment.worlds for t in suite.defenses},
         plain=plan.plain.label,
         knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
+        lifts=played.lifts(plan.cells),
         declared={} if declared is None else {cell.f: declared for cell in plan.cells if cell.f},
         evidence=_evidence(played, wanted),
     )

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from robustfl.evaluation.results.axes import BorneFault, FaultsDefense, FaultsWorld
 from robustfl.evaluation.results.records import Record, curve_of, metrics_of, tail_of
-from robustfl.evaluation.results.summaries import BorneFault, FaultsDefense, FaultsWorld
 from robustfl.evaluation.score.costs import means
+from robustfl.evaluation.score.curve import lowest_mean, utility, within_scale
 from robustfl.evaluation.score.inputs import ScoredWorld, ScoreSettings
-from robustfl.evaluation.score.score import lowest_mean, utility
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 
@@ -134,7 +134,7 @@ def _fault(
     return {
         "u": u,
         "U": min(max(float(np.mean(values)), 0.0), 1.0) if whole else None,
-        "ci": None if interval is None else list(interval),
+        "ci": within_scale(interval),
         "accuracy": accuracy,
         "recovery": float(np.mean(back)) if back and len(back) == len(times) else None,
         "recovered": len(back) / len(defined) if defined else None,

@@ -104,21 +104,18 @@ class ScoreSettings:
 
     `accuracy` is the measure of records from which utilities are made. `threshold` is the smallest W that passes for
     the breakdown point. Differences in utility up to `margin` do not matter for ranks. `alpha` is the level of the
-    tests behind the ranks, and intervals cover 1 - alpha. `bootstrap` is the number of resamples that are drawn when
-    there are too many seeds to enumerate all resamples.
+    tests behind the ranks, and intervals cover 1 - alpha.
     """
 
     accuracy: str = "balanced_accuracy"
     threshold: float = 0.5
     margin: float = 0.01
     alpha: float = 0.05
-    bootstrap: int = 10_000
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1 <= self.bootstrap):
+        if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1):
             raise ParameterError(
-                "ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0, 0 < alpha < 1 and bootstrap >= 1. "
-                f"Found {self}."
+                f"ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0 and 0 < alpha < 1. Found {self}."
             )
 
 

@@ -155,9 +155,6 @@ class Plan:
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
         """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        clients = world.federation.clients
-        if f >= clients:
-            return f"f should satisfy f < n. Found f={f}, n={clients}."
         rows = world.federation.sampled(_members(world, f, attack))
         told = self.declared_rows(world, f, attack)
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""
