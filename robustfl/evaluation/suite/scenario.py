@@ -22,9 +22,9 @@ from robustfl.evaluation.claims.claim import Claim
 from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, with_yardstick, writer
+from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.counts import require_counts, require_honest
-from robustfl.evaluation.suite.sections import section_at, sections_below
+from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
 from robustfl.threats import Identities
@@ -366,40 +366,3 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
                 value = "(" + ", ".join(f"{key}={value[key]}" for key in given) + ")"
             extra.append(f"{keys[-1]}={'none' if value is None else value}")
     return ", ".join([*(str(part) for part in parts), *extra])
-
-
-def suite_schema() -> dict[str, Any]:
-    """The JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
-    schema = Suite.model_json_schema()
-    definitions = schema["$defs"]
-    for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
-        for key, value in definitions[name]["properties"].items():
-            if "$ref" in value or ("allOf" in value):
-                continue
-            described = {k: v for k, v in value.items() if k in ("description", "default", "title")}
-            single = {k: v for k, v in value.items() if k not in described}
-            definitions[name]["properties"][key] = {
-                **described,
-                "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
-            }
-    definitions["Federation"]["required"] = []
-    # A suite that extends another one holds only the values that differ.
-    task = {"required": definitions["TaskSettings"].pop("required")}
-    whole = {"required": schema.pop("required"), "properties": {"task": task}}
-    schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}
-    schema["properties"]["defenses"]["items"] = {PART: "defense"}
-    kinds = ("data", "model", "partition", "defense", "attack")
-    schema = _with_references(schema)
-    schema["$defs"] |= {kind: part_schema(kind) for kind in kinds}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _with_references(schema: Any) -> Any:
-    """The schema, in which a reference to the definition of a kind replaces each `{PART: kind}`."""
-    if isinstance(schema, list):
-        return [_with_references(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(schema.get(PART), str):
-        return {**{key: value for key, value in schema.items() if key != PART}, "$ref": f"#/$defs/{schema[PART]}"}
-    return {key: _with_references(value) for key, value in schema.items()}

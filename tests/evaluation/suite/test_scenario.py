@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from robustfl import registry
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, Scenario, suite_schema
+from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, Scenario
+from robustfl.evaluation.suite.schema import suite_schema
 from robustfl.federation.settings import Federation
 
 SUITE: dict[str, Any] = {
