@@ -19,6 +19,7 @@ import typer
 from robustfl import __version__
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
+from robustfl.stored import publish, report, rescore, write_reports
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def run(
         raise SystemExit(130) from None
     finally:
         progress.stop()
-    written = _write_reports(folder, None)
+    written = write_reports(folder, None)
     if as_json:
         files = [str(folder / name) for name in ("records.jsonl", "summary.json")] + [str(path) for path in written]
         keys = ("suite", "time", "trials", "scores", "claims")
@@ -202,7 +203,8 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
-    for line in console.status_lines(summary):
+    screen.print()
+    for line in (*console.headline_lines(summary), *console.status_lines(summary)):
         screen.print(line, markup=False)
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
@@ -220,62 +222,6 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
         told = f"\nDecisions about clients: {folder / 'ledgers'} (robustfl verify {folder} checks them)"
         screen.print(told, markup=False, soft_wrap=True)
     screen.print(f"\nReport: {folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
-    from robustfl import registry
-    from robustfl.evaluation.results.reporting import ReportFormat, RunResults
-    from robustfl.evaluation.results.store import write_atomically
-
-    results = RunResults.load(folder)
-    written = []
-    for name in formats or list(registry.find("report")):
-        report = registry.build("report", name)
-        assert isinstance(report, ReportFormat)
-        for file, text in report.files(results).items():
-            path = folder / file
-            if not text:  # nothing to show: a file of an earlier run would be wrong
-                path.unlink(missing_ok=True)
-                continue
-            write_atomically(path, text.encode())
-            written.append(path)
-    return written
-
-
-@app.command(cls=HelpWithNames)
-def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    format_: Annotated[
-        list[str] | None,
-        typer.Option("--format", help="{report} (default: all). Repeatable."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Write the reports of a finished run again."""
-    paths = [str(path) for path in _write_reports(folder, format_)]
-    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
-
-
-@app.command(cls=HelpWithNames)
-def publish(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    folder: Annotated[Path, typer.Argument(help="Where to publish it, such as reports/published/NAME.")],
-    format_: Annotated[
-        list[str] | None, typer.Option("--format", help="Pages to make beside the data: {report}. Repeatable.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Pack the records and the summary of a run for a repository, with a page that is made from them.
-
-    The page is the leaderboard, for suites with a standard suite of attacks, and the Markdown report for others.
-    Everything else can be made from the packed files: robustfl report FOLDER.
-    """
-    from robustfl.evaluation.results.publishing import publish as pack
-
-    packed = pack(run_folder, folder)
-    pages = _write_reports(folder, format_ or ["leaderboard"]) or _write_reports(folder, ["markdown"])
-    paths = [str(path) for path in (*packed, *pages)]
-    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
 @app.command()
@@ -298,9 +244,9 @@ def compare(
     should be equal bit for bit and are not.
 
     Exit codes: 0 nothing blocks; cells that are open at the last look are told.
-    1 a cell blocks: a regression, a drop beyond 3 delta that is still open at
-    the last look, or trials that only SECOND lacks. 2 a wrong argument or file,
-    or different suites. 3 open: the commands for the next look are printed.
+    1 a regression that holds among all tests, of a cell or of the mean of a
+    defense, or trials that only SECOND lacks. 2 a wrong argument or file, or
+    different suites. 3 open: the commands for the next look are printed.
     """
     from robustfl import console
     from robustfl.evaluation.compare import comparison
@@ -379,6 +325,9 @@ def doctor(as_json: Json = False) -> None:
         raise SystemExit(1)
 
 
+app.command(cls=HelpWithNames)(report)
+app.command()(rescore)
+app.command(cls=HelpWithNames)(publish)
 app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)
 app.command()(explain)

@@ -81,6 +81,29 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
     return finished
 
 
+@pytest.fixture
+def inside(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `command`, but in this process: the same answer without a second for the start of each process."""
+
+    def finished(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        from robustfl.cli import main
+
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr("sys.argv", ["robustfl", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        output, messages = capfd.readouterr()
+        return subprocess.CompletedProcess(["robustfl", *arguments], int(end.value.code or 0), output, messages)
+
+    return finished
+
+
 @pytest.fixture(scope="session")
 def smoke(
     command: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory

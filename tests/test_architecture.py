@@ -27,7 +27,7 @@ FLOORS = (
     ("isolation",),
     ("attacks", "defenses", "federation"),
     ("registry",),
-    ("evaluation.hashing", "evaluation.labels", "evaluation.specs", "evaluation.statistics"),
+    ("evaluation.hashing", "evaluation.labels", "evaluation.moderation", "evaluation.specs", "evaluation.statistics"),
     ("evaluation.results",),
     ("evaluation.claims",),
     ("evaluation.suite",),
@@ -37,6 +37,7 @@ FLOORS = (
     ("evaluation",),
     ("adapters", "console", "reports", "scenarios", "testing"),
     ("lookups",),
+    ("stored",),
     ("cli",),
     ("__main__",),
 )

@@ -69,7 +69,7 @@ class Simulation:
         """Play one round, from the choice of who takes part to the new models."""
         topology, channel, watch = self.topology, self.channel, self.watch
         round = topology.sample(number)
-        round.mark(self.setup.settings)
+        round.mark(self.setup.settings, self.setup.strike)
         with watch.phase("compute"):
             channel.compute(round, topology.models)
             for receiver in round.receivers:

@@ -17,6 +17,7 @@ from robustfl.federation.faults import Faults
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation
 from robustfl.federation.streams import stream
+from robustfl.federation.strike import Strike, strike_of
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Fault, Identities, SybilAttack
 from robustfl.threats.identities import divided
@@ -36,6 +37,7 @@ class Setup:
     f : the number of malicious clients
     members : everybody who may send a message
     faults : what goes wrong without malice
+    strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
     pseudonyms : the names by which defenses call the members
     rng : the random streams "sampling", "batches" and "attack"
@@ -50,6 +52,7 @@ class Setup:
     f: int
     members: Members
     faults: Faults
+    strike: Strike | None
     poisoning: Poisoning | None
     attackers: Attackers | None
     pseudonyms: Pseudonyms
@@ -111,6 +114,7 @@ def set_up(
         f=f,
         members=members,
         faults=failures,
+        strike=strike_of(inner, settings.rounds),
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
         pseudonyms=Pseudonyms(seed),

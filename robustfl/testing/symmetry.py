@@ -76,7 +76,7 @@ def reunion(subject: Subject, ask: Questions) -> None:
     x = ask.rows(subject, more=1)
     n = len(x)
     same = np.arange(n)
-    first, second, called = ask.order(n), ask.order(n), ask.order(n) if subject.promises("names") else list(same)
+    first, second, called = ask.order(n), ask.order(n), ask.order(n) if subject.promises("names") else same.tolist()
 
     def later(rows: Floats, one: Iterable[int], two: Iterable[int], ids: Iterable[int]) -> Floats:
         """The answer in the second round, when clients come in the orders `one` and `two`."""

@@ -53,5 +53,5 @@ def test_a_suite_is_run_read_and_judged_in_python(tmp_path: Path) -> None:
     assert results.summary == summary
     assert list(results.records) == read_records(tmp_path / "run" / "records.jsonl")
     save_stored(load_stored(tmp_path / "run"), tmp_path / "baseline.json")
-    verdicts = judge(load_stored(tmp_path / "baseline.json"), load_stored(tmp_path / "run"))
+    verdicts = judge(load_stored(tmp_path / "baseline.json"), load_stored(tmp_path / "run")).cells
     assert {verdict.verdict for verdict in verdicts} == {"PASS"}

@@ -402,5 +402,5 @@ def test_what_cannot_happen_to_rankings_is_refused(fault: Fault) -> None:
 )
 def test_rewards_meet_faults(fault: Fault) -> None:
     trace = simulation(RFFL(), faults=[fault]).run()
-    assert len(trace.accuracy) == 2
+    assert len(trace.accuracy) == 4
     assert len(trace.more["client_accuracy"]) == CLIENTS

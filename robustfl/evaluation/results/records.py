@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.labels import PLAIN_ACCURACY, SCHEMA
 from robustfl.evaluation.results.measures import known_measures
 from robustfl.evaluation.results.shapes import NUMBER, Maybe, Shape
 
@@ -115,3 +115,17 @@ def metrics_of(record: Record | None) -> Metrics:
 def more_of(record: Record | None) -> dict[str, Any]:
     """The declared measures that a record holds, by name."""
     return metrics_of(record).get("more") or {}
+
+
+def tail_of(record: Record | None, accuracy: str) -> float | None:
+    """A measure of accuracy over the end of a training; None without a record that holds it."""
+    return metrics_of(record).get("tail_accuracy") if accuracy == PLAIN_ACCURACY else more_of(record).get(accuracy)
+
+
+def curve_of(record: Record | None, accuracy: str) -> list[tuple[int, float]]:
+    """The measurements (finished rounds, value) of a measure of accuracy; empty without a record that holds them."""
+    plain = [(int(finished), float(value)) for finished, value in metrics_of(record).get("accuracy") or ()]
+    if accuracy == PLAIN_ACCURACY:
+        return plain
+    values = more_of(record).get(f"{accuracy}_curve") or ()
+    return [(finished, float(value)) for (finished, _), value in zip(plain, values, strict=False)]

@@ -6,7 +6,6 @@ stored records stale (:mod:`robustfl.evaluation.suite.sources`). The module ther
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -96,6 +95,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             aims=scenario.aims,
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
+            reference=scenario.reference,
             seed=trial.seed,
             observers=observers,
             twin=twin,
@@ -126,12 +126,10 @@ def _asked(defense: Any, place: Resources) -> Iterator[tuple[Any, Any]]:
 
 
 def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
-    values = [value for _, value in trace.accuracy]
-    tail = values[-math.ceil(len(values) / 10) :] if values else []
     return {
         "accuracy": [list(point) for point in trace.accuracy],
         "loss": [list(point) for point in trace.loss],
-        "tail_accuracy": sum(tail) / len(tail) if tail else None,
+        "tail_accuracy": trace.more["plain_accuracy"],
         "chance": population.chance,
         "test_size": len(population.test_labels),
         "parameters": population.d,

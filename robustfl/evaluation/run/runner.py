@@ -14,6 +14,7 @@ from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.results.summaries import BreakdownReport, Summary
 from robustfl.evaluation.run.checking import FILE, Checks, sealed, to_misdeclare, to_replay, told_off
+from robustfl.evaluation.run.clock import RunClock
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
@@ -92,7 +93,7 @@ class _Run:
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
-        self.started, self.began = time.perf_counter(), time.time()
+        self.clock, self.began = RunClock(options.out, fresh=options.fresh), time.time()
         root, kept = options.place.data_root, options.ledgers
         self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")
         self.place = replace(options.place, ledgers=self.ledgers)
@@ -112,6 +113,7 @@ class _Run:
             summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts(), self.check(store))
             store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
+        self.clock.finish()
         return summary
 
     def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
@@ -133,6 +135,7 @@ class _Run:
         with closing(self.executor.run(left, place)) as records:  # no worker remains, whatever happens
             for record in records:
                 store.append(record)
+                self.clock.tick()
                 self.progress.advance(record)
 
     def check(self, store: Store) -> Checked:
@@ -183,7 +186,7 @@ class _Run:
             cells = list(self.plan.cells_at(world, f, defense))
             if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
                 raise _Unanswered(cells)
-            worst = worst_case(played.outcomes(cells), played.world(world))
+            worst = worst_case(played.outcomes(cells), played.world(world), played.lifts(cells))
             if worst is None:
                 raise _Undecided
             return bool(worst >= played.settings.threshold)
@@ -196,13 +199,13 @@ class _Run:
 
     def facts(self) -> RunFacts:
         """The facts of the run up to now."""
-        seconds, options = time.perf_counter() - self.started, self.options
+        options = self.options
         return RunFacts(
             command=options.command,
             out=options.out,
             device=options.place.device,
             workers=options.workers,
-            seconds=seconds,
+            seconds=self.clock.seconds,
         )
 
 

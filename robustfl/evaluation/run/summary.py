@@ -14,13 +14,13 @@ from robustfl import registry
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.axes import FaultsWorld
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import (
     AttackCard,
     BreakdownReport,
     Components,
     DefenseCard,
-    FaultsWorld,
     Histogram,
     Scores,
     Summary,
@@ -61,7 +61,7 @@ class RunFacts:
     command : the shell command; empty if there was none
     out : the folder of the results
     device, workers : the device on which trials were run, and the number of processes
-    seconds : the duration of the run
+    seconds : the duration of the run, with that of earlier starts that were interrupted
     """
 
     command: str
@@ -142,6 +142,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, check
         {(w.label, t.label): plan.bound(w, t) for w in experiment.worlds for t in suite.defenses},
         plain=plan.plain.label,
         knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
+        lifts=played.lifts(plan.cells),
         declared={} if declared is None else {cell.f: declared for cell in plan.cells if cell.f},
         evidence=_evidence(played, wanted, checked),
     )
@@ -175,7 +176,7 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
 def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
-    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
+    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings)
 
 
 def _baselines(played: Played) -> dict[str, list[str]]:

@@ -152,6 +152,7 @@ class Plan:
             aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
             evasion=self.experiment.suite.evasion,
             evasion_samples=self.experiment.suite.evasion_samples,
+            reference=attack is None and template.label == self.plain.label,
         )
 
     def misdeclared(self, world: World, template: DefenseTemplate, attack: str, f: int) -> list[Misdeclared]:
@@ -212,9 +213,6 @@ class Plan:
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
         """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        clients = world.federation.clients
-        if f >= clients:
-            return f"f should satisfy f < n. Found f={f}, n={clients}."
         rows = world.federation.sampled(_members(world, f, attack))
         told = self.declared_rows(world, f, attack)
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""

@@ -9,6 +9,7 @@ For each defense an evaluation needs:
 
 - white-box searches with the goal `inner` and with fixed directions (the vector of ones with both signs, and a base
   model);
+- an attack that plans over the rounds to come, and knows everything: the honest updates, the data and the defense;
 - every registered attack that is made for one of the defense's stages;
 - for each class of attacks with identical rows that it met, one version with paired perturbations, unless a search
   chose the row or the attack is made for some defenses;
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.checks import DOUBTS
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
 from robustfl.evaluation.trust.remark import Remark
 
@@ -34,6 +35,9 @@ STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 
 APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
 """Why a rule around a trusted update has no rank."""
+
+EVERYTHING = {"peers", "data", "defense"}
+"""The knowledge of an attacker from whom nothing is hidden."""
 
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
 """The goals that white-box searches must have."""
@@ -55,7 +59,7 @@ class StatusVerdict:
 
 
 def with_statuses(
-    worlds: list[ScoredWorldReport], evidence: Evidence | None, flags: Sequence[Remark]
+    worlds: list[ScoredWorldReport], evidence: Evidence | None, remarks: Sequence[Remark]
 ) -> tuple[list[ScoredWorldReport], dict[str, StatusVerdict]]:
     """The scored worlds with a status for each defense, and each defense's verdict over all of them.
 
@@ -67,7 +71,7 @@ def with_statuses(
     reports: list[ScoredWorldReport] = []
     found: dict[str, dict[str, StatusVerdict]] = {}
     for world in worlds:
-        own = {defense["defense"]: verdict(world, defense, evidence, flags) for defense in world["defenses"]}
+        own = {defense["defense"]: verdict(world, defense, evidence, remarks) for defense in world["defenses"]}
         judged = [(defense, own[defense["defense"]]) for defense in world["defenses"]]
         defenses: list[ScoredDefense] = [
             {**defense, "status": one.status, "why": list(one.why)} for defense, one in judged
@@ -103,14 +107,14 @@ def _bars(reason: str) -> bool:
 
 
 def verdict(
-    world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence, flags: Iterable[Remark]
+    world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence, remarks: Iterable[Remark]
 ) -> StatusVerdict:
     """The status of one defense in one world."""
     attacked = [point for point in defense["curve"] if point["f"] > 0]
     refused = [point for point in attacked if point["invalid"]]
     if attacked and len(refused) == len(attacked):
         return StatusVerdict(status=CONFIG_INVALID, why=((refused[0]["invalid"] or "").rstrip("."),))
-    doubts = list(dict.fromkeys(_doubt(flag) for flag in flags if _speaks_of(flag, world, defense)))
+    doubts = list(dict.fromkeys(_doubt(remark) for remark in remarks if _speaks_of(remark, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
     subject = evidence.subjects.get(defense["defense"], DefenseFacts())
@@ -134,6 +138,8 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
         found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
     elif goals:
         found.append(f"no white-box search for {', '.join(goals)}")
+    if subject.plannable and not any(threat.planned and set(threat.knowledge) >= EVERYTHING for threat in met):
+        found.append("no planned attack that knows everything")
     classes = {name for threat in met for name in threat.classes}
     if absent := [name for name in subject.made_for if name not in classes]:
         found.append(f"not met, though made for it: {', '.join(absent)}")
@@ -142,25 +148,26 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     if copied := [label for label in tiled if label not in paired]:
         found.append(f"identical rows only, no pairs: {', '.join(copied)}")
     last = float("inf") if rounds is None else rounds
-    if subject.stateful and not any(0 < threat.start < last for threat in met):
+    if subject.stateful and not any(threat.late or 0 < threat.start < last for threat in met):
         found.append("no attack that starts late, though it keeps a history")
-    levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    most = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    levels = most | {"peers"} if "data" in most else most
     # Without any search, the first reason already says what is missing at the highest level of knowledge.
     needed = [level for level in LEVELS if level != "defense" or subject.searchable]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
     return found
 
 
-def _doubt(flag: Remark) -> str:
-    return str(flag["code"])
+def _doubt(remark: Remark) -> str:
+    return str(remark["code"])
 
 
-def _speaks_of(flag: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
+def _speaks_of(remark: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
     """Whether a remark makes the numbers of a defense suspect; a plain mean that survives makes all of a world so."""
-    if flag["code"] not in GATES and flag["level"] != "error":
+    if remark["code"] not in DOUBTS and remark["level"] != "error":
         return False
-    whole_world = flag["code"] == "SCENARIO_NOT_ATTACKABLE" or flag["defense"] is None
-    return flag["world"] in (None, world["world"]) and (whole_world or flag["defense"] == defense["defense"])
+    whole_world = remark["code"] == "SCENARIO_NOT_ATTACKABLE" or remark["defense"] is None
+    return remark["world"] in (None, world["world"]) and (whole_world or remark["defense"] == defense["defense"])
 
 
 def _overall(found: Mapping[str, StatusVerdict]) -> StatusVerdict:

@@ -118,6 +118,24 @@ def test_fresh_sets_the_old_records_aside(tmp_path: Path) -> None:
     assert (tmp_path / "records.jsonl.1.bak").read_bytes() == before
 
 
+def test_the_run_time_is_that_of_all_starts_that_played_something(tmp_path: Path) -> None:
+    play(tmp_path, {**SUITE, "seeds": 1})
+    path = tmp_path / "summary.json"
+    long = json.loads(path.read_text())
+    long["time"]["elapsed_s"] = 5000.0
+    path.write_text(json.dumps(long))
+    more, _ = play(tmp_path)
+    assert more["time"]["elapsed_s"] > 5000
+    again, _ = play(tmp_path)
+    assert again["time"]["elapsed_s"] == more["time"]["elapsed_s"]
+    (tmp_path / "elapsed.json").write_text('{"seconds": 7000.0}')  # what an interrupted start would have left
+    longer, _ = play(tmp_path, {**SUITE, "seeds": 3})
+    assert longer["time"]["elapsed_s"] > 7000
+    assert not (tmp_path / "elapsed.json").exists()
+    fresh, _ = play(tmp_path, {**SUITE, "seeds": 1}, fresh=True)
+    assert fresh["time"]["elapsed_s"] < 5000
+
+
 def test_failed_trials_are_run_again_and_cost_nothing_once_they_succeed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

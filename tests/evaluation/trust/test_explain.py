@@ -15,7 +15,7 @@ from markupsafe import escape
 from robustfl.errors import UnknownNameError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.trust import explain as explaining
-from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.checks import DOUBTS
 from robustfl.evaluation.trust.status import STATUSES
 from robustfl.reports import HTML
 from tests.reports.synthetic import run
@@ -24,21 +24,21 @@ MACHINE = Path(explaining.__file__).parent.parent
 
 
 def raised() -> set[str]:
-    """The codes of all flags that the source makes: first arguments of `make_remark(...)` and `place.flag(...)`."""
+    """The codes of all remarks that the source makes: first arguments of `make_remark(...)` and `place.remark(...)`."""
     found = set()
     for path in MACHINE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args:
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 code = node.args[0]
-                if name in ("make_remark", "flag") and isinstance(code, ast.Constant) and isinstance(code.value, str):
+                if name in ("make_remark", "remark") and isinstance(code, ast.Constant) and isinstance(code.value, str):
                     found.add(code.value)
     return found
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
     assert set(explaining.codes()) == raised() | set(STATUSES)
-    assert raised() >= GATES
+    assert raised() >= DOUBTS
 
 
 @pytest.mark.parametrize("code", explaining.codes())
@@ -93,7 +93,7 @@ def test_the_html_report_unfolds_the_page_of_each_remark_and_status() -> None:
     for code in codes | {"UPPER_BOUND"}:
         for heading, paragraphs in explaining.page(code).sections:
             assert f"<strong>{heading}.</strong> {escape(paragraphs[0].split('`')[0])}" in text
-    assert "<code>standard: standard-v1</code>" in text
+    assert "<code>standard: standard-v2</code>" in text
 
 
 def test_pages_are_part_of_the_package() -> None:
