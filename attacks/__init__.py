@@ -24,7 +24,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
   :class:`NaNClient`.
 
 Stages of an attack are combined with ``>>``, as in ``Clones() >> BadNets() >> ModelReplacement()``: who attacks, on
-what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``.
+what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``,
+and `standard_v2.yaml` adds attacks that plan ahead.
 
 To add an attack, write one file in the room of its surface and one import line below.
 """
@@ -88,6 +89,7 @@ from .updates.one_coordinate import OneCoordinate as OneCoordinate
 from .updates.opt_alie import OptALIE as OptALIE
 from .updates.opt_ipm import OptIPM as OptIPM
 from .updates.pgd_constrained import PGDConstrained as PGDConstrained
+from .updates.planned_drift import PlannedDrift as PlannedDrift
 from .updates.poisoned_fl import PoisonedFL as PoisonedFL
 from .updates.random_rescaling import RandomRescaling as RandomRescaling
 from .updates.rop import ROP as ROP

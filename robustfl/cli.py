@@ -97,6 +97,25 @@ def run(
     ledgers: Annotated[
         LedgerDetail, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
     ] = LedgerDetail.CHANGES,
+    replays: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            envvar="ROBUSTFL_REPLAYS",
+            help="Trials of each defense, with and without an attack, to play again in a new process; 0: none.",
+        ),
+    ] = 1,
+    off_by_one: Annotated[
+        bool,
+        typer.Option(
+            "--off-by-one/--no-off-by-one",
+            envvar="ROBUSTFL_OFF_BY_ONE",
+            help="Also tell defenses one malicious client more, and one less, under their worst attack.",
+        ),
+    ] = True,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Give every defense a process of its own, which is handed rows alone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -104,6 +123,7 @@ def run(
     Running the same command again continues where it stopped and runs only what has changed.
     """
     from robustfl import console
+    from robustfl.evaluation.run.checking import Checks
     from robustfl.evaluation.run.play import Resources
     from robustfl.evaluation.run.runner import RunOptions, run_experiment
     from robustfl.evaluation.suite.reading import read_experiment
@@ -118,10 +138,11 @@ def run(
     options = RunOptions(
         out=folder,
         workers=count,
-        place=Resources(device=device, data_root=data_root.resolve() if data_root else None),
+        place=Resources(device=device, data_root=data_root.resolve() if data_root else None, isolate=isolate),
         fresh=not resume,
         command=shlex.join(["robustfl", *sys.argv[1:]]),
         ledgers=ledgers.value,
+        checks=Checks(replays=replays, off_by_one=off_by_one),
     )
     screen = console.messages()
     if budget:

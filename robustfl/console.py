@@ -50,7 +50,7 @@ class RunProgress:
         self._total, self._done, self._stored, self._began = total, done, done, time.monotonic()
         self._batches += 1
         if self._batches == 2:
-            self._console.print("Further trials for the breakdown points.")
+            self._console.print("Further trials, for breakdown points and checks of the results.")
         if done and self._batches == 1:
             self._console.print(f"{done} of {total} trials are stored already.")
         if self._console.is_terminal and done < total:
@@ -135,15 +135,14 @@ def headline_lines(summary: Summary) -> list[str]:
 
 
 def status_lines(summary: Summary) -> list[str]:
-    """The lines below the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
+    """The lines below the ranking: the standard suite with its hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
+    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None and "status" in row]
+    lines = [f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked]
     if not frozen:
-        return []
-    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None]
-    return [
-        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked.",
-        *(f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked),
-    ]
+        return lines
+    only = "Only defenses with the status ADAPTIVE are ranked."
+    return [f"Attacks: {frozen['name']}, hash {frozen['hash']}. {only}", *lines]
 
 
 def claims_table(claims: Sequence[ClaimReport]) -> Table:

@@ -18,6 +18,9 @@ from robustfl import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
+NO_CHECKS = {"ROBUSTFL_REPLAYS": "0", "ROBUSTFL_OFF_BY_ONE": "0"}
+"""Variables under which runs end with the suite; tests of what is played afterwards ask for it."""
+
 settings.register_profile("explore", max_examples=300, print_blob=True)  # for `make explore`
 
 
@@ -25,7 +28,7 @@ def environment(*folders: Path, **variables: str) -> dict[str, str]:
     """The environment of a subprocess that finds this checkout and the given folders, installed or not."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ROBUSTFL_DATA")}
     path = os.pathsep.join(str(folder) for folder in (*folders, ROOT))
-    return {**clean, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **variables}
+    return {**clean, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **NO_CHECKS, **variables}
 
 
 class Started(subprocess.Popen[str]):

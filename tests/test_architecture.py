@@ -24,6 +24,7 @@ FLOORS = (
     ("threats.updates",),
     ("threats.data", "threats.evasion", "threats.faults", "threats.peers", "threats.rankings"),
     ("threats", "reputation"),
+    ("isolation",),
     ("attacks", "defenses", "federation"),
     ("registry",),
     ("evaluation.hashing", "evaluation.labels", "evaluation.moderation", "evaluation.specs", "evaluation.statistics"),

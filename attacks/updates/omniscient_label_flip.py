@@ -45,7 +45,7 @@ class OmniscientLabelFlip(TiledAttack):
     """
 
     reference: ClassVar[str] = "Allen-Zhu et al., Byzantine-Resilient Non-Convex Stochastic Gradient Descent, ICLR 2021"
-    knowledge: ClassVar[Knowledge] = Knowledge.PEERS
+    knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DATA
 
     mode: Annotated[Literal["reverse", "cyclic"], Doc("how labels change")] = "reverse"
 

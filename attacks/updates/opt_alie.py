@@ -20,9 +20,9 @@ class OptALIE(LineSearch):
     """Optimised ALIE (Opt-ALIE): a little is enough, with the shift that moves the defense's answer farthest.
 
     Formula: ``v = mu + s tau sigma`` with s = 1 (``plus``, as in other libraries) or s = -1 (``minus``); tau maximises
-    ``||AGG(V) - mu||``. As the search tries certain values of tau, `ddof` changes which vectors it meets. The search looks at one round at a time, and its objective misses harm that adds up over
-    rounds. The attack is kept for comparison with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger
-    search.
+    ``||AGG(V) - mu||``. The search tries certain values of tau, so `ddof` changes which vectors it meets. It looks at
+    one round at a time, and its objective misses harm that adds up over rounds. The attack is kept for comparison with
+    other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger search.
 
     Knowledge: all honest updates and the defense.
 

@@ -11,6 +11,7 @@ LOOKS = {
     "own": "its own data and updates",
     "history": "the models of past rounds",
     "peers": "the updates of all honest clients",
+    "data": "the data of all honest clients",
     "defense": "the defense itself (white box)",
 }
 """What an attack knows, in words; an unknown word is shown as it is."""

@@ -118,7 +118,8 @@ def minimum_interval(values: ArrayLike, confidence: float = 0.95) -> Interval | 
     seeds = table.shape[1]
     if seeds < FEWEST_SEEDS:
         return None
-    means, errors = table.mean(axis=1), np.array([standard_error(row) for row in table])
+    means, spreads = table.mean(axis=1), table.std(axis=1, ddof=1)
+    errors = np.where(spreads <= _ROUNDING * np.abs(table).max(axis=1), 0.0, spreads / math.sqrt(seeds))
     single = float(special.stdtrit(seeds - 1, (1 + confidence) / 2))
     lows, highs = means - single * errors, means + single * errors
     contenders = int((lows <= highs.min()).sum())

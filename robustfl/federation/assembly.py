@@ -131,6 +131,7 @@ def assemble(
     trainer: Trainer | None = None,
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
+    twin: Any = None,
 ) -> Simulation:
     """Put together the simulation of a federation under attack.
 
@@ -150,6 +151,8 @@ def assemble(
     observers : additional observers, which come after the usual ones
     trainer : computes what clients compute; it replaces the trainer that the settings name
     channel : what a message is; it replaces the channel that the defense names
+    twin : a second copy of the defense, elsewhere, that is asked the same in other orders and under other names; see
+        :mod:`robustfl.federation.observers.conduct`
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
@@ -171,7 +174,7 @@ def assemble(
     chosen = [*transforms_for(setup), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
-    conduct = Conduct(talk, settings.rounds)
+    conduct = Conduct(talk, settings.rounds, twin)
     watching = observers_for(
         setup,
         talk,

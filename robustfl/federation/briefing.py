@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from robustfl.federation.anonymity import IMAGINED, row_order
 from robustfl.federation.clients.training import predict
-from robustfl.federation.round import Receiver, Round
+from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.setup import Setup
-from robustfl.threats import Facts
-from robustfl.threats.updates.view import Relabelling, Training
+from robustfl.threats import Backdoor, Facts
+from robustfl.threats.staging import poisoning_of
+from robustfl.threats.updates.view import Relabelling, Training, Whose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +37,12 @@ def briefing(
     federation learns.
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
-    names = members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist()
+    names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
+    order = imagined_order(setup, round, receiver)
+    named, rows = [names[place] for place in order.tolist()], torch.as_tensor(order, device=messages.device)
 
     def aggregate(updates: Tensor) -> Tensor:
-        value: Tensor = defense.preview(updates, ids=names, trusted=receiver.trusted).value
+        value: Tensor = defense.preview(updates[rows], ids=named, trusted=receiver.trusted).value
         return value
 
     def loss(weights: Tensor) -> float:
@@ -65,7 +69,8 @@ def briefing(
         layers=population.layers,
         loss=loss,
         training=training,
-        samples=lambda whose: _samples(setup, whose),
+        marked=_marking(setup),
+        holdings=lambda whose: _holdings(setup, whose),
         aggregate=aggregate,
         rotation_equivariant=defense.rotation_equivariant,
         message=setup.settings.message,
@@ -73,13 +78,36 @@ def briefing(
     )
 
 
-def _samples(setup: Setup, whose: str) -> tuple[Tensor, Tensor]:
-    """The training samples [N, ...] and labels [N] that the malicious members, or the honest clients, hold."""
+def imagined_order(setup: Setup, round: Round, receiver: Receiver) -> Ids:
+    """The order in which the rows of an adversary's questions come, where malicious rows were first.
+
+    All questions of a round have the same order, so the search compares candidates and not orders.
+    """
+    rows = len(receiver.malicious) + len(receiver.honest)
+    return row_order(setup.seed, round.number, receiver.who, rows, IMAGINED)
+
+
+def _marking(setup: Setup) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Marks samples with the trigger of the attack, for which it wants other labels; None when it has no trigger."""
+    backdoor = poisoning_of(setup.attack)
+    if not isinstance(backdoor, Backdoor):
+        return None
+
+    def marked(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = torch.as_tensor(backdoor.wanted(labels.cpu().numpy(), setup.population.classes), device=labels.device)
+        changed = wanted != labels
+        return backdoor.stamp(features[changed]), wanted[changed]
+
+    return marked
+
+
+def _holdings(setup: Setup, whose: Whose) -> list[tuple[Tensor, Tensor]]:
+    """The training samples [N, ...] and labels [N] of each malicious member, or of each honest client, that has any."""
     population = setup.population
     if whose == "own":
-        held = setup.members.samples()
+        parts = setup.members.parts()
     else:
         clients = setup.honest[setup.honest < setup.settings.clients]
-        held = np.concatenate([population.parts[client] for client in clients])
-    index = torch.as_tensor(held, device=population.device)
-    return population.features[index], population.labels[index]
+        parts = [population.parts[client] for client in clients]
+    held = [torch.as_tensor(part, device=population.device) for part in parts if len(part)]
+    return [(population.features[index], population.labels[index]) for index in held]

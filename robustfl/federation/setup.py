@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.errors import ParameterError
+from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
@@ -38,6 +39,7 @@ class Setup:
     faults : what goes wrong without malice
     strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
+    pseudonyms : the names by which defenses call the members
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     """
@@ -53,6 +55,7 @@ class Setup:
     strike: Strike | None
     poisoning: Poisoning | None
     attackers: Attackers | None
+    pseudonyms: Pseudonyms
     rng: dict[str, np.random.Generator]
     seed: int
 
@@ -114,6 +117,7 @@ def set_up(
         strike=strike_of(inner, settings.rounds),
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
+        pseudonyms=Pseudonyms(seed),
         rng=rng,
         seed=seed,
     )

@@ -32,7 +32,9 @@ class Knowledge(enum.Flag):
     HISTORY = enum.auto()
     """All global models up to now, which every participant receives."""
     PEERS = enum.auto()
-    """All honest updates of this round, and the data behind them (an omniscient adversary)."""
+    """All honest updates of this round, without the data behind them."""
+    DATA = enum.auto()
+    """The honest clients' data (with PEERS: an omniscient adversary)."""
     DEFENSE = enum.auto()
     """The defense itself, as a function that may be called (white-box)."""
 

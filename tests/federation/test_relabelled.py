@@ -152,13 +152,13 @@ def test_malicious_clients_send_the_mean_and_do_harm() -> None:
 class Relabels(UpdateAttack):
     """Asks for labels that are none, or without having declared it."""
 
-    knowledge: ClassVar[Knowledge] = Knowledge.PEERS
+    knowledge: ClassVar[Knowledge] = Knowledge.DATA
 
     bad: object = None
     blind: bool = False
 
     def required_knowledge(self) -> Knowledge:
-        return Knowledge.NOTHING if self.blind else Knowledge.PEERS
+        return Knowledge.NOTHING if self.blind else Knowledge.DATA
 
     def craft(self, view: View) -> Tensor:
         assert callable(self.bad)

@@ -33,6 +33,7 @@ from tests.federation.worlds import (
     batches,
     computed,
     gradient,
+    in_order,
     own_models,
     population,
     rules,
@@ -308,7 +309,7 @@ def test_a_defense_without_the_protocol_is_refused() -> None:
 def test_the_first_round_counts_by_the_sizes_of_the_shards() -> None:
     made = task(SMALL_MLP, PowerLaw()).prepare(clients=CLIENTS, seed=0)
     sim = rewarded(RFFL(clip=1e9), world=made)
-    answer = sim.play(0).receivers[0].answer
+    answer = in_order(sim.play(0).receivers[0]).answer
     assert answer is not None
     assert answer.weights is not None
     sizes = np.array([len(part) for part in made.parts])

@@ -43,8 +43,10 @@ def test_transforms_change_what_each_side_sends_and_what_moves_the_model() -> No
     plain = simulation(**values).play(0).receivers[0]
     sim = simulation(transforms=[Scaled(2.0, 3.0, 0.25)], **values)
     changed = sim.play(0).receivers[0]
-    torch.testing.assert_close(changed.arrived[2:], 2.0 * plain.arrived[2:])
-    torch.testing.assert_close(changed.arrived[:2], 3.0 * 2.0 * plain.arrived[:2])  # crafted from what is sent
+    bad = np.isin(plain.ids, plain.malicious)
+    assert changed.ids.tolist() == plain.ids.tolist()
+    torch.testing.assert_close(changed.arrived[~bad], 2.0 * plain.arrived[~bad])
+    torch.testing.assert_close(changed.arrived[bad], 3.0 * 2.0 * plain.arrived[bad])  # crafted from what is sent
     assert changed.answer is not None
     torch.testing.assert_close(changed.aggregate, 0.25 * changed.answer.value)
     torch.testing.assert_close(weights(sim), sim.setup.population.initial - 0.3 * 0.25 * changed.answer.value)

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.threats import Facts, Knowledge, View
 
-ALL = Knowledge.OWN | Knowledge.HISTORY | Knowledge.PEERS | Knowledge.DEFENSE
+ALL = Knowledge.OWN | Knowledge.HISTORY | Knowledge.PEERS | Knowledge.DATA | Knowledge.DEFENSE
 
 LOOKS: dict[str, tuple[Knowledge, Callable[[View], Any]]] = {
     "honest": (Knowledge.PEERS, lambda view: view.honest),
@@ -90,7 +90,7 @@ def test_sizes_are_free() -> None:
 
 
 def test_names_are_in_words_and_in_order() -> None:
-    assert ALL.names() == ["own", "history", "peers", "defense"]
+    assert ALL.names() == ["own", "history", "peers", "data", "defense"]
     assert Knowledge.NOTHING.names() == []
     assert (Knowledge.DEFENSE | Knowledge.OWN).names() == ["own", "defense"]
 

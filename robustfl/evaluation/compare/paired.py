@@ -34,7 +34,7 @@ class PairedEvidence:
     """What paired differences show: their mean, and one-sided bounds at `level` (None with one seed).
 
     `p` is the one-sided p-value of "no drop". If the differences do not vary, and nothing else says how much they
-    might, it is 0 for a drop beyond delta and 1 otherwise.
+    might, it is 1 for a drop within delta, and for a larger one that of rounding to whole test samples (0 without it).
     """
 
     change: float
@@ -68,12 +68,19 @@ def weigh(differences: Sequence[float], *, delta: float = 0.02, alpha: float = 0
 
 
 def weigh_together(
-    differences: ArrayLike, *, delta: float, alpha: float, common: CommonSpread | None = None
+    differences: ArrayLike,
+    *,
+    delta: float,
+    alpha: float,
+    resolution: float = 0.0,
+    common: CommonSpread | None = None,
 ) -> list[PairedEvidence]:
     """The evidence of each row of the paired differences [m, R] of one world, with its variance moderated.
 
     The common spread (:mod:`robustfl.evaluation.moderation`) is that of the rows themselves unless it is given. Rows
-    that agree in every seed show no noise and no drop, whatever other rows show.
+    that agree in every seed show no noise and no drop, whatever other rows show. `resolution` is the utility of a
+    single test sample: differences of few seeds may be equal because accuracies are counts, so differences that do not
+    vary are tested as if both accuracies were rounded to it, with the standard deviation `resolution / sqrt(6)`.
     """
     check(delta, alpha)
     table = np.asarray(differences, dtype=np.float64)
@@ -88,7 +95,8 @@ def weigh_together(
     errors, freedom = steadied_errors(table, common_spread(table) if common is None else common)
     errors[(np.abs(table) <= ROUNDING).all(axis=1)] = 0
     half = special.stdtrit(freedom, 1 - alpha) * errors
-    # Where nothing varies, a drop within delta is none.
+    constant = (errors == 0) & (change < -delta - ROUNDING)
+    errors[constant] = resolution / math.sqrt(6 * table.shape[1])
     p = chance_of_less(np.where(errors == 0, change + delta, change), errors, freedom)
     columns = zip(change.tolist(), (change - half).tolist(), (change + half).tolist(), p.tolist(), strict=True)
     return [

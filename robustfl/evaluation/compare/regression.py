@@ -10,6 +10,9 @@ where e and t come from. The verdict on a cell is
 - PASS if the lower bound is above -delta;
 - INCONCLUSIVE otherwise, so that more seeds are needed.
 
+If all d_r are equal, both bounds are d̄, and only the rounding of accuracies to whole test samples speaks against a
+drop.
+
 The family of Holm's correction holds a test for each cell, and one for each defense in each world: the mean of d_r over
 the cells of the defense. A defense that lost a little everywhere is found by the latter, which averages noise, and one
 that lost much under one attack by the former. The chance of any false REGRESSION among all of them is at most alpha.
@@ -119,7 +122,7 @@ class Judgement:
     @property
     def blocks(self) -> bool:
         """Whether the change under test should not be accepted."""
-        return any(verdict.blocks for verdict in (*self.cells, *self.defenses))
+        return any(cell.blocks for cell in self.cells) or any(defense.blocks for defense in self.defenses)
 
     def more_seeds(self, *, looks: int = 1, look: int = 1) -> int:
         """How many seeds to add before the next look: 0 if no cell is open, if anything blocks, or at the last look."""
@@ -173,8 +176,9 @@ def judge_shared(
     groups = _by_defense(shared.cells, tested)
     means = {place: tuple(np.mean([tested[n] for n in group], axis=0).tolist()) for place, group in groups.items()}
     still = {n: weigh(d, delta=delta, alpha=level) for n, d in differences.items() if n not in tested}
-    cells = _weighed(tested, {n: shared.cells[n].world for n in tested}, delta, level)
-    defenses = _weighed(means, {place: place[0] for place in means}, delta, level)
+    fine = {cell.world: cell.resolution for cell in shared.cells}
+    cells = _weighed(tested, {n: shared.cells[n].world for n in tested}, fine, delta, level)
+    defenses = _weighed(means, {place: place[0] for place in means}, fine, delta, level)
     confirmed = iter(holm([evidence.p for evidence in (*cells.values(), *defenses.values())], level))
     significant = {n: next(confirmed) for n in cells}
     return Judgement(
@@ -217,15 +221,16 @@ def _by_defense(cells: Sequence[CellPair], tested: Iterable[int]) -> dict[Place,
 
 
 def _weighed(
-    tests: dict[Key, Differences], worlds: dict[Key, str], delta: float, level: float
+    tests: dict[Key, Differences], worlds: dict[Key, str], fine: dict[str, float], delta: float, level: float
 ) -> dict[Key, PairedEvidence]:
     """The evidence of each test, in the same order; the tests of a world share what they say about noise."""
     by_world: dict[str, list[Key]] = defaultdict(list)
     for key in tests:
         by_world[worlds[key]].append(key)
     found: dict[Key, PairedEvidence] = {}
-    for keys in by_world.values():
-        evidence = weigh_together([tests[key] for key in keys], delta=delta, alpha=level)
+    for world, keys in by_world.items():
+        rows = [tests[key] for key in keys]
+        evidence = weigh_together(rows, delta=delta, alpha=level, resolution=fine[world])
         found.update(zip(keys, evidence, strict=True))
     return {key: found[key] for key in tests}
 

@@ -95,10 +95,11 @@ class Record(Frame):
     """A trial and its outcome.
 
     `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
-    metrics. `time` holds seconds by phase.
+    metrics. `time` holds seconds by phase. `isolated` says whether the defense was in a process of its own.
     """
 
     status: str
+    isolated: NotRequired[bool]
     metrics: NotRequired[Metrics | None]
     bytes: NotRequired[Traffic | None]
     time: NotRequired[Annotated[dict[str, float], Shape(Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}))]]

@@ -145,7 +145,8 @@ _FITTED_SHARE = 1 - 2 * CEILING_SHARE
 def _lead(ahead: Sequence[float], behind: Sequence[float], strata: Sequence[int] | None) -> tuple[float, float]:
     """By how much the better one is ahead, and the smaller of both one-sided p-values, doubled.
 
-    A lead in the other direction is never the larger one, since values are at most what is cross-fitted.
+    A lead in the other direction is never the larger one: the mean of the worst case is at most that of what is
+    cross-fitted, and at most the bound.
     """
     lead, p = paired_test(ahead, behind, strata)
     return lead, p if lead > 0 else 1.0
@@ -306,20 +307,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _interval(own: Sequence[Standing]) -> list[float] | None:
-    """The interval of the mean area over the worlds, which are independent of each other; None if one has none.
-
-    A world in which the defense cannot be used at all is known without seeds: it keeps 0 there.
-    """
-    areas = [standing.area for standing in own]
-    pairs = [(0.0, 0.0) if _refused(standing) else standing.interval for standing in own]
-    known = [(pair[0], pair[1]) for pair in pairs if pair is not None]
-    if len(known) < len(pairs) or all(_refused(standing) for standing in own):
+    """The interval of the mean area over the worlds, which are independent of each other; None if one has none."""
+    known = [(s.interval[0], s.interval[1]) for s in own if s.interval is not None]
+    if len(known) < len(own):
         return None
     largest = [float(np.clip(standing.fitted.mean(), standing.area, 1.0)) for standing in own]
-    low, high = mean_interval(areas, known, largest)
+    low, high = mean_interval([standing.area for standing in own], known, largest)
     return [max(low, 0.0), min(high, 1.0)]
-
-
-def _refused(standing: Standing) -> bool:
-    """Whether a defense keeps nothing in a world since its precondition holds at none of the attacked shares."""
-    return standing.interval is None and standing.area == 0.0 and not standing.worst.any()

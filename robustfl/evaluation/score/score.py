@@ -223,11 +223,10 @@ def _mean_interval(reports: Sequence[ScoredPoint], pairs: Sequence[list[float] |
     The spread of a sum is at most the sum of the spreads, however the points depend on each other. So the areas cover
     the truth as surely as the intervals of the points do, and no correction for several points is needed.
     """
-    refused = [report["invalid"] is not None for report in reports]
-    known = [[0.0, 0.0] if out else pair for out, pair in zip(refused, pairs, strict=True)]
+    known = [pair if own["invalid"] is None else [0.0, 0.0] for own, pair in zip(reports, pairs, strict=True)]
     ends = [[None if pair is None else pair[side] for pair in known] for side in (0, 1)]
     found = [end for side in ends if (end := _mean_height(reports, side)) is not None]
-    return found if len(found) == 2 and not all(refused) else None
+    return found if len(found) == 2 else None
 
 
 def _table(outcomes: Sequence[CellResult]) -> dict[tuple[str, int], dict[str, dict[int, CellResult]]]:

@@ -22,7 +22,7 @@ from robustfl.evaluation.claims.claim import Claim
 from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, writer
+from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.counts import require_counts, require_honest
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
@@ -185,9 +185,9 @@ class Suite(Settings):
     fault_suite: tuple[AttackPart, ...] = ()
     """Faults that are played one at a time without an attack, in addition to those of every scenario; the results are
     not part of the score."""
-    defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
+    defenses: Annotated[tuple[TemplatePart, ...], Len(1), AfterValidator(with_yardstick)]
     """The defenses: each is a name, `{name: {parameter: value}}`, or a list of these for a pipeline; the suite fills in
-    `f`."""
+    `f`. If one of them uses a trusted update, the suite also has `server_alone`, which hears no client."""
     attacks: tuple[AttackPart, ...] = ()
     """The attacks: each is one attack, or a list of a strategy for identities, a poisoning of data and an attack on
     updates, any of which may be left out. Trials without an attack are always part of the suite."""

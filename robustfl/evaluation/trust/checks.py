@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
 from robustfl.evaluation.trust.comparisons import comparison_remarks
+from robustfl.evaluation.trust.declaration import declaration_remarks
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 
@@ -20,6 +21,7 @@ DOUBTS = frozenset(
         "NON_MONOTONE",
         "SEARCH_NOT_CONVERGED",
         "CONDUCT",
+        "NOT_REPEATED",
     }
 )
 """The codes of the remarks that make a status SUSPECT."""
@@ -42,10 +44,12 @@ def check_remarks(
         for defense in world["defenses"]:
             name = defense["defense"]
             curves.setdefault(name, []).append([CurvePoint(world, defense, point) for point in defense["curve"]])
-            found += _conduct(world, defense, evidence.conduct.get((world["world"], name), ()))
+            place = world["world"], name
+            found += _conduct(world, defense, evidence.conduct.get(place, ()))
+            found += _repeated(world, defense, evidence.not_repeated.get(place, ()))
     for own in curves.values():
         found += comparison_remarks(own, knowledge, evidence)
-    return found
+    return found + list(declaration_remarks(evidence.told_off))
 
 
 def _attackable(
@@ -75,3 +79,14 @@ def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[st
             "come from that rather than from robustness. Mend the defense, check it with robustfl.testing, run again."
         )
         yield make_remark("CONDUCT", "error", message, world=world["world"], defense=name)
+
+
+def _repeated(world: ScoredWorldReport, defense: ScoredDefense, different: Sequence[str]) -> Iterator[Remark]:
+    if different:
+        name = defense["defense"]
+        message = (
+            f"Trials of {name} were played again, with the defense in a new process that is handed rows alone, and had "
+            f"other results: {'; '.join(different)}. What it does depends on something else than the rows: on trials "
+            "before this one, on the simulation around it, or on files. Its numbers mean nothing until that is mended."
+        )
+        yield make_remark("NOT_REPEATED", "error", message, world=world["world"], defense=name)

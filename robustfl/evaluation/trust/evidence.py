@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from robustfl import registry
 from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
+from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages
 from robustfl.threats.updates.searched import SearchedAttack
@@ -27,18 +28,22 @@ class Threat:
     classes : the registered names of its stages
     knowledge : what it may look at, from `own` to `defense`
     goal : the goal of its search through the defense; None for an attack without a search
+    planned : whether its search plans over the rounds to come
     tiled : its class, if all malicious clients send one vector and no search chooses it
     paired : whether lasting pairs of perturbations, or a disguise of its identities, make its rows differ
     start : its first round
+    late : whether it starts after a share of the rounds
     tailored : whether it is made for some defenses
     """
 
     classes: tuple[str, ...]
     knowledge: tuple[str, ...] = ()
     goal: str | None = None
+    planned: bool = False
     tiled: str | None = None
     paired: bool = False
     start: int = 0
+    late: bool = False
     tailored: bool = False
 
     @classmethod
@@ -51,12 +56,14 @@ class Threat:
             classes=tuple(part.name for part in parts),
             knowledge=tuple(attack.required_knowledge().names()),
             goal=last.goal if searched else None,
+            planned=searched and last.plans,
             tiled=type(last).label if isinstance(last, TiledAttack) and not searched else None,
             paired=any(
                 getattr(part, "diversify", "") == "pairs" or (isinstance(part, Identities) and part.disguise > 0)
                 for part in parts
             ),
             start=max(getattr(part, "start_round", 0) for part in parts),
+            late=any(getattr(part, "late", 0.0) > 0 for part in parts),
             tailored=bool(made_for(attack)),
         )
 
@@ -69,13 +76,17 @@ class DefenseFacts:
     ----------
     channel : the channel of its messages
     searchable : whether a white-box search over such messages exists
+    plannable : whether such a search exists that plans over the rounds to come
     stateful : whether it keeps a history
+    trusting : whether it uses an update that the server computes on clean samples of its own
     made_for : the registered attacks that are made for one of its stages
     """
 
     channel: str = "dense"
     searchable: bool = True
+    plannable: bool = True
     stateful: bool = False
+    trusting: bool = False
     made_for: tuple[str, ...] = ()
 
     @classmethod
@@ -83,11 +94,17 @@ class DefenseFacts:
         """The facts of a defense."""
         whole, names = template.build(0), set(template.names)
         attacks = registry.find("attack")
-        searches = [kind for kind in attacks.values() if issubclass(kind, SearchedAttack)]
+        searches = [
+            kind
+            for kind in attacks.values()
+            if issubclass(kind, SearchedAttack) and (kind.channels is None or whole.channel in kind.channels)
+        ]
         return cls(
             channel=str(whole.channel),
-            searchable=any(kind.channels is None or whole.channel in kind.channels for kind in searches),
+            searchable=bool(searches),
+            plannable=any(kind.plans for kind in searches),
             stateful=bool(whole.stateful),
+            trusting=bool(getattr(whole, "wants_trusted", False)),
             made_for=tuple(name for name, kind in attacks.items() if names & set(made_for(kind))),
         )
 
@@ -114,11 +131,13 @@ class Evidence:
     threats : label of an attack -> its facts
     subjects : label of a defense -> its facts
     rounds : label of a world -> the number of rounds of its training
-    doubled : label of a search -> label of the same search with at least twice as many candidates
+    doubled : label of a search -> label of the same search with at least twice the effort
     conduct : (world, defense) -> the misbehaviour of the defense that was seen in its trials
     reached : (world, attack, f) -> the success of a targeted attack against the plain rule, as a share of its samples
     exceeded : the rounds in which more clients were caught than the defense was told
     held : the rounds in which the defense gave no answer
+    not_repeated : (world, defense) -> what was different when its trials were played again
+    told_off : what defenses keep that are told a wrong f
     ranks_adaptive_only : whether only defenses with the status ADAPTIVE are ranked
     """
 
@@ -130,18 +149,15 @@ class Evidence:
     reached: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
     exceeded: RoundShares = field(default_factory=dict)
     held: RoundShares = field(default_factory=dict)
+    not_repeated: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    told_off: tuple[ToldOff, ...] = ()
     ranks_adaptive_only: bool = False
 
 
 def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:
-    """Each search that occurs a second time with at least twice as many candidates and otherwise equal parameters."""
+    """Each search that occurs a second time with at least twice the effort and otherwise equal parameters."""
     searches = [attack for attack in attacks if isinstance(attack, SearchedAttack)]
-    return {
-        str(first): str(second)
-        for first in searches
-        for second in searches
-        if second.candidates >= 2 * first.candidates and replace(second, candidates=first.candidates) == first
-    }
+    return {str(first): str(second) for first in searches for second in searches if second.doubles(first)}
 
 
 def seen_conduct(records: Iterable[Record]) -> dict[tuple[str, str], tuple[str, ...]]:

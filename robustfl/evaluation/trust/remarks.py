@@ -89,9 +89,9 @@ def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]
     ]
     if not tested and sum(row["R_mean"] is not None and row.get("rank", 1) is not None for row in ranking) > 1:
         message = (
-            "Ranks are not tested: in some world, all defenses have fewer than two seeds in common. With a single run of "
-            "each there is no telling whether a difference would show up again, so the order only reflects which mean "
-            "is larger. Use at least 5 seeds, the same ones for all."
+            "Ranks are not tested: in some world, all defenses have fewer than two seeds in common. With a single run "
+            "of each there is no telling whether a difference would show up again, so the order only reflects which "
+            "mean is larger. Use at least 5 seeds, the same ones for all."
         )
         found.append(make_remark("RANKS_NOT_TESTED", "warning", message))
     return found

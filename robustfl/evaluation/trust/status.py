@@ -9,6 +9,7 @@ For each defense an evaluation needs:
 
 - white-box searches with the goal `inner` and with fixed directions (the vector of ones with both signs, and a base
   model);
+- an attack that plans over the rounds to come, and knows everything: the honest updates, the data and the defense;
 - every registered attack that is made for one of the defense's stages;
 - for each class of attacks with identical rows that it met, one version with paired perturbations, unless a search
   chose the row or the attack is made for some defenses;
@@ -31,6 +32,12 @@ ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUS
 
 STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 """All statuses from the worst to the best; over several worlds a defense has the worst of its statuses."""
+
+APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
+"""Why a rule around a trusted update has no rank."""
+
+EVERYTHING = {"peers", "data", "defense"}
+"""The knowledge of an attacker from whom nothing is hidden."""
 
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
 """The goals that white-box searches must have."""
@@ -73,14 +80,30 @@ def with_statuses(
         found[world["world"]] = own
     counted = {world["world"] for world in reports if world["informative"]} or set(found)
     names = dict.fromkeys(name for own in found.values() for name in own)
-    return reports, {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    overall = {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    for name in names:
+        if evidence.subjects.get(name, DefenseFacts()).trusting:
+            overall[name] = StatusVerdict(status=overall[name].status, why=(APART, *overall[name].why))
+    return reports, overall
 
 
 def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
-    """The defenses that may be ranked; None if all of them may be."""
-    if evidence is None or not evidence.ranks_adaptive_only:
+    """The defenses that may be ranked; None if all of them may be.
+
+    Rules around a trusted update are listed apart: their server has clean data, which the others do without. What was
+    seen to cheat has no rank in any suite.
+    """
+    if evidence is None:
         return None
-    return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
+    left = {defense for defense, found in verdicts.items() if not any(map(_bars, found.why))}
+    if evidence.ranks_adaptive_only:
+        return {defense for defense in left if verdicts[defense].status == ADAPTIVE}
+    return None if left == set(verdicts) else left
+
+
+def _bars(reason: str) -> bool:
+    """Whether a reason forbids a rank in every suite."""
+    return reason == APART or reason.startswith(("CONDUCT", "NOT_REPEATED"))
 
 
 def verdict(
@@ -115,6 +138,8 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
         found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
     elif goals:
         found.append(f"no white-box search for {', '.join(goals)}")
+    if subject.plannable and not any(threat.planned and set(threat.knowledge) >= EVERYTHING for threat in met):
+        found.append("no planned attack that knows everything")
     classes = {name for threat in met for name in threat.classes}
     if absent := [name for name in subject.made_for if name not in classes]:
         found.append(f"not met, though made for it: {', '.join(absent)}")
@@ -123,9 +148,10 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     if copied := [label for label in tiled if label not in paired]:
         found.append(f"identical rows only, no pairs: {', '.join(copied)}")
     last = float("inf") if rounds is None else rounds
-    if subject.stateful and not any(0 < threat.start < last for threat in met):
+    if subject.stateful and not any(threat.late or 0 < threat.start < last for threat in met):
         found.append("no attack that starts late, though it keeps a history")
-    levels = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    most = {threat.knowledge[-1] for threat in met if threat.knowledge}
+    levels = most | {"peers"} if "data" in most else most
     # Without any search, the first reason already says what is missing at the highest level of knowledge.
     needed = [level for level in LEVELS if level != "defense" or subject.searchable]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]

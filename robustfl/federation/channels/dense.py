@@ -108,16 +108,27 @@ class Dense(Channel):
         assert isinstance(model, UpdatedModel)
 
         def update(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-            batches = features.expand(1, settings.local_steps, *features.shape)
-            return self.as_messages(train(weights, batches, labels.expand(1, settings.local_steps, -1)))[0]
+            if labels.ndim == 1:
+                return update(weights, features[None], labels[None])[0]
+            k, steps = len(labels), settings.local_steps
+            batches = features[:, None].expand(k, steps, *features.shape[1:])
+            return self.as_messages(train(weights, batches, labels[:, None].expand(k, steps, -1)))
+
+        def logits(weights: Tensor, features: Tensor) -> Tensor:
+            if weights.ndim == 1:
+                return predict(population, weights, features)
+            found: Tensor = torch.func.vmap(lambda model: predict(population, model, features))(weights)
+            return found
 
         return Training(
             rounds=settings.rounds,
+            batch_size=settings.batch_size,
+            pooled=settings.local_steps == 1,
             update=update,
             step=self.server_step,
             memory=model.memory,
             momentum=settings.client_momentum,
-            predict=lambda weights, features: predict(population, weights, features),
+            predict=logits,
         )
 
     def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:

@@ -92,11 +92,15 @@ class Members:
 
     def samples(self) -> Ids:
         """All training samples that malicious members hold."""
-        if self._outside:
-            return np.arange(len(self._population.labels))
-        clients = np.flatnonzero(self.malicious[: self._clients])
-        parts = [self._population.parts[client] for client in clients]
+        parts = self.parts()
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def parts(self) -> list[Ids]:
+        """The training samples of each malicious client; attackers from outside hold all samples together."""
+        if self._outside:
+            return [np.arange(len(self._population.labels))]
+        clients = np.flatnonzero(self.malicious[: self._clients])
+        return [self._population.parts[client] for client in clients]
 
     def restrict(self, used: Mask) -> None:
         """Let malicious members that attack train only on those of their samples that `used` [N] marks.

@@ -128,6 +128,33 @@ class LoopedTrainer:
             return torch.autograd.grad(loss, wanted)
 
 
+class TracedTrainer:
+    """All clients in one batched computation that autograd can differentiate in the models.
+
+    The gradients are those of :class:`VmappedTrainer` up to rounding, without adversarial search. They come from one
+    backward pass over all clients, which takes half as long as a transformed function when it is differentiated again.
+    """
+
+    def __init__(self, population: Population, learning_rate: float) -> None:
+        self._logits = vmap(lambda w, x: functional_call(population.module, population.views(w), (x,)))
+        self._rate = learning_rate
+
+    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+        models = weights.expand(len(features), -1)
+        total = self._gradients(models, features[:, 0], labels[:, 0])
+        for step in range(1, features.shape[1]):
+            total = total + self._gradients(models - self._rate * total, features[:, step], labels[:, step])
+        return total
+
+    def _gradients(self, models: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        traced = torch.is_grad_enabled() and models.requires_grad
+        with torch.enable_grad():
+            leaf = models if traced else models.detach().requires_grad_()
+            losses = cross_entropy(self._logits(leaf, features).flatten(0, 1), labels.flatten(), reduction="sum")
+            (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
+        return found
+
+
 def _flat(named: dict[str, Tensor], k: int) -> Tensor:
     return torch.cat([gradient.reshape(k, -1) for gradient in named.values()], dim=1)
 

@@ -16,7 +16,7 @@ import torch
 
 from robustfl.federation.clients.hardening import Hardening
 from robustfl.federation.clients.poisoning import require_labels
-from robustfl.federation.clients.training import Trainer, VmappedTrainer, trainer_for
+from robustfl.federation.clients.training import TracedTrainer, Trainer, trainer_for
 from robustfl.federation.clients.trusted import TrustedSamples
 from robustfl.federation.round import Ids, Lesson, Round, ServerModel
 from robustfl.federation.setup import Setup
@@ -119,4 +119,4 @@ class ClientWork:
 
     def differentiable(self) -> Trainer:
         """The training without adversarial search, as a function that autograd can differentiate in the models."""
-        return VmappedTrainer(self._setup.population, self._setup.settings.local_learning_rate)
+        return TracedTrainer(self._setup.population, self._setup.settings.local_learning_rate)

@@ -9,6 +9,7 @@ Further contracts, from the simplest to the strongest:
 * ``local_training``: attacks whose malicious clients train in their own way.
 * ``line_search``: attacks that search along a single line, as published libraries do.
 * ``searched``: white-box attacks that search on several lines through the actual pipeline.
+* ``planning``: rolling the training out to its end, for attacks that plan ahead.
 
 Helpers of these contracts:
 

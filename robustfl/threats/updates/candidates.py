@@ -40,16 +40,22 @@ class Found(NamedTuple):
     harm: float
 
 
-def worst_of(probe: Probe, lines: Sequence[SearchLine], harm: Callable[[Tensor], float], candidates: int) -> Found:
+def worst_of(
+    probe: Probe,
+    lines: Sequence[SearchLine],
+    harm: Callable[[Tensor], float],
+    candidates: int,
+    reach: tuple[float, float] = (NEAREST, FARTHEST),
+) -> Found:
     """The most harmful candidate on all lines, with `candidates` points tried on each line.
 
-    A line is first searched on a geometric grid, and then around the best point of the grid. `harm` maps the defense's
-    answer [k] to a number; an answer that is not finite counts as the greatest harm. Of equally harmful candidates, the
-    earlier one is taken.
+    A line is first searched on a geometric grid with the ends `reach`, and then around the best point of the grid.
+    `harm` maps the defense's answer [k] to a number; an answer that is not finite counts as the greatest harm. Of
+    equally harmful candidates, the earlier one is taken.
     """
     found = []
     for line in lines:
-        grid, refined = _budget(line, candidates)
+        grid, refined = _budget(line, candidates, reach)
         tried = {tau: harm_at(probe, line, tau, harm) for tau in grid}
         place = grid.index(_first_best(tried))
         low, high = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
@@ -59,12 +65,12 @@ def worst_of(probe: Probe, lines: Sequence[SearchLine], harm: Callable[[Tensor],
     return max(found, key=lambda one: one.harm)
 
 
-def _budget(line: SearchLine, candidates: int) -> tuple[list[float], int]:
+def _budget(line: SearchLine, candidates: int, reach: tuple[float, float]) -> tuple[list[float], int]:
     """The grid of a line, and the number of candidates that are left for points around its best point."""
     if line.direction is None:
         return [0.0], 0
     refined = round(REFINED * candidates) if candidates > 3 else 0
-    return [0.0, *np.geomspace(NEAREST, FARTHEST, candidates - 1 - refined).tolist()], refined
+    return [0.0, *np.geomspace(*reach, candidates - 1 - refined).tolist()], refined
 
 
 def _first_best(tried: dict[float, float]) -> float:

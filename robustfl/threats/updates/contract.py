@@ -162,18 +162,21 @@ class TiledAttack(UpdateAttack):
 
     @abstractmethod
     def vector(self, view: View) -> Tensor:
-        """The malicious update [d] that all malicious clients send."""
+        """The malicious update [d] that all malicious clients send; a search may find one for each client, [f, d]."""
 
-    @final
     def craft(self, view: View) -> Tensor:
         vector = self.vector(view)
-        rows = vector.repeat(view.f, 1)
+        rows = vector.repeat(view.f, 1) if vector.ndim == 1 else vector.clone()
         if self.diversify == "jitter":
             noise = view.normal(view.f)
-            radius = 0.01 * vector.norm() * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
+            radius = (
+                0.01
+                * vector.norm(dim=-1, keepdim=True)
+                * rows.new_tensor(view.rng.random((view.f, 1)) ** (1.0 / view.d))
+            )
             rows += noise / noise.norm(dim=1, keepdim=True) * radius
         lasting = self.offsets(view)
-        return rows if lasting is None else rows + vector.norm() * lasting
+        return rows if lasting is None else rows + vector.norm(dim=-1, keepdim=True) * lasting
 
     @final
     def offsets(self, view: View) -> Tensor | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.updates.view import Whose
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 COLUMNS = 1 << 16
 """Number of columns that are held in double precision at a time."""
-
-Whose = Literal["peers", "own"]
-"""Whose updates an attack looks at: those of all honest clients, or what the malicious clients would have sent."""
 
 
 def needed(whose: Whose) -> Knowledge:

@@ -25,14 +25,16 @@ class Probe:
     Parameters
     ----------
     view : what the attack sees; the attack needs DEFENSE, and PEERS unless `honest` is given
-    vectors : finite vectors [d] by name; candidates are combinations of them
+    vectors : finite vectors [d] by name, or a row for each malicious client, [f, d]; candidates are combinations of
+        them
     offsets : what each malicious row adds, [f, d] in lengths of the candidate; None when all rows are the candidate
     full : whether to ask in all d dimensions, although the defense needs fewer
     honest : rows [h, d] that replace the honest ones when the attack does not know these
 
     Attributes
     ----------
-    vectors : the given vectors [k] by name, in the space of the search; k is d, or at most the number of all vectors
+    vectors : the given vectors [k] or [f, k] by name, in the space of the search; k is d, or at most the number of all
+        vectors
     calls : number of times that the defense was asked
     """
 
@@ -63,16 +65,21 @@ class Probe:
         rows = [row for row, finite in zip(self._honest, usable, strict=True) if finite]
         offsets = [] if self._offsets is None else list(self._offsets)
         try:
-            found = coordinates([*rows, *self.vectors.values(), *offsets])
+            vectors = [row for vector in self.vectors.values() for row in vector.reshape(-1, vector.shape[-1])]
+            found = coordinates([*rows, *vectors, *offsets])
         except HostileRows:
             return
         points = torch.as_tensor(found, device=self._honest.device)
-        h, m = len(rows), len(self.vectors)
-        known, named, added = points[:h], points[h : h + m], points[h + m :]
+        h = len(rows)
+        m = h + sum(1 if vector.ndim == 1 else len(vector) for vector in self.vectors.values())
+        known, added = points[:h], points[m:]
         # Rows that are not finite stay so, because the defense has to handle them in its own way.
         self._honest = points.new_full((len(self._honest), points.shape[1]), float("nan"))
         self._honest[usable] = known
-        self.vectors = dict(zip(self.vectors, named, strict=True))
+        named = iter(points[h:m])
+        for name, vector in self.vectors.items():
+            one = vector.ndim == 1
+            self.vectors[name] = next(named) if one else torch.stack([next(named) for _ in range(len(vector))])
         self._offsets = None if self._offsets is None else added
 
     @property
@@ -81,14 +88,14 @@ class Probe:
         return int(self._honest.shape[1])
 
     def answer(self, candidate: Tensor) -> Tensor | None:
-        """The aggregate [k] when malicious rows are made from `candidate` [k]; None when too few rows are usable."""
+        """The aggregate [k] when malicious rows are made from `candidate` [k] or [f, k]; None with too few rows."""
         f = self._view.f
         if self._rows is None:  # reused for all questions, since filling it costs more than most rules
             self._rows = self._honest.new_empty((f + len(self._honest), self.dimensions))
             self._rows[f:] = self._honest
         self._rows[:f] = candidate
         if self._offsets is not None:
-            self._rows[:f] += candidate.norm() * self._offsets
+            self._rows[:f] += candidate.norm(dim=-1, keepdim=True) * self._offsets
         self.calls += 1
         try:
             return self._view.aggregate(self._rows)

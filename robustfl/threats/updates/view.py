@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Message = Literal["delta", "gradient"]
 """What clients send: a model difference, which the server adds, or a gradient, which the server subtracts."""
 
+Whose = Literal["peers", "own"]
+"""Whose updates or data an attack looks at: those of all honest clients, or those of the malicious clients."""
+
 Relabelling = Callable[["Tensor", int], "Tensor"]
 """A function from labels (int64, any shape) and the number of classes to other labels."""
 
@@ -31,15 +34,20 @@ class Training:
     Attributes
     ----------
     rounds : rounds of the whole training
+    batch_size : samples in a batch of an honest client
+    pooled : whether the mean of the updates of clients with equally many samples is the update on all their samples
     update : model [d], samples [m, ...], labels [m] -> what an honest client sends [d] that learns from these samples,
-        in one batch and without momentum
-    step : model [d], aggregate [d], memory -> model [d] and memory after the server's step
+        in one batch and without momentum; or for k clients at once: [d] or [k, d], [k, m, ...], [k, m] -> [k, d]
+    step : model [d], aggregate [d], memory -> model [d] and memory after the server's step; also with [k, d] in place
+        of [d]
     memory : what the server's optimiser remembers now
     momentum : beta of the clients, 0 without momentum
-    predict : model [d], samples [m, ...] -> logits [m, classes]
+    predict : model [d], samples [m, ...] -> logits [m, classes]; or for k models at once, [k, d] -> [k, m, classes]
     """
 
     rounds: int
+    batch_size: int
+    pooled: bool
     update: Callable[[Tensor, Tensor, Tensor], Tensor]
     step: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
     memory: Any
@@ -62,7 +70,8 @@ class Facts(RoundFacts["Tensor"]):
     layers : the slices of the model's tensors in a vector [d], in order
     loss : [d] -> the mean loss of a model on the malicious clients' own samples
     training : makes the functions by which the federation learns
-    samples : makes the training samples and labels of the malicious clients ("own") or of the honest ones ("peers")
+    holdings : makes the training samples and labels of each malicious client ("own") or each honest one ("peers")
+    marked : makes from samples and labels those that bear the adversary's trigger, with the labels that it wants
     rotation_equivariant : whether the defense only uses products between rows, so that it can be asked in fewer
         dimensions
     message : whether clients send model differences or gradients
@@ -77,7 +86,8 @@ class Facts(RoundFacts["Tensor"]):
     layers: tuple[slice, ...] = ()
     loss: Callable[[Tensor], float] | None = None
     training: Callable[[], Training] | None = None
-    samples: Callable[[Literal["own", "peers"]], tuple[Tensor, Tensor]] | None = None
+    holdings: Callable[[Whose], list[tuple[Tensor, Tensor]]] | None = None
+    marked: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     rotation_equivariant: bool = False
     message: Message = "gradient"
 
@@ -116,11 +126,11 @@ class View(RoundView["Tensor"]):
         return any(place == lent.untyped_storage().data_ptr() for lent, _ in self._lent.values())
 
     def relabelled(self, change: Relabelling) -> Tensor:
-        """The updates [h, d] that the honest clients would have sent, in order, with other labels (needs PEERS).
+        """The updates [h, d] that the honest clients would have sent, in order, with other labels (needs DATA).
 
         The honest clients' training of the round is done a second time for this. Client momentum is not included.
         """
-        self._need(Knowledge.PEERS, "the honest clients' data")
+        self._need(Knowledge.DATA, "the honest clients' data")
         return self._given(self._facts.relabelled, "the honest clients' data")(change)
 
     @property
@@ -182,11 +192,32 @@ class View(RoundView["Tensor"]):
         self._need(Knowledge.HISTORY, "how the federation learns")
         return self._given(self._facts.training, "how the federation learns")()
 
-    def samples(self, of: Literal["own", "peers"] = "own") -> tuple[Tensor, Tensor]:
-        """Samples [N, ...] and labels [N] in the hands of the malicious (needs OWN) or honest clients (needs PEERS)."""
-        knowledge = Knowledge.OWN if of == "own" else Knowledge.PEERS
+    @property
+    def trains(self) -> bool:
+        """Whether there is a federation that learns; outside of one there are only rows, and nothing can be planned."""
+        return self._facts.training is not None
+
+    def holdings(self, of: Whose = "own") -> list[tuple[Tensor, Tensor]]:
+        """Samples [N, ...] and labels [N] of each malicious client (needs OWN), or of each honest one (needs DATA)."""
+        knowledge = Knowledge.OWN if of == "own" else Knowledge.DATA
         self._need(knowledge, "the malicious clients' own data" if of == "own" else "the honest clients' data")
-        return self._given(self._facts.samples, "training samples")(of)
+        return self._given(self._facts.holdings, "training samples")(of)
+
+    def samples(self, of: Whose = "own") -> tuple[Tensor, Tensor]:
+        """All samples [N, ...] and labels [N] of the malicious clients (needs OWN), or the honest ones (needs DATA)."""
+        import torch
+
+        held = self.holdings(of)
+        return torch.cat([features for features, _ in held]), torch.cat([labels for _, labels in held])
+
+    def marked(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples [m, ...] with the trigger of the backdoor that stands before the attack, and the labels [m] it wants.
+
+        Left out are the samples for which the trigger changes nothing, because they are of the wanted class.
+        """
+        return self._given(self._facts.marked, "a backdoor before it, as in [bad_nets, planned_drift]")(
+            features, labels
+        )
 
     @property
     def rotation_equivariant(self) -> bool:
@@ -199,12 +230,12 @@ class View(RoundView["Tensor"]):
         answer: Tensor = super().aggregate(messages)
         return answer
 
-    def mean(self, of: Literal["peers", "own"] = "peers") -> Tensor:
+    def mean(self, of: Whose = "peers") -> Tensor:
         """The mean [d] of the finite honest (or own) updates; zeros when there are none."""
         rows = self.finite(of)
         return rows.mean(dim=0) if len(rows) else self.full(0.0)
 
-    def std(self, of: Literal["peers", "own"] = "peers", ddof: int = 0) -> Tensor:
+    def std(self, of: Whose = "peers", ddof: int = 0) -> Tensor:
         """The standard deviations [d] of the finite honest (or own) updates; zeros when there are too few."""
         rows = self.finite(of)
         if len(rows) <= ddof:
@@ -214,11 +245,8 @@ class View(RoundView["Tensor"]):
 
     def typical_length(self) -> Tensor:
         """The median length of the finite honest updates, averaging the middle two; 0 when there are none."""
-        lengths = self.finite().norm(dim=1).sort().values
-        if not len(lengths):
-            return self.full(0.0).sum()
-        middle: Tensor = (lengths[(len(lengths) - 1) // 2] + lengths[len(lengths) // 2]) / 2
-        return middle
+        rows = self.finite()
+        return median_length(rows) if len(rows) else self.full(0.0).sum()
 
     def farthest(self, side: Tensor) -> Tensor:
         """In each coordinate [d], the largest honest value of finite updates if `side` >= 0, else the smallest."""
@@ -234,17 +262,24 @@ class View(RoundView["Tensor"]):
         draws = self.rng.standard_normal((self.d,) if rows is None else (rows, self.d), dtype=np.float32)
         return self._facts.honest.new_tensor(draws)
 
-    def usable(self, of: Literal["peers", "own"] = "peers") -> NDArray[np.bool_]:
+    def usable(self, of: Whose = "peers") -> NDArray[np.bool_]:
         """Which honest (or own) updates have only finite values, as booleans [h] or [f]."""
         rows = self.honest if of == "peers" else self.own
         if of not in self._usable:
             self._usable[of] = finite_rows(rows)
         return self._usable[of]
 
-    def finite(self, of: Literal["peers", "own"] = "peers") -> Tensor:
+    def finite(self, of: Whose = "peers") -> Tensor:
         """The honest (or own) updates [k, d] that have only finite values; they must not be changed."""
         rows, usable = self.honest if of == "peers" else self.own, self.usable(of)
         return rows if usable.all() else rows[usable.tolist()]
+
+
+def median_length(rows: Tensor) -> Tensor:
+    """The median length of rows [k, d], k >= 1, averaging the middle two."""
+    lengths = rows.norm(dim=1).sort().values
+    middle: Tensor = (lengths[(len(lengths) - 1) // 2] + lengths[len(lengths) // 2]) / 2
+    return middle
 
 
 def finite_rows(rows: Tensor) -> NDArray[np.bool_]:

@@ -75,6 +75,16 @@ def test_without_spread_the_change_itself_is_compared(change: float, verdict: st
     assert found.lower == found.upper == found.change
 
 
+def test_two_equal_drops_may_be_two_equal_counts_of_test_samples() -> None:
+    """A test sample of 100 is 0.0125 of utility: two seeds that agree to one sample show little."""
+    assert judged([-0.021] * 2).verdict == "INCONCLUSIVE"
+    assert judged([-0.1] * 2).verdict == "REGRESSION"
+    assert judged([-0.021] * 3).verdict == "REGRESSION"
+    many = [[-0.1] * 2, *[[0.01, -0.01]] * 5]
+    assert verdicts(many)[0] == "INCONCLUSIVE"
+    assert verdicts([[-0.6] * 2, *many[1:]])[0] == "REGRESSION"
+
+
 def test_a_significant_drop_that_does_not_matter_passes() -> None:
     found = judged([-0.010, -0.011, -0.009, -0.010, -0.011])
     assert found.upper is not None
@@ -198,7 +208,7 @@ def test_swapping_the_runs_turns_regressions_into_improvements(cells: list[list[
         assert there.verdict == "IMPROVED" if back.verdict == "REGRESSION" else True
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0.021, 0.5))
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=8), st.floats(0.021, 0.5))
 def test_a_constant_beyond_delta_is_an_improvement_or_a_regression(u: list[float], constant: float) -> None:
     (up,) = judge(one(u), one([value + constant for value in u]))
     (down,) = judge(one(u), one([value - constant for value in u]))

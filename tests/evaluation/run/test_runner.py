@@ -18,6 +18,7 @@ from robustfl import registry
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import play as play_module
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite import trial as trial_module
 from robustfl.evaluation.suite.scenario import Experiment
@@ -67,7 +68,7 @@ class Heard:
 
 def play(folder: Path, values: dict[str, Any] | None = None, fresh: bool = False) -> tuple[dict[str, Any], Heard]:
     heard = Heard()
-    options = RunOptions(out=folder, workers=0, fresh=fresh, command="robustfl run tiny.yaml")
+    options = RunOptions(out=folder, workers=0, fresh=fresh, command="robustfl run tiny.yaml", checks=NO_CHECKS)
     return run_experiment(Experiment(values or SUITE), options, heard), heard
 
 

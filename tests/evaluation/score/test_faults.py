@@ -10,6 +10,7 @@ import pytest
 
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_time
 from robustfl.evaluation.score.inputs import ScoredWorld, ScoreSettings
@@ -140,7 +141,7 @@ def test_scores_of_records() -> None:
 
 def test_a_run_reports_its_faults(tmp_path: Path) -> None:
     made = experiment(adversary={"f": [0]}, seeds=1, federation={"clients": 6, "rounds": 30, "evaluate_every": 10})
-    run_experiment(made, RunOptions(out=tmp_path, workers=0), Quiet())
+    run_experiment(made, RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
     assert FAULTS_SECTION.of_world is not None
     found = FAULTS_SECTION.of_world(first_world(RunResults.load(tmp_path)))
     assert found is not None

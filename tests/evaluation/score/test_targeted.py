@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from robustfl.attacks import BadNets, Clones, LabelFlip, ModelReplacement
 from robustfl.errors import ParameterError
 from robustfl.evaluation.claims.language import Expression
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.executors import Processes, Serial
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
@@ -194,7 +195,7 @@ def test_chains_of_attacks_are_read_named_and_written_back() -> None:
 
 
 def test_a_run_ends_with_the_targeted_axis_and_pictures(tmp_path: Any) -> None:
-    options = RunOptions(out=tmp_path / "run", workers=0)
+    options = RunOptions(out=tmp_path / "run", workers=0, checks=NO_CHECKS)
     summary = run_experiment(Experiment(suite()), options, Quiet())
     ((mean, median),) = [world["defenses"] for world in summary["targeted"]]
     assert {cell["attack"] for cell in mean["attacks"]} == {

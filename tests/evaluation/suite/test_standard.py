@@ -15,6 +15,7 @@ from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.attacks import AntiCGE, Clones
 from robustfl.errors import ScenarioError, UnknownNameError
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.plan import Plan
@@ -142,7 +143,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.write_text(json.dumps(MINE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "suite_files", lambda: {"mine-v1": path})
-        run_experiment(Experiment(SUITE), RunOptions(out=folder / "out", workers=0), Quiet())
+        run_experiment(Experiment(SUITE), RunOptions(out=folder / "out", workers=0, checks=NO_CHECKS), Quiet())
     return folder / "out"
 
 
@@ -176,7 +177,7 @@ def test_every_report_shows_the_standard_and_the_statuses(mine: Callable[..., No
 
 def test_without_a_standard_everybody_is_ranked_whatever_the_status(tmp_path: Path) -> None:
     values = {**SUITE, "standard": None, "attacks": ["sign_flip"]}
-    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0), Quiet())
+    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
     assert summary["suite"]["standard"] is None
     assert all(row["rank"] is not None and row["status"] for row in summary["scores"]["ranking"])
     assert console.status_lines(summary) == []
@@ -185,14 +186,17 @@ def test_without_a_standard_everybody_is_ranked_whatever_the_status(tmp_path: Pa
 DENSE = [name for name, cls in registry.find("defense").items() if getattr(cls, "channel", "") == "dense"]
 
 
+@pytest.mark.parametrize(
+    ("suite", "lacking"), [("standard-v1", ["no planned attack that knows everything"]), ("standard-v2", [])]
+)
 @pytest.mark.parametrize("name", DENSE)
-def test_standard_v1_lacks_nothing_for_any_defense_of_dense_updates(name: str) -> None:
+def test_what_standard_suites_lack_for_defenses_of_dense_updates(name: str, suite: str, lacking: list[str]) -> None:
     cls = registry.get("defense", name)
     required = {p.name: 1 for p in cls.declared_parameters() if p.required and p.name != "f"}
     template = DefenseTemplate.read([{name: required}, *(["mean"] if issubclass(cls, PreAggregation) else [])])
-    frozen = load_standard("standard-v1")
+    frozen = load_standard(suite)
     met = [*frozen.attacks, *(a for a in frozen.tailored if set(made_for(a)) & set(template.names))]
-    assert missing([Threat.of(attack) for attack in met], DefenseFacts.of(template), rounds=20) == []
+    assert missing([Threat.of(attack) for attack in met], DefenseFacts.of(template), rounds=20) == lacking
 
 
 def test_scenarios_ask_for_standard_v1_by_name() -> None:

@@ -93,7 +93,7 @@ def test_the_html_report_unfolds_the_page_of_each_remark_and_status() -> None:
     for code in codes | {"UPPER_BOUND"}:
         for heading, paragraphs in explaining.page(code).sections:
             assert f"<strong>{heading}.</strong> {escape(paragraphs[0].split('`')[0])}" in text
-    assert "<code>standard: standard-v1</code>" in text
+    assert "<code>standard: standard-v2</code>" in text
 
 
 def test_pages_are_part_of_the_package() -> None:

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from robustfl import registry
-from robustfl.attacks import ALIE, IPM, Clones, ConsistentWhiteBox, LabelFlip, OneCoordinate, SignFlip, WhiteBox
+from robustfl.attacks import (
+    ALIE,
+    IPM,
+    Clones,
+    ConsistentWhiteBox,
+    LabelFlip,
+    OneCoordinate,
+    PlannedDrift,
+    SignFlip,
+    WhiteBox,
+)
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat, doubled_searches, seen_conduct
@@ -38,6 +48,7 @@ ENOUGH = {
     "ones": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed ones"),
     "minus": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed minus_ones"),
     "base": Threat(classes=("cdwb",), knowledge=WHITE, goal="fixed base"),
+    "planned": Threat(classes=("planned_drift",), knowledge=("peers", "data", "defense"), planned=True, goal="planned"),
     "flip": Threat(classes=("sign_flip",), knowledge=("own",)),
     "mpaf": Threat(classes=("mpaf",), knowledge=("own", "history")),
     "alie": Threat(classes=("alie",), knowledge=("own", "peers"), tiled="ALIE"),
@@ -62,6 +73,7 @@ def test_enough_is_enough() -> None:
     [
         (("inner",), "no white-box search for inner"),
         (("minus", "base"), "no white-box search for fixed minus_ones, fixed base"),
+        (("planned",), "no planned attack that knows everything"),
         (("flip",), "no attack that knows its own data alone"),
         (("mpaf",), "no attack that knows past models, and no updates of others"),
         (("pairs",), "identical rows only, no pairs: ALIE"),
@@ -84,12 +96,26 @@ def test_a_late_attack_has_to_begin_before_the_training_ends() -> None:
 
 
 def test_a_level_is_the_most_that_an_attack_may_look_at() -> None:
-    white_box_alone = [ENOUGH[name] for name in ("inner", "ones", "minus", "base")]
+    white_box_alone = [ENOUGH[name] for name in ("inner", "ones", "minus", "base", "planned")]
     assert len(missing(white_box_alone, DefenseFacts())) == 3
+    data = Threat(classes=("omniscient_label_flip",), knowledge=("peers", "data"))
+    assert len(missing([*white_box_alone, data], DefenseFacts())) == 2, "it also looks at honest updates"
+
+
+@pytest.mark.parametrize("hidden", ["peers", "data", "defense"])
+def test_a_planned_attack_counts_when_nothing_is_hidden_from_it(hidden: str) -> None:
+    known = tuple(name for name in ("peers", "data", "defense") if name != hidden)
+    less = replace(ENOUGH["planned"], knowledge=known)
+    assert "no planned attack that knows everything" in missing([*without("planned"), less], DEMANDING)
+
+
+def test_a_share_of_the_rounds_is_a_late_start_too() -> None:
+    assert missing([*without("late"), replace(ENOUGH["planned"], late=True)], DEMANDING, rounds=1) == []
 
 
 def test_a_channel_without_searches_says_so_once() -> None:
-    reasons = missing(without("inner", "ones", "minus", "base"), DefenseFacts(channel="rankings", searchable=False))
+    votes = DefenseFacts(channel="rankings", searchable=False, plannable=False)
+    reasons = missing(without("inner", "ones", "minus", "base", "planned"), votes)
     assert reasons == ["no white-box search: there is none for the channel 'rankings' yet"]
 
 
@@ -108,6 +134,25 @@ def test_a_channel_without_searches_says_so_once() -> None:
             ConsistentWhiteBox(steady="base"),
             Threat(classes=("consistent_white_box",), knowledge=("history", "peers", "defense"), goal="fixed base"),
         ),
+        (
+            PlannedDrift(),
+            Threat(
+                classes=("planned_drift",),
+                knowledge=("history", "peers", "data", "defense"),
+                goal="planned",
+                planned=True,
+            ),
+        ),
+        (
+            PlannedDrift(data="own", estimate="own", late=0.5),
+            Threat(
+                classes=("planned_drift",),
+                knowledge=("own", "history", "defense"),
+                goal="planned",
+                planned=True,
+                late=True,
+            ),
+        ),
     ],
     ids=str,
 )
@@ -121,12 +166,14 @@ def test_what_a_defense_asks_for() -> None:
     assert Threat.of(OneCoordinate()).tailored
     assert DefenseFacts.of(DefenseTemplate.read("fools_gold")).stateful
     rankings = DefenseFacts.of(DefenseTemplate.read("frl"))
-    assert (rankings.channel, rankings.searchable) == ("rankings", False)
+    assert (rankings.channel, rankings.searchable, rankings.plannable) == ("rankings", False, False)
 
 
 def test_searches_with_twice_the_candidates_are_found() -> None:
     attacks = [WhiteBox(), WhiteBox(candidates=38), WhiteBox(harm="l2", candidates=38), WhiteBox(candidates=20), ALIE()]
     assert doubled_searches(attacks) == {str(WhiteBox()): str(WhiteBox(candidates=38))}
+    plans = [PlannedDrift(plan_every=4), PlannedDrift(plan_every=2, steps=9), PlannedDrift(plan_every=2, steps=5)]
+    assert doubled_searches(plans) == {str(plans[0]): str(plans[1])}, "fewer steps, or more by less than twice"
 
 
 def test_conduct_is_gathered_from_the_records_once_each() -> None:
@@ -168,6 +215,7 @@ def test_without_malicious_clients_nothing_was_met() -> None:
     found, why = status()
     assert found == UPPER_BOUND
     assert "no white-box search for inner, fixed ones, fixed minus_ones, fixed base" in why
+    assert "no planned attack that knows everything" in why
 
 
 def test_a_defense_that_can_be_used_nowhere_has_an_invalid_configuration() -> None:
@@ -226,7 +274,10 @@ def scored(evidence: Evidence | None, *defenses: str) -> dict[str, Any]:
 
 def strict(*adaptive: str) -> Evidence:
     """Evidence by which all others did not meet an attack that is made for them."""
-    subjects = {name: DefenseFacts(made_for=() if name in adaptive else ("nobody",)) for name in ("A", "B", "C")}
+    subjects = {
+        name: DefenseFacts(made_for=() if name in adaptive else ("nobody",), plannable=False)
+        for name in ("A", "B", "C")
+    }
     return Evidence(subjects=subjects, ranks_adaptive_only=True)
 
 
