@@ -18,6 +18,7 @@ front of it with ``>>``:
 * These treat every coordinate on its own: :class:`Median`, :class:`TrimmedMean`, :class:`Meamed`, :class:`Phocas`,
   :class:`SignMajority`, :class:`RobustLearningRate`. :class:`Bulyan` selects rows first and does so afterwards.
 * These compare the updates with one that the server (or the peer) trusts: :class:`FLTrust`, :class:`MoNNA`.
+  :class:`ServerAlone` is their yardstick and no defense.
 * These keep a reputation of every client: :class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`.
 * :class:`FRL` counts votes: its clients send rankings in place of numbers.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
@@ -55,6 +56,7 @@ from .norm_bound import NormBound as NormBound
 from .phocas import Phocas as Phocas
 from .rffl import RFFL as RFFL
 from .robust_learning_rate import RobustLearningRate as RobustLearningRate
+from .server_alone import ServerAlone as ServerAlone
 from .sign_majority import SignMajority as SignMajority
 from .signguard import SignGuard as SignGuard
 from .smea import SMEA as SMEA

@@ -64,7 +64,7 @@ class Bulyan(Aggregator):
 
         def mean_around_median(block: Array, ops: Kernels) -> Array:
             chosen = block[kept]
-            return ops.mean_around(chosen, ops.median(chosen), count)
+            return ops.mean_around(chosen, ops.median(chosen, exact=True), count)
 
         names = rows.source.ids if rows.mixing is None else range(rows.n)
         info = {"selected": [names[row] for row in selected]}

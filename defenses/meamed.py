@@ -42,4 +42,4 @@ class Meamed(CoordinateWise):
     f: ByzantineCount
 
     def columns(self, block: Array, ops: Kernels) -> Array:
-        return ops.mean_around(block, ops.median(block), len(block) - self.f)
+        return ops.mean_around(block, ops.median(block, exact=True), len(block) - self.f)

@@ -43,4 +43,4 @@ class Phocas(CoordinateWise):
     f: ByzantineCount
 
     def columns(self, block: Array, ops: Kernels) -> Array:
-        return ops.mean_around(block, ops.trimmed_mean(block, self.f), len(block) - self.f)
+        return ops.mean_around(block, ops.trimmed_mean(block, self.f, exact=True), len(block) - self.f)

@@ -9,6 +9,7 @@ from statistics import median
 from typing import ClassVar
 
 from robustfl.evaluation.results.reporting import ReportPage, RunResults
+from robustfl.evaluation.score.headline import headline
 from robustfl.evaluation.score.index import combined_index
 
 from .markdown import page, written
@@ -31,8 +32,7 @@ from .sections.content import (
     World,
 )
 from .sections.content.wording import MISSING, named, number
-from .sections.head import answer
-from .sections.ranking import place, standard_line
+from .sections.ranking import LEVEL_COLUMNS, levels, mark, place, standard_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Leaderboard(ReportPage):
             [
                 f"# {escaped(suite['name'])}",
                 escaped(suite["description"] or ""),
-                escaped(" ".join(answer(run)[:2])),
+                escaped(headline(run.results.summary)),
                 escaped(standard_line(run)),
                 "## Ranking",
                 *written([_ranking(run, slowdowns(results))]),
@@ -73,14 +73,19 @@ class Leaderboard(ReportPage):
 
 
 _LEGEND = (
-    "Resilience is the worst-case utility, averaged over the tested shares of malicious clients and over the worlds: 1 "
-    "is as good as attack-free training, 0 as bad as guessing. A rank is one more than the number of defenses that are "
-    "better beyond chance (paired t-tests over the seeds, stratified by world, with Holm's correction over all pairs); "
-    "equal ranks cannot be told apart. Worst world: the smallest resilience in one world. Strongest attack: what does "
-    "most harm with the most malicious clients, in the world where it does. Aims: the usefulness that is kept under "
-    "attacks with an aim, such as backdoors, in the worst world. RI[UT]: the geometric mean of resilience and aims, "
-    "weighted 0.40 to 0.25. Time: of aggregation, as a multiple of plain averaging, for these small models; a star "
-    "marks the Pareto front of resilience and time."
+    "Resilience is the worst-case utility, averaged over the attacked shares of malicious clients and over the worlds: "
+    "1 is as good as attack-free training, 0 as bad as guessing. Rows are in its order, and ≈ marks those that cannot "
+    "be told apart from the first. Intervals allow for the choice of the worst attack: the lower end is the smallest "
+    "of the bounds of all attacks, the upper end is corrected for the attacks that may be the worst. A rank is one "
+    "more than the number of defenses that are better beyond chance (paired t-tests over the seeds, stratified by "
+    "world, of a defense at its worst attack against another cross-fitted, with Holm’s correction over all pairs). Own "
+    "data only, with honest updates: the resilience against attackers who know less; resilience itself is that against "
+    "all, and every attacker may know the defense. Undisturbed: what the defense, told f, keeps where nobody attacks. "
+    "Worst world: the smallest resilience in one world. Strongest attack: what does most harm with the most malicious "
+    "clients, in the world where it does. Aims: the usefulness that is kept under attacks with an aim, such as "
+    "backdoors, in the worst world. RI[UT]: the geometric mean of resilience and aims, weighted 0.40 to 0.25. Time: of "
+    "aggregation, as a multiple of plain averaging, for these small models; a star marks the Pareto front of "
+    "resilience and time."
 )
 
 
@@ -123,6 +128,8 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
         Column(key="defense", heading="Defense", form=LABEL),
         Column(key="resilience", heading="Resilience", form=NUMBER),
         Column(key="interval", heading="95% interval", form=INTERVAL),
+        *LEVEL_COLUMNS,
+        Column(key="undisturbed", heading="Undisturbed", form=NUMBER),
         Column(key="worst", heading="Worst world", form=NUMBER),
         Column(key="strongest", heading="Strongest attack", form=TEXT),
         Column(key="aims", heading="Aims", form=NUMBER),
@@ -134,8 +141,10 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
             cells={
                 "rank": place(row),
                 "defense": row["defense"],
-                "resilience": row["R_mean"],
+                "resilience": Cell(row["R_mean"], note=mark(row)),
                 "interval": row["R_ci"],
+                **levels(row),
+                "undisturbed": row.get("undisturbed"),
                 "worst": row["R_min"],
                 "strongest": named(row["worst_attack"]),
                 "aims": min(aims.get(row["defense"], []), default=None),

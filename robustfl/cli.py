@@ -97,6 +97,25 @@ def run(
     ledgers: Annotated[
         LedgerDetail, typer.Option(help="What to keep of the decisions of defenses with a reputation, in OUT/ledgers.")
     ] = LedgerDetail.CHANGES,
+    replays: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            envvar="ROBUSTFL_REPLAYS",
+            help="Trials of each defense, with and without an attack, to play again in a new process; 0: none.",
+        ),
+    ] = 1,
+    off_by_one: Annotated[
+        bool,
+        typer.Option(
+            "--off-by-one/--no-off-by-one",
+            envvar="ROBUSTFL_OFF_BY_ONE",
+            help="Also tell defenses one malicious client more, and one less, under their worst attack.",
+        ),
+    ] = True,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Give every defense a process of its own, which is handed rows alone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -104,6 +123,7 @@ def run(
     Running the same command again continues where it stopped and runs only what has changed.
     """
     from robustfl import console
+    from robustfl.evaluation.run.checking import Checks
     from robustfl.evaluation.run.play import Resources
     from robustfl.evaluation.run.runner import RunOptions, run_experiment
     from robustfl.evaluation.suite.reading import read_experiment
@@ -118,10 +138,11 @@ def run(
     options = RunOptions(
         out=folder,
         workers=count,
-        place=Resources(device=device, data_root=data_root.resolve() if data_root else None),
+        place=Resources(device=device, data_root=data_root.resolve() if data_root else None, isolate=isolate),
         fresh=not resume,
         command=shlex.join(["robustfl", *sys.argv[1:]]),
         ledgers=ledgers.value,
+        checks=Checks(replays=replays, off_by_one=off_by_one),
     )
     screen = console.messages()
     if budget:
@@ -181,7 +202,8 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
     screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
     screen.print(console.ranking_table(scores))
-    for line in console.status_lines(summary):
+    screen.print()
+    for line in (*console.headline_lines(summary), *console.status_lines(summary)):
         screen.print(line, markup=False)
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
@@ -235,6 +257,28 @@ def report(
     typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
+@app.command()
+def rescore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a published one.")],
+    scenario: Annotated[str, typer.Argument(help="The scenario that was run: a name or a YAML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="The overrides of the run. Repeatable.")] = None,
+    data_root: DataRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Score the stored records of a run again, by the rules of this version; no trial is played.
+
+    The summary is replaced, and the reports are written again.
+    """
+    from robustfl.evaluation.run.rescoring import rescore as score_again
+    from robustfl.evaluation.suite.reading import read_experiment
+
+    score_again(folder, read_experiment(scenario, tuple(set_ or ())), data_root.resolve() if data_root else None)
+    packed = not (folder / "summary.json").exists()
+    pages = _write_reports(folder, ["leaderboard"] if packed else None) or _write_reports(folder, ["markdown"])
+    paths = [str(path) for path in pages]
+    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
+
+
 @app.command(cls=HelpWithNames)
 def publish(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
@@ -277,9 +321,9 @@ def compare(
     should be equal bit for bit and are not.
 
     Exit codes: 0 nothing blocks; cells that are open at the last look are told.
-    1 a cell blocks: a regression, a drop beyond 3 delta that is still open at
-    the last look, or trials that only SECOND lacks. 2 a wrong argument or file,
-    or different suites. 3 open: the commands for the next look are printed.
+    1 a regression that holds among all tests, of a cell or of the mean of a
+    defense, or trials that only SECOND lacks. 2 a wrong argument or file, or
+    different suites. 3 open: the commands for the next look are printed.
     """
     from robustfl import console
     from robustfl.evaluation.compare import comparison

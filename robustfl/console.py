@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from robustfl.evaluation.score.levels import LEVELS
 from robustfl.wording import decimals, lasting
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def output() -> Console:
     """Standard output; it is wide enough for the tables when no terminal limits its width."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 150, highlight=False)
 
 
 def messages() -> Console:
@@ -49,7 +50,7 @@ class RunProgress:
         self._total, self._done, self._stored, self._began = total, done, done, time.monotonic()
         self._batches += 1
         if self._batches == 2:
-            self._console.print("Further trials for the breakdown points.")
+            self._console.print("Further trials, for breakdown points and checks of the results.")
         if done and self._batches == 1:
             self._console.print(f"{done} of {total} trials are stored already.")
         if self._console.is_terminal and done < total:
@@ -83,13 +84,22 @@ class RunProgress:
 
 
 def ranking_table(scores: Scores) -> Table:
-    """The ranking: resilience with its interval, the worst case at the largest f, and the breakdown point."""
+    """The ranking: resilience with its interval and at the levels of knowledge, the worst case at the largest f, and
+    the breakdown point.
+
+    A sign marks the defenses that cannot be told apart from the first one.
+    """
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
     table.add_column("rank", justify="right")
-    table.add_column("defense")
-    table.add_column("resilience", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("worst case at max f", justify="right")
+    table.add_column("defense", overflow="fold")
+    table.add_column("resilience", justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    rows = scores["ranking"]
+    weaker = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in rows)]
+    for level in weaker:
+        table.add_column(HEADINGS[level], justify="right")
+    table.add_column("no\nattack", justify="right")
+    table.add_column("at max f", justify="right")
     table.add_column("under", overflow="fold")
     table.add_column("survives f", justify="right")
     tested = any("status" in row for row in scores["ranking"])
@@ -100,8 +110,10 @@ def ranking_table(scores: Scores) -> Table:
         table.add_row(
             "-" if row["rank"] is None else str(row["rank"]),
             Text(row["defense"]),
-            number(row["R_mean"]),
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "one seed",
+            f"{number(row['R_mean'])}{' ≈' if row.get('tied') else '  '}",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "none",
+            *(number((row.get("R_levels") or {}).get(level)) for level in weaker),
+            number(row.get("undisturbed")),
             number(row["W_at_max_f"]),
             Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
             _survived(scores, row["defense"]),
@@ -110,16 +122,27 @@ def ranking_table(scores: Scores) -> Table:
     return table
 
 
+HEADINGS = {"own": "own\ndata", "updates": "honest\nupdates"}
+"""The headings of the columns for attackers who know less than everything."""
+
+
+def headline_lines(summary: Summary) -> list[str]:
+    """The lines below the ranking: the headline of every report, and what the sign in the table means."""
+    from robustfl.evaluation.score.headline import headline  # loads the attacks, which other commands do not need
+
+    tied = any(row.get("tied") for row in summary["scores"]["ranking"])
+    return [headline(summary), *(["≈ cannot be told apart from the first row."] if tied else [])]
+
+
 def status_lines(summary: Summary) -> list[str]:
-    """The lines below the ranking of a suite with a standard: its name and hash, and why a defense is not ranked."""
+    """The lines below the ranking: the standard suite with its hash, and why a defense is not ranked."""
     frozen = summary["suite"].get("standard")
+    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None and "status" in row]
+    lines = [f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked]
     if not frozen:
-        return []
-    unranked = [row for row in summary["scores"]["ranking"] if row["rank"] is None]
-    return [
-        f"Attacks: {frozen['name']}, hash {frozen['hash']}. Only defenses with the status ADAPTIVE are ranked.",
-        *(f"{row['defense']}: {row['status']}: {'; '.join(row['why'])}." for row in unranked),
-    ]
+        return lines
+    only = "Only defenses with the status ADAPTIVE are ranked."
+    return [f"Attacks: {frozen['name']}, hash {frozen['hash']}. {only}", *lines]
 
 
 def claims_table(claims: Sequence[ClaimReport]) -> Table:

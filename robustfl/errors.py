@@ -65,6 +65,10 @@ class WorkerError(RobustflError):
     """Worker processes that cannot be started; the message says how to start them, or how to do without."""
 
 
+class IsolationError(RobustflError):
+    """The process of an isolated defense cannot be started, has ended, or sent something that is no answer."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known names nearest to `name`, or with all of them when none is near; empty without any."""
     choices = sorted(known)

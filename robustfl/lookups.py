@@ -190,7 +190,7 @@ def schema(
 ) -> None:
     """The JSON schema of scenario files, for editors."""
     from robustfl.evaluation.results.store import write_atomically
-    from robustfl.evaluation.suite.scenario import suite_schema
+    from robustfl.evaluation.suite.schema import suite_schema
 
     text = json.dumps(suite_schema(), indent=1) + "\n"
     if out is None:

@@ -18,6 +18,9 @@ from robustfl import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
+NO_CHECKS = {"ROBUSTFL_REPLAYS": "0", "ROBUSTFL_OFF_BY_ONE": "0"}
+"""Variables under which runs end with the suite; tests of what is played afterwards ask for it."""
+
 settings.register_profile("explore", max_examples=300, print_blob=True)  # for `make explore`
 
 
@@ -25,7 +28,7 @@ def environment(*folders: Path, **variables: str) -> dict[str, str]:
     """The environment of a subprocess that finds this checkout and the given folders, installed or not."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ROBUSTFL_DATA")}
     path = os.pathsep.join(str(folder) for folder in (*folders, ROOT))
-    return {**clean, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **variables}
+    return {**clean, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **NO_CHECKS, **variables}
 
 
 class Started(subprocess.Popen[str]):
@@ -74,6 +77,29 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
                 process.kill()
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, output, messages)
+
+    return finished
+
+
+@pytest.fixture
+def inside(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `command`, but in this process: the same answer without a second for the start of each process."""
+
+    def finished(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        from robustfl.cli import main
+
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr("sys.argv", ["robustfl", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        output, messages = capfd.readouterr()
+        return subprocess.CompletedProcess(["robustfl", *arguments], int(end.value.code or 0), output, messages)
 
     return finished
 

@@ -1,4 +1,4 @@
-"""The command as people and scripts use it: real processes, both streams, exit codes and files."""
+"""The command as people and scripts use it: both streams, exit codes and files, mostly in real processes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from robustfl import __version__, registry
+from robustfl.evaluation.score.headline import headline
 
 Command = Callable[..., Any]
 COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "doctor")
@@ -27,8 +28,8 @@ def test_help_of_everything(command: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command(name: str, command: Command, tmp_path: Path) -> None:
-    done = command(name, "--help", cwd=tmp_path)
+def test_help_of_a_command(name: str, inside: Command, tmp_path: Path) -> None:
+    done = inside(name, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"robustfl {name}" in done.stdout
 
@@ -42,16 +43,16 @@ def test_help_of_a_command(name: str, command: Command, tmp_path: Path) -> None:
         ("describe", ["scenarios", "suites", "data", "models", "partitions", "reports"]),
     ],
 )
-def test_help_names_what_the_registry_knows(name: str, told: list[str], command: Command, tmp_path: Path) -> None:
-    shown = command(name, "--help", cwd=tmp_path).stdout
+def test_help_names_what_the_registry_knows(name: str, told: list[str], inside: Command, tmp_path: Path) -> None:
+    shown = inside(name, "--help", cwd=tmp_path).stdout
     assert all(re.search(rf"\b{word}\b", shown) for word in told)
     assert "{" not in shown.split("Options")[1]
 
 
-def test_what_is_left_out_of_a_command_has_a_default_that_its_help_tells(command: Command, tmp_path: Path) -> None:
-    shown = " ".join(command("run", "--help", cwd=tmp_path).stdout.split())
+def test_what_is_left_out_of_a_command_has_a_default_that_its_help_tells(inside: Command, tmp_path: Path) -> None:
+    shown = " ".join(inside("run", "--help", cwd=tmp_path).stdout.split())
     assert "(default: runs/NAME)" in shown
-    assert "(default: all)" in command("report", "--help", cwd=tmp_path).stdout
+    assert "(default: all)" in inside("report", "--help", cwd=tmp_path).stdout
 
 
 def test_help_of_everything_looks_no_name_up() -> None:
@@ -81,6 +82,7 @@ def test_a_run_prints_the_ranking_and_nothing_else_on_standard_output(smoke: tup
     summary = json.loads((folder / "summary.json").read_text())
     for row, line in zip(summary["scores"]["ranking"], lines[header + 1 :], strict=False):
         assert re.match(rf"\s*{row['rank']}\s+{re.escape(row['defense'])}\s+{row['R_mean']:.2f}\s", line)
+    assert headline(summary) in " ".join(line.strip() for line in lines)
     assert lines[-1] == "Report: results/report.html"
     assert "Traceback" not in done.stderr
 
@@ -171,44 +173,44 @@ def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], command: C
     ]
 
 
-def test_lists(command: Command, tmp_path: Path) -> None:
-    everything = json.loads(command("list", "--json", cwd=tmp_path).stdout)
+def test_lists(inside: Command, tmp_path: Path) -> None:
+    everything = json.loads(inside("list", "--json", cwd=tmp_path).stdout)
     assert list(everything) == [*registry.kinds(), "measure"]
     assert {"krum", "nnm", "median"} <= set(everything["defense"])
-    defenses = command("list", "defenses", cwd=tmp_path)
+    defenses = inside("list", "defenses", cwd=tmp_path)
     header, *rows = defenses.stdout.splitlines()
     assert header.split() == ["defense", "family", "requires", "breakdown", "needs", "f", "memory", "channel"]
     assert any(re.match(r"trimmed_mean +column-wise +n >= 2f \+ 1 +< 1/2 +yes +dense +The coord", row) for row in rows)
     assert any(re.match(r"centered_clipping +geometric .* +yes +dense", row) for row in rows)
-    assert re.search(r"^trimmed_mean +The coordinate-wise", command("list", cwd=tmp_path).stdout, re.MULTILINE)
+    assert re.search(r"^trimmed_mean +The coordinate-wise", inside("list", cwd=tmp_path).stdout, re.MULTILINE)
     assert "sign_flip" not in defenses.stdout
 
 
-def test_descriptions(command: Command, tmp_path: Path) -> None:
-    facts = json.loads(command("describe", "krum", "--json", cwd=tmp_path).stdout)
+def test_descriptions(inside: Command, tmp_path: Path) -> None:
+    facts = json.loads(inside("describe", "krum", "--json", cwd=tmp_path).stdout)
     assert (facts["kind"], facts["requires"]) == ("defense", "n >= 2f + 3")
-    text = command("describe", "krum", cwd=tmp_path).stdout
+    text = inside("describe", "krum", cwd=tmp_path).stdout
     assert text.startswith("krum (defense, robustfl.defenses.krum.Krum)")
     assert "Requires: n >= 2f + 3" in text
-    scenario = command("describe", "smoke", cwd=tmp_path).stdout
+    scenario = inside("describe", "smoke", cwd=tmp_path).stdout
     assert "defenses: [mean, trimmed_mean, [nnm, krum]]" in scenario
 
 
-def test_the_schema_goes_to_standard_output_or_a_file(command: Command, tmp_path: Path) -> None:
-    printed = command("schema", cwd=tmp_path)
-    written = command("schema", "--out", "schema.json", cwd=tmp_path)
+def test_the_schema_goes_to_standard_output_or_a_file(inside: Command, tmp_path: Path) -> None:
+    printed = inside("schema", cwd=tmp_path)
+    written = inside("schema", "--out", "schema.json", cwd=tmp_path)
     assert (written.returncode, written.stdout) == (0, "")
     assert (tmp_path / "schema.json").read_text() == printed.stdout
     assert json.loads(printed.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_data(command: Command, tmp_path: Path) -> None:
-    overview = json.loads(command("data", "--json", "--data-root", ".", cwd=tmp_path).stdout)
+def test_data(inside: Command, tmp_path: Path) -> None:
+    overview = json.loads(inside("data", "--json", "--data-root", ".", cwd=tmp_path).stdout)
     assert str(tmp_path) in overview["roots"]
     states = {entry["name"]: entry["status"] for entry in overview["data"]}
     assert states["digits"] == "ready"
     assert states["csv"] == "needs parameters"
-    facts = json.loads(command("data", "digits(test_fraction=0.5)", "--json", cwd=tmp_path).stdout)
+    facts = json.loads(inside("data", "digits(test_fraction=0.5)", "--json", cwd=tmp_path).stdout)
     assert facts["train"] + facts["test"] == 1797
     assert sum(facts["test_counts"]) == facts["test"]
 
@@ -256,11 +258,11 @@ def test_the_doctor_notices_a_data_root_that_is_not_there(command: Command, tmp_
     ],
 )
 def test_mistakes_are_told_in_a_sentence_with_exit_code_2(
-    arguments: tuple[str, ...], message: str, command: Command, tmp_path: Path
+    arguments: tuple[str, ...], message: str, inside: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.yaml").write_text("a: [\n")
     (tmp_path / "unknown.yaml").write_text("extends: smoke\nfederation: {roundz: 3}\n")
-    done = command(*arguments, cwd=tmp_path)
+    done = inside(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
@@ -279,25 +281,25 @@ def test_mistakes_are_told_in_a_sentence_with_exit_code_2(
     ],
 )
 def test_wrong_arguments_have_exit_code_2(
-    arguments: tuple[str, ...], message: str, command: Command, tmp_path: Path
+    arguments: tuple[str, ...], message: str, inside: Command, tmp_path: Path
 ) -> None:
-    done = command(*arguments, cwd=tmp_path)
+    done = inside(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
 
 
-def test_results_of_another_program_are_refused(command: Command, tmp_path: Path) -> None:
+def test_results_of_another_program_are_refused(inside: Command, tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text('{"schema": 1}')
     (tmp_path / "records.jsonl").write_text("")
-    done = command("report", ".", cwd=tmp_path)
+    done = inside("report", ".", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert "summary" in done.stderr
 
 
-def test_a_store_that_is_broken_inside_is_refused(command: Command, tmp_path: Path) -> None:
+def test_a_store_that_is_broken_inside_is_refused(inside: Command, tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("nonsense\n{}\n")
-    done = command("run", "smoke", "--out", ".", "--workers", "0", cwd=tmp_path)
+    done = inside("run", "smoke", "--out", ".", "--workers", "0", cwd=tmp_path)
     assert done.returncode == 2
     assert "records.jsonl, line 1: not a record." in done.stderr
     assert (tmp_path / "records.jsonl").read_text() == "nonsense\n{}\n"

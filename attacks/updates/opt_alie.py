@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from robustfl.threats import View
@@ -19,9 +20,9 @@ class OptALIE(LineSearch):
     """Optimised ALIE (Opt-ALIE): a little is enough, with the shift that moves the defense's answer farthest.
 
     Formula: ``v = mu + s tau sigma`` with s = 1 (``plus``, as in other libraries) or s = -1 (``minus``); tau maximises
-    ``||AGG(V) - mu||``. The search looks at one round at a time, and its objective misses harm that adds up over
-    rounds. The attack is kept for comparison with other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger
-    search.
+    ``||AGG(V) - mu||``. The search tries certain values of tau, so `ddof` changes which vectors it meets. It looks at
+    one round at a time, and its objective misses harm that adds up over rounds. The attack is kept for comparison with
+    other libraries; :class:`~robustfl.attacks.WhiteBox` is the stronger search.
 
     Knowledge: all honest updates and the defense.
 
@@ -46,7 +47,8 @@ class OptALIE(LineSearch):
     sign: Annotated[
         Literal["plus", "minus"], Doc("direction of the shift: towards larger or towards smaller values")
     ] = "plus"
+    ddof: Annotated[int, Ge(0), Le(1), Doc("the variance is divided by the number of rows minus ddof")] = 0
 
     def line(self, view: View) -> tuple[Tensor, Tensor]:
-        spread = view.std()
+        spread = view.std(ddof=self.ddof)
         return view.mean(), spread if self.sign == "plus" else -spread

@@ -71,9 +71,10 @@ class SparseHybrid(TiledAttack):
         Doc("what bounds the step in all other coordinates: ALIE's z_max, or the sum of Min-Sum"),
     ] = "min_sum"
     per_layer: Annotated[bool, Doc("whether the share is taken in each tensor of the model separately")] = True
+    ddof: Annotated[int, Ge(0), Le(1), Doc("the variance is divided by the number of rows minus ddof")] = 0
 
     def vector(self, view: View) -> Tensor:
-        rows, mean, spread = view.finite(), view.mean(), view.std()
+        rows, mean, spread = view.finite(), view.mean(), view.std(ddof=self.ddof)
         if not len(rows):
             return mean
         mask = self.mask(view.weights.double() * mean.double(), view.layers)

@@ -32,6 +32,8 @@ from .remarks import REMARKS
 from .reproduce import REPRODUCE
 from .statuses import STATUSES
 from .targeted import TARGETED
+from .timing import TIMING
+from .training import TRAINING
 
 SECTIONS: tuple[Section, ...] = (
     GUIDE,
@@ -40,6 +42,8 @@ SECTIONS: tuple[Section, ...] = (
     CLAIMS,
     HEAT_MAP,
     CURVES,
+    TIMING,
+    TRAINING,
     CLIENT_DATA,
     EVASION,
     TARGETED,

@@ -28,6 +28,7 @@ from .content import (
 )
 from .content.figures import Frame, ticks
 from .content.wording import breakdown, interval, named, number
+from .ranking import LEVEL_COLUMNS
 
 
 def _of_world(world: World) -> Content:
@@ -67,6 +68,7 @@ def _table(world: World) -> Table:
         Column(key="defense", heading="Defense", form=LABEL),
         Column(key="survives", heading="Survives", form=TEXT),
         Column(key="resilience", heading="Resilience", form=NUMBER, strong=True),
+        *LEVEL_COLUMNS,
         *(Column(key=f"f = {f}", heading=f"f = {f}", form=NUMBER) for f in world.grid),
     )
     rows = []
@@ -74,7 +76,10 @@ def _table(world: World) -> Table:
         points = {point["f"]: point for point in own["curve"]}
         survives = breakdown(own["breakdown"], world.clients)
         curve = {f"f = {f}": _worst(points.get(f)) for f in world.grid}
-        rows.append(Row(cells={"defense": own["defense"], "survives": survives, "resilience": own["R_unt"], **curve}))
+        found = own.get("R_levels") or {}
+        levels = {level: of_level["R"] for level, of_level in found.items() if of_level is not None}
+        whole = {"defense": own["defense"], "survives": survives, "resilience": own["R_unt"]}
+        rows.append(Row(cells={**whole, **levels, **curve}))
     return Table(columns=columns, rows=tuple(rows))
 
 

@@ -17,8 +17,9 @@ def _of_run(run: Run) -> Content:
             ", with more and more malicious clients, always on the same data, starting weights and seeds.",
         ),
         "Utility: what is left of the model": (
-            "1 is the test accuracy of plain averaging when nobody attacks, 0 is the accuracy of guessing the most "
-            "frequent class. 0.8 means that four fifths of what training gains over guessing was kept."
+            "1 is the test accuracy of plain averaging when nobody attacks, 0 is what guessing reaches without a look "
+            "at the sample. By default accuracy is balanced: every class counts the same. 0.8 means that four fifths "
+            "of what training gains over guessing was kept."
         ),
         "Worst case": (
             "An attacker picks the attack that hurts most. So with a given number of malicious clients a defense is "
@@ -27,17 +28,27 @@ def _of_run(run: Run) -> Content:
             "played against it: such cells are marked n/a and do not count."
         ),
         "Resilience: the number that ranks": (
-            "The worst-case utility, averaged over the tested shares of malicious clients (the area under the curves "
-            "below). 1 would be a defense that nothing harms."
+            "The worst-case utility, averaged over the attacked shares of malicious clients (the area under the curves "
+            "below, from the smallest number of attackers on; with one such number, the worst case there). 1 would be "
+            "a defense that nothing harms. What it keeps where nobody attacks stands beside, as “undisturbed”."
+        ),
+        "What attackers know": (
+            "Every attacker may know the defense and how it is set. Beside it they know their own data alone, or see "
+            "the honest updates as well, or everything, the data of honest clients included. One who knows more can "
+            "play every attack of one who knows less, so the numbers fall from column to column. Pick the column of "
+            "the attackers that you expect. A dash: no attack of that kind was played."
         ),
         "Survives": (
             "The largest number of malicious clients up to which the worst-case utility stays at "
             f"{number(run.limit)} or above."
         ),
         "Intervals and ranks": (
-            "Whiskers are 95% intervals over the seeds. A defense ranks behind another only if the difference over the "
-            "same seeds is significant; otherwise they share a rank. With few seeds intervals are wide or too "
-            "optimistic."
+            "Whiskers are 95% intervals over the seeds. The worst case is the smallest of several noisy means, and "
+            "where attacks are nearly equal it is too low on average; the interval allows for that, and so do the "
+            "ranks: a defense ranks behind another only if that one, at its own worst attack, is better over the same "
+            "seeds than this one’s estimate that errs upwards. Otherwise they cannot be told apart. Fewer than three "
+            "seeds have no interval of a worst case. With few seeds, an outcome that happens in one of four may never "
+            "have been seen."
         ),
     }
     return Content(title="How to read this", blocks=(Detailed(full=(Definitions(entries=entries),)),), fold="open")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robustfl.evaluation.labels import ACCURACIES, PLAIN_ACCURACY
+from robustfl.evaluation.score.headline import headline
 from robustfl.wording import counted
 
 from .content import Content, Detailed, Facts, Note, Run, Strong, Values, World
-from .content.wording import fails, interval, listed, named, number, seconds
-
-NAMED = 5
-"""The largest number of names in a sentence; the others are only counted."""
+from .content.wording import fails, named, number, seconds
 
 
 def of_run(run: Run) -> tuple[tuple[str, str], ...]:
@@ -31,11 +30,12 @@ def of_run(run: Run) -> tuple[tuple[str, str], ...]:
 def of_world(world: World) -> Content:
     """The heading of a world, with its facts."""
     scored = world.scored
+    accuracy = ACCURACIES[world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)]
     facts = Facts(
         entries=(
             ("clients", str(world.clients)),
-            ("accuracy without attack", number(scored["baseline"]["mean"], 3)),
-            ("accuracy of guessing", number(scored["chance"], 3)),
+            (f"{accuracy} without attack", number(scored["baseline"]["mean"], 3)),
+            (f"{accuracy} of guessing", number(scored["chance"], 3)),
             ("test samples", str(scored["test_size"])),
             ("seeds", str(len(scored["seeds"]))),
         ),
@@ -50,48 +50,27 @@ def of_world(world: World) -> Content:
 
 
 def answer(run: Run) -> list[str]:
-    """The result of a suite in a few plain sentences; the first is the headline."""
+    """The result of a suite in a few plain sentences; the first are the headline, which the terminal shows, too."""
     scored = [row for row in run.ranking if row["R_mean"] is not None]
-    if not scored:
-        return ["No defense could be scored: trials are missing or failed. The remarks below say which."]
-    best = scored[0]
-    if best["rank"] is None:
-        return [
-            "No defense met everything that an evaluation needs, or a check failed, so none is ranked.",
-            *_plain(run),
-        ]
-    return [
-        *_headline(run, best, [row["defense"] for row in scored[1:] if row["rank"] == best["rank"]]),
-        *(_survival(world, best["defense"]) for world in run.worlds),
-        *_plain(run),
-    ]
-
-
-def _headline(run: Run, best: Values, equals: Sequence[str]) -> list[str]:
-    """Which defense is best and by how much, and which others may be as good."""
-    spread = "one seed, so no interval" if best["R_ci"] is None else f"95% interval {interval(best['R_ci'])}"
-    over = f", over {len(run.worlds)} worlds" if len(run.worlds) > 1 else ""
-    ranked = [row["rank"] is not None for row in run.ranking]
-    among = "" if all(ranked) else f"Of the {counted(sum(ranked), 'defense')} that could be ranked, "
-    kept = (
-        f"{among}{best['defense']} holds up best: under the worst of {counted(len(run.attacks), 'attack')} it keeps "
-        f"{number(best['R_mean'])} of the utility of attack-free training ({spread}{over})."
-    )
-    seeds = counted(len(run.seeds), "seed")
-    some = equals if len(equals) <= NAMED + 1 else [*equals[:NAMED], counted(len(equals) - NAMED, "other")]
-    return [kept, f"{listed(some)} cannot be told apart from it with {seeds}."] if equals else [kept]
+    ranked = [row for row in scored if row["rank"] is not None]
+    survivals = [_survival(world, ranked[0]["defense"]) for world in run.worlds] if ranked else []
+    return [headline(run.results.summary), *survivals, *(_plain(run) if scored else [])]
 
 
 def _survival(world: World, name: str) -> str:
     """How many malicious clients a defense survives in a world, and what happens beyond."""
     own = next((d for d in world.defenses if d["defense"] == name), None)
-    place = f"In “{world.label}”"
+    place = f"In “{world.label}” {name}"
     if own is None or own["breakdown"] is None:
-        return f"{place} it is not known how many malicious clients it survives."
+        return f"In “{world.label}” it is not known how many malicious clients {name} survives."
     found = own["breakdown"]
     if fails(found):
-        return f"{place} it stays below {number(world.run.limit)} even without malicious clients."
-    survives = f"{place} it survives {counted(found['f'], 'malicious client')} of {world.clients}"
+        least = min(world.grid, default=0)
+        without = (
+            "even without malicious clients" if least == 0 else f"with {least} already, the fewest that were tested"
+        )
+        return f"{place} stays below {number(world.run.limit)} {without}."
+    survives = f"{place} survives {counted(found['f'], 'malicious client')} of {world.clients}"
     if found["verdict"] == "at_least":
         return f"{survives}, the most that were tested."
     return f"{survives}{_breaking([p for p in own['curve'] if p['f'] > found['f'] and p['W'] is not None])}."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from robustfl.evaluation.labels import PLAIN_ACCURACY
 from robustfl.evaluation.results.measures import numbers
-from robustfl.evaluation.results.records import metrics_of
+from robustfl.evaluation.results.records import curve_of, metrics_of, more_of
 from robustfl.evaluation.score.costs import means
+from robustfl.evaluation.score.levels import LEVELS, level_of
 
 from .content import (
     ACCURACY,
@@ -52,6 +54,11 @@ NOTE = (
     "Utility kept: 1 as good as attack-free training, 0 as bad as guessing. The strongest attack on each defense is "
     "underlined. Select a cell for the runs behind it."
 )
+AIMS_FIRST = (
+    "Kept of both, the main task and the samples aimed at: 1 is as good as attack-free training, and 0 means that the "
+    "model is as bad as guessing or that the attack always succeeds. The strongest attack on each defense is "
+    "underlined. Select a cell for the runs behind it."
+)
 
 
 def _of_world(world: World) -> Content:
@@ -63,7 +70,8 @@ def _of_world(world: World) -> Content:
         chosen=f"{world.key}-f{_telling(world)}",
         tabs=tuple(_tab(world, f, attacks) for f in world.grid),
     )
-    shown = Detailed(full=(Note(line=NOTE), tabs, ColourKey(low="0 destroyed", high="1 unharmed")))
+    note = AIMS_FIRST if world.run.scores["settings"].get("aims_first") else NOTE
+    shown = Detailed(full=(Note(line=note), tabs, ColourKey(low="0 destroyed", high="1 unharmed")))
     return Content(title="Each defense against each attack", blocks=(shown,))
 
 
@@ -134,28 +142,34 @@ def _empty(point: Values | None) -> str:
 
 def _article(key: str, name: str, attack: str, f: int, cell: Values, world: World) -> Article:
     """What lies behind a cell: its seeds, and accuracy over the rounds."""
-    found = [metrics_of(world.run.records.get(trial or "")) for trial in cell["trials"]]
+    records = [world.run.records.get(trial or "") for trial in cell["trials"]]
+    found = [metrics_of(record) for record in records]
+    successes = [more_of(record).get("attack_success") for record in records]
     runs = tuple(
         Row(
             cells={
                 "seed": seed,
                 "accuracy": accuracy,
                 "utility": utility,
+                "success": success,
                 "weight": metrics.get("malicious_weight"),
                 "state": Cell(status, note=f", {rejected} rows rejected" if rejected else ""),
                 "trial": trial or None,
             }
         )
-        for seed, trial, status, accuracy, utility, metrics in zip(
-            *(world.scored["seeds"], cell["trials"], cell["status"], cell["accuracy"], cell["u"], found), strict=False
+        for seed, trial, status, accuracy, utility, metrics, success in zip(
+            *(world.scored["seeds"], cell["trials"], cell["status"], cell["accuracy"], cell["u"], found, successes),
+            strict=False,
         )
         for rejected in (metrics.get("rejected_rows"),)
     )
+    aimed = any(row.cells["success"] is not None for row in runs)
     weighed = any(row.cells["weight"] is not None for row in runs)
     columns = (
         Column(key="seed", heading="Seed", form=COUNT),
         Column(key="accuracy", heading="Accuracy", form=ACCURACY),
         Column(key="utility", heading="Utility", form=NUMBER),
+        *((Column(key="success", heading="Success of the attack", form=ACCURACY),) if aimed else ()),
         *((Column(key="weight", heading="Weight of malicious", form=ACCURACY),) if weighed else ()),
         Column(key="state", heading="State", form=TEXT),
         Column(key="trial", heading="Trial", form=CODE),
@@ -168,13 +182,14 @@ def _article(key: str, name: str, attack: str, f: int, cell: Values, world: Worl
         title=f"{name}{' without an attack' if attack == 'none' else f' under {attack}'}, {f} of {world.clients} "
         "malicious",
         introduction=f"Utility {number(cell['U'])}{',' if cell['ci'] is not None else ';'} {spread}.",
-        blocks=_accuracy(found, world) + blocks,
+        blocks=_accuracy(records, world) + blocks,
     )
 
 
-def _accuracy(found: Sequence[Values], world: World) -> tuple[Rich, ...]:
+def _accuracy(records: Sequence[Any], world: World) -> tuple[Rich, ...]:
     """Accuracy over the rounds, beside that of guessing and that of plain averaging without an attack."""
-    curves = [metrics.get("accuracy") or [] for metrics in found]
+    measure = world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)
+    curves = [curve_of(record, measure) for record in records]
     last = max((curve[-1][0] for curve in curves if curve), default=1)
     frame = Frame(width=330, height=150, low=0, high=last, left=26, right=6)
     lines = [frame.line(thinned([(t, value) for t, value in curve])) for curve in curves]
@@ -196,7 +211,9 @@ def _accuracy(found: Sequence[Values], world: World) -> tuple[Rich, ...]:
 
 COLUMNS = (
     *("world", "clients", "defense", "f", "fraction", "attack", "utility", "utility_low", "utility_high", "accuracy"),
-    *("seeds", "status", "worst_case", "worst_case_low", "worst_case_high", "is_worst", "mean_utility", "resilience"),
+    *("seeds", "status", "worst_case", "worst_case_low", "worst_case_high", "worst_case_cross_fitted", "is_worst"),
+    *("worst_case_own", "worst_case_updates", "worst_case_everything", "level", "mean_utility", "resilience"),
+    *("resilience_low", "resilience_high", "resilience_own", "resilience_updates", "undisturbed"),
     *("rank", "evaluation_status", "evaluation_remarks", "invalid", "baseline", "chance", "trials", *numbers()),
 )
 
@@ -204,30 +221,50 @@ COLUMNS = (
 def _sheet(run: Run) -> Sheet:
     """A row a world, defense, number of malicious clients and attack.
 
+    The worst cases and resiliences `own`, `updates` and `everything` are those of levels of knowledge; `level` is the
+    lowest one that has the attack.
+
     What differs between seeds (status, trials) is in the order of the seeds. The last columns are means over the seeds
     of every measure that is one number per trial: ``robustfl list measures``.
     """
     ranks = {row["defense"]: row["rank"] for row in run.ranking}
+    known = {name: card.get("knowledge") or () for name, card in run.summary["components"]["attacks"].items()}
     rows = (
         row | {"rank": ranks.get(defense["defense"])}
         for world in run.scores["worlds"]
         for defense in world["defenses"]
         for point in defense["curve"]
-        for row in _rows(world, defense, point, run.records)
+        for row in _rows(world, defense, point, run.records, known)
     )
     return Sheet(file="scores.csv", columns=COLUMNS, rows=tuple(rows))
 
 
-def _rows(world: Values, defense: Values, point: Values, records: Records) -> Iterator[dict[str, Any]]:
-    """A row an attack; a point without attacks (it cannot be used, or nothing was tried) still has its row."""
+def _at_level(found: Values | None, level: str, name: str) -> float | None:
+    """A number of one level of knowledge; None where it is not known."""
+    own = (found or {}).get(level)
+    return None if own is None else own[name]
+
+
+def _rows(
+    world: Values, defense: Values, point: Values, records: Records, known: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """A row an attack; a point without attacks (it cannot be used, or nothing was tried) still has its row.
+
+    `known[attack]` is what an attack knows.
+    """
     shared = {
         **{key: world[key] for key in ("world", "clients", "chance", "seeds")},
         **{key: point[key] for key in ("f", "fraction", "invalid")},
         "defense": defense["defense"],
         "worst_case": point["W"],
         **ends("worst_case", point["W_ci"]),
+        "worst_case_cross_fitted": point.get("W_cross_fitted"),
+        **{f"worst_case_{level}": _at_level(point.get("levels"), level, "W") for level in LEVELS},
         "mean_utility": point["M"],
         "resilience": defense["R_unt"],
+        **ends("resilience", defense["R_unt_ci"]),
+        **{f"resilience_{level}": _at_level(defense.get("R_levels"), level, "R") for level in LEVELS[:-1]},
+        "undisturbed": defense.get("undisturbed"),
         "evaluation_status": defense.get("status", ""),
         "evaluation_remarks": "; ".join(defense.get("why", [])),
         "baseline": world["baseline"]["mean"],
@@ -235,14 +272,15 @@ def _rows(world: Values, defense: Values, point: Values, records: Records) -> It
     if not point["attacks"]:
         yield shared
     for attack, cell in point["attacks"].items():
-        known = [accuracy for accuracy in cell["accuracy"] if accuracy is not None]
+        found = [accuracy for accuracy in cell["accuracy"] if accuracy is not None]
         yield {
             **shared,
             "attack": attack,
             "utility": cell["U"],
             **ends("utility", cell["ci"]),
-            "accuracy": sum(known) / len(known) if known and len(known) == len(cell["accuracy"]) else None,
+            "accuracy": sum(found) / len(found) if found and len(found) == len(cell["accuracy"]) else None,
             "is_worst": attack == point["worst_attack"],
+            "level": "" if attack == "none" else level_of(known.get(attack)),
             "status": [status.replace(" ", "_") for status in cell["status"]],
             "trials": [trial or "-" for trial in cell["trials"]],
             **means(cell["trials"], records, numbers()),

@@ -26,9 +26,35 @@ from .content import (
 from .content.wording import MISSING, breakdown, named
 
 BRIEFLY = (
-    "Resilience is the worst-case utility, averaged over the tested shares of malicious clients. Utility 1 is as good "
-    "as attack-free training, 0 as bad as guessing. Equal ranks: no significant difference."
+    "Resilience is the worst-case utility, averaged over the attacked shares of malicious clients. Utility 1 is as "
+    "good as attack-free training, 0 as bad as guessing. Rows are in its order; ≈ marks those that cannot be told "
+    "apart from the first. Undisturbed: what is kept where nobody attacks. Own data only, with honest updates: the "
+    "resilience against attackers who know no more than that; resilience itself is that against all attackers. Every "
+    "one of them may know the defense."
 )
+"""What the columns of the table mean, for short pages."""
+
+LEVEL_COLUMNS = (
+    Column(key="own", heading="Own data only", form=NUMBER),
+    Column(key="updates", heading="With honest updates", form=NUMBER),
+)
+"""The resilience against attackers who know less than everything."""
+
+AIMS_FIRST = (
+    "This suite is about aims: utility counts what an attack with an aim leaves of both, the main task and the samples "
+    "aimed at (the smaller of accuracy on the scale of utility, and of one minus the success beyond the natural rate)."
+)
+
+
+def levels(row: Values) -> dict[str, float | None]:
+    """The cells of :data:`LEVEL_COLUMNS`."""
+    found = row.get("R_levels") or {}
+    return {column.key: found.get(column.key) for column in LEVEL_COLUMNS}
+
+
+def mark(row: Values) -> str:
+    """A sign beside the number of a defense that cannot be told apart from the first one."""
+    return " ≈" if row.get("tied") else ""
 
 
 def place(row: Values) -> str:
@@ -55,11 +81,13 @@ def _of_run(run: Run) -> Content:
     over = f", the mean over {len(run.worlds)} worlds" if several else ""
     survived = " “Survives” is that of the weakest world." if several else ""
     pictured = (
-        "Bars: resilience from 0 to 1. Whiskers: 95% interval over the seeds. Equal ranks: the difference is not "
-        f"significant.{survived}"
+        "Rows are in the order of resilience. Bars: resilience from 0 to 1. Whiskers: 95% interval over the seeds. ≈: "
+        f"cannot be told apart from the first row.{survived}"
     )
     standard = standard_line(run)
+    aims = (Note(line=AIMS_FIRST),) if run.scores["settings"].get("aims_first") else ()
     found: tuple[Block, ...] = (
+        *aims,
         Detailed(full=(Note(line=f"Which defense holds: resilience{over}. Higher is better.", tone="soft"),)),
         _table(run, several),
     )
@@ -80,6 +108,8 @@ def _table(run: Run, several: bool) -> Table:
         Column(key="resilience", heading="Resilience", form=NUMBER, strong=True),
         Column(key="interval", heading="95% interval", form=INTERVAL_OR_WORDS, beneath="resilience"),
         *((Column(key="weakest", heading="Weakest world", form=NUMBER),) if several else ()),
+        *(LEVEL_COLUMNS if any(any(levels(row).values()) for row in run.ranking) else ()),
+        Column(key="undisturbed", heading="Undisturbed", form=NUMBER),
         Column(key="survives", heading="Survives", form=TEXT, extra=True),
         Column(key="most", heading="With the most malicious", form=NUMBER),
         Column(key="under", heading="Under", form=TEXT, beneath="most"),
@@ -100,8 +130,10 @@ def _row(row: Values, run: Run, rivals: int) -> Row:
             "defense": row["defense"],
             "beats": f"beats {len(row['beats'])} of {rivals}" if row["beats"] else "",
             "bar": Span(value=resilience, low=low, high=high),
-            "resilience": resilience,
-            "interval": "incomplete" if resilience is None else pair,
+            "resilience": Cell(resilience, note=mark(row)),
+            "interval": "incomplete" if resilience is None else "too few seeds" if pair is None else pair,
+            **levels(row),
+            "undisturbed": row.get("undisturbed"),
             "weakest": row["R_min"],
             "survives": _survives(row["defense"], run),
             "most": row["W_at_max_f"],

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robustfl.evaluation.compare.comparison import Comparison, GateSettings, compare_runs
-    from robustfl.evaluation.compare.regression import CellVerdict, judge
+    from robustfl.evaluation.compare.regression import CellVerdict, DefenseVerdict, Judgement, judge
     from robustfl.evaluation.results.baseline import load_stored, save_stored
     from robustfl.evaluation.results.reporting import RunResults
     from robustfl.evaluation.results.store import read_records
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CellVerdict",
     "Comparison",
+    "DefenseVerdict",
     "Experiment",
     "GateSettings",
+    "Judgement",
     "Progress",
     "Resources",
     "RunOptions",
@@ -57,7 +59,7 @@ __all__ = [
 
 _HOMES = {
     "compare.comparison": ("Comparison", "GateSettings", "compare_runs"),
-    "compare.regression": ("CellVerdict", "judge"),
+    "compare.regression": ("CellVerdict", "DefenseVerdict", "Judgement", "judge"),
     "results.baseline": ("load_stored", "save_stored"),
     "results.reporting": ("RunResults",),
     "results.store": ("read_records",),

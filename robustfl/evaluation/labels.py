@@ -8,5 +8,11 @@ SCHEMA = 1
 NO_ATTACK = "none"
 """The label of the attack where all clients are honest."""
 
+ACCURACIES = {"balanced_accuracy": "balanced accuracy", "plain_accuracy": "accuracy", "macro_f1": "macro F1"}
+"""The measures of records from which a score can be made, by name, with the words for them."""
+
+PLAIN_ACCURACY = "plain_accuracy"
+"""The measure of scores that do not say from which one they were made, as those of older versions."""
+
 NOT_APPLICABLE = "not applicable"
 """The status of a cell that was never meant to be played, because its attack does not fit its defense or world."""

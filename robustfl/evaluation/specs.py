@@ -166,3 +166,14 @@ class DefenseTemplate:
                 label = f"{label[:-1]}, f={given['f']})" if label.endswith(")") else f"{label}(f={given['f']})"
             labels.append(label)
         return " > ".join(labels)
+
+
+SERVER_ALONE = "server_alone"
+"""The registered name of the rule that answers the trusted update alone."""
+
+
+def with_yardstick(templates: tuple[DefenseTemplate, ...]) -> tuple[DefenseTemplate, ...]:
+    """The defenses, and the server alone if one of them uses a trusted update and it is not there yet."""
+    alone = DefenseTemplate.read(SERVER_ALONE)
+    trusting = any(template.build(0).wants_trusted for template in templates)
+    return (*templates, alone) if trusting and alone not in templates else templates

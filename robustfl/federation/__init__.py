@@ -11,6 +11,7 @@ Start here:
 
 The folders ``data``, ``models``, ``clients``, ``channels``, ``topologies`` and ``observers`` hold these parts; each
 folder describes its files. ``faults`` applies the faults of a scenario, and ``transforms`` holds the transforms.
+``classified`` has the measures of accuracy, and ``curvature`` says which steps are stable.
 """
 
 from importlib import import_module

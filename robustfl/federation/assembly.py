@@ -124,12 +124,14 @@ def assemble(
     aims: Sequence[Attack] = (),
     evasions: Sequence[Evasion] = (),
     evasion_samples: int = 0,
+    reference: bool = False,
     seed: int = 0,
     transforms: Sequence[Transform] = (),
     observers: Sequence[Observer] = (),
     trainer: Trainer | None = None,
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
+    twin: Any = None,
 ) -> Simulation:
     """Put together the simulation of a federation under attack.
 
@@ -143,11 +145,14 @@ def assemble(
     faults : what goes wrong without malice
     aims : poisonings of data whose aims are measured for comparison, whether they are carried out or not
     evasions, evasion_samples : attacks on test samples of the trained model, and the number of these samples
+    reference : whether to measure also how stable the step is, and what training on all data at once reaches
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
     transforms : additional transforms, applied after those that the settings and the attack ask for
     observers : additional observers, which come after the usual ones
     trainer : computes what clients compute; it replaces the trainer that the settings name
     channel : what a message is; it replaces the channel that the defense names
+    twin : a second copy of the defense, elsewhere, that is asked the same in other orders and under other names; see
+        :mod:`robustfl.federation.observers.conduct`
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
@@ -169,9 +174,16 @@ def assemble(
     chosen = [*transforms_for(setup), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
-    conduct = Conduct(talk, settings.rounds)
+    conduct = Conduct(talk, settings.rounds, twin)
     watching = observers_for(
-        setup, talk, around, conduct, aims=aims, evasions=evasions, evasion_samples=evasion_samples
+        setup,
+        talk,
+        around,
+        conduct,
+        aims=aims,
+        evasions=evasions,
+        evasion_samples=evasion_samples,
+        reference=reference,
     )
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 
@@ -209,23 +221,28 @@ def observers_for(
     aims: Sequence[Attack] = (),
     evasions: Sequence[Evasion] = (),
     evasion_samples: int = 0,
+    reference: bool = False,
 ) -> list[Observer]:
     """The observers of every simulation and those of this kind; they hear and report in the order of the list."""
     from robustfl.federation.observers.accuracy import Accuracy
     from robustfl.federation.observers.aims import Aims
+    from robustfl.federation.observers.central import Central
     from robustfl.federation.observers.detection import Detection
     from robustfl.federation.observers.evasion import EvasionTests
     from robustfl.federation.observers.fairness import Fairness
     from robustfl.federation.observers.served import Served
+    from robustfl.federation.observers.stability import Stability
     from robustfl.federation.observers.staleness import Staleness
     from robustfl.federation.observers.standalone import standalone_accuracies
+    from robustfl.federation.observers.timing import Timing
     from robustfl.federation.observers.traffic import Traffic
     from robustfl.federation.topologies.rewards import OwnModels
 
     population, settings, seed = setup.population, setup.settings, setup.seed
-    accuracy = Accuracy(population)
+    accuracy = Accuracy(population, settings)
     found: list[Observer] = [
         accuracy,
+        Timing(setup.strike, accuracy),
         Aims(population, setup.attack, aims),
         Detection(setup.members.malicious),
         conduct,
@@ -238,6 +255,10 @@ def observers_for(
     if isinstance(ownership, OwnModels):
         alone = partial(standalone_accuracies, population, settings, channel.defense, seed)
         found.append(Fairness(setup, ownership, alone))
+    if reference and channel.name == "dense":
+        found.append(Stability(setup))
+        if settings.adversarial_training is None:  # learning from harder samples reaches less, and is meant to
+            found.append(Central(setup))
     if evasions:
         found.append(EvasionTests(setup.clean, accuracy, evasions, evasion_samples, seed))
     return found

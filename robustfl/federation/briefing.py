@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from robustfl.federation.anonymity import IMAGINED, row_order
 from robustfl.federation.clients.training import predict
-from robustfl.federation.round import Receiver, Round
+from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.threats import Backdoor, Facts
 from robustfl.threats.staging import poisoning_of
@@ -36,10 +37,12 @@ def briefing(
     federation learns.
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
-    names = members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist()
+    names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
+    order = imagined_order(setup, round, receiver)
+    named, rows = [names[place] for place in order.tolist()], torch.as_tensor(order, device=messages.device)
 
     def aggregate(updates: Tensor) -> Tensor:
-        value: Tensor = defense.preview(updates, ids=names, trusted=receiver.trusted).value
+        value: Tensor = defense.preview(updates[rows], ids=named, trusted=receiver.trusted).value
         return value
 
     def loss(weights: Tensor) -> float:
@@ -73,6 +76,15 @@ def briefing(
         message=setup.settings.message,
         rng=setup.rng["attack"],
     )
+
+
+def imagined_order(setup: Setup, round: Round, receiver: Receiver) -> Ids:
+    """The order in which the rows of an adversary's questions come, where malicious rows were first.
+
+    All questions of a round have the same order, so the search compares candidates and not orders.
+    """
+    rows = len(receiver.malicious) + len(receiver.honest)
+    return row_order(setup.seed, round.number, receiver.who, rows, IMAGINED)
 
 
 def _marking(setup: Setup) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:

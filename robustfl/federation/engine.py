@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
+from robustfl.federation.anonymity import row_order
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.observers.conduct import Conduct
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.observers.stopwatch import Stopwatch
-from robustfl.federation.round import Round
+from robustfl.federation.round import Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.topologies.contract import Topology
 from robustfl.federation.trace import Trace
@@ -54,11 +57,19 @@ class Simulation:
         trace.seconds = self.watch.seconds()
         return trace
 
+    def shuffle(self, round: Round, receiver: Receiver) -> None:
+        """Put the rows of a receiver into a random order: the place of a row must not tell who sent it."""
+        order = row_order(self.setup.seed, round.number, receiver.who, len(receiver.ids))
+        receiver.rows, receiver.ids = (
+            receiver.arrived[torch.as_tensor(order, device=receiver.arrived.device)],
+            receiver.ids[order],
+        )
+
     def play(self, number: int) -> Round:
         """Play one round, from the choice of who takes part to the new models."""
         topology, channel, watch = self.topology, self.channel, self.watch
         round = topology.sample(number)
-        round.mark(self.setup.settings)
+        round.mark(self.setup.settings, self.setup.strike)
         with watch.phase("compute"):
             channel.compute(round, topology.models)
             for receiver in round.receivers:
@@ -73,6 +84,7 @@ class Simulation:
             channel.craft(round)
         for receiver in round.receivers:
             receiver.rows, receiver.ids = self.setup.faults.deliver(round, receiver)
+            self.shuffle(round, receiver)
         with watch.phase("aggregate"):
             topology.aggregate(round, self.conduct)
             for receiver in round.receivers:

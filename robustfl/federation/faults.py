@@ -183,10 +183,10 @@ class Mailbox:
             self._expected.setdefault(number + delay, []).append((number, ids[going], rows))
 
 
-def told_apart(names: list[int]) -> list[Hashable]:
+def told_apart(names: list[int]) -> list[int]:
     """The names [n], in which a client that takes part a second time has a second, negative name."""
     seen: set[int] = set()
-    apart: list[Hashable] = []
+    apart: list[int] = []
     for name in names:
         apart.append(-1 - name if name in seen else name)
         seen.add(name)

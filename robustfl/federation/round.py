@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation
 from robustfl.federation.settings import Federation
+from robustfl.federation.strike import Strike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,10 +165,13 @@ class Round:
     served: Tensor | None = None
     diverged: bool = False
 
-    def mark(self, rules: Federation) -> None:
-        """Note whether this is the last round, and whether models are measured after it."""
+    def mark(self, rules: Federation, strike: Strike | None) -> None:
+        """Note whether this is the last round, and whether models are measured after it.
+
+        They are also measured just before an attack strikes for the first time, and just after it has stopped.
+        """
         self.last = self.finished == rules.rounds
-        self.measured = self.last or self.finished % rules.evaluate_every == 0
+        self.measured = rules.measured(self.finished) or (strike is not None and self.finished in strike.edges)
 
     @property
     def sent(self) -> Tensor:

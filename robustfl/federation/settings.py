@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_validator, model_validator
 
+TAIL_MEASUREMENTS = 5
+"""The number of measurements from which the accuracy of a training is averaged, at least, unless it is very short."""
+
 
 class Settings(BaseModel):
     """The base of all scenario models: they are frozen and refuse unknown keys; the text under a field describes it."""
@@ -136,7 +139,9 @@ class Federation(Settings):
     server: Server = Server()
     """The settings of the server."""
     evaluate_every: Annotated[int, Ge(1)] = 10
-    """The number of rounds from one measurement on the test set to the next; the last round is always measured."""
+    """The number of rounds from one measurement on the test set to the next. The end of the training is measured more
+    often if that is too rare there: the accuracy of a trial is the mean over the last tenth of the rounds, with at
+    least 5 measurements."""
     client_mode: Literal["auto", "vmap", "loop"] = "auto"
     """How the training of clients is computed: vmap computes all clients at once, loop computes one after the other,
     and auto chooses the faster of the two for the model and the device."""
@@ -159,6 +164,32 @@ class Federation(Settings):
                 f"participation={self.participation}"
             )
         return self
+
+    @property
+    def tail(self) -> int:
+        """The number of rounds at the end over which the accuracy is averaged.
+
+        Formula: ``max(ceil(rounds / 10), min(5, ceil(rounds / 2)))``: the last tenth, but no fewer rounds than the
+        measurements need, and never more than the last half, in which a short training still learns.
+        """
+        return max(-(-self.rounds // 10), min(TAIL_MEASUREMENTS, -(-self.rounds // 2)))
+
+    def measured(self, finished: int) -> bool:
+        """Whether models are measured when this many rounds are finished.
+
+        Before the tail that is every `evaluate_every` rounds. In the tail the measurements are equally far apart and
+        the last round is one of them; they are `min(evaluate_every, max(1, tail // 5))` rounds apart, so there are at
+        least 5 where the tail has so many rounds, and at most 9 more than `evaluate_every` alone would ask for.
+        """
+        left = self.rounds - finished
+        if left < self.tail:
+            return left % min(self.evaluate_every, max(1, self.tail // TAIL_MEASUREMENTS)) == 0
+        return finished % self.evaluate_every == 0
+
+    @property
+    def measurements(self) -> int:
+        """The number of measurements in the whole training."""
+        return sum(map(self.measured, range(1, self.rounds + 1)))
 
     @property
     def per_round(self) -> int:

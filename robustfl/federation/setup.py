@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.errors import ParameterError
+from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
@@ -16,6 +17,7 @@ from robustfl.federation.faults import Faults
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation
 from robustfl.federation.streams import stream
+from robustfl.federation.strike import Strike, strike_of
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Fault, Identities, SybilAttack
 from robustfl.threats.identities import divided
@@ -35,7 +37,9 @@ class Setup:
     f : the number of malicious clients
     members : everybody who may send a message
     faults : what goes wrong without malice
+    strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
+    pseudonyms : the names by which defenses call the members
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     """
@@ -48,8 +52,10 @@ class Setup:
     f: int
     members: Members
     faults: Faults
+    strike: Strike | None
     poisoning: Poisoning | None
     attackers: Attackers | None
+    pseudonyms: Pseudonyms
     rng: dict[str, np.random.Generator]
     seed: int
 
@@ -108,8 +114,10 @@ def set_up(
         f=f,
         members=members,
         faults=failures,
+        strike=strike_of(inner, settings.rounds),
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
+        pseudonyms=Pseudonyms(seed),
         rng=rng,
         seed=seed,
     )

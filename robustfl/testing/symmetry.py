@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -66,10 +67,44 @@ def names(subject: Subject, ask: Questions) -> None:
         raise Violation(complaint, call="rule(x, ids=ids)", found=found, expected=expected, x=x, ids=ids)
 
 
-def _named(subject: Subject, x: Floats, ids: Iterable[int]) -> Floats:
-    """The answer to rows [n, d] that come under these ids."""
+def _forgetful(subject: Subject) -> str | None:
+    return not_own(subject) or (None if subject.stateful else "the rule has no memory")
+
+
+@promise("what a rule remembers of its clients depends neither on their order nor on their ids", unless=_forgetful)
+def reunion(subject: Subject, ask: Questions) -> None:
+    x = ask.rows(subject, more=1)
+    n = len(x)
+    same = np.arange(n)
+    first, second, called = ask.order(n), ask.order(n), ask.order(n) if subject.promises("names") else same.tolist()
+
+    def later(rows: Floats, one: Iterable[int], two: Iterable[int], ids: Iterable[int]) -> Floats:
+        """The answer in the second round, when clients come in the orders `one` and `two`."""
+        rule, known, places = subject.fresh(), np.array(list(ids)), [np.array(list(order)) for order in (one, two)]
+        _named(subject, rows[places[0]], known[places[0]].tolist(), rule)
+        return _named(subject, subject.another(rows)[places[1]], known[places[1]].tolist(), rule)
+
+    def pair(rows: Floats) -> tuple[Floats, Floats, float]:
+        found, expected = later(rows, first, second, called), later(rows, same, same, same)
+        if subject.maps_rows and len(expected) == n and not getattr(subject.rule, "regroups", False):
+            expected = expected[second]
+        return found, expected, ROUNDING * extent(subject.another(rows))
+
+    if differing := difference(pair, x):
+        found, expected = differing
+        call = (
+            "rule(x[first], ids=called[first]); rule(other[second], ids=called[second]) and, on a fresh rule, "
+            "rule(x, ids=range(len(x))); rule(other, ids=range(len(x)))"
+        )
+        complaint = "in the second round the same clients, in another order and under other ids, get another answer"
+        values = {"x": x, "other": subject.another(x), "first": first, "second": second, "called": called}
+        raise Violation(complaint, call=call, found=found, expected=expected, **values)
+
+
+def _named(subject: Subject, x: Floats, ids: Iterable[int], rule: Any = None) -> Floats:
+    """The answer of a rule (a fresh one by default) to rows [n, d] that come under these ids."""
     question = subject.put(x)
-    return subject.read(subject.call(question, ids=list(ids)), question)
+    return subject.read(subject.call(question, rule, ids=list(ids)), question)
 
 
 @promise("moving all rows by one vector moves the answer by that vector")

@@ -53,6 +53,10 @@ class FLTrust(Trusting, defenses.FLTrust):
     pass
 
 
+class ServerAlone(Trusting, defenses.ServerAlone):
+    pass
+
+
 class MoNNA(Trusting, defenses.MoNNA):
     pass
 
@@ -138,6 +142,14 @@ RULES: list[Case] = [
         rotation=False,  # by the median that is trusted here
         box=False,
         stretching=True,
+    ),
+    Case(
+        "server alone",
+        lambda f: ServerAlone(),
+        lambda x, f: oracles.median(x),
+        at_least(0, 1),
+        told=False,
+        rotation=False,  # by the median that is trusted here
     ),
     Case(
         "monna",

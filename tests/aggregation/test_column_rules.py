@@ -105,6 +105,31 @@ def test_strange_rows_get_a_finite_answer_without_a_warning(rule: Any, dtype: st
         np.testing.assert_allclose(value, 0.0, atol=0.1)
 
 
+# ---------------------------------------------------------------------------------- centres that float32 would round
+
+
+@pytest.mark.parametrize("columns", [300, 2000])  # for the kernels in numpy, and for the compiled ones
+@pytest.mark.parametrize(
+    ("rule", "oracle", "n", "f"),
+    [
+        (Meamed, naive.meamed, 12, 3),
+        (Meamed, naive.meamed, 13, 3),
+        (Phocas, naive.phocas, 12, 4),
+        (Phocas, naive.phocas, 13, 3),
+        (Bulyan, naive.bulyan, 16, 3),
+    ],
+)
+def test_a_large_common_part_costs_no_digits_of_a_centre(rule: Any, oracle: Any, n: int, f: int, columns: int) -> None:
+    """Rows near a million, a few steps of float32 apart: the answer is that of float64, rounded once."""
+    steps = np.random.default_rng(n).integers(-8, 9, size=(n, columns))
+    x = (1e6 + steps / 16).astype(np.float32)
+    wide = x.astype(np.float64)
+    assert (wide == 1e6 + steps / 16).all()
+    np.testing.assert_array_equal(rule(f=f)(x), oracle(wide, f).astype(np.float32))
+    fine = 1e6 + 1e-2 * gaussian(n, n, columns)  # float64 keeps eight digits of this spread, float32 none
+    np.testing.assert_allclose(rule(f=f)(fine) - 1e6, oracle(fine - 1e6, f), rtol=0, atol=1e-9)
+
+
 # ---------------------------------------------------------------------------------------------------------- bulyan
 
 

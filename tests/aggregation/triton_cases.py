@@ -112,7 +112,11 @@ def answers(kernels: Any, x: Any, around: Any, weight: Any) -> Answers:
     peak, square = kernels.row_extent(x)
     result = {"median": kernels.median(x), "peak": peak, "square": square, "sum": kernels.combine(weight, x)}
     result |= {f"trimmed {f}": kernels.trimmed_mean(x, f) for f in trims(n)}
+    middle = kernels.median(x, exact=True)
+    result |= {"exact median": middle}
+    result |= {f"exact trimmed {f}": kernels.trimmed_mean(x, f, exact=True) for f in trims(n)}
     result |= {f"around {count}": kernels.mean_around(x, around, count) for count in counts(n)}
+    result |= {f"around the median {count}": kernels.mean_around(x, middle, count) for count in counts(n)}
     return result
 
 

@@ -230,3 +230,10 @@ def test_averaging_gives_way_to_a_bolder_step_on_the_mask() -> None:
         return simulation(Mean(), attack=SparseHybrid(k_big=k_big), clients=10, rounds=40, f=4).run().accuracy[-1][1]
 
     assert accuracy(30.0) < accuracy(0.0) - 0.3
+
+
+def test_the_steps_count_the_standard_deviations_they_are_told() -> None:
+    narrow, wide = (SparseHybrid(sensitive=1.0, k_big=2.0, ddof=d)(HONEST, f=1, history=[MODEL]) for d in (0, 1))
+    mean, rows = HONEST.mean(axis=0), len(HONEST)
+    np.testing.assert_allclose(wide - mean, (narrow - mean) * (rows / (rows - 1)) ** 0.5, rtol=1e-12)
+    assert (narrow != mean).any()

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from robustfl.attacks import ALIE, IPM, Dropout, Gaussian, LabelFlip, NonFinite, SignFlip
+from robustfl.attacks import (
+    ALIE,
+    IPM,
+    Dropout,
+    Gaussian,
+    LabelFlip,
+    NonFinite,
+    OptALIE,
+    SignFlip,
+    SparseHybrid,
+)
 from robustfl.attacks.updates.alie import alie_z
 from robustfl.errors import ParameterError
 from tests.attacks.table import Matrix, updates
@@ -239,6 +249,8 @@ def test_dropout_loses_its_share_of_the_messages() -> None:
     [
         (lambda: ALIE(z=0.0), "z > 0"),
         (lambda: ALIE(ddof=2), "ddof <= 1"),
+        (lambda: OptALIE(ddof=2), "ddof <= 1"),
+        (lambda: SparseHybrid(ddof=-1), "ddof >= 0"),
         (lambda: ALIE(sign="up"), "'minus', 'plus', 'against'"),  # type: ignore[arg-type]
         (lambda: IPM(epsilon=-1.0), "epsilon > 0"),
         (lambda: IPM(epsilon=float("nan")), "a number"),

@@ -225,6 +225,13 @@ def test_line_searches_stay_on_their_line(attack: Any, fixed: Any, rule: Aggrega
     assert float(step.norm()) == 0.0 or cosine == pytest.approx(1.0)
 
 
+def test_line_searches_count_the_standard_deviations_they_are_told() -> None:
+    honest = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    for ddof, spread in ((0, 1.0), (1, 2**0.5)):
+        rows = OptALIE(evaluations=2, ddof=ddof)(honest, f=1, aggregate=Mean())
+        torch.testing.assert_close(rows, torch.tensor([[2.0 + 10 * spread]], dtype=torch.float64))
+
+
 def test_the_pool_holds_what_the_search_would_miss() -> None:
     kinds = {type(attack) for attack in FIXED}
     assert kinds == {IPM, ALIE, MinMax, MinSum, ROP}

@@ -19,6 +19,7 @@ from robustfl.evaluation import (
     run_experiment,
     save_stored,
 )
+from robustfl.evaluation.run.checking import NO_CHECKS
 from tests.conftest import environment
 
 
@@ -45,10 +46,12 @@ def test_every_name_is_there_and_documented() -> None:
 
 def test_a_suite_is_run_read_and_judged_in_python(tmp_path: Path) -> None:
     changes = ("seeds=2", "federation.rounds=2", "defenses=[mean]", "attacks=[sign_flip]", "adversary.f=[1]")
-    summary = run_experiment(read_experiment("smoke", changes), RunOptions(out=tmp_path / "run", workers=0))
+    summary = run_experiment(
+        read_experiment("smoke", changes), RunOptions(out=tmp_path / "run", workers=0, checks=NO_CHECKS)
+    )
     results = RunResults.load(tmp_path / "run")
     assert results.summary == summary
     assert list(results.records) == read_records(tmp_path / "run" / "records.jsonl")
     save_stored(load_stored(tmp_path / "run"), tmp_path / "baseline.json")
-    verdicts = judge(load_stored(tmp_path / "baseline.json"), load_stored(tmp_path / "run"))
+    verdicts = judge(load_stored(tmp_path / "baseline.json"), load_stored(tmp_path / "run")).cells
     assert {verdict.verdict for verdict in verdicts} == {"PASS"}

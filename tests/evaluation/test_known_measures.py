@@ -16,6 +16,7 @@ from robustfl.evaluation.results.measures import known_measures, numbers
 from robustfl.evaluation.results.schema import RECORD
 from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import read_records
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports.sections.heat_map import COLUMNS
@@ -53,10 +54,10 @@ def test_every_measure_says_what_it_is() -> None:
 
 
 def test_records_hold_declared_measures_alone(tmp_path: Path) -> None:
-    run_experiment(Experiment(SUITE), RunOptions(out=tmp_path, workers=0))
+    run_experiment(Experiment(SUITE), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS))
     asynchronous = {**SUITE, "federation": {**SUITE["federation"], "server": {"mode": "asynchronous"}}}
     asynchronous |= {"defenses": ["mean"], "attacks": [], "faults": []}
-    run_experiment(Experiment(asynchronous), RunOptions(out=tmp_path / "asynchronous", workers=0))
+    run_experiment(Experiment(asynchronous), RunOptions(out=tmp_path / "asynchronous", workers=0, checks=NO_CHECKS))
     places = (tmp_path, tmp_path / "asynchronous", ROOT / "reports" / "published" / "leaderboard_digits")
     records = [record for place in places for record in read_records(place / "records.jsonl")]
     found: set[str] = set()

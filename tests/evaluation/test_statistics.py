@@ -1,8 +1,7 @@
-"""Intervals, the bootstrap and the tests behind the score, against hand-computed values and independent formulas."""
+"""The intervals and tests behind the score, against hand-computed values and independent formulas."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -13,10 +12,11 @@ from scipy import stats
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.statistics import (
-    cross_fitted_minimum,
+    cross_fitted,
     detectable_drop,
     holm,
-    paired_resamples,
+    mean_interval,
+    minimum_interval,
     paired_test,
     seeds_needed,
     standard_error,
@@ -95,70 +95,79 @@ def test_wilson_interval_refuses_impossible_counts(successes: int, trials: int) 
         wilson_interval(successes, trials)
 
 
-def test_bootstrapped_minimum_of_the_worked_example() -> None:
-    resamples = paired_resamples(3)
-    minimum = resamples.means(ATTACKS).min(axis=0)
-    assert resamples.counts.sum() == 27
-    assert resamples.mean(minimum) == pytest.approx(0.54814815, abs=1e-8)
-    assert resamples.interval(minimum) == pytest.approx((0.49333333, 0.58916667), abs=1e-8)
+def test_with_one_row_the_interval_of_the_minimum_is_students() -> None:
+    assert minimum_interval([A]) == pytest.approx(student_interval(A))
+    assert minimum_interval([A], 0.8) == pytest.approx(student_interval(A, 0.8))
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 4, 5, 6])
-def test_exact_bootstrap_equals_the_naive_enumeration(seeds: int) -> None:
-    table = np.random.default_rng(seeds).normal(size=(3, seeds))
-    naive = [table[:, list(draw)].mean(axis=1).min() for draw in itertools.product(range(seeds), repeat=seeds)]
-    resamples = paired_resamples(seeds)
-    minimum = resamples.means(table).min(axis=0)
-    assert len(naive) == resamples.counts.sum()
-    assert resamples.mean(minimum) == pytest.approx(np.mean(naive))
-    assert resamples.interval(minimum, 0.9) == pytest.approx(np.quantile(naive, [0.05, 0.95]))
+def test_with_a_clear_smallest_row_the_interval_is_that_of_this_row() -> None:
+    above = np.add(A, 3.0)
+    assert minimum_interval([above, A, above]) == pytest.approx(student_interval(A))
 
 
-def test_many_seeds_are_drawn_reproducibly_and_from_the_given_stream() -> None:
-    first, again = paired_resamples(12, 500), paired_resamples(12, 500)
-    other = paired_resamples(12, 500, np.random.default_rng(1))
-    assert first.weights.shape == (500, 12)
-    np.testing.assert_array_equal(first.weights, again.weights)
-    assert (first.weights != other.weights).any()
-    np.testing.assert_allclose(first.weights.sum(axis=1), 1)
+def test_rows_that_may_be_the_smallest_widen_the_upper_end() -> None:
+    # By hand: both rows may be the smallest, so K = 2. Means .55 and .6, standard errors .05 / sqrt(3) and
+    # sqrt(.0175) / sqrt(3); t of 2 degrees of freedom is 4.30265273 at .975 and 6.20534682 at .9875.
+    low, high = minimum_interval(ATTACKS) or (math.nan, math.nan)
+    assert low == pytest.approx(0.6 - 4.30265273 * math.sqrt(0.0175 / 3), abs=1e-8)
+    assert high == pytest.approx(0.55 + 6.20534682 * 0.05 / math.sqrt(3), abs=1e-8)
 
 
-def test_drawn_bootstrap_has_the_variance_of_the_plug_in() -> None:
-    values = np.random.default_rng(3).normal(size=20)
-    resamples = paired_resamples(20, 20_000)
-    replicates = resamples.means(values)
-    assert replicates.mean() == pytest.approx(values.mean(), abs=0.01)
-    assert replicates.std() == pytest.approx(values.std() / math.sqrt(20), rel=0.03)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_have_no_interval_of_a_minimum(seeds: int) -> None:
+    assert minimum_interval(np.ones((4, seeds))) is None
 
 
-def test_the_global_generator_is_not_touched() -> None:
-    before = str(np.random.get_state())  # noqa: NPY002
-    paired_resamples(9, 50)
-    assert str(np.random.get_state()) == before  # noqa: NPY002
+@given(st.integers(1, 6), st.integers(3, 8), st.integers(0, 10_000))
+def test_the_interval_holds_the_minimum_and_falls_with_every_further_row(rows: int, seeds: int, stream: int) -> None:
+    table = np.random.default_rng(stream).normal(size=(rows, seeds))
+    low, high = minimum_interval(table) or (math.nan, math.nan)
+    assert low <= table.mean(axis=1).min() <= high
+    further = np.vstack([table, np.random.default_rng(stream + 1).normal(size=(1, seeds))])
+    assert (minimum_interval(further) or (math.nan,))[0] <= low + 1e-12
+    shuffled = table[np.random.default_rng(stream).permutation(rows)]
+    assert minimum_interval(shuffled) == pytest.approx((low, high))
+    assert minimum_interval(table + 2) == pytest.approx((low + 2, high + 2))
 
 
-@pytest.mark.parametrize(("seeds", "replicates"), [(0, 10), (8, 0)])
-def test_bootstrap_refuses_nothing_to_draw(seeds: int, replicates: int) -> None:
-    with pytest.raises(ParameterError, match="at least 1"):
-        paired_resamples(seeds, replicates)
+def test_the_mean_of_one_quantity_has_its_own_interval() -> None:
+    assert mean_interval([0.4], [(0.1, 0.5)]) == pytest.approx((0.1, 0.5))
+
+
+def test_the_distances_to_the_ends_add_up_like_independent_errors() -> None:
+    assert mean_interval([0.4, 0.6], [(0.1, 0.5), (0.2, 0.6)]) == pytest.approx((0.5 - 0.25, 0.5 + 0.05))
+    same = mean_interval([0.5] * 4, [(0.3, 0.7)] * 4)
+    assert same == pytest.approx((0.4, 0.6))
+    assert mean_interval([0.5] * 4, [(0.3, 0.7)] * 4, [0.55] * 4) == pytest.approx((0.4, 0.65))
+    assert mean_interval([0.5] * 4, [(0.3, 0.7)] * 4, [0.69] * 4) == pytest.approx((0.4, 0.7))
+
+
+def test_every_quantity_needs_its_interval() -> None:
+    with pytest.raises(ParameterError, match=r"one \[low, high\] and one value for each of 2"):
+        mean_interval([0.1, 0.2], [(0.0, 1.0)])
 
 
 def test_cross_fitting_evaluates_on_the_other_half() -> None:
     # On seeds 0 and 2 the first row looks worst (0 < 1), on seeds 1 and 3 the second (2 < 8).
-    assert cross_fitted_minimum([[0, 8, 0, 8], [1, 2, 1, 2]]) == pytest.approx((8 + 1) / 2)
+    assert cross_fitted([[0, 8, 0, 9], [1, 2, 3, 2]]).tolist() == [1, 8, 3, 9]
 
 
 @given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000))
-def test_cross_fitting_never_falls_below_the_minimum_of_a_half(rows: int, seeds: int, stream: int) -> None:
+def test_cross_fitting_never_falls_below_the_smallest_mean(rows: int, seeds: int, stream: int) -> None:
     table = np.random.default_rng(stream).normal(size=(rows, seeds))
-    halves = table[:, 0::2].mean(axis=1), table[:, 1::2].mean(axis=1)
-    assert cross_fitted_minimum(table) >= (halves[0].min() + halves[1].min()) / 2 - 1e-12
+    assert cross_fitted(table).mean() >= table.mean(axis=1).min() - 1e-12
 
 
-@pytest.mark.parametrize("table", [[[1.0]], [1.0, 2.0], [[1.0, math.nan]]])
-def test_cross_fitting_refuses_what_it_cannot_halve(table: list[list[float]]) -> None:
-    with pytest.raises(ParameterError, match="at least 1 attack and 2 seeds"):
-        cross_fitted_minimum(table)
+@pytest.mark.parametrize("table", [[], [[]], [1.0, 2.0, 3.0], [[1.0, math.nan, 2.0]]])
+def test_what_is_no_table_of_attacks_and_seeds_is_refused(table: list[list[float]]) -> None:
+    for function in (minimum_interval, cross_fitted):
+        with pytest.raises(ParameterError, match="one row per attack"):
+            function(table)
+
+
+def test_one_seed_cannot_be_halved() -> None:
+    with pytest.raises(ParameterError, match="at least 2 seeds"):
+        cross_fitted([[1.0]])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 
 from robustfl.aggregation import Aggregation, Aggregator, Outcome, Rows
 from robustfl.aggregation.votes.counting import Counts
+from robustfl.attacks import ALIE, IPM
 from robustfl.defenses import (
     FLAME,
     FRL,
@@ -27,7 +28,7 @@ from robustfl.defenses import (
     Median,
     MeritRank,
 )
-from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct
+from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, ORDER, TWIN, VARIES, Conduct
 from robustfl.federation.round import Receiver, Round
 from tests.federation.worlds import SMALL_MLP, simulation, topology
 
@@ -56,6 +57,11 @@ def own_noise(rows: Rows) -> Any:
     return np.random.default_rng().random(rows.n) / rows.n
 
 
+def first_rows(rows: Rows) -> Any:
+    weights = (np.arange(rows.n) >= 2).astype(np.float64)
+    return weights / weights.sum()
+
+
 def knows_who(rows: Rows) -> Any:
     honest = np.array([name not in (0, 1) for name in rows.source.ids], dtype=np.float64)
     return honest / honest.sum()
@@ -66,12 +72,14 @@ TRICKS: dict[str, Callable[[Rows], Any]] = {
     "torch's generator": torch_noise,
     "entropy of its own": own_noise,
     "a list of attackers": knows_who,
+    "places of rows": first_rows,
 }
 CHEATS = {
     "numpy's generator": [VARIES, DRAWS.format("numpy")],
     "torch's generator": [VARIES, DRAWS.format("torch")],
     "entropy of its own": [VARIES],
     "a list of attackers": [NAMES],
+    "places of rows": [ORDER],
 }
 
 
@@ -117,6 +125,68 @@ def test_a_cheat_is_seen(label: str) -> None:
     assert set(expected) <= set(seen)
     if label in ("entropy of its own", "a list of attackers"):
         assert {DRAWS.format("numpy"), CHANGES} & set(seen) == set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes(Aggregator):
+    """Drops those who were first in the first round: `undeclared` memory is the class's."""
+
+    state_keys: ClassVar[tuple[str, ...]] = ("bad",)
+    undeclared: ClassVar[dict[int, list[Any]]] = {}
+
+    declared: bool
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        first = list(rows.source.ids[:2])
+        known = self._state.get("bad") if self.declared else self.undeclared.setdefault(id(self), first)
+        weights = np.array([1.0 if known is None or name not in known else 0.0 for name in rows.source.ids])
+        weights /= weights.sum()
+        return Outcome(rows.combine(weights), weights, state={"bad": known or first} if self.declared else None)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_twin_shows_what_a_rule_took_from_the_order_of_the_first_round(declared: bool) -> None:
+    seen = {}
+    for twin in (None, Notes(declared=declared)):
+        sim = simulation(Notes(declared=declared), f=1, attack=IPM(epsilon=5.0), rounds=12, twin=twin)
+        seen[twin is not None] = sim.run().more.get("conduct", [])
+    assert TWIN in seen[True]
+    assert TWIN not in seen[False]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NNM(f=2) >> Krum(f=2),
+        lambda: Bucketing() >> Median(),
+        lambda: CenteredClipping(),
+        lambda: FoolsGold(),
+        lambda: MeritRank(),
+        lambda: FLAME(),
+        lambda: DnC(f=2),
+    ],
+    ids=lambda make: str(make()),
+)
+def test_twins_of_honest_rules_answer_alike(make: Callable[[], Any]) -> None:
+    values: dict[str, Any] = {"f": 2, "clients": 9, "rounds": 15, "model": SMALL_MLP, "client_momentum": 0.5}
+    for attack in (IPM(epsilon=3.0), ALIE()):
+        assert "conduct" not in simulation(make(), attack=attack, twin=make(), **values).run().more
+
+
+def test_ties_between_rows_are_no_misconduct() -> None:
+    """A rule that picks one row picks the one or the other of two equally good ones, as they come."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Longest(Aggregator):
+        def _aggregate(self, rows: Rows) -> Outcome:
+            weights = np.zeros(rows.n)
+            weights[np.argmax(rows.squared_norms.round(6))] = 1.0
+            return Outcome(rows.combine(weights), weights)
+
+    watch = Conduct(Talk(), 1)
+    tied = torch.eye(9) * 2.0  # all rows are equally long
+    ask(watch, Longest(), tied, 0)
+    assert watch.seen == []
 
 
 def test_groups_that_follow_the_ids_are_declared_and_no_cheating() -> None:

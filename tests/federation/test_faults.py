@@ -298,9 +298,9 @@ def test_rounds_in_which_more_clients_are_caught_than_told_count(rule: Any, shar
 def test_a_client_that_is_registered_twice_counts_twice() -> None:
     sim = received(DuplicateClient(share=0.5), rounds=1, server={"learning_rate": 1.0})
     ids, messages = sim.rounds[0]
-    assert ids[:CLIENTS] == list(range(CLIENTS))
+    assert set(ids) == set(range(CLIENTS))
     assert len(ids) == CLIENTS + 3
-    assert len(set(ids[CLIENTS:])) == 3
+    assert max(ids.count(client) for client in range(CLIENTS)) == 2
     assert sim.trace.rejected_rows == 0
     expected = sim.setup.population.initial - messages.mean(dim=0)
     torch.testing.assert_close(weights(sim.sim), expected, rtol=1e-5, atol=1e-6)
@@ -402,5 +402,5 @@ def test_what_cannot_happen_to_rankings_is_refused(fault: Fault) -> None:
 )
 def test_rewards_meet_faults(fault: Fault) -> None:
     trace = simulation(RFFL(), faults=[fault]).run()
-    assert len(trace.accuracy) == 2
+    assert len(trace.accuracy) == 4
     assert len(trace.more["client_accuracy"]) == CLIENTS

@@ -11,9 +11,10 @@ import torch
 from robustfl.attacks import Clones, LabelFlip, SignFlip
 from robustfl.defenses import RFFL, Mean
 from robustfl.federation import Population
+from robustfl.federation.classified import classified
 from robustfl.federation.clients.training import predict
 from robustfl.federation.data.partitions import Dirichlet
-from robustfl.federation.observers.served import class_accuracy, honest_mixes, worst_served
+from robustfl.federation.observers.served import honest_mixes, worst_served
 from tests.federation.worlds import SMALL_MLP, own_models, population, simulation, task, weights
 
 UNEVEN = task(partition=Dirichlet(alpha=0.3)).prepare(clients=6, seed=0)
@@ -30,7 +31,7 @@ def test_class_accuracy_is_that_of_a_loop_over_samples(chunk: int) -> None:
     sim = simulation(rounds=3)
     sim.run()
     made = sim.setup.population
-    assert class_accuracy(made, weights(sim), chunk).tolist() == by_hand(made, weights(sim))
+    assert classified(made, weights(sim), chunk).recalls.tolist() == by_hand(made, weights(sim))
 
 
 def test_a_run_says_whom_the_model_serves_worst() -> None:
@@ -83,7 +84,7 @@ def test_classes_without_test_samples_are_left_out_and_clients_of_no_other_too()
     assert set(worst_served(accuracy, mixes[[1, 3]])) == {"class_accuracy", "worst_class"}
     made = population()
     made.test_labels = made.test_labels.clamp(min=1)
-    assert np.isnan(class_accuracy(made, made.initial)).tolist() == [True, False, False]
+    assert np.isnan(classified(made, made.initial).recalls).tolist() == [True, False, False]
 
 
 def test_a_model_that_is_not_finite_serves_nobody_and_the_measurement_changes_nothing() -> None:
@@ -94,5 +95,5 @@ def test_a_model_that_is_not_finite_serves_nobody_and_the_measurement_changes_no
     finite = simulation(rounds=3)
     finite.run()
     before = weights(finite).clone()
-    class_accuracy(finite.setup.population, weights(finite))
+    classified(finite.setup.population, weights(finite))
     assert torch.equal(weights(finite), before)

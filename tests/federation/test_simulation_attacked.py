@@ -312,16 +312,23 @@ def test_a_model_that_diverges_is_noticed_and_stopped(model: Model) -> None:
 def test_a_large_step_alone_is_no_divergence() -> None:
     trace = simulation(rounds=6, server={"learning_rate": 1e6}).run()
     assert not trace.diverged
-    assert [number for number, _ in trace.accuracy] == [3, 6]
+    assert [number for number, _ in trace.accuracy] == [3, 4, 5, 6]
 
 
 # -- what is left behind
 
 
 @pytest.mark.parametrize(
-    ("rounds", "every", "measured"), [(10, 4, [4, 8, 10]), (8, 4, [4, 8]), (3, 100, [3]), (3, 1, [1, 2, 3])]
+    ("rounds", "every", "measured"),
+    [
+        (20, 4, [4, 8, 12, 16, 17, 18, 19, 20]),
+        (8, 4, [4, 5, 6, 7, 8]),
+        (3, 100, [2, 3]),
+        (3, 1, [1, 2, 3]),
+        (1, 1, [1]),
+    ],
 )
-def test_the_last_round_is_always_measured(rounds: int, every: int, measured: list[int]) -> None:
+def test_the_end_is_measured_often_enough(rounds: int, every: int, measured: list[int]) -> None:
     trace = simulation(rounds=rounds, evaluate_every=every).run()
     assert [number for number, _ in trace.accuracy] == measured
     assert [number for number, _ in trace.loss] == measured

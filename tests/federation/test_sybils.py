@@ -15,6 +15,7 @@ from robustfl.attacks import IPM, Clones, Dropout, LabelFlip, SignFlip, TakingTu
 from robustfl.defenses import FoolsGold, Krum, Mean, TrimmedMean
 from robustfl.errors import ParameterError
 from robustfl.federation import Simulation, Trace
+from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.observers.confusion import Confusion
 from robustfl.federation.setup import Setup
 from robustfl.threats import Knowledge, UpdateAttack, View
@@ -38,7 +39,8 @@ def spied(attack: Any, defense: Aggregator | None = None, f: int = 1, seed: int 
     kept = Kept()
     sim = simulation(defense, attack=attack, f=f, seed=seed, observers=[kept], **values)
     trace = sim.run()
-    rounds = [dict(zip(server.names, server.arrived, strict=True)) for server in kept.server]
+    name = sim.setup.pseudonyms.restored
+    rounds = [dict(zip(name(server.names), server.arrived, strict=True)) for server in kept.server]
     return Spied(sim=sim, trace=trace, rounds=rounds)
 
 
@@ -224,7 +226,7 @@ def test_attacks_craft_a_row_for_each_identity_and_know_their_names() -> None:
     seen: list[tuple[int, tuple[int, ...]]] = []
     spied(TakingTurns(count=2, outside=True) >> Names(seen=seen), rounds=3)
     assert [f for f, _ in seen] == [2, 2, 2]
-    assert seen[0][1] == seen[2][1] == (6, 7)
+    assert seen[0][1] == seen[2][1] == tuple(Pseudonyms(seed=0).of([6, 7]))
     assert set(seen[1][1]).isdisjoint(seen[0][1])
 
 
@@ -233,9 +235,11 @@ def test_attacks_craft_a_row_for_each_identity_and_know_their_names() -> None:
 
 def test_histories_follow_the_names() -> None:
     defenses = [FoolsGold(), FoolsGold()]
-    for defense, names in zip(defenses, (Clones, Whitewash), strict=True):
-        spied(names(count=2, outside=True) >> LabelFlip(), defense)
-    known = [set(defense.state_dict()["history"]) for defense in defenses]
+    for defense, strategy in zip(defenses, (Clones, Whitewash), strict=True):
+        spied(strategy(count=2, outside=True) >> LabelFlip(), defense)
+    names = Pseudonyms(seed=0)
+    names.of(range(20 * CLIENTS))
+    known = [set(names.restored(list(defense.state_dict()["history"]))) for defense in defenses]
     assert known[0] == set(range(CLIENTS + 2))
     assert len(known[1]) == CLIENTS + 2 * 6
     assert known[1] > set(range(CLIENTS))

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from robustfl.federation import Population
-from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, measure, trainer_for
+from robustfl.federation.classified import classified
+from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, trainer_for
 from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
 from tests.federation.worlds import SMALL_MLP, population, rules
 
@@ -89,14 +90,15 @@ def test_measuring_does_not_depend_on_the_chunks(chunk: int) -> None:
     logits = made.module(made.test_features)
     accuracy = float((logits.argmax(dim=1) == made.test_labels).float().mean())
     loss = float(cross_entropy(logits, made.test_labels))
-    assert measure(made, made.initial, chunk) == pytest.approx((accuracy, loss), rel=1e-5)
+    found = classified(made, made.initial, chunk)
+    assert (found.plain, found.loss) == pytest.approx((accuracy, loss), rel=1e-5)
 
 
 def test_measuring_takes_any_weights_and_changes_nothing() -> None:
     made = population()
     zero = torch.zeros_like(made.initial)
-    accuracy, loss = measure(made, zero)
-    assert accuracy == pytest.approx(1 / 3)  # all logits equal: always the first class
-    assert loss == pytest.approx(np.log(3), rel=1e-5)
-    assert np.isnan(measure(made, torch.full_like(zero, float("nan")))[1])
+    found = classified(made, zero)
+    assert found.plain == pytest.approx(1 / 3)  # all logits equal: always the first class
+    assert found.loss == pytest.approx(np.log(3), rel=1e-5)
+    assert np.isnan(classified(made, torch.full_like(zero, float("nan"))).loss)
     assert not zero.any()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def simulation(
     """A simulation; `attack`, `f`, `faults`, ... go to it, all other values to the settings."""
     given = {
         name: values.pop(name)
-        for name in ("attack", "f", "faults", "aims", "evasions", "evasion_samples", "transforms", "observers")
+        for name in ("attack", "f", "faults", "aims", "evasions", "evasion_samples", "transforms", "observers", "twin")
         if name in values
     }
     settings = rules(**values)
@@ -94,8 +94,26 @@ class Kept(Observer):
 
     @property
     def server(self) -> list[Receiver]:
-        """The server in each of the rounds: what has reached it, and what its defense has answered."""
-        return [round.receivers[0] for round in self.rounds]
+        """The server in each of the rounds: what has reached it, and what its defense has answered.
+
+        Rows stand in the order of their senders, and not in that in which the defense got them.
+        """
+        return [in_order(round.receivers[0]) for round in self.rounds]
+
+
+def in_order(receiver: Receiver) -> Receiver:
+    """A receiver whose rows, ids, names and weights stand in the order of the senders."""
+    order, answer = np.argsort(receiver.ids, kind="stable"), receiver.answer
+    if answer is not None:
+        weights = None if answer.weights is None else answer.weights[order]
+        answer = replace(answer, weights=weights, rejected=answer.rejected[order])
+    return replace(
+        receiver,
+        rows=receiver.arrived[torch.as_tensor(order)],
+        ids=receiver.ids[order],
+        names=[receiver.names[place] for place in order.tolist()],
+        answer=answer,
+    )
 
 
 def topology(sim: Simulation) -> Server:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.score.levels import LEVELS, attacks_within
+from robustfl.evaluation.statistics import area
 
 DEFENSES = {
     "NNM > Krum": (0.46, "n >= 2f + 3"),
@@ -83,7 +85,7 @@ def run(
         "histograms": {world: _histogram(world, clients, max(f_grid)) for world in worlds},
         "scores": {
             "schema": 1,
-            "settings": {"threshold": 0.5, "margin": 0.01, "alpha": 0.05, "bootstrap": 10000},
+            "settings": {"threshold": 0.5, "margin": 0.01, "alpha": 0.05, "plain": "Mean", "aims_first": False},
             "worlds": scored,
             "ranking": _ranking(scored, names),
             "pairs": [],
@@ -115,10 +117,8 @@ def _world(
                 a: _cell(world, number, name, a, f, seeds, clients, rounds, records, invalid, failing) for a in shown
             }
             curve.append(_point(f, clients, cells, invalid, len(seeds)))
-        known = [point["W"] for point in curve]
-        area = None if None in known else float(np.trapezoid(known, [f / clients for f in f_grid]))
-        span = (max(f_grid) - min(f_grid)) / clients
-        reached = area if not span or area is None else area / span
+        attacked = [point for point in curve if point["f"] > 0]
+        reached = _area(attacked, [point["W"] for point in attacked])
         passing = [p["f"] for i, p in enumerate(curve) if all((q["W"] or 0) >= 0.5 for q in curve[: i + 1])]
         last = passing[-1] if passing else -1
         defenses.append(
@@ -126,7 +126,8 @@ def _world(
                 "defense": name,
                 "R_unt": reached,
                 "R_unt_ci": _around(reached, 0.035, len(seeds)),
-                "optimistic": True,
+                "R_levels": {level: _resilience(attacked, level, len(seeds)) for level in LEVELS},
+                "undisturbed": _area(attacked, [(p["attacks"].get("none") or {}).get("U") for p in attacked]),
                 "curve": curve,
                 "breakdown": {
                     "f": last,
@@ -148,6 +149,17 @@ def _world(
         "informative": True,
         "defenses": defenses,
     }
+
+
+def _area(points: list[dict[str, Any]], heights: list[float | None]) -> float | None:
+    known = [height for height in heights if height is not None]
+    whole = known and len(known) == len(heights)
+    return float(area([point["fraction"] for point in points], known)) if whole else None
+
+
+def _resilience(points: list[dict[str, Any]], level: str, seeds: int) -> dict[str, Any]:
+    reached = _area(points, [None if (own := point["levels"][level]) is None else own["W"] for point in points])
+    return {"R": reached, "R_ci": _around(reached, 0.035, seeds)}
 
 
 def _cell(
@@ -245,11 +257,26 @@ def _point(f: int, clients: int, cells: dict[str, Any], invalid: str | None, see
     incomplete = [] if invalid else [attack for attack in cells if attack not in known]
     worst = min(known, key=lambda attack: known[attack]) if known and not incomplete else None
     value = 0.0 if invalid else known[worst] if worst else None
+    knowledge = {attack: ATTACKS[attack][1] for attack in known}
+    levels: dict[str, Any] = {}
+    for level in LEVELS:
+        within = attacks_within(level, [attack for attack in known if attack != "none"], knowledge)
+        least = min(within, key=lambda attack: known[attack], default=None)
+        levels[level] = least and {
+            "W": known[least],
+            "W_ci": _around(known[least], 0.05, seeds),
+            "worst_attack": least,
+            "attacks": len(within),
+        }
+    if invalid:
+        levels = {level: {"W": 0.0, "W_ci": None, "worst_attack": None, "attacks": 0} for level in LEVELS}
     return {
         "f": f,
         "fraction": f / clients,
         "W": value,
         "W_ci": None if invalid else _around(value, 0.05, seeds),
+        "W_cross_fitted": value,
+        "levels": levels,
         "M": None if invalid or incomplete else float(np.mean(list(known.values()))),
         "worst_attack": worst,
         "invalid": invalid,
@@ -259,7 +286,7 @@ def _point(f: int, clients: int, cells: dict[str, Any], invalid: str | None, see
 
 
 def _around(value: float | None, spread: float, seeds: int) -> list[float] | None:
-    return None if value is None or seeds < 2 else [max(0.0, value - spread), min(1.0, value + spread)]
+    return None if value is None or seeds < 3 else [max(0.0, value - spread), min(1.0, value + spread)]
 
 
 def _ranking(worlds: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
@@ -275,8 +302,15 @@ def _ranking(worlds: list[dict[str, Any]], names: list[str]) -> list[dict[str, A
                 "R_mean": float(np.mean(areas)) if whole else None,
                 "R_min": min(areas) if whole else None,
                 "R_ci": _around(float(np.mean(areas)), 0.03, len(worlds[0]["seeds"])) if whole else None,
+                "R_levels": {
+                    level: _mean([(d["R_levels"][level] or {}).get("R") for d in own]) if whole else None
+                    for level in LEVELS
+                },
+                "undisturbed": _mean([d["undisturbed"] for d in own]),
                 "W_at_max_f": last["W"],
+                "W_ci": last["W_ci"],
                 "worst_attack": last["worst_attack"],
+                "world": worlds[0]["world"],
             }
         )
     rows.sort(key=lambda row: -(row["R_mean"] if row["R_mean"] is not None else -1))
@@ -285,7 +319,13 @@ def _ranking(worlds: list[dict[str, Any]], names: list[str]) -> list[dict[str, A
         row["beaten_by"] = [o["defense"] for o in rows if (o["R_mean"] or 0) > value + 0.05]
         row["beats"] = [o["defense"] for o in rows if (o["R_mean"] or 0) < value - 0.05]
         row["rank"] = 1 + len(row["beaten_by"])
+        row["tied"] = row is not rows[0] and row["defense"] not in rows[0]["beats"] and row["R_mean"] is not None
     return rows
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def _histogram(world: str, clients: int, f: int) -> dict[str, Any]:

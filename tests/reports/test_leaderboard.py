@@ -49,7 +49,7 @@ def test_the_order_and_the_numbers_are_those_of_the_scores() -> None:
         (
             "–" if row["rank"] is None or row["R_mean"] is None else str(row["rank"]),
             row["defense"],
-            "–" if row["R_mean"] is None else f"{row['R_mean']:.2f}",
+            "–" if row["R_mean"] is None else f"{row['R_mean']:.2f}{' ≈' if row['tied'] else ''}",
         )
         for row in FULL.summary["scores"]["ranking"]
     ]

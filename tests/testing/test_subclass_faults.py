@@ -183,9 +183,24 @@ class Partial(GramAggregator):
         return np.array([float(name == min(gram.ids)) for name in gram.ids])  # type: ignore[type-var]  # all numbers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grudge(Aggregator):
+    """The mean, without the client that came first in the first round."""
+
+    requires: ClassVar[tuple[int, int]] = (0, 2)
+    state_keys: ClassVar[tuple[str, ...]] = ("bad",)
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        bad = self._state.get("bad")
+        weights = np.array([float(name != bad) for name in rows.source.ids])
+        weights /= weights.sum()
+        return Outcome(rows.combine(weights), weights, state={"bad": rows.source.ids[0] if bad is None else bad})
+
+
 SUBCLASSES: dict[str, tuple[Aggregator | PreAggregation, str, str]] = {
     "order": (FirstRow(), "permutation", "in another order"),
     "whoever comes first": (FirstRow(), "arrival", "the same clients in another order"),
+    "whoever came first once": (Grudge(), "reunion", "in the second round the same clients"),
     "one client counts": (Partial(), "names", "other ids give another answer"),
     "rejected rows lower f": (LowersF(f=1), "f_kept", "is not that of the same rule to the accepted rows alone"),
     "f=0": (Trimmed(f=1), "f_zero", "with f=0, equal rows do not come back"),

@@ -17,7 +17,8 @@ from robustfl.attacks import IPM, Clones, Dropout, LabelFlip, SignFlip, TakingTu
 from robustfl.errors import ParameterError
 from robustfl.evaluation.specs import canonical
 from robustfl.evaluation.suite.plan import Plan
-from robustfl.evaluation.suite.scenario import Experiment, Suite, suite_schema
+from robustfl.evaluation.suite.scenario import Experiment, Suite
+from robustfl.evaluation.suite.schema import suite_schema
 from robustfl.threats import Identities, Knowledge, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.updates.directions import REMEMBERED, PairedDirections

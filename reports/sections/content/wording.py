@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robustfl.wording import listed as listed
+
 MISSING = "–"
 
 
@@ -28,11 +30,6 @@ def named(attack: str | None) -> str:
 def interval(pair: Sequence[float] | None) -> str:
     """`[.78, .88]` -> `0.78 to 0.88`; null -> a dash."""
     return MISSING if pair is None else f"{number(pair[0])} to {number(pair[1])}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`[A, B, C]` -> `A, B and C`."""
-    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
 
 
 def pieces(label: str) -> list[str]:
@@ -64,11 +61,15 @@ def size(value: float | None) -> str:
 
 
 def breakdown(found: Mapping[str, Any] | None, clients: int) -> str:
-    """How many malicious clients a defense survives: `3 of 15`, `7 or more of 15`, `fails without any`."""
+    """How many malicious clients a defense survives: `3 of 15`, `7 or more of 15`, `fails without any`.
+
+    Where the fewest that were tested are more than none, it `fails with 1`.
+    """
     if found is None:
         return "not determined"
     if fails(found):
-        return "fails without any"
+        fewest = min(found.get("grid") or [0])
+        return f"fails with {fewest}" if fewest > 0 else "fails without any"
     return f"{found['f']} or more of {clients}" if found["verdict"] == "at_least" else f"{found['f']} of {clients}"
 
 

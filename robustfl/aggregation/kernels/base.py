@@ -35,14 +35,21 @@ class Kernels(Protocol):
     def combine(self, weights: Floats, block: Array) -> Array:
         """`weights @ block`: [m, n] x [n, b] -> [m, b], or [n] x [n, b] -> [b]."""
 
-    def median(self, block: Array) -> Array:
-        """The middle value of each column, or the average of the middle two for an even number of rows."""
+    def median(self, block: Array, *, exact: bool = False) -> Array:
+        """The middle value of each column, or the average of the middle two for an even number of rows.
 
-    def trimmed_mean(self, block: Array, f: int) -> Array:
-        """The mean of each column without its `f` smallest and `f` largest values."""
+        With `exact` it stays float64 in place of the type of the block, as the centre of :meth:`mean_around` should:
+        rounding moves a centre by up to half the distance of neighbouring numbers, and other values are then nearest.
+        """
+
+    def trimmed_mean(self, block: Array, f: int, *, exact: bool = False) -> Array:
+        """The mean of each column without its `f` smallest and `f` largest values; `exact` as for :meth:`median`."""
 
     def mean_around(self, block: Array, centre: Array, count: int) -> Array:
-        """The mean of the `count` values of each column that are nearest to `centre` [b]; ties: the lower row."""
+        """The mean of the `count` values of each column that are nearest to `centre` [b]; ties: the lower row.
+
+        The centre may be float64 for a block of any type, and distances are those of float64.
+        """
 
     def sign_sum(self, block: Array) -> Array:
         """How many more positive than negative values each column has, as a float; zeros count as neither."""

@@ -41,9 +41,10 @@ COMBINED_COLUMNS = 1024
 NO_NETWORK = rank_network(1, 0, 0)
 
 
-def median(block: Block) -> Block:
-    """The middle value of each column, or the average of the middle two for even n, in the dtype of the block.
+def median(block: Block, *, exact: bool = False) -> Block:
+    """The middle value of each column, or the average of the middle two for even n.
 
+    It is in the dtype of the block, or in float64 if `exact`.
     ``y_j = (x_(floor((n+1)/2))j + x_(ceil((n+1)/2))j) / 2``, which never overflows.
 
     Shapes: [n, b] -> [b]. Raises ValueError for a block without rows, TypeError for other types of numbers.
@@ -51,15 +52,16 @@ def median(block: Block) -> Block:
     block = _checked(block)
     n = len(block)
     network, by_network = _plan(block, (n - 1) // 2, n // 2, bisections=1)
-    tile, out = _tile(block), _output(block)
+    tile, out = _tile(block), _output(block, exact)
     for first, part in _parts(block):
         order.median(*_memory(part), network, by_network, tile, out[first:])
     return out[: block.shape[1]]
 
 
-def trimmed_mean(block: Block, f: int) -> Block:
-    """The mean of each column without its `f` smallest and `f` largest values, in the dtype of the block.
+def trimmed_mean(block: Block, f: int, *, exact: bool = False) -> Block:
+    """The mean of each column without its `f` smallest and `f` largest values.
 
+    It is in the dtype of the block, or in float64 if `exact`.
     ``y_j = (1/(n - 2f)) sum_{k=f+1}^{n-f} x_(k)j``, summed in float64; ``f=0`` is the mean.
 
     Shapes: [n, b] -> [b]. Raises ValueError unless 0 <= 2f < n.
@@ -69,7 +71,7 @@ def trimmed_mean(block: Block, f: int) -> Block:
     if not 0 <= 2 * f < n:
         raise ValueError(f"`f` should satisfy 0 <= 2f < n. Found f={f}, n={n}. Trim fewer values or give more rows.")
     network, by_network = _plan(block, f, n - 1 - f, bisections=2) if f else (NO_NETWORK, True)
-    tile, out = _tile(block), _output(block)
+    tile, out = _tile(block), _output(block, exact)
     for first, part in _parts(block):
         order.trimmed_mean(*_memory(part), f, network, by_network, tile, out[first:])
     return out[: block.shape[1]]
@@ -78,9 +80,9 @@ def trimmed_mean(block: Block, f: int) -> Block:
 def mean_around(block: Block, centre: Block, count: int) -> Block:
     """The mean of the `count` values of each column nearest to ``centre[j]``, in the dtype of the block.
 
-    Distances ``|x_ij - c_j|`` are those of float64; at equal distance the lower row comes first. For a float32 block
-    with a float32 centre, float32 distances lead to the same choice. They are the rounded float64 distances (double
-    rounding is harmless for one subtraction), so only ties among them need a second look in float64.
+    Distances ``|x_ij - c_j|`` are those of float64, also of a float32 block; at equal distance the lower row comes
+    first. For a float32 block they are rounded to float32 once they are known, which makes the search among them cheap.
+    Rounding keeps their order, so only ties among rounded distances need a second look in float64.
 
     Shapes: [n, b], [b] -> [b]. Raises ValueError unless 1 <= count <= n and the centre has one value per column.
     """
@@ -90,12 +92,10 @@ def mean_around(block: Block, centre: Block, count: int) -> Block:
         raise ValueError(f"`count` should satisfy 1 <= count <= n. Found count={count}, n={n}. Keep fewer values.")
     if centre.shape != (b,):
         raise ValueError(f"`centre` should have one value per column, [{b}]. Found shape {list(centre.shape)}.")
-    if np.result_type(centre, block) != block.dtype:
-        return mean_around(block.astype(np.float64), centre, count).astype(block.dtype)
     if count == n:
         return trimmed_mean(block, 0)
     network, by_network = _plan(block, count - 1, count - 1, bisections=1)
-    tile, out, around = _tile(block), _output(block), _output(block)
+    tile, out, around = _tile(block), _output(block), _output(block, exact=True)
     around[:b], around[b:] = centre, 0
     distances = _aligned(max(n, 2) * lanes(block.dtype), block.dtype)
     for first, part in _parts(block):
@@ -249,9 +249,12 @@ def _tile(block: Block) -> Block:
     return _aligned(wide * n * count, block.dtype)
 
 
-def _output(block: Block) -> Block:
-    """Uninitialised space for one value per column, large enough for a last vector that is not full."""
-    return np.empty(block.shape[1] + lanes(block.dtype), block.dtype)
+def _output(block: Block, exact: bool = False) -> Block:
+    """Uninitialised space for one value per column, large enough for a last vector that is not full.
+
+    Values are float64 if `exact`, else of the dtype of the block.
+    """
+    return np.empty(block.shape[1] + lanes(block.dtype), np.float64 if exact else block.dtype)
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Block:

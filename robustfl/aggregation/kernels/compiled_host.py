@@ -19,11 +19,11 @@ class Compiled(Host):
     def combine(self, weights: Floats, block: Array) -> Array:
         return compiled.combine(weights, block)
 
-    def median(self, block: Array) -> Array:
-        return compiled.median(block)
+    def median(self, block: Array, *, exact: bool = False) -> Array:
+        return compiled.median(block, exact=exact)
 
-    def trimmed_mean(self, block: Array, f: int) -> Array:
-        return compiled.trimmed_mean(block, f)
+    def trimmed_mean(self, block: Array, f: int, *, exact: bool = False) -> Array:
+        return compiled.trimmed_mean(block, f, exact=exact)
 
     def mean_around(self, block: Array, centre: Array, count: int) -> Array:
         return compiled.mean_around(block, centre, count)

@@ -24,6 +24,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     high,
     kernel,
     load,
+    load_beside,
     low,
     magnitude,
     minus,
@@ -122,9 +123,7 @@ def median(
             else:
                 a = bisect(tile, base, lanes, n, lower)
                 b = a if lower == upper else next_rank(tile, base, lanes, n, lower, a)
-            if lower != upper:
-                a = narrow(middle(a, b), out)
-            store(out, first + group * lanes, a)
+            store(out, first + group * lanes, narrow(middle(a, b), out))
 
 
 @kernel
@@ -217,9 +216,9 @@ def mean_around(
         pack(address + first * tile.itemsize, stride, n, lanes, groups, tile)
         for group in range(groups):
             base, column = group * n * lanes, first + group * lanes
-            around = load(centre, column)
+            around = load_beside(centre, column, load(tile, base))
             for i in range(n):
-                store(distances, i * lanes, magnitude(minus(load(tile, base + i * lanes), around)))
+                store(distances, i * lanes, apart(load(tile, base + i * lanes), around, tile))
             if by_network:
                 run_network(distances, 0, lanes, network)
                 border = load(distances, (count - 1) * lanes)
@@ -237,23 +236,29 @@ def mean_around(
 
 
 @kernel
+def apart(x: Any, around: Any, tile: Any) -> Any:
+    """The distances of float64, rounded to the type of the tile, which keeps their order."""
+    return narrow(magnitude(minus(widen(x), around)), tile)
+
+
+@kernel
 def sum_near(tile: Any, base: int, lanes: int, n: int, count: int, around: Any, border: Any) -> Any:
     """The sum of `count` values within `border` of `around`, and the least and largest value exactly at the border.
 
     The sum is right only for columns in which these two values are equal.
     """
-    inside = fill(rank_image(around), 0)
-    one, nothing = fill(inside, 1), fill(around, 0.0)
-    total = fill(widen(around), 0.0)
+    inside = fill(rank_image(border), 0)
+    one, nothing = fill(inside, 1), fill(border, 0.0)
+    total = fill(around, 0.0)
     for i in range(n):
         x = load(tile, base + i * lanes)
-        distance = magnitude(minus(x, around))
+        distance = apart(x, around, tile)
         inside = where_less(distance, border, plus(inside, one), inside)
         total = plus(total, widen(where_less(distance, border, x, nothing)))
-    least, most = fill(around, np.inf), fill(around, -np.inf)
+    least, most = fill(border, np.inf), fill(border, -np.inf)
     for i in range(n):
         x = load(tile, base + i * lanes)
-        distance = magnitude(minus(x, around))
+        distance = apart(x, around, tile)
         least = where_equal(distance, border, low(x, least), least)
         most = where_equal(distance, border, high(most, x), most)
     missing = minus(fill(total, 1.0 * count), widen(inside))

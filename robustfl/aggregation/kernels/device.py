@@ -90,11 +90,11 @@ class Device:
         over_pieces(block, PIECE, write)
         return out
 
-    def median(self, block: Array) -> Array:
-        return self._order(len(block)).median(block)
+    def median(self, block: Array, *, exact: bool = False) -> Array:
+        return self._order(len(block)).median(block, exact)
 
-    def trimmed_mean(self, block: Array, f: int) -> Array:
-        return self._order(len(block)).trimmed_mean(block, f)
+    def trimmed_mean(self, block: Array, f: int, *, exact: bool = False) -> Array:
+        return self._order(len(block)).trimmed_mean(block, f, exact)
 
     def mean_around(self, block: Array, centre: Array, count: int) -> Array:
         return self._order(len(block)).mean_around(block, centre, count)

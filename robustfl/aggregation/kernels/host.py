@@ -28,13 +28,13 @@ class Host:
     def combine(self, weights: Floats, block: Array) -> Array:
         return (weights @ block.astype(np.float64, copy=False)).astype(block.dtype, copy=False)
 
-    def median(self, block: Array) -> Array:
-        n, ordered = len(block), _sorted_columns(block)
+    def median(self, block: Array, *, exact: bool = False) -> Array:
+        n, ordered = len(block), _sorted_columns(block.astype(np.float64) if exact else block)
         return ordered[:, n // 2] if n % 2 else (ordered[:, n // 2 - 1] + ordered[:, n // 2]) / 2
 
-    def trimmed_mean(self, block: Array, f: int) -> Array:
+    def trimmed_mean(self, block: Array, f: int, *, exact: bool = False) -> Array:
         kept = _sorted_columns(block)[:, f : len(block) - f]
-        return kept.mean(axis=1, dtype=np.float64).astype(block.dtype, copy=False)
+        return kept.mean(axis=1, dtype=np.float64).astype(np.float64 if exact else block.dtype, copy=False)
 
     def mean_around(self, block: Array, centre: Array, count: int) -> Array:
         distances = np.abs(block.astype(np.float64) - centre)

@@ -18,25 +18,28 @@ PIECE = 1 << 20
 """Number of values that are sorted at a time: they take about 40 MB of extra memory, and occupy all cores of a GPU."""
 
 
-def median(block: Array) -> Array:
-    """The middle value of each column of [n, b], the average of the middle two for even n: [b]."""
+def median(block: Array, exact: bool = False) -> Array:
+    """The middle value of each column of [n, b], the average of the middle two for even n: [b]; float64 if `exact`."""
     n = len(block)
 
     def middle(piece: Array, columns: slice) -> Array:
         ordered = piece.sort(dim=0).values
-        return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
+        lower, upper = ordered[(n - 1) // 2], ordered[n // 2]
+        if exact:
+            lower, upper = lower.double(), upper.double()
+        return upper if n % 2 else (lower + upper) / 2
 
-    return _by_columns(block, middle)
+    return _by_columns(block, middle, exact)
 
 
-def trimmed_mean(block: Array, f: int) -> Array:
-    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]."""
+def trimmed_mean(block: Array, f: int, exact: bool = False) -> Array:
+    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]; float64 if `exact`."""
 
     def trimmed(piece: Array, columns: slice) -> Array:
         kept = piece if f == 0 else piece.sort(dim=0).values[f:-f]
         return kept.mean(dim=0, dtype=torch.float64)
 
-    return _by_columns(block, trimmed)
+    return _by_columns(block, trimmed, exact)
 
 
 def mean_around(block: Array, centre: Array, count: int) -> Array:
@@ -58,8 +61,8 @@ def sign_sum(block: Array) -> Array:
     return _by_columns(block, lambda piece, columns: piece.sign().sum(dim=0))
 
 
-def _by_columns(block: Array, work: Callable[[Array, slice], Array]) -> Array:
-    out = torch.empty(block.shape[1], dtype=block.dtype, device=block.device)
+def _by_columns(block: Array, work: Callable[[Array, slice], Array], exact: bool = False) -> Array:
+    out = torch.empty(block.shape[1], dtype=torch.float64 if exact else block.dtype, device=block.device)
 
     def write(piece: Array, columns: slice) -> None:
         out[columns] = work(piece, columns)

@@ -33,15 +33,15 @@ counts it would then have to gather from other threads. Without it, a thread has
 """
 
 
-def median(block: Array) -> Array:
-    """The middle value of each column of [n, b], or the average of the middle two for even n: [b]."""
+def median(block: Array, exact: bool = False) -> Array:
+    """The middle value of each column of [n, b], or the average of the middle two for even n: [b]; see `_select`."""
     n = len(block)
-    return _select(median_kernel, block, float(n // 2), float((n + 1) // 2), EVEN=n % 2 == 0)
+    return _select(median_kernel, block, float(n // 2), float((n + 1) // 2), exact=exact, EVEN=n % 2 == 0)
 
 
-def trimmed_mean(block: Array, f: int) -> Array:
-    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]."""
-    return _select(trimmed_mean_kernel, block, float(f), float(len(block) - f))
+def trimmed_mean(block: Array, f: int, exact: bool = False) -> Array:
+    """The mean of each column of [n, b] without its `f` smallest and `f` largest values: [b]; see `_select`."""
+    return _select(trimmed_mean_kernel, block, float(f), float(len(block) - f), exact=exact)
 
 
 def mean_around(block: Array, centre: Array, count: int) -> Array:
@@ -52,9 +52,12 @@ def mean_around(block: Array, centre: Array, count: int) -> Array:
     return _select(mean_around_kernel, block, centre.contiguous(), float(count), distances=True)
 
 
-def _select(kernel: Array, block: Array, *arguments: Array, distances: bool = False, **constants: bool) -> Array:
+def _select(
+    kernel: Array, block: Array, *arguments: Array, distances: bool = False, exact: bool = False, **constants: bool
+) -> Array:
+    """The results of a kernel: in float64 if `exact`, else in the type of the block."""
     n, columns = block.shape
-    out = torch.empty(columns, dtype=block.dtype, device=block.device)
+    out = torch.empty(columns, dtype=torch.float64 if exact else block.dtype, device=block.device)
     rows, wide, warps = tile_shape(n, distances or block.dtype == torch.float64)
     tile = {"ROWS": rows, "COLUMNS": wide, **constants}
     launch(kernel, triton.cdiv(columns, wide), block, out, n, columns, *block.stride(), *arguments, warps=warps, **tile)
@@ -160,8 +163,9 @@ def median_kernel(
     under = x <= _number(low)[None, :]
     lower = tl.max(tl.where(under, x, -float("inf")), axis=0)
     upper = tl.min(tl.where(under, float("inf"), x), axis=0)
-    value = (lower + upper) * 0.5 if EVEN else tl.where(below > least, lower, upper)
-    value = tl.where(below < least, _number(high), value)
+    wide = out.dtype.element_ty  # the average of two numbers is rounded only where the result is
+    value = (lower.to(wide) + upper.to(wide)) * 0.5 if EVEN else tl.where(below > least, lower, upper).to(wide)
+    value = tl.where(below < least, _number(high).to(wide), value)
     tl.store(out + column, value, mask=column < columns)
 
 
@@ -181,7 +185,7 @@ def trimmed_mean_kernel(
     total -= (first - below).to(tl.float64) * _number(tied).to(tl.float64)
     total += (last - upto).to(tl.float64) * _number(tied_above).to(tl.float64)
     mean = total / tl.full([COLUMNS], last - first, tl.float64)
-    tl.store(out + column, mean.to(x.dtype), mask=column < columns)
+    tl.store(out + column, mean.to(out.dtype.element_ty), mask=column < columns)
 
 
 @triton.jit(do_not_specialize=UNSPECIALIZED)

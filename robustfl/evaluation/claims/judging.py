@@ -4,7 +4,8 @@ The value is computed from what the run reports: means over the seeds, and over 
 initial weights and random choices for all defenses alike, so the results of a seed are left out together. The measure
 is computed R times, each time without one seed. This gives the standard error of the jackknife and the interval
 `value ± t_{1-alpha/2, R-1} · error`. For sums and differences this is the paired Student t interval; for quotients it
-is the interval of the quotient of the means.
+is the interval of the quotient of the means. A worst case or a resilience alone has the interval of the score, which
+allows for the choice of the attack; in larger expressions the attack counts as given.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from robustfl.evaluation.results.summaries import (
     ScoredWorldReport,
     Scores,
 )
-from robustfl.evaluation.statistics import FloatArray, area, student_interval
+from robustfl.evaluation.statistics import FloatArray, Interval, area, student_interval
 
 Values = Mapping[str, Any]
 
@@ -41,10 +42,15 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, and the values of each seed [R], or None if it does not depend on the seed."""
+    """A value, and the values of each seed [R], or None if it does not depend on the seed.
+
+    `chosen` says that the value is a minimum over attacks; then `interval` is that of the score, if it has one.
+    """
 
     value: float
     per_seed: FloatArray | None = None
+    chosen: bool = False
+    interval: Interval | None = None
 
     def seeds(self) -> FloatArray | float:
         """The value of each seed [R], or the one value that is the same for all seeds."""
@@ -93,8 +99,14 @@ def _judged(claim: Claim, results: _Results, confidence: float) -> ClaimReport:
     found["per_seed"] = result.per_seed.tolist()
     if len(result.per_seed) == 1:
         return {**found, "verdict": UNDECIDED, "reason": "one seed has no interval: run more seeds"}
-    half = _half_width(measure.root, known, confidence)
-    low, high = result.value - half, result.value + half
+    if result.chosen and isinstance(measure.root, Reading):
+        if result.interval is None:
+            lacking = f"{len(result.per_seed)} seeds have no interval of a worst case: run more seeds"
+            return {**found, "verdict": UNDECIDED, "reason": lacking}
+        low, high = result.interval
+    else:
+        half = _half_width(measure.root, known, confidence)
+        low, high = result.value - half, result.value + half
     return {**found, "ci": [low, high], "verdict": expected.verdict(low, high)}
 
 
@@ -164,7 +176,12 @@ class _Results:
         value = float(np.mean([estimate.value for estimate in found]))
         if not per_seed:
             return Estimate(value)
-        return Estimate(value, np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0))
+        seeds = np.mean([estimate.seeds() + np.zeros(len(per_seed[0])) for estimate in found], axis=0)
+        intervals = [estimate.interval for estimate in found if estimate.interval is not None]
+        # The spread of a mean is at most the mean of the spreads, however the worlds depend on each other.
+        ends = np.mean(intervals, axis=0) if len(intervals) == len(found) else None
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
+        return Estimate(value, seeds, chosen=any(estimate.chosen for estimate in found), interval=interval)
 
     def _in_world(self, world: ScoredWorldReport, place: Cells, reading: Reading) -> Estimate:
         defense = next(own for own in world["defenses"] if own["defense"] == place.defense)
@@ -232,16 +249,24 @@ def _worst(point: ScoredPoint, where: str, seeds: int) -> FloatArray:
 
 
 def _resilience(defense: ScoredDefense, where: str, seeds: int) -> Estimate:
-    worst = [_worst(point, f"{where} with f={point['f']}", seeds) for point in defense["curve"]]
+    attacked = [point for point in defense["curve"] if point["f"] > 0]
+    worst = [_worst(point, f"{where} with f={point['f']}", seeds) for point in attacked]
     if defense["R_unt"] is None:
-        raise Unmeasured(f"{where} has no resilience")
-    return Estimate(float(defense["R_unt"]), area([point["fraction"] for point in defense["curve"]], np.array(worst)))
+        raise Unmeasured(f"{where} has no resilience{'' if attacked else ': nobody attacks'}")
+    seeds_of_area = area([point["fraction"] for point in attacked], np.array(worst))
+    refused = all(point["invalid"] is not None for point in attacked)
+    return Estimate(float(defense["R_unt"]), seeds_of_area, chosen=not refused, interval=_pair(defense["R_unt_ci"]))
+
+
+def _pair(ends: Sequence[float] | None) -> Interval | None:
+    return None if ends is None else (ends[0], ends[1])
 
 
 def _over_attacks(function: str, point: ScoredPoint, where: str, seeds: int) -> Estimate:
     worst = _worst(point, where, seeds)
     if function == "W":
-        return Estimate(float(point["W"] or 0.0), worst)
+        interval = _pair(point["W_ci"])
+        return Estimate(float(point["W"] or 0.0), worst, chosen=point["invalid"] is None, interval=interval)
     if point["M"] is None:
         raise Unmeasured(f"{where}: {point['invalid'] or 'no attack was played'}")
     cells = [cell for attack, cell in point["attacks"].items() if attack != NO_ATTACK and cell["U"] is not None]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robustfl.evaluation.compare.pairing import SharedWorld, share
-from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, judge_shared, more_seeds, reproducible
+from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, Judgement, judge_shared, reproducible
 from robustfl.evaluation.results.baseline import load_stored
 from robustfl.evaluation.results.summaries import ScoredPoint, ScoredWorldReport, Summary
 from robustfl.wording import counted
@@ -33,7 +33,7 @@ class GateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The verdicts on two runs, for each cell and for each defense and f, and what follows from them.
+    """The verdicts on two runs, for each cell and for the mean of each defense, and what follows from them.
 
     `rows` holds JSON values for each world, defense and f: the worst case of both runs as they report it, and the mean
     paired difference of the utilities under these attacks with its two-sided 95 % Student interval.
@@ -42,19 +42,19 @@ class Comparison:
     settings: GateSettings
     remarks: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
-    verdicts: tuple[CellVerdict, ...]
+    judgement: Judgement
     seeds: int
     """The number of seeds that both runs have in every world."""
 
     @cached_property
     def missing_seeds(self) -> int:
         """How many seeds to add before the next look; 0 if this look settles the outcome."""
-        return more_seeds(self.verdicts, looks=self.settings.looks, look=self.settings.look)
+        return self.judgement.more_seeds(looks=self.settings.looks, look=self.settings.look)
 
     @property
     def outcome(self) -> GateOutcome:
-        """REGRESSION if a cell blocks, INCONCLUSIVE if a further look is needed, and otherwise PASS."""
-        if any(verdict.blocks for verdict in self.verdicts):
+        """REGRESSION if a cell or a defense blocks, INCONCLUSIVE if a further look is needed, and otherwise PASS."""
+        if self.judgement.blocks:
             return "REGRESSION"
         return "INCONCLUSIVE" if self.missing_seeds else "PASS"
 
@@ -66,14 +66,17 @@ class Comparison:
     @property
     def conclusion(self) -> str:
         """The outcome in one or two sentences."""
-        total, delta = counted(len(self.verdicts), "cell"), f"{self.settings.delta:g}"
-        found = Counter(verdict.verdict for verdict in self.verdicts)
-        blocking = sum(verdict.blocks for verdict in self.verdicts)
+        cells, defenses = self.judgement.cells, self.judgement.defenses
+        total, delta = counted(len(cells), "cell"), f"{self.settings.delta:g}"
+        found = Counter(verdict.verdict for verdict in cells)
+        blocking = f"{sum(verdict.blocks for verdict in cells)} of {total}"
+        if lost := sum(verdict.blocks for verdict in defenses):
+            blocking += f" and the mean of {lost} of {counted(len(defenses), 'defense')}"
         tail = f" {found['IMPROVED']} improved." if found["IMPROVED"] else ""
-        changed = sum(bool(verdict.changed) for verdict in self.verdicts)
+        changed = sum(bool(verdict.changed) for verdict in cells)
         tail += f" {changed} CHANGED: not equal bit for bit." if changed else ""
         if self.outcome == "REGRESSION":
-            return f"REGRESSION: {blocking} of {total} should not be accepted.{tail}"
+            return f"REGRESSION: {blocking} should not be accepted.{tail}"
         if self.outcome == "INCONCLUSIVE":
             look = f"look {self.settings.look} of {self.settings.looks}"
             return f"INCONCLUSIVE: {found['INCONCLUSIVE']} of {total} are open at {look}.{tail}"
@@ -89,7 +92,8 @@ class Comparison:
             "settings": {**vars(self.settings)},
             "remarks": list(self.remarks),
             "rows": list(self.rows),
-            "cells": [verdict.report() for verdict in self.verdicts],
+            "cells": [verdict.report() for verdict in self.judgement.cells],
+            "defenses": [verdict.report() for verdict in self.judgement.defenses],
             "next": list(commands),
         }
 
@@ -103,7 +107,7 @@ def compare_runs(before: Summary, after: Summary, settings: GateSettings | None 
     """
     settings = settings or GateSettings()
     shared = share(before, after, different_suites=settings.different_suites)
-    verdicts = judge_shared(
+    judgement = judge_shared(
         shared,
         delta=settings.delta,
         alpha=settings.alpha,
@@ -119,8 +123,8 @@ def compare_runs(before: Summary, after: Summary, settings: GateSettings | None 
     return Comparison(
         settings=settings,
         remarks=tuple(remarks),
-        rows=tuple(row for world in shared.worlds for row in _rows(world, verdicts)),
-        verdicts=tuple(verdicts),
+        rows=tuple(row for world in shared.worlds for row in _rows(world, judgement.cells)),
+        judgement=judgement,
         seeds=min(len(world.seeds) for world in shared.worlds),
     )
 

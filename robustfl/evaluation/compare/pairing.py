@@ -39,6 +39,8 @@ class CellPair:
     lacking_before: str = ""
     lacking_after: str = ""
     changed: bool = False
+    resolution: float = 0.0
+    """The utility of a single test sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,7 @@ def _paired(world: SharedWorld, differences: list[str]) -> list[CellPair]:
                 lacking_before=lacking_before,
                 lacking_after=lacking_after,
                 changed=world.column(world.before, old["accuracy"]) != world.column(world.after, new["accuracy"]),
+                resolution=1 / world.before["test_size"] / (world.level - world.chance),
             )
         )
     return found

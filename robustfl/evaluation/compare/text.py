@@ -9,13 +9,14 @@ from pathlib import Path
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.compare.comparison import Comparison
-from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict
+from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, DefenseVerdict
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.store import write_atomically
 
 Row = tuple[str, ...]
 
 OVERVIEW = ("world", "defense", "f", "before", "after", "change", "95 % interval", "verdict")
+DEFENSES = ("defense", "world", "cells", "mean change", "one-sided bounds", "verdict")
 CELLS = ("defense", "attack", "f", "world", "change", "one-sided bounds", "verdict", "")
 
 MOST_CELLS = 30
@@ -39,9 +40,15 @@ def overview_rows(found: Comparison) -> list[Row]:
     ]
 
 
+def defense_rows(found: Comparison) -> list[Row]:
+    """The defenses whose mean over their cells regressed, the worst first, as rows with the header `DEFENSES`."""
+    lost = sorted((v for v in found.judgement.defenses if v.blocks), key=lambda v: v.change)
+    return [(v.defense, v.world, str(v.cells), _signed(v.change), _bounds(v), v.verdict) for v in lost]
+
+
 def cell_rows(found: Comparison) -> list[Row]:
     """The cells that are worth a line, the worst first, as rows of a table with the header :data:`CELLS`."""
-    told = [v for v in found.verdicts if v.verdict != "PASS" or v.changed or v.reason]
+    told = [v for v in found.judgement.cells if v.verdict != "PASS" or v.changed or v.reason]
     told.sort(key=lambda v: (not v.blocks, VERDICTS.index(v.verdict), 0.0 if v.change is None else v.change))
     return [
         (
@@ -50,7 +57,7 @@ def cell_rows(found: Comparison) -> list[Row]:
             str(v.f),
             v.world,
             _signed(v.change),
-            "" if v.lower is None or v.upper is None else f"{v.lower:+.3f}, {v.upper:+.3f}",
+            _bounds(v),
             v.verdict,
             _noted(v),
         )
@@ -60,8 +67,10 @@ def cell_rows(found: Comparison) -> list[Row]:
 
 def parts(found: Comparison, commands: Sequence[str] = ()) -> list[str | tuple[Sequence[str], list[Row]]]:
     """The parts that a terminal shows, in order: texts, and tables, each as its header and its rows."""
-    cells = cell_rows(found)
+    defenses, cells = defense_rows(found), cell_rows(found)
     shown: list[str | tuple[Sequence[str], list[Row]]] = [*found.remarks, (OVERVIEW, overview_rows(found))]
+    if defenses:
+        shown += ["", (DEFENSES, defenses)]
     if cells:
         shown += ["", (CELLS, cells[:MOST_CELLS])]
     if len(cells) > MOST_CELLS:
@@ -95,6 +104,7 @@ def markdown(found: Comparison, commands: Sequence[str] = ()) -> str:
         "\n".join(f"- {escaped(remark)}" for remark in found.remarks),
         "## Worst cases",
         _table(OVERVIEW, overview_rows(found), "llrrrrrl"),
+        *(["## Means of defenses", _table(DEFENSES, rows, "llrrrl")] if (rows := defense_rows(found)) else []),
         *(["## Cells", _table(CELLS, rows, "llrlrrll")] if (rows := cell_rows(found)) else []),
         *(["## Next", "\n".join(f"    {command}" for command in commands)] if commands else []),
     ]
@@ -119,6 +129,10 @@ def _summed(verdict: str | None, cells: dict[str, int], changed: int) -> str:
         return "not judged"
     share = f" ({cells[verdict]} of {sum(cells.values())})" if len(cells) > 1 else ""
     return f"{verdict}{share}{', CHANGED' if changed else ''}"
+
+
+def _bounds(verdict: CellVerdict | DefenseVerdict) -> str:
+    return "" if verdict.lower is None or verdict.upper is None else f"{verdict.lower:+.3f}, {verdict.upper:+.3f}"
 
 
 def _noted(verdict: CellVerdict) -> str:

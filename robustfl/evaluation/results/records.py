@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.labels import PLAIN_ACCURACY, SCHEMA
 from robustfl.evaluation.results.measures import known_measures
 from robustfl.evaluation.results.shapes import NUMBER, Maybe, Shape
 
@@ -95,10 +95,11 @@ class Record(Frame):
     """A trial and its outcome.
 
     `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
-    metrics. `time` holds seconds by phase.
+    metrics. `time` holds seconds by phase. `isolated` says whether the defense was in a process of its own.
     """
 
     status: str
+    isolated: NotRequired[bool]
     metrics: NotRequired[Metrics | None]
     bytes: NotRequired[Traffic | None]
     time: NotRequired[Annotated[dict[str, float], Shape(Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}))]]
@@ -114,3 +115,17 @@ def metrics_of(record: Record | None) -> Metrics:
 def more_of(record: Record | None) -> dict[str, Any]:
     """The declared measures that a record holds, by name."""
     return metrics_of(record).get("more") or {}
+
+
+def tail_of(record: Record | None, accuracy: str) -> float | None:
+    """A measure of accuracy over the end of a training; None without a record that holds it."""
+    return metrics_of(record).get("tail_accuracy") if accuracy == PLAIN_ACCURACY else more_of(record).get(accuracy)
+
+
+def curve_of(record: Record | None, accuracy: str) -> list[tuple[int, float]]:
+    """The measurements (finished rounds, value) of a measure of accuracy; empty without a record that holds them."""
+    plain = [(int(finished), float(value)) for finished, value in metrics_of(record).get("accuracy") or ()]
+    if accuracy == PLAIN_ACCURACY:
+        return plain
+    values = more_of(record).get(f"{accuracy}_curve") or ()
+    return [(finished, float(value)) for (finished, _), value in zip(plain, values, strict=False)]

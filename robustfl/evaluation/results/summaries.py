@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from annotated_types import Len
-
 from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.results.axes import FaultsWorld, Interval, TargetedWorld
 from robustfl.evaluation.results.shapes import Shape
-
-Interval = Annotated[list[float], Len(2, 2)] | None
-"""[low, high]; None with a single seed."""
+from robustfl.evaluation.results.training import TrainingReport
 
 
 class ScoredCell(TypedDict):
@@ -28,14 +25,28 @@ class ScoredCell(TypedDict):
     reasons: NotRequired[list[str]]
 
 
+class LevelReport(TypedDict):
+    """The worst case over the attacks of one level of knowledge, and how many these are."""
+
+    W: float
+    W_ci: Interval
+    worst_attack: str | None
+    attacks: int
+
+
 class ScoredPoint(TypedDict):
-    """One f of the curve of a defense: the worst case `W`, the mean `M` over the attacks, and their cells."""
+    """One f of the curve of a defense: the worst case `W`, the mean `M` over the attacks, and their cells.
+
+    `levels` holds the worst case for each level of knowledge, None where no attack of it was played. `W_cross_fitted`
+    is too high on average where attacks are nearly equal, and `W` too low.
+    """
 
     f: int
     fraction: float
     W: float | None
     W_ci: Interval
     W_cross_fitted: NotRequired[float | None]
+    levels: NotRequired[dict[str, LevelReport | None]]
     M: float | None
     M_ci: NotRequired[Interval]
     worst_attack: str | None
@@ -55,13 +66,21 @@ class BreakdownReport(TypedDict):
     bound: NotRequired[str | None]
 
 
+class LevelResilience(TypedDict):
+    """The resilience against attackers of one level of knowledge."""
+
+    R: float | None
+    R_ci: Interval
+
+
 class ScoredDefense(TypedDict):
-    """One defense in one world."""
+    """One defense in one world: `R_unt` over the attacked shares, and what it keeps `undisturbed`."""
 
     defense: str
     R_unt: float | None
     R_unt_ci: Interval
-    optimistic: NotRequired[bool]
+    R_levels: NotRequired[dict[str, LevelResilience | None]]
+    undisturbed: NotRequired[float | None]
     curve: list[ScoredPoint]
     breakdown: BreakdownReport | None
     status: NotRequired[str]
@@ -86,13 +105,19 @@ class ScoredWorldReport(TypedDict):
     f_grid: list[int]
     chance: float
     test_size: int
+    effective_test_size: NotRequired[float]
     baseline: BaselineLevel
+    training: NotRequired[TrainingReport | None]
     informative: bool
     defenses: list[ScoredDefense]
 
 
 class RankRow(TypedDict):
-    """A row of the ranking; the rank is None for a defense that may not be ranked or has no numbers."""
+    """A row of the ranking; the rank is None for a defense that may not be ranked or has no numbers.
+
+    `R_levels` and `undisturbed` are means over the worlds, as `R_mean` is. `W_at_max_f` is the smallest over the
+    worlds, and `world` is where. `tied` says that the row cannot be told apart from the best one above it.
+    """
 
     rank: int | None
     status: NotRequired[str]
@@ -101,8 +126,13 @@ class RankRow(TypedDict):
     R_mean: float | None
     R_min: float | None
     R_ci: Interval
+    R_levels: NotRequired[dict[str, float | None]]
+    undisturbed: NotRequired[float | None]
     W_at_max_f: float | None
+    W_ci: NotRequired[Interval]
     worst_attack: str | None
+    world: NotRequired[str | None]
+    tied: NotRequired[bool]
     beaten_by: NotRequired[list[str]]
     beats: list[str]
 
@@ -120,12 +150,14 @@ class RemarkReport(TypedDict):
 
 
 class ScoreSettingsReport(TypedDict):
-    """The settings with which the score was made."""
+    """The settings with which the score was made; `aims_first` marks a suite whose utilities count what is kept."""
 
+    accuracy: NotRequired[str]
     threshold: NotRequired[float]
     margin: NotRequired[float]
     alpha: NotRequired[float]
-    bootstrap: NotRequired[int]
+    plain: NotRequired[str]
+    aims_first: NotRequired[bool]
 
 
 class Scores(TypedDict):
@@ -215,77 +247,6 @@ class SideEffects(TypedDict):
     defenses: list[DefenseCosts]
 
 
-class TargetedCell(TypedDict):
-    """One attack with an aim at one f."""
-
-    attack: str
-    aim: str
-    f: int
-    success: float | None
-    natural: float | None
-    accuracy: float | None
-    kept: float | None
-    kept_per_seed: NotRequired[list[float | None]]
-    durability: float | None
-    outlasts: bool
-    informative: bool
-    effectiveness: float | None
-
-
-class TargetedDefense(TypedDict):
-    """The targeted axis of one defense."""
-
-    defense: str
-    T: float | None
-    T_ci: Interval
-    worst_attack: str | None
-    f: int | None
-    invalid: str | None
-    incomplete: NotRequired[list[str]]
-    attacks: list[TargetedCell]
-
-
-class TargetedWorld(TypedDict):
-    """The targeted axis in one world."""
-
-    world: str
-    defenses: list[TargetedDefense]
-
-
-class BorneFault(TypedDict):
-    """How a defense withstands one fault."""
-
-    u: list[float | None]
-    U: float | None
-    ci: Interval
-    accuracy: list[float | None]
-    recovery: float | None
-    recovered: float | None
-    lost_rows: float | None
-    held_rounds: float | None
-    honest_ignored: float | None
-    trials: list[str | None]
-    status: list[str]
-
-
-class FaultsDefense(TypedDict):
-    """The fault axis of one defense."""
-
-    defense: str
-    told: int
-    F: float | None
-    worst: str | None
-    invalid: str | None
-    faults: dict[str, BorneFault]
-
-
-class FaultsWorld(TypedDict):
-    """The fault axis in one world."""
-
-    world: str
-    defenses: list[FaultsDefense]
-
-
 class Trigger(TypedDict):
     """A test sample without and with the trigger of a backdoor."""
 
@@ -355,7 +316,7 @@ class SuiteReport(TypedDict):
 
 
 class RunTime(TypedDict):
-    """When a run was made, and how long it took."""
+    """When a run was made, and how long it took, with all starts that it needed."""
 
     created: str
     elapsed_s: float

@@ -62,5 +62,5 @@ def _seconds(trial: Trial, place: Resources) -> float:
     spent = run_trial(short, place, "")["time"]
     whole = time.perf_counter() - start
     played, measured = float(spent.get("total_s", 0.0)), float(spent.get("evaluate_s", 0.0))
-    rest = whole - played + measured * -(-federation.rounds // federation.evaluate_every)
+    rest = whole - played + measured / fewer.measurements * federation.measurements
     return rest + (played - measured) * federation.rounds / rounds

@@ -6,8 +6,9 @@ stored records stale (:mod:`robustfl.evaluation.suite.sources`). The module ther
 
 from __future__ import annotations
 
-import math
 import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
+from robustfl.isolation import isolated
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Frame, Record
@@ -26,14 +28,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where trials are run: the device, the folder of data files, and the folder of ledgers (None: none are kept).
+    """Where trials are run; none of this is part of a trial's identity.
 
-    None of this is part of a trial's identity.
+    Attributes
+    ----------
+    device : where clients train and updates are aggregated
+    data_root : the folder of data files
+    ledgers : the folder of ledgers; None if none are kept
+    isolate : whether each defense is in a process of its own, see :mod:`robustfl.isolation`
+    twin : whether a second copy of it is asked the same in other orders and under other names; it needs `isolate`
+    since : time in seconds; files that were changed later are not read by isolated defenses
     """
 
     device: str = "cpu"
     data_root: Path | None = None
     ledgers: Ledgers | None = None
+    isolate: bool = False
+    twin: bool = False
+    since: float | None = None
 
 
 def run_trial(trial: Trial, place: Resources, fingerprint: str) -> Record:
@@ -72,19 +84,21 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
-    with kept_ledger(trial.id, defense, place.ledgers) as (observers, told):
+    with kept_ledger(trial.id, defense, place.ledgers) as (observers, told), _asked(defense, place) as (asked, twin):
         simulation = assemble(
             population,
             scenario.federation,
-            defense,
+            asked,
             attack=scenario.attack,
             f=scenario.f,
             faults=scenario.faults,
             aims=scenario.aims,
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
+            reference=scenario.reference,
             seed=trial.seed,
             observers=observers,
+            twin=twin,
         )
         trace = simulation.run()
     return {
@@ -92,17 +106,30 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
         "metrics": _metrics(trace, population),
         "bytes": {"up_per_client_round": trace.bytes_up, "down_per_client_round": trace.bytes_down},
         "time": {name: round(value, 6) for name, value in trace.seconds.items()},
+        "isolated": place.isolate,
         **told,
     }
 
 
+@contextmanager
+def _asked(defense: Any, place: Resources) -> Iterator[tuple[Any, Any]]:
+    """The defense as the simulation asks it, and its twin or None."""
+    if not place.isolate:
+        yield defense, None
+        return
+    with ExitStack() as processes:
+        asked = processes.enter_context(isolated(defense, device=place.device, since=place.since))
+        twin = None
+        if place.twin and defense.channel != "rewards":  # such a defense is told who its clients are, by name
+            twin = processes.enter_context(isolated(defense, device=place.device, since=place.since))
+        yield asked, twin
+
+
 def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
-    values = [value for _, value in trace.accuracy]
-    tail = values[-math.ceil(len(values) / 10) :] if values else []
     return {
         "accuracy": [list(point) for point in trace.accuracy],
         "loss": [list(point) for point in trace.loss],
-        "tail_accuracy": sum(tail) / len(tail) if tail else None,
+        "tail_accuracy": trace.more["plain_accuracy"],
         "chance": population.chance,
         "test_size": len(population.test_labels),
         "parameters": population.d,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import Literal, Protocol
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.results.summaries import BreakdownReport, Summary
+from robustfl.evaluation.run.checking import FILE, Checks, sealed, to_misdeclare, to_replay, told_off
+from robustfl.evaluation.run.clock import RunClock
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import data_fingerprint
-from robustfl.evaluation.run.summary import RunFacts, summarised
+from robustfl.evaluation.run.summary import Checked, RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
 from robustfl.evaluation.score.score import worst_case
 from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
@@ -38,9 +40,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a suite is run; no option changes a result.
+    """How a suite is run; no option changes a result of an honest defense.
 
-    `ledgers` says which decisions about clients are stored, see :mod:`robustfl.evaluation.run.ledgers`.
+    `ledgers` says which decisions about clients are stored, see :mod:`robustfl.evaluation.run.ledgers`. `checks` says
+    which trials are played once the suite is over, see :mod:`robustfl.evaluation.run.checking`. With `isolate` in
+    `place`, every trial has its defense in a process of its own (:mod:`robustfl.isolation`); trials that are stored
+    from a run without it are then played again.
     """
 
     out: Path
@@ -49,6 +54,7 @@ class RunOptions:
     fresh: bool = False
     command: str = ""
     ledgers: Literal["changes", "all", "none"] = "changes"
+    checks: Checks = field(default_factory=Checks)
 
 
 def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> Summary:
@@ -87,7 +93,7 @@ class _Run:
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
-        self.started = time.perf_counter()
+        self.clock, self.began = RunClock(options.out, fresh=options.fresh), time.time()
         root, kept = options.place.data_root, options.ledgers
         self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")
         self.place = replace(options.place, ledgers=self.ledgers)
@@ -98,29 +104,54 @@ class _Run:
         path = self.options.out / "records.jsonl"
         if self.options.fresh:
             set_aside(path)
+            set_aside(self.options.out / FILE)
         with Store(path) as store:
             if self.ledgers is not None:
                 self.ledgers.tidy(aside=self.options.fresh)
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
-            summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts())
+            summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts(), self.check(store))
             store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
+        self.clock.finish()
         return summary
 
     def run_trials(self, store: Store, trials: Iterable[Trial]) -> None:
         """Run the trials for which no valid record is stored."""
         trials = list(trials)
         self.wanted |= {trial.id: trial for trial in trials}
+        self._run(store, trials, self.place)
+
+    def _run(self, store: Store, trials: Sequence[Trial], place: Resources) -> None:
         wanted = [(trial, trial.fingerprint(self.data[trial.world])) for trial in trials]
-        left = [job for job in wanted if not _is_done(store.records.get(job[0].id), job[1])]
+        if not wanted:
+            return
+        left = [job for job in wanted if not _is_done(store.records.get(job[0].id), job[1], isolated=place.isolate)]
         self.progress.start(len(wanted), len(wanted) - len(left))
         if not left:
             return
-        with closing(self.executor.run(left, self.place)) as records:  # no worker remains, whatever happens
+        if place.isolate:
+            left = [(sealed(trial), fingerprint) for trial, fingerprint in left]
+        with closing(self.executor.run(left, place)) as records:  # no worker remains, whatever happens
             for record in records:
                 store.append(record)
+                self.clock.tick()
                 self.progress.advance(record)
+
+    def check(self, store: Store) -> Checked:
+        """Play the trials that check the suite, as far as they are not stored, and say what they have found."""
+        checks, played = self.options.checks, self.played(store)
+        wrong = to_misdeclare(played) if checks.off_by_one else []
+        again = to_replay(self.plan.cells, store.records, checks.replays)
+        if not wrong and not again:
+            return Checked()
+        with Store(self.options.out / FILE) as extra:
+            plain = replace(self.place, ledgers=None)
+            self._run(extra, distinct_trials(cell for case in wrong for cell in case.cells), plain)
+            # The workers are new ones, in which no defense has been asked.
+            self._run(extra, again, replace(plain, isolate=True, twin=True, since=self.began))
+            records = [extra.records[trial.id] for trial in again if trial.id in extra.records]
+            return Checked(again=records, told=told_off(played, wrong, extra.records))
 
     def search_breakdowns(self, store: Store) -> dict[tuple[str, str], BreakdownReport | None]:
         """Search the largest f that each defense withstands, over all integers, by bisection with further trials.
@@ -155,7 +186,7 @@ class _Run:
             cells = list(self.plan.cells_at(world, f, defense))
             if any(cell.trial is not None and cell.trial.id not in self.wanted for cell in cells):
                 raise _Unanswered(cells)
-            worst = worst_case(played.outcomes(cells), played.world(world))
+            worst = worst_case(played.outcomes(cells), played.world(world), played.lifts(cells))
             if worst is None:
                 raise _Undecided
             return bool(worst >= played.settings.threshold)
@@ -168,18 +199,21 @@ class _Run:
 
     def facts(self) -> RunFacts:
         """The facts of the run up to now."""
-        seconds, options = time.perf_counter() - self.started, self.options
+        options = self.options
         return RunFacts(
             command=options.command,
             out=options.out,
             device=options.place.device,
             workers=options.workers,
-            seconds=seconds,
+            seconds=self.clock.seconds,
         )
 
 
-def _is_done(record: Record | None, fingerprint: str) -> bool:
-    return record is not None and record["status"] != "failed" and record["fingerprint"] == fingerprint
+def _is_done(record: Record | None, fingerprint: str, *, isolated: bool) -> bool:
+    """Whether a record can be used; what was found in the process of the simulation does not count as isolated."""
+    if record is None or record["status"] == "failed" or record["fingerprint"] != fingerprint:
+        return False
+    return bool(record.get("isolated")) or not isolated
 
 
 class Quiet:

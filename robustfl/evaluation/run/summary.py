@@ -14,12 +14,13 @@ from robustfl import registry
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.axes import FaultsWorld
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import (
     AttackCard,
     BreakdownReport,
     Components,
     DefenseCard,
-    FaultsWorld,
     Histogram,
     Scores,
     Summary,
@@ -32,6 +33,7 @@ from robustfl.evaluation.score.faults import fault_scores
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.score.targeted import targeted
 from robustfl.evaluation.suite.scenario import Suite
+from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.evidence import (
     DefenseFacts,
     Evidence,
@@ -43,6 +45,7 @@ from robustfl.evaluation.trust.evidence import (
     round_shares,
     seen_conduct,
 )
+from robustfl.evaluation.trust.repetition import not_repeated
 from robustfl.threats.staging import stages
 
 Breakdowns = Mapping[tuple[str, str], BreakdownReport | None]
@@ -58,7 +61,7 @@ class RunFacts:
     command : the shell command; empty if there was none
     out : the folder of the results
     device, workers : the device on which trials were run, and the number of processes
-    seconds : the duration of the run
+    seconds : the duration of the run, with that of earlier starts that were interrupted
     """
 
     command: str
@@ -68,11 +71,28 @@ class RunFacts:
     seconds: float
 
 
-def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts) -> Summary:
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What the trials after the suite have found.
+
+    Attributes
+    ----------
+    again : the records of the trials that were played again
+    told : what defenses keep that are told a wrong f
+    """
+
+    again: Sequence[Record] = ()
+    told: Sequence[ToldOff] = ()
+
+
+def summarised(
+    played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts, checked: Checked | None = None
+) -> Summary:
     """The summary, as JSON values; `wanted` holds the ids of all trials of the run."""
+    checked = checked or Checked()
     plan, experiment, records = played.plan, played.plan.experiment, played.records
     suite, frozen = experiment.suite, experiment.suite.frozen_attacks
-    scores = _scores(played, wanted, breakdowns)
+    scores = _scores(played, wanted, breakdowns, checked)
     statuses = Counter(records[trial]["status"] for trial in wanted if trial in records)
     return {
         "schema": SCHEMA,
@@ -111,7 +131,7 @@ def summarised(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, fa
     }
 
 
-def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Scores:
+def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, checked: Checked) -> Scores:
     """The scores of the records; breakdown points that a search has found replace those of the grid."""
     plan, experiment = played.plan, played.plan.experiment
     suite, declared = experiment.suite, experiment.suite.adversary.declared
@@ -122,8 +142,9 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Sc
         {(w.label, t.label): plan.bound(w, t) for w in experiment.worlds for t in suite.defenses},
         plain=plan.plain.label,
         knowledge={str(attack): attack.required_knowledge().names() for attack in suite.played},
+        lifts=played.lifts(plan.cells),
         declared={} if declared is None else {cell.f: declared for cell in plan.cells if cell.f},
-        evidence=_evidence(played, wanted),
+        evidence=_evidence(played, wanted, checked),
     )
     for place, world in zip(found["worlds"], experiment.worlds, strict=True):
         place["id"], place["rounds"] = content_hash(world.model_dump(mode="json")), world.federation.rounds
@@ -132,7 +153,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns) -> Sc
     return found
 
 
-def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
+def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Evidence:
     """The attacks that the suite plays against its defenses, and the conduct of the defenses in the trials."""
     experiment, records = played.plan.experiment, played.records
     suite, cells = experiment.suite, played.plan.cells
@@ -145,7 +166,9 @@ def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
         reached=reached_aims(cells, records, played.plan.plain.label),
         exceeded=round_shares(cells, records, rounds, exceeded_rounds),
         held=round_shares(cells, records, rounds, held_rounds),
-        conduct=seen_conduct(records[trial] for trial in wanted if trial in records),
+        conduct=seen_conduct([*(records[trial] for trial in wanted if trial in records), *checked.again]),
+        not_repeated=not_repeated(records, checked.again),
+        told_off=tuple(checked.told),
         ranks_adaptive_only=suite.standard is not None,
     )
 
@@ -153,7 +176,7 @@ def _evidence(played: Played, wanted: Sequence[str]) -> Evidence:
 def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
-    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings.alpha)
+    return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings)
 
 
 def _baselines(played: Played) -> dict[str, list[str]]:

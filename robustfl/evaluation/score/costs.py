@@ -8,13 +8,15 @@ its worst client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from robustfl.evaluation.labels import NO_ATTACK
-from robustfl.evaluation.results.records import Record, metrics_of, more_of
+from robustfl.evaluation.labels import NO_ATTACK, PLAIN_ACCURACY
+from robustfl.evaluation.results.records import Record, more_of, tail_of
 from robustfl.evaluation.results.summaries import (
     Caught,
     Detected,
@@ -37,6 +39,22 @@ DETECTED = ("detection_precision", "detection_recall", "detection_auc")
 _DIVERGED = {"worst_class": 0.0, "worst_client": 0.0}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """The measure of accuracy, what guessing reaches in it, and the level of utility 1 (None: nothing is learnt)."""
+
+    accuracy: str
+    chance: float
+    level: float | None
+
+    def utility(self, record: Record | None) -> float | None:
+        """The utility of a trial; None if it failed or has no record, or where nothing is learnt."""
+        if record is None or record.get("metrics") is None or self.level is None:
+            return None
+        value = self.chance if record["status"] == "diverged" else tail_of(record, self.accuracy)
+        return None if value is None else (value - self.chance) / (self.level - self.chance)
+
+
 def side_effects(scores: Scores, records: Records, baselines: Mapping[str, Sequence[str]]) -> list[SideEffects]:
     """The costs and the detection for every world and defense of the scores.
 
@@ -51,7 +69,8 @@ def side_effects(scores: Scores, records: Records, baselines: Mapping[str, Seque
       attack that was played, the means by name; `mean` is their mean over the attacks for which they are defined; and
       `hardest` is the attack that is hardest to catch, which has the smallest `detection_auc`.
     """
-    return [_world(world, 1 - scores["settings"]["alpha"], records, baselines) for world in scores["worlds"]]
+    accuracy = scores["settings"].get("accuracy", PLAIN_ACCURACY)
+    return [_world(world, 1 - scores["settings"]["alpha"], accuracy, records, baselines) for world in scores["worlds"]]
 
 
 def means(trials: Sequence[str | None], records: Records, names: Sequence[str]) -> dict[str, float | None]:
@@ -67,17 +86,21 @@ def means(trials: Sequence[str | None], records: Records, names: Sequence[str]) 
 
 
 def _world(
-    world: ScoredWorldReport, confidence: float, records: Records, baselines: Mapping[str, Sequence[str]]
+    world: ScoredWorldReport,
+    confidence: float,
+    accuracy: str,
+    records: Records,
+    baselines: Mapping[str, Sequence[str]],
 ) -> SideEffects:
     plain, level = baselines.get(world["world"], ()), world["baseline"]["mean"]
-    gap = level - world["chance"] if world["informative"] and level is not None else None
+    scale = _Scale(accuracy=accuracy, chance=world["chance"], level=level if world["informative"] else None)
     return {
         "world": world["world"],
         "baseline": _served(means(plain, records, SERVED)),
         "defenses": [
             {
                 "defense": defense["defense"],
-                "undisturbed": _undisturbed(defense["curve"], plain, gap, confidence, records),
+                "undisturbed": _undisturbed(defense["curve"], plain, scale, confidence, records),
                 "caught": _caught(defense["curve"], records),
             }
             for defense in world["defenses"]
@@ -94,7 +117,7 @@ def _served(found: Mapping[str, float | None]) -> Served:
 
 
 def _undisturbed(
-    curve: Sequence[ScoredPoint], plain: Sequence[str], gap: float | None, confidence: float, records: Records
+    curve: Sequence[ScoredPoint], plain: Sequence[str], scale: _Scale, confidence: float, records: Records
 ) -> list[Undisturbed]:
     """The cost of the defense without an attack, for every declared f."""
     told: dict[tuple[str | None, ...], list[int]] = {}
@@ -105,24 +128,33 @@ def _undisturbed(
     reports: list[Undisturbed] = []
     for trials, grid in told.items():
         found = means(trials, records, (*SERVED, *IGNORED))
-        lost = _lost("tail_accuracy", plain, trials, records)
+        lost = _lost(scale.utility, plain, trials, records)
         reports.append(
             {
                 "f": grid,
                 **_served(found),
                 "honest_ignored": found["honest_ignored"],
                 "honest_unheard": found["honest_unheard"],
-                "utility_lost": _estimate(None if lost is None or gap is None else lost / gap, confidence),
-                "worst_class_lost": _estimate(_lost("worst_class", plain, trials, records), confidence),
-                "worst_client_lost": _estimate(_lost("worst_client", plain, trials, records), confidence),
+                "utility_lost": _estimate(lost, confidence),
+                "worst_class_lost": _estimate(
+                    _lost(partial(_measure, name="worst_class"), plain, trials, records), confidence
+                ),
+                "worst_client_lost": _estimate(
+                    _lost(partial(_measure, name="worst_client"), plain, trials, records), confidence
+                ),
             }
         )
     return reports
 
 
-def _lost(name: str, plain: Sequence[str], trials: Sequence[str | None], records: Records) -> FloatArray | None:
+def _lost(
+    value: Callable[[Record | None], float | None],
+    plain: Sequence[str],
+    trials: Sequence[str | None],
+    records: Records,
+) -> FloatArray | None:
     """How much each seed loses with the defense compared with the plain mean, [R]; None if a seed is missing."""
-    before, after = ([(_measured(records.get(t or "")) or {}).get(name) for t in own] for own in (plain, trials))
+    before, after = ([value(records.get(trial or "")) for trial in own] for own in (plain, trials))
     if None in before or None in after or not len(before) == len(after) > 0:
         return None
     return np.array(before, dtype=np.float64) - np.array(after, dtype=np.float64)
@@ -163,10 +195,11 @@ def _detected(found: Mapping[str, float | None]) -> Detected:
 
 
 def _measured(record: Record | None) -> dict[str, Any] | None:
-    """The measures of side effects in a record, and its accuracy; None if the trial failed or has no record."""
+    """The measures of side effects in a record; None if the trial failed or has no record."""
     if record is None or record.get("metrics") is None:
         return None
-    metrics, more = metrics_of(record), more_of(record)
-    if record["status"] == "diverged":
-        return {**more, **_DIVERGED, "tail_accuracy": metrics.get("chance")}
-    return {**more, "tail_accuracy": metrics.get("tail_accuracy")}
+    return {**more_of(record), **(_DIVERGED if record["status"] == "diverged" else {})}
+
+
+def _measure(record: Record | None, name: str) -> float | None:
+    return (_measured(record) or {}).get(name)

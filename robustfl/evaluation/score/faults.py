@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robustfl.evaluation.results.records import Record, metrics_of
-from robustfl.evaluation.results.summaries import BorneFault, FaultsDefense, FaultsWorld
+from robustfl.evaluation.results.axes import BorneFault, FaultsDefense, FaultsWorld
+from robustfl.evaluation.results.records import Record, curve_of, metrics_of, tail_of
 from robustfl.evaluation.score.costs import means
-from robustfl.evaluation.score.inputs import ScoredWorld
-from robustfl.evaluation.score.score import lowest_mean, utility
+from robustfl.evaluation.score.curve import lowest_mean, utility, within_scale
+from robustfl.evaluation.score.inputs import ScoredWorld, ScoreSettings
 from robustfl.evaluation.statistics import student_interval
 from robustfl.evaluation.suite.plan import Cell
 
@@ -59,7 +59,7 @@ def fault_scores(
     worlds: Sequence[ScoredWorld],
     starts: Mapping[str, int],
     records: Records,
-    alpha: float = 0.05,
+    settings: ScoreSettings,
 ) -> list[FaultsWorld]:
     """The outcome of every fault, by world and defense, as JSON values; worlds without any faults are left out.
 
@@ -78,7 +78,7 @@ def fault_scores(
         {
             "world": world.label,
             "defenses": [
-                _defense(defense, faults, world, starts, records, alpha)
+                _defense(defense, faults, world, starts, records, settings)
                 for defense, faults in table[world.label].items()
             ],
         }
@@ -93,12 +93,12 @@ def _defense(
     world: ScoredWorld,
     starts: Mapping[str, int],
     records: Records,
-    alpha: float,
+    settings: ScoreSettings,
 ) -> FaultsDefense:
     every = [cell for seeds in faults.values() for cell in seeds.values()]
     invalid = next((cell.invalid for cell in every if cell.invalid), None)
     played = {name: seeds for name, seeds in faults.items() if not any(cell.unfit for cell in seeds.values())}
-    found = {name: _fault(seeds, world, starts.get(name, 0), records, alpha) for name, seeds in played.items()}
+    found = {name: _fault(seeds, world, starts.get(name, 0), records, settings) for name, seeds in played.items()}
     known = {
         name: [value for value in cell["u"] if value is not None]
         for name, cell in found.items()
@@ -115,24 +115,26 @@ def _defense(
     }
 
 
-def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: Records, alpha: float) -> BorneFault:
+def _fault(
+    seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: Records, settings: ScoreSettings
+) -> BorneFault:
     trials = [cell.trial.id if (cell := seeds.get(seed)) and cell.trial else None for seed in world.seeds]
     own = [records.get(trial or "") for trial in trials]
-    accuracy = [_accuracy(record, world.chance) for record in own]
+    accuracy = [_accuracy(record, world.chance, settings.accuracy) for record in own]
     u: list[float | None] = [None] * len(own)
     if world.level is not None and world.informative:
         base = world.level
         u = [None if a is None else float(utility(a, chance=world.chance, baseline=base)) for a in accuracy]
     values = [value for value in u if value is not None]
     whole = bool(values) and len(values) == len(u)
-    interval = student_interval(values, 1 - alpha) if whole else None
-    times = [recovery_time(_curve(record), start) for record in own]
+    interval = student_interval(values, 1 - settings.alpha) if whole else None
+    times = [recovery_time(_curve(record, settings.accuracy), start) for record in own]
     defined = [time for time in times if time is not None]
     back = [time for time in defined if math.isfinite(time)]
     return {
         "u": u,
         "U": min(max(float(np.mean(values)), 0.0), 1.0) if whole else None,
-        "ci": None if interval is None else list(interval),
+        "ci": within_scale(interval),
         "accuracy": accuracy,
         "recovery": float(np.mean(back)) if back and len(back) == len(times) else None,
         "recovered": len(back) / len(defined) if defined else None,
@@ -144,17 +146,17 @@ def _fault(seeds: Mapping[int, Cell], world: ScoredWorld, start: int, records: R
     }
 
 
-def _accuracy(record: Record | None, chance: float) -> float | None:
+def _accuracy(record: Record | None, chance: float, accuracy: str) -> float | None:
     if record is None or record["status"] not in ("ok", "diverged"):
         return None
-    return chance if record["status"] == "diverged" else metrics_of(record).get("tail_accuracy")
+    return chance if record["status"] == "diverged" else tail_of(record, accuracy)
 
 
-def _curve(record: Record | None) -> list[tuple[int, float]]:
+def _curve(record: Record | None, accuracy: str) -> list[tuple[int, float]]:
     """The accuracy over the rounds; a model that diverged counts as never recovered."""
     if record is None or not record.get("metrics"):
         return []
-    curve = [(int(number), float(accuracy)) for number, accuracy in metrics_of(record)["accuracy"]]
+    curve = curve_of(record, accuracy)
     rounds = int(record["scenario"]["federation"]["rounds"])
     return [*curve, (rounds, 0.0)] if record["status"] == "diverged" else curve
 

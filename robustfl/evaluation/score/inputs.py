@@ -9,6 +9,7 @@ import numpy as np
 
 from robustfl.errors import DataError, ParameterError
 from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
+from robustfl.evaluation.results.training import TrainingReport
 from robustfl.evaluation.trust.remarks import INFORMATIVE_GAP
 
 STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
@@ -18,11 +19,11 @@ STATUSES = ("ok", "diverged", "failed", "invalid", "missing", NOT_APPLICABLE)
 class CellResult:
     """One outcome of the suite: a defense in a world under an attack by f of the clients, with one seed.
 
-    `accuracy` is the mean over the last measurements; it is read when `status` is "ok". A "diverged" outcome counts as
-    chance. A "failed" or "missing" outcome leaves its cell incomplete. An "invalid" outcome (the defense's own
-    precondition on f does not hold) makes the worst case at this f zero. A "not applicable" outcome (the attack is made
-    for other defenses, or for other messages than clients send) is never run and does not count. Several outcomes may
-    share one `trial`.
+    `accuracy` is the chosen measure over the end of the training; it is read when `status` is "ok". A "diverged"
+    outcome counts as chance. A "failed" or "missing" outcome leaves its cell incomplete. An "invalid" outcome (the
+    defense's own precondition on f does not hold) makes the worst case at this f zero. A "not applicable" outcome (the
+    attack is made for other defenses, or for other messages than clients send) is never run and does not count. Several
+    outcomes may share one `trial`.
     """
 
     world: str
@@ -57,7 +58,9 @@ class ScoredWorld:
     """A task and its federation, which all defenses and attacks that are compared in this world share.
 
     `baseline` is the accuracy of the plain mean without an attack for each of `seeds`, in their order. If one of them
-    is missing or None, the world cannot be scored yet.
+    is missing or None, the world cannot be scored yet. `chance` is what guessing reaches in the chosen measure, and
+    `effective_test_size` the number of test samples that its sampling error stands for; all of them when not given.
+    `training` says how the trials of the baseline went.
     """
 
     label: str
@@ -66,6 +69,8 @@ class ScoredWorld:
     chance: float
     test_size: int
     seeds: tuple[int, ...]
+    effective_test_size: float | None = None
+    training: TrainingReport | None = None
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or self.clients < 1 or self.test_size < 1:
@@ -97,21 +102,20 @@ class ScoredWorld:
 class ScoreSettings:
     """How outcomes become a score.
 
-    `threshold` is the smallest W that passes for the breakdown point. Differences in utility up to `margin` do not
-    matter for ranks. `alpha` is the level of the tests behind the ranks, and intervals cover 1 - alpha. `bootstrap` is
-    the number of resamples that are drawn when there are too many seeds to enumerate all resamples.
+    `accuracy` is the measure of records from which utilities are made. `threshold` is the smallest W that passes for
+    the breakdown point. Differences in utility up to `margin` do not matter for ranks. `alpha` is the level of the
+    tests behind the ranks, and intervals cover 1 - alpha.
     """
 
+    accuracy: str = "balanced_accuracy"
     threshold: float = 0.5
     margin: float = 0.01
     alpha: float = 0.05
-    bootstrap: int = 10_000
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1 <= self.bootstrap):
+        if not (0 < self.threshold <= 1 and 0 <= self.margin < math.inf and 0 < self.alpha < 1):
             raise ParameterError(
-                "ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0, 0 < alpha < 1 and bootstrap >= 1. "
-                f"Found {self}."
+                f"ScoreSettings should satisfy 0 < threshold <= 1, margin >= 0 and 0 < alpha < 1. Found {self}."
             )
 
 

@@ -1,72 +1,60 @@
 """The resilience score: from the accuracy of every run to curves, areas, breakdown points and ranks.
 
 Utility puts all tasks on one scale: `u = (accuracy - chance) / (baseline - chance)`, where the baseline is the accuracy
-of the plain mean without an attack. 1 is as good as learning without an attack, and 0 is as bad as guessing. For a
-defense with f malicious clients:
+of the plain mean without an attack. 1 is as good as learning without an attack, and 0 is as bad as guessing; one seed
+counts at most half a scale beyond either end. For a defense with f malicious clients:
 
 - `W` is the smallest mean utility over the attacks that apply to the defense, and over no attack; it is the minimum of
-  means because the attacker chooses before it knows the seed;
+  means because the attacker chooses before it knows the seed. There is a `W` for each level of knowledge, too;
 - `M` is the mean over the attacks, which is of secondary importance;
-- `R_unt` is the area under W over the malicious share f / n, divided by the width of the range.
+- `R_unt` is the area under W over the attacked shares f / n, divided by the width of their range; with one attacked
+  share it is W there. What the defense keeps when nobody attacks is no part of it: it stands beside as `undisturbed`,
+  the same area under no attack, where the defense is told f as ever.
 
-W, M and R_unt are computed from means clipped to [0, 1]; tests use the unclipped utilities, paired by seed.
+In suites about aims, most of whose attacks want certain samples misclassified, the utility of a trial under such an
+attack is what is kept of both, the main task and the samples aimed at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from robustfl.errors import DataError, ParameterError
-from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, SCHEMA
-from robustfl.evaluation.results.summaries import ScoredCell, ScoredDefense, ScoredPoint, ScoredWorldReport, Scores
-from robustfl.evaluation.score.breakdown import breakdown_of_curve
-from robustfl.evaluation.score.inputs import CellResult, ScoredWorld, ScoreSettings
-from robustfl.evaluation.score.ranking import Standing, standings
-from robustfl.evaluation.statistics import (
-    FloatArray,
-    Resamples,
-    area,
-    cross_fitted_minimum,
-    paired_resamples,
-    student_interval,
+from robustfl.errors import DataError
+from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
+from robustfl.evaluation.results.summaries import (
+    LevelResilience,
+    ScoredDefense,
+    ScoredPoint,
+    ScoredWorldReport,
+    Scores,
 )
+from robustfl.evaluation.score.breakdown import breakdown_of_curve
+from robustfl.evaluation.score.curve import Point, Scale, point_of
+from robustfl.evaluation.score.inputs import CellResult, ScoredWorld, ScoreSettings
+from robustfl.evaluation.score.levels import LEVELS, Level
+from robustfl.evaluation.score.ranking import Standing, standings
+from robustfl.evaluation.statistics import area
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remarks import OPTIMISTIC_BELOW, ranking_remarks, suite_remarks
+from robustfl.evaluation.trust.remarks import ranking_remarks, suite_remarks
 from robustfl.evaluation.trust.status import rankable, with_statuses
 
-_CROSS_FIT_SEEDS = 6
-_DECIDED = {"ok", "diverged", NOT_APPLICABLE}
 
+def worst_case(
+    outcomes: Sequence[CellResult], world: ScoredWorld, lifts: Mapping[str, float] | None = None
+) -> float | None:
+    """W of one defense at one f: 0 if the defense is invalid, None while runs are missing or nothing can be lost.
 
-def utility(accuracy: ArrayLike, *, chance: float, baseline: float) -> FloatArray:
-    """The utility `(accuracy - chance) / (baseline - chance)`, unclipped; it has the shape of `accuracy`."""
-    if not baseline > chance:
-        raise ParameterError(
-            f"`baseline` should satisfy baseline > chance. Found baseline={baseline}, chance={chance}."
-        )
-    return np.asarray((np.asarray(accuracy, dtype=np.float64) - chance) / (baseline - chance))
-
-
-def lowest_mean(utilities: Mapping[str, Sequence[float] | FloatArray]) -> tuple[str, float]:
-    """The attack whose mean utility over the seeds is smallest, and this mean, unclipped."""
-    means = {attack: float(np.mean(values)) for attack, values in utilities.items()}
-    attack = min(means, key=means.__getitem__)
-    return attack, means[attack]
-
-
-def worst_case(outcomes: Sequence[CellResult], world: ScoredWorld) -> float | None:
-    """W of one defense at one f: 0 if the defense is invalid, None while runs are missing or nothing can be lost."""
+    `lifts` is that of :func:`score`.
+    """
     places = {(outcome.world, outcome.defense, outcome.f) for outcome in outcomes}
     if len(places) != 1:
         raise DataError(f"`outcomes` should be of one world, one defense and one f. Found {sorted(places)}.")
     _check(outcomes, [world])
     runs = _table(outcomes)[outcomes[0].defense, outcomes[0].f]
-    point = _point(world, outcomes[0].f, list(runs), runs, None, ScoreSettings())
+    scale = Scale(world=world, settings=ScoreSettings(), lifts=lifts or {})
+    point = point_of(scale, outcomes[0].f, list(runs), runs)
     return None if point.worst is None else point.report["W"]
 
 
@@ -79,14 +67,16 @@ def score(
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    lifts: Mapping[str, float] | None = None,
     evidence: Evidence | None = None,
 ) -> Scores:
     """Score a suite; the result can be written as JSON (no NaN, no infinity) and depends on the arguments alone.
 
     `bounds[world, defense]` is the theoretical bound that is printed next to a breakdown point. `plain` is the label of
     the plain mean. `declared[f]` is the number of malicious clients that was declared to the defenses when there were
-    f. `knowledge[attack]` is what an attack knows ("own", "peers", "defense", ...). `evidence` decides the statuses of
-    the defenses.
+    f. `knowledge[attack]` is what an attack knows ("own", "peers", "defense", ...). `lifts[trial]`, for suites about
+    aims, is the share of the possible success that an attack with an aim gained in a trial; None is any other suite.
+    `evidence` decides the statuses of the defenses.
 
     Raises DataError when the outcomes contradict the worlds or each other.
     """
@@ -94,14 +84,22 @@ def score(
     _check(outcomes, worlds)
     defenses = list(dict.fromkeys(outcome.defense for outcome in outcomes))
     reports: list[ScoredWorldReport] = []
-    found: list[dict[str, Standing | None]] = []
+    found: dict[str, dict[str, Standing | None]] = {}
     for world in worlds:
         own = [outcome for outcome in outcomes if outcome.world == world.label]
-        report, standing = _world(world, defenses, own, settings, bounds)
+        scale = Scale(world=world, settings=settings, lifts=lifts or {}, knowledge=knowledge, defenses=len(defenses))
+        report, standing = _world(scale, defenses, own, bounds)
         reports.append(report)
-        if world.informative:
-            found.append(standing)
-    flags = suite_remarks(reports, plain=plain, declared=declared or {}, knowledge=knowledge, evidence=evidence)
+        if world.informative and max(report["f_grid"], default=0) > 0:  # without attackers nothing is withstood
+            found[world.label] = standing
+    flags = suite_remarks(
+        reports,
+        accuracy=settings.accuracy,
+        plain=plain,
+        declared=declared or {},
+        knowledge=knowledge,
+        evidence=evidence,
+    )
     reports, verdicts = with_statuses(reports, evidence, flags)
     allowed = rankable(verdicts, evidence)
     ranks, ranking = standings(found, defenses, margin=settings.margin, alpha=settings.alpha, ranked=allowed)
@@ -112,10 +110,12 @@ def score(
     return {
         "schema": SCHEMA,
         "settings": {
+            "accuracy": settings.accuracy,
             "threshold": settings.threshold,
             "margin": settings.margin,
             "alpha": settings.alpha,
-            "bootstrap": settings.bootstrap,
+            "plain": plain,
+            "aims_first": lifts is not None,
         },
         "worlds": reports,
         "ranking": ranks,
@@ -124,31 +124,22 @@ def score(
     }
 
 
-_Runs = Mapping[str, Mapping[int, CellResult]]  # attack -> seed -> outcome
-
-
 def _world(
-    world: ScoredWorld,
-    defenses: Sequence[str],
-    outcomes: Sequence[CellResult],
-    settings: ScoreSettings,
-    bounds: Mapping[tuple[str, str], str],
+    scale: Scale, defenses: Sequence[str], outcomes: Sequence[CellResult], bounds: Mapping[tuple[str, str], str]
 ) -> tuple[ScoredWorldReport, dict[str, Standing | None]]:
     """Score every defense of the suite in one world; a defense that never ran there is incomplete, not absent."""
+    world = scale.world
     grid = sorted({outcome.f for outcome in outcomes})
     runs = _table(outcomes)
-    resamples = paired_resamples(len(world.seeds), settings.bootstrap) if len(world.seeds) > 1 else None
     reports: list[ScoredDefense] = []
     found: dict[str, Standing | None] = {}
     for defense in defenses:
         # An attack that a defense meets at one f is expected at every f, so that missing cells are noticed.
         met = (attack for (owner, f), cells in runs.items() if owner == defense and f > 0 for attack in cells)
         suite = list(dict.fromkeys([NO_ATTACK, *met]))
-        points = [
-            _point(world, f, suite if f else [NO_ATTACK], runs.get((defense, f), {}), resamples, settings) for f in grid
-        ]
-        found[defense] = standing = _standing(world, points, resamples)
-        limit = breakdown_of_curve([point.report for point in points], settings.threshold)
+        points = [point_of(scale, f, suite if f else [NO_ATTACK], runs.get((defense, f), {})) for f in grid]
+        found[defense] = standing = _standing(world, points)
+        limit = breakdown_of_curve([point.report for point in points], scale.settings.threshold)
         breakdown = None if limit is None else limit.report(world.clients)
         if breakdown is not None:
             breakdown["bound"] = bounds.get((world.label, defense))
@@ -156,8 +147,9 @@ def _world(
             {
                 "defense": defense,
                 "R_unt": None if standing is None else standing.area,
-                "R_unt_ci": None if standing is None else standing.interval(settings.alpha),
-                "optimistic": len(world.seeds) < OPTIMISTIC_BELOW,
+                "R_unt_ci": None if standing is None else standing.interval,
+                "R_levels": dict.fromkeys(LEVELS, None) if standing is None else dict(standing.levels),
+                "undisturbed": None if standing is None else standing.undisturbed,
                 "curve": [point.report for point in points],
                 "breakdown": breakdown,
             }
@@ -169,6 +161,8 @@ def _world(
         "f_grid": grid,
         "chance": world.chance,
         "test_size": world.test_size,
+        "effective_test_size": world.effective_test_size or float(world.test_size),
+        "training": world.training,
         "baseline": {"mean": world.level, "per_seed": list(world.baseline)},
         "informative": world.informative,
         "defenses": reports,
@@ -176,110 +170,63 @@ def _world(
     return report, found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Point:
-    """One f of a curve: its report, the utilities [R] under the worst attack and the bootstrapped W [B].
-
-    `worst` is None when the point is incomplete.
-    """
-
-    report: ScoredPoint
-    worst: FloatArray | None = None
-    replicates: FloatArray | None = None
-
-
-def _standing(world: ScoredWorld, points: Sequence[_Point], resamples: Resamples | None) -> Standing | None:
-    worst = [point.worst for point in points if point.worst is not None]
-    if not points or len(worst) < len(points):
+def _standing(world: ScoredWorld, points: Sequence[Point]) -> Standing | None:
+    """The results of a defense over the attacked shares; None if trials are missing, or if nobody attacks."""
+    attacked = [point for point in points if point.report["f"] > 0]
+    worst = [point.worst for point in attacked if point.worst is not None]
+    fitted = [point.fitted for point in attacked if point.fitted is not None]
+    reports = [point.report for point in attacked]
+    height = _mean_height(reports, [report["W"] for report in reports])
+    if height is None or len(worst) < len(attacked):
         return None
-    reports = [point.report for point in points]
     fractions = [report["fraction"] for report in reports]
-    heights = [height for report in reports if (height := report["W"]) is not None]
-    replicates = [point.replicates for point in points if point.replicates is not None]
+    usable = [report for report in reports if report["attacks"][NO_ATTACK]["U"] is not None]
+    last = reports[-1]
     return Standing(
         seeds=world.seeds,
-        area=float(area(fractions, heights)),
-        per_seed=area(fractions, worst),
-        last=heights[-1],
-        worst_attack=reports[-1]["worst_attack"],
-        replicates=area(fractions, replicates) if resamples else None,
-        resamples=resamples,
+        area=height,
+        interval=_mean_interval(reports, [report["W_ci"] for report in reports]),
+        worst=area(fractions, worst),
+        fitted=area(fractions, fitted),
+        ceiling=float(area(fractions, [point.ceiling for point in attacked])),
+        undisturbed=_mean_height(usable, [report["attacks"][NO_ATTACK]["U"] for report in usable]),
+        levels={level: _at_level(reports, level) for level in LEVELS},
+        last=last["W"] or 0.0,
+        last_interval=last["W_ci"],
+        worst_attack=last["worst_attack"],
     )
 
 
-def _point(
-    world: ScoredWorld, f: int, suite: Sequence[str], runs: _Runs, resamples: Resamples | None, settings: ScoreSettings
-) -> _Point:
-    """W and M at one f. Cells with missing seeds are listed and left out; W is then only an upper bound."""
-    cells = {attack: _cell(world, runs.get(attack, {}), settings) for attack in suite}
-    complete = {attack: np.array(cell["u"]) for attack, cell in cells.items() if cell["U"] is not None}
-    refusals = [o.reason for seeds in runs.values() for o in seeds.values() if o.status == "invalid"]
-    unfinished = [attack for attack, cell in cells.items() if not set(cell["status"]) <= _DECIDED]
-    report: ScoredPoint = {
-        "f": f,
-        "fraction": f / world.clients,
-        "W": None,
-        "W_ci": None,
-        "W_cross_fitted": None,
-        "M": None,
-        "M_ci": None,
-        "worst_attack": None,
-        "invalid": None,
-        "incomplete": [] if refusals else unfinished,
-        "attacks": cells,
-    }
-    if refusals:
-        report["invalid"] = next(filter(None, refusals), "The defense's own precondition on f does not hold.")
-        if not world.informative:
-            return _Point(report=report)
-        report["W"] = 0.0
-        nothing = np.zeros(len(resamples.counts)) if resamples else None
-        return _Point(report=report, worst=np.zeros(len(world.seeds)), replicates=nothing)
-    if not complete:
-        return _Point(report=report)
-    worst_attack, lowest = lowest_mean(complete)
-    report["worst_attack"] = worst_attack
-    report["W"] = _clip(lowest)
-    attacked = [attack for attack in complete if attack != NO_ATTACK]
-    report["M"] = float(np.mean([cells[attack]["U"] for attack in attacked])) if attacked else None
-    replicates = None
-    if resamples:
-        boot = {attack: resamples.means(u).clip(0, 1) for attack, u in complete.items()}  # [B] each
-        replicates = np.min(list(boot.values()), axis=0)
-        report["W_ci"] = list(resamples.interval(replicates, 1 - settings.alpha))
-        if attacked:
-            average = np.mean([boot[attack] for attack in attacked], axis=0)
-            report["M_ci"] = list(resamples.interval(average, 1 - settings.alpha))
-    if len(world.seeds) >= _CROSS_FIT_SEEDS:
-        report["W_cross_fitted"] = _clip(cross_fitted_minimum(list(complete.values())))
-    worst = None if unfinished else complete[worst_attack]
-    return _Point(report=report, worst=worst, replicates=replicates)
-
-
-def _cell(world: ScoredWorld, runs: Mapping[int, CellResult], settings: ScoreSettings) -> ScoredCell:
-    """One attack at one f: the value of each seed, and their mean when no seed is missing."""
-    found = [runs.get(seed) for seed in world.seeds]
-    accuracy = [None if o is None else _accuracy(o, world) for o in found]
-    u: list[float | None] = [None] * len(found)
-    if world.level is not None and world.informative:
-        base = world.level
-        u = [None if a is None else float(utility(a, chance=world.chance, baseline=base)) for a in accuracy]
-    values = [value for value in u if value is not None]
-    complete = len(values) == len(u)
-    interval = student_interval(values, 1 - settings.alpha) if complete else None
+def _at_level(reports: Sequence[ScoredPoint], level: Level) -> LevelResilience:
+    """The resilience against attackers of one level of knowledge; its values are None where none was played."""
+    own = [report["levels"][level] for report in reports]
     return {
-        "u": u,
-        "U": _clip(float(np.mean(values))) if complete else None,
-        "ci": None if interval is None else list(interval),
-        "accuracy": accuracy,
-        "trials": [None if o is None else o.trial for o in found],
-        "status": ["missing" if o is None else o.status for o in found],
-        "reasons": list(dict.fromkeys(o.reason for o in found if o is not None and o.reason)),
+        "R": _mean_height(reports, [None if found is None else found["W"] for found in own]),
+        "R_ci": _mean_interval(reports, [None if found is None else found["W_ci"] for found in own]),
     }
 
 
-def _accuracy(outcome: CellResult, world: ScoredWorld) -> float | None:
-    return outcome.accuracy if outcome.status == "ok" else world.chance if outcome.status == "diverged" else None
+def _mean_height(reports: Sequence[ScoredPoint], heights: Sequence[float | None]) -> float | None:
+    """The area under the heights over the shares of malicious clients, divided by the width of their range.
+
+    It is None if a height is not known, and if there is none.
+    """
+    known = [height for height in heights if height is not None]
+    if not known or len(known) < len(heights):
+        return None
+    return float(area([report["fraction"] for report in reports], known))
+
+
+def _mean_interval(reports: Sequence[ScoredPoint], pairs: Sequence[list[float] | None]) -> list[float] | None:
+    """The areas under both ends of the intervals; it is certain that a defense that cannot be used keeps 0.
+
+    The spread of a sum is at most the sum of the spreads, however the points depend on each other. So the areas cover
+    the truth as surely as the intervals of the points do, and no correction for several points is needed.
+    """
+    known = [pair if own["invalid"] is None else [0.0, 0.0] for own, pair in zip(reports, pairs, strict=True)]
+    ends = [[None if pair is None else pair[side] for pair in known] for side in (0, 1)]
+    found = [end for side in ends if (end := _mean_height(reports, side)) is not None]
+    return found if len(found) == 2 else None
 
 
 def _table(outcomes: Sequence[CellResult]) -> dict[tuple[str, int], dict[str, dict[int, CellResult]]]:
@@ -302,7 +249,3 @@ def _check(outcomes: Sequence[CellResult], worlds: Sequence[ScoredWorld]) -> Non
         if key in answered:
             raise DataError(f"The outcome {key} is there twice. Give every cell and seed one outcome.")
         answered.add(key)
-
-
-def _clip(value: float) -> float:
-    return min(max(value, 0.0), 1.0)

@@ -2,13 +2,13 @@
 
 An attack with an aim succeeds on a share of the samples that it targets. Only the success above the natural rate, at
 which a model without the attack makes the same mistake, is due to the attacker (:func:`lift`). A defense that ruins the
-model has kept nothing, even if the attacker fails (:func:`kept`). T is the smallest value, over all attacks with an aim
-and all numbers of malicious clients, of the mean of what is kept over the seeds.
+model has kept nothing, even if the attacker fails (:func:`~robustfl.evaluation.score.curve.kept`). T is the smallest
+value, over all attacks with an aim and all numbers of malicious clients, of the mean of what is kept over the seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.axes import TargetedCell, TargetedDefense, TargetedWorld
 from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.results.summaries import (
     ScoredCell,
@@ -23,11 +24,10 @@ from robustfl.evaluation.results.summaries import (
     ScoredWorldReport,
     Scores,
     ScoreSettingsReport,
-    TargetedCell,
-    TargetedDefense,
-    TargetedWorld,
 )
-from robustfl.evaluation.statistics import Resamples, paired_resamples
+from robustfl.evaluation.score.curve import kept, within_scale
+from robustfl.evaluation.statistics import minimum_interval
+from robustfl.evaluation.suite.plan import Cell
 
 Records = Mapping[str, Record]
 """The records by the id of their trial."""
@@ -52,10 +52,30 @@ def lift(success: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:
     return lifted
 
 
-def kept(utility: ArrayLike, lifted: ArrayLike) -> NDArray[np.float64]:
-    """What the defense has kept: ``min(clip(U, 0, 1), 1 - lift)``."""
-    left = 1.0 - np.asarray(lifted, dtype=np.float64)
-    return np.asarray(np.minimum(np.clip(np.asarray(utility, dtype=np.float64), 0.0, 1.0), left))
+def lifts_of(cells: Iterable[Cell], records: Records) -> dict[str, float]:
+    """What each trial of an attack with an aim gained beyond the natural rate: id of the trial -> :func:`lift`.
+
+    The natural rate is that of the same defense, told the same f, with the same seed and without the attack. Trials
+    without a record are left out, and so are aims that say nothing, as a model without the attack meets them too.
+    """
+    known = list(cells)
+    undisturbed = {
+        (cell.world, cell.defense, cell.f, cell.seed): more_of(records.get(cell.trial.id))
+        for cell in known
+        if cell.attack == NO_ATTACK and cell.trial is not None
+    }
+    rates: dict[tuple[str, str, int, str], dict[str, tuple[float, float]]] = {}
+    for cell in known:
+        more = more_of(records.get(cell.trial.id)) if cell.trial is not None else {}
+        aim = more.get("aim")
+        if cell.trial is None or cell.attack == NO_ATTACK or aim is None:
+            continue
+        natural = undisturbed.get((cell.world, cell.defense, cell.f, cell.seed), {})
+        success, base = (more.get("aims") or {}).get(aim), (natural.get("aims") or {}).get(aim)
+        if success is not None and base is not None:
+            rates.setdefault((cell.world, cell.defense, cell.f, cell.attack), {})[cell.trial.id] = (success, base)
+    telling = (own for own in rates.values() if np.mean([base for _, base in own.values()]) <= UNINFORMATIVE)
+    return {trial: float(lift(success, base)) for own in telling for trial, (success, base) in own.items()}
 
 
 def effectiveness(success: tuple[float, float], accuracy: tuple[float, float]) -> float:
@@ -91,14 +111,12 @@ def _world(
     cells = {own["defense"]: _cells(own, records) for own in world["defenses"]}
     if not any(cells.values()):
         return None
-    count = len(world["seeds"])
-    resamples = paired_resamples(count, settings["bootstrap"]) if count > 1 else None
     bare = {(cell["attack"], cell["f"]): cell for cell in cells.get(plain, ())}
     for defense, own in cells.items():
         for cell in own:
             cell["effectiveness"] = None if defense == plain else _effectiveness(bare, cell)
     confidence = 1 - settings["alpha"]
-    defenses = [_axis(own, cells[own["defense"]], resamples, confidence) for own in world["defenses"]]
+    defenses = [_axis(own, cells[own["defense"]], confidence) for own in world["defenses"]]
     return {"world": world["world"], "defenses": defenses}
 
 
@@ -155,10 +173,8 @@ def _cell(
     }
 
 
-def _axis(
-    defense: ScoredDefense, cells: Sequence[TargetedCell], resamples: Resamples | None, confidence: float
-) -> TargetedDefense:
-    """T of a defense, its interval by the paired bootstrap, and the cell behind it."""
+def _axis(defense: ScoredDefense, cells: Sequence[TargetedCell], confidence: float) -> TargetedDefense:
+    """T of a defense, its interval, and the cell behind it."""
     known = [cell for cell in cells if cell["informative"] and cell["kept"] is not None]
     counted = {(cell["attack"], cell["f"]): np.array(cell["kept_per_seed"], dtype=np.float64) for cell in known}
     report: TargetedDefense = {
@@ -176,9 +192,7 @@ def _axis(
         report["T"], report["f"], report["invalid"] = 0.0, refusal["f"], refusal["invalid"]
     elif counted:
         (report["worst_attack"], report["f"]), report["T"] = weakest(counted)
-        if resamples is not None:
-            replicates = np.min([resamples.means(values) for values in counted.values()], axis=0)
-            report["T_ci"] = list(resamples.interval(replicates, confidence))
+        report["T_ci"] = within_scale(minimum_interval(list(counted.values()), confidence))
     return report
 
 

@@ -2,7 +2,8 @@
 
 Start here:
 
-* :mod:`~robustfl.evaluation.suite.scenario` defines scenarios, which are complete descriptions, and suites of them.
+* :mod:`~robustfl.evaluation.suite.scenario` defines scenarios, which are complete descriptions, and suites of them;
+  ``schema`` is their JSON schema.
 * :mod:`~robustfl.evaluation.suite.reading` reads a suite from YAML; ``sections`` says which parts are merged, and
   ``yaml`` reads plain data.
 * :mod:`~robustfl.evaluation.suite.plan` turns a suite into cells and trials.

@@ -39,6 +39,19 @@ class Cell:
     unfit: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Misdeclared:
+    """The cells, one for each seed, in which a defense is told `told` Byzantine rows, where `declared` is right."""
+
+    world: str
+    defense: str
+    attack: str
+    f: int
+    declared: int
+    told: int
+    cells: tuple[Cell, ...]
+
+
 class Plan:
     """All cells of an experiment, and its baseline: the plain rule without an attack, once per world and seed."""
 
@@ -122,19 +135,65 @@ class Plan:
         for seed in self.seeds:
             trial = None
             if not (reason or unfit):
-                scenario = Scenario(
-                    task=world.task,
-                    federation=world.federation,
-                    faults=self.experiment.suite.faults,
-                    defense=template.build(self.declared_rows(world, f, attack)),
-                    attack=attack,
-                    f=f if attack is not None else 0,
-                    aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
-                    evasion=self.experiment.suite.evasion,
-                    evasion_samples=self.experiment.suite.evasion_samples,
-                )
+                scenario = self._scenario(world, template, attack, f, self.declared_rows(world, f, attack))
                 trial = Trial(scenario, seed, world.label, template.label, attack_label)
             yield Cell(world.label, template.label, attack_label, f, seed, trial, reason, unfit)
+
+    def _scenario(
+        self, world: World, template: DefenseTemplate, attack: Attack | SybilAttack | None, f: int, told: int
+    ) -> Scenario:
+        return Scenario(
+            task=world.task,
+            federation=world.federation,
+            faults=self.experiment.suite.faults,
+            defense=template.build(told),
+            attack=attack,
+            f=f if attack is not None else 0,
+            aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
+            evasion=self.experiment.suite.evasion,
+            evasion_samples=self.experiment.suite.evasion_samples,
+            reference=attack is None and template.label == self.plain.label,
+        )
+
+    def misdeclared(self, world: World, template: DefenseTemplate, attack: str, f: int) -> list[Misdeclared]:
+        """The cells in which the defense is told one Byzantine row more, and one less, than there are.
+
+        A number that its precondition forbids is left out. There are none for a defense that is not told f, nor in a
+        suite that declares a number of its own.
+        """
+        opponent = next(found for found in self.experiment.suite.played if str(found) == attack)
+        right = self.declared_rows(world, f, opponent)
+        if self.experiment.suite.adversary.declared is not None:
+            return []
+        rows = world.federation.sampled(_members(world, f, opponent))
+        found = []
+        for told in (right - 1, right + 1):
+            if told < 0 or _infeasible(template, rows, told) or template.build(told) == template.build(right):
+                continue
+            scenario = self._scenario(world, template, opponent, f, told)
+            cells = tuple(
+                Cell(
+                    world=world.label,
+                    defense=template.label,
+                    attack=attack,
+                    f=f,
+                    seed=seed,
+                    trial=Trial(scenario, seed, world.label, f"{template.label} told f={told}", attack),
+                )
+                for seed in self.seeds
+            )
+            found.append(
+                Misdeclared(
+                    world=world.label,
+                    defense=template.label,
+                    attack=attack,
+                    f=f,
+                    declared=right,
+                    told=told,
+                    cells=cells,
+                )
+            )
+        return found
 
     def _spared(self, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
         """The reason why a tailored attack of the standard suite is not meant for this defense, or an empty text."""
@@ -154,9 +213,6 @@ class Plan:
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
         """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        clients = world.federation.clients
-        if f >= clients:
-            return f"f should satisfy f < n. Found f={f}, n={clients}."
         rows = world.federation.sampled(_members(world, f, attack))
         told = self.declared_rows(world, f, attack)
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
@@ -22,8 +22,9 @@ from robustfl.evaluation.claims.claim import Claim
 from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.specs import PART, DefenseTemplate, PartSchema, part_schema, reader, writer
-from robustfl.evaluation.suite.sections import section_at, sections_below
+from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
+from robustfl.evaluation.suite.counts import require_counts, require_honest
+from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
 from robustfl.threats import Identities
@@ -92,6 +93,14 @@ class Scenario(Settings):
     """Attacks on test samples, which are tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
+    reference: bool = False
+    """Whether the trial is the yardstick of its world: the plain rule without an attack. It also measures how
+    stable the step of the training is, and what training on all data at once reaches."""
+
+    @model_validator(mode="after")
+    def _an_honest_client(self) -> Self:
+        require_honest("f", self.f, self.federation.clients)
+        return self
 
 
 class AdversarySettings(Settings):
@@ -100,7 +109,7 @@ class AdversarySettings(Settings):
     fractions: tuple[Annotated[float, Ge(0), Lt(1)], ...] = ()
     """The shares of malicious clients; each share becomes the number floor(share x clients)."""
     f: tuple[Annotated[int, Ge(0)], ...] = ()
-    """The numbers of malicious clients; they replace `fractions`."""
+    """The numbers of malicious clients, each less than the number of clients; they replace `fractions`."""
     declared: Annotated[int, Ge(0)] | None = None
     """The number of malicious clients, or identities, that is declared to the defenses; the true number when it is not
     given."""
@@ -122,14 +131,16 @@ class AdversarySettings(Settings):
 class Scoring(Settings):
     """How the records become a score."""
 
+    accuracy: Literal["balanced_accuracy", "plain_accuracy", "macro_f1"] = "balanced_accuracy"
+    """The measure from which utilities are made: the mean recall over the classes of the test set, the share of all
+    test samples that is recognised (which hides that a rare class is never found), or the mean F1 over the classes.
+    Every record holds all three, so no trial is run again when it changes."""
     threshold: Annotated[float, Gt(0), Lt(1)] = 0.5
     """The utility that a defense must keep to count as withstanding an attack (for the breakdown point)."""
     margin: Annotated[float, Ge(0)] = 0.01
     """Two defenses whose utilities differ by no more than this have the same rank."""
     alpha: Annotated[float, Gt(0), Lt(1)] = 0.05
     """The significance level of the tests between defenses."""
-    bootstrap: Annotated[int, Ge(100)] = 10_000
-    """The number of resamples of the seeds for the intervals of minima and areas."""
 
 
 def _folder_name(name: str) -> str:
@@ -174,9 +185,9 @@ class Suite(Settings):
     fault_suite: tuple[AttackPart, ...] = ()
     """Faults that are played one at a time without an attack, in addition to those of every scenario; the results are
     not part of the score."""
-    defenses: Annotated[tuple[TemplatePart, ...], Len(1)]
+    defenses: Annotated[tuple[TemplatePart, ...], Len(1), AfterValidator(with_yardstick)]
     """The defenses: each is a name, `{name: {parameter: value}}`, or a list of these for a pipeline; the suite fills in
-    `f`."""
+    `f`. If one of them uses a trusted update, the suite also has `server_alone`, which hears no client."""
     attacks: tuple[AttackPart, ...] = ()
     """The attacks: each is one attack, or a list of a strategy for identities, a poisoning of data and an attack on
     updates, any of which may be left out. Trials without an attack are always part of the suite."""
@@ -266,6 +277,8 @@ class Experiment:
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ScenarioError(f"Worlds that are listed twice: {'; '.join(twice)}. Leave the repeated values out.")
+        adversary, clients = self.suite.adversary, min(world.federation.clients for world in self.worlds)
+        require_counts(adversary.f, adversary.declared, clients, self.suite.played)
         if not changed:
             self._check_claims()
 
@@ -353,40 +366,3 @@ def _label(suite: Suite, swept: dict[str, Any]) -> str:
                 value = "(" + ", ".join(f"{key}={value[key]}" for key in given) + ")"
             extra.append(f"{keys[-1]}={'none' if value is None else value}")
     return ", ".join([*(str(part) for part in parts), *extra])
-
-
-def suite_schema() -> dict[str, Any]:
-    """The JSON schema of a suite file, for editors: every single value under `task` and `federation` may be a list."""
-    schema = Suite.model_json_schema()
-    definitions = schema["$defs"]
-    for name in ("TaskSettings", "Federation", *(section.__name__ for section in sections_below(Federation))):
-        for key, value in definitions[name]["properties"].items():
-            if "$ref" in value or ("allOf" in value):
-                continue
-            described = {k: v for k, v in value.items() if k in ("description", "default", "title")}
-            single = {k: v for k, v in value.items() if k not in described}
-            definitions[name]["properties"][key] = {
-                **described,
-                "anyOf": [single, {"type": "array", "minItems": 1, "items": single}],
-            }
-    definitions["Federation"]["required"] = []
-    # A suite that extends another one holds only the values that differ.
-    task = {"required": definitions["TaskSettings"].pop("required")}
-    whole = {"required": schema.pop("required"), "properties": {"task": task}}
-    schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}
-    schema["properties"]["defenses"]["items"] = {PART: "defense"}
-    kinds = ("data", "model", "partition", "defense", "attack")
-    schema = _with_references(schema)
-    schema["$defs"] |= {kind: part_schema(kind) for kind in kinds}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _with_references(schema: Any) -> Any:
-    """The schema, in which a reference to the definition of a kind replaces each `{PART: kind}`."""
-    if isinstance(schema, list):
-        return [_with_references(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(schema.get(PART), str):
-        return {**{key: value for key, value in schema.items() if key != PART}, "$ref": f"#/$defs/{schema[PART]}"}
-    return {key: _with_references(value) for key, value in schema.items()}

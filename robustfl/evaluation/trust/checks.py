@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-from scipy import special
-
-from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.statistics import holm, paired_test, standard_error
+from robustfl.evaluation.trust.comparisons import comparison_remarks
+from robustfl.evaluation.trust.declaration import declaration_remarks
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 
-GATES = frozenset(
+DOUBTS = frozenset(
     {
         "SCENARIO_NOT_ATTACKABLE",
         "WEAK_WHITE_BOX",
@@ -24,6 +21,7 @@ GATES = frozenset(
         "NON_MONOTONE",
         "SEARCH_NOT_CONVERGED",
         "CONDUCT",
+        "NOT_REPEATED",
     }
 )
 """The codes of the remarks that make a status SUSPECT."""
@@ -34,34 +32,24 @@ ATTACKABLE_BELOW = 0.2
 AIM_REACHED = 0.5
 """A targeted attack that succeeds on this share of its samples against the plain mean is strong enough."""
 
-NEGLIGIBLE = 0.02
-"""Differences in utility up to this say nothing about the quality of a search, even if the noise is smaller."""
-
-_LEVEL = 0.05
-_ROUNDING = 1e-9
-
 
 def check_remarks(
     worlds: Iterable[ScoredWorldReport], *, plain: str, knowledge: Mapping[str, Sequence[str]], evidence: Evidence
 ) -> list[Remark]:
     """The remarks of all checks that a scored suite fails."""
-    tailored = {attack for attack, threat in evidence.threats.items() if threat.tailored}
-    flags: list[Remark] = []
+    found: list[Remark] = []
+    curves: dict[str, list[list[CurvePoint]]] = {}
     for world in worlds:
-        flags += _attackable(world, plain, evidence.reached)
+        found += _attackable(world, plain, evidence.reached)
         for defense in world["defenses"]:
-            places = [CurvePoint(world, defense, point) for point in defense["curve"]]
-            flags += _monotone(places)
-            flags += _search(places, knowledge, tailored)
-            flags += _masked(places, knowledge)
-            flags += _converged(places, evidence.doubled)
-            flags += _conduct(world, defense, evidence.conduct.get((world["world"], defense["defense"]), ()))
-    return flags
-
-
-def knows_defense(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an attack is a white-box attack."""
-    return "defense" in knowledge.get(attack, ())
+            name = defense["defense"]
+            curves.setdefault(name, []).append([CurvePoint(world, defense, point) for point in defense["curve"]])
+            place = world["world"], name
+            found += _conduct(world, defense, evidence.conduct.get(place, ()))
+            found += _repeated(world, defense, evidence.not_repeated.get(place, ()))
+    for own in curves.values():
+        found += comparison_remarks(own, knowledge, evidence)
+    return found + list(declaration_remarks(evidence.told_off))
 
 
 def _attackable(
@@ -80,98 +68,7 @@ def _attackable(
                 "here to tell a good defense from a bad one. Add stronger attacks or more malicious clients."
             )
             place = CurvePoint(world, defense, point)
-            yield place.flag("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
-
-
-def _monotone(places: Sequence[CurvePoint]) -> Iterator[Remark]:
-    """The first point whose W is higher, beyond noise, than the worst W with fewer malicious clients."""
-    lowest: tuple[CurvePoint, list[float], float] | None = None
-    for place in places:
-        point, values = place.point, place.utilities(place.point["worst_attack"])
-        height = point["W"]
-        if values is None or height is None or point["invalid"] or point["incomplete"]:
-            continue
-        if lowest is None or height <= lowest[2]:
-            lowest = place, values, height
-        elif _beyond_noise(values, lowest[1], height - lowest[2]):
-            before = lowest[0].point
-            message = (
-                f"{place.defense['defense']} does better against {point['f']} malicious clients (W = {height:.2f}) "
-                f"than against {before['f']} (W = {lowest[2]:.2f}), by more than chance explains. More attackers can "
-                f"always behave like fewer, so the attacks at f = {point['f']} are not as strong as they could be."
-            )
-            yield place.flag("NON_MONOTONE", "warning", message, point["worst_attack"])
-            return
-
-
-def _search(
-    places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]], tailored: Iterable[str]
-) -> Iterator[Remark]:
-    """The first point at which an attack that knows only the updates beats, beyond noise, all that know the defense.
-
-    Attacks that are made for a defense count as if they knew it.
-    """
-    for place in places:
-        means = _means(place)
-        informed = [attack for attack in means if knows_defense(attack, knowledge) or attack in tailored]
-        blind = [attack for attack in means if attack not in informed and not _sees_little(attack, knowledge)]
-        if not informed or not blind:
-            continue
-        best, other = min(informed, key=means.__getitem__), min(blind, key=means.__getitem__)
-        if _beyond_noise(place.utilities(best) or [], place.utilities(other) or [], means[best] - means[other]):
-            message = (
-                f"{other} does not know which defense it faces, yet it does more harm to {place.defense['defense']} "
-                f"than {best}, which does (utility {means[other]:.2f} against {means[best]:.2f}). Knowing more should "
-                "never hurt, so the informed attack is searching badly and a better one may lower this result."
-            )
-            yield place.flag("WEAK_WHITE_BOX", "warning", message, best)
-            return
-
-
-def _masked(places: Iterable[CurvePoint], knowledge: Mapping[str, Sequence[str]]) -> Iterator[Remark]:
-    """The first point at which an attack that does not see the updates beats every white-box attack.
-
-    A paired one-sided test at 5 % decides, with Holm's correction over such attacks.
-    """
-    for place in places:
-        means = _means(place)
-        informed = [attack for attack in means if knows_defense(attack, knowledge)]
-        humble = [attack for attack in means if _sees_little(attack, knowledge)]
-        if not informed or not humble or len(place.world["seeds"]) < 2:
-            continue
-        best = min(informed, key=means.__getitem__)
-        white_box = place.utilities(best) or []
-        tests = [paired_test(white_box, place.utilities(attack) or []) for attack in humble]
-        verdicts = holm([p / 2 if mean > 0 else 1 - p / 2 for mean, p in tests], _LEVEL)
-        found = [a for a, holds in zip(humble, verdicts, strict=True) if holds and means[best] - means[a] > NEGLIGIBLE]
-        if found:
-            other = min(found, key=means.__getitem__)
-            message = (
-                f"{other} sees neither the honest updates nor the defense, yet it does more harm to "
-                f"{place.defense['defense']} than {best}, which sees both (utility {means[other]:.2f} against "
-                f"{means[best]:.2f}). The defense may only be hiding from the kind of attack that the white-box search "
-                "tries, so its other numbers may be too good as well."
-            )
-            yield place.flag("LESS_KNOWLEDGE_STRONGER", "warning", message, other)
-            return
-
-
-def _converged(places: Iterable[CurvePoint], doubled: Mapping[str, str]) -> Iterator[Remark]:
-    """The first point at which a search with twice as many candidates lowers the worst case."""
-    for place in places:
-        means = _means(place, unattacked=True)
-        for first, second in doubled.items():
-            if first not in means or second not in means:
-                continue
-            without = min(value for attack, value in means.items() if attack != second)
-            if without - min(means.values()) >= NEGLIGIBLE:
-                message = (
-                    f"{second} is {first} with more candidates to choose from, and lowers the worst case of "
-                    f"{place.defense['defense']} from {without:.2f} to {min(means.values()):.2f}. The search has not "
-                    "converged: with still more candidates the result may be lower again. Double them once more."
-                )
-                yield place.flag("SEARCH_NOT_CONVERGED", "warning", message, second)
-                return
+            yield place.remark("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])
 
 
 def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[str]) -> Iterator[Remark]:
@@ -184,24 +81,12 @@ def _conduct(world: ScoredWorldReport, defense: ScoredDefense, seen: Sequence[st
         yield make_remark("CONDUCT", "error", message, world=world["world"], defense=name)
 
 
-def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
-    """The mean utility under each attack without missing trials; it is clipped to [0, 1], so 0 is the worst."""
-    cells = place.point["attacks"].items()
-    return {a: float(cell["U"]) for a, cell in cells if cell["U"] is not None and (unattacked or a != NO_ATTACK)}
-
-
-def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an attack sees neither the honest updates, nor the data behind them, nor the defense."""
-    return not {"peers", "data", "defense"} & set(knowledge.get(attack, ()))
-
-
-def _beyond_noise(first: Sequence[float], second: Sequence[float], gap: float) -> bool:
-    """Whether a gap matters and exceeds two standard errors of the paired differences; False with a single seed.
-
-    With few seeds the standard error itself is uncertain. The 95 % quantile of Student's t therefore replaces the
-    factor two when it is larger.
-    """
-    if len(first) < 2:
-        return False
-    errors = max(2.0, float(special.stdtrit(len(first) - 1, 0.95)))
-    return gap > max(NEGLIGIBLE, errors * standard_error(np.subtract(first, second))) + _ROUNDING
+def _repeated(world: ScoredWorldReport, defense: ScoredDefense, different: Sequence[str]) -> Iterator[Remark]:
+    if different:
+        name = defense["defense"]
+        message = (
+            f"Trials of {name} were played again, with the defense in a new process that is handed rows alone, and had "
+            f"other results: {'; '.join(different)}. What it does depends on something else than the rows: on trials "
+            "before this one, on the simulation around it, or on files. Its numbers mean nothing until that is mended."
+        )
+        yield make_remark("NOT_REPEATED", "error", message, world=world["world"], defense=name)

@@ -10,6 +10,7 @@ from robustfl import registry
 from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
+from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages
 from robustfl.threats.updates.searched import SearchedAttack
@@ -77,6 +78,7 @@ class DefenseFacts:
     searchable : whether a white-box search over such messages exists
     plannable : whether such a search exists that plans over the rounds to come
     stateful : whether it keeps a history
+    trusting : whether it uses an update that the server computes on clean samples of its own
     made_for : the registered attacks that are made for one of its stages
     """
 
@@ -84,6 +86,7 @@ class DefenseFacts:
     searchable: bool = True
     plannable: bool = True
     stateful: bool = False
+    trusting: bool = False
     made_for: tuple[str, ...] = ()
 
     @classmethod
@@ -101,6 +104,7 @@ class DefenseFacts:
             searchable=bool(searches),
             plannable=any(kind.plans for kind in searches),
             stateful=bool(whole.stateful),
+            trusting=bool(getattr(whole, "wants_trusted", False)),
             made_for=tuple(name for name, kind in attacks.items() if names & set(made_for(kind))),
         )
 
@@ -132,6 +136,8 @@ class Evidence:
     reached : (world, attack, f) -> the success of a targeted attack against the plain rule, as a share of its samples
     exceeded : the rounds in which more clients were caught than the defense was told
     held : the rounds in which the defense gave no answer
+    not_repeated : (world, defense) -> what was different when its trials were played again
+    told_off : what defenses keep that are told a wrong f
     ranks_adaptive_only : whether only defenses with the status ADAPTIVE are ranked
     """
 
@@ -143,6 +149,8 @@ class Evidence:
     reached: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
     exceeded: RoundShares = field(default_factory=dict)
     held: RoundShares = field(default_factory=dict)
+    not_repeated: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    told_off: tuple[ToldOff, ...] = ()
     ranks_adaptive_only: bool = False
 
 

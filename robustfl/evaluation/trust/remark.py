@@ -1,4 +1,4 @@
-"""One flag: a reason to doubt a number, as JSON values, and the place in a scored suite that it speaks of."""
+"""One remark: a reason to doubt a number, as JSON values, and the place in a scored suite that it speaks of."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CurvePoint(NamedTuple):
     defense: ScoredDefense
     point: ScoredPoint
 
-    def flag(self, code: str, level: str, message: str, attack: str | None = None) -> Remark:
-        """A flag at this place."""
+    def remark(self, code: str, level: str, message: str, attack: str | None = None) -> Remark:
+        """A remark at this place."""
         world, defense = self.world["world"], self.defense["defense"]
         return make_remark(code, level, message, world=world, defense=defense, attack=attack, f=self.point["f"])
 
@@ -37,7 +37,7 @@ def make_remark(
     attack: str | None = None,
     f: int | None = None,
 ) -> Remark:
-    """A flag as JSON values."""
+    """A remark as JSON values."""
     return {
         "code": code,
         "level": level,

@@ -1,4 +1,4 @@
-"""Sanity flags: reasons to doubt a number, in words that need no statistics.
+"""Sanity remarks: reasons to doubt a number, in words that need no statistics.
 
 Every check reads the JSON-ready report of the score, so that stored results can be checked again. "error" marks what
 makes numbers unusable, "warning" what limits how far they can be trusted.
@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE
+from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, PLAIN_ACCURACY
 from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.statistics import detectable_drop, standard_error
-from robustfl.evaluation.trust.checks import check_remarks, knows_defense
+from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standard_error
+from robustfl.evaluation.trust.checks import check_remarks
+from robustfl.evaluation.trust.comparisons import knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.evaluation.trust.rounds import round_remarks
+from robustfl.evaluation.trust.training import training_remarks
 from robustfl.wording import counted
 
 INFORMATIVE_GAP = 0.05
@@ -26,8 +28,11 @@ INFORMATIVE_GAP = 0.05
 FEW_SEEDS = 5
 """Below this many seeds intervals are wide and tests find little."""
 
-OPTIMISTIC_BELOW = 10
-"""Below this many seeds percentile intervals are too short."""
+MANY_SEEDS = 10
+"""From this number of seeds on, intervals cover also where training fails on some seeds and not on others."""
+
+APART = 0.5
+"""Seeds fall apart if none of their utilities lies within a gap of this width."""
 
 _UNRUN = ("failed", "missing")
 
@@ -35,55 +40,61 @@ _UNRUN = ("failed", "missing")
 def suite_remarks(
     worlds: Sequence[ScoredWorldReport],
     *,
+    accuracy: str = PLAIN_ACCURACY,
     plain: str = "Mean",
     declared: Mapping[int, int] | None = None,
     knowledge: Mapping[str, Sequence[str]] | None = None,
     evidence: Evidence | None = None,
 ) -> list[Remark]:
-    """All flags of a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score.score`.
+    """All remarks on a scored suite; `worlds` as in the result of :func:`robustfl.evaluation.score.score.score`.
 
-    Those of the gates of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
+    `accuracy` is the measure from which the utilities are made.
+
+    Those of the checks of :mod:`robustfl.evaluation.trust.checks` come first: they make a defense's status SUSPECT.
     """
     known, shown = knowledge or {}, evidence or Evidence()
-    flags = check_remarks(worlds, plain=plain, knowledge=known, evidence=shown)
+    found = check_remarks(worlds, plain=plain, knowledge=known, evidence=shown)
     for world in worlds:
         if unplayed := list(_unplayed(world)):
-            flags += unplayed  # all else that could be said of it follows from that
+            found += unplayed  # all else that could be said of it follows from that
             continue
-        flags += _informative(world)
-        flags += _seeds(world)
-        flags += _declared(world, declared or {})
-        flags += _test_set(world)
-        flags += _equal_suites(world)
+        found += _informative(world)
+        found += training_remarks(world, accuracy)
+        found += _seeds(world)
+        found += _split(world)
+        found += _declared(world, declared or {})
+        found += _test_set(world)
+        found += _equal_suites(world)
         for defense in world["defenses"]:
             places = [CurvePoint(world, defense, point) for point in defense["curve"]]
-            flags += _runs(places)
-            flags += _diverged(world, defense)
-            flags += _unattacked(world, defense)
-            flags += round_remarks(world["world"], defense["defense"], shown)
-    return flags + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
+            found += _runs(places)
+            found += _diverged(world, defense)
+            found += _unattacked(world, defense)
+            found += round_remarks(world["world"], defense["defense"], shown)
+    return found + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 
 def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]:
-    """Flags of the table of ranks: defenses without numbers, and ranks that no test stands behind."""
+    """Remarks on the table of ranks: defenses without numbers, and ranks that no test stands behind."""
     unranked = [row["defense"] for row in ranking if row["R_mean"] is None]
-    flags = [
+    found = [
         make_remark(
             "UNRANKED",
             "error",
-            f"{defense} has no resilience value, because runs are missing or no world is informative. It stands at "
-            "the end of the ranking for that reason, not for being weak.",
+            f"{defense} has no resilience value, because runs are missing, nobody attacks, or no world is informative. "
+            "It stands at the end of the ranking for that reason, not for being weak.",
             defense=defense,
         )
         for defense in unranked
     ]
     if not tested and sum(row["R_mean"] is not None and row.get("rank", 1) is not None for row in ranking) > 1:
         message = (
-            "Ranks are not tested: one seed. With a single run of each there is no telling whether a difference would "
-            "show up again, so the order only reflects which mean is larger. Use at least 5 seeds."
+            "Ranks are not tested: in some world, all defenses have fewer than two seeds in common. With a single run "
+            "of each there is no telling whether a difference would show up again, so the order only reflects which "
+            "mean is larger. Use at least 5 seeds, the same ones for all."
         )
-        flags.append(make_remark("RANKS_NOT_TESTED", "warning", message))
-    return flags
+        found.append(make_remark("RANKS_NOT_TESTED", "warning", message))
+    return found
 
 
 def _unplayed(world: ScoredWorldReport) -> Iterator[Remark]:
@@ -113,7 +124,7 @@ def _informative(world: ScoredWorldReport) -> Iterator[Remark]:
         yield make_remark("NO_BASELINE", "error", message, world=label)
     elif not world["informative"]:
         message = (
-            f"Even without any attack the model reaches only {level:.3f}; always guessing the largest class reaches "
+            f"Even without any attack the model reaches only {level:.3f}; guessing without looking at a sample reaches "
             f"{chance:.3f}. Where nothing is learned there is nothing to attack, so this world is left out of all "
             "scores. Train longer or choose an easier task or a better learning rate."
         )
@@ -127,15 +138,39 @@ def _seeds(world: ScoredWorldReport) -> Iterator[Remark]:
     if seeds == 1:
         limit = "one seed shows no spread, so there are no intervals and no tests"
     else:
-        limit = (
-            "intervals come out too short (optimistic), and only differences above about "
-            f"{detectable_drop(seeds):.1f} standard deviations can be detected"
-        )
+        shown = "intervals are wide" if seeds >= FEWEST_SEEDS else "that is too few for the interval of a worst case"
+        drop = f"{detectable_drop(seeds):.1f} standard deviations"
+        limit = f"{shown}, and only differences above about {drop} can be detected"
     message = (
         f"Every result here comes from {seeds} {'repetition' if seeds == 1 else 'repetitions'} (seeds): {limit}. "
         "Use at least 5 seeds, better 10."
     )
     yield make_remark("FEW_SEEDS", "warning", message, world=world["world"])
+
+
+def _split(world: ScoredWorldReport) -> Iterator[Remark]:
+    """Defenses for which, at some f, seeds fall apart into good and bad ones under a tenth of the attacks or more."""
+    if not FEWEST_SEEDS <= len(world["seeds"]) < MANY_SEEDS:
+        return
+    found = [
+        defense["defense"]
+        for defense in world["defenses"]
+        if any(_falls_apart(point["attacks"].values()) for point in defense["curve"])
+    ]
+    if found:
+        message = (
+            f"With {', '.join(found)} the seeds of this world fall apart: under some attacks training ends well on "
+            "some seeds and badly on others. The bounds from few seeds assume values that spread around their mean. "
+            "Where these jump instead, a worst case may be far from the truth although its interval is narrow. Use at "
+            f"least {MANY_SEEDS} seeds."
+        )
+        yield make_remark("SEEDS_FALL_APART", "warning", message, world=world["world"])
+
+
+def _falls_apart(cells: Iterable[ScoredCell]) -> bool:
+    known = [sorted(value for value in cell["u"] if value is not None) for cell in cells if cell["U"] is not None]
+    apart = sum(max(np.diff(values), default=0.0) > APART for values in known)
+    return apart >= max(1.0, len(known) / 10)
 
 
 def _plain_mean(worlds: Sequence[ScoredWorldReport], plain: str) -> list[Remark]:
@@ -163,6 +198,7 @@ def _declared(world: ScoredWorldReport, declared: Mapping[int, int]) -> Iterator
 def _test_set(world: ScoredWorldReport) -> Iterator[Remark]:
     """Worst-attack cells whose sampling error from the finite test set exceeds the error that the seeds show."""
     hidden, total = [], 0
+    tested = world.get("effective_test_size", world["test_size"])
     for defense in world["defenses"]:
         for point in defense["curve"]:
             cell = point["attacks"].get(point["worst_attack"] or "")
@@ -172,7 +208,7 @@ def _test_set(world: ScoredWorldReport) -> Iterator[Remark]:
             total += 1
             accuracy = [value for value in cell["accuracy"] if value is not None]
             mean = float(np.mean(accuracy))
-            noise = math.sqrt(mean * (1 - mean) / world["test_size"])
+            noise = math.sqrt(mean * (1 - mean) / tested)
             if noise > standard_error(accuracy):
                 hidden.append(noise)
     if hidden:
@@ -205,13 +241,13 @@ def _runs(places: Iterable[CurvePoint]) -> Iterator[Remark]:
                 f"{name} cannot be deployed against {point['f']} malicious clients: {point['invalid'].rstrip('.')}. "
                 "A defense that cannot be used protects nobody, so its worst case counts as 0 here."
             )
-            yield place.flag("CONFIG_INVALID", "warning", message)
+            yield place.remark("CONFIG_INVALID", "warning", message)
         if point["incomplete"]:
             yield _incomplete(place)
 
 
 def _diverged(world: ScoredWorldReport, defense: ScoredDefense) -> Iterator[Remark]:
-    """One flag for each attack under which runs of one defense diverged, whatever the f."""
+    """One remark for each attack under which runs of one defense diverged, whatever the f."""
     lost: dict[str, dict[int, int]] = {}
     for point in defense["curve"]:
         for attack, cell in point["attacks"].items():
@@ -250,7 +286,7 @@ def _incomplete(place: CurvePoint) -> Remark:
         f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
         f"resilience is given.{_reason(cells)} Run again to fill the gap."
     )
-    return place.flag("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
+    return place.remark("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
 
 
 def _reason(cells: Iterable[ScoredCell]) -> str:

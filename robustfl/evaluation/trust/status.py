@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
-from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.checks import DOUBTS
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
 from robustfl.evaluation.trust.remark import Remark
 
@@ -32,6 +32,9 @@ ADAPTIVE, UPPER_BOUND, SUSPECT, CONFIG_INVALID = "ADAPTIVE", "UPPER_BOUND", "SUS
 
 STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 """All statuses from the worst to the best; over several worlds a defense has the worst of its statuses."""
+
+APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
+"""Why a rule around a trusted update has no rank."""
 
 EVERYTHING = {"peers", "data", "defense"}
 """The knowledge of an attacker from whom nothing is hidden."""
@@ -56,7 +59,7 @@ class StatusVerdict:
 
 
 def with_statuses(
-    worlds: list[ScoredWorldReport], evidence: Evidence | None, flags: Sequence[Remark]
+    worlds: list[ScoredWorldReport], evidence: Evidence | None, remarks: Sequence[Remark]
 ) -> tuple[list[ScoredWorldReport], dict[str, StatusVerdict]]:
     """The scored worlds with a status for each defense, and each defense's verdict over all of them.
 
@@ -68,7 +71,7 @@ def with_statuses(
     reports: list[ScoredWorldReport] = []
     found: dict[str, dict[str, StatusVerdict]] = {}
     for world in worlds:
-        own = {defense["defense"]: verdict(world, defense, evidence, flags) for defense in world["defenses"]}
+        own = {defense["defense"]: verdict(world, defense, evidence, remarks) for defense in world["defenses"]}
         judged = [(defense, own[defense["defense"]]) for defense in world["defenses"]]
         defenses: list[ScoredDefense] = [
             {**defense, "status": one.status, "why": list(one.why)} for defense, one in judged
@@ -77,25 +80,41 @@ def with_statuses(
         found[world["world"]] = own
     counted = {world["world"] for world in reports if world["informative"]} or set(found)
     names = dict.fromkeys(name for own in found.values() for name in own)
-    return reports, {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    overall = {name: _overall({w: own[name] for w, own in found.items() if w in counted}) for name in names}
+    for name in names:
+        if evidence.subjects.get(name, DefenseFacts()).trusting:
+            overall[name] = StatusVerdict(status=overall[name].status, why=(APART, *overall[name].why))
+    return reports, overall
 
 
 def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
-    """The defenses that may be ranked; None if all of them may be."""
-    if evidence is None or not evidence.ranks_adaptive_only:
+    """The defenses that may be ranked; None if all of them may be.
+
+    Rules around a trusted update are listed apart: their server has clean data, which the others do without. What was
+    seen to cheat has no rank in any suite.
+    """
+    if evidence is None:
         return None
-    return {defense for defense, found in verdicts.items() if found.status == ADAPTIVE}
+    left = {defense for defense, found in verdicts.items() if not any(map(_bars, found.why))}
+    if evidence.ranks_adaptive_only:
+        return {defense for defense in left if verdicts[defense].status == ADAPTIVE}
+    return None if left == set(verdicts) else left
+
+
+def _bars(reason: str) -> bool:
+    """Whether a reason forbids a rank in every suite."""
+    return reason == APART or reason.startswith(("CONDUCT", "NOT_REPEATED"))
 
 
 def verdict(
-    world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence, flags: Iterable[Remark]
+    world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence, remarks: Iterable[Remark]
 ) -> StatusVerdict:
     """The status of one defense in one world."""
     attacked = [point for point in defense["curve"] if point["f"] > 0]
     refused = [point for point in attacked if point["invalid"]]
     if attacked and len(refused) == len(attacked):
         return StatusVerdict(status=CONFIG_INVALID, why=((refused[0]["invalid"] or "").rstrip("."),))
-    doubts = list(dict.fromkeys(_doubt(flag) for flag in flags if _speaks_of(flag, world, defense)))
+    doubts = list(dict.fromkeys(_doubt(remark) for remark in remarks if _speaks_of(remark, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
     subject = evidence.subjects.get(defense["defense"], DefenseFacts())
@@ -139,16 +158,16 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     return found
 
 
-def _doubt(flag: Remark) -> str:
-    return str(flag["code"])
+def _doubt(remark: Remark) -> str:
+    return str(remark["code"])
 
 
-def _speaks_of(flag: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
+def _speaks_of(remark: Remark, world: ScoredWorldReport, defense: ScoredDefense) -> bool:
     """Whether a remark makes the numbers of a defense suspect; a plain mean that survives makes all of a world so."""
-    if flag["code"] not in GATES and flag["level"] != "error":
+    if remark["code"] not in DOUBTS and remark["level"] != "error":
         return False
-    whole_world = flag["code"] == "SCENARIO_NOT_ATTACKABLE" or flag["defense"] is None
-    return flag["world"] in (None, world["world"]) and (whole_world or flag["defense"] == defense["defense"])
+    whole_world = remark["code"] == "SCENARIO_NOT_ATTACKABLE" or remark["defense"] is None
+    return remark["world"] in (None, world["world"]) and (whole_world or remark["defense"] == defense["defense"])
 
 
 def _overall(found: Mapping[str, StatusVerdict]) -> StatusVerdict:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from robustfl.aggregation import Aggregation
-from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import ParameterError
+from robustfl.federation.briefing import imagined_order
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.supermask import Supermask
 from robustfl.federation.clients.work import ClientWork
@@ -64,7 +64,7 @@ class Rankings(Channel):
     scales: ClassVar[bool] = False
 
     def __init__(self, setup: Setup, work: ClientWork, defense: Any, transforms: Sequence[Transform] = ()) -> None:
-        if not isinstance(defense, RankAggregator):
+        if not hasattr(defense, "training"):
             raise ParameterError(f"The rounds of the channel 'rankings' need a RankAggregator. Found {defense!r}.")
         super().__init__(setup, work, defense, transforms)
         self.network = Supermask(setup.population, defense.training, work.trainer, setup.seed)
@@ -89,10 +89,13 @@ class Rankings(Channel):
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
         if self._adversary is None:
             return None
-        edges = self.network.edges
+        edges, order = self.network.edges, imagined_order(self.setup, round, receiver)
+        members = np.concatenate([receiver.malicious, receiver.honest])[order]
+        names = self.setup.pseudonyms.of(self.setup.members.names(members).tolist())
 
         def vote(rankings: Layers) -> Layers:
-            value: Layers = receiver.defense.preview(list(rankings), edges=edges).value
+            shuffled = [layer[order] for layer in rankings]
+            value: Layers = receiver.defense.preview(shuffled, ids=names, edges=edges).value
             return value
 
         facts = RankFacts(

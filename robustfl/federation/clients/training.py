@@ -165,18 +165,6 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
     return logits
 
 
-@torch.no_grad()
-def measure(population: Population, weights: Tensor, chunk: int = 2048) -> tuple[float, float]:
-    """The accuracy and the mean cross-entropy of a global model [d] on the test set."""
-    named, correct, loss = population.views(weights), 0, 0.0
-    for start in range(0, len(population.test_labels), chunk):
-        labels = population.test_labels[start : start + chunk]
-        logits = functional_call(population.module, named, (population.test_features[start : start + chunk],))
-        correct += int((logits.argmax(dim=1) == labels).sum())
-        loss += float(cross_entropy(logits, labels, reduction="sum"))
-    return correct / len(population.test_labels), loss / len(population.test_labels)
-
-
 def local_change(
     train: Trainer,
     weights: Tensor,

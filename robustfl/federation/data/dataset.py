@@ -74,9 +74,36 @@ class Dataset:
         return self.train_x.shape[1:]
 
     @property
+    def tested(self) -> npt.NDArray[np.int64]:
+        """The number of test samples of each class of the test set; classes without test samples are left out."""
+        counts = np.bincount(self.test_y)
+        return counts[counts > 0]
+
+    @property
     def chance(self) -> float:
         """The test accuracy of a useless model, which always answers the most frequent class."""
-        return float(np.bincount(self.test_y).max() / len(self.test_y))
+        return float(self.tested.max() / len(self.test_y))
+
+    def guessing(self, accuracy: str) -> float:
+        """The most that a model reaches in expectation that does not look at the samples.
+
+        Formula: with C classes in the test set, of shares p_c, and a model that answers class c with probability q_c,
+
+        - `plain_accuracy` is ``sum p_c q_c``; the most is ``max p_c``, for the most frequent class;
+        - `balanced_accuracy` is ``sum q_c / C = 1/C``, whatever the model answers;
+        - `macro_f1` is ``sum 2 p_c q_c / (p_c + q_c) / C`` for many samples; it is concave in q, so the most is where
+          all derivatives ``2 p_c^2 / (p_c + q_c)^2`` are equal, at ``q = p``, and it is ``1/C`` there.
+        """
+        return self.chance if accuracy == "plain_accuracy" else 1.0 / len(self.tested)
+
+    def effective_test_size(self, accuracy: str) -> float:
+        """The number of test samples that would give a plain accuracy the same sampling error.
+
+        Formula: ``C^2 / sum (1 / n_c)`` with n_c test samples of each of C classes, where every class counts the same
+        (exact for equal recalls; taken for `macro_f1` as well), and all samples otherwise.
+        """
+        counts = self.tested
+        return float(len(self.test_y) if accuracy == "plain_accuracy" else len(counts) ** 2 / (1 / counts).sum())
 
 
 @dataclass(frozen=True, kw_only=True)

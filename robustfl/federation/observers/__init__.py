@@ -4,11 +4,12 @@ Start here:
 
 * :mod:`~robustfl.federation.observers.contract` says what an observer is: it hears every round, reports in the end, and
   declares the measures that it adds to records.
-* Every simulation is watched by ``accuracy``, ``aims`` (attacks that want something; ``confusion`` measures one such
-  aim), ``detection`` (who is ignored), ``conduct`` (defenses that cheat), ``served`` (who is served worst) and
-  ``traffic`` (bytes and rows).
-* Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``) and ``evasion``. ``ledger``
-  records what a defense decides, and ``stopwatch`` measures the time.
+* Every simulation is watched by ``accuracy``, ``timing`` (attacks that strike late or stop early), ``aims`` (attacks
+  that want something; ``confusion`` measures one such aim), ``detection`` (who is ignored), ``conduct`` (defenses that
+  cheat), ``served`` (who is served worst) and ``traffic`` (bytes and rows).
+* Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``) and ``evasion``, and trials
+  of the plain rule without an attack by ``stability`` (is the step too large?) and ``central`` (what does training on
+  all data at once reach?). ``ledger`` records what a defense decides, and ``stopwatch`` measures the time.
 """
 
 import inspect

@@ -2,54 +2,113 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robustfl.federation.clients.training import measure
+from robustfl.federation.classified import Classified, classified
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
+from robustfl.federation.settings import Federation
 from robustfl.federation.task import Population
 from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.float64]
+Curve = list[tuple[int, float]]
 
 
 class Accuracy(Observer):
-    """The accuracy and the loss on the test set, as means over the models that honest clients have.
+    """How the models that honest clients have classify the test set, as means over these models.
+
+    `accuracy` of a record is the share of the test samples that is recognised. The three measures below are means over
+    the tail of the training (:attr:`Federation.tail`), and the score uses one of them.
 
     A model that is no longer finite ends the training. This is rare, because defenses refuse rows that are not finite.
     `best` is the model with the highest accuracy at the last measurement.
     """
 
-    def __init__(self, population: Population) -> None:
-        self._population = population
-        self._accuracy: list[tuple[int, float]] = []
-        self._loss: list[tuple[int, float]] = []
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure(
+            "balanced_accuracy",
+            "mean recall over the classes of the test set, over the end of the training",
+            unit="share",
+            better="higher",
+        ),
+        Measure(
+            "plain_accuracy",
+            "share of the test samples that is recognised, over the end of the training",
+            unit="share",
+            better="higher",
+        ),
+        Measure(
+            "macro_f1",
+            "mean F1 over the classes of the test set, over the end of the training",
+            unit="share",
+            better="higher",
+        ),
+        Measure(
+            "balanced_accuracy_curve",
+            "balanced accuracy at every measurement",
+            unit="share",
+            better="higher",
+            form="list",
+        ),
+        Measure("macro_f1_curve", "macro F1 at every measurement", unit="share", better="higher", form="list"),
+    )
+
+    def __init__(self, population: Population, settings: Federation) -> None:
+        self._population, self._settings = population, settings
+        self._loss: Curve = []
         self._diverged = False
+        self.plain: Curve = []
+        self.balanced: Curve = []
+        self.macro_f1: Curve = []
         self.best: Tensor = population.initial
 
     def hear(self, round: Round) -> None:
         if round.served is None:
             return
         if bool(round.served.isfinite().all()):
-            measured = accuracies(self._population, round.served)
-            accuracy, loss = measured.mean(axis=0).tolist()
+            found = [classified(self._population, model) for model in round.served]
+            loss = _mean([one.loss for one in found])
             if np.isfinite(loss):
-                self._accuracy.append((round.finished, accuracy))
-                self._loss.append((round.finished, loss))
-                self.best = round.served[int(measured[:, 0].argmax())]
+                self._note(round.finished, found, loss)
+                self.best = round.served[int(np.argmax([one.plain for one in found]))]
                 return
         self._diverged = round.diverged = True
 
+    def _note(self, finished: int, found: Sequence[Classified], loss: float) -> None:
+        self._loss.append((finished, loss))
+        self.plain.append((finished, _mean([one.plain for one in found])))
+        self.balanced.append((finished, _mean([one.balanced for one in found])))
+        self.macro_f1.append((finished, _mean([one.macro_f1 for one in found])))
+
     def report(self, trace: Trace) -> None:
-        trace.accuracy, trace.loss, trace.diverged = self._accuracy, self._loss, self._diverged
+        trace.accuracy, trace.loss, trace.diverged = self.plain, self._loss, self._diverged
+        self.tell(
+            trace,
+            balanced_accuracy=tail_mean(self.balanced, self._settings),
+            plain_accuracy=tail_mean(self.plain, self._settings),
+            macro_f1=tail_mean(self.macro_f1, self._settings),
+            balanced_accuracy_curve=[value for _, value in self.balanced],
+            macro_f1_curve=[value for _, value in self.macro_f1],
+        )
 
 
-def accuracies(population: Population, models: Tensor) -> Floats:
-    """The accuracy and the loss [s, 2] of models [s, d] on the test set."""
-    return np.array([measure(population, model) for model in models])
+def tail_mean(curve: Sequence[tuple[int, float]], settings: Federation) -> float | None:
+    """The mean of the measurements [(finished rounds, value)] in the tail; None when there are none there.
+
+    A training that diverged may have ended before. What is measured in addition, because an attack starts or stops
+    there, does not count, so that no round has more weight than the others.
+    """
+    start = settings.rounds - settings.tail
+    values = [value for finished, value in curve if finished > start and settings.measured(finished)]
+    return _mean(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

@@ -3,15 +3,22 @@
 Every call is checked for two things: whether the defense changes the messages that it is given, and whether its answer
 follows a global random generator, which would make results depend on everything else that runs.
 
-In a few rounds of every simulation the defense is also asked twice, and once with the clients' names exchanged. Two
-different answers to one question show that it uses randomness of its own, which an attacker can average away and which
-no other run repeats. An answer that changes with the names before there is any history shows that it knows who is who.
+In a few rounds of every simulation the defense is also asked twice, once with the rows in another order, and once with
+the clients' names exchanged. Two different answers to one question show that it uses randomness of its own, which an
+attacker can average away and which no other run repeats. An answer that changes with the order of the rows shows that
+it goes by their places, which the network decides. An answer that changes with the names before there is any history
+shows that it knows who is who.
+
+A trial that is played again may have a twin: a second copy of the defense, elsewhere, that gets the rows of every round
+in another order and under other names. A defense that takes from places and names more than who is the same client as
+before cannot answer as its twin does.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -19,8 +26,9 @@ import torch
 
 from robustfl.aggregation import Aggregation
 from robustfl.errors import InfeasibleError
+from robustfl.federation.anonymity import AGAIN, Pseudonyms, row_order
 from robustfl.federation.observers.contract import Observer
-from robustfl.federation.round import Receiver, Round
+from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
 
@@ -30,10 +38,17 @@ if TYPE_CHECKING:
 CHANGES = "changes the updates that it is given"
 DRAWS = "draws from the global random generator of {}"
 VARIES = "gives two answers to one question"
+ORDER = "answers differently when the same clients come in another order"
+TWIN = "answers differently from a copy that got the same rows in other orders and under other names, from the start"
 NAMES = "answers differently when clients exchange their names, before it has met them"
 
 _CLOSE = 1e-6
 """Sums in another order may differ by this share of the largest number."""
+_TWIN_CLOSE, _TWIN_APART = 1e-4, 0.1
+"""A twin differs when its answer does, by more than this share of the largest number, in this share of the rounds. With
+a memory, differences by rounding may grow, and near ties are settled in the one way or the other."""
+_NUDGES, _NUDGE = 3, 1e-3
+"""How often rows are moved to break ties, and by which share of their spread."""
 _SEEDS = (1_000_003, 7_368_787)
 _ATTEMPTS = 3
 """How often a suspicion is examined: another thread may draw numbers in between and spoil an attempt."""
@@ -53,14 +68,21 @@ class Conduct(Observer):
     """Watches the defenses of a simulation of `rounds` rounds, in every channel.
 
     `seen` holds each observation once, in the order in which they were made.
+
+    Parameters
+    ----------
+    channel : asks the defenses
+    rounds : the number of rounds
+    twin : the defense of the receiver "server" once more, in its first state
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("conduct", "misbehaviour of the defense that was seen", form="texts"),
     )
 
-    def __init__(self, channel: Asked, rounds: int) -> None:
-        self._channel = channel
+    def __init__(self, channel: Asked, rounds: int, twin: Any = None) -> None:
+        self._channel, self._twin = channel, twin
+        self._twin_names, self._apart, self._compared = Pseudonyms(0, "names for a twin"), 0, 0
         self._asked_again = {0, rounds // 2, rounds - 1}
         self.seen: list[str] = []
 
@@ -71,7 +93,7 @@ class Conduct(Observer):
         """
         rows = receiver.arrived
         if round.number in self._asked_again:
-            self._question(receiver, rows)
+            self._question(receiver, round, rows)
         before, places = _sample(rows), {name: generator.place() for name, generator in _GENERATORS.items()}
         answer = self._channel.ask(receiver, rows, receiver.names)
         for name, generator in _GENERATORS.items():
@@ -80,14 +102,18 @@ class Conduct(Observer):
                 self._note(DRAWS.format(name))
         if not torch.equal(before, _sample(rows)):
             self._note(CHANGES)
+        if self._twin is not None:
+            self._compare(receiver, round, rows, answer)
         return answer
 
     def report(self, trace: Trace) -> None:
+        if self._apart > max(1.0, _TWIN_APART * self._compared):
+            self._note(TWIN)
         if self.seen:
             self.tell(trace, conduct=list(self.seen))
 
-    def _question(self, receiver: Receiver, rows: Tensor) -> None:
-        """Ask the defense twice, and once more under other names if names cannot mean anything yet."""
+    def _question(self, receiver: Receiver, round: Round, rows: Tensor) -> None:
+        """Ask the defense twice, in another order, and under other names if names cannot mean anything yet."""
         names, defense = receiver.names, receiver.defense
         fresh = not defense.stateful or not _holds(defense.state_dict())
         others = [_renamed(names, keep_order="names" in defense.unclaimed)] if fresh else []
@@ -98,9 +124,45 @@ class Conduct(Observer):
         if not torch.equal(first, again):
             self._note(VARIES)
             return
-        for other in renamed:
-            if not bool(((other - first).abs() <= _CLOSE * first.abs().max()).all()):
-                self._note(NAMES)
+        if not all(_close(other, first) for other in renamed):
+            self._note(NAMES)
+        order = row_order(0, round.number, receiver.who, len(names), AGAIN)
+        if ORDER not in self.seen and not self._same_in(order, receiver, rows):
+            self._note(ORDER)
+
+    def _same_in(self, order: Ids, receiver: Receiver, rows: Tensor) -> bool:
+        """Whether the same rows, each with its name, get the same answer in another order.
+
+        A rule that picks rows may pick another one of two equally good rows. A difference therefore counts only if it
+        remains when the rows are moved a little.
+        """
+        places = torch.as_tensor(order, device=rows.device)
+        names = [receiver.names[place] for place in order.tolist()]
+        attempts = [rows, *_nudged(rows)] if rows.is_floating_point() else [rows]
+        for attempt in attempts:
+            try:
+                first = self._previewed(receiver, attempt, receiver.names)
+                other = self._previewed(receiver, attempt[places], names)
+            except InfeasibleError:  # rows that were moved may be too few for a rule with a threshold
+                return True
+            if _close(other, first):
+                return True
+        return False
+
+    def _compare(self, receiver: Receiver, round: Round, rows: Tensor, answer: Aggregation) -> None:
+        """Ask the twin about the rows of a round, in another order and under other names."""
+        order = row_order(0, round.number, receiver.who, len(receiver.names), "order for a twin")
+        names = [receiver.names[place] for place in order.tolist()]
+        if "names" not in receiver.defense.unclaimed:
+            names = self._twin_names.of([name for name in names if isinstance(name, int)])
+        places = torch.as_tensor(order, device=rows.device)
+        try:
+            other = self._channel.ask(replace(receiver, defense=self._twin), rows[places], names)
+        except InfeasibleError:
+            self._apart += 1
+        else:
+            self._apart += not _close(self._channel.vector(other), self._channel.vector(answer), _TWIN_CLOSE)
+        self._compared += 1
 
     def _follows(self, generator: _Generator, receiver: Receiver, rows: Tensor) -> bool:
         """Whether the answer follows a generator: it is the same under one seed and differs under another seed.
@@ -130,6 +192,22 @@ class Conduct(Observer):
     def _note(self, what: str) -> None:
         if what not in self.seen:
             self.seen.append(what)
+
+
+def _close(found: Tensor, expected: Tensor, tolerance: float = _CLOSE) -> bool:
+    """Whether two answers differ by no more than rounding."""
+    if found.shape != expected.shape:
+        return False
+    return bool(((found - expected).abs() <= tolerance * expected.abs().max()).all())
+
+
+def _nudged(rows: Tensor) -> Iterator[Tensor]:
+    """Copies of the rows in which finite entries are moved at random, by up to a thousandth of their spread."""
+    finite = rows.isfinite()
+    spread = rows.where(finite, 0.0).std().clamp(min=1e-30) if rows.numel() > 1 else rows.new_tensor(1.0)
+    for number in range(_NUDGES):
+        moves = np.random.default_rng(number).uniform(-1.0, 1.0, size=tuple(rows.shape))
+        yield rows + _NUDGE * spread * rows.new_tensor(moves)
 
 
 def _renamed(names: list[Hashable], *, keep_order: bool) -> list[Hashable]:

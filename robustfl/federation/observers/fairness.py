@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.federation.observers.accuracy import accuracies
+from robustfl.federation.classified import classified
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
 from robustfl.federation.setup import Setup
@@ -67,7 +67,8 @@ class Fairness(Observer):
         if trace.diverged:
             return
         n, honest = self._setup.settings.clients, self._setup.honest
-        final, alone = accuracies(self._setup.population, self._ownership.own)[:, 0], self._alone()
+        final = np.array([classified(self._setup.population, model).plain for model in self._ownership.own])
+        alone = self._alone()
         by_client = {name: [values.get(client, 0.0) for client in range(n)] for name, values in self._standing.items()}
         malicious = set(self._setup.malicious.tolist())
         self.tell(

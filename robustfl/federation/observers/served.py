@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from robustfl.federation.clients.training import predict
+from robustfl.federation.classified import classified
 from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
@@ -22,20 +21,6 @@ if TYPE_CHECKING:
     from robustfl.federation.task import Population
 
 Floats = NDArray[np.float64]
-
-
-@torch.no_grad()
-def class_accuracy(population: Population, weights: Tensor, chunk: int = 2048) -> Floats:
-    """The accuracy [C] of a model [d] on the test samples of each class; NaN for a class without test samples."""
-    labels = population.test_labels
-    right = torch.zeros(population.classes, dtype=torch.int64, device=labels.device)
-    for start in range(0, len(labels), chunk):
-        truth = labels[start : start + chunk]
-        found = predict(population, weights, population.test_features[start : start + chunk]).argmax(dim=1)
-        right += torch.bincount(truth[found == truth], minlength=population.classes)
-    tested = torch.bincount(labels, minlength=population.classes).cpu().numpy()
-    with np.errstate(invalid="ignore"):
-        return np.asarray(right.cpu().numpy() / tested)
 
 
 def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats:
@@ -85,7 +70,7 @@ class Served(Observer):
         if self._models is None:
             return
         population = self._setup.population
-        accuracy = np.array([class_accuracy(population, model) for model in self._models])  # [1 or h, C]
+        accuracy = np.array([classified(population, model).recalls for model in self._models])  # [1 or h, C]
         self.tell(trace, **worst_served(accuracy, honest_mixes(population, self._setup.malicious)))
 
 

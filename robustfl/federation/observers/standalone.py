@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.federation.channels.dense import Rewarded
+from robustfl.federation.classified import classified
 from robustfl.federation.clients.work import ClientWork
-from robustfl.federation.observers.accuracy import accuracies
 from robustfl.federation.settings import Federation
 from robustfl.federation.setup import set_up
 from robustfl.federation.task import Population
@@ -40,5 +40,5 @@ def standalone_accuracies(population: Population, settings: Federation, defense:
             round = topology.sample(number)
             channel.compute(round, topology.models)
             topology.advance(round)
-        found[key] = accuracies(population, alone.own)[:, 0]
+        found[key] = np.array([classified(population, model).plain for model in alone.own])
     return found[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from robustfl.aggregation import Aggregation
@@ -65,12 +66,13 @@ class Topology(ABC):
     def aggregate(self, round: Round, watch: Watch) -> None:
         """Ask the defense of every receiver; a receiver with too few rows has no answer."""
         for receiver in round.receivers:
-            receiver.names = told_apart(self.setup.members.names(receiver.ids).tolist())
+            receiver.names = self.setup.pseudonyms.of(told_apart(self.setup.members.names(receiver.ids).tolist()))
             if not len(receiver.ids):
                 continue
             try:
-                receiver.answer = watch.ask(receiver, round)
+                answer = watch.ask(receiver, round)
             except InfeasibleError as error:
                 receiver.refused = error.rejected
                 continue
+            receiver.answer = replace(answer, info=self.setup.pseudonyms.restored(answer.info))
             receiver.aggregate = self.channel.vector(receiver.answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,7 +21,6 @@ INDEX_BYTES = 4
 """The number of bytes that state the place of an entry of a sparse reward."""
 
 
-@runtime_checkable
 class Rewarding(Protocol):
     """What a defense that speaks the channel `rewards` must offer in addition to the contract of every aggregator.
 
@@ -83,13 +82,14 @@ class Rewards(OwnModels):
     def __init__(self, setup: Setup, channel: Channel) -> None:
         super().__init__(setup, channel)
         rule = channel.defense.stages[-1]
-        if not isinstance(rule, Rewarding):
+        if not hasattr(rule, "begin"):
             raise ParameterError(
                 f"{rule!r} speaks the channel 'rewards' and should have a method `begin(sizes)`. See "
                 f"{Rewarding.__module__}.Rewarding."
             )
         # These are the sizes that clients have declared, before any of them loses its samples to a fault.
-        rule.begin({client: float(len(part)) for client, part in enumerate(setup.clean.parts)})
+        names = setup.pseudonyms.of(range(setup.settings.clients))
+        rule.begin({name: float(len(part)) for name, part in zip(names, setup.clean.parts, strict=True)})
         self._malicious = set(setup.malicious.tolist())
         self._sent = 0.0
 

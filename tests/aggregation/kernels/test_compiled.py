@@ -103,6 +103,20 @@ def test_mean_around_accepts_a_centre_of_higher_precision() -> None:
     assert compiled.mean_around(block, np.array([1.5 - 1e-12]), 1).dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("n", ROWS)
+def test_exact_centres_are_those_of_float64(n: int, dtype: Any) -> None:
+    block = sample(n, 150, dtype)
+    middle, wide = compiled.median(block, exact=True), block.astype(np.float64)
+    assert np.array_equal(middle, expected_median(wide))
+    f = (n - 1) // 3
+    trimmed = compiled.trimmed_mean(block, f, exact=True)
+    assert_mean(trimmed, np.sort(wide, axis=0)[f : n - f])
+    for centre in (middle, trimmed):
+        for count in {1, n // 2 + 1, n}:
+            assert_mean(compiled.mean_around(block, centre, count), nearest(block, centre, count))
+
+
 numbers = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-45, -1e-45, 3e38, -3e38]),
     st.floats(-(2.0**126), 2.0**126, width=32),

@@ -58,6 +58,12 @@ def test_the_device_agrees_with_the_host(device: str, dtype: str, n: int, d: int
     np.testing.assert_allclose(host(theirs.median(tensor)), ours.median(x), atol=atol)
     for f in range((n + 1) // 2):
         np.testing.assert_allclose(host(theirs.trimmed_mean(tensor, f)), ours.trimmed_mean(x, f), atol=atol)
+        exact = host(theirs.trimmed_mean(tensor, f, exact=True))
+        np.testing.assert_allclose(exact, ours.trimmed_mean(x, f, exact=True), rtol=1e-12, atol=1e-13)
+        assert exact.dtype == np.float64
+    middle = ours.median(x, exact=True)
+    np.testing.assert_array_equal(host(theirs.median(tensor, exact=True)), middle)
+    assert middle.dtype == np.float64
     for count in range(1, n + 1):
         near = ours.mean_around(x, x[0] / 2, count)
         np.testing.assert_allclose(host(theirs.mean_around(tensor, tensor[0] / 2, count)), near, atol=atol)

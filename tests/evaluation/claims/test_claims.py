@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim, Expectation
 from robustfl.evaluation.claims.language import Expression
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment
@@ -243,7 +244,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str
 
     def run(*overrides: str) -> dict[str, Any]:
         experiment = read_experiment(path, overrides)
-        summary = run_experiment(experiment, RunOptions(out=folder / "out", workers=0), Quiet())
+        summary = run_experiment(experiment, RunOptions(out=folder / "out", workers=0, checks=NO_CHECKS), Quiet())
         assert json.loads((folder / "out" / "summary.json").read_text()) == summary
         return summary
 

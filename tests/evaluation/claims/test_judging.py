@@ -11,6 +11,7 @@ from scipy import stats
 
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.score.score import score
+from robustfl.evaluation.statistics import minimum_interval
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.evaluation.claiming import OUTCOMES, SAID, STRONG, WEAK, WORLD, claiming, judge, played
 from tests.evaluation.outcomes import changed, world
@@ -40,7 +41,7 @@ def test_a_reading_is_what_the_scores_say_with_its_interval() -> None:
         ("accuracy(mean)", 0.5, (0.5, 0.54, 0.46)),
         ("W(nnm >> krum, f=1)", 0.8, (0.8, 0.6, 1.0)),
         ("M(mean, f=1)", 0.3, WEAK),
-        ("R(nnm >> krum)", 0.8 + 0.1 / 6, (0.8 + 0.1 / 6, 0.6 + 0.2 / 6, 1.0)),
+        ("R(nnm >> krum)", 0.8, (0.8, 0.6, 1.0)),
         ("abs(W(mean, f=1) - 1)", 0.7, (0.7, 0.6, 0.8)),
         ("min(U(mean), W(nnm >> krum, f=1))", 0.8, (0.8, 0.6, 1.0)),
         ("max(0.5, W(mean, f=1))", 0.5, ()),
@@ -51,6 +52,20 @@ def test_measures(measure: str, value: float, per_seed: tuple[float, ...]) -> No
     found = judge(measure)
     assert found["value"] == pytest.approx(value)
     assert found["per_seed"] == pytest.approx(list(per_seed))
+
+
+def test_a_worst_case_alone_has_the_interval_of_the_score() -> None:
+    attacks = {"none": (1.0,) * 3, "SignFlip": (0.4, 0.5, 0.6), "IPM(epsilon=0.1)": (0.3, 0.6, 0.8)}
+    outcomes = played("Mean", {f: attacks if f else {"none": (1.0,) * 3} for f in (0, 1, 3)})
+    low, high = minimum_interval(list(attacks.values())) or (math.nan, math.nan)
+    for measure in ("W(mean, f=1)", "R(mean)"):
+        found = judge(measure, "> 0.2", outcomes)
+        assert found["value"] == pytest.approx(0.5)
+        assert found["ci"] == pytest.approx([max(low, 0), min(high, 1)])
+        assert found["verdict"] == "not decided"  # the Student interval of SignFlip alone would confirm it
+    assert student(attacks["SignFlip"])[0] > 0.2
+    two = played("Mean", {0: {"none": (1.0, 1.0)}, 1: {"none": (0.5, 0.5)}})
+    assert judge("W(mean, f=1)", "> 0.2", two)["reason"] == "2 seeds have no interval of a worst case: run more seeds"
 
 
 def test_differences_are_paired_over_the_seeds() -> None:
@@ -223,12 +238,13 @@ def test_trials_that_failed_hold_no_measurements() -> None:
 
 def test_over_several_worlds_a_reading_is_the_mean_unless_one_is_named() -> None:
     values = claiming("U(mean)", "U(mean, world='rounds=3')", "U(mean, world='Softmax')", "R(mean, world='rounds=4')")
+    values["adversary"] = {"f": [1]}
     federation = {"clients": 10, "rounds": [3, 4]}
     experiment = Experiment({**values, "federation": federation})
     labels = [w.label for w in experiment.worlds]
     outcomes = [
-        *played("Mean", {0: {"none": (0.9, 0.8, 0.7)}}, labels[0]),
-        *played("Mean", {0: {"none": (0.1, 0.4, 0.7)}}, labels[1]),
+        *played("Mean", {f: {"none": (0.9, 0.8, 0.7)} for f in (0, 1)}, labels[0]),
+        *played("Mean", {f: {"none": (0.1, 0.4, 0.7)} for f in (0, 1)}, labels[1]),
     ]
     scores = score(outcomes, [world(label=label) for label in labels])
     both, first, matching, second = judged(experiment.suite.claims, experiment.names, scores, {})

@@ -12,7 +12,15 @@ from scipy import stats
 
 from robustfl.errors import DataError, ParameterError
 from robustfl.evaluation.compare.comparison import Comparison, GateSettings, compare_runs, next_commands
-from robustfl.evaluation.compare.text import MOST_CELLS, cell_rows, markdown, overview_rows, parts, write
+from robustfl.evaluation.compare.text import (
+    MOST_CELLS,
+    cell_rows,
+    defense_rows,
+    markdown,
+    overview_rows,
+    parts,
+    write,
+)
 from tests.evaluation.stored_runs import elsewhere, one, only_cell, run
 
 OPEN = ([0.6] * 5, [0.5, 0.7, 0.5, 0.7, 0.55])
@@ -97,7 +105,6 @@ def test_remarks_tell_what_else_differs() -> None:
         ([0.5] * 5, {}, "REGRESSION", 1, "REGRESSION: 1 of 1 cell should not be accepted. 1 CHANGED"),
         (OPEN[1], {}, "INCONCLUSIVE", 3, "INCONCLUSIVE: 1 of 1 cell are open at look 1 of 3."),
         (OPEN[1], {"look": 3}, "PASS", 0, "PASS, with a warning: 1 of 1 cell are still open, none blocks."),
-        (OPEN[1], {"look": 3, "delta": 0.001}, "REGRESSION", 1, "REGRESSION: 1 of 1 cell"),
         ([0.6, 0.6, 0.6, 0.6, None], {}, "REGRESSION", 1, "REGRESSION: 1 of 1 cell"),
     ],
 )
@@ -192,6 +199,26 @@ def test_only_cells_of_which_something_is_to_be_said_are_shown_worst_first() -> 
         ("better", "IMPROVED"),
     ]
     assert overview_rows(found)[0][-1] == "REGRESSION (1 of 6)"
+
+
+def test_a_defense_that_lost_a_little_everywhere_is_told_by_its_mean() -> None:
+    names = [f"attack {i}" for i in range(4)]
+    before = elsewhere(run({("Mean", name, 1): [0.6] * 5 for name in names}))
+    noise = [[0.1 * ((i + seed) % 4 - 1.5) - 0.07 - 0.001 * seed for seed in range(5)] for i in range(4)]
+    after = elsewhere(run({("Mean", n, 1): [0.6 + d for d in row] for n, row in zip(names, noise, strict=True)}))
+    found = compare_runs(before, after)
+    assert {cell.verdict for cell in found.judgement.cells} == {"INCONCLUSIVE"}
+    assert (found.outcome, found.exit_code) == ("REGRESSION", 1)
+    assert found.conclusion.startswith(
+        "REGRESSION: 0 of 4 cells and the mean of 1 of 1 defense should not be accepted."
+    )
+    ((defense, world, cells, change, _, verdict),) = defense_rows(found)
+    assert (defense, world, cells, change, verdict) == ("Mean", "W", "4", "-0.072", "REGRESSION")
+    assert "## Means of defenses" in markdown(found)
+    assert [len(part[1]) for part in parts(found) if not isinstance(part, str)] == [1, 1, 4]
+    (report,) = found.report()["defenses"]
+    assert (report["cells"], report["seeds"], report["blocks"]) == (4, 5, True)
+    assert report["change"] == pytest.approx(-0.072)
 
 
 def test_a_terminal_shows_the_worst_cells_and_says_how_many_more_there_are() -> None:

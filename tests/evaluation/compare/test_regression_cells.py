@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from robustfl.errors import DataError
-from robustfl.evaluation.compare.regression import judge
+from robustfl.evaluation.compare import regression
+from robustfl.evaluation.compare.regression import CellVerdict
 from tests.evaluation.stored_runs import LEVEL, one, only_cell, run
+
+
+def judge(before: Any, after: Any, **options: Any) -> tuple[CellVerdict, ...]:
+    """The verdicts on the cells."""
+    return regression.judge(before, after, **options).cells
+
 
 # Which cells, which seeds, which scale
 

@@ -41,8 +41,8 @@ def test_a_trial_is_judged_by_its_first_rounds(monkeypatch: pytest.MonkeyPatch) 
         return {"time": {"total_s": 0.6, "evaluate_s": 0.1}}
 
     monkeypatch.setattr(budget, "run_trial", run_trial)
-    # 0.5 s for 5 rounds, 4 measurements of 0.1 s, and nothing around them but the 0.6 s that did not pass here
-    assert budget._seconds(trial, Resources()) == pytest.approx(0.5 * 20 + 0.4 - 0.6, abs=0.05)
+    # 0.5 s for 5 rounds, 8 measurements in place of 3 in 0.1 s, and around them nothing but the 0.6 s that did not pass
+    assert budget._seconds(trial, Resources()) == pytest.approx(0.5 * 20 + 0.1 / 3 * 8 - 0.6, abs=0.05)
     assert played == [budget.SHORT, budget.SHORT]
 
 

@@ -149,12 +149,13 @@ def test_parts_that_die_cost_their_own_trials_only(
 
 SCRIPT = """\
 from pathlib import Path
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.reading import read_experiment
 
 {before}
 suite = read_experiment({suite!r})
-{guard}run_experiment(suite, RunOptions(out=Path("out"), workers={workers}), Quiet())
+{guard}run_experiment(suite, RunOptions(out=Path("out"), workers={workers}, checks=NO_CHECKS), Quiet())
 """
 
 

@@ -18,6 +18,7 @@ from robustfl.errors import ParameterError, StoreError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import play as play_module
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.ledger_check import verify_run
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
@@ -39,7 +40,7 @@ SUITE: dict[str, Any] = {
 
 
 def play(folder: Path, values: dict[str, Any] | None = None, **options: Any) -> None:
-    run_experiment(Experiment(values or SUITE), RunOptions(out=folder, workers=0, **options), Quiet())
+    run_experiment(Experiment(values or SUITE), RunOptions(out=folder, workers=0, checks=NO_CHECKS, **options), Quiet())
 
 
 def recorded(folder: Path) -> dict[str, dict[str, Any]]:

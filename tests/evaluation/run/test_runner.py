@@ -18,6 +18,7 @@ from robustfl import registry
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import play as play_module
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite import trial as trial_module
 from robustfl.evaluation.suite.scenario import Experiment
@@ -67,7 +68,7 @@ class Heard:
 
 def play(folder: Path, values: dict[str, Any] | None = None, fresh: bool = False) -> tuple[dict[str, Any], Heard]:
     heard = Heard()
-    options = RunOptions(out=folder, workers=0, fresh=fresh, command="robustfl run tiny.yaml")
+    options = RunOptions(out=folder, workers=0, fresh=fresh, command="robustfl run tiny.yaml", checks=NO_CHECKS)
     return run_experiment(Experiment(values or SUITE), options, heard), heard
 
 
@@ -115,6 +116,24 @@ def test_fresh_sets_the_old_records_aside(tmp_path: Path) -> None:
     _, heard = play(tmp_path, fresh=True)
     assert heard.done == 0
     assert (tmp_path / "records.jsonl.1.bak").read_bytes() == before
+
+
+def test_the_run_time_is_that_of_all_starts_that_played_something(tmp_path: Path) -> None:
+    play(tmp_path, {**SUITE, "seeds": 1})
+    path = tmp_path / "summary.json"
+    long = json.loads(path.read_text())
+    long["time"]["elapsed_s"] = 5000.0
+    path.write_text(json.dumps(long))
+    more, _ = play(tmp_path)
+    assert more["time"]["elapsed_s"] > 5000
+    again, _ = play(tmp_path)
+    assert again["time"]["elapsed_s"] == more["time"]["elapsed_s"]
+    (tmp_path / "elapsed.json").write_text('{"seconds": 7000.0}')  # what an interrupted start would have left
+    longer, _ = play(tmp_path, {**SUITE, "seeds": 3})
+    assert longer["time"]["elapsed_s"] > 7000
+    assert not (tmp_path / "elapsed.json").exists()
+    fresh, _ = play(tmp_path, {**SUITE, "seeds": 1}, fresh=True)
+    assert fresh["time"]["elapsed_s"] < 5000
 
 
 def test_failed_trials_are_run_again_and_cost_nothing_once_they_succeed(

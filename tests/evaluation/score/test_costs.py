@@ -10,6 +10,7 @@ import pytest
 from robustfl.evaluation.results.measures import numbers
 from robustfl.evaluation.results.shapes import require_shape, shape_of
 from robustfl.evaluation.results.summaries import SideEffects
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.score.costs import means, side_effects
 from robustfl.evaluation.statistics import student_interval
@@ -163,7 +164,7 @@ def test_a_run_reports_them_and_claims_can_measure_them(tmp_path: Any) -> None:
     measures = ["more(mean, worst_class) - more(krum, worst_class, f=1)"]
     measures += ["more(krum, detection_recall, attack=non_finite, f=1)"]
     suite["claims"] = [{"text": "t", "source": "s", "measure": m, "expect": ">= 0"} for m in measures]
-    summary = run_experiment(Experiment(suite), RunOptions(out=tmp_path, workers=0), Silent())
+    summary = run_experiment(Experiment(suite), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Silent())
     (world,) = summary["side_effects"]
     mean, krum = world["defenses"]
     assert mean["undisturbed"][0]["utility_lost"]["mean"] == 0.0

@@ -10,13 +10,16 @@ import pytest
 
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.faults import fault_axis, fault_scores, recovery_time
-from robustfl.evaluation.score.inputs import ScoredWorld
+from robustfl.evaluation.score.inputs import ScoredWorld, ScoreSettings
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports.sections.faults import FAULTS as FAULTS_SECTION
 from tests.reports.tables import first_world, tables
+
+PLAIN = ScoreSettings(accuracy="plain_accuracy")
 
 FAULTS = ["crash", {"awgn": {"snr": 0}}, {"stale": {"start_round": 3}}]
 
@@ -123,7 +126,7 @@ def test_scores_of_records() -> None:
             "metrics": {"accuracy": curve, "tail_accuracy": tail, "lost_rows": 4, "held_rounds": cell.seed, "more": {}},
         }
     starts = {"Stale(start_round=3, rounds=5)": 3}
-    (found,) = fault_scores(plan.fault_cells, [world], starts, records)
+    (found,) = fault_scores(plan.fault_cells, [world], starts, records, PLAIN)
     (mean,) = found["defenses"]
     assert (mean["F"], mean["worst"]) == (pytest.approx(0.25), "Crash(probability=0.2)")
     crash, stale = mean["faults"].values()
@@ -132,13 +135,13 @@ def test_scores_of_records() -> None:
     assert (stale["recovery"], stale["recovered"]) == (1.5, 1.0)  # 0 and 3 rounds
 
     del records[stale["trials"][0]]
-    (partly,) = fault_scores(plan.fault_cells, [world], starts, records)[0]["defenses"]
+    (partly,) = fault_scores(plan.fault_cells, [world], starts, records, PLAIN)[0]["defenses"]
     assert (partly["F"], partly["faults"]["Stale(start_round=3, rounds=5)"]["U"]) == (None, None)
 
 
 def test_a_run_reports_its_faults(tmp_path: Path) -> None:
     made = experiment(adversary={"f": [0]}, seeds=1, federation={"clients": 6, "rounds": 30, "evaluate_every": 10})
-    run_experiment(made, RunOptions(out=tmp_path, workers=0), Quiet())
+    run_experiment(made, RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
     assert FAULTS_SECTION.of_world is not None
     found = FAULTS_SECTION.of_world(first_world(RunResults.load(tmp_path)))
     assert found is not None

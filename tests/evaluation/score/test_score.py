@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.errors import ParameterError
+from robustfl.evaluation.score.curve import BOUNDS, lowest_mean, utility
 from robustfl.evaluation.score.inputs import ScoreSettings
-from robustfl.evaluation.score.score import area, lowest_mean, score, utility, worst_case
+from robustfl.evaluation.score.score import score, worst_case
+from robustfl.evaluation.statistics import area, minimum_interval
 from tests.evaluation.outcomes import EXAMPLE, cell, changed, codes, only, suite, world
 
 
@@ -48,16 +51,108 @@ def test_the_worst_case_is_the_minimum_of_means() -> None:
     assert worst_case(outcomes, world()) == pytest.approx(0.55)
 
 
-def test_the_bootstrap_of_the_worst_case_is_exact() -> None:
-    outcomes = [o for attack in ("B", "C") for o in cell(attack, 3, EXAMPLE[attack])] + cell("none", 3, (2, 2, 2))
+def test_the_interval_of_the_worst_case_is_that_of_a_minimum() -> None:
+    outcomes = [o for attack in ("none", "B", "C") for o in cell(attack, 3, EXAMPLE[attack])]
     (point,) = only(score(outcomes, [world()]))["curve"]
-    assert point["W_ci"] == pytest.approx([0.49333333, 0.58916667], abs=1e-8)
+    low, high = minimum_interval([EXAMPLE[attack] for attack in ("none", "B", "C")]) or (2.0, 2.0)
+    assert point["W_ci"] == pytest.approx([low, high])
+    assert score(outcomes, [world()])["ranking"][0]["W_ci"] == point["W_ci"]
 
 
-def test_the_area_of_the_worked_example() -> None:
+def test_one_seed_counts_at_most_half_a_scale_beyond_either_end() -> None:
+    # Chance .898 and baseline .983, as on traffic that is nearly all of one kind; one seed of three ends at .461.
+    place = world(baseline=(0.983,) * 3, chance=0.898)
+    outcomes = [replace(o, accuracy=a) for o, a in zip(cell("bad", 1, (0, 0, 0)), (0.461, 0.975, 0.981), strict=True)]
+    cells = only(score(outcomes, [place]))["curve"][0]["attacks"]
+    assert cells["bad"]["u"] == pytest.approx([BOUNDS[0], 0.90588, 0.97647], abs=1e-4)  # it would be -5.14
+    assert 0 <= cells["bad"]["ci"][0] <= cells["bad"]["ci"][1] <= 1
+    assert float(utility(1.0, chance=0.1, baseline=0.3)) == BOUNDS[1]
+
+
+def test_resilience_is_the_area_over_the_attacked_shares_alone() -> None:
     assert float(area([0, 0.1, 0.2, 0.3, 0.4], [1, 0.9, 0.7, 0.3, 0])) == pytest.approx(0.6)
     heights = {0: 1.0, 1: 0.9, 2: 0.7, 3: 0.3, 4: 0.0}
-    assert only(score(suite(heights, seeds=1), [world(1)]))["R_unt"] == pytest.approx(0.6)
+    defense = only(score(suite(heights, seeds=1), [world(1)]))
+    assert defense["R_unt"] == pytest.approx((0.9 / 2 + 0.7 + 0.3 + 0 / 2) / 3)
+    assert defense["undisturbed"] == pytest.approx(1.0)
+
+
+def test_with_one_attacked_share_resilience_is_the_worst_case_there() -> None:
+    result = score(suite({0: 1.0, 3: 0.3}, seeds=5), [world(5)])
+    defense, row = only(result), result["ranking"][0]
+    assert defense["R_unt"] == defense["curve"][1]["W"] == pytest.approx(0.3)
+    assert defense["R_unt_ci"] == defense["curve"][1]["W_ci"] == row["R_ci"] == row["W_ci"]
+    destroyed = only(score(suite({0: 1.0, 3: 0.0}, seeds=5), [world(5)]))
+    assert destroyed["R_unt"] == 0.0  # what it keeps while nobody attacks does not count
+
+
+def test_what_robustness_costs_with_nobody_attacking_stands_beside() -> None:
+    outcomes = [o for f, u in ((0, 1.0), (2, 0.8), (4, 0.6)) for o in cell("none", f, (u, u, u))]
+    outcomes += [o for f in (2, 4) for o in cell("bad", f, (0.3, 0.3, 0.3))]
+    result = score(outcomes, [world()])
+    assert only(result)["undisturbed"] == result["ranking"][0]["undisturbed"] == pytest.approx(0.7)
+
+
+def test_where_nobody_attacks_there_is_no_resilience() -> None:
+    result = score(suite({0: 1.0}), [world()])
+    assert (only(result)["R_unt"], only(result)["undisturbed"]) == (None, None)
+    assert codes(result) >= {"UNRANKED"}
+
+
+def test_the_interval_of_the_area_is_the_area_of_the_intervals() -> None:
+    defense = only(score(suite({0: 1.0, 1: 0.9, 2: 0.5, 4: 0.3}, seeds=4), [world(4)]))
+    ends = np.array([point["W_ci"] for point in defense["curve"][1:]])
+    assert defense["R_unt_ci"] == pytest.approx(area([0.1, 0.2, 0.4], ends).tolist())
+
+
+KNOWLEDGE = {"own": ["own", "defense"], "seen": ["own", "peers", "defense"], "all": ["peers", "data", "defense"]}
+
+
+def at_levels(**heights: float) -> dict[str, Any]:
+    outcomes = cell("none", 3, (1.0, 0.98, 1.02))
+    for attack, height in heights.items():
+        outcomes += cell(attack, 3, (height, height - 0.02, height + 0.02))
+    result: dict[str, Any] = dict(score(outcomes, [world()], knowledge=KNOWLEDGE))
+    return result
+
+
+def test_each_level_of_knowledge_has_its_worst_case_over_the_attacks_within_it() -> None:
+    result = at_levels(own=0.9, seen=0.5, all=0.1)
+    levels = only(result)["curve"][0]["levels"]
+    found = {name: (level["W"], level["worst_attack"], level["attacks"]) for name, level in levels.items()}
+    assert found == {
+        "own": (pytest.approx(0.9), "own", 1),
+        "updates": (pytest.approx(0.5), "seen", 2),
+        "everything": (pytest.approx(0.1), "all", 3),
+    }
+    assert levels["everything"]["W_ci"] == only(result)["curve"][0]["W_ci"]
+    assert result["ranking"][0]["R_levels"] == {level: found[level][0] for level in found}
+
+
+def test_levels_are_ordered_also_where_the_attacks_are_not() -> None:
+    levels = only(at_levels(own=0.2, seen=0.5, all=0.7))["curve"][0]["levels"]
+    assert [levels[name]["worst_attack"] for name in ("own", "updates", "everything")] == ["own"] * 3
+    assert [levels[name]["W"] for name in levels] == pytest.approx([0.2] * 3)
+
+
+def test_a_level_without_an_attack_has_no_number_and_no_attack_counts_on_each() -> None:
+    levels = only(at_levels(seen=1.5, unheard_of=0.4))["curve"][0]["levels"]
+    assert levels["own"] is None
+    assert (levels["updates"]["W"], levels["updates"]["worst_attack"]) == (pytest.approx(1.0), "none")
+    assert levels["everything"]["worst_attack"] == "unheard_of"  # what it knows is not known
+    defense = only(at_levels(seen=0.5))
+    assert defense["R_levels"]["own"] == {"R": None, "R_ci": None}
+
+
+def test_where_a_suite_is_about_aims_utility_is_what_is_kept_of_both() -> None:
+    outcomes = [o for a in ("none", "mark", "harm") for o in cell(a, 2, (0.9, 1.0, 0.8) if a != "harm" else (0.5,) * 3)]
+    lifts = {f"w-D-mark-2-{seed}": lifted for seed, lifted in enumerate((0.0, 0.75, 0.95))}
+    plain, aims = score(outcomes, [world()]), score(outcomes, [world()], lifts=lifts)
+    assert [only(r)["curve"][0]["worst_attack"] for r in (plain, aims)] == ["harm", "mark"]
+    assert only(aims)["curve"][0]["attacks"]["mark"]["u"] == pytest.approx([0.9, 0.25, 0.05])
+    assert only(aims)["curve"][0]["attacks"]["none"]["u"] == pytest.approx([0.9, 1.0, 0.8])
+    assert [r["settings"]["aims_first"] for r in (plain, aims)] == [False, True]
+    assert aims["ranking"][0]["R_mean"] == worst_case(outcomes, world(), lifts) == pytest.approx(0.4)
 
 
 def test_the_area_of_an_uneven_grid_and_of_one_point() -> None:
@@ -75,28 +170,29 @@ def test_the_area_lies_between_the_lowest_and_the_highest_point(values: list[flo
     assert min(values) - 1e-12 <= height <= max(values) + 1e-12
 
 
-def test_intervals_hold_the_values_and_are_marked_optimistic() -> None:
+def test_intervals_hold_the_values() -> None:
     defense = only(score(suite({0: 1.0, 2: 0.7, 4: 0.3}, seeds=5), [world(5)]))
-    assert defense["optimistic"]
     assert defense["R_unt_ci"][0] < defense["R_unt"] < defense["R_unt_ci"][1]
     for point in defense["curve"][1:]:
         assert point["W_ci"][0] < point["W"] < point["W_ci"][1]
         assert point["M_ci"][0] < point["M"] < point["M_ci"][1]
-    assert not only(score(suite({0: 1.0}, seeds=10), [world(10)]))["optimistic"]
 
 
-def test_one_seed_has_no_intervals() -> None:
-    defense = only(score(suite({0: 1.0, 4: 0.3}, seeds=1), [world(1)]))
-    assert defense["R_unt"] == pytest.approx(0.65)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_have_no_intervals_of_the_worst_case(seeds: int) -> None:
+    defense = only(score(suite({0: 1.0, 4: 0.3}, seeds=seeds), [world(seeds)]))
+    assert defense["R_unt"] == pytest.approx(0.3)
     assert defense["R_unt_ci"] is None
-    assert [(point["W_ci"], point["M_ci"]) for point in defense["curve"]] == [(None, None)] * 2
-    assert defense["curve"][1]["attacks"]["bad"]["ci"] is None
+    assert [point["W_ci"] for point in defense["curve"]] == [None, None]
+    assert (defense["curve"][1]["attacks"]["bad"]["ci"] is None) == (seeds == 1)
 
 
-def test_cross_fitting_is_shown_from_six_seeds_on() -> None:
-    few, many = (only(score(suite({4: 0.3}, seeds=n), [world(n)]))["curve"][0] for n in (5, 6))
-    assert few["W_cross_fitted"] is None
-    assert many["W_cross_fitted"] == pytest.approx(0.3)
+def test_cross_fitting_is_shown_from_two_seeds_on() -> None:
+    outcomes = cell("x", 4, (0.0, 0.8, 0.0, 0.9)) + cell("y", 4, (0.1, 0.2, 0.3, 0.2)) + cell("none", 4, (1.0,) * 4)
+    (point,) = only(score(outcomes, [world(4)]))["curve"]
+    assert point["W"] == pytest.approx(0.2)
+    assert point["W_cross_fitted"] == pytest.approx((0.1 + 0.8 + 0.3 + 0.9) / 4)
+    assert only(score(suite({4: 0.3}, seeds=1), [world(1)]))["curve"][0]["W_cross_fitted"] is None
 
 
 def test_diverged_runs_count_as_chance() -> None:
@@ -123,7 +219,9 @@ def test_an_invalid_f_has_no_resilience() -> None:
     assert (last["W"], last["W_ci"], last["M"], last["worst_attack"]) == (0.0, None, None, None)
     assert last["invalid"] == "n >= 4f + 3 fails."
     assert last["incomplete"] == []
-    assert defense["R_unt"] == pytest.approx((0.9 + 0.4) / 2)
+    assert defense["R_unt"] == pytest.approx(0.4)
+    assert last["levels"]["own"] == {"W": 0.0, "W_ci": None, "worst_attack": None, "attacks": 0}
+    assert defense["R_unt_ci"] == pytest.approx([end / 2 for end in defense["curve"][1]["W_ci"]])
     assert defense["breakdown"]["f"] == 2
     assert result["ranking"][0]["W_at_max_f"] == 0.0
     assert codes(result) >= {"CONFIG_INVALID"}
@@ -179,7 +277,7 @@ def test_an_uninformative_world_is_shown_but_not_scored() -> None:
     (defense,) = other["defenses"]
     assert (defense["R_unt"], defense["breakdown"], defense["curve"][1]["W"]) == (None, None, None)
     assert defense["curve"][1]["attacks"]["bad"]["accuracy"] == pytest.approx([0.132, 0.14, 0.148])
-    assert result["ranking"][0]["R_mean"] == pytest.approx(0.95)
+    assert result["ranking"][0]["R_mean"] == pytest.approx(0.9)
     assert codes(result) >= {"UNINFORMATIVE"}
     assert "INCOMPLETE" not in codes(result)
 
@@ -226,7 +324,7 @@ def test_ranks_of_one_world_and_one_f_are_the_paired_comparison() -> None:
     result = score(outcomes, [world(5)])
     assert [(row["rank"], row["defense"]) for row in result["ranking"]] == [(1, "A"), (2, "B"), (3, "C")]
     assert [pair["mean"] for pair in result["pairs"]] == pytest.approx([0.016, 0.112, 0.096])
-    assert result["pairs"][0]["p"] == pytest.approx(0.01613009, abs=1e-7)
+    assert result["pairs"][0]["p"] == pytest.approx(0.01613009 / 0.9, abs=1e-7)  # bounds have a tenth of the level
     tied = score(outcomes, [world(5)], ScoreSettings(margin=0.02))
     assert [row["rank"] for row in tied["ranking"]] == [1, 1, 3]
 
@@ -249,21 +347,25 @@ def test_the_result_is_json_with_exactly_the_promised_keys() -> None:
     assert set(result) == {"schema", "settings", "worlds", "ranking", "pairs", "flags"}
     (report,) = result["worlds"]
     assert set(report) == {
-        *("world", "clients", "seeds", "f_grid", "chance", "test_size", "baseline", "informative", "defenses"),
+        *("world", "clients", "seeds", "f_grid", "chance", "test_size", "effective_test_size", "training", "baseline"),
+        *("informative", "defenses"),
     }
     defense = report["defenses"][0]
-    assert set(defense) == {"defense", "R_unt", "R_unt_ci", "optimistic", "curve", "breakdown"}
+    assert set(defense) == {
+        *("defense", "R_unt", "R_unt_ci", "R_levels", "undisturbed", "curve", "breakdown"),
+    }
     assert set(defense["curve"][1]) == {
         *("f", "fraction", "W", "W_ci", "W_cross_fitted", "M", "M_ci", "worst_attack", "invalid", "incomplete"),
-        "attacks",
+        *("levels", "attacks"),
     }
     assert set(defense["curve"][1]["attacks"]["bad"]) == {
         *("u", "U", "ci", "accuracy", "trials", "status", "reasons"),
     }
     assert set(result["ranking"][0]) == {
-        *("rank", "defense", "R_mean", "R_min", "R_ci", "W_at_max_f", "worst_attack", "beaten_by", "beats"),
+        *("rank", "defense", "R_mean", "R_min", "R_ci", "R_levels", "undisturbed", "W_at_max_f", "W_ci"),
+        *("worst_attack", "world", "tied", "beaten_by", "beats"),
     }
-    assert set(result["pairs"][0]) == {"a", "b", "mean", "p", "significant"}
+    assert set(result["pairs"][0]) == {"a", "b", "mean", "lead", "p", "significant"}
 
 
 def test_no_outcomes_are_an_empty_result() -> None:
@@ -289,7 +391,7 @@ def test_any_mixture_of_statuses_gives_bounded_json(statuses: list[str], accurac
         for point in defense["curve"]:
             assert point["W"] is None or 0 <= point["W"] <= 1
             assert point["W"] == 0 or not point["invalid"]
-        unfinished = any(point["incomplete"] for point in defense["curve"])
+        unfinished = any(point["incomplete"] for point in defense["curve"] if point["f"])
         assert (defense["R_unt"] is None) == unfinished
 
 

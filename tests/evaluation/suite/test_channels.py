@@ -14,6 +14,7 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.schema import SUMMARY
 from robustfl.evaluation.results.shapes import require_shape
 from robustfl.evaluation.results.store import Store
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.inputs import CellResult
 from robustfl.evaluation.score.score import score, worst_case
@@ -151,7 +152,7 @@ def test_a_defense_that_nothing_attacks_is_flagged() -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> RunResults:
     out: Path = tmp_path_factory.mktemp("mixed")
-    summary = run_experiment(Experiment(VALUES), RunOptions(out=out, workers=0), Quiet())
+    summary = run_experiment(Experiment(VALUES), RunOptions(out=out, workers=0, checks=NO_CHECKS), Quiet())
     with Store(out / "records.jsonl") as store:
         return RunResults(summary=summary, records=tuple(store.records.values()))
 

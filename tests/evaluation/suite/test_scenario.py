@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from robustfl import registry
 from robustfl.errors import ScenarioError
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, suite_schema
+from robustfl.evaluation.suite.scenario import MOST_WORLDS, Experiment, Scenario
+from robustfl.evaluation.suite.schema import suite_schema
 from robustfl.federation.settings import Federation
 
 SUITE: dict[str, Any] = {
@@ -119,6 +120,39 @@ def test_sweeps_that_explode_are_refused_before_they_are_built() -> None:
 def test_laws_of_a_suite(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Experiment(suite(**changes))
+
+
+SYBILS = ["sign_flip", [{"clones": {"count": 4}}, "sign_flip"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "found"),
+    [
+        ({"adversary__f": [0, 5]}, ("adversary", "f", 1), "Found f=5, clients=5"),
+        ({"adversary__f": [7]}, ("adversary", "f", 0), "Found f=7, clients=5"),
+        ({"federation__clients": [9, 4], "adversary__f": [3, 4]}, ("adversary", "f", 1), "Found f=4, clients=4"),
+        ({"adversary__declared": 5}, ("adversary", "declared"), "Found declared=5, clients=5"),
+        ({"adversary__f": [5], "attacks": SYBILS}, ("adversary", "f", 0), "Found f=5, clients=5"),
+    ],
+)
+def test_somebody_has_to_be_honest(changes: dict[str, Any], key: tuple[str | int, ...], found: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Experiment(suite(**changes))
+    (error,) = refused.value.errors()
+    assert error["loc"] == key
+    assert found in error["msg"]
+    assert "at least one of them has to be honest" in error["msg"]
+
+
+def test_identities_may_be_more_than_clients() -> None:
+    assert Experiment(suite(adversary__declared=5, attacks=SYBILS)).suite.adversary.declared == 5
+
+
+def test_a_single_scenario_needs_an_honest_client_too() -> None:
+    parts = {"task": SUITE["task"], "federation": SUITE["federation"], "defense": "mean", "attack": "sign_flip"}
+    assert Scenario.model_validate({**parts, "f": 4}).f == 4
+    with pytest.raises(ValidationError, match="`f` should be less than the number of clients"):
+        Scenario.model_validate({**parts, "f": 5})
 
 
 def test_shares_become_numbers_of_clients_each_once() -> None:

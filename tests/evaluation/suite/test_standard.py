@@ -15,6 +15,7 @@ from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.attacks import AntiCGE, Clones
 from robustfl.errors import ScenarioError, UnknownNameError
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.plan import Plan
@@ -142,7 +143,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.write_text(json.dumps(MINE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "suite_files", lambda: {"mine-v1": path})
-        run_experiment(Experiment(SUITE), RunOptions(out=folder / "out", workers=0), Quiet())
+        run_experiment(Experiment(SUITE), RunOptions(out=folder / "out", workers=0, checks=NO_CHECKS), Quiet())
     return folder / "out"
 
 
@@ -176,7 +177,7 @@ def test_every_report_shows_the_standard_and_the_statuses(mine: Callable[..., No
 
 def test_without_a_standard_everybody_is_ranked_whatever_the_status(tmp_path: Path) -> None:
     values = {**SUITE, "standard": None, "attacks": ["sign_flip"]}
-    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0), Quiet())
+    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
     assert summary["suite"]["standard"] is None
     assert all(row["rank"] is not None and row["status"] for row in summary["scores"]["ranking"])
     assert console.status_lines(summary) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.trust.evidence import Evidence, reached_aims
@@ -62,10 +63,10 @@ def test_a_run_takes_the_success_of_its_attacks_into_account(tmp_path: Any) -> N
         "federation": {"clients": 10, "rounds": 30, "batch_size": 16},
         "adversary": {"f": [1]},
         "defenses": ["mean"],
-        "attacks": [[{"clones": {"count": 5, "outside": True, "shared": "data"}}, flip]],
+        "attacks": [[{"clones": {"count": 5, "outside": True, "shared": "data"}}, flip], {"ipm": {"epsilon": 0.1}}],
         "seeds": 1,
     }
-    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0), Quiet())
+    summary = run_experiment(Experiment(values), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
     (report,) = summary["scores"]["worlds"]
-    assert report["defenses"][0]["curve"][0]["W"] > 0.5
+    assert report["defenses"][0]["curve"][0]["W"] > 0.3
     assert "SCENARIO_NOT_ATTACKABLE" not in codes(summary["scores"]["flags"])

@@ -15,7 +15,7 @@ from markupsafe import escape
 from robustfl.errors import UnknownNameError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.trust import explain as explaining
-from robustfl.evaluation.trust.checks import GATES
+from robustfl.evaluation.trust.checks import DOUBTS
 from robustfl.evaluation.trust.status import STATUSES
 from robustfl.reports import HTML
 from tests.reports.synthetic import run
@@ -24,21 +24,21 @@ MACHINE = Path(explaining.__file__).parent.parent
 
 
 def raised() -> set[str]:
-    """The codes of all flags that the source makes: first arguments of `make_remark(...)` and `place.flag(...)`."""
+    """The codes of all remarks that the source makes: first arguments of `make_remark(...)` and `place.remark(...)`."""
     found = set()
     for path in MACHINE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args:
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 code = node.args[0]
-                if name in ("make_remark", "flag") and isinstance(code, ast.Constant) and isinstance(code.value, str):
+                if name in ("make_remark", "remark") and isinstance(code, ast.Constant) and isinstance(code.value, str):
                     found.add(code.value)
     return found
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
     assert set(explaining.codes()) == raised() | set(STATUSES)
-    assert raised() >= GATES
+    assert raised() >= DOUBTS
 
 
 @pytest.mark.parametrize("code", explaining.codes())

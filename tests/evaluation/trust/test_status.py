@@ -199,8 +199,8 @@ ALL = dict.fromkeys(ENOUGH, 0.5)
 EVIDENCE = Evidence(threats=ENOUGH, subjects={"D": DEMANDING}, rounds={"w": 50})
 
 
-def status(*points: dict[str, Any], flags: tuple[dict[str, Any], ...] = ()) -> tuple[str, tuple[str, ...]]:
-    found = verdict(*report(*points), EVIDENCE, flags)
+def status(*points: dict[str, Any], remarks: tuple[dict[str, Any], ...] = ()) -> tuple[str, tuple[str, ...]]:
+    found = verdict(*report(*points), EVIDENCE, remarks)
     return found.status, found.why
 
 
@@ -238,14 +238,14 @@ def test_a_defense_that_can_be_used_nowhere_has_an_invalid_configuration() -> No
         (make_remark("DIVERGED", "warning", "", world="w", defense="D"), False),
     ],
 )
-def test_gates_and_errors_make_a_defense_suspect(flag: dict[str, Any], suspect: bool) -> None:
+def test_doubts_and_errors_make_a_defense_suspect(flag: dict[str, Any], suspect: bool) -> None:
     expected = (SUSPECT, (flag["code"],)) if suspect else (ADAPTIVE, ())
-    assert status(point(1, ALL), flags=(flag, flag)) == expected
+    assert status(point(1, ALL), remarks=(flag, flag)) == expected
 
 
 def test_a_suspect_defense_also_hears_what_it_lacks() -> None:
     flag = make_remark("NON_MONOTONE", "warning", "", world="w", defense="D")
-    assert status(point(1, {**ALL, "flip": None}), flags=(flag,)) == (
+    assert status(point(1, {**ALL, "flip": None}), remarks=(flag,)) == (
         SUSPECT,
         ("NON_MONOTONE", "no attack that knows its own data alone"),
     )
@@ -288,7 +288,7 @@ def test_only_adaptive_defenses_are_ranked_and_compared(monkeypatch: pytest.Monk
     rows = [(row["rank"], row["defense"], row["status"]) for row in result["ranking"]]
     assert rows == [(1, "B", ADAPTIVE), (2, "C", ADAPTIVE), (None, "A", UPPER_BOUND)]
     unranked = result["ranking"][2]
-    assert unranked["R_mean"] == pytest.approx(0.95)
+    assert unranked["R_mean"] == pytest.approx(0.9)
     assert (unranked["beats"], unranked["beaten_by"]) == ([], [])
     assert unranked["why"] == ["not met, though made for it: nobody"]
     assert [(pair["a"], pair["b"]) for pair in result["pairs"]] == [("B", "C")]

@@ -1,0 +1,82 @@
+"""How a model classifies the test set, and the measures of accuracy that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
+
+from robustfl.federation.clients.training import predict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.federation.task import Population
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classified:
+    """The test samples of every class, and what a model takes them for.
+
+    Attributes
+    ----------
+    tested : [C] the test samples of each class
+    right : [C] those of them that are recognised
+    found : [C] the test samples that the model takes for each class
+    loss : the mean cross-entropy
+    """
+
+    tested: Counts
+    right: Counts
+    found: Counts
+    loss: float
+
+    @property
+    def recalls(self) -> Floats:
+        """The share of each class that is recognised, [C]; NaN for a class without test samples."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.right / self.tested)
+
+    @property
+    def plain(self) -> float:
+        """The share of the test samples that is recognised."""
+        return float(self.right.sum() / self.tested.sum())
+
+    @property
+    def balanced(self) -> float:
+        """The mean recall over the classes of the test set: every class counts the same, however rare it is."""
+        return float(self.recalls[self.tested > 0].mean())
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean over the classes of the test set of ``F1_c = 2 right_c / (tested_c + found_c)``.
+
+        F1 is the harmonic mean of recall and precision, so a rare class that is named too often is not served well.
+        """
+        tested = self.tested > 0
+        return float((2 * self.right[tested] / (self.tested + self.found)[tested]).mean())
+
+
+@torch.no_grad()
+def classified(population: Population, weights: Tensor, chunk: int = 2048) -> Classified:
+    """How a model [d] classifies the test set; `chunk` samples are classified at a time."""
+    labels, classes = population.test_labels, population.classes
+    right, found = (torch.zeros(classes, dtype=torch.int64, device=labels.device) for _ in range(2))
+    loss = 0.0
+    for start in range(0, len(labels), chunk):
+        truth = labels[start : start + chunk]
+        logits = predict(population, weights, population.test_features[start : start + chunk])
+        guess = logits.argmax(dim=1)
+        right += torch.bincount(truth[guess == truth], minlength=classes)
+        found += torch.bincount(guess, minlength=classes)
+        loss += float(cross_entropy(logits, truth, reduction="sum"))
+    tested = torch.bincount(labels, minlength=classes)
+    counts = [values.cpu().numpy() for values in (tested, right, found)]
+    return Classified(tested=counts[0], right=counts[1], found=counts[2], loss=loss / len(labels))

@@ -1,0 +1,62 @@
+"""Scoring stored records again: the same numbers from the same rules, and a refusal where the suite is another one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustfl.errors import DataError
+from robustfl.evaluation.results.publishing import publish
+from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.rescoring import rescore, rescored
+from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
+from robustfl.evaluation.suite.scenario import Experiment
+
+SUITE: dict[str, Any] = {
+    "name": "tiny",
+    "task": {"data": "digits", "model": "softmax", "partition": "iid"},
+    "federation": {"clients": 5, "rounds": 2},
+    "adversary": {"f": [0, 1]},
+    "defenses": ["mean", "median"],
+    "attacks": ["sign_flip"],
+    "seeds": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    run_experiment(Experiment(SUITE), RunOptions(out=folder, workers=0, command="robustfl run tiny"), Quiet())
+    return folder
+
+
+def test_the_same_rules_give_the_same_summary(run: Path) -> None:
+    results = RunResults.load(run)
+    assert json.loads(json.dumps(rescored(results, Experiment(SUITE)))) == results.summary
+
+
+def test_other_rules_give_other_scores_of_the_same_trials(run: Path) -> None:
+    results = RunResults.load(run)
+    strict = rescored(results, Experiment({**SUITE, "score": {"threshold": 0.9}}))
+    assert strict["scores"]["settings"]["threshold"] == 0.9
+    assert strict["trials"] == results.summary["trials"]
+    assert strict["time"] == results.summary["time"]
+
+
+def test_what_is_published_is_packed_again(run: Path, tmp_path: Path) -> None:
+    publish(run, tmp_path)
+    before = (tmp_path / "summary.json.xz").read_bytes()
+    rescore(tmp_path, Experiment(SUITE))
+    assert (tmp_path / "summary.json.xz").read_bytes() == before
+    assert not (tmp_path / "summary.json").exists()
+    rescore(tmp_path, Experiment({**SUITE, "score": {"threshold": 0.9}}))
+    assert RunResults.load(tmp_path).summary["scores"]["settings"]["threshold"] == 0.9
+
+
+def test_a_suite_that_was_not_run_is_refused(run: Path) -> None:
+    other = Experiment({**SUITE, "attacks": ["sign_flip", "ipm"]})
+    with pytest.raises(DataError, match=r"lack 6 of the 18 trials of the suite 'tiny'. Name the scenario that was run"):
+        rescored(RunResults.load(run), other)
