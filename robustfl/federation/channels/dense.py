@@ -122,6 +122,7 @@ class Dense(Channel):
 
         return Training(
             rounds=settings.rounds,
+            tail=settings.tail,
             batch_size=settings.batch_size,
             pooled=settings.local_steps == 1,
             update=update,
