@@ -113,7 +113,9 @@ class PlannedDrift(SearchedAttack):
     plan_every: Annotated[
         int | None, Ge(1), Doc("rounds from one plan to the next; a fifth of the rounds that are left when not given")
     ] = None
-    steps: Annotated[int, Ge(1), Doc("steps that improve a plan")] = 8
+    steps: Annotated[
+        int, Ge(1), Doc("steps that improve the first plan; later plans begin with the last one and take half")
+    ] = 8
     samples: Annotated[int, Ge(1), Doc("samples from which the imagined clients learn, together")] = 384
     open_loop: Annotated[bool, Doc("whether the first plan is kept for the whole run")] = False
     late: Annotated[

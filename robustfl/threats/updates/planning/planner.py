@@ -102,7 +102,7 @@ class Planner:
     objective : what is wanted
     every : the number of rounds from one plan to the next; :data:`PAUSE` of the rounds that are left when not given
     open_loop : whether the first plan is kept
-    steps : the number of steps that improve a plan
+    steps : the number of steps that improve the first plan; later ones begin with the last one and need half as many
     samples : about the number of samples from which the imagined clients learn
 
     Attributes
@@ -177,7 +177,8 @@ class Planner:
         )
         known = None if self._directions is None else self._directions[view.round - self._first :][None]
         starts = first_plans(view, rollout.rounds) if known is None else known
-        self._directions, self.value = improved(rollout, starts, self._steps)
+        steps = self._steps if known is None else -(-self._steps // 2)
+        self._directions, self.value = improved(rollout, starts, steps)
         self._first = view.round
 
 
