@@ -37,7 +37,7 @@ class PlannedDrift(SearchedAttack):
     rounds to come: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, share m + c delta_k)``. Here g(w) is the update on
     the data that it knows, each client weighing the same, and delta_k is a unit direction for each round. The share of
     the mean that the defense keeps is measured; for a defense that counts signs, the votes are imagined instead. The
-    directions maximise minus the mean probability of the right class over the models of the last `tail` of the rounds:
+    directions maximise minus the mean probability of the right class over the models that the score counts:
     ``delta_k <- unit((1 - s) delta_k + s unit(gradient))`` with s = 0.6 and then 0.3, `steps` times. The first plan is
     the best of several starts: all weights grow, all weights shrink, and all weights but those of the last layer
     shrink, which stops units with a ReLU. Later plans start from the last one, and are made whenever a fifth of the
@@ -103,14 +103,19 @@ class PlannedDrift(SearchedAttack):
         int, Ge(0), Doc("place of the client whose accuracy should fall, among the honest clients with data")
     ] = 0
     tail: Annotated[
-        float, Ge(0), Le(1), Doc("share of the rounds whose models count, from the end; 0 counts the last model alone")
-    ] = 0.1
+        float | None,
+        Ge(0),
+        Le(1),
+        Doc("share of the rounds whose models count, from the end, 0 for the last alone; the score's when not given"),
+    ] = None
     candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 15
     search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 4
     plan_every: Annotated[
         int | None, Ge(1), Doc("rounds from one plan to the next; a fifth of the rounds that are left when not given")
     ] = None
-    steps: Annotated[int, Ge(1), Doc("steps that improve a plan")] = 8
+    steps: Annotated[
+        int, Ge(1), Doc("steps that improve the first plan; later plans begin with the last one and take half")
+    ] = 8
     samples: Annotated[int, Ge(1), Doc("samples from which the imagined clients learn, together")] = 384
     open_loop: Annotated[bool, Doc("whether the first plan is kept for the whole run")] = False
     late: Annotated[

@@ -217,14 +217,17 @@ def test_aims() -> None:
         (0.0, 0, 40, [39]),
         (0.1, 0, 40, [36, 37, 38, 39]),
         (0.1, 38, 40, [0, 1]),
-        (0.5, 0, 40, [20, 26, 33, 39]),
+        (0.5, 0, 40, [20, 25, 30, 34, 39]),
         (1.0, 0, 2, [0, 1]),
         (0.1, 39, 40, [0]),
+        (None, 0, 40, [37, 38, 39]),
     ],
 )
-def test_the_models_that_count_are_those_of_the_tail(tail: float, number: int, rounds: int, places: list[int]) -> None:
+def test_the_models_that_count_are_those_of_the_tail(
+    tail: float | None, number: int, rounds: int, places: list[int]
+) -> None:
     objective = Objective(learns="peers", judges="peers", tail=tail)
-    assert objective.counted(number, rounds) == places
+    assert objective.counted(number, rounds, scored=3) == places
 
 
 def test_every_client_weighs_the_same_in_what_is_learnt() -> None:

@@ -214,5 +214,5 @@ def _means(place: CurvePoint, *, unattacked: bool = False) -> dict[str, float]:
 
 
 def _sees_little(attack: str, knowledge: Mapping[str, Sequence[str]]) -> bool:
-    """Whether an attack sees neither the honest updates nor the defense."""
-    return not {"peers", "defense"} & set(knowledge.get(attack, ()))
+    """Whether an attack sees neither the honest updates, nor the data behind them, nor the defense."""
+    return not {"peers", "data", "defense"} & set(knowledge.get(attack, ()))

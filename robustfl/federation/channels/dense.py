@@ -115,13 +115,12 @@ class Dense(Channel):
             return self.as_messages(train(weights, batches, labels[:, None].expand(k, steps, -1)))
 
         def logits(weights: Tensor, features: Tensor) -> Tensor:
-            if weights.ndim == 1:
-                return predict(population, weights, features)
-            found: Tensor = torch.func.vmap(lambda model: predict(population, model, features))(weights)
-            return found
+            several = weights.ndim == 2
+            return predict(population, weights, features.expand(len(weights), *features.shape) if several else features)
 
         return Training(
             rounds=settings.rounds,
+            tail=settings.tail,
             batch_size=settings.batch_size,
             pooled=settings.local_steps == 1,
             update=update,

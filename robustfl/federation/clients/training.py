@@ -136,8 +136,7 @@ class TracedTrainer:
     """
 
     def __init__(self, population: Population, learning_rate: float) -> None:
-        self._logits = vmap(lambda w, x: functional_call(population.module, population.views(w), (x,)))
-        self._rate = learning_rate
+        self._population, self._rate = population, learning_rate
 
     def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
         models = weights.expand(len(features), -1)
@@ -150,7 +149,8 @@ class TracedTrainer:
         traced = torch.is_grad_enabled() and models.requires_grad
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
-            losses = cross_entropy(self._logits(leaf, features).flatten(0, 1), labels.flatten(), reduction="sum")
+            logits = predict(self._population, leaf, features).flatten(0, 1)
+            losses = cross_entropy(logits, labels.flatten(), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
 
@@ -160,9 +160,21 @@ def _flat(named: dict[str, Tensor], k: int) -> Tensor:
 
 
 def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor:
-    """The logits [m, classes] of a global model [d] for samples [m, ...]."""
-    logits: Tensor = functional_call(population.module, population.views(weights), (features,))
-    return logits
+    """The logits [m, classes] of a model [d] for samples [m, ...]; or of k models at once, for samples of each.
+
+    Shapes: [d], [m, ...] -> [m, classes]; [k, d], [k, m, ...] -> [k, m, classes].
+    """
+
+    def alone(model: Tensor, samples: Tensor) -> Tensor:
+        logits: Tensor = functional_call(population.module, population.views(model), (samples,))
+        return logits
+
+    if weights.ndim == 1:
+        return alone(weights, features)
+    if len(weights) == 1:  # a batched computation takes longer to set up
+        return alone(weights[0], features[0])[None]
+    several: Tensor = vmap(alone)(weights, features)
+    return several
 
 
 def local_change(

@@ -34,6 +34,7 @@ class Training:
     Attributes
     ----------
     rounds : rounds of the whole training
+    tail : the number of rounds at the end whose models the score counts
     batch_size : samples in a batch of an honest client
     pooled : whether the mean of the updates of clients with equally many samples is the update on all their samples
     update : model [d], samples [m, ...], labels [m] -> what an honest client sends [d] that learns from these samples,
@@ -46,6 +47,7 @@ class Training:
     """
 
     rounds: int
+    tail: int
     batch_size: int
     pooled: bool
     update: Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -32,7 +32,7 @@ INERTIA = 0.7
 
 Aims = Literal["accuracy", "target", "victim", "backdoor"]
 
-JUDGED = 4
+JUDGED = 5
 """The largest number of models in the tail of a run by which a plan is judged, spread evenly over the tail."""
 
 
@@ -46,7 +46,8 @@ class Objective:
     aim : mistakes ("accuracy"), the class `target`, mistakes on the data of one honest client ("victim"), or what the
         backdoor before this attack wants of marked samples, beside right answers for the others ("backdoor")
     target, victim : the class, and the place of the client among the honest clients
-    tail : share of all rounds whose models count, from the end; the last model alone for 0
+    tail : share of all rounds whose models count, from the end; the last model alone for 0, and those that the score
+        counts for None
     """
 
     learns: Whose
@@ -54,11 +55,15 @@ class Objective:
     aim: Aims = "accuracy"
     target: int = 0
     victim: int = 0
-    tail: float = 0.1
+    tail: float | None = None
 
-    def counted(self, number: int, rounds: int) -> list[int]:
-        """The rounds whose models the planner judges, counted from the round `number`; at least the last one."""
-        first = max(number, rounds - max(1, math.ceil(self.tail * rounds)))
+    def counted(self, number: int, rounds: int, scored: int) -> list[int]:
+        """The rounds whose models the planner judges, counted from the round `number`; at least the last one.
+
+        `scored` is the number of rounds at the end that the score counts.
+        """
+        tail = scored if self.tail is None else math.ceil(self.tail * rounds)
+        first = max(number, rounds - max(1, tail))
         found = rounds - first
         places = np.linspace(first, rounds - 1, min(JUDGED, found)) if found > 1 else [rounds - 1]
         return [round(place) - number for place in places]
@@ -97,7 +102,7 @@ class Planner:
     objective : what is wanted
     every : the number of rounds from one plan to the next; :data:`PAUSE` of the rounds that are left when not given
     open_loop : whether the first plan is kept
-    steps : the number of steps that improve a plan
+    steps : the number of steps that improve the first plan; later ones begin with the last one and need half as many
     samples : about the number of samples from which the imagined clients learn
 
     Attributes
@@ -168,11 +173,12 @@ class Planner:
             aim=aim,
             defense=surrogate(view, rows, self.reach or 0.0, self.share),
             rounds=training.rounds - view.round,
-            counted=objective.counted(view.round, training.rounds),
+            counted=objective.counted(view.round, training.rounds, training.tail),
         )
         known = None if self._directions is None else self._directions[view.round - self._first :][None]
         starts = first_plans(view, rollout.rounds) if known is None else known
-        self._directions, self.value = improved(rollout, starts, self._steps)
+        steps = self._steps if known is None else -(-self._steps // 2)
+        self._directions, self.value = improved(rollout, starts, steps)
         self._first = view.round
 
 
