@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, islice
 from itertools import count as count_from
-from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def in_order(tasks: Iterator[Callable[[], T]]) -> Iterator[T]:
     count = 1 if getattr(_local, "inside", False) else thread_count()
     head = list(islice(tasks, 2)) if count > 1 else []
     if len(head) < 2:  # one task alone is not worth a thread
-        yield from (task() for task in (*head, *tasks))
+        yield from (task() for task in chain(head, tasks))  # none is asked for before the one before it is done
         return
     pool = _pool(count)
     pending: deque[Future[list[T]]] = deque(pool.submit(_inside, [task]) for task in head)

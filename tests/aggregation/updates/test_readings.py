@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from robustfl.aggregation import Aggregator, ColumnBlocks
-from robustfl.aggregation.kernels.threads import in_order, limit_threads, thread_count
+from robustfl.aggregation.kernels.threads import LARGEST_GROUP, in_order, limit_threads, thread_count
 from robustfl.aggregation.updates.readers import Dense, mapped_file
 from robustfl.aggregation.updates.source import HostileRows, Source
 from robustfl.defenses import (
@@ -211,6 +211,25 @@ def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
     with limit_threads(threads):
         assert thread_count() == threads
         assert list(in_order(task(number) for number in range(50))) == [2 * number for number in range(50)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_few_tasks_are_asked_for_before_they_are_done(threads: int) -> None:
+    """Whatever stands ready is in memory: of a stream of blocks, or of the pages of a mapped file."""
+    asked = done = ahead = 0
+
+    def tasks() -> Iterator[Callable[[], None]]:
+        nonlocal asked, ahead
+        for _ in range(500):
+            asked += 1
+            ahead = max(ahead, asked - done)
+            yield lambda: None
+
+    with limit_threads(threads):
+        for _ in in_order(tasks()):
+            done += 1
+    assert done == 500
+    assert ahead <= (1 if threads == 1 else (2 * threads + 2) * LARGEST_GROUP)
 
 
 def test_an_error_in_a_task_reaches_the_caller() -> None:
