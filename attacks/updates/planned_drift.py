@@ -60,7 +60,7 @@ class PlannedDrift(SearchedAttack):
 
     Cost: a plan is about `steps` trainings of one client with `samples` samples over the rest of the rounds, and four
     times that for the first one. With the defaults, and a small model, a trial takes up to 25 times as long as one
-    without an attack, with ``late=0.8`` up to 6 times and with ``late=0.9`` up to 3.5 times.
+    without an attack, with ``late=0.8`` 5 times, and with half of the steps 3.5 times.
 
     Knowledge: the global models and the defense; the honest updates and the honest clients' data, or the malicious
     clients' own.
