@@ -20,6 +20,11 @@ class ServerAlone(Aggregator):
 
     Guarantee: the result does not depend on the rows. Breakdown point: there is none while g can be trusted.
 
+    References
+    ----------
+    For training on the server's own samples as what trust begins with: X. Cao, M. Fang, J. Liu, N. Z. Gong. FLTrust:
+    Byzantine-robust Federated Learning via Trust Bootstrapping. NDSS 2021.
+
     Examples
     --------
     >>> from robustfl.defenses import ServerAlone
@@ -31,6 +36,9 @@ class ServerAlone(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "the trusted update itself; no client is heard"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
+    reference: ClassVar[str] = (
+        "Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021"
+    )
 
     def __str__(self) -> str:
         return "server alone"

@@ -14,7 +14,9 @@ from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
 
 TIE = 1e-9
-"""Features (between 0 and 1) and distances that differ by less are treated as equal, so rounding decides nothing."""
+"""Features (between 0 and 1) and distances that differ by less are treated as equal, so rounding decides nothing.
+
+Places are rounded to a thousandth of this: were they rounded to as much, that alone could undo a tie."""
 
 MOST_STEPS = 300
 """Largest number of steps of mean shift; it usually stops after a few, when no row enters or leaves a neighbourhood."""
@@ -132,7 +134,7 @@ def _modes(features: Floats, bandwidth: float) -> Floats:
         before, around = around, cdist(means, features) <= bandwidth
         if np.array_equal(around, before):
             break
-    resting = np.unique(np.column_stack([around.sum(axis=1), np.round(means, 9)]), axis=0)[::-1]
+    resting = np.unique(np.column_stack([around.sum(axis=1), np.round(means, 12)]), axis=0)[::-1]
     modes: list[Floats] = []
     for place in resting[:, 1:]:
         if all(np.linalg.norm(place - mode) > bandwidth for mode in modes):

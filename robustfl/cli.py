@@ -19,6 +19,7 @@ import typer
 from robustfl import __version__
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
+from robustfl.stored import publish, report, rescore, write_reports
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def run(
         raise SystemExit(130) from None
     finally:
         progress.stop()
-    written = _write_reports(folder, None)
+    written = write_reports(folder, None)
     if as_json:
         files = [str(folder / name) for name in ("records.jsonl", "summary.json")] + [str(path) for path in written]
         keys = ("suite", "time", "trials", "scores", "claims")
@@ -221,84 +222,6 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
         told = f"\nDecisions about clients: {folder / 'ledgers'} (robustfl verify {folder} checks them)"
         screen.print(told, markup=False, soft_wrap=True)
     screen.print(f"\nReport: {folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
-    from robustfl import registry
-    from robustfl.evaluation.results.reporting import ReportFormat, RunResults
-    from robustfl.evaluation.results.store import write_atomically
-
-    results = RunResults.load(folder)
-    written = []
-    for name in formats or list(registry.find("report")):
-        report = registry.build("report", name)
-        assert isinstance(report, ReportFormat)
-        for file, text in report.files(results).items():
-            path = folder / file
-            if not text:  # nothing to show: a file of an earlier run would be wrong
-                path.unlink(missing_ok=True)
-                continue
-            write_atomically(path, text.encode())
-            written.append(path)
-    return written
-
-
-@app.command(cls=HelpWithNames)
-def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    format_: Annotated[
-        list[str] | None,
-        typer.Option("--format", help="{report} (default: all). Repeatable."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Write the reports of a finished run again."""
-    paths = [str(path) for path in _write_reports(folder, format_)]
-    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
-
-
-@app.command()
-def rescore(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a published one.")],
-    scenario: Annotated[str, typer.Argument(help="The scenario that was run: a name or a YAML file.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="The overrides of the run. Repeatable.")] = None,
-    data_root: DataRoot = None,
-    as_json: Json = False,
-) -> None:
-    """Score the stored records of a run again, by the rules of this version; no trial is played.
-
-    The summary is replaced, and the reports are written again.
-    """
-    from robustfl.evaluation.run.rescoring import rescore as score_again
-    from robustfl.evaluation.suite.reading import read_experiment
-
-    score_again(folder, read_experiment(scenario, tuple(set_ or ())), data_root.resolve() if data_root else None)
-    packed = not (folder / "summary.json").exists()
-    pages = _write_reports(folder, ["leaderboard"] if packed else None) or _write_reports(folder, ["markdown"])
-    paths = [str(path) for path in pages]
-    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
-
-
-@app.command(cls=HelpWithNames)
-def publish(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    folder: Annotated[Path, typer.Argument(help="Where to publish it, such as reports/published/NAME.")],
-    format_: Annotated[
-        list[str] | None, typer.Option("--format", help="Pages to make beside the data: {report}. Repeatable.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Pack the records and the summary of a run for a repository, with a page that is made from them.
-
-    The page is the leaderboard, for suites with a standard suite of attacks, and the Markdown report for others.
-    Everything else can be made from the packed files: robustfl report FOLDER.
-    """
-    from robustfl.evaluation.results.publishing import publish as pack
-
-    packed = pack(run_folder, folder)
-    pages = _write_reports(folder, format_ or ["leaderboard"]) or _write_reports(folder, ["markdown"])
-    paths = [str(path) for path in (*packed, *pages)]
-    typer.echo(json.dumps(paths) if as_json else "\n".join(paths))
 
 
 @app.command()
@@ -402,6 +325,9 @@ def doctor(as_json: Json = False) -> None:
         raise SystemExit(1)
 
 
+app.command(cls=HelpWithNames)(report)
+app.command()(rescore)
+app.command(cls=HelpWithNames)(publish)
 app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)
 app.command()(explain)

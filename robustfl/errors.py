@@ -61,6 +61,14 @@ class StoreError(RobustflError):
     """A record store must not be read or continued in its present state."""
 
 
+class DisagreementError(RobustflError, ArithmeticError):
+    """Two independent computations of the same number differ by more than their stated margin; neither is trusted."""
+
+
+class MissingExtraError(RobustflError, ImportError):
+    """An optional package is not installed; the message says which extra installs it."""
+
+
 class WorkerError(RobustflError):
     """Worker processes that cannot be started; the message says how to start them, or how to do without."""
 

@@ -11,9 +11,9 @@ First steps:
 
 The standard attack list:
 
-* ``leaderboard_digits``: every aggregation pipeline under `standard-v1`, in about 80 minutes on two cores.
-* ``stable_digits``: the same pipelines in worlds that train at a stable step to the end, with f = 1 and f = 3.
-* ``stress_digits``: the worlds of the published leaderboard, where the step is too large and training ends early.
+* ``leaderboard_digits``: every aggregation pipeline under `standard-v2`, at a stable step, with f = 1 and 3 of 15.
+* ``stress_digits``: the same pipelines under `standard-v1` in the worlds of the published leaderboard: the step is too
+  large, and training ends early; about 80 minutes on two cores.
 * ``leaderboard_fashion_mnist``: the same pipelines on Fashion-MNIST, which takes a night on two cores.
 * ``weaknesses``: what the standard attacks find out about four kinds of defenses.
 

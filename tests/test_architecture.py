@@ -37,6 +37,7 @@ FLOORS = (
     ("evaluation",),
     ("adapters", "console", "reports", "scenarios", "testing"),
     ("lookups",),
+    ("stored",),
     ("cli",),
     ("__main__",),
 )

@@ -23,8 +23,8 @@ Product = Callable[["Tensor"], "Tensor"]
 MOST_PRODUCTS = 20
 """The largest number of products with the Hessian for one eigenvalue."""
 
-TOLERANCE = 0.01
-"""The search for an eigenvalue ends when its error is at most this share of it."""
+NOTHING_LEFT = 1e-5
+"""A direction is rounding and nothing new when it is at most this share of the largest eigenvalue in size."""
 
 
 def hessian(population: Population, weights: Tensor, features: Tensor, labels: Tensor) -> Product:
@@ -44,8 +44,9 @@ def largest_eigenvalue(product: Product, start: Tensor) -> tuple[float, Tensor]:
     """The largest eigenvalue of a symmetric matrix that is known by its products, and an eigenvector [d].
 
     The iteration of Lanczos with full reorthogonalisation: power iteration that keeps what it has seen. Its value is at
-    most the largest eigenvalue, and never less than what power iteration finds with as many products. It ends when the
-    residual ``|A u - theta u|`` is at most `TOLERANCE` times theta, or after `MOST_PRODUCTS` products.
+    most the largest eigenvalue, and never less than what power iteration finds with as many products. It ends after
+    `MOST_PRODUCTS` products, or when nothing new is left, so it is exact for matrices of at most that size. A small
+    residual does not end it: that only says that theta is near some eigenvalue, which need not be the largest.
 
     Reference: C. Lanczos. An iteration method for the solution of the eigenvalue problem of linear differential and
     integral operators. Journal of Research of the National Bureau of Standards 45, 1950.
@@ -62,8 +63,8 @@ def largest_eigenvalue(product: Product, start: Tensor) -> tuple[float, Tensor]:
         left = float(image.norm())
         values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
         theta, mix = float(values[-1]), vectors[:, -1]
-        done = left * abs(mix[-1]) <= TOLERANCE * abs(theta)
-        if done or len(seen) == min(MOST_PRODUCTS, start.numel()) or not math.isfinite(left):
+        spent = left <= NOTHING_LEFT * max(abs(values[0]), abs(theta))
+        if spent or len(seen) == min(MOST_PRODUCTS, start.numel()) or not math.isfinite(left):
             return theta, basis.T @ torch.as_tensor(mix, dtype=start.dtype, device=start.device)
         beside.append(left)
         seen.append(image / left)

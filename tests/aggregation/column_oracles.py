@@ -156,7 +156,7 @@ def mean_shift(points: list[list[float]], slack: float = 1e-9) -> list[int]:
                 break
             around = now
             place = [math.fsum(points[i][k] for i in around) / len(around) for k in range(3)]
-        resting.append((len(around), *(round(value, 9) for value in place)))
+        resting.append((len(around), *(round(value, 12) for value in place)))
     modes: list[tuple[float, ...]] = []
     for _, *at in sorted(set(resting), reverse=True):
         if all(math.dist(at, mode) > bandwidth + slack for mode in modes):

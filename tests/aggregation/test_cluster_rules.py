@@ -99,6 +99,12 @@ def test_mean_shift_is_that_of_scikit_learn(n: int) -> None:
             np.testing.assert_array_equal(largest_cluster(features), labels == np.argmax(sizes))
 
 
+def test_rows_at_equal_distances_from_two_clusters_belong_to_the_first() -> None:
+    features = np.array([[6, 5], [6, 5], [2, 10], [10, 0], [4, 7.5], [8, 2.5]]) / 10.0
+    for shift in np.linspace(0.0, 1e-8, 11):  # whatever the last digits are
+        assert largest_cluster(features + shift).tolist() == [True, True, False, True, False, True]
+
+
 def test_signguard_drops_lengths_and_signs_unlike_the_others() -> None:
     x = np.abs(gaussian(0, 9, 100, offset=0.0)) * np.where(np.arange(100) < 70, 1.0, -1.0)
     x[0] *= 0.05

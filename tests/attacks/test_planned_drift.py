@@ -64,7 +64,7 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("values", "knowledge"), KNOWN, ids=str)
+@pytest.mark.parametrize(("values", "knowledge"), KNOWN, ids=[str(values) for values, _ in KNOWN])
 def test_it_declares_what_it_looks_at_and_no_more(values: dict[str, Any], knowledge: set[str]) -> None:
     """A look at anything else would raise an error."""
     attack = PlannedDrift(**QUICK, **values)

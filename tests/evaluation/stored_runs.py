@@ -40,6 +40,7 @@ def run(
             "device": "cpu",
         },
         "scores": {
+            "settings": {"accuracy": "balanced_accuracy"},
             "worlds": [
                 {
                     "world": world,
@@ -53,7 +54,7 @@ def run(
                         for defense, curve in points.items()
                     ],
                 }
-            ]
+            ],
         },
     }
 

@@ -152,7 +152,7 @@ def test_an_adversary_asks_in_another_order_than_that_in_which_rows_arrive() -> 
 
 
 @pytest.mark.parametrize(
-    ("make", "attack"), [(lambda: Mean(), WhiteBox(candidates=5)), (lambda: FRL(), ReverseRanking())], ids=str
+    ("make", "attack"), [(Mean, WhiteBox(candidates=5)), (FRL, ReverseRanking())], ids=["updates", "rankings"]
 )
 def test_what_an_adversary_learns_does_not_depend_on_the_order_of_its_rows(
     make: Callable[[], Any], attack: Any

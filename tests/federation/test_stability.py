@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from robustfl.defenses import Mean
@@ -15,7 +15,6 @@ from robustfl.federation import assemble
 from robustfl.federation.channels.server_step import ServerStep
 from robustfl.federation.curvature import (
     MOST_PRODUCTS,
-    TOLERANCE,
     hessian,
     largest_eigenvalue,
     largest_gain,
@@ -28,13 +27,14 @@ from tests.federation.worlds import SMALL_MLP, population, rules, simulation
 
 
 @given(st.integers(1, 12), st.integers(0, 10**6))
+@example(size=8, seed=362879)  # its first vector is almost an eigenvector of another eigenvalue
 def test_the_largest_eigenvalue_of_small_matrices_is_exact(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     half = rng.normal(size=(size, size))
     matrix = torch.tensor(half + half.T)
     value, vector = largest_eigenvalue(lambda v: matrix @ v, torch.tensor(rng.normal(size=size)))
     largest = float(np.linalg.eigvalsh(matrix.numpy())[-1])
-    assert value == pytest.approx(largest, rel=2 * TOLERANCE, abs=1e-9)
+    assert value == pytest.approx(largest, rel=1e-6, abs=1e-9)
     assert value <= largest + 1e-9
     assert float(vector.norm()) == pytest.approx(1.0, rel=1e-6)
 
@@ -59,7 +59,7 @@ def test_products_with_the_hessian_are_those_of_the_whole_matrix() -> None:
     vector = torch.randn(made.d, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(product(vector), whole @ vector, atol=1e-5)
     value, _ = largest_eigenvalue(product, vector)
-    assert value == pytest.approx(float(torch.linalg.eigvalsh(whole)[-1]), rel=2 * TOLERANCE)
+    assert value == pytest.approx(float(torch.linalg.eigvalsh(whole)[-1]), rel=0.02)
 
 
 # -- the bound

@@ -168,6 +168,7 @@ assembly.observers_for = lambda *args, **options: [*usual(*args, **options), Pul
 
 from robustfl.evaluation import RunOptions, run_experiment
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.reports import HTML, Markdown, Spreadsheets
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustfl.errors import DataError
-from robustfl.evaluation.labels import NOT_APPLICABLE
+from robustfl.evaluation.labels import NOT_APPLICABLE, PLAIN_ACCURACY
 from robustfl.evaluation.results.summaries import ScoredCell, ScoredWorldReport, Summary
+from robustfl.evaluation.score.curve import utility
 from robustfl.wording import counted
 
 Key = tuple[str, int, str]  # defense, f, attack
@@ -24,9 +25,9 @@ Key = tuple[str, int, str]  # defense, f, attack
 class CellPair:
     """One cell in two runs.
 
-    `before` and `after` hold one unclipped utility for each of `seeds`. All are 0 if the defense's precondition forbids
-    the cell. The value is None if the run lacks trials; then `lacking_before` or `lacking_after` says which. `changed`
-    says whether any accuracy differs in any bit.
+    `before` and `after` hold the utility of each of `seeds`, between -0.5 and 1.5 like everywhere in the score. All are
+    0 if the defense's precondition forbids the cell. The value is None if the run lacks trials; then `lacking_before`
+    or `lacking_after` says which. `changed` says whether any accuracy differs in any bit.
     """
 
     world: str
@@ -88,7 +89,7 @@ class SharedWorld:
         if lacking:
             shown = [f"{counted(lacking.count(state), 'trial')} {state}" for state in dict.fromkeys(lacking)]
             return None, ", ".join(shown)
-        return tuple((value - self.chance) / (self.level - self.chance) for value in accuracy), ""
+        return tuple(utility(accuracy, chance=self.chance, baseline=self.level).tolist()), ""
 
     def pairs(self) -> Iterator[tuple[Key, ScoredCell | None, ScoredCell | None]]:
         """Every cell of either run: its key, and the cell in each run or None."""
@@ -111,9 +112,17 @@ def share(before: Summary, after: Summary, *, different_suites: bool = False) ->
 
     Raises
     ------
-    DataError : the runs have nothing in common; or a cell is only in one of them, or has another scenario or other test
-        data in the other one, and `different_suites` is not set (with it, such cells are left out)
+    DataError : the runs are scored by different measures or have nothing in common; or a cell is only in one of them,
+        or has another scenario or other test data in the other one, and `different_suites` is not set (with it, such
+        cells are left out)
     """
+    measures = [run["scores"]["settings"].get("accuracy", PLAIN_ACCURACY) for run in (before, after)]
+    if measures[0] != measures[1]:
+        raise DataError(
+            f"The first run is scored by {measures[0]!r} and the second by {measures[1]!r}: utilities of both cannot "
+            "be compared. Set `score: {accuracy: ...}` of one suite to that of the other and run it again; its records "
+            "hold both measures, so no trial is played."
+        )
     differences: list[str] = []
     remarks: list[str] = []
     worlds: list[SharedWorld] = []

@@ -3,8 +3,8 @@
 A run is read from its folder, from its ``summary.json`` under any name, or from the compact file that
 :func:`save_stored` writes. The compact file has the same shape, but holds only what a comparison reads (about a fifth
 of the size). For each cell this is the accuracy of every seed, the ids of the trials, which are hashes of their
-scenarios, and their statuses. In addition the file holds the hash of the suite, the command, the versions and the
-machine.
+scenarios, and their statuses. In addition the file holds the settings of the score, the hash of the suite, the
+command, the versions and the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STORED: dict[str, Any] = selected(
         "schema": None,
         "suite": dict.fromkeys(("name", "hash", "command")),
         "provenance": None,
-        "scores": {"worlds": _WORLD},
+        "scores": {"settings": None, "worlds": _WORLD},
     },
 )
 """The part of a summary that a comparison reads."""
@@ -97,7 +97,8 @@ def _projected(value: Any, shape: Any) -> Any:
     if isinstance(shape, dict):
         if "*" in shape:
             return {key: _projected(inner, shape["*"]) for key, inner in value.items()}
-        return {key: _projected(value[key], inner) for key, inner in shape.items()}
+        named = {key.rstrip("?"): inner for key, inner in shape.items()}
+        return {key: _projected(value[key], inner) for key, inner in named.items() if key in value}
     if isinstance(shape, list):
         return [_projected(item, shape[0]) for item in value]
     return value

@@ -102,7 +102,7 @@ class Conduct(Observer):
                 self._note(DRAWS.format(name))
         if not torch.equal(before, _sample(rows)):
             self._note(CHANGES)
-        if self._twin is not None:
+        if self._twin is not None and receiver.who == "server":
             self._compare(receiver, round, rows, answer)
         return answer
 

@@ -12,6 +12,7 @@ from scipy import stats
 
 from robustfl.errors import DataError, ParameterError
 from robustfl.evaluation.compare.comparison import Comparison, GateSettings, compare_runs, next_commands
+from robustfl.evaluation.compare.pairing import share
 from robustfl.evaluation.compare.text import (
     MOST_CELLS,
     cell_rows,
@@ -88,6 +89,19 @@ def test_rows_that_were_not_judged_say_so() -> None:
 def test_runs_of_different_suites_are_refused() -> None:
     with pytest.raises(DataError, match="different suites"):
         compare_runs(one([0.5]), run({("Krum", "IPM", 1): [0.5]}))
+
+
+def test_runs_that_are_scored_by_other_measures_are_refused() -> None:
+    before, after = one([0.5] * 3), one([0.5] * 3)
+    after["scores"]["settings"]["accuracy"] = "macro_f1"
+    with pytest.raises(DataError, match=r"scored by '\w+' and the second by 'macro_f1': utilities of both cannot"):
+        compare_runs(before, after, GateSettings(different_suites=True))
+
+
+def test_one_seed_counts_at_most_half_a_scale_beyond_either_end() -> None:
+    (pair,) = share(one([1.0, -3.0, 2.0]), one([1.0, 0.0, -0.1])).cells
+    assert pair.before == pytest.approx((1.0, -0.5, 1.5))
+    assert pair.after == pytest.approx((1.0, 0.0, -0.1))
 
 
 def test_remarks_tell_what_else_differs() -> None:

@@ -308,6 +308,7 @@ class Flatterer(Cheat):
                     def flattering(trace: Any, report: Any = report) -> None:
                         report(trace)
                         trace.accuracy = [(number, 1.0) for number, _ in trace.accuracy]
+                        trace.more |= {"plain_accuracy": 1.0, "balanced_accuracy": 1.0}
 
                     observer.report = flattering
         return None

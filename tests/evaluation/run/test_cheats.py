@@ -18,9 +18,9 @@ from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.trust.status import APART
 from tests.evaluation.run import cheats as rules
 
-FEDERATION: dict[str, Any] = {"clients": 8, "rounds": 10, "batch_size": 8, "server": {"learning_rate": 0.5}}
+FEDERATION: dict[str, Any] = {"clients": 8, "rounds": 8, "batch_size": 8, "server": {"learning_rate": 0.5}}
 
-HONEST = ("trimmed_mean", "fltrust")
+HONEST = ("trimmed_mean",)
 
 
 def suite(names: Sequence[str], **values: Any) -> dict[str, Any]:
@@ -64,8 +64,7 @@ def require_no_ranks(summary: Summary, kinds: Sequence[type[rules.Cheat]]) -> No
         assert apart or row["status"] == "SUSPECT", label
         assert apart or {(label, "CONDUCT"), (label, "NOT_REPEATED")} & errors, label
     assert [label for label, row in rows.items() if row["rank"] is not None] == ["TrimmedMean"]
-    assert {label for label, _ in errors} & {"TrimmedMean", "FLTrust", "server alone"} == set()
-    assert APART in rows["FLTrust"]["why"]
+    assert {label for label, _ in errors} & {"TrimmedMean", "server alone"} == set()
     assert APART in rows["server alone"]["why"], "in every table with rules around a trusted update"
 
 
@@ -110,6 +109,7 @@ usual = Accuracy.report
 def flattering(self, trace):
     usual(self, trace)
     trace.accuracy = [(number, 1.0) for number, _ in trace.accuracy]
+    trace.more |= {"plain_accuracy": 1.0, "balanced_accuracy": 1.0}
 
 
 Accuracy.report = flattering

@@ -14,6 +14,7 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.run.rescoring import rescore, rescored
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.trust.remark import make_remark
 
 SUITE: dict[str, Any] = {
     "name": "tiny",
@@ -60,3 +61,15 @@ def test_a_suite_that_was_not_run_is_refused(run: Path) -> None:
     other = Experiment({**SUITE, "attacks": ["sign_flip", "ipm"]})
     with pytest.raises(DataError, match=r"lack 6 of the 18 trials of the suite 'tiny'. Name the scenario that was run"):
         rescored(RunResults.load(run), other)
+
+
+def test_remarks_that_rest_on_trials_after_the_suite_are_not_lost(run: Path) -> None:
+    results = RunResults.load(run)
+    remark = make_remark("NOT_REPEATED", "error", "It was not the same.", world="w", defense="Mean")
+    flagged: Any = {**results.summary, "scores": {**results.summary["scores"], "flags": [remark]}}
+    told = RunResults(summary=flagged, records=results.records)
+    with pytest.raises(DataError, match=r"would be lost \(NOT_REPEATED\).*checks.jsonl"):
+        rescored(told, Experiment(SUITE))
+    other: Any = {**results.records[0], "metrics": {**results.records[0]["metrics"], "tail_accuracy": 0.0}}
+    again = rescored(told, Experiment(SUITE), after=[other])
+    assert "NOT_REPEATED" in {flag["code"] for flag in again["scores"]["flags"]}

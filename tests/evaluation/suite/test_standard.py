@@ -221,13 +221,23 @@ def test_the_first_standard_suite_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("name", ["leaderboard_digits", "leaderboard_fashion_mnist"])
-def test_leaderboards_hold_every_rule_for_updates_and_six_worlds(name: str) -> None:
-    """With and without momentum, with equal data and two kinds of unequal data."""
+def test_leaderboards_hold_every_rule_for_updates_and_four_worlds(name: str) -> None:
+    """With and without momentum, with equal and with unequal data."""
     suite = read_experiment(name, ()).suite
     rules = {rule for rule in registry.find("defense") if issubclass(registry.get("defense", rule), Aggregator)}
     dense = {rule for rule in rules if registry.get("defense", rule).channel == "dense"}
     assert len(dense) > 20
     assert {stages[0][0] for t in suite.defenses if len(stages := t.stages) == 1} == dense
     assert {"nnm", "arc"} <= {t.stages[0][0] for t in suite.defenses if len(t.stages) == 2}
-    assert len(read_experiment(name, ()).worlds) == 6
-    assert suite.standard == "standard-v1"
+    assert len(read_experiment(name, ()).worlds) == 4
+    assert suite.adversary.grid(15) == (0, 1, 3)
+    assert suite.standard == "standard-v2"
+
+
+def test_the_worlds_of_the_first_leaderboard_are_still_there() -> None:
+    """What was published for standard-v1, whose utilities are made from plain accuracy."""
+    old = read_experiment("stress_digits", ())
+    assert [(world.federation.rounds, world.federation.server.learning_rate) for world in old.worlds] == [(40, 0.8)] * 6
+    assert old.suite.adversary.grid(15) == (0, 3)
+    assert (old.suite.standard, old.suite.score.accuracy) == ("standard-v1", "plain_accuracy")
+    assert old.suite.defenses == read_experiment("leaderboard_digits", ()).suite.defenses
