@@ -37,13 +37,14 @@ class PlannedDrift(SearchedAttack):
     rounds to come: ``m <- beta m + (1 - beta) g(w)``, ``w <- step(w, share m + c delta_k)``. Here g(w) is the update on
     the data that it knows, each client weighing the same, and delta_k is a unit direction for each round. The share of
     the mean that the defense keeps is measured; for a defense that counts signs, the votes are imagined instead. The
-    directions maximise minus the mean probability of the right class over the models that the score counts:
+    directions maximise ``-mean sigmoid(3 (z_y - max_j z_j))``, with z the logits of samples of class y and j the other
+    classes, which nearly is minus the balanced accuracy, over the models that the score counts:
     ``delta_k <- unit((1 - s) delta_k + s unit(gradient))`` with s = 0.6 and then 0.3, `steps` times. The first plan is
     the best of several starts: all weights grow, all weights shrink, and all weights but those of the last layer
-    shrink, which stops units with a ReLU. Later plans start from the last one, and are made whenever a fifth of the
-    rounds that were left have passed, so in every round near the end. c is how far the defense let the answer
-    move along the plan in recent rounds (``c <- 0.7 c + 0.3 moved``); at first it is a quarter of the mean distance of
-    honest updates from their mean.
+    shrink, which stops units with a ReLU. Later plans start from the last one, and are made whenever a twelfth of all
+    rounds or a fifth of those that were left have passed, so in every round near the end. c is how far the defense let
+    the answer move along the plan in recent rounds (``c <- 0.7 c + 0.3 moved``); at first it is a quarter of the mean
+    distance of honest updates from their mean.
 
     In a round with the direction p, the attack sends the candidate whose answer is farthest along p after the actual
     defense. With mu the honest mean, sigma the honest standard deviation, r the median length of honest updates and a
@@ -57,9 +58,9 @@ class PlannedDrift(SearchedAttack):
     update either, and searches with updates that it computes on batches of its own data. With `late` it is honest at
     first, with ``open_loop`` it plans once. Outside a federation nothing can be planned, and p are the weights growing.
 
-    Cost: a plan is about ``2 steps`` trainings of one client with `samples` samples over the rest of the rounds, and
-    three times that for the first one. With the defaults, and a small model, a trial takes up to 25 times as long as
-    one without an attack, and with ``late=0.8`` up to 3 times.
+    Cost: a plan is about `steps` trainings of one client with `samples` samples over the rest of the rounds, and four
+    times that for the first one. With the defaults, and a small model, a trial takes up to 25 times as long as one
+    without an attack, with ``late=0.8`` 5 times, and with half of the steps 3.5 times.
 
     Knowledge: the global models and the defense; the honest updates and the honest clients' data, or the malicious
     clients' own.
@@ -111,7 +112,9 @@ class PlannedDrift(SearchedAttack):
     candidates: Annotated[int, Ge(1), Doc("number of values of tau on each line, including 0")] = 15
     search_every: Annotated[int, Ge(1), Doc("largest number of rounds from one search to the next")] = 4
     plan_every: Annotated[
-        int | None, Ge(1), Doc("rounds from one plan to the next; a fifth of the rounds that are left when not given")
+        int | None,
+        Ge(1),
+        Doc("rounds from one plan to the next; a fifth of those that are left, or a twelfth of all, when not given"),
     ] = None
     steps: Annotated[
         int, Ge(1), Doc("steps that improve the first plan; later plans begin with the last one and take half")

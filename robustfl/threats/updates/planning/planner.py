@@ -24,6 +24,9 @@ FIRST_STEP, LATER_STEP = 0.6, 0.3
 PAUSE = 0.2
 """Share of the rounds that are left after which a plan is made again: near the end it is new in every round."""
 
+LONGEST = 1 / 12
+"""The longest pause between two plans, as a share of all rounds."""
+
 SINGULAR = 1e-6
 """The plan and the honest mean are parallel when the share of their squared lengths that is not common is smaller."""
 
@@ -100,7 +103,8 @@ class Planner:
     Parameters
     ----------
     objective : what is wanted
-    every : the number of rounds from one plan to the next; :data:`PAUSE` of the rounds that are left when not given
+    every : the number of rounds from one plan to the next; :data:`PAUSE` of the rounds that are left, and
+        at most :data:`LONGEST` of all rounds, when not given
     open_loop : whether the first plan is kept
     steps : the number of steps that improve the first plan; later ones begin with the last one and need half as many
     samples : about the number of samples from which the imagined clients learn
@@ -139,7 +143,8 @@ class Planner:
         """Whether the plan is to be made again in this round."""
         if self._open_loop:
             return False
-        pause = round(PAUSE * (rounds - self._first)) if self._every is None else self._every
+        longest = min(PAUSE * (rounds - self._first), LONGEST * rounds)
+        pause = round(longest) if self._every is None else self._every
         return number - self._first >= max(1, pause)
 
     def answered(self, answer: Tensor, mean: Tensor, unit: Tensor) -> None:
@@ -203,8 +208,9 @@ def improved(rollout: Rollout, starts: Tensor, steps: int) -> tuple[Tensor, floa
     """The best of the plans [H, d] that are met on the way from several starts [k, H, d], and its value.
 
     Formula: with g the gradient of the value, each direction moves by ``delta <- unit((1 - s) delta + s unit(g))``,
-    s = 0.6 in the first half of the steps and 0.3 after that. Directions without a gradient stay. A plan whose value
-    is not finite, because the imagined training diverges, counts as 0.
+    s = 0.6 in the first half of the steps and 0.3 after that. Directions without a gradient stay. After a quarter of
+    the steps only the plan that is best by then goes on. A plan whose value is not finite, because the imagined
+    training diverges, counts as 0.
     """
     directions = starts
     best, highest = starts[0], -math.inf
@@ -215,6 +221,8 @@ def improved(rollout: Rollout, starts: Tensor, steps: int) -> tuple[Tensor, floa
         place = int(values.argmax())
         if float(values[place]) > highest:
             best, highest = directions[place], float(values[place])
+        if 4 * step >= steps and len(directions) > 1 and slopes is not None:
+            directions, slopes = directions[place : place + 1], slopes[place : place + 1]
         if slopes is not None:
             share = FIRST_STEP if 2 * step < steps else LATER_STEP
             directions = _moved(directions, slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), share)
