@@ -17,6 +17,8 @@ What is guaranteed, and what is not:
 * While it lives, Python refuses to open files other than code, to write files, to start processes, to use the network,
   and to load libraries. This stops what goes through Python; it is no sandbox of the operating system. Machine code
   that a defense brings along, or the mere existence of files, is not stopped.
+* The process that scores a suite does import the module of a defense, to read its name and its parameters. What that
+  module changes there while it is imported, in the score itself say, no replay can see.
 * A defense that carries a data set along in its code could play a trial again by itself and guess its seed. No process
   can prevent that. Read the code of a defense before you believe its numbers.
 

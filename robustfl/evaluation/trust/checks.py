@@ -12,6 +12,7 @@ from robustfl.evaluation.trust.comparisons import comparison_remarks
 from robustfl.evaluation.trust.declaration import declaration_remarks
 from robustfl.evaluation.trust.evidence import Evidence
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
+from robustfl.evaluation.trust.training import unfinished
 
 DOUBTS = frozenset(
     {
@@ -62,10 +63,13 @@ def _attackable(
             continue
         succeeds = any(reached.get((world["world"], a, point["f"]), 0.0) >= AIM_REACHED for a in point["attacks"])
         if point["W"] > ATTACKABLE_BELOW and not succeeds and not point["invalid"]:
+            advice = "Add stronger attacks or more malicious clients."
+            if unfinished(world):
+                advice = "The training has not ended, so there is little to destroy: see NOT_TRAINED, and train first."
             message = (
                 f"Plain averaging, which has no protection at all, keeps {point['W']:.0%} of its usefulness under the "
                 f"worst attack with {point['f']} of {world['clients']} clients malicious. The attacks are too weak "
-                "here to tell a good defense from a bad one. Add stronger attacks or more malicious clients."
+                f"here to tell a good defense from a bad one. {advice}"
             )
             place = CurvePoint(world, defense, point)
             yield place.remark("SCENARIO_NOT_ATTACKABLE", "error", message, point["worst_attack"])

@@ -35,15 +35,20 @@ def training_remarks(world: ScoredWorldReport, accuracy: str) -> Iterator[Remark
         return
     words = ACCURACIES.get(accuracy, accuracy)
     if training is not None:
-        yield from _not_trained(world, level, words)
+        yield from _not_trained(world, words)
         yield from _unstable(world, [value for value in training["instability"] if value is not None])
     if world["informative"]:
         yield from _short_scale(world, level, words)
 
 
-def _not_trained(world: ScoredWorldReport, level: float, words: str) -> Iterator[Remark]:
-    training = world.get("training")
-    assert training is not None
+def unfinished(world: ScoredWorldReport, words: str = "accuracy") -> list[str]:
+    """Why the undisturbed training of a world has not ended, in words; nothing where it has, or where that is unknown.
+
+    `words` is what the measure is called from which the utilities are made.
+    """
+    level, training = world["baseline"]["mean"], world.get("training")
+    if level is None or training is None:
+        return []
     rises = [value for value in training["rise"] if value is not None]
     bases = world["baseline"].get("per_seed", [])
     pairs = [(b, c) for b, c in zip(bases, training["central"], strict=False) if b is not None and c is not None]
@@ -62,7 +67,11 @@ def _not_trained(world: ScoredWorldReport, level: float, words: str) -> Iterator
             reasons.append(
                 f"it reaches a {words} of {level:.3f}, and training on all data at once {central:.3f} in as many steps"
             )
-    if reasons:
+    return reasons
+
+
+def _not_trained(world: ScoredWorldReport, words: str) -> Iterator[Remark]:
+    if reasons := unfinished(world, words):
         message = (
             f"Plain averaging without any attack has not finished training here: {'; '.join(reasons)}. Utilities then "
             "say how fast models learn as well as what defenses withstand, and attacks look weak where little is there "

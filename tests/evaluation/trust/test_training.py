@@ -44,6 +44,14 @@ def test_a_baseline_far_below_training_on_all_data_is_not_trained() -> None:
     assert "NOT_TRAINED" in codes(list(training_remarks(trained(central=[0.9]), "macro_f1")))
 
 
+def test_nobody_is_told_to_attack_harder_what_has_not_been_trained() -> None:
+    rising = trained(rise=[0.02, 0.03, 0.025, 0.01, 0.03])
+    early = the("SCENARIO_NOT_ATTACKABLE", suite_remarks([{**rising, "defenses": world(mean(level=0.6))["defenses"]}]))
+    assert "train first" in early["message"]
+    assert "stronger attacks" not in early["message"]
+    assert "stronger attacks" in the("SCENARIO_NOT_ATTACKABLE", suite_remarks([world(mean(level=0.6))]))["message"]
+
+
 def test_a_world_that_learns_nothing_may_only_lack_rounds() -> None:
     nothing = {**trained(central=[0.9] * 5), "baseline": {"mean": 0.12, "per_seed": [0.12] * 5}, "informative": False}
     assert {"UNINFORMATIVE", "NOT_TRAINED"} <= set(codes(suite_remarks([nothing])))
