@@ -46,6 +46,24 @@ def test_a_trial_is_judged_by_its_first_rounds(monkeypatch: pytest.MonkeyPatch) 
     assert played == [budget.SHORT, budget.SHORT]
 
 
+@pytest.mark.parametrize("attack", ["{planned_drift: {late: 0.5}}", "{ipm: {start_round: 10}}"])
+def test_an_attack_whose_first_rounds_tell_nothing_of_the_others_is_played_whole(
+    attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = Plan(read_experiment("smoke", (f"attacks=[{attack}, alie]", "federation.rounds=40"))).trials
+    played: dict[str, list[int]] = {}
+
+    def run_trial(trial: Any, place: Resources, fingerprint: str) -> dict[str, Any]:
+        played.setdefault(trial.attack, []).append(trial.scenario.federation.rounds)
+        return {"time": {"total_s": 0.0, "evaluate_s": 0.0}}
+
+    monkeypatch.setattr(budget, "run_trial", run_trial)
+    estimate(trials, Resources())
+    rounds = {name: set(found) for name, found in played.items()}
+    assert [found for name, found in rounds.items() if "Drift" in name or "IPM" in name] == [{budget.SHORT, 40}]
+    assert rounds["none"] == {budget.SHORT}
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(30, "30 s"), (600, "10 min"), (7200 * 2, "4.0 h")])
 def test_durations_are_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
     assert Budget(1, seconds, 0.0).duration(1) == words
