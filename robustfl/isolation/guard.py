@@ -76,7 +76,7 @@ def guard(folder: str, since: float | None) -> None:
     folder : the only folder in which files may be written and read
     since : files that were changed after this time are not read; None for any time
     """
-    roots = tuple({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, *sys.path) if path})
+    roots = _places_of_code()
     home = os.path.realpath(folder)
 
     def refused(event: str, arguments: tuple[Any, ...]) -> str | None:
@@ -84,7 +84,7 @@ def guard(folder: str, since: float | None) -> None:
             return _opened(arguments, roots, home, since)
         if event in ("os.listdir", "os.scandir"):
             path = os.path.realpath(arguments[0] if arguments and isinstance(arguments[0], str) else ".")
-            return None if path.startswith((home, *roots)) else f"lists {path}"
+            return None if (path + os.sep).startswith((home + os.sep, *roots)) else f"lists {path}"
         if event == "import" and arguments and arguments[0] == "_posixshmem":
             return "imports _posixshmem"
         if event == "ctypes.dlopen":
@@ -92,6 +92,22 @@ def guard(folder: str, since: float | None) -> None:
         return event if event.startswith(_REFUSED) else None
 
     sys.addaudithook(_hook(refused))
+
+
+def _places_of_code() -> tuple[str, ...]:
+    """The folders from which this process may import, each with a separator at its end.
+
+    They are not only those of `sys.path`: of a package that is installed to be edited, setuptools puts the place into
+    a finder of its own.
+    """
+    import robustfl
+
+    places = [sys.prefix, sys.base_prefix, *sys.path, *robustfl.__path__]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable__"):
+            places += getattr(module, "MAPPING", {}).values()
+            places += [place for found in getattr(module, "NAMESPACES", {}).values() for place in found]
+    return tuple({os.path.realpath(place).rstrip(os.sep) + os.sep for place in places if place})
 
 
 def _hook(refused: Callable[[str, tuple[Any, ...]], str | None]) -> Callable[[str, tuple[Any, ...]], None]:

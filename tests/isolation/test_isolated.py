@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from robustfl.errors import InfeasibleError, IsolationError
 from robustfl.evaluation.run.executors import one_thread
 from robustfl.isolation import IsolatedDefense, isolated
 from robustfl.isolation.messages import read, write
+from tests.conftest import ROOT, environment
 from tests.federation.worlds import SMALL_MLP, simulation, weights
 from tests.isolation.rules import Bomb, Doing, Importing
 
@@ -52,6 +55,56 @@ def test_attributes_texts_and_answers_are_those_of_the_defense(median: IsolatedD
         assert type(answer.value) is type(expected.value)
         assert answer.value.tolist() == expected.value.tolist()
         assert answer.info == expected.info
+
+
+EDITABLE = """
+import importlib.util, sys, types
+
+found = types.ModuleType("__editable___finder")
+found.MAPPING = {mapping}
+sys.modules[found.__name__] = found
+
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in found.MAPPING:
+            place = found.MAPPING[name]
+            return importlib.util.spec_from_file_location(
+                name, place + "/__init__.py", submodule_search_locations=[place]
+            )
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+def test_packages_that_are_installed_to_be_edited_are_found_and_not_what_lies_beside_them(tmp_path: Path) -> None:
+    """Setuptools then puts their places into a finder, and not into the path."""
+    plugin, beside, site = tmp_path / "work" / "plugin", tmp_path / "work" / "plugin_not", tmp_path / "site"
+    for folder in (plugin, beside, site):
+        folder.mkdir(parents=True)
+    rule = "class Third(Median):\n    def _aggregate(self, rows):\n        {}return super()._aggregate(rows)\n"
+    (plugin / "__init__.py").write_text("from robustfl.defenses import Median\n" + rule.format(""))
+    (plugin / "reader.py").write_text(
+        "from robustfl.defenses import Median\n" + rule.format(f"open({str(beside / 'memory.py')!r})\n        ")
+    )
+    (beside / "memory.py").write_text("KNOWN = 1\n")
+    mapping = {"robustfl": str(ROOT / "robustfl"), "plugin": str(plugin)}
+    (site / "sitecustomize.py").write_text(EDITABLE.format(mapping=mapping))
+    code = (
+        "import sys, plugin, plugin.reader, robustfl\nfrom robustfl.isolation import isolated\n"
+        f"assert robustfl.__file__.startswith({str(ROOT)!r}) and {str(ROOT)!r} not in sys.path\n"
+        "for rule in (plugin.Third(), plugin.reader.Third()):\n    with isolated(rule) as other:\n        try:\n"
+        "            print(other.aggregate([[1.0], [2.0], [9.0]]).value)\n"
+        "        except Exception as error:\n            print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment(), "PYTHONPATH": str(site)}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    first, second = done.stdout.splitlines() or ["", done.stderr]
+    assert first == "[2.]", done.stderr
+    assert "may not do this: reads" in second
+    assert "memory.py" in second
 
 
 @pytest.mark.parametrize(
