@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib", ".nbi", ".nbc", ".pth")
@@ -160,7 +161,7 @@ def _changed(name: str) -> float:
 
 def _by_a_library(trusted: tuple[str, ...]) -> bool:
     """Whether such a module stands between the event and the first code that is neither a library's nor Python's."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         module = f"{frame.f_globals.get('__name__', '')}."
         if module.startswith(trusted):
@@ -168,5 +169,5 @@ def _by_a_library(trusted: tuple[str, ...]) -> bool:
         package = module.partition(".")[0]
         if package not in sys.stdlib_module_names and not module.startswith(("robustfl.", *_TRUSTED)):
             return False
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from robustfl.attacks import (
     IPM,
     BitFlip,
     Churn,
-    Clones,
     Compress,
     Crash,
     Dropout,
@@ -25,23 +23,20 @@ from robustfl.attacks import (
     DuplicateSamples,
     EmptyClient,
     FeatureNoise,
-    LabelFlip,
     LabelNoise,
     NaNClient,
     OutOfOrder,
     Partial,
     Replay,
-    SignFlip,
     Stale,
     Straggler,
 )
-from robustfl.defenses import FRL, RFFL, FLTrust, Mean, Median, TrimmedMean
+from robustfl.defenses import FRL, RFFL, Mean, Median, TrimmedMean
 from robustfl.errors import ParameterError
-from robustfl.federation import Simulation, Trace
 from robustfl.federation.faults import Mailbox, told_apart
-from robustfl.federation.setup import Setup
-from robustfl.threats import Delivery, Fault, FaultView
-from tests.federation.worlds import CLIENTS, Kept, batches, gradient, population, simulation, trusted, weights
+from robustfl.threats import Delivery, Fault
+from tests.federation.received import received
+from tests.federation.worlds import CLIENTS, batches, gradient, population, simulation, weights
 
 EVERY: tuple[Fault, ...] = (
     Dropout(),
@@ -62,34 +57,6 @@ EVERY: tuple[Fault, ...] = (
     EmptyClient(),
     OutOfOrder(),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Received:
-    """A simulation that has been run, and who sent the messages that reached the server in each round, with these."""
-
-    sim: Simulation
-    trace: Trace
-    rounds: list[tuple[list[int], Tensor]]
-
-    @property
-    def setup(self) -> Setup:
-        return self.sim.setup
-
-    @property
-    def senders(self) -> list[list[int]]:
-        return [ids for ids, _ in self.rounds]
-
-
-def received(*faults: Fault, defense: Any = None, **values: Any) -> Received:
-    """A simulation that has been run."""
-    kept = Kept()
-    sim = simulation(defense, faults=faults, observers=[kept], **values)
-    trace = sim.run()
-    return Received(sim=sim, trace=trace, rounds=[(server.ids.tolist(), server.arrived) for server in kept.server])
-
-
-# -- streams and order
 
 
 def test_what_one_fault_does_does_not_depend_on_the_others() -> None:
@@ -309,86 +276,6 @@ def test_a_client_that_is_registered_twice_counts_twice() -> None:
 def test_second_names_are_different() -> None:
     assert told_apart([3, 0, 7]) == [3, 0, 7]
     assert told_apart([3, 0, 3, 0]) == [3, 0, -4, -1]
-
-
-def test_a_median_hears_a_broken_client_as_if_it_were_away() -> None:
-    broken = received(NaNClient(share=0.2), defense=Median())
-    (client,) = {i for ids, sent in broken.rounds for i, row in zip(ids, sent, strict=True) if not row.isfinite().all()}
-
-    class Away(Fault):
-        def network(self, moment: FaultView) -> Delivery:
-            return Delivery(lost=moment.ids == client)
-
-    assert torch.equal(weights(broken.sim), weights(received(Away(), defense=Median()).sim))
-    assert broken.trace.rejected_rows == 6
-
-
-# -- data
-
-
-def test_faults_in_the_data_leave_the_shared_world_alone() -> None:
-    world = population()
-    before = (world.features.clone(), world.labels.clone(), [part.copy() for part in world.parts])
-    faults = [LabelNoise(rate=0.5), FeatureNoise(), DuplicateSamples(), EmptyClient()]
-    sim = simulation(world=world, faults=faults)
-    sim.run()
-    assert torch.equal(world.features, before[0])
-    assert torch.equal(world.labels, before[1])
-    assert all(np.array_equal(a, b) for a, b in zip(world.parts, before[2], strict=True))
-    assert not torch.equal(sim.setup.population.labels, world.labels)
-    assert sim.setup.population.test_labels is world.test_labels
-
-
-def test_a_share_of_the_clients_has_noisy_data() -> None:
-    world = population()
-    made = simulation(world=world, faults=[LabelNoise(rate=1.0, share=0.5)]).setup.population
-    changed = [bool((made.labels[part] != world.labels[part]).all()) for part in world.parts]
-    assert sum(changed) == 3
-    assert sum(bool((made.labels[part] == world.labels[part]).all()) for part in world.parts) == 3
-
-
-def test_the_server_trusts_clean_samples_whatever_the_clients_have() -> None:
-    settled = {"server": {"trusted_samples": 12}}
-    clean = simulation(FLTrust(), **settled)
-    noisy = simulation(FLTrust(), faults=[LabelNoise(rate=1.0), FeatureNoise(scale=5.0)], **settled)
-    expected, found = trusted(clean), trusted(noisy)
-    assert expected is not None
-    assert found is not None
-    assert torch.equal(expected, found)
-
-
-def test_clients_without_samples_never_take_part() -> None:
-    sim = received(EmptyClient(share=0.5), rounds=3)
-    (ids,) = {tuple(ids) for ids in sim.senders}
-    assert len(ids) == 3
-    assert [len(sim.setup.population.parts[client]) > 0 for client in range(CLIENTS)] == [
-        i in ids for i in range(CLIENTS)
-    ]
-    assert sim.trace.lost_rows == 0
-    plain = received(rounds=3)
-    torch.testing.assert_close(sim.rounds[0][1], plain.rounds[0][1][list(ids)], rtol=0, atol=0)
-
-
-def test_one_class_clients_compute_on_that_class() -> None:
-    made = received(EmptyClient(share=1.0, classes=1), rounds=1).setup.population
-    assert all(len(set(made.labels[part].tolist())) == 1 for part in made.parts)
-
-
-@pytest.mark.parametrize("attack", [IPM(), LabelFlip(), SignFlip(), Clones(count=2) >> LabelFlip()], ids=str)
-@pytest.mark.parametrize("f", [1, 3])
-def test_malicious_clients_without_samples_do_no_harm(attack: Any, f: int) -> None:
-    sim = received(EmptyClient(share=0.8), attack=attack, f=f, rounds=3)
-    empty = {client for client in range(CLIENTS) if not len(sim.setup.population.parts[client])}
-    assert len(empty) == 4
-    assert all(not empty & {int(sim.setup.members.leaders[i]) for i in ids} for ids in sim.senders)
-
-
-def test_a_federation_without_any_samples_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"EmptyClient\(.*leaves no client any samples. Lower `share`"):
-        simulation(faults=[EmptyClient(share=1.0)])
-
-
-# -- channels
 
 
 @pytest.mark.parametrize("fault", [AWGN(), Stale(), Churn(), DuplicateClient()], ids=str)

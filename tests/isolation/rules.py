@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -53,10 +54,11 @@ def _load() -> None:
 def _seen() -> dict[str, Any]:
     import gc
 
-    frames, frame = [], sys._getframe()
+    frames: list[str] = []
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         frames.append(frame.f_code.co_filename)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     names = sorted(name for name in sys.modules if name.startswith(("robustfl.federation", "robustfl.evaluation")))
     kinds = sorted({type(thing).__name__ for thing in gc.get_objects()} & {"Simulation", "Population", "Receiver"})
     return {"frames": frames, "modules": names, "kinds": kinds, "environment": dict(os.environ), "folder": os.getcwd()}
@@ -68,7 +70,7 @@ DEEDS: dict[str, Any] = {
     "fails": lambda: 1 / 0,
     "is killed": _endless,
     "exits": lambda: sys.exit(3),
-    "writes": lambda: Path("/tmp/robustfl-was-here").write_text("x"),
+    "writes": lambda: Path(sys.prefix, "robustfl-was-here").write_text("x"),
     "writes at home": lambda: {"said": str(Path("note").write_text("x"))},
     "reads data": lambda: Path("/etc/hostname").read_bytes(),
     "lists": lambda: {"said": str(os.listdir("/"))},

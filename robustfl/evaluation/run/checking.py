@@ -103,18 +103,7 @@ def told_off(played: Played, found: Iterable[Misdeclared], checks: Mapping[str, 
         exact = [cell for cell in played.plan.cells_at(world, case.f, case.defense) if cell.attack == case.attack]
         right, off = _per_seed(played, world, exact), _per_seed(wrong, world, case.cells, baseline=played)
         if right is not None and off is not None:
-            told.append(
-                ToldOff(
-                    world=case.world,
-                    defense=case.defense,
-                    attack=case.attack,
-                    f=case.f,
-                    declared=case.declared,
-                    told=case.told,
-                    exact=tuple(right),
-                    off=tuple(off),
-                )
-            )
+            told.append(ToldOff(case=case, exact=tuple(right), off=tuple(off)))
     return told
 
 

@@ -23,10 +23,7 @@ from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.moderation import chance_of_less, common_spread, steadied_errors
 from robustfl.evaluation.statistics import holm
 from robustfl.evaluation.trust.evidence import Evidence
-from robustfl.evaluation.trust.remark import CurvePoint, Remark
-
-NEGLIGIBLE = 0.02
-"""Differences in utility up to this say nothing about the quality of a search, even if the noise is smaller."""
+from robustfl.evaluation.trust.remark import NEGLIGIBLE, CurvePoint, Remark
 
 LEVEL = 0.05
 """Largest probability that a defense is suspect for its attacks if they are equally strong."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from robustfl.evaluation.statistics import standard_error
-from robustfl.evaluation.trust.remark import Remark, make_remark
+from robustfl.evaluation.statistics import holm, standard_error
+from robustfl.evaluation.trust.remark import NEGLIGIBLE, Remark, make_remark
+
+if TYPE_CHECKING:
+    from robustfl.evaluation.suite.plan import Misdeclared
 
 HANGS = 0.1
 """A defense hangs on f if being told one more or one less costs more than this utility, beyond noise."""
+
+
+LEVEL = 0.05
+"""How often a defense that loses nothing may get the remark, over all of its worlds and wrong numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,42 +29,52 @@ class ToldOff:
 
     Attributes
     ----------
-    attack, f : the worst attack at the largest f
-    declared, told : the right number of rows that may be Byzantine, and the wrong one that the defense was told
+    case : which defense, where, and what it was told, under the worst attack at the largest f
     exact, off : the utilities [R] by seed when it is told the right number, and the wrong one
     """
 
-    world: str
-    defense: str
-    attack: str
-    f: int
-    declared: int
-    told: int
+    case: Misdeclared
     exact: tuple[float, ...]
     off: tuple[float, ...]
 
+    @property
+    def lost(self) -> float:
+        """The mean utility that the wrong number costs."""
+        return float(np.subtract(self.exact, self.off).mean())
+
+    @property
+    def p(self) -> float:
+        """The one-sided p-value of the paired t-test that it costs at most :data:`NEGLIGIBLE`; 0 or 1 without noise."""
+        differences = np.subtract(self.exact, self.off)
+        error = standard_error(differences) if len(differences) > 1 else 0.0
+        excess = self.lost - NEGLIGIBLE
+        if error == 0.0:  # a single seed, or equal differences
+            return 0.0 if excess > 0 else 1.0
+        return float(special.stdtr(len(differences) - 1, -excess / error))
+
 
 def declaration_remarks(found: Iterable[ToldOff]) -> Iterator[Remark]:
-    """A remark for each defense and world in which a wrong f costs more than :data:`HANGS`; the worst case is named."""
-    worst: dict[tuple[str, str], ToldOff] = {}
-    for case in found:
-        place = case.world, case.defense
-        if _costs(case) and (place not in worst or np.mean(case.off) < np.mean(worst[place].off)):
-            worst[place] = case
-    for case in worst.values():
-        message = (
-            f"Under {case.attack} with {case.f} malicious clients, {case.defense} keeps {np.mean(case.exact):.0%} of "
-            f"its usefulness when it is told exactly how many rows may be Byzantine ({case.declared}), and "
-            f"{np.mean(case.off):.0%} when it is told {case.told}. Whoever deploys it does not know this number."
-        )
-        yield make_remark(
-            "F_EXACT", "warning", message, world=case.world, defense=case.defense, attack=case.attack, f=case.f
-        )
+    """A remark for each defense and world in which a wrong f costs more than :data:`HANGS`; the worst case is named.
+
+    Holm's correction spans all worlds and wrong numbers of a defense.
+    """
+    by_defense: dict[str, list[ToldOff]] = {}
+    for told in found:
+        by_defense.setdefault(told.case.defense, []).append(told)
+    for own in by_defense.values():
+        confirmed = zip(own, holm([told.p for told in own], LEVEL), strict=True)
+        costly = [told for told, sure in confirmed if sure and told.lost > HANGS]
+        for world in dict.fromkeys(told.case.world for told in costly):
+            yield _remark(min((t for t in costly if t.case.world == world), key=lambda told: float(np.mean(told.off))))
 
 
-def _costs(case: ToldOff) -> bool:
-    differences = np.subtract(case.exact, case.off)
-    if len(differences) < 2:
-        return bool(differences.mean() > HANGS)
-    errors = max(2.0, float(special.stdtrit(len(differences) - 1, 0.95)))
-    return bool(differences.mean() > max(HANGS, errors * standard_error(differences)))
+def _remark(told: ToldOff) -> Remark:
+    case = told.case
+    message = (
+        f"Under {case.attack} with {case.f} malicious clients, {case.defense} keeps {np.mean(told.exact):.0%} of "
+        f"its usefulness when it is told exactly how many rows may be Byzantine ({case.declared}), and "
+        f"{np.mean(told.off):.0%} when it is told {case.told}. Whoever deploys it does not know this number."
+    )
+    return make_remark(
+        "F_EXACT", "warning", message, world=case.world, defense=case.defense, attack=case.attack, f=case.f
+    )

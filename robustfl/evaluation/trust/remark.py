@@ -8,6 +8,9 @@ from robustfl.evaluation.results.summaries import RemarkReport, ScoredDefense, S
 
 Remark = RemarkReport
 
+NEGLIGIBLE = 0.02
+"""Differences in utility up to this say nothing about the quality of a search, even if the noise is smaller."""
+
 
 class CurvePoint(NamedTuple):
     """One f of the curve of one defense in one world."""

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -188,10 +189,10 @@ def _thread_memory() -> dict[str, Any]:
 
 
 def frames() -> Iterator[Any]:
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         yield frame
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
 
 
 class OnTheStack(Cheat):
@@ -231,10 +232,11 @@ class InAnotherThread(OnTheStack):
         found: list[Any] = []
 
         def look() -> None:
-            for frame in sys._current_frames().values():
+            for top in sys._current_frames().values():
+                frame: FrameType | None = top
                 while frame is not None:
                     found.extend(frame.f_locals.values())
-                    frame = frame.f_back  # type: ignore[assignment]
+                    frame = frame.f_back
 
         thread = threading.Thread(target=look)
         thread.start()

@@ -15,16 +15,9 @@ from robustfl.evaluation.run.rescoring import rescore, rescored
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.trust.remark import make_remark
+from tests.evaluation.run.tiny import SUITE as TINY
 
-SUITE: dict[str, Any] = {
-    "name": "tiny",
-    "task": {"data": "digits", "model": "softmax", "partition": "iid"},
-    "federation": {"clients": 5, "rounds": 2},
-    "adversary": {"f": [0, 1]},
-    "defenses": ["mean", "median"],
-    "attacks": ["sign_flip"],
-    "seeds": 3,
-}
+SUITE = {**TINY, "seeds": 3}
 
 
 @pytest.fixture(scope="module")

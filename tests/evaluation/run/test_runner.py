@@ -23,16 +23,8 @@ from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite import trial as trial_module
 from robustfl.evaluation.suite.scenario import Experiment
 from robustfl.evaluation.suite.sources import Sources
+from tests.evaluation.run.tiny import SUITE
 
-SUITE: dict[str, Any] = {
-    "name": "tiny",
-    "task": {"data": "digits", "model": "softmax", "partition": "iid"},
-    "federation": {"clients": 5, "rounds": 2},
-    "adversary": {"f": [0, 1]},
-    "defenses": ["mean", "median"],
-    "attacks": ["sign_flip"],
-    "seeds": 2,
-}
 WAITS = """
     import os, time
     from dataclasses import dataclass
