@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,11 +39,15 @@ def briefing(
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
     names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
-    order = imagined_order(setup, round, receiver)
-    named, rows = [names[place] for place in order.tolist()], torch.as_tensor(order, device=messages.device)
+
+    @cache  # many attacks never ask the defense
+    def asked() -> tuple[list[Hashable], Tensor]:
+        order = imagined_order(setup, round, receiver)
+        return [names[place] for place in order.tolist()], torch.as_tensor(order, device=messages.device)
 
     def aggregate(updates: Tensor) -> Tensor:
-        value: Tensor = defense.preview(updates[rows], ids=named, trusted=receiver.trusted).value
+        named, rows = asked()
+        value: Tensor = defense.preview(updates.index_select(0, rows), ids=named, trusted=receiver.trusted).value
         return value
 
     def loss(weights: Tensor) -> float:

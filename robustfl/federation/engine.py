@@ -60,10 +60,8 @@ class Simulation:
     def shuffle(self, round: Round, receiver: Receiver) -> None:
         """Put the rows of a receiver into a random order: the place of a row must not tell who sent it."""
         order = row_order(self.setup.seed, round.number, receiver.who, len(receiver.ids))
-        receiver.rows, receiver.ids = (
-            receiver.arrived[torch.as_tensor(order, device=receiver.arrived.device)],
-            receiver.ids[order],
-        )
+        places = torch.as_tensor(order, device=receiver.arrived.device)
+        receiver.rows, receiver.ids = receiver.arrived.index_select(0, places), receiver.ids[order]
 
     def play(self, number: int) -> Round:
         """Play one round, from the choice of who takes part to the new models."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +16,7 @@ from robustfl.federation.briefing import imagined_order
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.supermask import Supermask
 from robustfl.federation.clients.work import ClientWork
-from robustfl.federation.round import Lesson, Receiver, Round
+from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Knowledge
@@ -89,11 +90,16 @@ class Rankings(Channel):
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
         if self._adversary is None:
             return None
-        edges, order = self.network.edges, imagined_order(self.setup, round, receiver)
-        members = np.concatenate([receiver.malicious, receiver.honest])[order]
-        names = self.setup.pseudonyms.of(self.setup.members.names(members).tolist())
+        edges = self.network.edges
+
+        @cache  # many attacks never ask the defense
+        def asked() -> tuple[Ids, list[Hashable]]:
+            order = imagined_order(self.setup, round, receiver)
+            members = np.concatenate([receiver.malicious, receiver.honest])[order]
+            return order, self.setup.pseudonyms.of(self.setup.members.names(members).tolist())
 
         def vote(rankings: Layers) -> Layers:
+            order, names = asked()
             shuffled = [layer[order] for layer in rankings]
             value: Layers = receiver.defense.preview(shuffled, ids=names, edges=edges).value
             return value
