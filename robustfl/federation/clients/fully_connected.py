@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 def widths_of(module: nn.Module) -> tuple[int, ...] | None:
     """The widths of a network of linear layers with ReLU between them, from the inputs to the logits; else None."""
-    if type(module) is not nn.Sequential or len(module) < 2 or type(module[0]) is not nn.Flatten:
+    if type(module) is not nn.Sequential or len(module) < 2:
+        return None
+    first = module[0]
+    if type(first) is not nn.Flatten or (first.start_dim, first.end_dim) != (1, -1):
         return None
     linear, between = list(module)[1::2], list(module)[2::2]
     if len(linear) != len(between) + 1 or not all(type(layer) is nn.ReLU for layer in between):
