@@ -173,14 +173,21 @@ def run(
 
 def _budget(experiment: Experiment, options: RunOptions, as_json: bool) -> str:
     """How long a run would take if none of its records were stored."""
-    from robustfl.evaluation.run.budget import estimate
+    from robustfl.evaluation.run.budget import checking, estimate
     from robustfl.evaluation.suite.plan import Plan
 
-    found = estimate(Plan(experiment).trials, options.place)
+    plan = Plan(experiment)
+    found = estimate(plan.trials, options.place)
+    after = checking(plan, options.checks, found.each)
     if as_json:
-        return json.dumps({"trials": found.trials, "worker_seconds": round(found.seconds, 1)})
+        times = {"worker_seconds": round(found.seconds, 1), "checking_worker_seconds": round(after.seconds, 1)}
+        return json.dumps({"trials": found.trials, "checking_trials": after.trials, **times})
     workers = counted(max(1, options.workers), "worker")
-    return f"{counted(found.trials, 'trial')}, about {found.duration(options.workers)} with {workers}"
+    text = f"{counted(found.trials, 'trial')}, about {found.duration(options.workers)} with {workers}"
+    if not after.trials:
+        return text
+    checks = f"at most {counted(after.trials, 'trial')} and {after.duration(options.workers)}"
+    return f"{text}; checks once these are played: {checks}"
 
 
 def _check_device(device: str) -> None:

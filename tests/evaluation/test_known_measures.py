@@ -58,7 +58,7 @@ def test_records_hold_declared_measures_alone(tmp_path: Path) -> None:
     asynchronous = {**SUITE, "federation": {**SUITE["federation"], "server": {"mode": "asynchronous"}}}
     asynchronous |= {"defenses": ["mean"], "attacks": [], "faults": []}
     run_experiment(Experiment(asynchronous), RunOptions(out=tmp_path / "asynchronous", workers=0, checks=NO_CHECKS))
-    places = (tmp_path, tmp_path / "asynchronous", ROOT / "reports" / "published" / "leaderboard_digits")
+    places = (tmp_path, tmp_path / "asynchronous", ROOT / "reports" / "published" / "leaderboard_digits_v1")
     records = [record for place in places for record in read_records(place / "records.jsonl")]
     found: set[str] = set()
     for record in records:

@@ -15,6 +15,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from robustfl.federation.clients.fully_connected import gradients, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.settings import Federation
 
@@ -137,6 +138,7 @@ class TracedTrainer:
 
     def __init__(self, population: Population, learning_rate: float) -> None:
         self._population, self._rate = population, learning_rate
+        self._widths = widths_of(population.module)
 
     def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
         models = weights.expand(len(features), -1)
@@ -146,6 +148,8 @@ class TracedTrainer:
         return total
 
     def _gradients(self, models: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        if self._widths is not None:
+            return gradients(models, features, labels, self._widths)
         traced = torch.is_grad_enabled() and models.requires_grad
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()

@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 
 from robustfl.cli import app
 from robustfl.evaluation.run import budget
-from robustfl.evaluation.run.budget import Budget, estimate
+from robustfl.evaluation.run.budget import Budget, checking, estimate
+from robustfl.evaluation.run.checking import NO_CHECKS, Checks
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
+
+CHECKED = ("--replays", "1", "--off-by-one")
 
 
 def test_every_attack_counts_with_its_number_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +67,19 @@ def test_an_attack_whose_first_rounds_tell_nothing_of_the_others_is_played_whole
     assert rounds["none"] == {budget.SHORT}
 
 
+def test_trials_that_check_a_suite_are_counted_with_the_dearest_attack() -> None:
+    suite = ("defenses=[mean, median, trimmed_mean]", "attacks=[alie, sign_flip]", "seeds=2", "adversary.f=[0, 1]")
+    plan = Plan(read_experiment("smoke", suite))
+    each = {"none": 1.0, "ALIE(z=1.5)": 5.0, "SignFlip": 7.0}
+    # Of the three only the trimmed mean is told f: one row more and one less, with each seed in each world.
+    told = 2 * 2 * len(plan.experiment.worlds)
+    found = checking(plan, Checks(replays=0), each)
+    assert (found.trials, found.seconds) == (told, 7.0 * told)
+    found = checking(plan, Checks(replays=2, off_by_one=False), each)
+    assert (found.trials, found.seconds) == (3 * 2 * 2, 7.0 * budget.REPLAY * 3 * 2 * 2)
+    assert checking(plan, NO_CHECKS, each).trials == 0
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(30, "30 s"), (600, "10 min"), (7200 * 2, "4.0 h")])
 def test_durations_are_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
     assert Budget(1, seconds, 0.0).duration(1) == words
@@ -71,10 +87,13 @@ def test_durations_are_told_in_the_unit_that_fits(seconds: float, words: str) ->
 
 def test_the_command_says_the_budget_and_runs_nothing(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    told = CliRunner().invoke(app, ["run", "smoke", "--budget"])
+    told = CliRunner().invoke(app, ["run", "smoke", "--budget", *CHECKED])
     assert told.exit_code == 0
     assert "trials, about" in told.stdout
-    data = json.loads(CliRunner().invoke(app, ["run", "smoke", "--budget", "--json"]).stdout)
+    assert "checks once these are played: at most" in told.stdout
+    data = json.loads(CliRunner().invoke(app, ["run", "smoke", "--budget", "--json", *CHECKED]).stdout)
     assert data["trials"] > 10
     assert data["worker_seconds"] > 0
+    assert data["checking_trials"] > 2
+    assert data["checking_worker_seconds"] > 0
     assert list(tmp_path.iterdir()) == []

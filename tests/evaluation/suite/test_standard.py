@@ -220,18 +220,28 @@ def test_the_first_standard_suite_is_frozen() -> None:
     assert load_standard("standard-v1").hash == "a29c897024e67d5c"
 
 
-@pytest.mark.parametrize("name", ["leaderboard_digits", "leaderboard_fashion_mnist"])
-def test_leaderboards_hold_every_rule_for_updates_and_four_worlds(name: str) -> None:
+def test_the_complete_leaderboard_holds_every_rule_for_updates_and_four_worlds() -> None:
     """With and without momentum, with equal and with unequal data."""
-    suite = read_experiment(name, ()).suite
+    experiment = read_experiment("leaderboard_complete", ())
+    suite = experiment.suite
     rules = {rule for rule in registry.find("defense") if issubclass(registry.get("defense", rule), Aggregator)}
     dense = {rule for rule in rules if registry.get("defense", rule).channel == "dense"}
     assert len(dense) > 20
     assert {stages[0][0] for t in suite.defenses if len(stages := t.stages) == 1} == dense
     assert {"nnm", "arc"} <= {t.stages[0][0] for t in suite.defenses if len(t.stages) == 2}
-    assert len(read_experiment(name, ()).worlds) == 4
+    assert len(experiment.worlds) == 4
     assert suite.adversary.grid(15) == (0, 1, 3)
     assert suite.standard == "standard-v2"
+
+
+@pytest.mark.parametrize("name", ["leaderboard_digits", "leaderboard_fashion_mnist"])
+def test_leaderboards_are_a_part_of_the_complete_one(name: str) -> None:
+    complete, part = read_experiment("leaderboard_complete", ()), read_experiment(name, ())
+    assert {t.label for t in part.suite.defenses} < {t.label for t in complete.suite.defenses}
+    assert {"Mean", "FLTrust", "Flag"} < {t.label for t in part.suite.defenses}
+    assert len(part.worlds) == 2
+    assert part.suite.seeds >= 5
+    assert part.suite.frozen_attacks == complete.suite.frozen_attacks
 
 
 def test_the_worlds_of_the_first_leaderboard_are_still_there() -> None:
@@ -240,4 +250,4 @@ def test_the_worlds_of_the_first_leaderboard_are_still_there() -> None:
     assert [(world.federation.rounds, world.federation.server.learning_rate) for world in old.worlds] == [(40, 0.8)] * 6
     assert old.suite.adversary.grid(15) == (0, 3)
     assert (old.suite.standard, old.suite.score.accuracy) == ("standard-v1", "plain_accuracy")
-    assert old.suite.defenses == read_experiment("leaderboard_digits", ()).suite.defenses
+    assert old.suite.defenses == read_experiment("leaderboard_complete", ()).suite.defenses

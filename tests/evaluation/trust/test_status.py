@@ -172,7 +172,7 @@ def test_what_a_defense_asks_for() -> None:
 def test_searches_with_twice_the_candidates_are_found() -> None:
     attacks = [WhiteBox(), WhiteBox(candidates=38), WhiteBox(harm="l2", candidates=38), WhiteBox(candidates=20), ALIE()]
     assert doubled_searches(attacks) == {str(WhiteBox()): str(WhiteBox(candidates=38))}
-    plans = [PlannedDrift(plan_every=4), PlannedDrift(plan_every=2, steps=9), PlannedDrift(plan_every=2, steps=5)]
+    plans = [PlannedDrift(plan_every=4), PlannedDrift(plan_every=2, steps=17), PlannedDrift(plan_every=2, steps=9)]
     assert doubled_searches(plans) == {str(plans[0]): str(plans[1])}, "fewer steps, or more by less than twice"
 
 
