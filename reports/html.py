@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, ClassVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from robustfl.evaluation.results.reporting import ReportPage, RunResults
@@ -19,7 +19,10 @@ from .sections import document
 from .sections.content import Code, Line, Strong
 from .sections.content.wording import well_formed
 
-TEMPLATES = Path(__file__).parent / "templates"
+
+def _template(name: str) -> str:
+    """The text of a file of the page, which may be in an archive."""
+    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,8 @@ class HTML(ReportPage):
 
     def render(self, results: RunResults) -> str:
         """The page; equal results give equal bytes."""
-        style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-        script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+        style = _template("report.css")
+        script = _template("report.js")
         policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
         template = _environment().get_template("report.html.j2")
         # The two files are the package's own; nothing that comes from the results is ever marked as safe.
@@ -46,7 +49,7 @@ class HTML(ReportPage):
 def _environment() -> Environment:
     """The templates; the macro in `blocks.html.j2` that has the name of a block shows it."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FunctionLoader(_template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

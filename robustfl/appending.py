@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 from robustfl.errors import StoreError
 
+_LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""How file systems say that they have no locks: NFS without a lock daemon, Lustre without flock, some FUSE."""
 
-def lock(file: int, busy: str) -> None:
-    """Lock an open file for this process until it closes the file or ends.
 
-    Raises StoreError with the message `busy` when another process holds the lock.
+def lock(file: int, name: Path, busy: str) -> None:
+    """Lock an open file, called `name`, for this process until it closes the file or ends.
+
+    Raises StoreError with the message `busy` when another process holds the lock, and with a remedy when the file
+    system has no locks, as two writers would go unnoticed there.
     """
     try:
         import fcntl
@@ -20,6 +26,14 @@ def lock(file: int, busy: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StoreError(busy) from None
+    except OSError as error:
+        if error.errno not in _LOCKLESS:
+            raise
+        raise StoreError(
+            f"{name} cannot be locked, so another run could write to it unnoticed: its file system has no locks "
+            f"({error.strerror}). Use a folder on another file system, such as a local disk, or mount this one with "
+            "locks."
+        ) from None
 
 
 def write_all(file: int, content: bytes) -> None:

@@ -1,15 +1,22 @@
 """The command `robustfl`: run suites, read what they found, and look things up.
 
 Exit codes: 0 done; 1 `doctor` or `verify` found something wrong, or `compare` a regression; 2 a wrong argument or file,
-with the reason; 3 done, but some trials failed or a comparison is still open; 130 interrupted.
+with the reason; 3 done, but some trials failed or a comparison is still open; 70 an error of robustfl itself, with a
+traceback; 130 interrupted, 143 asked to end.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -45,12 +52,43 @@ class LedgerDetail(StrEnum):
     NONE = "none"
 
 
+UNEXPECTED = 70
+"""The exit code of an error that nobody foresaw, which must not be taken for a finding."""
+
+
 def main() -> None:
     """The entry point: errors of the user are reported in one sentence, with exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without a letter must not end a run
     try:
         app()
     except (RobustflError, OSError) as error:  # OSError: a file that cannot be read or written, a full disk
         fail(str(error))
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(UNEXPECTED) from None
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM, as by a batch system whose time is over."""
+
+
+@contextmanager
+def terminations_raised() -> Iterator[None]:
+    """Raise :class:`Terminated` in the block where SIGTERM arrives, so that it ends as it does by Ctrl-C."""
+
+    def raised(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, raised)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fail(message: str) -> NoReturn:
@@ -151,11 +189,12 @@ def run(
         return
     progress = console.RunProgress(screen)
     try:
-        summary = run_experiment(experiment, options, progress)
-    except KeyboardInterrupt:
+        with terminations_raised():
+            summary = run_experiment(experiment, options, progress)
+    except KeyboardInterrupt as asked:
         progress.stop()
         screen.print("Interrupted. Finished trials are stored; run the same command again to continue.")
-        raise SystemExit(130) from None
+        raise SystemExit(143 if isinstance(asked, Terminated) else 130) from None
     finally:
         progress.stop()
     written = write_reports(folder, None)

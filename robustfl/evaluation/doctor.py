@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robustfl import __version__, registry
 from robustfl.errors import DataError, RobustflError
-from robustfl.evaluation.run.provenance import installed, processor_name
-from robustfl.evaluation.suite.yaml import read_yaml
-from robustfl.federation.data.dataset import Data
-from robustfl.federation.data.files import data_roots
+from robustfl.evaluation.machine import installed, processor_name
+
+NEEDED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "torch": "torch",
+    "numba": "numba",
+    "scikit-learn": "sklearn",
+    "pydantic": "pydantic",
+}
+"""The packages without which robustfl cannot work, and the modules by which they are imported."""
 
 
 def data_overview(root: Path | None) -> dict[str, Any]:
     """The folders in which data are searched, and the named data sets with their status."""
+    from robustfl.federation.data.files import data_roots
+
     entries = []
     for name, cls in registry.find("data").items():
         required = [parameter.name for parameter in cls.declared_parameters() if parameter.required]
@@ -37,6 +45,11 @@ def data_overview(root: Path | None) -> dict[str, Any]:
 
 def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
     """The facts about one data set, named as in a scenario: its sizes, shape, classes and samples per class."""
+    import numpy as np
+
+    from robustfl.evaluation.suite.yaml import read_yaml
+    from robustfl.federation.data.dataset import Data
+
     data = registry.build("data", read_yaml(spec, "the name of the data"))
     assert isinstance(data, Data)
     dataset = data.load(root)
@@ -54,40 +67,55 @@ def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
 
 
 def examine() -> list[dict[str, str]]:
-    """The checks of `robustfl doctor`; the status `bad` means that robustfl cannot work, `note` that it is limited."""
+    """The checks of `robustfl doctor`; the status `bad` means that robustfl cannot work, `note` that it is limited.
+
+    A check that breaks is `bad`, with the error, and the others still run.
+    """
     checks = [_check("robustfl", "ok", __version__), _check("python", "ok", sys.version.split()[0])]
-    for package in ("numpy", "scipy", "torch", "numba", "scikit-learn", "pydantic"):
-        found = installed(package)
-        checks.append(_check(package, "bad" if found == "not installed" else "ok", found))
+    checks += [_package(*needed) for needed in NEEDED.items()]
     for package in ("opacus", "ray", "flwr", "nvflare", "pfl"):
         found = installed(package)
         checks.append(_check(f"{package} (optional)", "note" if found == "not installed" else "ok", found))
     checks.append(_check("processor", "ok", f"{processor_name()}, {os.cpu_count()} cores"))
-    checks.append(_cuda())
-    checks.append(_plugins())
-    return [*checks, *_data(), _aggregation()]
+    for name, further in (("cuda", _cuda), ("plug-ins", _plugins), ("data", _data), ("aggregation", _aggregation)):
+        try:
+            checks += further()
+        except Exception as error:  # whatever is wrong with the installation is what this command is asked for
+            checks.append(_check(name, "bad", f"{type(error).__name__}: {error}"))
+    return checks
 
 
 def _check(name: str, status: str, detail: str) -> dict[str, str]:
     return {"check": name, "status": status, "detail": detail}
 
 
-def _cuda() -> dict[str, str]:
+def _package(package: str, module: str) -> dict[str, str]:
+    """Whether a package is installed and can be imported: a broken one may have a version all the same."""
+    found = installed(package)
+    try:
+        import_module(module)
+    except Exception as error:
+        return _check(package, "bad", f"{found}; import {module}: {type(error).__name__}: {error}")
+    return _check(package, "ok", found)
+
+
+def _cuda() -> list[dict[str, str]]:
     import torch
 
     if not torch.cuda.is_available():
-        return _check("cuda", "note", "no CUDA device; everything runs on the CPU")
-    return _check("cuda", "ok", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
+        return [_check("cuda", "note", "no CUDA device; everything runs on the CPU")]
+    names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return [_check("cuda", "ok", names)]
 
 
-def _plugins() -> dict[str, str]:
+def _plugins() -> list[dict[str, str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         registry.find.cache_clear()
         count = sum(len(registry.catalogue(kind)) for kind in registry.kinds())
     if caught:
-        return _check("plug-ins", "bad", "; ".join(str(item.message) for item in caught))
-    return _check("plug-ins", "ok", f"{count} named things found")
+        return [_check("plug-ins", "bad", "; ".join(str(item.message) for item in caught))]
+    return [_check("plug-ins", "ok", f"{count} named things found")]
 
 
 def _data() -> list[dict[str, str]]:
@@ -102,12 +130,14 @@ def _data() -> list[dict[str, str]]:
     ]
 
 
-def _aggregation() -> dict[str, str]:
+def _aggregation() -> list[dict[str, str]]:
+    import numpy as np
+
     rows = np.random.default_rng(0).normal(size=(9, 1000)).astype(np.float32)
     rows[0] = np.nan
     try:
         value = registry.build("defense", "nnm >> trimmed_mean", f=2)(rows)
     except RobustflError as error:
-        return _check("aggregation", "bad", str(error))
+        return [_check("aggregation", "bad", str(error))]
     fine = bool(np.isfinite(value).all())
-    return _check("aggregation", "ok" if fine else "bad", "NNM >> TrimmedMean on 9 rows, one of them NaN")
+    return [_check("aggregation", "ok" if fine else "bad", "NNM >> TrimmedMean on 9 rows, one of them NaN")]

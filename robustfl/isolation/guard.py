@@ -146,7 +146,8 @@ def _opened(arguments: tuple[Any, ...], roots: tuple[str, ...], home: str, since
         return f"writes to {name}"
     if name.startswith(_OPEN):
         return None
-    if not (name.endswith(CODE) and name.startswith(roots)):
+    archive = name + os.sep in roots  # a file on the path from which Python imports, such as a zip file
+    if not archive and not (name.endswith(CODE) and name.startswith(roots)):
         return f"reads {name}"
     return f"reads {name}, which is new" if since is not None and _changed(name) > since else None
 

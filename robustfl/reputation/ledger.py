@@ -55,7 +55,11 @@ class Ledger:
         except OSError as error:
             raise StoreError(f"{self.path} cannot be opened for writing: {error.strerror}.") from None
         try:
-            lock(self._file, f"{self.path} is being written by another process. Wait for it, or name another file.")
+            lock(
+                self._file,
+                self.path,
+                f"{self.path} is being written by another process. Wait for it, or name another file.",
+            )
             self._read()
         except BaseException:
             self.close()

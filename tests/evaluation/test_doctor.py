@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from robustfl import registry
 from robustfl.errors import DataError, UnknownNameError
 from robustfl.evaluation import doctor as inspection
 from robustfl.evaluation.doctor import data_overview, dataset_facts, examine
-from robustfl.evaluation.run.provenance import histogram, installed, processor_name, provenance
+from robustfl.evaluation.machine import installed, processor_name
+from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.suite.scenario import Experiment
+from tests.conftest import environment
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +39,16 @@ def test_a_sound_installation_has_nothing_bad() -> None:
 
 def test_a_missing_library_is_bad_and_a_missing_extra_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "installed", lambda name: "not installed")
+    monkeypatch.setitem(inspection.NEEDED, "scipy", "no_such_module")
     found = checks()
     assert found["scipy"]["status"] == "bad"
+    assert "no_such_module" in found["scipy"]["detail"]
     assert found["ray (optional)"]["status"] == "note"
 
 
 def test_an_aggregation_that_fails_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "build", lambda kind, spec, **_: lambda rows: np.array([np.nan]))
-    assert inspection._aggregation()["status"] == "bad"
+    assert [check["status"] for check in inspection._aggregation()] == ["bad"]
 
 
 def test_data_that_are_not_there_are_a_note_with_the_remedy() -> None:
@@ -111,3 +117,16 @@ def test_data_are_named_as_in_a_scenario(tmp_path: Path) -> None:
     (tmp_path / "numbers.csv").write_text("\n".join(["value,kind", *rows]))
     facts = dataset_facts("{csv: {path: numbers.csv, label_column: kind}}", tmp_path)
     assert (facts["train"] + facts["test"], facts["classes"]) == (40, ["even", "odd"])
+
+
+def test_a_broken_library_is_named_and_the_other_checks_still_run(tmp_path: Path) -> None:
+    lines = ("import sys", "sys.modules['torch'] = None", "sys.argv[1:] = ['doctor', '--json']")
+    code = "; ".join((*lines, "from robustfl.cli import main", "main()"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    found = {check["check"]: check for check in json.loads(done.stdout)}
+    assert found["torch"]["status"] == "bad"
+    assert "import of torch halted" in found["torch"]["detail"]
+    assert found["numba"]["status"] == found["aggregation"]["status"] == "ok"

@@ -42,7 +42,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path} cannot be opened for writing: {error.strerror}. Use another --out.") from None
         try:
-            lock(self._file, f"{path} is being written by another run. Wait for it, or use another --out.")
+            lock(self._file, path, f"{path} is being written by another run. Wait for it, or use another --out.")
             _cut_torn_tail(self._file)
             self.records: dict[str, Record] = {record["trial"]: record for record in read_records(path)}
         except BaseException:
@@ -165,7 +165,7 @@ def set_aside(path: Path) -> Path | None:
         return None
     file = os.open(path, os.O_RDWR)
     try:
-        lock(file, f"{path} is being written by another run. Wait for it, or use another --out.")
+        lock(file, path, f"{path} is being written by another run. Wait for it, or use another --out.")
         number = 1
         while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
             number += 1
@@ -185,7 +185,8 @@ def _cut_torn_tail(file: int) -> None:
     end = size
     while end > 0:
         start = max(0, end - 65536)
-        position = os.pread(file, end - start, start).rfind(b"\n")
+        os.lseek(file, start, os.SEEK_SET)  # writes go to the end anyway; not every system has pread
+        position = os.read(file, end - start).rfind(b"\n")
         if position >= 0:
             end = start + position + 1
             break

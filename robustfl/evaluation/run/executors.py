@@ -152,7 +152,13 @@ class Processes:
     def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
         context = multiprocessing.get_context("spawn")
         with _single_threaded():
-            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
+            try:
+                pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise_worker)
+            except OSError as error:  # semaphores live in shared memory, which some containers lack
+                raise WorkerError(
+                    f"Worker processes need shared memory (/dev/shm on Linux), which cannot be used here: "
+                    f"{error.strerror}. Run without them: --workers 0, RunOptions(workers=0)."
+                ) from None
             try:
                 yield pool
             finally:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robustfl import __version__
+from robustfl.evaluation.machine import installed, processor_name
 from robustfl.evaluation.results.summaries import Histogram
 from robustfl.evaluation.suite.scenario import World
 from robustfl.federation.data.dataset import Data
@@ -27,24 +27,6 @@ def provenance(device: str) -> dict[str, Any]:
     system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
     machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}
     return {**facts, **machine, "device": device}
-
-
-def installed(package: str) -> str:
-    """The installed version of a distribution, or `not installed`."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def processor_name() -> str:
-    """The name that the operating system gives to the model of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def data_fingerprint(data: Data, root: Path | None) -> str:
