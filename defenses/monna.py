@@ -9,6 +9,7 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.aggregation.updates.source import Source
 from robustfl.components import ByzantineCount
 
@@ -29,6 +30,11 @@ class MoNNA(GramAggregator):
     result is no farther from it than the farthest honest row. The published analysis of learning requires n > 11 f.
     Breakdown point: there is none while the trusted update is honest.
 
+    Sensitivity: ``2 clip/(n - f)`` while the trusted update is public, such as one from data of the server's own. In
+    the order of distances from it only the replaced row changes its place, so at most one row that is averaged is
+    exchanged, or moves. That an absent row is zero does not lower it. It is reached. A trusted update that is a
+    client's own, as among peers, is another row of that client: the value then says nothing about this client.
+
     References
     ----------
     S. Farhadkhani, R. Guerraoui, N. Gupta, L. N. Hoang, R. Pinot, J. Stephan. Robust Collaborative Learning with Linear
@@ -43,6 +49,7 @@ class MoNNA(GramAggregator):
 
     name: ClassVar[str] = "monna"
     requires: ClassVar[tuple[int, int]] = (1, 1)
+    public_inputs: ClassVar[str] = "the trusted update, which no client's data may go into except through releases"
     guarantee: ClassVar[str] = "within the largest honest distance from the trusted update while n >= f + 1"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
     reference: ClassVar[str] = (
@@ -65,3 +72,6 @@ class MoNNA(GramAggregator):
         weights = np.zeros(gram.n)
         weights[nearest] = 1.0 / kept
         return weights
+
+    def moved(self, change: Change) -> Term:
+        return change.each(change.farthest).over(change.n - self.f, f"{change.rows.formula} - f")
