@@ -85,13 +85,12 @@ class Search:
         axis, across = np.eye(self.d)[0] * self.clip, np.eye(self.d)[-1] * self.clip
         for size in range(self.n):
             for away in (-axis, 0 * axis, across):
-                for jitter in (0.0, 1e-3):
-                    rows = np.vstack([axis, *[axis] * size, *[away] * (self.n - 1 - size)])
-                    rows = rows + jitter * rng.normal(size=rows.shape)
-                    for other in (away, -axis):
-                        yield self._pair(rows, other)
-                        if not self.absent:
-                            yield self._pair(np.vstack([other, rows[1:]]), 0 * axis)
+                rows = np.vstack([axis, *[axis] * size, *[away] * (self.n - 1 - size)])
+                yield self._pair(rows, -axis)
+                yield self._pair(rows + 1e-3 * rng.normal(size=rows.shape), away)
+                if not self.absent:
+                    yield self._pair(rows, 0 * axis)
+                    yield self._pair(np.vstack([away, rows[1:]]), 0 * axis)
 
     def _climbed(self, pair: Neighbours, found: float, rng: np.random.Generator, steps: int) -> float:
         width = 0.5 * self.clip
