@@ -76,7 +76,9 @@ def evaluated(formula: str, **values: float) -> float:
     text = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", text)
     text = re.sub(r"(\d)(?=[a-z(])", r"\1*", text)
     text = re.sub(r"\bf\(", "f*(", text)
-    return float(eval(text, {"__builtins__": {}, "max": max, "floor": math.floor, "ceil": math.ceil}, values))
+    return float(
+        eval(text, {"__builtins__": {}, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil}, values)
+    )
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -223,6 +225,6 @@ def test_refused_rows_make_the_bound_too_small_and_rows_of_zeros_do_not() -> Non
 
 def test_many_rows_that_have_changed_are_counted_together() -> None:
     change = Change(rows=Term(4, "n"), length=Term(1.0, "clip"), changed=4, moved=Term(5.0, "five"))
-    assert change.capped(0.25).moved == Term(2.0, "4 (2 radius)")
+    assert change.capped(0.25).moved == Term(2.0, "4 (2 min(clip, radius))")
     assert change.capped(3.0).moved == Term(5.0, "five")
     assert Mean().moved(change) == Term(1.25, "five/n")
