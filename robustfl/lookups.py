@@ -194,10 +194,12 @@ def measured(facts: dict[str, Any]) -> str:
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A status or the code of a remark; without: list all.")] = None,
+    code: Annotated[
+        str | None, typer.Argument(help="A status, the code of a remark, or a guide; without: list all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say when a status or a remark is raised, what it means and what to do about it."""
+    """Say when a status or a remark is raised, what it means and what to do about it; or explain a subject."""
     from robustfl import console
     from robustfl.evaluation.trust import explain as explaining
 
@@ -205,7 +207,7 @@ def explain(
         page = explaining.page(code)
         typer.echo(json.dumps(page.report(), indent=1) if as_json else page.text.rstrip())
         return
-    rows = [(name, explaining.page(name).summary) for name in explaining.codes()]
+    rows = [(name, explaining.page(name).summary) for name in (*explaining.GUIDES, *explaining.codes())]
     if as_json:
         typer.echo(json.dumps(dict(rows), indent=1))
     else:
