@@ -9,9 +9,6 @@ reads both.
 >>> found = standing(poisson)
 >>> str(found.level), [reason.code for reason in found.reasons]
 ('error', ['SECRET_NUMBER_OF_ROWS'])
->>> print(found.reasons[0].text)
-trimmed_mean divides by the number of rows, which is a secret under Poisson sampling. Let everybody or a cohort of \
-fixed size take part, or take the mean.
 >>> str(standing(Situation(place="server")).level)
 'ok'
 """
@@ -96,6 +93,7 @@ class RuleFacts:
     bounded : whether a bound is known for how far one row moves its answer
     why : why not
     geometric : whether distances or inner products between rows decide
+    names : whether the clients' ids decide something, such as who shares a bucket
     """
 
     name: str = "mean"
@@ -103,6 +101,7 @@ class RuleFacts:
     bounded: bool = True
     why: str = ""
     geometric: bool = False
+    names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +220,16 @@ CODES: Final[Mapping[str, Code]] = {
         when="where the claim is about one record more or less",
         applies=lambda situation: situation.relation != "replace_one",
     ),
+    "NAMES_DECIDE": Code(
+        level=Level.ERROR,
+        text="In {rule.name} ids decide, so another client in the place of one that was not drawn changes more than "
+        "one row. The price of sampling assumes that it does not. Let everybody take part, or take another rule.",
+        when="where clients' ids decide, as in bucketing",
+        applies=lambda situation: situation.rule.names,
+    ),
     "DRAWN_WITH_REPLACEMENT": Code(
         level=Level.VOID,
-        text="Records are drawn with replacement, so one may count several times, which no account here covers. Draw "
-        "each record independently.",
+        text="Records are drawn with replacement, so one may count several times. No account here covers that.",
     ),
     "REPORTED_WEIGHTS": Code(
         level=Level.VOID,
@@ -286,7 +291,7 @@ CELLS: Final[Mapping[Place, Mapping[Column, tuple[str, ...]]]] = {
         "rows seen": (),
         "other channel": ("NO_SENSITIVITY_OF_CHANNEL",),
         "poisson": ("SECRET_NUMBER_OF_ROWS",),
-        "fixed": ("RELATION_WITHOUT_PRICE",),
+        "fixed": ("RELATION_WITHOUT_PRICE", "NAMES_DECIDE"),
         "replacement": ("DRAWN_WITH_REPLACEMENT",),
         "always": ("REPORTED_WEIGHTS", "COUNTED_DENOMINATOR", *_ALL),
     },

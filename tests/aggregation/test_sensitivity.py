@@ -228,3 +228,24 @@ def test_many_rows_that_have_changed_are_counted_together() -> None:
     assert change.capped(0.25).moved == Term(2.0, "4 (2 min(clip, radius))")
     assert change.capped(3.0).moved == Term(5.0, "five")
     assert Mean().moved(change) == Term(1.25, "five/n")
+
+
+def test_another_client_in_the_place_of_one_moves_buckets_further_than_another_row() -> None:
+    """So the bound of bucketing is none for cohorts that are drawn; `robustfl.privacy` calls that NAMES_DECIDE."""
+    rng = np.random.default_rng(0)
+    rule = Bucketing(size=2) >> TrimmedMean(f=1)
+    bound = rule.sensitivity(10, CLIP)
+    assert bound is not None
+    found = []
+    for _ in range(60):
+        rows = rng.normal(size=(11, 2))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        gone = int(rng.integers(10))
+        cohorts = [list(range(10)), [client for client in range(11) if client != gone]]
+        answers = []
+        for cohort in cohorts:
+            rule.reset()
+            answers.append(rule(rows[cohort], ids=cohort))
+        found.append(float(np.linalg.norm(answers[0] - answers[1])))
+    assert max(found) > 1.2 * bound
+    assert "names" in rule.unclaimed
