@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels.base import Array, Kernels
+from robustfl.aggregation.sensitivity import TIE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Median(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "each coordinate lies between honest values while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"
     )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.sensitivity import Unbounded
 from robustfl.components import Component
 from robustfl.errors import StateError
 
@@ -52,7 +53,8 @@ class Defense(Component, ABC):
 
     The runner, the documentation and the tests read these class attributes: `requires` = (a, b) for the precondition
     `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
-    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`.
+    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`; `no_sensitivity`, the reason why no bound
+    is known for how far one row moves the answer; `public_inputs`, what else such a bound takes to be public.
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
@@ -61,6 +63,8 @@ class Defense(Component, ABC):
     channel: ClassVar[str] = "dense"
     family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()
+    no_sensitivity: ClassVar[str] = "none is proved"
+    public_inputs: ClassVar[str] = ""
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -142,6 +146,17 @@ class Defense(Component, ABC):
     def reset(self) -> None:
         """Forget everything that was learnt from earlier calls."""
         self._commit({})
+
+    def unknown(self, reason: str = "") -> Unbounded:
+        """That there is no bound for this defense, with the reason, by default `no_sensitivity`."""
+        return Unbounded(f"{self.name}: {reason or self.no_sensitivity}")
+
+    def released(self, value: Array) -> None:
+        """Learn what was released in place of the last answer, a vector [d] such as the answer plus noise.
+
+        Whoever adds noise to answers calls it after each of them. A rule whose next answer depends on its last one then
+        depends on the release alone, which is public; see `public_inputs`. Other rules need not know.
+        """
 
     def _commit(self, state: dict[str, Any]) -> None:
         self._state.clear()
