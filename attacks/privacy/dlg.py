@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class DLG(Optimising):
     """Deep leakage from gradients: samples and labels are searched together whose gradient is the message (L-BFGS).
 
-    Formula: minimise ``|grad L(x, softmax(v)) - g|^2 / |g|^2`` over samples x and label scores v; both begin at random. Of
-    `restarts` searches the one with the smallest distance is handed in.
+    Formula: minimise ``|grad L(x, softmax(v)) - g|^2 / |g|^2`` over samples x and label scores v; both begin at random.
+    Of `restarts` searches the one with the smallest distance is handed in.
 
     It is the historical baseline. Labels that are searched for make it fail often; `IDLG` reads them off. Both are made
     for smooth networks.
 
-    Shapes: [k, d] -> n samples for each of k sightings. Cost: about 3 `iterations` gradients for k times `restarts` batches
-    at once. Guarantee: none.
+    Shapes: [k, d] -> n samples for each of k sightings. Cost: about 3 `iterations` gradients for k times `restarts`
+    batches at once. Guarantee: none.
 
     References
     ----------

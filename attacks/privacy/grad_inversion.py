@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class GradInversion(Optimising):
     """GradInversion without batch norm: several searches from different starts are drawn to their mean.
 
-    Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2 + smoothness TV(x) + agreement |x - mean of the searches|^2`` with Adam
-    on the sign of the slope.
+    Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2 + smoothness TV(x) + agreement |x - mean of the searches|^2`` with
+    Adam on the sign of the slope.
 
-    What is missing: the published attack owes much of its quality to the batch statistics of batch-norm layers, which the
-    models of this suite do not have (they would mix samples of a batch, and clients disagree about them). What remains is
-    group consistency. Do not read its numbers as those of the paper.
+    What is missing: the published attack owes much of its quality to the batch statistics of batch-norm layers, which
+    the models of this suite do not have (they would mix samples of a batch, and clients disagree about them). What
+    remains is group consistency. Do not read its numbers as those of the paper.
 
     Shapes: [k, d] -> n samples for each of k sightings. Cost: `iterations` forward and two backward passes for k times
     `restarts` batches at once. Guarantee: none.

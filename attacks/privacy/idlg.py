@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class IDLG(Optimising):
     """iDLG: labels are read off the message, and samples are searched whose gradient is the message (L-BFGS).
 
-    Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2`` over x, which begins at random in the range of the data and may leave
-    it; of `restarts` searches the one with the smallest distance is handed in.
+    Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2`` over x, which begins at random in the range of the data and may
+    leave it; of `restarts` searches the one with the smallest distance is handed in.
 
-    It is made for smooth networks: with ReLU the gradient jumps, and the search is often stuck. Take `InvertingGradients`
-    for those.
+    It is made for smooth networks: with ReLU the gradient jumps, and the search is often stuck. Take
+    `InvertingGradients` for those.
 
-    Shapes: [k, d] -> n samples for each of k sightings. Cost: about 3 `iterations` gradients for k times `restarts` batches
-    at once. Guarantee: none.
+    Shapes: [k, d] -> n samples for each of k sightings. Cost: about 3 `iterations` gradients for k times `restarts`
+    batches at once. Guarantee: none.
 
     References
     ----------

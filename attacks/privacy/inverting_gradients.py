@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.findings import Reconstruction
 from robustfl.threats.privacy.optimising import Optimising
 
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
 class InvertingGradients(Optimising):
     """Inverting gradients: the samples whose gradient has the direction of the message.
 
-    Formula: minimise ``1 - cos(grad L(x, y), g) + smoothness TV(x)`` over x in the range of the data, with Adam on the sign
-    of the slope; TV is the mean difference of neighbouring pixels. Of `restarts` searches the one with the smallest
-    distance, without TV, is handed in. A client that made several local steps is unrolled, with the labels dealt to the
-    steps in turn, or its steps are taken for one big batch.
+    Formula: minimise ``1 - cos(grad L(x, y), g) + smoothness TV(x)`` over x in the range of the data, with Adam on the
+    sign of the slope; TV is the mean difference of neighbouring pixels. Of `restarts` searches the one with the
+    smallest distance, without TV, is handed in. A client that made several local steps is unrolled, with the labels
+    dealt to the steps in turn, or its steps are taken for one big batch.
 
     Labels come from `LabelCounts` unless they are given; given ones are the truth, and results are then marked.
 
@@ -37,8 +36,8 @@ class InvertingGradients(Optimising):
 
     References
     ----------
-    J. Geiping, H. Bauermeister, H. Dröge, M. Moeller. Inverting Gradients - How Easy Is It to Break Privacy in Federated
-    Learning? NeurIPS 2020.
+    J. Geiping, H. Bauermeister, H. Dröge, M. Moeller. Inverting Gradients - How Easy Is It to Break Privacy in
+    Federated Learning? NeurIPS 2020.
 
     Examples
     --------

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 class LabelCounts(PrivacyAttack):
     """Label recovery: the gradient of the last bias says how often each class was in the batch.
 
-    Formula: ``db_c = mean_i p_ic - n_c / n``. `features` and `auxiliary` solve ``(M' - I) n = db`` for shares n >= 0 that
-    sum to 1, where row c of M holds the mean probabilities of samples of class c: those of public samples (`auxiliary`),
-    or those of the features ``max(dW_c / db_c, 0)`` that the message itself gives away (`features`). `uniform` takes 1/C
-    for every probability, which is right for a model that has learnt nothing.
+    Formula: ``db_c = mean_i p_ic - n_c / n``. `features` and `auxiliary` solve ``(M' - I) n = db`` for shares n >= 0
+    that sum to 1, where row c of M holds the mean probabilities of samples of class c: those of public samples
+    (`auxiliary`), or those of the features ``max(dW_c / db_c, 0)`` that the message itself gives away (`features`).
+    `uniform` takes 1/C for every probability, which is right for a model that has learnt nothing.
 
     Shapes: [k, d] -> counts [k, C]. Cost: one non-negative least-squares problem of size C for each sighting.
 
-    Guarantee: none. What a well-learnt sample does to the gradient is of size 1 - p, so a low number for a trained model
-    says that its gradients hold little about labels, not that the attack is weak.
+    Guarantee: none. What a well-learnt sample does to the gradient is of size 1 - p, so a low number for a trained
+    model says that its gradients hold little about labels, not that the attack is weak.
 
     References
     ----------

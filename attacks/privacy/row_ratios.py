@@ -29,8 +29,8 @@ class RowRatios(PrivacyAttack):
     """Row ratios: every neuron of a linear first layer gives a candidate, the quotient of its gradients.
 
     Formula: candidate ``W_k / b_k`` with the gradients W_k and b_k of neuron k, kept if it lies within the range of the
-    data. It is the sample of a neuron that one sample of the batch activates, and a mean of samples weighted by what they
-    contributed otherwise. Candidates that agree with others come first, then those of large gradients.
+    data. It is the sample of a neuron that one sample of the batch activates, and a mean of samples weighted by what
+    they contributed otherwise. Candidates that agree with others come first, then those of large gradients.
 
     Shapes: [k, d] -> at most as many candidates as there are samples, or as there are neurons with `oracle`.
 

@@ -84,9 +84,9 @@ def relative_distance(found: Tensor, seen: Tensor) -> Tensor:
 def pruned_distance(found: Tensor, seen: Tensor) -> Tensor:
     """For messages whose small entries were set to zero: a zero says that the entry was no larger than what was kept.
 
-    Formula: ``1 - cos`` over the entries that were kept, plus ``sum max(0, |g_j| - t)^2 / |g|^2`` over the others, where t
-    is the smallest magnitude that was kept. To leave the zeros out altogether would be weaker than to take them for
-    zeros: they do say that an entry is small.
+    Formula: ``1 - cos`` over the entries that were kept, plus ``sum max(0, |g_j| - t)^2 / |g|^2`` over the others,
+    where t is the smallest magnitude that was kept. To leave the zeros out altogether would be weaker than to take them
+    for zeros: they do say that an entry is small.
     """
     kept = seen != 0
     smallest = torch.where(kept, seen.abs(), torch.inf).amin(dim=1, keepdim=True)
@@ -151,8 +151,8 @@ class Search:
 def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Samples [k, T, b, *shape] whose gradient is nearest to what was seen, and their distance [k].
 
-    Each restart begins at ``1/2 + N(0, 1)/2`` of the range of the data and follows the sign of the slope. The restart of the
-    smallest distance, without the weights for smoothness and agreement, is the answer.
+    Each restart begins at ``1/2 + N(0, 1)/2`` of the range of the data and follows the sign of the slope. The restart
+    of the smallest distance, without the weights for smoothness and agreement, is the answer.
 
     Cost: `iterations` forward passes and two backward passes for k times `restarts` batches.
     """
@@ -206,8 +206,8 @@ def leaked(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Samples [k, T, b, *shape] and labels [k, T, b] whose gradient is nearest to what was seen, and the distance [k].
 
-    With `labels` those of the target are taken, and otherwise they are searched for as well. Samples may leave the range of
-    the data. Each search minimises :func:`relative_distance` with :func:`lbfgs`.
+    With `labels` those of the target are taken, and otherwise they are searched for as well. Samples may leave the
+    range of the data. Each search minimises :func:`relative_distance` with :func:`lbfgs`.
     """
     k, size = len(target.models), int(np.prod(target.shape))
     steps, batch, classes = target.labels.shape[1], target.labels.shape[2], target.network.classes
@@ -240,15 +240,16 @@ def lbfgs(
 ) -> tuple[Tensor, Tensor]:
     """Minimise a function of many rows, [r, p] -> [r], each row on its own; the best rows [r, p] and their values [r].
 
-    Each step goes along the two-loop direction of limited-memory BFGS, from a length of 1, which is halved until the value
-    falls by a small part of what the slope promises (Armijo). Rows that find no such length start again from their slope,
-    and rows whose slope is not finite stay where they are.
+    Each step goes along the two-loop direction of limited-memory BFGS, from a length of 1, which is halved until the
+    value falls by a small part of what the slope promises (Armijo). Rows that find no such length start again from
+    their slope, and rows whose slope is not finite stay where they are.
 
     Reference: J. Nocedal, S. J. Wright. Numerical Optimization, 2nd edition, chapter 7. Springer 2006.
 
     >>> import torch
     >>> goal = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
-    >>> x, loss = lbfgs(lambda x: ((x - goal) * torch.tensor([1.0, 10.0])).square().sum(dim=1), torch.zeros(2, 2), iterations=20)
+    >>> scale = torch.tensor([1.0, 10.0])
+    >>> x, _ = lbfgs(lambda x: ((x - goal) * scale).square().sum(dim=1), torch.zeros(2, 2), iterations=20)
     >>> torch.allclose(x, goal, atol=1e-4)
     True
     """
@@ -294,7 +295,7 @@ def _sloped(value: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tenso
 
 
 def _two_loops(slope: Tensor, steps: list[Tensor], changes: list[Tensor]) -> Tensor:
-    """The slope [r, p] multiplied by each row's own estimate of the inverse Hessian; pairs that curve down do not count."""
+    """The slope [r, p] times each row's own estimate of the inverse Hessian; pairs that curve down do not count."""
     q, parts = slope.clone(), []
     for step, change in zip(reversed(steps), reversed(changes), strict=True):
         curve = (step * change).sum(dim=1, keepdim=True)

@@ -1,8 +1,8 @@
 """How many samples of each class a batch had, from the gradient of the last layer.
 
 For logits W h + b and the mean cross-entropy of n samples, of which n_c have class c, the gradient of the bias is
-``db_c = mean_i p_ic - n_c / n``. Only the mean probability is unknown. The functions differ in how they guess it, and all
-return shares [k, C] that sum to 1; :func:`counted` makes whole numbers of them.
+``db_c = mean_i p_ic - n_c / n``. Only the mean probability is unknown. The functions differ in how they guess it, and
+all return shares [k, C] that sum to 1; :func:`counted` makes whole numbers of them.
 
 What a sample that the model has learnt well adds to the gradient is of size 1 - p, so the labels of such samples hardly
 show: a low number for a trained model is a property of the model.
@@ -28,7 +28,7 @@ _SUM_WEIGHT = 10.0
 
 
 def counted(shares: Tensor, total: int) -> Tensor:
-    """Whole numbers [k, C] that sum to `total`, nearest to ``total shares`` (largest remainders); negative shares are 0.
+    """Whole numbers [k, C] that sum to `total`, nearest to ``total shares`` (largest remainders); below 0 is 0.
 
     >>> counted(torch.tensor([[0.5, 0.3, 0.2]]), 4).tolist()
     [[2, 1, 1]]
@@ -63,8 +63,8 @@ def uniform_shares(bias: Tensor, probabilities: Tensor | None = None) -> Tensor:
 def greedy_counts(bias: Tensor, total: int) -> Tensor:
     """The counts [k, C] of a rule that takes labels one after the other.
 
-    Every class with a negative gradient is there once and gives up its part m, which is the sum of the negative gradients
-    by `total`. The class with the smallest gradient is then taken again and again.
+    Every class with a negative gradient is there once and gives up its part m, which is the sum of the negative
+    gradients by `total`. The class with the smallest gradient is then taken again and again.
     """
     left, counts = bias.double().clone(), torch.zeros_like(bias, dtype=torch.int64)
     for row, found in zip(left, counts, strict=True):
@@ -136,8 +136,8 @@ def label_counts(
 ) -> Tensor:
     """The number of samples of each class [k, C] behind mean gradients [k, d], of `total` samples each.
 
-    `uniform` guesses equal probabilities, or with `auxiliary` samples their mean ones; `greedy` takes one label after the
-    other; `features` guesses the features of each class; `auxiliary` needs public samples.
+    `uniform` guesses equal probabilities, or with `auxiliary` samples their mean ones; `greedy` takes one label after
+    the other; `features` guesses the features of each class; `auxiliary` needs public samples.
 
     A network whose last layer is not linear with a bias has no such gradient; ask `network.last` before.
     """
