@@ -76,7 +76,7 @@ def solve_batch(
 ) -> BatchSolution:
     """Find the B samples behind the gradient of a layer ``relu(W x + b)``, without their labels or any prior.
 
-    With D [m, B], the gradient of the loss at the m neurons, the gradient of the layer is ``A = [dW | db] = D [X | 1]``.
+    With D [m, B], the gradient of the loss at the m neurons, the layer has the gradient ``A = [dW | db] = D [X | 1]``.
     A singular value decomposition ``A = L R`` gives both factors up to an unknown matrix Q [B, B]: ``D = L Q`` and
     ``[X | 1]' = Q^-1 R``. Neurons that a sample leaves inactive are zeros of its column of D, so its column of Q is
     orthogonal to their rows of L. Null vectors of many sets of B - 1 rows are therefore tried, those with many zeros
@@ -236,7 +236,8 @@ class _Split:
             found = _solved(square, last)[..., 0]
             found = found / np.linalg.norm(found, axis=1, keepdims=True)
         found = found[np.isfinite(found).all(axis=1)]
-        return found[(~self.active(found)).sum(axis=1) >= self.rank - 1]
+        kept: Floats = found[(~self.active(found)).sum(axis=1) >= self.rank - 1]
+        return kept
 
     def _merged(self, directions: Floats, times: Floats) -> tuple[Floats, Floats]:
         """Different directions with B - 1 zeros or more, those with most zeros first, and how often each was found."""
@@ -252,14 +253,14 @@ class _Split:
         keys = np.ascontiguousarray(cells).view(np.dtype((np.void, cells.dtype.itemsize * cells.shape[1])))[:, 0]
         order = np.argsort(-zeros, kind="stable")
         _, first, cell = np.unique(keys[order], return_index=True, return_inverse=True)
-        times = np.bincount(cell, weights=times[order])
+        times = np.bincount(cell, weights=times[order]).astype(np.float64)
         directions, zeros = directions[order][first], zeros[order][first]
         top = np.argsort(-(zeros + np.log(times)), kind="stable")[:_KEPT]
         directions, times = directions[top], times[top]
         same = np.abs(directions @ directions.T) > 1 - _SAME
         same[np.diag_indices(len(same))] = True
         owner = same.argmax(axis=1)
-        times = np.bincount(owner, weights=times, minlength=len(owner))
+        times = np.bincount(owner, weights=times, minlength=len(owner)).astype(np.float64)
         own = owner == np.arange(len(owner))
         return directions[own], times[own]
 
@@ -350,7 +351,7 @@ def _augmented(matrix: Floats, vector: Floats) -> Floats:
 
 
 def _subsets(count: int, size: int, limit: int, rng: np.random.Generator) -> Iterator[Places]:
-    """All sets of `size` of the numbers below `count`, or `limit` random ones if there are more, in blocks [s, size]."""
+    """All sets of `size` numbers below `count`, or `limit` random ones if there are more, in blocks [s, size]."""
     if math.comb(count, size) <= limit:
         every = itertools.combinations(range(count), size)
         while block := list(itertools.islice(every, _BLOCK)):
@@ -364,12 +365,12 @@ def _subsets(count: int, size: int, limit: int, rng: np.random.Generator) -> Ite
 def _solved(square: Floats, right: Floats) -> Floats:
     """The solutions of many systems, NaN where one has none."""
     try:
-        return np.linalg.solve(square, right)
+        found: Floats = np.linalg.solve(square, right)
     except np.linalg.LinAlgError:  # one exactly singular matrix stops all of them
         singular = np.linalg.matrix_rank(square) < square.shape[-1]
         found = np.full(right.shape, np.nan)
         found[~singular] = np.linalg.solve(square[~singular], right[~singular])
-        return found
+    return found
 
 
 def _independent(directions: Floats, scores: Floats, rank: int) -> Places | None:

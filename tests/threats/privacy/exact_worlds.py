@@ -1,4 +1,4 @@
-"""Models of robustfl at the start of a training and later, batches of digits, and how many samples an attack has found."""
+"""Models of robustfl at the start of a training and later, batches of digits, and how many of them were found."""
 
 from __future__ import annotations
 
