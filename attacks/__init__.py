@@ -59,6 +59,9 @@ from .identities.clones import Clones as Clones
 from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
 from .privacy.analytic import Analytic as Analytic
+from .privacy.exact_batches import ExactBatches as ExactBatches
+from .privacy.imprint import Imprint as Imprint
+from .privacy.inconsistent_model import InconsistentModel as InconsistentModel
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking
 from .rankings.shuffled_ranking import ShuffledRanking as ShuffledRanking

@@ -4,4 +4,7 @@ Start with `Analytic`, the simplest one. Their contract is :class:`~robustfl.thr
 under `privacy`.
 
 * ``analytic``: `Analytic` reads one sample off the gradient of the first layer.
+* ``exact_batches``: `ExactBatches` recovers small batches exactly, and proves it.
+* ``imprint``: `Imprint` reads samples off the differences of neurons, by weights that an active server sends.
+* ``inconsistent_model``: `InconsistentModel` turns a secure sum into the message of one client.
 """

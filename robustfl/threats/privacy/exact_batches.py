@@ -72,7 +72,7 @@ def solve_batch(
     rng: np.random.Generator,
     subsets: int = 60_000,
     restarts: int = 12,
-    largest: int = 16,
+    largest: int = 12,
 ) -> BatchSolution:
     """Find the B samples behind the gradient of a layer ``relu(W x + b)``, without their labels or any prior.
 

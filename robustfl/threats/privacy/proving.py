@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from robustfl.threats.privacy.exact_batches import solve_batch
+from robustfl.threats.privacy.findings import Reconstruction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from torch import Tensor
 
     from robustfl.threats.privacy.network import Network
+    from robustfl.threats.privacy.view import PrivacyView
 
 PROVEN = 1e-4
 """A gradient that is computed again proves its samples when it differs from the message by less than this share."""
@@ -94,14 +98,24 @@ def recover_batch(
     )
 
 
+def reconstruction(found: Sequence[RecoveredBatch], view: PrivacyView) -> Reconstruction:
+    """The answer of an attack that has recovered these batches, one for each sighting of its view."""
+    return Reconstruction(
+        features=[view.clamped(batch.features.float()) for batch in found],
+        labels=[batch.labels for batch in found],
+        certified=torch.tensor([len(batch.labels) if batch.certified else 0 for batch in found]),
+        losses=torch.tensor([batch.distance for batch in found]),
+    )
+
+
 def labels_of(network: Network, model: Tensor, features: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """The labels [B] of known samples, and what each contributes to the gradient, [B].
 
-    For each class one can compute what the neurons of the first layer would learn from a sample of that class. The label
-    is the class for which that is parallel to what they did learn, and the factor between them is the sample's share:
-    1/n for one of n samples, 2/n for two that are equal.
+    For each class one can compute what the neurons of the first layer would learn from a sample of that class. The
+    label is the class for which that is parallel to what they did learn, and the factor between them is the sample's
+    share: 1/n for one of n samples, 2/n for two that are equal.
 
-    Shapes: model [d], features [B, *shape], columns [m, B], the gradients of the loss at the neurons of the first layer.
+    Shapes: model [d], features [B, *shape], columns [m, B], the gradients at the neurons of the first layer.
 
     Cost: B C backward passes of one sample. The answer is exact where a sample activates a neuron.
     """
