@@ -67,7 +67,6 @@ class ExactBatches(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Dimitrov et al., SPEAR: Exact Gradient Inversion of Batches, NeurIPS 2024"
-    label_parameters: ClassVar[tuple[str, ...]] = ("summed",)
     observers: ClassVar[tuple[str, ...]] = ("server", "wire", "sum")
     knowledge: ClassVar[Capability] = (
         Capability.MESSAGE

@@ -61,6 +61,8 @@ class Defense(Component, ABC):
     channel: ClassVar[str] = "dense"
     family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()
+    compares_models: ClassVar[bool] = False
+    """Whether clients compare the models that they got, and send nothing when the server gave them different ones."""
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
