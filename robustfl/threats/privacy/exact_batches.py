@@ -197,7 +197,7 @@ class _Split:
         The samples that agree most come first. None when the directions do not tell the samples.
         """
         try:
-            rows = np.linalg.solve(directions.T, self.right)
+            rows = np.asarray(np.linalg.solve(directions.T, self.right), dtype=np.float64)
         except np.linalg.LinAlgError:
             return None
         scales = rows[:, -1]
@@ -207,8 +207,9 @@ class _Split:
             return None
         heard, active = self.active(directions), rows @ self.layer.T > 0
         order = np.argsort(-(heard == active).sum(axis=1), kind="stable")
-        columns = (self.left @ directions.T) * scales
-        return rows[order, :-1], columns[:, order], (heard == active)[order], (heard & ~active)[order]
+        columns: Floats = (self.left @ directions.T) * scales
+        agreeing: Flags = heard == active
+        return rows[order, :-1], columns[:, order], agreeing[order], (heard & ~active)[order]
 
     def _candidates(self, rng: np.random.Generator, subsets: int) -> tuple[Floats, Floats]:
         """Directions [s, B] that leave B - 1 or more neurons without a gradient, with scores [s], best first."""
@@ -365,10 +366,10 @@ def _subsets(count: int, size: int, limit: int, rng: np.random.Generator) -> Ite
 def _solved(square: Floats, right: Floats) -> Floats:
     """The solutions of many systems, NaN where one has none."""
     try:
-        found: Floats = np.linalg.solve(square, right)
+        found = np.asarray(np.linalg.solve(square, right), dtype=np.float64)
     except np.linalg.LinAlgError:  # one exactly singular matrix stops all of them
         singular = np.linalg.matrix_rank(square) < square.shape[-1]
-        found = np.full(right.shape, np.nan)
+        found = np.full(right.shape, np.nan, dtype=np.float64)
         found[~singular] = np.linalg.solve(square[~singular], right[~singular])
     return found
 
