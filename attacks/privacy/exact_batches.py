@@ -11,7 +11,6 @@ from typing_extensions import Doc
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.proving import reconstruction, recover_batch, rectified
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class ExactBatches(PrivacyAttack):
     >>> from robustfl.threats.privacy.view import Circumstances, PrivacyFacts, Sighting
     >>> layers = [torch.nn.Flatten(), torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3)]
     >>> network = Network(torch.nn.Sequential(*layers), (1, 2, 2), classes=3)
-    >>> model = torch.randn(network.d, generator=torch.Generator().manual_seed(1))
+    >>> model = torch.randn(network.d, generator=torch.Generator().manual_seed(3))
     >>> secret = torch.rand(1, 2, 1, 2, 2, generator=torch.Generator().manual_seed(2))  # one client, two samples
     >>> message = network.gradients(model[None], secret, torch.tensor([[2, 0]]))[0]
     >>> seen = Sighting(round=0, client=0, senders=(0,), model=model, message=message)
@@ -90,9 +89,13 @@ class ExactBatches(PrivacyAttack):
         return self.knowledge & ~Capability.MESSAGE | Capability.SUM if self.summed else self.knowledge
 
     def not_applicable(self, about: Circumstances, network: Network) -> str | None:
+        from robustfl.threats.privacy.proving import rectified
+
         return None if rectified(network) else "the model does not begin with a fully connected layer and ReLU"
 
     def infer(self, view: PrivacyView) -> Reconstruction:
+        from robustfl.threats.privacy.proving import reconstruction, recover_batch
+
         network, models = view.network, view.models
         found = [
             recover_batch(network, model, gradient, rng=view.rng, subsets=self.subsets, restarts=self.restarts)

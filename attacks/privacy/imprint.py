@@ -12,7 +12,6 @@ from typing_extensions import Doc
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.proving import rectified
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class Imprint(PrivacyAttack):
         return self.knowledge & ~Capability.MESSAGE | Capability.SUM if self.summed else self.knowledge
 
     def not_applicable(self, about: Circumstances, network: Network) -> str | None:
+        from robustfl.threats.privacy.proving import rectified
+
         if not rectified(network):
             return "the model does not begin with a fully connected layer and ReLU"
         if _second(network) is None:

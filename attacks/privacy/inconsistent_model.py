@@ -11,7 +11,6 @@ from typing_extensions import Doc
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.proving import reconstruction, recover_batch, rectified
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class InconsistentModel(PrivacyAttack):
     restarts: Annotated[int, Ge(1), Le(1000), Doc("how often the choice among what was found begins again")] = 12
 
     def not_applicable(self, about: Circumstances, network: Network) -> str | None:
+        from robustfl.threats.privacy.proving import rectified
+
         return None if rectified(network) else "the model does not begin with a fully connected layer and ReLU"
 
     def model(self, view: PrivacyView, client: int) -> Tensor | None:
@@ -103,6 +104,8 @@ class InconsistentModel(PrivacyAttack):
         return dead
 
     def infer(self, view: PrivacyView) -> Reconstruction:
+        from robustfl.threats.privacy.proving import reconstruction, recover_batch
+
         network, models = view.network, view.models
         found = [
             recover_batch(

@@ -4,7 +4,7 @@ The gradient of such a layer for a batch of B samples is a product of two thin m
 sparse. Sparsity tells which of the many ways to split the product is the right one.
 
 >>> rng = np.random.default_rng(0)
->>> weight, bias, samples = rng.normal(size=(12, 5)), rng.normal(size=12), rng.normal(size=(3, 5))
+>>> weight, bias, samples = rng.normal(size=(16, 5)), rng.normal(size=16), rng.normal(size=(3, 5))
 >>> active = samples @ weight.T + bias > 0
 >>> columns = np.where(active, rng.normal(size=active.shape), 0.0).T  # the gradient of the loss at the neurons
 >>> found = solve_batch(columns @ samples, columns.sum(axis=1), weight, bias, rng=rng)
