@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ def _measures() -> tuple[Measure, ...]:
     named = {**{name: (f"share of {doc}", "share") for name, doc in _SHARES.items()}, **_OTHERS}
     found = []
     for name, (doc, unit) in named.items():
-        better = None if name.endswith(("control", "chance")) else "lower"
+        better: Literal["lower"] | None = None if name.endswith(("control", "chance")) else "lower"
         found.append(Measure(name, f"{doc}; the largest of all attacks on privacy", unit=unit, better=better))
         found.append(
             Measure(
@@ -108,6 +108,9 @@ class Leakage(Observer):
             return
         judge = Judge(self._gathering, self._setup.population, self._setup.seed)
         verdicts = [found for attack in self._gathering.attacks if (found := judge.verdict(attack)) is not None]
+        judged = {verdict.attack for verdict in verdicts}
+        blind = [attack for attack in self._gathering.attacks if attack not in judged]
+        unfit = [*self._gathering.unfit, *(f"{attack}: the observer saw nothing that it could use" for attack in blind)]
         told: dict[str, Any] = {}
         for verdict in verdicts:
             for number in (None, *dict.fromkeys(verdict.rounds)):
@@ -117,7 +120,7 @@ class Leakage(Observer):
                     if number is None:
                         told[name] = max(value, told.get(name, value))
         oracles = [str(verdict.attack) for verdict in verdicts if verdict.oracle]
-        self.tell(trace, **told, privacy_oracles=oracles, privacy_unfit=self._gathering.unfit)
+        self.tell(trace, **told, privacy_oracles=oracles, privacy_unfit=unfit)
         self.exhibit = exhibited(verdicts)
 
 
