@@ -61,8 +61,11 @@ from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
 from .privacy.analytic import Analytic as Analytic
 from .privacy.dlg import DLG as DLG
+from .privacy.exact_batches import ExactBatches as ExactBatches
 from .privacy.grad_inversion import GradInversion as GradInversion
 from .privacy.idlg import IDLG as IDLG
+from .privacy.imprint import Imprint as Imprint
+from .privacy.inconsistent_model import InconsistentModel as InconsistentModel
 from .privacy.inverting_gradients import InvertingGradients as InvertingGradients
 from .privacy.label_counts import LabelCounts as LabelCounts
 from .privacy.row_ratios import RowRatios as RowRatios

@@ -23,6 +23,7 @@ front of it with ``>>``:
 * :class:`FRL` counts votes: its clients send rankings in place of numbers.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
+* :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
 
 Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type and
 dtype, on the same device. A new rule takes one file in this folder and one import line below.
@@ -36,6 +37,7 @@ from .centered_clipping import CenteredClipping as CenteredClipping
 from .cge import CGE as CGE
 from .client_momentum import ClientMomentum as ClientMomentum
 from .clipping import Clipping as Clipping
+from .consistency_check import ConsistencyCheck as ConsistencyCheck
 from .dnc import DnC as DnC
 from .flag import Flag as Flag
 from .flame import FLAME as FLAME

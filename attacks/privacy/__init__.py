@@ -5,8 +5,11 @@ under `privacy`.
 
 * ``analytic``: `Analytic` reads one sample off the gradient of the first layer, and ``row_ratios``: `RowRatios` takes
   one candidate from each of its neurons.
+* ``exact_batches``: `ExactBatches` recovers small batches exactly from the first layer, and proves it.
 * ``label_counts``: `LabelCounts` reads off the last layer how often each class was in a batch.
 * ``inverting_gradients``: `InvertingGradients` searches for samples whose gradient points where the message points, and
   ``grad_inversion``: `GradInversion` lets its searches agree.
 * ``dlg``, ``idlg``: `DLG` and `IDLG` search for samples whose gradient is the message, without and with labels.
+* ``imprint``: `Imprint` reads samples off the differences of neurons, by weights that an active server sends.
+* ``inconsistent_model``: `InconsistentModel` turns a secure sum into the message of one client.
 """

@@ -65,6 +65,8 @@ class Defense(Component, ABC):
     state_keys: ClassVar[tuple[str, ...]] = ()
     no_sensitivity: ClassVar[str] = "none is proved"
     public_inputs: ClassVar[str] = ""
+    compares_models: ClassVar[bool] = False
+    """Whether clients compare the models that they got, and send nothing when the server gave them different ones."""
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 

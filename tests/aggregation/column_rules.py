@@ -12,6 +12,7 @@ from robustfl.defenses import (
     NNM,
     Bulyan,
     ClientMomentum,
+    ConsistencyCheck,
     DnC,
     Krum,
     Meamed,
@@ -21,6 +22,7 @@ from robustfl.defenses import (
     RobustLearningRate,
     SignGuard,
     SignMajority,
+    TrimmedMean,
 )
 from tests.aggregation import column_oracles as naive
 from tests.aggregation import oracles
@@ -187,6 +189,13 @@ RULES: list[Case] = [
         rotation=False,
         box=False,
         consensus=False,
+    ),
+    Case(
+        "consistency check, trimmed mean",
+        lambda f: ConsistencyCheck() >> TrimmedMean(f=f),
+        oracles.trimmed_mean,
+        at_least(2, 1),
+        rotation=False,
     ),
     Case(
         "momentum, nnm, krum",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,6 +133,7 @@ class Gathering:
         self._order = stream(setup.seed, "privacy targets").permutation(setup.honest)
         wanted = [attack.required_knowledge() for attack in self.attacks]
         self._remembers = any(Capability.HISTORY in capability for capability in wanted)
+        self._compared = any(stage.compares_models for stage in channel.defense.stages)
         self._last: dict[int | None, Tensor] = {}
         self._passive: list[Seen] = []
         self._active: dict[PrivacyAttack, list[Seen]] = {}
@@ -200,7 +202,10 @@ class Gathering:
             self._passive += [self._single(round, round.seen, self._models(round), member) for member in targets]
 
     def _played(self, round: Round, attack: PrivacyAttack, targets: list[int]) -> Iterator[Seen]:
-        """What an active observer sees if the watched round is played with the models that the attack chooses."""
+        """What an active observer sees if the watched round is played with the models that the attack chooses.
+
+        Clients that compare their models send nothing if these differ: their messages are zero.
+        """
         summed = Capability.SUM in attack.required_knowledge()
         for victim in targets:
             models = self._models(round)
@@ -208,11 +213,14 @@ class Gathering:
             view = attack.view(self.facts(attack, [(asked, self._truth(round, [victim]))]))
             chosen = [attack.model(view, member) for member in round.honest.tolist()]
             given = torch.stack([own if new is None else new for own, new in zip(models, chosen, strict=True)])
-            sent = self._sent(round, given)
+            refused = self._compared and _told_apart(models, given)
+            sent = torch.zeros_like(round.sent) if refused else self._sent(round, given)
             if summed:
-                yield self._summed(round, sent, given, victim, [victim] if attack.singles_out else round.honest)
+                seen = self._summed(round, sent, given, victim, [victim] if attack.singles_out else round.honest)
             else:
-                yield self._single(round, sent, given, victim)
+                seen = self._single(round, sent, given, victim)
+            # Nothing arrives from clients that refuse, and the momentum of nothing is nothing.
+            yield (dataclasses.replace(seen[0], previous=None), seen[1]) if refused else seen
 
     def _sent(self, round: Round, models: Tensor) -> Tensor:
         """The messages that honest clients would have sent from other models [h, d]; the training goes on without."""
@@ -297,6 +305,20 @@ def _model_of(round: Round, asked: int) -> Tensor:
     assert round.models is not None
     assert round.lesson is not None
     return round.models if round.models.ndim == 1 else round.models[int(round.lesson.place[asked])]
+
+
+def _told_apart(expected: Tensor, given: Tensor) -> bool:
+    """Whether clients that should have the same model [h, d] find different hashes of those that they were given."""
+    hashes: dict[bytes, bytes] = {}
+    for own, new in zip(expected, given, strict=True):
+        found = _hash(new)
+        if hashes.setdefault(_hash(own), found) != found:
+            return True
+    return False
+
+
+def _hash(model: Tensor) -> bytes:
+    return hashlib.sha256(model.cpu().numpy().tobytes()).digest()
 
 
 def _stacked(labels: list[Tensor]) -> Tensor | None:

@@ -8,6 +8,8 @@ declare their knowledge, and reaching further raises :class:`~robustfl.errors.Kn
 * ``view``: what was seen (`Sighting`), and what an attack is handed of it (`PrivacyView`).
 * ``network``: the model that clients train, as functions that can be differentiated.
 * ``findings``: what an attack answers: `Reconstruction`, `Labels` or `Memberships`.
+* ``exact_batches``: whole batches out of the gradient of one layer, as algebra on arrays.
+* ``proving``: the labels of samples that are known, and the proof that samples are right.
 
 The truth is not in this room. Whoever hands out a view keeps the samples apart, and compares.
 """
