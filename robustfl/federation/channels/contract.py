@@ -54,6 +54,17 @@ class Channel(ABC):
         The answer depends on the arguments alone, because it may be asked for again with other labels.
         """
 
+    def computed(self, round: Round, models: Tensor, lesson: Lesson) -> Tensor:
+        """The messages [k, m] of a round's lesson; a channel may note in the round what else members have computed."""
+        return self.messages(models, lesson, round.number)
+
+    def admissible(self, rows: Tensor) -> Tensor:
+        """The messages [k, m] of this channel that are nearest to some rows: the rows, where any vector is a message.
+
+        Rows that are not finite stay as they are.
+        """
+        return rows
+
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
         return messages
@@ -98,7 +109,7 @@ class Channel(ABC):
         asked = np.concatenate([malicious, honest]) if wanted else honest
         lesson = round.lesson = self.work.lesson(round.number, asked, dirty=wanted)
         round.models = models(round, lesson.ids)
-        messages = self.remembered(self.messages(round.models, lesson, round.number), lesson.ids)
+        messages = self.remembered(self.computed(round, round.models, lesson), lesson.ids)
         round.computed = messages
         if len(lesson.place) > len(lesson.ids):  # some identities share one update
             messages = messages[torch.as_tensor(lesson.place, device=messages.device)]
