@@ -14,7 +14,7 @@ from robustfl.threats.predictions import beliefs
 if TYPE_CHECKING:
     from torch import Tensor
 
-Choice = Literal["runner_up", "least", "next"]
+Choice = Literal["next", "runner_up", "least"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,12 @@ class WrongClass(PredictionAttack):
     """Wrong class: malicious clients agree, sample by sample, on one wrong class, and claim to be sure of it.
 
     Formula: with mu the mean of the known predictions and a the class that it believes most, the wrong class b is the
-    one that mu believes second (`runner_up`), the one that it believes least (`least`), or the class after a (`next`).
+    class after a (`next`), the one that mu believes second (`runner_up`), or the one that it believes least (`least`).
     The claim is `confidence` for b and equal shares of the rest for all other classes; with confidence 1 it is one-hot.
 
-    In a mean over n clients, f such claims turn a sample over when ``mu_a - mu_b < f/(n - f)``: the runner-up is the
-    choice for which that happens most often.
+    In a mean over n clients, f such claims turn a sample over when ``mu_a - mu_b < f/(n - f)``. That happens most often
+    for the runner-up. A model nevertheless suffers more from `next`: the same classes are always taken for each other,
+    and that is a function which can be learnt.
 
     Knowledge: the malicious clients' own predictions, or all honest ones with ``estimate="peers"``.
 
@@ -42,14 +43,14 @@ class WrongClass(PredictionAttack):
     >>> claim = WrongClass(estimate="peers")(known, f=1, classes=3) + 1 / 3
     >>> claim.round(6).tolist()
     [[0.0, 1.0, 0.0]]
+    >>> (WrongClass(choice="least", estimate="peers")(known, f=1, classes=3) + 1 / 3).round(6).tolist()
+    [[0.0, 0.0, 1.0]]
     """
 
     label_parameters: ClassVar[tuple[str, ...]] = ("choice",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
-    choice: Annotated[Choice, Doc("which wrong class: the second most likely, the least likely, or the next")] = (
-        "runner_up"
-    )
+    choice: Annotated[Choice, Doc("which wrong class: the next, the second most likely, or the least likely")] = "next"
     confidence: Annotated[float, Gt(0), Le(1), Doc("probability that is claimed for the wrong class")] = 1.0
     estimate: Annotated[Literal["own", "peers"], Doc("whose predictions say which class is right")] = "own"
 

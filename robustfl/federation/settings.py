@@ -111,7 +111,7 @@ class Distillation(Settings):
     public_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     """The share of the training samples that is public: everybody has these samples, nobody has their labels, and no
     client has them among its own samples. They are a random choice; the test set is never touched."""
-    steps: Annotated[int, Ge(1), Le(10_000)] = 5
+    steps: Annotated[int, Ge(1), Le(10_000)] = 10
     """The number of SGD steps, at `local_learning_rate`, in which a client learns what the server has answered."""
     batch_size: Annotated[int, Ge(1)] = 64
     """The number of public samples in such a step; all of them if there are fewer."""

@@ -11,6 +11,8 @@ from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.trust.declaration import ToldOff
+from robustfl.federation.assembly import spoken_channel
+from robustfl.federation.settings import Federation
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages
 from robustfl.threats.updates.searched import SearchedAttack
@@ -90,17 +92,18 @@ class DefenseFacts:
     made_for: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, template: DefenseTemplate) -> DefenseFacts:
-        """The facts of a defense."""
+    def of(cls, template: DefenseTemplate, federation: Federation | None = None) -> DefenseFacts:
+        """The facts of a defense, in a federation that may let its clients speak another channel."""
         whole, names = template.build(0), set(template.names)
+        channel = str(whole.channel) if federation is None else spoken_channel(whole.channel, federation)
         attacks = registry.find("attack")
         searches = [
             kind
             for kind in attacks.values()
-            if issubclass(kind, SearchedAttack) and (kind.channels is None or whole.channel in kind.channels)
+            if issubclass(kind, SearchedAttack) and (kind.channels is None or channel in kind.channels)
         ]
         return cls(
-            channel=str(whole.channel),
+            channel=channel,
             searchable=bool(searches),
             plannable=any(kind.plans for kind in searches),
             stateful=bool(whole.stateful),
