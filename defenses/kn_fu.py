@@ -62,9 +62,11 @@ class KnFu(Aggregator):
     breakdown: ClassVar[str] = "none in theory; by experiment"
     reference: ClassVar[str] = "Seyedmohammadi et al., KnFu: Effective Knowledge Fusion, arXiv:2403.11892, 2024"
 
-    beta: Annotated[
-        float, Gt(0), Le(1e6), Doc("how fast weights fall with the disagreement")
-    ] = 10.0
+    beta: Annotated[float, Gt(0), Le(1e6), Doc("how fast weights fall with the disagreement")] = 10.0
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        return frozenset({"breakdown", "translation"})
 
     @property
     def geometric(self) -> bool:
@@ -75,7 +77,9 @@ class KnFu(Aggregator):
         fusion = self._fusion(rows)
         weights = fusion.mean(axis=0)
         ids = rows.source.ids
-        told = {one: dict(zip(ids, (own * heard).tolist(), strict=True)) for one, heard in zip(ids, fusion, strict=True)}
+        told = {
+            one: dict(zip(ids, (own * heard).tolist(), strict=True)) for one, heard in zip(ids, fusion, strict=True)
+        }
         return Outcome(rows.combine(weights), rows.source_weights(weights), {"fusion": told})
 
     def _fusion(self, rows: Rows) -> Floats:

@@ -162,4 +162,3 @@ class PredictionSearch(SearchedAttack):
 
 def _sure(mean: Tensor, classes: Tensor) -> Tensor:
     return mean.new_zeros(mean.shape).scatter_(1, classes[:, None], 1.0)
-

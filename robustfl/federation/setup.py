@@ -40,8 +40,8 @@ class Setup:
     strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
     pseudonyms : the names by which defenses call the members
-    public : [m] the places, among the training samples of `clean`, of the samples that everybody has without labels, and
-        that no client has among its own; None where clients send updates
+    public : [m] the places, among the training samples, of the samples that everybody has, without labels, and that no
+        client has among its own; None where clients send updates
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     """

@@ -44,6 +44,7 @@ from robustfl.attacks import (
     Gaussian,
     Geodesic,
     GradientAscent,
+    HiddenShift,
     LabelFlip,
     LabelNoise,
     Mimic,
@@ -62,8 +63,10 @@ from robustfl.attacks import (
     PGDConstrained,
     PlannedDrift,
     PoisonedFL,
+    PredictionSearch,
     RandomRescaling,
     Replay,
+    ReversedBeliefs,
     ReverseRanking,
     Scaling,
     ShuffledRanking,
@@ -77,6 +80,7 @@ from robustfl.attacks import (
     UniformNoise,
     ValueInverting,
     WhiteBox,
+    WrongClass,
     ZerothOrder,
 )
 from robustfl.components import Component
@@ -200,6 +204,14 @@ TABLE: tuple[Row, ...] = (
     Row(NonFinite(payload="-inf"), finite=False),
     Row(NonFinite(payload="sparse_nan", density=0.3), finite=False),
     Row(NonFinite(payload="huge")),
+    Row(WrongClass()),
+    Row(WrongClass(choice="runner_up", confidence=0.8, diversify="jitter")),
+    Row(ReversedBeliefs()),
+    Row(ReversedBeliefs(mode="complement", estimate="peers")),
+    Row(HiddenShift()),
+    Row(HiddenShift(z=0.5, spare=False, estimate="own")),
+    Row(PredictionSearch()),
+    Row(PredictionSearch(harm="flips", search_every=2)),
     Row(ReverseRanking()),
     Row(ShuffledRanking()),
     Row(BoundarySwap()),
@@ -245,7 +257,8 @@ TABLE: tuple[Row, ...] = (
     Row(OutOfOrder()),
 )
 
-UPDATE = [row for row in TABLE if isinstance(row.attack, UpdateAttack)]
+PREDICTIONS = [row for row in TABLE if isinstance(row.attack, UpdateAttack) and row.attack.surface == "predictions"]
+UPDATE = [row for row in TABLE if isinstance(row.attack, UpdateAttack) and row.attack.surface == "updates"]
 
 
 def walk(rows: list[Row]) -> pytest.MarkDecorator:

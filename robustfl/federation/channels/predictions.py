@@ -195,7 +195,9 @@ class Predictions(Channel):
             if member in fusion:
                 weights = fusion[member]
                 listened = rows[[place[other] for other in weights]]
-                found[row] = self.admissible((rows.new_tensor(list(weights.values())) @ listened)[None] + self._level)[0]
+                found[row] = self.admissible((rows.new_tensor(list(weights.values())) @ listened)[None] + self._level)[
+                    0
+                ]
         return found
 
     def message_bytes(self) -> tuple[float, float]:

@@ -94,8 +94,9 @@ class Distiller:
             loss = -(heat**2) * (wanted * believed).sum() / self._batch
             if labels is not None:
                 own = logits[:, self._batch :].flatten(0, 1)
-                loss = loss + self.rules.own_weight * cross_entropy(own, labels.flatten(), reduction="sum") / (
-                    labels.shape[1]
+                loss = (
+                    loss
+                    + self.rules.own_weight * cross_entropy(own, labels.flatten(), reduction="sum") / (labels.shape[1])
                 )
             (slope,) = torch.autograd.grad(loss, leaf)
         found: Tensor = slope
