@@ -133,6 +133,8 @@ class Evidence:
     ----------
     threats : label of an attack -> its facts
     subjects : label of a defense -> its facts
+    subjects : defense -> the facts about it
+    distilling : (world, defense) -> these facts in a world whose clients send predictions
     rounds : label of a world -> the number of rounds of its training
     doubled : label of a search -> label of the same search with at least twice the effort
     conduct : (world, defense) -> the misbehaviour of the defense that was seen in its trials
@@ -146,6 +148,7 @@ class Evidence:
 
     threats: Mapping[str, Threat] = field(default_factory=dict)
     subjects: Mapping[str, DefenseFacts] = field(default_factory=dict)
+    distilling: Mapping[tuple[str, str], DefenseFacts] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     doubled: Mapping[str, str] = field(default_factory=dict)
     conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)

@@ -120,7 +120,8 @@ def verdict(
     doubts = list(dict.fromkeys(_doubt(remark) for remark in remarks if _speaks_of(remark, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
-    subject = evidence.subjects.get(defense["defense"], DefenseFacts())
+    name = defense["defense"]
+    subject = evidence.distilling.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())
     lacking = missing(met, subject, evidence.rounds.get(world["world"]))
     status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
     return StatusVerdict(status=status, why=(*doubts, *lacking))

@@ -54,7 +54,7 @@ class Distiller:
     @torch.no_grad()
     def predicted(self, models: Tensor) -> Tensor:
         """The predictions [k, m C] of models [k, d]."""
-        parts = self._features.split(CHUNK)
+        parts = [self._features[start : start + CHUNK] for start in range(0, len(self._features), CHUNK)]
         logits = [torch.cat([predict(self._population, model, part) for part in parts]) for model in models]
         return (torch.stack(logits) / self.rules.temperature).softmax(dim=-1).flatten(1)
 
