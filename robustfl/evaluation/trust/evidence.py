@@ -133,7 +133,6 @@ class Evidence:
     ----------
     threats : label of an attack -> its facts
     subjects : label of a defense -> its facts
-    subjects : defense -> the facts about it
     distilling : (world, defense) -> these facts in a world whose clients send predictions
     rounds : label of a world -> the number of rounds of its training
     doubled : label of a search -> label of the same search with at least twice the effort

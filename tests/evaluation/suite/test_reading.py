@@ -250,7 +250,7 @@ def test_extending_with_a_section_of_the_wrong_type(section: str, value: str, wr
         ("rounds: 2", "rounds: 2.5", "federation.rounds: Input should be a valid integer"),
         ("rounds: 2", "rounds: [2, -1]", "federation.rounds: Input should be greater than or equal to 1"),
         ("rounds: 2", "rounds: .inf", "federation.rounds: Input should be a finite number"),
-        ("{clients: 5, rounds: 2}", "fast", "federation: Input should be a valid dictionary"),
+        ("{clients: 5, rounds: 2, algorithm: fedavg}", "fast", "federation: Input should be a valid dictionary"),
         ("[mean]", "mean", "defenses: Input should be a valid tuple"),
         ("[mean]", "{}", "defenses: Input should be a valid tuple"),
         ("name: tiny", "1: 2", "1: Keys should be strings"),
