@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
+from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.predictions import nearest_distributions
 from robustfl.attacks import (
     ALIE,
@@ -31,6 +32,7 @@ from robustfl.errors import ParameterError
 from robustfl.federation import Simulation, assemble
 from robustfl.federation.channels.predictions import Predictions, Student
 from robustfl.federation.clients.training import predict
+from robustfl.federation.observers.conduct import ORDER
 from robustfl.threats import Knowledge, UpdateAttack, View
 from tests.federation.worlds import CLIENTS, SMALL_MLP, Kept, own_models, population, rules, simulation, topology
 
@@ -244,6 +246,19 @@ def test_an_adversary_sees_predictions_less_ignorance_and_no_model() -> None:
     assert first.aggregate is not None
     torch.testing.assert_close(seen[1][1], first.aggregate - 1 / 3)
     torch.testing.assert_close(second.arrived[second.ids == second.malicious[0]], torch.full((1, 27), 1 / 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foremost(Aggregator):
+    """Answers with the row that happens to come first."""
+
+    def _aggregate(self, rows: Rows) -> Outcome:
+        return Outcome(rows.combine(np.eye(rows.n)[0]))
+
+
+def test_a_defense_that_goes_by_places_is_seen_although_moved_predictions_have_to_be_predictions() -> None:
+    assert ORDER in distilled(Foremost(), rounds=2).run().more["conduct"]
+    assert "conduct" not in distilled(Median(), rounds=2).run().more
 
 
 def test_what_is_no_prediction_is_refused_and_the_rest_is_aggregated() -> None:
