@@ -19,6 +19,7 @@ from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round, ServerModel
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
+from robustfl.threats.updates.view import Relabelling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,6 +128,17 @@ class Channel(ABC):
         if lesson is None:
             return None
         return self.work.remembered_trusted(self.messages(model.state, lesson, number)[0])
+
+    def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
+        """The messages [h, m], without what members remember, that honest members would have sent with other labels.
+
+        Raises AttackError when `change` returns something that is not labels.
+        """
+        models, lesson = self.work.relabelled(round, change)
+        messages = self.messages(models, lesson, round.number)
+        for transform in self.transforms:
+            messages = transform.sent(messages, round.honest, round)
+        return rows_of(messages, round.honest, receiver.honest)
 
     def craft(self, round: Round) -> None:
         """Fill in all messages that go to each receiver; the malicious messages come first."""

@@ -12,14 +12,14 @@ from robustfl.aggregation import Aggregation
 from robustfl.aggregation.predictions import aggregate_predictions, nearest_distributions
 from robustfl.errors import AttackError, ParameterError
 from robustfl.federation.briefing import briefing
-from robustfl.federation.channels.contract import Channel, rows_of
+from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.distillation import Distiller
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack
-from robustfl.threats.updates.view import Relabelling, Training, finite_rows
+from robustfl.threats.updates.view import Training, finite_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,7 +127,7 @@ class Predictions(Channel):
             receiver,
             messages - level,
             own=lambda: self.own_messages(round, receiver) - level,
-            relabelled=lambda change: self._relabelled(round, receiver, change) - level,
+            relabelled=lambda change: self.relabelled(round, receiver, change) - level,
             training=_no_common_training,
         )
         asked = facts.aggregate
@@ -152,14 +152,6 @@ class Predictions(Channel):
             answered=None if student.answer is None else student.answer - level,
             classes=self.setup.population.classes,
         )
-
-    def _relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
-        """The predictions [h, m C] that honest members would have sent to a receiver with other labels."""
-        models, lesson = self.work.relabelled(round, change)
-        messages = self.messages(models, lesson, round.number)
-        for transform in self.transforms:
-            messages = transform.sent(messages, round.honest, round)
-        return rows_of(messages, round.honest, receiver.honest)
 
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:
         trusted = None if receiver.trusted is None else receiver.trusted.reshape(self.distiller.shape)
