@@ -18,6 +18,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
   :class:`EdgeCase`.
 * ``rankings``: attacks on votes over rankings. These are :class:`ReverseRanking`, :class:`ShuffledRanking` and
   :class:`BoundarySwap`.
+* ``predictions``: attacks on what clients predict for public samples. These are :class:`WrongClass`,
+  :class:`ReversedBeliefs`, :class:`HiddenShift` and :class:`PredictionSearch`.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
 * ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts` and
   :class:`InvertingGradients`.
@@ -59,6 +61,10 @@ from .faults.straggler import Straggler as Straggler
 from .identities.clones import Clones as Clones
 from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
+from .predictions.hidden_shift import HiddenShift as HiddenShift
+from .predictions.prediction_search import PredictionSearch as PredictionSearch
+from .predictions.reversed_beliefs import ReversedBeliefs as ReversedBeliefs
+from .predictions.wrong_class import WrongClass as WrongClass
 from .privacy.analytic import Analytic as Analytic
 from .privacy.dlg import DLG as DLG
 from .privacy.exact_batches import ExactBatches as ExactBatches

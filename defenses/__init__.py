@@ -21,6 +21,8 @@ front of it with ``>>``:
   :class:`ServerAlone` is their yardstick and no defense.
 * These keep a reputation of every client: :class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`.
 * :class:`FRL` counts votes: its clients send rankings in place of numbers.
+* :class:`KnFu` answers each client in its own way, where clients send predictions in place of updates. All other rules
+  for updates can be asked about predictions, too (:mod:`robustfl.aggregation.predictions`); :class:`Mean` is FedMD.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
@@ -45,6 +47,7 @@ from .fltrust import FLTrust as FLTrust
 from .fools_gold import FoolsGold as FoolsGold
 from .frl import FRL as FRL
 from .geometric_median import GeometricMedian as GeometricMedian
+from .kn_fu import KnFu as KnFu
 from .krum import Krum as Krum
 from .mda import MDA as MDA
 from .meamed import Meamed as Meamed

@@ -63,6 +63,10 @@ class ConsistentWhiteBox(SearchedAttack):
     ] = "fixed"
 
     @property
+    def needs_model(self) -> bool:
+        return self.steady in ("base", "anti")
+
+    @property
     def goal(self) -> str:
         return f"{self.harm} {self.steady}"
 

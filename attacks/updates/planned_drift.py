@@ -81,6 +81,7 @@ class PlannedDrift(SearchedAttack):
     True
     """
 
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("data", "estimate")
     plans: ClassVar[bool] = True

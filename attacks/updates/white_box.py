@@ -89,6 +89,10 @@ class WhiteBox(SearchedAttack):
         return self.knowledge | Knowledge.OWN if self.harm == "loss" else self.knowledge
 
     @property
+    def needs_model(self) -> bool:
+        return self.in_full or self.steady in ("base", "anti")
+
+    @property
     def goal(self) -> str:
         return f"fixed {self.steady}" if self.harm == "fixed" else self.harm
 

@@ -19,8 +19,9 @@ A rule meets these values:
   :mod:`~robustfl.aggregation.sensitivity`: a rule overrides `moved`, a pre-aggregation `carried`.
 
 The rooms below: :mod:`~robustfl.aggregation.updates` reads the update matrix, :mod:`~robustfl.aggregation.kernels` does
-the arithmetic, and :mod:`~robustfl.aggregation.votes` counts rankings. :mod:`~robustfl.aggregation.sharded` aggregates
-over the processes of torch.distributed.
+the arithmetic, and :mod:`~robustfl.aggregation.votes` counts rankings. :mod:`~robustfl.aggregation.predictions` asks
+rules for updates about predictions. :mod:`~robustfl.aggregation.sharded` aggregates over the processes of
+torch.distributed.
 """
 
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation

@@ -48,7 +48,13 @@ def _rankings() -> type[Channel]:
     return Rankings
 
 
-CHANNELS = {"dense": _dense, "rewards": _rewards, "rankings": _rankings}
+def _predictions() -> type[Channel]:
+    from robustfl.federation.channels.predictions import Predictions
+
+    return Predictions
+
+
+CHANNELS = {"dense": _dense, "rewards": _rewards, "predictions": _predictions, "rankings": _rankings}
 """The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
 
 Each value is a function that loads the channel when it is called.
@@ -65,6 +71,14 @@ def channel_named(name: str) -> type[Channel]:
     return CHANNELS[name]()
 
 
+def spoken_channel(name: str, settings: Federation) -> str:
+    """The name of the channel that clients speak with a defense of the channel `name`.
+
+    Where clients distil, a rule for updates is asked about predictions.
+    """
+    return "predictions" if name == "dense" and settings.distillation is not None else name
+
+
 def refusal(
     defense: Defense,
     settings: Federation,
@@ -78,9 +92,15 @@ def refusal(
 
     `channel` replaces the channel that the defense names.
     """
-    name = defense.channel if channel is None else channel.name
+    name = spoken_channel(defense.channel, settings) if channel is None else channel.name
     if channel is None and name not in CHANNELS:
         return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
+    if channel is None and (settings.distillation is not None) != (name == "predictions"):
+        found = "has none" if settings.distillation is None else "has them"
+        return (
+            f"{defense} speaks the channel {name!r}, and clients send predictions where the federation has settings of "
+            f"`distillation`, which this one {found}."
+        )
     if attack is not None and not attack.fits(name):
         return (
             f"{attack} cannot meet {defense}: clients speak the channel {name!r}, and the attack makes other messages, "
@@ -171,7 +191,7 @@ def assemble(
     reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms)
     if reason is not None:
         raise ParameterError(reason)
-    spoken = channel or channel_named(defense.channel)
+    spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
     work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
     chosen = [*transforms_for(setup), *transforms]
@@ -207,12 +227,18 @@ def transforms_for(setup: Setup) -> list[Transform]:
 
 def topology_for(setup: Setup, channel: Channel) -> Topology:
     """The topology with one server: its mode says who is heard when, and the channel says who owns a model."""
+    from robustfl.federation.channels.predictions import Predictions
     from robustfl.federation.topologies.asynchronous import schedule_for
-    from robustfl.federation.topologies.ownership import CommonModel
+    from robustfl.federation.topologies.distilled import Distilled
+    from robustfl.federation.topologies.ownership import CommonModel, Ownership
     from robustfl.federation.topologies.rewards import Rewards
     from robustfl.federation.topologies.server import Server
 
-    ownership = Rewards(setup, channel) if channel.name == "rewards" else CommonModel(setup, channel)
+    ownership: Ownership
+    if isinstance(channel, Predictions):
+        ownership = Distilled(setup, channel)
+    else:
+        ownership = Rewards(setup, channel) if channel.name == "rewards" else CommonModel(setup, channel)
     return Server(setup, channel, schedule_for(setup), ownership)
 
 

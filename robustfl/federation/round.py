@@ -139,6 +139,7 @@ class Round:
         with the newest model
     lesson : the batches of the members who train
     models : [d] or [k, d] the models from which these members start
+    trained : [k, d] the models that they have after their own training, where a message is no model; else None
     computed : [k, m] what each of them computed, before anything else happens to it
     own : [f, m] what the malicious members would send if they were honest; None where nothing asks for it
     messages : [h, m] what the honest members send
@@ -158,6 +159,7 @@ class Round:
     started: Ids | None = None
     lesson: Lesson | None = None
     models: Tensor | None = None
+    trained: Tensor | None = None
     computed: Tensor | None = None
     own: Tensor | None = None
     messages: Tensor | None = None

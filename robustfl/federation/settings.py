@@ -105,6 +105,24 @@ class AdversarialTraining(Settings):
     """Whether the search starts at a random place within epsilon, or at the sample itself."""
 
 
+class Distillation(Settings):
+    """How clients with models of their own learn from each other: they exchange what they predict, and no weights."""
+
+    public_share: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """The share of the training samples that is public: everybody has these samples, nobody has their labels, and no
+    client has them among its own samples. They are a random choice; the test set is never touched."""
+    steps: Annotated[int, Ge(1), Le(10_000)] = 10
+    """The number of SGD steps, at `local_learning_rate`, in which a client learns what the server has answered."""
+    batch_size: Annotated[int, Ge(1)] = 64
+    """The number of public samples in such a step; all of them if there are fewer."""
+    temperature: Annotated[float, Gt(0), Le(100)] = 1.0
+    """The temperature T of what clients send, the softmax of logits / T, and of what they learn: T^2 times the
+    divergence of Kullback and Leibler from the answer."""
+    own_weight: Annotated[float, Ge(0), Le(100)] = 1.0
+    """The weight of the cross-entropy on the client's own batches of the round in these steps; it keeps a client from
+    forgetting what only its own samples show."""
+
+
 class Federation(Settings):
     """Who takes part, what clients compute, what they send, and how the server steps."""
 
@@ -136,6 +154,9 @@ class Federation(Settings):
     adversarial_training: AdversarialTraining | None = None
     """How clients make the adversarial samples from which they learn (federated adversarial learning); without it they
     learn from plain samples."""
+    distillation: Distillation | None = None
+    """How clients distil: every client then has a model of its own, and sends what it predicts for public samples, in
+    place of updates (FedMD). Without it, clients send updates."""
     server: Server = Server()
     """The settings of the server."""
     evaluate_every: Annotated[int, Ge(1)] = 10
@@ -163,7 +184,27 @@ class Federation(Settings):
                 f"buffer <= clients and participation = 1. Found buffer={self.server.buffer}, clients={self.clients}, "
                 f"participation={self.participation}"
             )
+        if self.distillation is not None:
+            self._distils()
         return self
+
+    def _distils(self) -> None:
+        """Refuse settings that mean nothing where clients send predictions."""
+        if self.algorithm != "fedavg":
+            raise ValueError("with `distillation` clients train models of their own in local steps. Use fedavg.")
+        if self.client_momentum:
+            raise ValueError(
+                f"predictions have no momentum. Found client_momentum={self.client_momentum}; leave it out with "
+                "`distillation`"
+            )
+
+    @property
+    def alone(self) -> Federation:
+        """The same rules for a client that learns alone: the steps of distillation go to its own samples."""
+        if self.distillation is None:
+            return self
+        more = self.distillation.steps if self.distillation.own_weight else 0
+        return self.model_copy(update={"local_steps": self.local_steps + more})
 
     @property
     def tail(self) -> int:

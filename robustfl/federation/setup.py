@@ -40,6 +40,8 @@ class Setup:
     strike : the rounds in which the attack strikes; None when it never does
     poisoning, attackers : how malicious members train when they train in their own way, else None
     pseudonyms : the names by which defenses call the members
+    public : [m] the places, among the training samples, of the samples that everybody has, without labels, and that no
+        client has among its own; None where clients send updates
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     """
@@ -56,6 +58,7 @@ class Setup:
     poisoning: Poisoning | None
     attackers: Attackers | None
     pseudonyms: Pseudonyms
+    public: Ids | None
     rng: dict[str, np.random.Generator]
     seed: int
 
@@ -98,6 +101,9 @@ def set_up(
             f"The population should have as many clients as the federation. Found {population.clients} and "
             f"{settings.clients}. Prepare the task with clients={settings.clients}."
         )
+    public: Ids | None = None
+    if settings.distillation is not None:
+        population, public = population.set_aside(settings.distillation.public_share, seed)
     failures = Faults(faults, settings.clients, channel, seed)
     clean, population = population, failures.data(population)
     identities, inner = divided(attack if f else None)
@@ -118,6 +124,7 @@ def set_up(
         poisoning=poisoning,
         attackers=attackers_of(population, settings, members, inner, poisoning, seed),
         pseudonyms=Pseudonyms(seed),
+        public=public,
         rng=rng,
         seed=seed,
     )

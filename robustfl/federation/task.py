@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.errors import ParameterError
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import Partition
 from robustfl.federation.models.architectures import Model
@@ -63,6 +64,7 @@ class Population:
         self.initial = _flat(self.module)
         self.features, self.labels = self._tensor(dataset.train_x), self._tensor(dataset.train_y)
         self.test_features, self.test_labels = self._tensor(dataset.test_x), self._tensor(dataset.test_y)
+        self._aside: dict[tuple[float, int], tuple[Population, Indices]] = {}
         self._index()
 
     @property
@@ -89,8 +91,29 @@ class Population:
         """The same task with other training samples for the same clients; some clients may have no samples."""
         other = copy.copy(self)
         other.features, other.labels, other.parts = features, labels, parts
+        other._aside = {}
         other._index()
         return other
+
+    def set_aside(self, share: float, seed: int) -> tuple[Population, Indices]:
+        """The same task without a random share of the training samples, which become public, and their places [m].
+
+        The places are in random order. Clients may be left without samples. The answer is kept, so that trials of one
+        seed share it.
+
+        Raises ParameterError when no client has a sample left.
+        """
+        if (share, seed) not in self._aside:
+            count = max(1, round(share * len(self.labels)))
+            public = stream(seed, "public samples").permutation(len(self.labels))[:count]
+            parts = [part[~np.isin(part, public)] for part in self.parts]
+            if not any(map(len, parts)):
+                raise ParameterError(
+                    f"Clients should have samples of their own beside the public ones. Found none, with {count} of "
+                    f"{len(self.labels)} training samples public. Lower `public_share`."
+                )
+            self._aside[share, seed] = self.with_data(self.features, self.labels, parts), public
+        return self._aside[share, seed]
 
     def draw(self, rng: np.random.Generator, samples: int) -> Indices:
         """Draw indices [clients, samples] of training samples, uniformly with replacement within each client's part.

@@ -8,6 +8,8 @@ The contracts:
 
 * :class:`UpdateAttack` crafts the malicious updates. :class:`TiledAttack` is for attacks in which all of them are one
   vector, and :class:`LocalAttack` for attacks whose malicious clients train in their own way.
+* :class:`PredictionAttack` crafts what malicious clients claim to predict for public samples. Predictions are vectors,
+  so most attacks on updates can be played there, too.
 * :class:`RankAttack` crafts the malicious rankings when clients send rankings. :class:`CommonRankAttack` is for attacks
   in which all of them are one ranking.
 * :class:`DataPoisoning` changes the malicious clients' training data, and they then train as honest clients do.
@@ -24,7 +26,7 @@ The rooms and modules:
 
 * ``updates``, ``data``, ``peers``: attacks on updates, on training data, and on networks of peers.
 * ``privacy``: attacks on privacy, what their observers see, and what they answer.
-* ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
+* ``predictions``, ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
 * ``attack``: what all attacks on training have in common; ``adversary``: those that craft messages, of any kind;
   ``knowledge``: what an adversary knows.
 * ``staging``: the stages of an attack such as `identities >> poisoning >> attack`; ``bits``: flipping of bits.
@@ -38,6 +40,7 @@ from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.predictions import PredictionAttack
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.view import PrivacyView
@@ -64,6 +67,7 @@ __all__ = [
     "LocalData",
     "MessageAttack",
     "PoisonedAttack",
+    "PredictionAttack",
     "PrivacyAttack",
     "PrivacyView",
     "RankAttack",

@@ -49,6 +49,7 @@ from robustfl.attacks import (
     Geodesic,
     GradientAscent,
     GradInversion,
+    HiddenShift,
     Imprint,
     InconsistentModel,
     InvertingGradients,
@@ -71,8 +72,10 @@ from robustfl.attacks import (
     PGDConstrained,
     PlannedDrift,
     PoisonedFL,
+    PredictionSearch,
     RandomRescaling,
     Replay,
+    ReversedBeliefs,
     ReverseRanking,
     RowRatios,
     Scaling,
@@ -87,6 +90,7 @@ from robustfl.attacks import (
     UniformNoise,
     ValueInverting,
     WhiteBox,
+    WrongClass,
     ZerothOrder,
 )
 from robustfl.components import Component
@@ -222,6 +226,14 @@ TABLE: tuple[Row, ...] = (
     Row(NonFinite(payload="-inf"), finite=False),
     Row(NonFinite(payload="sparse_nan", density=0.3), finite=False),
     Row(NonFinite(payload="huge")),
+    Row(WrongClass()),
+    Row(WrongClass(choice="runner_up", confidence=0.8, diversify="jitter")),
+    Row(ReversedBeliefs()),
+    Row(ReversedBeliefs(mode="complement", estimate="peers")),
+    Row(HiddenShift()),
+    Row(HiddenShift(z=0.5, spare=False, estimate="own")),
+    Row(PredictionSearch()),
+    Row(PredictionSearch(harm="flips", search_every=2)),
     Row(ReverseRanking()),
     Row(ShuffledRanking()),
     Row(BoundarySwap()),
@@ -267,7 +279,8 @@ TABLE: tuple[Row, ...] = (
     Row(OutOfOrder()),
 )
 
-UPDATE = [row for row in TABLE if isinstance(row.attack, UpdateAttack)]
+PREDICTIONS = [row for row in TABLE if isinstance(row.attack, UpdateAttack) and row.attack.surface == "predictions"]
+UPDATE = [row for row in TABLE if isinstance(row.attack, UpdateAttack) and row.attack.surface == "updates"]
 
 
 def walk(rows: list[Row]) -> pytest.MarkDecorator:

@@ -42,7 +42,7 @@ def test_names_itself_and_comes_back_from_the_registry(row: Row) -> None:
     assert registry.build("attack", {attack.name: attack.parameters()}) == attack
     assert str(attack)
     assert isinstance(attack, Attack | Evasion | Fault | PrivacyAttack)
-    assert attack.surface in ("updates", "rankings", "data", "evasion", "faults", "privacy")
+    assert attack.surface in ("updates", "predictions", "rankings", "data", "evasion", "faults", "privacy")
 
 
 @walk(UPDATE)

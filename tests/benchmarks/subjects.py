@@ -24,7 +24,7 @@ the length of each row or its distance from one point."""
 VALUES = {"radius": 1.0, "threshold": 2}
 """Values for parameters without a default, where the time does not depend on them."""
 
-REAL_CHANNELS = ("dense", "rewards")
+REAL_CHANNELS = ("dense", "rewards", "predictions")
 """What may be fed with a matrix of real numbers."""
 
 

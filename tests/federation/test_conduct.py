@@ -96,6 +96,9 @@ class Talk:
         answer: Aggregation = asked(rows, ids=names)
         return answer
 
+    def admissible(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows
+
     def vector(self, answer: Aggregation) -> torch.Tensor:
         value: torch.Tensor = answer.value
         return value

@@ -17,7 +17,9 @@ from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.federation import Simulation
 from robustfl.federation.assembly import channel_named
 from robustfl.federation.channels.dense import Dense, Rewarded
+from robustfl.federation.channels.predictions import Predictions
 from robustfl.federation.channels.rankings import Rankings
+from robustfl.federation.topologies.distilled import Distilled
 from robustfl.federation.topologies.ownership import CommonModel
 from robustfl.federation.topologies.rewards import Rewards
 from tests.federation.worlds import CLIENTS, SMALL_MLP, computed, simulation, topology
@@ -31,11 +33,13 @@ def rewarded(defense: Any, **values: Any) -> Simulation:
 
 @pytest.mark.parametrize("cls", DEFENSES, ids=lambda cls: cls.__name__)
 def test_every_registered_defense_speaks_a_channel_that_has_rounds(cls: type[Any]) -> None:
-    channel = {"dense": Dense, "rankings": Rankings, "rewards": Rewarded}[cls.channel]
-    ownership = {"dense": CommonModel, "rankings": CommonModel, "rewards": Rewards}[cls.channel]
+    channels = {"dense": Dense, "rankings": Rankings, "rewards": Rewarded, "predictions": Predictions}
+    owners = {"dense": CommonModel, "rankings": CommonModel, "rewards": Rewards, "predictions": Distilled}
+    channel, ownership = channels[cls.channel], owners[cls.channel]
+    distils = {"algorithm": "fedavg", "distillation": {}} if channel is Predictions else {}
     given = {"radius": 1.0, "threshold": 2, "f": 0}
     rule = cls(**{p.name: given[p.name] for p in cls.declared_parameters() if p.required})
-    sim = simulation(rule)
+    sim = simulation(rule, **distils)
     assert channel_named(rule.channel) is type(sim.channel) is channel
     assert type(topology(sim).ownership) is ownership
 

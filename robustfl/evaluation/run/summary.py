@@ -165,6 +165,12 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
     return Evidence(
         threats={str(attack): Threat.of(attack) for attack in suite.played},
         subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
+        distilling={
+            (world.label, template.label): DefenseFacts.of(template, world.federation)
+            for world in experiment.worlds
+            if world.federation.distillation is not None
+            for template in suite.defenses
+        },
         rounds=rounds,
         doubled=doubled_searches(suite.played),
         reached=reached_aims(cells, records, played.plan.plain.label),

@@ -14,7 +14,7 @@ from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.federation.assembly import refusal
+from robustfl.federation.assembly import refusal, spoken_channel
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.staging import aimed, stages
@@ -241,9 +241,10 @@ def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack
     """The reason why the attack cannot be played in the world against the defense, or an empty text."""
     if _needs_images(world, attack):
         return f"{attack} marks images, and the samples of {world.task.data} are rows of a table."
-    if attack.fits(template.channel):
+    channel = spoken_channel(template.channel, world.federation)
+    if attack.fits(channel):
         return ""
-    return f"{attack} makes other messages than {template.label} gets: those of the channel {template.channel!r}."
+    return f"{attack} makes other messages than {template.label} gets: those of the channel {channel!r}."
 
 
 def _infeasible(template: DefenseTemplate, rows: int, f: int) -> str:

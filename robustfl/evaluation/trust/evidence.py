@@ -12,6 +12,8 @@ from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.privacy import Mismatches
+from robustfl.federation.assembly import spoken_channel
+from robustfl.federation.settings import Federation
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages
 from robustfl.threats.updates.searched import SearchedAttack
@@ -91,17 +93,18 @@ class DefenseFacts:
     made_for: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, template: DefenseTemplate) -> DefenseFacts:
-        """The facts of a defense."""
+    def of(cls, template: DefenseTemplate, federation: Federation | None = None) -> DefenseFacts:
+        """The facts of a defense, in a federation that may let its clients speak another channel."""
         whole, names = template.build(0), set(template.names)
+        channel = str(whole.channel) if federation is None else spoken_channel(whole.channel, federation)
         attacks = registry.find("attack")
         searches = [
             kind
             for kind in attacks.values()
-            if issubclass(kind, SearchedAttack) and (kind.channels is None or whole.channel in kind.channels)
+            if issubclass(kind, SearchedAttack) and (kind.channels is None or channel in kind.channels)
         ]
         return cls(
-            channel=str(whole.channel),
+            channel=channel,
             searchable=bool(searches),
             plannable=any(kind.plans for kind in searches),
             stateful=bool(whole.stateful),
@@ -131,6 +134,7 @@ class Evidence:
     ----------
     threats : label of an attack -> its facts
     subjects : label of a defense -> its facts
+    distilling : (world, defense) -> these facts in a world whose clients send predictions
     rounds : label of a world -> the number of rounds of its training
     doubled : label of a search -> label of the same search with at least twice the effort
     conduct : (world, defense) -> the misbehaviour of the defense that was seen in its trials
@@ -145,6 +149,7 @@ class Evidence:
 
     threats: Mapping[str, Threat] = field(default_factory=dict)
     subjects: Mapping[str, DefenseFacts] = field(default_factory=dict)
+    distilling: Mapping[tuple[str, str], DefenseFacts] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     doubled: Mapping[str, str] = field(default_factory=dict)
     conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)

@@ -42,6 +42,9 @@ EVERYTHING = {"peers", "data", "defense"}
 GOALS = ("inner", "fixed ones", "fixed minus_ones", "fixed base")
 """The goals that white-box searches must have."""
 
+PREDICTION_GOALS = ("inner", "permutation", "flips")
+"""The goals that they must have where clients send predictions, and where there is no model to push."""
+
 LEVELS = {
     "own": "its own data alone",
     "history": "past models, and no updates of others",
@@ -117,7 +120,8 @@ def verdict(
     doubts = list(dict.fromkeys(_doubt(remark) for remark in remarks if _speaks_of(remark, world, defense)))
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
-    subject = evidence.subjects.get(defense["defense"], DefenseFacts())
+    name = defense["defense"]
+    subject = evidence.distilling.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())
     lacking = missing(met, subject, evidence.rounds.get(world["world"]))
     status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
     return StatusVerdict(status=status, why=(*doubts, *lacking))
@@ -133,7 +137,8 @@ def played(defense: ScoredDefense) -> list[str]:
 def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = None) -> list[str]:
     """What is missing, in words, from an evaluation of this defense that consists of these attacks."""
     found = []
-    goals = [goal for goal in GOALS if all(threat.goal != goal for threat in met)]
+    wanted = PREDICTION_GOALS if subject.channel == "predictions" else GOALS
+    goals = [goal for goal in wanted if all(threat.goal != goal for threat in met)]
     if goals and not subject.searchable:
         found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
     elif goals:

@@ -19,6 +19,7 @@ from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round, ServerModel
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
+from robustfl.threats.updates.view import Relabelling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,17 @@ class Channel(ABC):
 
         The answer depends on the arguments alone, because it may be asked for again with other labels.
         """
+
+    def computed(self, round: Round, models: Tensor, lesson: Lesson) -> Tensor:
+        """The messages [k, m] of a round's lesson; a channel may note in the round what else members have computed."""
+        return self.messages(models, lesson, round.number)
+
+    def admissible(self, rows: Tensor) -> Tensor:
+        """The messages [k, m] of this channel that are nearest to some rows: the rows, where any vector is a message.
+
+        Rows that are not finite stay as they are.
+        """
+        return rows
 
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
@@ -98,7 +110,7 @@ class Channel(ABC):
         asked = np.concatenate([malicious, honest]) if wanted else honest
         lesson = round.lesson = self.work.lesson(round.number, asked, dirty=wanted)
         round.models = models(round, lesson.ids)
-        messages = self.remembered(self.messages(round.models, lesson, round.number), lesson.ids)
+        messages = self.remembered(self.computed(round, round.models, lesson), lesson.ids)
         round.computed = messages
         if len(lesson.place) > len(lesson.ids):  # some identities share one update
             messages = messages[torch.as_tensor(lesson.place, device=messages.device)]
@@ -116,6 +128,17 @@ class Channel(ABC):
         if lesson is None:
             return None
         return self.work.remembered_trusted(self.messages(model.state, lesson, number)[0])
+
+    def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
+        """The messages [h, m], without what members remember, that honest members would have sent with other labels.
+
+        Raises AttackError when `change` returns something that is not labels.
+        """
+        models, lesson = self.work.relabelled(round, change)
+        messages = self.messages(models, lesson, round.number)
+        for transform in self.transforms:
+            messages = transform.sent(messages, round.honest, round)
+        return rows_of(messages, round.honest, receiver.honest)
 
     def craft(self, round: Round) -> None:
         """Fill in all messages that go to each receiver; the malicious messages come first."""

@@ -9,7 +9,7 @@ import torch
 
 from robustfl.aggregation import Aggregation
 from robustfl.federation.briefing import briefing
-from robustfl.federation.channels.contract import Channel, rows_of
+from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.server_step import ServerStep
 from robustfl.federation.clients.training import predict
 from robustfl.federation.clients.work import ClientWork
@@ -17,7 +17,7 @@ from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Knowledge, UpdateAttack
-from robustfl.threats.updates.view import Relabelling, Training
+from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,17 +129,6 @@ class Dense(Channel):
             momentum=settings.client_momentum,
             predict=logits,
         )
-
-    def relabelled(self, round: Round, receiver: Receiver, change: Relabelling) -> Tensor:
-        """The messages [h, d], without momentum, that honest members would have sent to a receiver with other labels.
-
-        Raises AttackError when `change` returns something that is not labels.
-        """
-        models, lesson = self.work.relabelled(round, change)
-        messages = self.messages(models, lesson, round.number)
-        for transform in self.transforms:
-            messages = transform.sent(messages, round.honest, round)
-        return rows_of(messages, round.honest, receiver.honest)
 
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:
         asked = receiver.defense.preview if preview else receiver.defense.aggregate

@@ -19,6 +19,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -62,6 +63,9 @@ class Asked(Protocol):
 
     def vector(self, answer: Aggregation) -> Tensor:
         """The answer as one vector."""
+
+    def admissible(self, rows: Tensor) -> Tensor:
+        """The messages that are nearest to these rows."""
 
 
 class Conduct(Observer):
@@ -138,8 +142,8 @@ class Conduct(Observer):
         """
         places = torch.as_tensor(order, device=rows.device)
         names = [receiver.names[place] for place in order.tolist()]
-        attempts = [rows, *_nudged(rows)] if rows.is_floating_point() else [rows]
-        for attempt in attempts:
+        nudged = map(self._channel.admissible, _nudged(rows)) if rows.is_floating_point() else ()
+        for attempt in chain([rows], nudged):
             try:
                 first = self._previewed(receiver, attempt, receiver.names)
                 other = self._previewed(receiver, attempt[places], names)

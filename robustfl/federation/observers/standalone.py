@@ -29,6 +29,7 @@ def standalone_accuracies(population: Population, settings: Federation, defense:
     It is computed once per population and seed. Every client trains with the batches and steps of the federation and
     gets nothing from others. `defense` is never asked.
     """
+    settings = settings.alone
     found = _known.setdefault(population, {})
     key = (settings.model_dump_json(exclude={"evaluate_every"}), seed)
     if key not in found:

@@ -14,6 +14,7 @@ from typing_extensions import Doc
 from robustfl.components import checked
 from robustfl.errors import AttackError
 from robustfl.threats.adversary import Adversary, MessageAttack
+from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.directions import PairedDirections
 from robustfl.threats.updates.view import Facts, Relabelling, View
 
@@ -26,7 +27,19 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
     surface: ClassVar[str] = "updates"
-    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions")
+
+    def fits(self, channel: str) -> bool:
+        """Whether the attack can be played against a defense of this channel.
+
+        Where clients send predictions there is no global model, so an attack that computes with one does not fit.
+        """
+        return super().fits(channel) and not (channel == "predictions" and self.needs_model)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the attack computes with the global model; by default it does when it declares HISTORY."""
+        return Knowledge.HISTORY in self.required_knowledge()
 
     @abstractmethod
     def craft(self, view: View) -> Tensor:
@@ -79,6 +92,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
         history: Sequence[Any] = (),
         relabelled: Any = None,
         message: Literal["delta", "gradient"] = "gradient",
+        classes: int | None = None,
         rng: np.random.Generator | int = 0,
     ) -> Any:
         """Craft `f` malicious updates against `honest` [h, d], outside any federation.
@@ -87,7 +101,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
         that need them. `own` [f, d] is what the malicious clients would have sent honestly, and `aggregate` is the
         defense under attack. `history` holds the global models [d] from the initial to the present one, of a server
         with learning rate 1. `relabelled` [h, d] is what the honest clients would have sent with the labels that the
-        attack wants.
+        attack wants. `classes` is C when the rows are predictions less 1/C, d = m C.
 
         Raises AttackError when inputs have a wrong shape or type, or when an input that the attack needs is missing.
         """
@@ -139,6 +153,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
             aggregate=aggregate,
             rotation_equivariant=bool(getattr(aggregate, "rotation_equivariant", False)),
             message=message,
+            classes=classes,
             rng=np.random.default_rng(rng),
         )
         crafted = Adversary(self).craft(facts)

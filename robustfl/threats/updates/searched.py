@@ -80,6 +80,11 @@ class SearchedAttack(TiledAttack):
         return twice and replace(self, **{name: getattr(other, name) for name in mine}) == other
 
     @property
+    def needs_model(self) -> bool:
+        """Whether the objective or the plan computes with the global model; the previous answer alone is no model."""
+        return self.in_full or self.plans
+
+    @property
     def in_full(self) -> bool:
         """Whether the objective needs answers in all d dimensions, and cannot be computed from products."""
         return False

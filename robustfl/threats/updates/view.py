@@ -77,6 +77,8 @@ class Facts(RoundFacts["Tensor"]):
     rotation_equivariant : whether the defense only uses products between rows, so that it can be asked in fewer
         dimensions
     message : whether clients send model differences or gradients
+    answered : the defense's answer [d] one round earlier, where it cannot be computed from two models
+    classes : the number C of classes when the messages are predictions, d = m C; None for updates
     """
 
     relabelled: Callable[[Relabelling], Tensor] | None = None
@@ -92,6 +94,8 @@ class Facts(RoundFacts["Tensor"]):
     marked: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     rotation_equivariant: bool = False
     message: Message = "gradient"
+    answered: Tensor | None = None
+    classes: int | None = None
 
 
 class View(RoundView["Tensor"]):
@@ -161,6 +165,9 @@ class View(RoundView["Tensor"]):
         Formula: ``(w_t - w_{t-1}) / rate``, with the opposite sign when clients send gradients. This is exact for a
         server that takes plain steps. With momentum or Adam it is the step that the server took, divided by the rate.
         """
+        if self._facts.answered is not None:
+            self._need(Knowledge.HISTORY, "the previous aggregate")
+            return self._lend(self._facts.answered, "the previous aggregate")
         previous = self.previous_weights
         if previous is None:
             return None
@@ -176,6 +183,11 @@ class View(RoundView["Tensor"]):
         """Another initial model [d], drawn with the attack's own generator (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the architecture of the model")
         return self._given(self._facts.fresh, "the architecture of the model")(self.rng)
+
+    @property
+    def classes(self) -> int:
+        """The number C of classes, when the messages are predictions [m, C] as vectors [d], d = m C."""
+        return self._given(self._facts.classes, "predictions: the number of classes")
 
     @property
     def layers(self) -> tuple[slice, ...]:

@@ -23,7 +23,7 @@ from robustfl.evaluation.suite.yaml import read_yaml
 SUITE = """\
 name: tiny
 task: {data: digits, model: softmax, partition: iid}
-federation: {clients: 5, rounds: 2}
+federation: {clients: 5, rounds: 2, algorithm: fedavg}
 adversary: {f: [0, 1]}
 defenses: [mean]
 attacks: [sign_flip]
@@ -109,6 +109,7 @@ NESTED: dict[str, tuple[str, dict[str, Any], str, Any]] = {
     "Server": ("federation.server", {"learning_rate": 0.25, "momentum": 0.5}, "momentum", 0.75),
     "Augmentation": ("federation.augment", {"flip": 0.5, "crop": 2}, "noise", 0.1),
     "AdversarialTraining": ("federation.adversarial_training", {"epsilon": 0.1, "steps": 3}, "steps", 2),
+    "Distillation": ("federation.distillation", {"public_share": 0.2, "steps": 3}, "steps", 2),
     "AdversarySettings": ("adversary", {"f": [1], "declared": 1}, "declared", 2),
     "Scoring": ("score", {"threshold": 0.25, "margin": 0.5}, "margin", 0.125),
 }
@@ -249,7 +250,7 @@ def test_extending_with_a_section_of_the_wrong_type(section: str, value: str, wr
         ("rounds: 2", "rounds: 2.5", "federation.rounds: Input should be a valid integer"),
         ("rounds: 2", "rounds: [2, -1]", "federation.rounds: Input should be greater than or equal to 1"),
         ("rounds: 2", "rounds: .inf", "federation.rounds: Input should be a finite number"),
-        ("{clients: 5, rounds: 2}", "fast", "federation: Input should be a valid dictionary"),
+        ("{clients: 5, rounds: 2, algorithm: fedavg}", "fast", "federation: Input should be a valid dictionary"),
         ("[mean]", "mean", "defenses: Input should be a valid tuple"),
         ("[mean]", "{}", "defenses: Input should be a valid tuple"),
         ("name: tiny", "1: 2", "1: Keys should be strings"),

@@ -17,6 +17,7 @@ from robustfl.attacks import (
     LabelFlip,
     OneCoordinate,
     PlannedDrift,
+    PredictionSearch,
     SignFlip,
     WhiteBox,
 )
@@ -167,6 +168,12 @@ def test_what_a_defense_asks_for() -> None:
     assert DefenseFacts.of(DefenseTemplate.read("fools_gold")).stateful
     rankings = DefenseFacts.of(DefenseTemplate.read("frl"))
     assert (rankings.channel, rankings.searchable, rankings.plannable) == ("rankings", False, False)
+    distilling = rules(algorithm="fedavg", distillation={})
+    predictions = DefenseFacts.of(DefenseTemplate.read("median"), distilling)
+    assert (predictions.channel, predictions.searchable, predictions.plannable) == ("predictions", True, False)
+    met = [Threat.of(attack) for attack in (WhiteBox(), PredictionSearch(), PredictionSearch(harm="flips"))]
+    assert not [reason for reason in missing(met, predictions) if "white-box" in reason or "planned" in reason]
+    assert "no white-box search for flips" in missing(met[:2], predictions)
 
 
 def test_searches_with_twice_the_candidates_are_found() -> None:
@@ -307,10 +314,10 @@ def test_where_statuses_are_only_shown_ranks_stay_what_they_were() -> None:
 ATTACKS = [row for row in TABLE if isinstance(row.attack, Attack)]
 
 
-def trained(attack: Any, defense: str = "mean") -> tuple[Any, Any]:
+def trained(attack: Any, defense: str = "mean", **settings: Any) -> tuple[Any, Any]:
     """Accuracy and weights after two rounds in which nobody is malicious."""
     rule = registry.build("defense", defense, f=0)
-    made = assemble(WORLD(), rules(rounds=2), rule, attack=attack, f=0, seed=3)
+    made = assemble(WORLD(), rules(rounds=2, **settings), rule, attack=attack, f=0, seed=3)
     return made.run().accuracy, weights(made).tolist()
 
 
@@ -318,8 +325,19 @@ def trained(attack: Any, defense: str = "mean") -> tuple[Any, Any]:
 def test_an_attack_without_malicious_clients_leaves_the_training_as_it_is(row: Row) -> None:
     assert isinstance(row.attack, Attack)
     defense = "frl" if isinstance(row.attack, RankAttack) else "mean"
-    assert trained(row.attack, defense) == trained(None, defense)
+    distils = {"algorithm": "fedavg", "distillation": {}} if row.attack.surface == "predictions" else {}
+    assert trained(row.attack, defense, **distils) == trained(None, defense, **distils)
 
 
 def test_identities_without_malicious_clients_leave_the_training_as_it_is() -> None:
     assert trained(Clones(count=3) >> LabelFlip()) == trained(None) == trained(Clones(outside=True) >> IPM())
+
+
+def test_what_is_asked_of_a_defense_where_clients_send_predictions() -> None:
+    """In a suite with both kinds of worlds, each world asks for the searches of its own channel."""
+    place, defense = report(point(3, ALL), label="w")
+    facts = DefenseFacts(channel="predictions", plannable=False)
+    both = replace(EVIDENCE, distilling={("w", "D"): facts})
+    assert "no white-box search for permutation, flips" in verdict(place, defense, both, ()).why  # type: ignore[arg-type]
+    elsewhere = replace(EVIDENCE, distilling={("v", "D"): facts})
+    assert verdict(place, defense, elsewhere, ()) == verdict(place, defense, EVIDENCE, ())  # type: ignore[arg-type]
