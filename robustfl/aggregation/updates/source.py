@@ -182,7 +182,7 @@ class Source:
         """The Gram of rows, origin and extra points; it reads the data when a rule first asks for something in it."""
         return Gram(self._centred_gram, self.n, len(self.extras), norms=lambda: self.squared_norms)
 
-    def _centred_gram(self) -> Floats:
+    def _centred_gram(self) -> Gram:
         """Inner products around a reference point: in every block of columns, it is the row of median norm there.
 
         If no majority of the rows is about equally long, the rows have no large part in common. Then the reference is
@@ -195,8 +195,8 @@ class Source:
         gram = Gram(self._gram_around(None), self.n)
         offset = gram.centred[gram.central, gram.central]
         if offset > FAR * np.median(gram.squared_distances[gram.central]):
-            return self._gram_around(gram.central)
-        return gram.centred
+            return Gram(self._gram_around(gram.central), self.n)
+        return gram
 
     def _gram_around(self, row: int | None) -> Floats:
         def products(values: Array, columns: slice, extent: Extent | None) -> Floats:
