@@ -66,7 +66,8 @@ class CAF(GramAggregator):
         while trust.sum() > n - 2 * self.f:
             active = np.flatnonzero(trust)  # a distant row without weight must not cost the others precision
             share = trust[active] / trust[active].sum()
-            variance, distances = widest_direction(inner[np.ix_(active, active)], share)
+            among = inner.copy() if len(active) == n else inner[np.ix_(active, active)]
+            variance, distances = widest_direction(among, share)
             if variance < least:
                 least, answer = variance, np.zeros(n)
                 answer[active] = share

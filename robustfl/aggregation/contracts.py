@@ -168,9 +168,7 @@ class Aggregator(Defense):
         """Apply the rule itself to clean rows."""
 
 
-def _by_callers_rows(
-    weights: Floats | None, accepted: list[int], n: int
-) -> tuple[Floats | None, NDArray[np.bool_]]:
+def _by_callers_rows(weights: Floats | None, accepted: list[int], n: int) -> tuple[Floats | None, NDArray[np.bool_]]:
     """The weights of the accepted rows as weights of all rows that came in, and which of those were rejected."""
     places: slice | list[int] = slice(None) if len(accepted) == n else accepted
     rejected = np.ones(n, dtype=np.bool_)

@@ -58,9 +58,7 @@ def row_extent(
 
 
 @kernel
-def row_extents(
-    address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, peak: Any, square: Any
-) -> None:
+def row_extents(address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, peak: Any, square: Any) -> None:
     """:func:`row_extent` for any number of columns; see :func:`pad`."""
     lane, wide = np.empty(lanes, rest.dtype), np.empty(lanes)
     whole = pad(address, stride, n, columns, lanes, rest)

@@ -1,4 +1,4 @@
-"""Compiled loops over a small Gram: what rules compute from it in many short steps, each of which numpy is slow to begin.
+"""Compiled loops over a small Gram, for what rules compute in many short steps, which numpy is slow to begin.
 
 Sums and products are taken in the order in which numpy takes them, so the results are those of the numpy forms (in
 :mod:`robustfl.aggregation.updates.gram` and in the rules) to the last bit wherever both link the same BLAS. Sums over
@@ -18,7 +18,7 @@ EIGHT = 8
 
 
 @kernel
-def total(values: Any) -> float:
+def total(values: Any) -> Any:
     """The sum of a vector in eight running sums."""
     n = len(values)
     if n < EIGHT:
@@ -39,7 +39,7 @@ def total(values: Any) -> float:
 
 @kernel
 def inner(a: Any, b: Any) -> float:
-    """The inner product of two vectors in the order of `np.einsum`: two running sums, four steps of which go backwards."""
+    """The inner product of two vectors in the order of `np.einsum`: two running sums, by fours and backwards."""
     n = len(a)
     even = odd = 0.0
     first = 0

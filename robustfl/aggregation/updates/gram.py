@@ -80,7 +80,8 @@ class Gram:
     @cached_property
     def loops(self) -> Any:
         """Compiled loops over the matrix (:mod:`robustfl.aggregation.kernels.compiled_gram`), or None for numpy."""
-        return gram_loops(len(self.centred)) if self.centred.flags.c_contiguous else None
+        plain = self.centred.flags.c_contiguous and self.centred.dtype == np.float64
+        return gram_loops(len(self.centred)) if plain else None
 
     @cached_property
     def central(self) -> int:
@@ -110,7 +111,9 @@ class Gram:
         self._check(weights)
         loops = self.loops
         if loops is not None:
-            compiled: Floats = loops.squared_distances_from(self.centred, self.n, np.ascontiguousarray(weights, np.float64))
+            compiled: Floats = loops.squared_distances_from(
+                self.centred, self.n, np.ascontiguousarray(weights, np.float64)
+            )
             return compiled
         point = self._affine(weights)
         reach = self.centred @ point

@@ -152,14 +152,14 @@ class Batch:
 
 def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
     """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority."""
+    if is_tensor(updates) or isinstance(updates, np.ndarray):
+        return _read_stacked(updates, ids)
     if isinstance(updates, Mapping):
         if ids is not None:
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
         ids, updates = updates.keys(), list(updates.values())
     if isinstance(updates, Columns):
         return _read_columns(updates, ids)
-    if is_tensor(updates) or isinstance(updates, np.ndarray):
-        return _read_stacked(updates, ids)
     if isinstance(updates, str | bytes) or not isinstance(updates, Iterable):
         raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
     return _read_entries(list(updates), ids)
@@ -365,7 +365,11 @@ def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
     import torch
 
     dtype = getattr(torch, leaf.dtype)
-    tensor = values if is_tensor(values) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    if is_tensor(values):
+        tensor = values
+    else:
+        ready = values.flags.c_contiguous and values.flags.writeable
+        tensor = torch.from_numpy(values if ready else np.require(values, requirements=["C", "W"]))
     if dtype.itemsize < 4:
         tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
     return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=copy)

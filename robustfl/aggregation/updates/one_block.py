@@ -8,7 +8,7 @@ take several times as long as the arithmetic. The operations, their order and th
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.choice import kernels_for
@@ -21,12 +21,13 @@ T = TypeVar("T")
 class OneBlock(Source):
     """All rows of a matrix that is read at once and in place; see :func:`source_of`."""
 
-    def __init__(self, reader: Dense, ids: tuple[Hashable, ...], kernels: Kernels) -> None:
-        super().__init__(reader, ids)
+    def __init__(self, reader: Dense, ids: tuple[Hashable, ...], kernels: Kernels, **known: Any) -> None:
+        super().__init__(reader, ids, **known)
         self.kernels = kernels
         self.block = converted(reader.matrix, reader.working)
 
     def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
+        """One reading, which is over when this returns; see :meth:`Source.sweep`."""
         columns, extent = slice(0, self.d), None
         if self.extent is None:
             extent = self.kernels.row_extent(self.block)
@@ -37,6 +38,11 @@ class OneBlock(Source):
         if extent is not None:
             self.extent = extent
         return iter(((columns, result),))
+
+    def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
+        if rows is not None or not isinstance(reader, Dense):
+            return super()._alike(reader, ids, rows)
+        return OneBlock(reader, ids, self.kernels, trusted=self.trusted, share=self.share)
 
 
 def source_of(reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
