@@ -172,7 +172,8 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
         raise UpdatesError(
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
-    names, duplicates = identify(ids, len(updates))
+    n = int(updates.shape[0])
+    names, duplicates = identify(ids, n)
     leaf = _leaf(updates[0])
     if leaf is None or not leaf.floating:
         raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
@@ -180,7 +181,8 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
     droppable = None if is_tensor(updates) else mapped_file(updates)
     if isinstance(updates, np.ndarray):
         updates = np.asarray(updates)  # subclasses such as np.matrix have different arithmetic
-    reader = Dense(updates.reshape(len(updates), -1), layout.working, droppable)
+    matrix = updates if updates.ndim == 2 else updates.reshape(n, -1)
+    reader = Dense(matrix, layout.working, droppable)
     return _stacked(reader, layout, names, duplicates)
 
 
@@ -372,7 +374,10 @@ def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
         tensor = torch.from_numpy(values if ready else np.require(values, requirements=["C", "W"]))
     if dtype.itemsize < 4:
         tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
-    return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=copy)
+    if tensor.shape != leaf.shape:
+        tensor = tensor.reshape(leaf.shape)
+    ready = not copy and tensor.dtype == dtype and leaf.device == tensor.device.type == "cpu"
+    return tensor if ready else tensor.to(device=leaf.device, dtype=dtype, copy=copy)
 
 
 def _lower_median(values: list[Array], leaf: Leaf) -> Array:
