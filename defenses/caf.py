@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -67,7 +68,8 @@ class CAF(GramAggregator):
         while trust.sum() > n - 2 * self.f:
             active = np.flatnonzero(trust)  # a distant row without weight must not cost the others precision
             share = trust[active] / trust[active].sum()
-            variance, distances = widest_direction(inner[np.ix_(active, active)], share)
+            among = inner.copy() if len(active) == n else inner[np.ix_(active, active)]
+            variance, distances = widest_direction(among, share)
             if variance < least:
                 least, answer = variance, np.zeros(n)
                 answer[active] = share
@@ -86,14 +88,37 @@ def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:
     is 1. The distances [m] are in an arbitrary unit. They are all 0 when only rounding errors are left of the
     covariance.
     """
-    from scipy.linalg import eigh
-
     m = len(inner)
     to_mean = inner @ share
     centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
     root = np.sqrt(share)
-    values, vectors = eigh(root[:, None] * centred * root, subset_by_index=[m - 1, m - 1], check_finite=False)
-    variance = max(float(values[0]), 0.0)
+    value, vector = largest_eigenpair(root[:, None] * centred * root)
+    variance = max(value, 0.0)
     if variance <= m * np.finfo(np.float64).eps * inner.diagonal().max():
         return variance, np.zeros(m)
-    return variance, np.abs(centred @ (root * vectors[:, 0]))
+    return variance, np.abs(centred @ (root * vector))
+
+
+def largest_eigenpair(matrix: Floats) -> tuple[float, Floats]:
+    """The largest eigenvalue of a symmetric matrix [m, m] and its eigenvector [m]; only the lower triangle is read.
+
+    It is `scipy.linalg.eigh` without its checks, which take longer than a small matrix.
+    """
+    from scipy.linalg import LinAlgError, lapack
+
+    m = len(matrix)
+    work, integers = _work_space(m)
+    values, vectors, _, _, info = lapack.dsyevr(
+        matrix, compute_v=1, range="I", lower=1, il=m, iu=m, lwork=work, liwork=integers
+    )
+    if info != 0:
+        raise LinAlgError(f"The largest of {m} eigenvalues was not found (LAPACK dsyevr, info={info}).")
+    return float(values[0]), vectors[:, 0]
+
+
+@cache
+def _work_space(m: int) -> tuple[int, int]:
+    from scipy.linalg import lapack
+
+    work, integers, _ = lapack.dsyevr_lwork(m, lower=1)
+    return int(work), int(integers)

@@ -81,12 +81,16 @@ class CenteredClipping(GramAggregator):
         return [source.place(center)]
 
     def weights(self, gram: Gram) -> Floats:
+        if gram.loops is not None:
+            radius = 0.0 if self.radius == "median" else self.radius
+            clipped: Floats = gram.loops.clipped(gram.centred, gram.n, self.iterations, radius)
+            return clipped
         weights = np.zeros(gram.n + 1)
         weights[-1] = 1.0
         for _ in range(self.iterations):
             distances = np.sqrt(gram.squared_distances_from(weights))
-            radius = float(np.median(distances)) if self.radius == "median" else self.radius
-            kept = np.divide(radius, distances, out=np.ones(gram.n), where=distances > radius)
+            length = float(np.median(distances)) if self.radius == "median" else self.radius
+            kept = np.divide(length, distances, out=np.ones(gram.n), where=distances > length)
             weights *= 1.0 - kept.mean()
             weights[:-1] += kept / gram.n
         return weights

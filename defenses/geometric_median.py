@@ -79,6 +79,10 @@ class GeometricMedian(GramAggregator):
             if at_rows is not None:
                 return at_rows
         weights = self._first(gram)
+        if gram.loops is not None:
+            limits = self.iterations, self.tolerance, self.smoothing, NOISE
+            found: Floats = gram.loops.weiszfeld(gram.centred, gram.n, weights, *limits)
+            return found
         for _ in range(self.iterations):
             distances = np.sqrt(gram.squared_distances_from(weights))
             scale = float(np.median(distances))
@@ -99,6 +103,9 @@ class GeometricMedian(GramAggregator):
 NOISE = float(np.sqrt(np.finfo(np.float64).eps))
 """Distances below this share of the median distance are rounding errors of squared distances."""
 
+SLACK = 1e-9
+"""Share by which unit vectors from a minimising row may sum to more than the rows on it, because of rounding."""
+
 
 def _minimising_rows(gram: Gram) -> Floats | None:
     """Equal weights over the rows that minimise the sum of distances over the whole space, or None if no row does.
@@ -106,11 +113,14 @@ def _minimising_rows(gram: Gram) -> Floats | None:
     A row is a minimiser iff the unit vectors from it to the other rows sum to a vector no longer than the number of
     rows that lie on it. The sums of distances themselves are never compared: a huge row drowns their differences.
     """
+    if gram.loops is not None:
+        found: Floats = gram.loops.minimising_rows(gram.centred, gram.squared_distances, 1.0 + SLACK)
+        return found / found.sum() if found.any() else None
     distances = np.sqrt(gram.squared_distances)
     here = distances == 0.0
     coefficients = np.divide(1.0, distances, out=np.zeros_like(distances), where=~here)
     np.fill_diagonal(coefficients, -coefficients.sum(axis=1))
-    minimal = np.sqrt(gram.squared_lengths(coefficients)) <= here.sum(axis=1) * (1.0 + 1e-9)
+    minimal = np.sqrt(gram.squared_lengths(coefficients)) <= here.sum(axis=1) * (1.0 + SLACK)
     return minimal / minimal.sum() if minimal.any() else None
 
 

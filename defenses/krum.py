@@ -41,7 +41,8 @@ class KrumFamily(GramAggregator):
         """The score of every row [n]; smaller is better."""
         count = gram.n - self.f - (2 if self.neighbours == "n-f-2" else 1)
         distances = gram.squared_distances if self.squared else np.sqrt(gram.squared_distances)
-        others = distances + np.diag(np.full(gram.n, np.inf))
+        others = distances.copy()
+        np.fill_diagonal(others, np.inf)
         scores: Floats = np.sort(others, axis=1)[:, :count].sum(axis=1)
         return scores
 

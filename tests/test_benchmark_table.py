@@ -239,7 +239,8 @@ def test_the_plain_forms_compute_the_rules_they_stand_for() -> None:
     np.testing.assert_array_equal(plain["torch.cdist"](x, 3), Krum(f=3)(x))
 
 
-def test_turns_alternate_and_keep_the_best() -> None:
+def test_turns_alternate_and_keep_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.benchmarks.timing.PEER_QUICK", -1.0)
     order: list[str] = []
     turns = Turns({"a": lambda: order.append("a")}, {"slow": lambda: order.append("slow")})
     for _ in range(3):
@@ -248,6 +249,14 @@ def test_turns_alternate_and_keep_the_best() -> None:
     assert order == ["a", "slow", "subject", "a", "slow", "subject", "a", "subject"]
     assert set(turns.best) == {"a", "slow"}
     assert all(0 <= best < math.inf for best in turns.best.values())
+
+
+def test_a_quick_peer_takes_part_in_every_round() -> None:
+    calls: list[int] = []
+    turns = Turns({}, {"quick": lambda: calls.append(1)})
+    for _ in range(5):
+        turns()
+    assert len(calls) == 5
 
 
 def test_a_slow_peer_gets_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -86,6 +88,40 @@ PEERS = {
     "flag": _SPECTRUM, "dnc": _SPECTRUM, "caf": _SPECTRUM,
 }  # fmt: skip
 
+SMALL = 10_000
+"""Columns up to which the library ByzFL takes part, if it is installed: beyond them it is not what is in question."""
+
+BYZFL: dict[str, Callable[[Any, int], Any]] = {
+    "mean": lambda library, f: library.Average(),
+    "median": lambda library, f: library.Median(),
+    "trimmed_mean": lambda library, f: library.TrMean(f),
+    "krum": lambda library, f: library.Krum(f),
+    "multi_krum": lambda library, f: library.MultiKrum(f),
+    "geometric_median": lambda library, f: library.GeometricMedian(),
+    "centered_clipping": lambda library, f: library.CenteredClipping(),
+    "caf": lambda library, f: library.CAF(f),
+    "mda": lambda library, f: library.MDA(f),
+    "monna": lambda library, f: library.MoNNA(f),
+    "meamed": lambda library, f: library.Meamed(f),
+}
+"""Our names of rules -> (its module `byzfl.aggregators`, f) -> its rule."""
+
+BYZFL_BEFORE: dict[str, Callable[[Any, int], Any]] = {
+    "nnm": lambda library, f: library.NNM(f),
+    "arc": lambda library, f: library.ARC(f),
+}
+
+
+def byzfl(subject: Subject, x: Array, f: int) -> Any:
+    """The same rule of ByzFL on a tensor; some of its iterations end early, where ours run to the end."""
+    import torch
+    from byzfl import aggregators
+
+    rows = torch.as_tensor(x)
+    if subject.before is not None:
+        rows = BYZFL_BEFORE[subject.before.name](aggregators, f)(rows)
+    return BYZFL[subject.rule.name](aggregators, f)(rows)
+
 
 def bounds(subject: Subject, device: str) -> dict[str, Reference]:
     """The references that are timed in every round: no Gram pass for rules that are known not to need one."""
@@ -96,6 +132,9 @@ def bounds(subject: Subject, device: str) -> dict[str, Reference]:
 
 def peers(subject: Subject, cell: Cell) -> dict[str, Reference]:
     """What one would write without robustfl in place of the subject; empty where nothing plain does the same."""
-    if 2 * cell.f >= cell.n or subject.before is not None:
+    if 2 * cell.f >= cell.n:
         return {}
-    return PEERS.get(subject.rule.name, {})
+    plain = PEERS.get(subject.rule.name, {}) if subject.before is None else {}
+    known = subject.rule.name in BYZFL and (subject.before is None or subject.before.name in BYZFL_BEFORE)
+    beside = known and cell.d <= SMALL and find_spec("byzfl") is not None
+    return {**plain, "byzfl": partial(byzfl, subject)} if beside else plain

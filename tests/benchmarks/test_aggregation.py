@@ -5,6 +5,9 @@
     make bench GRID=full       # every size up to 1 GB of input
     pytest tests/benchmarks/test_aggregation.py --benchmark-enable -k Krum     # prints, writes nothing
 
+Where ByzFL is installed (`pip install byzfl` into an environment of its own, beside robustfl), small problems are also
+compared with its rules.
+
 An ordinary test run calls every rule once on almost nothing, to see that the benchmark would run.
 """
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
 
 COMPILE_FROM = 1 << 14
 """Smallest size of a matrix, in numbers, for compiled kernels: below it, their calls cost more than the arithmetic."""
+
+MOST_POINTS = 128
+"""Largest number of points whose Gram is worth compiled loops, which sum in the order in which numpy sums so many."""
 
 
 def kernels_for(device: str | None, size: int) -> Kernels:
@@ -24,6 +28,20 @@ def kernels_for(device: str | None, size: int) -> Kernels:
     from robustfl.aggregation.kernels.compiled_host import Compiled
 
     return Compiled()
+
+
+def gram_loops(points: int) -> ModuleType | None:
+    """The compiled loops over a Gram of so many points, or None: without numba, and where numpy is as fast."""
+    return _gram_loops() if points <= MOST_POINTS else None
+
+
+@cache
+def _gram_loops() -> ModuleType | None:
+    if not _has_numba():
+        return None
+    from robustfl.aggregation.kernels import compiled_gram
+
+    return compiled_gram
 
 
 @cache

@@ -9,7 +9,6 @@ Columns with a NaN or an infinity get arbitrary results, except in :func:`row_ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,8 +52,7 @@ def median(block: Block, *, exact: bool = False) -> Block:
     n = len(block)
     network, by_network = _plan(block, (n - 1) // 2, n // 2, bisections=1)
     tile, out = _tile(block), _output(block, exact)
-    for first, part in _parts(block):
-        order.median(*_memory(part), network, by_network, tile, out[first:])
+    order.medians(*_memory(block), _rest(block), network, by_network, tile, out)
     return out[: block.shape[1]]
 
 
@@ -72,8 +70,7 @@ def trimmed_mean(block: Block, f: int, *, exact: bool = False) -> Block:
         raise ValueError(f"`f` should satisfy 0 <= 2f < n. Found f={f}, n={n}. Trim fewer values or give more rows.")
     network, by_network = _plan(block, f, n - 1 - f, bisections=2) if f else (NO_NETWORK, True)
     tile, out = _tile(block), _output(block, exact)
-    for first, part in _parts(block):
-        order.trimmed_mean(*_memory(part), f, network, by_network, tile, out[first:])
+    order.trimmed_means(*_memory(block), _rest(block), f, network, by_network, tile, out)
     return out[: block.shape[1]]
 
 
@@ -98,8 +95,7 @@ def mean_around(block: Block, centre: Block, count: int) -> Block:
     tile, out, around = _tile(block), _output(block), _output(block, exact=True)
     around[:b], around[b:] = centre, 0
     distances = _aligned(max(n, 2) * lanes(block.dtype), block.dtype)
-    for first, part in _parts(block):
-        order.mean_around(*_memory(part), around[first:], count, network, by_network, tile, distances, out[first:])
+    order.means_around(*_memory(block), _rest(block), around, count, network, by_network, tile, distances, out)
     return out[:b]
 
 
@@ -110,11 +106,8 @@ def row_extent(block: Block) -> tuple[Floats, Floats]:
     overflow sum to infinity. Shapes: [n, b] -> [n], [n]; a row without columns has (0, 0).
     """
     block = _checked(block)
-    count = lanes(block.dtype)
     peak, square = np.zeros(len(block)), np.zeros(len(block))
-    narrow, wide = np.empty(count, block.dtype), np.empty(count)
-    for _, part in _parts(block):
-        geometry.row_extent(*_memory(part), narrow, wide, peak, square)
+    geometry.row_extents(*_memory(block), _rest(block), peak, square)
     return peak, square
 
 
@@ -141,11 +134,10 @@ def centred_gram(block: Block, reference: Block, extras: Block | None = None) ->
     others -= centre
     points = n + len(others)
     padded = -(-points // geometry.BESIDE) * geometry.BESIDE
-    gram, like = np.zeros((padded, padded)), np.empty(0, block.dtype)
+    gram = np.zeros((padded, padded))
     tile = np.zeros((padded, min(GRAM_COLUMNS, -(-b // count) * count)))
-    for first, part in _parts(block):
-        geometry.centred_gram(*_memory(part), like, first, centre, others, tile, gram)
-    return (np.triu(gram) + np.triu(gram, 1).T)[:points, :points]
+    geometry.whole_gram(*_memory(block), _rest(block), centre, others, tile, gram)
+    return gram[:points, :points]
 
 
 def combine(weights: Floats, block: Block) -> Block:
@@ -164,9 +156,8 @@ def combine(weights: Floats, block: Block) -> Block:
         return _combine_many(weights, block)
     rows = np.flatnonzero(weights)
     chosen, out = weights[rows], _output(block)
-    like, sums = np.empty(0, block.dtype), _aligned(COMBINED_COLUMNS, np.dtype(np.float64))
-    for first, part in _parts(block):
-        geometry.combine(*_memory(part), rows, chosen, like, sums, out[first:])
+    sums = _aligned(COMBINED_COLUMNS, np.dtype(np.float64))
+    geometry.combination(*_memory(block), _rest(block), rows, chosen, sums, out)
     return out[:b]
 
 
@@ -181,20 +172,9 @@ def _combine_many(weights: Floats, block: Block) -> Block:
     starts = np.searchsorted(group, np.arange(groups + 1))
     pitch = -(-b // count) * count
     out = np.empty((groups * beside, pitch), block.dtype)
-    like, tile = np.empty(0, block.dtype), np.zeros(n * count)
-    for first, part in _parts(block):
-        geometry.combine_many(
-            *_memory(part),
-            np.unique(rows),
-            rows,
-            starts,
-            entries,
-            like,
-            tile,
-            first,
-            pitch,
-            out.reshape(-1),
-        )
+    used, tile = np.flatnonzero(padded.any(axis=(0, 1))), np.zeros(n * count)
+    flat = out.reshape(-1)
+    geometry.combinations(*_memory(block), _rest(block), used, rows, starts, entries, tile, pitch, flat)
     return out[:m, :b]
 
 
@@ -210,27 +190,15 @@ def _checked(block: Block) -> Block:
     return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
 
 
-def _parts(block: Block) -> Iterator[tuple[int, Block]]:
-    """Pairs of a first column and the part of the block from there on, in whole vectors of columns.
-
-    The columns that fill whole vectors come in place; the others come in a copy that is filled up with zeros. So
-    kernels only ever see whole vectors.
-    """
-    n, b = block.shape
-    count = lanes(block.dtype)
-    whole = b - b % count
-    if whole:
-        yield 0, block[:, :whole]
-    if whole < b:
-        rest = np.zeros((n, count), block.dtype)
-        rest[:, : b - whole] = block[:, whole:]
-        yield whole, rest
+def _memory(block: Block) -> tuple[int, int, int, int, int]:
+    """The address, bytes from row to row, rows, columns, and columns per vector. The caller keeps `block` alive."""
+    n, columns = block.shape
+    return block.ctypes.data, block.strides[0], n, columns, lanes(block.dtype)
 
 
-def _memory(part: Block) -> tuple[int, int, int, int, int]:
-    """The address, bytes from row to row, rows, columns, and columns per vector. The caller keeps `part` alive."""
-    n, columns = part.shape
-    return part.ctypes.data, part.strides[0], n, columns, lanes(part.dtype)
+def _rest(block: Block) -> Block:
+    """Space for the last columns, which fill no vector, filled up with zeros: kernels only ever see whole vectors."""
+    return np.zeros((len(block), lanes(block.dtype)), block.dtype)
 
 
 def _plan(block: Block, first: int, last: int, bisections: int) -> tuple[Network, bool]:

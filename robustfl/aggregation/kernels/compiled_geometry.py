@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from robustfl.aggregation.kernels.compiled_vectors import (
     BYTES,
     add_product,
+    address_of,
     fetch,
     fill,
     from_image,
@@ -17,6 +20,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     magnitude,
     minus,
     narrow,
+    pad,
     quick_sums,
     rank_image,
     store,
@@ -54,6 +58,17 @@ def row_extent(
 
 
 @kernel
+def row_extents(address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, peak: Any, square: Any) -> None:
+    """:func:`row_extent` for any number of columns; see :func:`pad`."""
+    lane, wide = np.empty(lanes, rest.dtype), np.empty(lanes)
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        row_extent(address, stride, n, whole, lanes, lane, wide, peak, square)
+    if whole < columns:
+        row_extent(address_of(rest), lanes * rest.itemsize, n, lanes, lanes, lane, wide, peak, square)
+
+
+@kernel
 def combine(
     address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
 ) -> None:
@@ -74,6 +89,18 @@ def combine(
                 store(sums, q, add_product(load_beside(sums, q, x), weight, x))
         for q in range(0, width, lanes):
             store(out, first + q, narrow(load_beside(sums, q, nothing), out))
+
+
+@kernel
+def combination(
+    address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, rows: Any, weights: Any, sums: Any, out: Any
+) -> None:
+    """:func:`combine` for any number of columns; see :func:`pad`."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        combine(address, stride, n, whole, lanes, rows, weights, out, sums, out)
+    if whole < columns:
+        combine(address_of(rest), lanes * rest.itemsize, n, lanes, lanes, rows, weights, out, sums, out[whole:])
 
 
 @kernel
@@ -120,6 +147,31 @@ def combine_many(
                 store(out, at + pitch, narrow(b, out))
                 store(out, at + 2 * pitch, narrow(c, out))
                 store(out, at + 3 * pitch, narrow(d, out))
+
+
+@kernel
+def combinations(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    rest: Any,
+    used: Any,
+    rows: Any,
+    starts: Any,
+    weights: Any,
+    tile: Any,
+    pitch: int,
+    out: Any,
+) -> None:
+    """:func:`combine_many` for any number of columns; see :func:`pad`."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        combine_many(address, stride, n, whole, lanes, used, rows, starts, weights, out, tile, 0, pitch, out)
+    if whole < columns:
+        at, step = address_of(rest), lanes * rest.itemsize
+        combine_many(at, step, n, lanes, lanes, used, rows, starts, weights, out, tile, whole, pitch, out)
 
 
 @kernel
@@ -192,3 +244,28 @@ def centred_gram(
             for q in range(stop):
                 tile[n + e, q] = others[e, first_out + first + q]
         add_products(tile, gram)
+
+
+@kernel
+def whole_gram(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    rest: Any,
+    reference: Any,
+    others: Any,
+    tile: Any,
+    gram: Any,
+) -> None:
+    """:func:`centred_gram` for any number of columns (see :func:`pad`), with both triangles of `gram`, which was 0."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        centred_gram(address, stride, n, whole, lanes, rest, 0, reference, others, tile, gram)
+    if whole < columns:
+        at, step = address_of(rest), lanes * rest.itemsize
+        centred_gram(at, step, n, lanes, lanes, rest, whole, reference, others, tile, gram)
+    for i in range(len(gram)):
+        for j in range(i):
+            gram[i, j] = gram[j, i]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.compiled_vectors import (
+    address_of,
     count_below,
     fetch,
     fill,
@@ -30,6 +31,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     minus,
     narrow,
     over,
+    pad,
     plus,
     rank_image,
     store,
@@ -127,6 +129,28 @@ def median(
 
 
 @kernel
+def medians(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    rest: Any,
+    network: Any,
+    by_network: bool,
+    tile: Any,
+    out: Any,
+) -> None:
+    """:func:`median` for any number of columns; see :func:`pad`."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        median(address, stride, n, whole, lanes, network, by_network, tile, out)
+    if whole < columns:
+        at, step = address_of(rest), lanes * rest.itemsize
+        median(at, step, n, lanes, lanes, network, by_network, tile, out[whole:])
+
+
+@kernel
 def trimmed_mean(
     address: int,
     stride: int,
@@ -154,6 +178,29 @@ def trimmed_mean(
                 most = bisect(tile, base, lanes, n, n - 1 - f)
                 total = sum_between(tile, base, lanes, n, f, least, most)
             store(out, first + group * lanes, narrow(share(total, n - 2 * f, out), out))
+
+
+@kernel
+def trimmed_means(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    rest: Any,
+    f: int,
+    network: Any,
+    by_network: bool,
+    tile: Any,
+    out: Any,
+) -> None:
+    """:func:`trimmed_mean` for any number of columns; see :func:`pad`."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        trimmed_mean(address, stride, n, whole, lanes, f, network, by_network, tile, out)
+    if whole < columns:
+        at, step = address_of(rest), lanes * rest.itemsize
+        trimmed_mean(at, step, n, lanes, lanes, f, network, by_network, tile, out[whole:])
 
 
 @kernel
@@ -288,3 +335,28 @@ def settle(values: Any, centre: float, count: int) -> float:
             total += values[i]
             missing -= 1
     return total / count
+
+
+@kernel
+def means_around(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    rest: Any,
+    centre: Any,
+    count: int,
+    network: Any,
+    by_network: bool,
+    tile: Any,
+    distances: Any,
+    out: Any,
+) -> None:
+    """:func:`mean_around` for any number of columns; see :func:`pad`."""
+    whole = pad(address, stride, n, columns, lanes, rest)
+    if whole:
+        mean_around(address, stride, n, whole, lanes, centre, count, network, by_network, tile, distances, out)
+    if whole < columns:
+        at, step = address_of(rest), lanes * rest.itemsize
+        mean_around(at, step, n, lanes, lanes, centre[whole:], count, network, by_network, tile, distances, out[whole:])

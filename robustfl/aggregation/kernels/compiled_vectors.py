@@ -143,6 +143,29 @@ def fetch(typing: Any, like: Any, address: Any) -> Any:
 
 
 @_operation
+def fetch_number(typing: Any, like: Any, address: Any) -> Any:
+    """The single number at an address in memory, of the type of the array `like`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = builder.load(builder.inttoptr(args[1], context.get_value_type(like.dtype).as_pointer()))
+        number.align = 1
+        return number
+
+    return like.dtype(like, types.intp), generate
+
+
+@_operation
+def address_of(typing: Any, array: Any) -> Any:
+    """The address of the first element of an array, which the caller of the kernel keeps alive."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, context.get_value_type(types.intp))
+
+    return types.intp(array), generate
+
+
+@_operation
 def fill(typing: Any, like: Any, value: Any) -> Any:
     """A vector of the type of the vector `like` with one value everywhere."""
 
@@ -309,3 +332,17 @@ def from_image(typing: Any, image: Any) -> Any:
         return builder.bitcast(_mirror(builder, args[0]), context.get_value_type(result))
 
     return result(image), generate
+
+
+@kernel
+def pad(address: int, stride: int, n: int, columns: int, lanes: int, rest: Any) -> int:
+    """Copy the last columns, which fill no vector, to `rest` [n, lanes], and return the number of the others.
+
+    So kernels only ever see whole vectors. The rest of `rest` should be 0.
+    """
+    whole = columns - columns % lanes
+    for i in range(n):
+        at = address + i * stride + whole * rest.itemsize
+        for q in range(columns - whole):
+            rest[i, q] = fetch_number(rest, at + q * rest.itemsize)
+    return whole

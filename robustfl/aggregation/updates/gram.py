@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.kernels.choice import gram_loops
 from robustfl.errors import ParameterError
 
 ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
@@ -29,19 +31,21 @@ class Gram:
     ids : whose the rows are, for ties that only an order can decide: that of the rows is an attacker's choice
     extras : number of extra points `e`
     centred : [n + 1 + e, n + 1 + e] float64; rows first, then the origin, then the extra points. The constructor takes
-        a matrix, or a function that computes it together with the number of `extras`. Its argument `norms` is a
+        a matrix, or a function that computes it (or finds another Gram with the same matrix) together with the number
+        of `extras`. Its argument `norms` is a
         function that computes the squared norms in a cheaper way, if there is one
     """
 
     def __init__(
         self,
-        centred: Floats | Callable[[], Floats],
+        centred: Floats | Callable[[], Floats | Gram],
         n: int,
         extras: int = 0,
         *,
         norms: Callable[[], Floats] | None = None,
     ) -> None:
         self._compute = centred if callable(centred) else lambda: centred
+        self._same: Gram | None = None
         self._norms = norms
         self.n = n
         self.ids: tuple[Hashable, ...] = tuple(range(n))
@@ -50,11 +54,21 @@ class Gram:
     @cached_property
     def centred(self) -> Floats:
         """The matrix, which is computed when a rule first asks for something in it: a plain mean never pays for it."""
-        return self._compute()
+        found = self._compute()
+        if isinstance(found, Gram):
+            self._same = found
+            return found.centred
+        return found
 
     @cached_property
     def squared_distances(self) -> Floats:
         """`||x_i - x_j||^2`, [n, n], never negative; 0 on the diagonal and where only a rounding error is left."""
+        loops = self.loops
+        if self._same is not None:
+            return self._same.squared_distances
+        if loops is not None:
+            compiled: Floats = loops.squared_distances(self.centred, self.n, ROUNDING)
+            return compiled
         inner = self.centred[: self.n, : self.n]
         own = np.diag(inner)
         size = own[:, None] + own[None, :]
@@ -64,9 +78,15 @@ class Gram:
         return squared
 
     @cached_property
+    def loops(self) -> Any:
+        """Compiled loops over the matrix (:mod:`robustfl.aggregation.kernels.compiled_gram`), or None for numpy."""
+        plain = self.centred.flags.c_contiguous and self.centred.dtype == np.float64
+        return gram_loops(len(self.centred)) if plain else None
+
+    @cached_property
     def central(self) -> int:
         """The row with the smallest median distance to the others, near honest rows if those are a strict majority."""
-        return int(np.argmin(np.median(self.squared_distances, axis=1)))
+        return int(np.argmin(row_medians(self.squared_distances)))
 
     @cached_property
     def squared_norms(self) -> Floats:
@@ -88,6 +108,13 @@ class Gram:
 
         `weights` has one entry per row, or one entry per row followed by one entry per extra point.
         """
+        self._check(weights)
+        loops = self.loops
+        if loops is not None:
+            compiled: Floats = loops.squared_distances_from(
+                self.centred, self.n, np.ascontiguousarray(weights, np.float64)
+            )
+            return compiled
         point = self._affine(weights)
         reach = self.centred @ point
         squared: Floats = np.maximum(np.diag(self.centred)[: self.n] - 2.0 * reach[: self.n] + point @ reach, 0.0)
@@ -118,11 +145,25 @@ class Gram:
 
     def _affine(self, weights: Floats) -> Floats:
         """Coefficients over all points that sum to 1: the origin, which adds nothing, gets what is missing to 1."""
-        if len(weights) not in (self.n, self.n + self.extras):
-            message = f"`weights` should have {self.n} or {self.n + self.extras} entries. Found {len(weights)}."
-            raise ParameterError(message)
         full = np.zeros(self.n + 1 + self.extras)
         full[: self.n] = weights[: self.n]
         full[self.n + 1 : self.n + 1 + len(weights) - self.n] = weights[self.n :]
         full[self.n] = 1.0 - weights.sum()
         return full
+
+    def _check(self, weights: Floats) -> None:
+        if len(weights) not in (self.n, self.n + self.extras):
+            message = f"`weights` should have {self.n} or {self.n + self.extras} entries. Found {len(weights)}."
+            raise ParameterError(message)
+
+
+def row_medians(matrix: Floats) -> Floats:
+    """The medians of the rows of [m, n], which `np.median` takes several times as long to find for a small matrix."""
+    n = matrix.shape[1]
+    half = n // 2
+    if n % 2:
+        odd: Floats = np.partition(matrix, half, axis=1)[:, half]
+        return odd
+    middle = np.partition(matrix, (half - 1, half), axis=1)
+    even: Floats = (middle[:, half - 1] + middle[:, half]) / 2.0
+    return even

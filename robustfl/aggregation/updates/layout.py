@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, is_tensor
+from robustfl.aggregation.updates.one_block import source_of
 from robustfl.aggregation.updates.readers import Columns, Dense, Leaves, Reader, mapped_file
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import UpdatesError
@@ -31,17 +33,17 @@ class Leaf:
     dtype: str
     device: str = "cpu"
 
-    @property
+    @cached_property
     def floating(self) -> bool:
         """Whether the leaf takes part in the geometry; integers and booleans (counters) do not."""
         return "float" in self.dtype
 
-    @property
+    @cached_property
     def bits(self) -> int:
         """The bits of a floating-point leaf, from the name of its type: 16 for `bfloat16`, 8 for `float8_e5m2`."""
         return int(self.dtype.partition("float")[2].partition("_")[0])
 
-    @property
+    @cached_property
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
@@ -63,7 +65,7 @@ class Layout:
     def size(self) -> int:
         return sum(leaf.size for leaf in self.leaves if leaf.floating)
 
-    @property
+    @cached_property
     def working(self) -> str:
         """The type of the arithmetic: float64 if a leaf is that wide, else float32 (also for half precision)."""
         wide = any(leaf.floating and leaf.bits > 32 for leaf in self.leaves)
@@ -111,7 +113,7 @@ class Batch:
     def source(self) -> Source:
         """The rows that take part; they are not read yet."""
         rows = range(self.reader.n) if self.rows is None else self.rows
-        opened = getattr(self.reader, "open", Source)  # columns spread over processes have their own source
+        opened = getattr(self.reader, "open", source_of)  # columns spread over processes have their own source
         source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
         return source
 
@@ -150,14 +152,14 @@ class Batch:
 
 def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
     """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority."""
+    if is_tensor(updates) or isinstance(updates, np.ndarray):
+        return _read_stacked(updates, ids)
     if isinstance(updates, Mapping):
         if ids is not None:
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
         ids, updates = updates.keys(), list(updates.values())
     if isinstance(updates, Columns):
         return _read_columns(updates, ids)
-    if is_tensor(updates) or isinstance(updates, np.ndarray):
-        return _read_stacked(updates, ids)
     if isinstance(updates, str | bytes) or not isinstance(updates, Iterable):
         raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
     return _read_entries(list(updates), ids)
@@ -170,15 +172,17 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
         raise UpdatesError(
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
-    names, duplicates = identify(ids, len(updates))
+    n = int(updates.shape[0])
+    names, duplicates = identify(ids, n)
     leaf = _leaf(updates[0])
     if leaf is None or not leaf.floating:
         raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
-    layout = Layout("array", (), (leaf,))
+    layout = _bare(leaf)
     droppable = None if is_tensor(updates) else mapped_file(updates)
     if isinstance(updates, np.ndarray):
         updates = np.asarray(updates)  # subclasses such as np.matrix have different arithmetic
-    reader = Dense(updates.reshape(len(updates), -1), layout.working, droppable)
+    matrix = updates if updates.ndim == 2 else updates.reshape(n, -1)
+    reader = Dense(matrix, layout.working, droppable)
     return _stacked(reader, layout, names, duplicates)
 
 
@@ -187,7 +191,13 @@ def _read_columns(updates: Columns, ids: Iterable[Hashable] | None) -> Batch:
     names, duplicates = identify(ids, updates.n)
     leaf = _leaf(updates.row)
     assert leaf is not None
-    return _stacked(updates, Layout("array", (), (leaf,)), names, duplicates)
+    return _stacked(updates, _bare(leaf), names, duplicates)
+
+
+@lru_cache(maxsize=256)
+def _bare(leaf: Leaf) -> Layout:
+    """The layout of updates that are bare arrays."""
+    return Layout("array", (), (leaf,))
 
 
 def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], duplicates: dict[int, str]) -> Batch:
@@ -248,12 +258,19 @@ def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable
     be forged, attackers can remove honest clients but can never speak for them. A transport that delivers messages more
     than once should drop the copies before.
     """
-    names = tuple(range(count)) if ids is None else tuple(ids)
-    if not all(isinstance(name, Hashable) for name in names):
-        raise UpdatesError("`ids` should be hashable, such as numbers or texts: clients are remembered by them.")
+    if ids is None:
+        return tuple(range(count)), {}
+    names = tuple(ids)
+    try:
+        distinct = len(set(names))
+    except TypeError:
+        if all(isinstance(name, Hashable) for name in names):
+            raise
+        message = "`ids` should be hashable, such as numbers or texts: clients are remembered by them."
+        raise UpdatesError(message) from None
     if len(names) != count:
         raise UpdatesError(f"`ids` should name every update once. Found {len(names)} ids for {count} updates.")
-    if len(set(names)) == count:
+    if distinct == count:
         return names, {}
     rows = Counter(names)
     return names, {row: f"duplicate id {name!r}" for row, name in enumerate(names) if rows[name] > 1}
@@ -316,12 +333,21 @@ def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
 def _leaf(value: Any) -> Leaf | None:
     """The description of one array, or None if the value is not an array of real numbers."""
     if is_tensor(value):
-        dtype = str(value.dtype).removeprefix("torch.")
-        real = not value.dtype.is_complex and str(value.layout) == "torch.strided"
-        return Leaf(True, tuple(value.shape), dtype, str(value.device)) if real else None
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
-        return Leaf(False, value.shape, value.dtype.name)
+        return _tensor_leaf(value.shape, value.dtype, value.layout, value.device)
+    if isinstance(value, np.ndarray | np.generic):
+        return _array_leaf(value.shape, value.dtype)
     return None
+
+
+@lru_cache(maxsize=256)  # a simulation has few kinds of leaves, and asks for them very often
+def _tensor_leaf(shape: Any, dtype: Any, layout: Any, device: Any) -> Leaf | None:
+    real = not dtype.is_complex and str(layout) == "torch.strided"
+    return Leaf(True, tuple(shape), str(dtype).removeprefix("torch."), str(device)) if real else None
+
+
+@lru_cache(maxsize=256)
+def _array_leaf(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Leaf | None:
+    return Leaf(False, shape, dtype.name) if dtype.kind in "fiub" else None
 
 
 def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:
@@ -341,10 +367,17 @@ def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
     import torch
 
     dtype = getattr(torch, leaf.dtype)
-    tensor = values if is_tensor(values) else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    if is_tensor(values):
+        tensor = values
+    else:
+        ready = values.flags.c_contiguous and values.flags.writeable
+        tensor = torch.from_numpy(values if ready else np.require(values, requirements=["C", "W"]))
     if dtype.itemsize < 4:
         tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
-    return tensor.reshape(leaf.shape).to(device=leaf.device, dtype=dtype, copy=copy)
+    if tensor.shape != leaf.shape:
+        tensor = tensor.reshape(leaf.shape)
+    ready = not copy and tensor.dtype == dtype and leaf.device == tensor.device.type == "cpu"
+    return tensor if ready else tensor.to(device=leaf.device, dtype=dtype, copy=copy)
 
 
 def _lower_median(values: list[Array], leaf: Leaf) -> Array:

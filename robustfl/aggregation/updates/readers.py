@@ -244,7 +244,10 @@ def converted(values: Array, working: str) -> Array:
     if is_tensor(values):
         import torch
 
-        values = values.detach().to(getattr(torch, working))
+        if values.requires_grad:
+            values = values.detach()
+        if values.dtype != getattr(torch, working):
+            values = values.to(getattr(torch, working))
         return values.numpy() if values.device.type == "cpu" else values
     if values.dtype == working:
         return values

@@ -1,4 +1,4 @@
-"""The data that one aggregation reads, and how often: every pass over the columns happens in this module.
+"""The data that one aggregation reads, and how often: every pass over the columns happens in :meth:`Source.sweep`.
 
 The first reading of the data, whatever its purpose, also searches for hostile rows. The rule works on all rows in the
 meantime. If no row is hostile, no time was lost: a column-wise rule reads the data once and a geometric one twice, for
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.aggregation.kernels.choice import kernels_for
 from robustfl.aggregation.kernels.threads import in_order
-from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.gram import Gram, row_medians
 from robustfl.aggregation.updates.readers import Dense, Reader
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ class Source:
         """The Gram of rows, origin and extra points; it reads the data when a rule first asks for something in it."""
         return Gram(self._centred_gram, self.n, len(self.extras), norms=lambda: self.squared_norms)
 
-    def _centred_gram(self) -> Floats:
+    def _centred_gram(self) -> Gram:
         """Inner products around a reference point: in every block of columns, it is the row of median norm there.
 
         If no majority of the rows is about equally long, the rows have no large part in common. Then the reference is
@@ -194,9 +194,9 @@ class Source:
         """
         gram = Gram(self._gram_around(None), self.n)
         offset = gram.centred[gram.central, gram.central]
-        if offset > FAR * np.median(gram.squared_distances[gram.central]):
-            return self._gram_around(gram.central)
-        return gram.centred
+        if offset > FAR * row_medians(gram.squared_distances[gram.central, None])[0]:
+            return Gram(self._gram_around(gram.central), self.n)
+        return gram
 
     def _gram_around(self, row: int | None) -> Floats:
         def products(values: Array, columns: slice, extent: Extent | None) -> Floats:

@@ -1,0 +1,200 @@
+"""Compiled loops over a small Gram, for what rules compute in many short steps, which numpy is slow to begin.
+
+Sums and products are taken in the order in which numpy takes them, so the results are those of the numpy forms (in
+:mod:`robustfl.aggregation.updates.gram` and in the rules) to the last bit wherever both link the same BLAS. Sums over
+more than :data:`~robustfl.aggregation.kernels.choice.MOST_POINTS` numbers have another order in numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robustfl.aggregation.kernels.compiled_vectors import kernel
+
+EIGHT = 8
+"""Running sums of numpy."""
+
+
+@kernel
+def total(values: Any) -> Any:
+    """The sum of a vector in eight running sums."""
+    n = len(values)
+    if n < EIGHT:
+        result = -0.0
+        for value in values:
+            result += value
+        return result
+    sums = values[:EIGHT].copy()
+    whole = n - n % EIGHT
+    for first in range(EIGHT, whole, EIGHT):
+        for q in range(EIGHT):
+            sums[q] += values[first + q]
+    result = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+    for i in range(whole, n):
+        result += values[i]
+    return result
+
+
+@kernel
+def inner(a: Any, b: Any) -> float:
+    """The inner product of two vectors in the order of `np.einsum`: two running sums, by fours and backwards."""
+    n = len(a)
+    even = odd = 0.0
+    first = 0
+    while n - first >= EIGHT:
+        for q in range(first + 6, first - 1, -2):
+            even += a[q] * b[q]
+            odd += a[q + 1] * b[q + 1]
+        first += EIGHT
+    for i in range(first, n - 1, 2):
+        even += a[i] * b[i]
+        odd += a[i + 1] * b[i + 1]
+    if (n - first) % 2:
+        even += a[n - 1] * b[n - 1]
+    return even + odd
+
+
+@kernel
+def median(values: Any) -> float:
+    """The middle value, or the average of the middle two."""
+    ordered = values.copy()
+    n = len(ordered)
+    for i in range(1, n):
+        value, at = ordered[i], i
+        while at > 0 and ordered[at - 1] > value:
+            ordered[at] = ordered[at - 1]
+            at -= 1
+        ordered[at] = value
+    if n % 2:
+        return float(ordered[n // 2])
+    return float((ordered[n // 2 - 1] + ordered[n // 2]) / 2.0)
+
+
+@kernel
+def squared_distances(centred: Any, n: int, rounding: float) -> Any:
+    """The squared distances [n, n] between the first n points; 0 where only `rounding`, a share, is left of one."""
+    squared = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            size = centred[i, i] + centred[j, j]
+            value = size - (centred[i, j] + centred[j, i])
+            if i != j and not value <= rounding * size:
+                squared[i, j] = value
+    return squared
+
+
+@kernel
+def squared_distances_from(centred: Any, n: int, weights: Any) -> Any:
+    """The squared distances [n] from the point that `weights` make of the rows and the extra points."""
+    point = np.zeros(len(centred))
+    point[:n] = weights[:n]
+    point[n + 1 : len(weights) + 1] = weights[n:]
+    point[n] = 1.0 - total(weights)
+    reach = centred @ point
+    own = point @ reach
+    squared = np.zeros(n)
+    for i in range(n):
+        value = centred[i, i] - 2.0 * reach[i] + own
+        if not value <= 0.0:
+            squared[i] = value
+    return squared
+
+
+@kernel
+def squared_length(centred: Any, n: int, coefficients: Any) -> float:
+    """The squared length of a combination of the rows."""
+    full = np.zeros(len(centred))
+    full[:n] = coefficients
+    full[n] = -total(coefficients)
+    length = inner(full @ centred, full)
+    return 0.0 if length <= 0.0 else length
+
+
+@kernel
+def clipped(centred: Any, n: int, iterations: int, radius: float) -> Any:
+    """The weights [n + 1] of centered clipping around the extra point; the median distance if `radius` is not positive.
+
+    See :class:`robustfl.defenses.CenteredClipping`.
+    """
+    weights = np.zeros(n + 1)
+    weights[n] = 1.0
+    for _ in range(iterations):
+        distances = np.sqrt(squared_distances_from(centred, n, weights))
+        length = radius if radius > 0.0 else median(distances)
+        kept = np.ones(n)
+        for i in range(n):
+            if distances[i] > length:
+                kept[i] = length / distances[i]
+        weights *= 1.0 - total(kept) / n
+        for i in range(n):
+            weights[i] += kept[i] / n
+    return weights
+
+
+@kernel
+def minimising_rows(centred: Any, squared: Any, slack: float) -> Any:
+    """1 for the rows that minimise the sum of distances over the whole space, 0 for the others, [n].
+
+    See :class:`robustfl.defenses.GeometricMedian`.
+    """
+    n = len(squared)
+    full, here = np.zeros((n, len(centred))), np.zeros(n)
+    for i in range(n):
+        row = full[i, :n]
+        for j in range(n):
+            if squared[i, j] == 0.0:
+                here[i] += 1.0
+            else:
+                row[j] = 1.0 / np.sqrt(squared[i, j])
+        row[i] = -total(row)
+        full[i, n] = -total(row)
+    products = full @ centred
+    minimal = np.zeros(n)
+    for i in range(n):
+        length = inner(products[i], full[i])
+        if length <= 0.0 or np.sqrt(length) <= here[i] * slack:
+            minimal[i] = 1.0
+    return minimal
+
+
+@kernel
+def weiszfeld(
+    centred: Any, n: int, weights: Any, iterations: int, tolerance: float, smoothing: float, noise: float
+) -> Any:
+    """The weights [n] of the geometric median, by at most so many steps from the point of `weights`.
+
+    See :class:`robustfl.defenses.GeometricMedian`.
+    """
+    for _ in range(iterations):
+        distances = np.sqrt(squared_distances_from(centred, n, weights))
+        scale = median(distances)
+        previous, weights = weights, weiszfeld_step(centred, n, weights, distances, smoothing, noise * scale)
+        limit = tolerance * scale
+        if squared_length(centred, n, weights - previous) <= limit * limit:
+            break
+    return weights
+
+
+@kernel
+def weiszfeld_step(centred: Any, n: int, weights: Any, distances: Any, smoothing: float, near: float) -> Any:
+    """One step, in which rows at a distance of at most `near` only make the step shorter."""
+    if smoothing > 0.0:
+        smoothed = 1.0 / np.maximum(distances, smoothing)
+        return smoothed / total(smoothed)
+    pull, on_it = np.zeros(n), 0
+    for i in range(n):
+        if distances[i] <= near:
+            on_it += 1
+        else:
+            pull[i] = 1.0 / distances[i]
+    if on_it == n:
+        return weights
+    strength = total(pull)
+    target = pull / strength
+    if on_it == 0:
+        return target
+    length = np.sqrt(squared_length(centred, n, pull - strength * weights))
+    stay = min(1.0, on_it / max(length, 1.0))
+    return stay * weights + (1.0 - stay) * target
