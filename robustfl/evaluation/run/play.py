@@ -96,6 +96,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
             reference=scenario.reference,
+            spying=None if scenario.privacy is None else scenario.privacy.spying(),
             seed=trial.seed,
             observers=observers,
             twin=twin,
