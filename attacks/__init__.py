@@ -59,6 +59,10 @@ from .identities.clones import Clones as Clones
 from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
 from .privacy.analytic import Analytic as Analytic
+from .privacy.lira import LiRA as LiRA
+from .privacy.loss_threshold import LossThreshold as LossThreshold
+from .privacy.rmia import RMIA as RMIA
+from .privacy.update_alignment import UpdateAlignment as UpdateAlignment
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking
 from .rankings.shuffled_ranking import ShuffledRanking as ShuffledRanking

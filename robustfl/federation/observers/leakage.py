@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,13 +33,10 @@ _SHARES = {
     "wrongly_certified": "samples that the attack takes for exact by mistake",
     "label_accuracy": "labels that are recovered",
     "label_chance": "labels that uniform guesses would recover",
-    "mia_tpr_1": "members that are found with 1 % false alarms",
-    "mia_tpr_5": "members that are found with 5 % false alarms",
 }
 _OTHERS = {
     "psnr": ("PSNR of reconstructions, 0 without one and 100 at most", "dB"),
     "ssim": ("structural similarity of reconstructions and samples, 0 without one", ""),
-    "mia_auc": ("probability that a member has a higher score than another sample", "share"),
     "self_consistency": ("1 - cos of the true samples' gradient and what the attack takes for it", ""),
 }
 
@@ -48,7 +45,7 @@ def _measures() -> tuple[Measure, ...]:
     named = {**{name: (f"share of {doc}", "share") for name, doc in _SHARES.items()}, **_OTHERS}
     found = []
     for name, (doc, unit) in named.items():
-        better = None if name.endswith(("control", "chance")) else "lower"
+        better: Literal["lower"] | None = None if name.endswith(("control", "chance")) else "lower"
         found.append(Measure(name, f"{doc}; the largest of all attacks on privacy", unit=unit, better=better))
         found.append(
             Measure(
