@@ -46,6 +46,7 @@ from robustfl.evaluation.trust.evidence import (
     seen_conduct,
 )
 from robustfl.evaluation.trust.leaks import beyond_bounds
+from robustfl.evaluation.trust.privacy import mismatches
 from robustfl.evaluation.trust.repetition import not_repeated
 from robustfl.threats.staging import stages
 
@@ -159,6 +160,7 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
     experiment, records = played.plan.experiment, played.records
     suite, cells = experiment.suite, played.plan.cells
     rounds = {world.label: world.federation.rounds for world in experiment.worlds}
+    played_records = [records[trial] for trial in wanted if trial in records]
     return Evidence(
         threats={str(attack): Threat.of(attack) for attack in suite.played},
         subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
@@ -167,7 +169,8 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
         reached=reached_aims(cells, records, played.plan.plain.label),
         exceeded=round_shares(cells, records, rounds, exceeded_rounds),
         held=round_shares(cells, records, rounds, held_rounds),
-        conduct=seen_conduct([*(records[trial] for trial in wanted if trial in records), *checked.again]),
+        conduct=seen_conduct([*played_records, *checked.again]),
+        mismatched=mismatches(played_records),
         not_repeated=not_repeated(records, checked.again),
         told_off=tuple(checked.told),
         beyond=beyond_bounds(cells, records),

@@ -182,7 +182,7 @@ class Judge:
         }
 
     def _consistency(self, attack: PrivacyAttack, facts: PrivacyFacts, seen: list[Seen]) -> list[float | None]:
-        """How badly the true samples explain what is taken for their gradient, 1 - cos; None where it says nothing.
+        """How badly the true samples explain what an attack takes for the gradient, 1 - cos; None if that says nothing.
 
         Sums over several local steps and messages out of which one client is singled out are left out.
         """

@@ -12,7 +12,8 @@ class Capability(enum.Flag):
     MESSAGE = enum.auto()
     """The message of every single client, as it was sent."""
     SUM = enum.auto()
-    """The sum of the messages of a round, as behind secure aggregation."""
+    """The sum of the messages of a round, as behind secure aggregation. A message alone is a sum of one, so attacks
+    that need no single messages declare this."""
     MODEL = enum.auto()
     """The weights from which clients started."""
     HISTORY = enum.auto()
