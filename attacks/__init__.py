@@ -19,8 +19,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
 * ``rankings``: attacks on votes over rankings. These are :class:`ReverseRanking`, :class:`ShuffledRanking` and
   :class:`BoundarySwap`.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
-* ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts` and
-  :class:`InvertingGradients`.
+* ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts`,
+  :class:`InvertingGradients` and, for who was trained on, :class:`LiRA`.
 * ``evasion``: attacks on test samples. These are :class:`FGSM`, :class:`PGD` and :class:`ZerothOrder`.
 * ``faults``: what goes wrong without malice, such as :class:`Dropout`, :class:`Straggler`, :class:`LabelNoise` and
   :class:`NaNClient`.

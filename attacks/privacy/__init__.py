@@ -9,4 +9,11 @@ under `privacy`.
 * ``inverting_gradients``: `InvertingGradients` searches for samples whose gradient points where the message points, and
   ``grad_inversion``: `GradInversion` lets its searches agree.
 * ``dlg``, ``idlg``: `DLG` and `IDLG` search for samples whose gradient is the message, without and with labels.
+
+Who was trained on is what these ask. They are measured on federations that are trained on halves of the samples, each
+of which is the target once (:mod:`robustfl.federation.spying.siblings`):
+
+* ``loss_threshold``: `LossThreshold` needs a model alone, and ``lira``, ``rmia``: `LiRA` and `RMIA` compare it with
+  shadow models, which are the other federations.
+* ``update_alignment``: `UpdateAlignment` compares the messages of a client with the gradients of its samples.
 """
