@@ -9,7 +9,9 @@ Start here:
   cheat), ``served`` (who is served worst) and ``traffic`` (bytes and rows).
 * Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``) and ``evasion``, and trials
   of the plain rule without an attack by ``stability`` (is the step too large?) and ``central`` (what does training on
-  all data at once reach?). ``ledger`` records what a defense decides, and ``stopwatch`` measures the time.
+  all data at once reach?). Where somebody watches the clients, ``leakage`` tells what it finds out about their samples
+  and ``membership`` whether it can tell on which they were trained. ``ledger`` records what a defense decides, and
+  ``stopwatch`` measures the time.
 """
 
 import inspect

@@ -8,7 +8,6 @@ else that is random is drawn anew. So what is attacked is what the trial trains.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -175,8 +174,7 @@ def _played(
 ) -> Sibling | None:
     """One sibling that knows the samples `inside` [N]."""
     simulation = kin.make(setup.clean.subset(inside), stream_seed(setup.seed, f"privacy sibling {run}"), train)
-    everybody = dataclasses.replace(spying, targets=min(spying.targets, setup.settings.clients))
-    gathering = Gathering(simulation.setup, simulation.channel, everybody)
+    gathering = Gathering(simulation.setup, simulation.channel, spying)
     simulation.observers.append(Watching(gathering))
     trace = simulation.run()
     seen = gathering.passive
