@@ -213,7 +213,7 @@ def assemble(
         evasion_samples=evasion_samples,
         reference=reference,
         spying=spying,
-        kin=Kin(make=sibling, defense=defense, copied=isinstance(defense, Defense), trainer=trainer),
+        kin=Kin(make=sibling, copied=isinstance(defense, Defense), trainer=trainer),
     )
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 

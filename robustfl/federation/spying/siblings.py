@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +46,12 @@ class Kin:
     ----------
     make : makes the simulation of a population with a seed; its clients train with the trainer, or with the one that
         the settings name if it is None
-    defense : the defense of the federation
-    copied : whether each sibling has a copy of it; if not, all use it, one after the other
+    copied : whether each has a defense of its own; if not, all use that of the federation, one after the other, and
+        each begins with an empty history
     trainer : the trainer of the federation; None for the one that the settings name
     """
 
     make: Callable[[Population, int, Trainer | None], Simulation]
-    defense: Any
     copied: bool
     trainer: Trainer | None = None
 
@@ -133,14 +132,11 @@ def raised(setup: Setup, spying: Spying, kin: Kin) -> Family:
     play = partial(_played, setup, spying, kin, samples, public)
     jobs = [partial(play, run, rotation.inside[run]) for run in range(len(rotation))]
     members: list[Sibling | None] = []
-    history = None if kin.copied else kin.defense.state_dict()
     for group in _groups(jobs, whole, kin, setup):
         if len(group) == 1:
             members.append(group[0](kin.trainer))
         else:
             members += together(group, kin.trainer or trainer_for(whole, setup.settings))
-    if history is not None:
-        kin.defense.load_state_dict(history)  # as it was after the training that the trial is about
     return Family(
         samples=samples,
         owners=owners,
