@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.capability import OBSERVERS, Capability
@@ -60,6 +59,7 @@ class LiRA(PrivacyAttack):
     array([2.121, 0.707])
     """
 
+    name: ClassVar[str] = "lira"
     reference: ClassVar[str] = "Carlini et al., Membership Inference Attacks From First Principles, S&P 2022"
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
@@ -78,6 +78,8 @@ class LiRA(PrivacyAttack):
     ] = True
 
     def infer(self, view: PrivacyView) -> Memberships:
+        import torch
+
         shadows, target = view.shadows.candidates, view.confidences(view.candidates)
         chosen = shadows.one_sided if self.mode == "offline" else shadows.two_models
         scores = torch.as_tensor(chosen(target, pooled=self.pooled))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
-from robustfl.privacy.membership import log_likelihood
 from robustfl.threats.privacy.capability import OBSERVERS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Memberships
@@ -58,4 +55,8 @@ class LossThreshold(PrivacyAttack):
     judges_members: ClassVar[bool] = True
 
     def infer(self, view: PrivacyView) -> Memberships:
+        import torch
+
+        from robustfl.privacy.membership import log_likelihood
+
         return Memberships(scores=torch.as_tensor(log_likelihood(view.confidences(view.candidates))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
@@ -73,6 +72,8 @@ class RMIA(PrivacyAttack):
     ] = 0.3
 
     def infer(self, view: PrivacyView) -> Memberships:
+        import torch
+
         shadows, target = view.shadows, view.confidences(view.candidates)
         public = view.confidences(view.auxiliary)
         return Memberships(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-import torch
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.capability import Capability
@@ -79,6 +78,8 @@ class UpdateAlignment(PrivacyAttack):
     centred: Annotated[bool, Doc("whether the mean of the other clients' gradients is subtracted")] = False
 
     def infer(self, view: PrivacyView) -> Memberships:
+        import torch
+
         features, labels = view.candidates
         owners, models, sent = view.owners, view.models, self._compared(view)
         scores = torch.zeros(len(labels), dtype=torch.float64, device=sent.device)
@@ -93,6 +94,8 @@ class UpdateAlignment(PrivacyAttack):
 
     def _compared(self, view: PrivacyView) -> Tensor:
         """What gradients of samples are compared with: the mean gradient of each message, [k, d]."""
+        import torch
+
         sent, rounds = view.gradients().double(), np.array(view.rounds)
         if not self.centred:
             return sent
@@ -105,6 +108,8 @@ class UpdateAlignment(PrivacyAttack):
 
     def _aligned(self, view: PrivacyView, model: Tensor, features: Tensor, labels: Tensor, sent: Tensor) -> Tensor:
         """How far messages [m, d] point where the gradients of samples [m, *shape] at a model [d] point, [m]."""
+        import torch
+
         found, size = [], max(1, _VALUES // len(model))
         for start in range(0, len(labels), size):
             x, y, message = (part[start : start + size] for part in (features, labels, sent))
@@ -117,6 +122,8 @@ class UpdateAlignment(PrivacyAttack):
 
 def _together(rounds: Sequence[int], models: Tensor) -> list[list[int]]:
     """The places of sightings of one round whose senders started from the same model."""
+    import torch
+
     groups: list[list[int]] = []
     for place, number in enumerate(rounds):
         last = groups[-1][0] if groups else None

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from robustfl.errors import ParameterError
 from robustfl.privacy.pairs import FloatArray
@@ -84,9 +83,9 @@ def area(scores: ArrayLike, members: ArrayLike) -> float:
     Shapes, cost and errors are those of :func:`true_positive_rate`.
     """
     values, inside = _checked(scores, members)
-    ranks = stats.rankdata(values)[inside]  # of equal scores, each has the mean of their ranks
-    count = len(ranks)
-    return float((ranks.sum() - count * (count + 1) / 2) / (count * (len(values) - count)))
+    found, others = values[inside], np.sort(values[~inside])
+    below = np.searchsorted(others, found, side="left") + np.searchsorted(others, found, side="right")
+    return float(below.mean() / (2 * len(others)))
 
 
 def pooled_rate(scores: Sequence[ArrayLike], members: Sequence[ArrayLike], *, fpr: float) -> Estimate | None:

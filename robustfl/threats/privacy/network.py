@@ -131,7 +131,7 @@ class Network:
         Shapes: [d], [m, *shape], [m] -> [m]. Cost: one forward pass in pieces, without gradients.
         """
         with torch.no_grad():
-            logits = [self.logits(weights, part).double().cpu().numpy() for part in features.split(_PIECE)]
+            logits = [self.logits(weights, part).double().cpu().numpy() for part in torch.split(features, _PIECE)]
         return confidence(np.concatenate(logits), labels.cpu().numpy())
 
     @cached_property

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.errors import AttackError, KnowledgeError
-from robustfl.privacy.membership import Shadows
-from robustfl.privacy.pairs import FloatArray
 from robustfl.threats.privacy.capability import Capability
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustfl.privacy.membership import Shadows
+    from robustfl.privacy.pairs import FloatArray
     from robustfl.threats.privacy.network import Network
 
 T = TypeVar("T")
