@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Labels
-from robustfl.threats.privacy.labels import Method
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
 
 if TYPE_CHECKING:
@@ -67,7 +66,10 @@ class LabelCounts(PrivacyAttack):
         | Capability.HISTORY
     )
 
-    method: Annotated[Method, Doc("how the probabilities are guessed: `auxiliary` needs public samples")] = "features"
+    method: Annotated[
+        Literal["uniform", "greedy", "features", "auxiliary"],
+        Doc("how the probabilities are guessed: `auxiliary` needs public samples"),
+    ] = "features"
 
     def required_knowledge(self) -> Capability:
         return self.knowledge | (Capability.AUX if self.method == "auxiliary" else Capability.NOTHING)

@@ -105,6 +105,9 @@ class Leakage(Observer):
             return
         judge = Judge(self._gathering, self._setup.population, self._setup.seed)
         verdicts = [found for attack in self._gathering.attacks if (found := judge.verdict(attack)) is not None]
+        judged = {verdict.attack for verdict in verdicts}
+        blind = [attack for attack in self._gathering.attacks if attack not in judged]
+        unfit = [*self._gathering.unfit, *(f"{attack}: the observer saw nothing that it could use" for attack in blind)]
         told: dict[str, Any] = {}
         for verdict in verdicts:
             for number in (None, *dict.fromkeys(verdict.rounds)):
@@ -114,7 +117,7 @@ class Leakage(Observer):
                     if number is None:
                         told[name] = max(value, told.get(name, value))
         oracles = [str(verdict.attack) for verdict in verdicts if verdict.oracle]
-        self.tell(trace, **told, privacy_oracles=oracles, privacy_unfit=self._gathering.unfit)
+        self.tell(trace, **told, privacy_oracles=oracles, privacy_unfit=unfit)
         self.exhibit = exhibited(verdicts)
 
 

@@ -68,7 +68,8 @@ class Target:
     def explained(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """The gradients [r, d] that samples [r, T, b, *shape] would give; differentiable in them."""
         given = self.labels if labels is None else labels
-        return self.network.update(self.models, features, given, self.rate, traced=True)
+        found: Tensor = self.network.update(self.models, features, given, self.rate, traced=True)
+        return found
 
 
 def cosine_distance(found: Tensor, seen: Tensor) -> Tensor:

@@ -154,3 +154,34 @@ def label_counts(
     else:
         matrix = feature_probabilities(last, models, gradients)
     return counted(solved_shares(bias, matrix), total)
+
+
+def known_labels(network: Network, models: Tensor, gradients: Tensor, features: Tensor) -> Tensor:
+    """The labels [k, n] of samples [k, n, *shape] that are known, behind mean gradients [k, d] at models [k, d].
+
+    Formula: with h_i the input of the last layer and p_i the probabilities of sample i, the gradient of that layer is
+    ``1/n sum_i (p_i - e_i) [h_i, 1]'``. The samples are known, so this is a linear system for the p_i - e_i, of which
+    the least-squares solution gives the label as the place of the largest entry of e_i.
+
+    Exact if the samples are exact and their ``[h_i, 1]`` are linearly independent, which takes n <= h + 1.
+    """
+    last = network.last
+    assert last is not None, "without it there is nothing to read labels off"
+    weight, bias = last.of(gradients.double())
+    slopes = torch.cat([weight, bias[..., None]], dim=2)  # [k, C, h + 1]
+    found = []
+    for model, samples, slope in zip(models, features, slopes, strict=True):
+        inputs, logits = network.last_inputs(model, samples)
+        rows = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1).double()  # [n, h + 1]
+        parts = torch.linalg.lstsq(rows.T, len(rows) * slope.T, driver="gelsd").solution  # [n, C]
+        found.append((logits.double().softmax(dim=1) - parts).argmax(dim=1))
+    return torch.stack(found)
+
+
+def present(bias: Tensor) -> Tensor:
+    """Which classes surely occur in a batch, [k, C]: those whose bias gradient [k, C] is negative.
+
+    A probability is never negative, so only samples of the class itself can lower its gradient below 0. A class that
+    occurs may still have a positive gradient, if the model gives it too much probability elsewhere.
+    """
+    return bias < 0

@@ -148,6 +148,18 @@ class Network:
             logits = self.module(self._probe)
         return self._linear(name, layer) if torch.equal(answered, logits) else None
 
+    def last_inputs(self, model: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer is given, [b, h], and the logits [b, C], for one model [d] and samples [b, *shape]."""
+        layer = self._walk[-1][1]
+        heard: list[Tensor] = []
+        hook = layer.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+        try:
+            with torch.no_grad():
+                logits = self.logits(model, features)
+        finally:
+            hook.remove()
+        return heard[0], logits
+
     def _linear(self, name: str, layer: nn.Module) -> Linear | None:
         if not isinstance(layer, torch.nn.Linear) or layer.bias is None:
             return None

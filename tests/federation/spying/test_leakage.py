@@ -15,13 +15,15 @@ from robustfl.attacks import Analytic
 from robustfl.errors import AttackError, ParameterError
 from robustfl.federation.assembly import assemble
 from robustfl.federation.data.data_sets import Digits
+from robustfl.federation.round import Round
 from robustfl.federation.settings import Federation
 from robustfl.federation.spying.plan import Spying
 from robustfl.federation.task import Population, Task
 from robustfl.federation.trace import Trace
+from robustfl.federation.transforms import Transform
 from robustfl.threats import Capability, PrivacyAttack, PrivacyView
 from robustfl.threats.privacy.capability import OBSERVERS
-from robustfl.threats.privacy.findings import Finding, Labels, Memberships
+from robustfl.threats.privacy.findings import Finding, Labels, Memberships, Reconstruction
 
 
 @cache
@@ -151,8 +153,6 @@ class Planting(PrivacyAttack):
         weight, bias = first.of(view.messages)
         place = bias.abs().argmax(dim=1)
         rows = torch.arange(len(view))
-        from robustfl.threats.privacy.findings import Reconstruction
-
         found = weight[rows, place] / bias[rows, place, None]
         return Reconstruction(features=list(found.reshape(len(view), 1, *view.shape)))
 
@@ -180,6 +180,27 @@ class Wrong(PrivacyAttack):
 def test_who_judges_members_has_to_say_so() -> None:
     with pytest.raises(AttackError, match="judges_members = True"):
         watched(Wrong(), "public")
+
+
+class Hidden(Transform):
+    """Shows the sum of all messages in place of each, as secure aggregation does."""
+
+    def shown(self, messages: Tensor, ids: Any, round: Round) -> Tensor:
+        return messages.sum(dim=0, keepdim=True)
+
+
+def test_messages_that_are_hidden_are_not_seen() -> None:
+    settings = Federation.model_validate({"clients": 6, "rounds": 2, "batch_size": 1})
+    simulation = assemble(
+        population(),
+        settings,
+        registry.build("defense", "mean"),
+        spying=Spying(observer="server", attacks=[Analytic()]),
+        transforms=[Hidden()],
+    )
+    told = simulation.run().more
+    assert told["privacy_unfit"] == ["Analytic: the observer saw nothing that it could use"]
+    assert "identified" not in told
 
 
 def test_a_round_that_does_not_exist_is_refused() -> None:
