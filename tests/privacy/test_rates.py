@@ -32,6 +32,14 @@ def test_rates_are_those_of_all_thresholds_and_all_pairs(rows: list[tuple[float,
     assert area(scores, inside) == pytest.approx(np.mean(pairs))
 
 
+def test_rates_by_hand() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.4, 0.75, 0.5, 0.3, 0.2, 0.1])
+    inside = np.arange(9) < 4
+    assert area(scores, inside) == pytest.approx(0.85)
+    assert true_positive_rate(scores, inside, fpr=0.0) == 0.5
+    assert true_positive_rate(scores, inside, fpr=0.2) == 0.75
+
+
 def test_equal_scores_never_accuse() -> None:
     inside = np.arange(200) < 100
     assert true_positive_rate(np.zeros(200), inside, fpr=0.5) == 0.0
