@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.capability import TO_GRADIENTS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
@@ -56,14 +56,7 @@ class Analytic(PrivacyAttack):
         "Phong et al., Privacy-Preserving Deep Learning via Additively Homomorphic Encryption, IEEE TIFS 2018"
     )
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
-    knowledge: ClassVar[Capability] = (
-        Capability.MESSAGE
-        | Capability.LOSS
-        | Capability.LEARNING_RATE
-        | Capability.STEPS
-        | Capability.MOMENTUM
-        | Capability.HISTORY
-    )
+    knowledge: ClassVar[Capability] = Capability.MESSAGE | Capability.LOSS | TO_GRADIENTS
 
     def not_applicable(self, about: Circumstances, network: Network) -> str | None:
         return None if network.first is not None else "the first layer of the model is not linear with a bias"

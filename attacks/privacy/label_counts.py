@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from typing_extensions import Doc
 
-from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.capability import TO_GRADIENTS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Labels
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
@@ -56,14 +56,7 @@ class LabelCounts(PrivacyAttack):
     reference: ClassVar[str] = "Ma et al., Instance-wise Batch Label Restoration via Gradients, ICLR 2023"
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = (
-        Capability.MESSAGE
-        | Capability.MODEL
-        | Capability.LOSS
-        | Capability.BATCH_SIZE
-        | Capability.LEARNING_RATE
-        | Capability.STEPS
-        | Capability.MOMENTUM
-        | Capability.HISTORY
+        Capability.MESSAGE | Capability.MODEL | Capability.LOSS | Capability.BATCH_SIZE | TO_GRADIENTS
     )
 
     method: Annotated[

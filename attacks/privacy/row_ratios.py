@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typing_extensions import Doc
 
-from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.capability import TO_GRADIENTS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
@@ -61,15 +61,7 @@ class RowRatios(PrivacyAttack):
         "Phong et al., Privacy-Preserving Deep Learning via Additively Homomorphic Encryption, IEEE TIFS 2018"
     )
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
-    knowledge: ClassVar[Capability] = (
-        Capability.MESSAGE
-        | Capability.LOSS
-        | Capability.BATCH_SIZE
-        | Capability.LEARNING_RATE
-        | Capability.STEPS
-        | Capability.MOMENTUM
-        | Capability.HISTORY
-    )
+    knowledge: ClassVar[Capability] = Capability.MESSAGE | Capability.LOSS | Capability.BATCH_SIZE | TO_GRADIENTS
 
     oracle: Annotated[bool, Doc("whether the candidates of all rows may be handed in, so that the best count")] = False
 

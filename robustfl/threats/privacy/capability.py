@@ -43,6 +43,9 @@ class Capability(enum.Flag):
         return [str(member.name).lower() for member in type(self) if member in self]
 
 
+TO_GRADIENTS = Capability.LEARNING_RATE | Capability.STEPS | Capability.MOMENTUM | Capability.HISTORY
+"""What it takes to turn any message into a gradient, see `PrivacyView.gradients`."""
+
 _PUBLIC = (
     Capability.MODEL
     | Capability.BATCH_SIZE

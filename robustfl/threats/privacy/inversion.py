@@ -74,7 +74,8 @@ class Target:
 
 def cosine_distance(found: Tensor, seen: Tensor) -> Tensor:
     """``1 - cos`` of rows [r, d], [r]."""
-    return 1.0 - (found * seen).sum(dim=1) / (found.norm(dim=1) * seen.norm(dim=1)).clamp(min=_SMALL)
+    lengths: Tensor = found.norm(dim=1) * seen.norm(dim=1)
+    return 1.0 - (found * seen).sum(dim=1) / lengths.clamp(min=_SMALL)
 
 
 def relative_distance(found: Tensor, seen: Tensor) -> Tensor:

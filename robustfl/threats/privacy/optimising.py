@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from typing_extensions import Doc
 
-from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.capability import TO_GRADIENTS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
 from robustfl.threats.privacy.view import Circumstances, PrivacyView
@@ -26,14 +26,7 @@ class Optimising(PrivacyAttack, ABC):
 
     observers: ClassVar[tuple[str, ...]] = ("server", "wire", "sum")
     knowledge: ClassVar[Capability] = (
-        Capability.SUM
-        | Capability.MODEL
-        | Capability.LOSS
-        | Capability.BATCH_SIZE
-        | Capability.LEARNING_RATE
-        | Capability.STEPS
-        | Capability.MOMENTUM
-        | Capability.HISTORY
+        Capability.SUM | Capability.MODEL | Capability.LOSS | Capability.BATCH_SIZE | TO_GRADIENTS
     )
 
     labels: Annotated[
