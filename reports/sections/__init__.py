@@ -27,6 +27,7 @@ from .faults import FAULTS
 from .further import FURTHER
 from .guide import GUIDE
 from .heat_map import HEAT_MAP
+from .leakage import LEAKAGE
 from .ranking import RANKING
 from .remarks import REMARKS
 from .reproduce import REPRODUCE
@@ -46,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
     TRAINING,
     CLIENT_DATA,
     EVASION,
+    LEAKAGE,
     TARGETED,
     FAULTS,
     COSTS,
