@@ -21,8 +21,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
 * ``predictions``: attacks on what clients predict for public samples. These are :class:`WrongClass`,
   :class:`ReversedBeliefs`, :class:`HiddenShift` and :class:`PredictionSearch`.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
-* ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts` and
-  :class:`InvertingGradients`.
+* ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts`,
+  :class:`InvertingGradients` and, for who was trained on, :class:`LiRA`.
 * ``evasion``: attacks on test samples. These are :class:`FGSM`, :class:`PGD` and :class:`ZerothOrder`.
 * ``faults``: what goes wrong without malice, such as :class:`Dropout`, :class:`Straggler`, :class:`LabelNoise` and
   :class:`NaNClient`.
@@ -74,7 +74,11 @@ from .privacy.imprint import Imprint as Imprint
 from .privacy.inconsistent_model import InconsistentModel as InconsistentModel
 from .privacy.inverting_gradients import InvertingGradients as InvertingGradients
 from .privacy.label_counts import LabelCounts as LabelCounts
+from .privacy.lira import LiRA as LiRA
+from .privacy.loss_threshold import LossThreshold as LossThreshold
+from .privacy.rmia import RMIA as RMIA
 from .privacy.row_ratios import RowRatios as RowRatios
+from .privacy.update_alignment import UpdateAlignment as UpdateAlignment
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking
 from .rankings.shuffled_ranking import ShuffledRanking as ShuffledRanking

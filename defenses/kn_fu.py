@@ -58,6 +58,7 @@ class KnFu(Aggregator):
     channel: ClassVar[str] = "predictions"
     family: ClassVar[str] = "personalised"
     requires: ClassVar[tuple[int, int]] = (0, 1)
+    no_sensitivity: ClassVar[str] = "each client has an answer of its own, which its own predictions weigh"
     guarantee: ClassVar[str] = "answers are mixtures of what clients sent; far predictions have next to no weight"
     breakdown: ClassVar[str] = "none in theory; by experiment"
     reference: ClassVar[str] = "Seyedmohammadi et al., KnFu: Effective Knowledge Fusion, arXiv:2403.11892, 2024"

@@ -23,6 +23,10 @@ Special threats:
 * ``backdoors``: seven defenses against backdoors and a targeted label flip.
 * ``faults``: five defenses under what goes wrong without malice, one fault at a time, in about two minutes.
 
+Privacy:
+
+* ``membership``: who was trained on, asked by a loss threshold, LiRA, RMIA and the messages of clients.
+
 Special ways to learn:
 
 * ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.

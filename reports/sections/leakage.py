@@ -32,9 +32,11 @@ _ALSO = (
     "reconstructed_25",
     "wrongly_certified",
     "mia_tpr_5",
+    "mia_tpr_01",
     "ssim",
     "self_consistency",
 )
+_UNFIT = ("privacy_unfit", "mia_unfit")
 _NAMES = (*_SHARES, *_NUMBERS, *_ALSO)
 
 
@@ -67,7 +69,8 @@ def _rows(own: Values, records: Records) -> list[Row]:
         known = {name: _mean(found, name, label) for name in (*_SHARES, *_NUMBERS)}
         marked = f"{label} (told)" if label.rpartition(", round ")[0] in told or label in told else label
         rows.append(Row(cells={"defense": own["defense"], "attack": marked, **known}))
-    for text in dict.fromkeys(text for more in found for text in more.get("privacy_unfit") or ()):
+    unfit = [text for more in found for name in _UNFIT for text in more.get(name) or ()]
+    for text in dict.fromkeys(unfit):
         label, _, reason = text.partition(": ")
         rows.append(Row(cells={"defense": own["defense"], "attack": label}, instead=f"not applicable: {reason}"))
     return rows
@@ -81,5 +84,5 @@ def _mean(found: Sequence[Values], name: str, label: str) -> float | None:
 LEAKAGE = Section(
     key="leakage",
     of_world=_of_world,
-    measures=(*_NAMES, *(f"{name}_by" for name in _NAMES), "privacy_oracles", "privacy_unfit"),
+    measures=(*_NAMES, *(f"{name}_by" for name in _NAMES), "privacy_oracles", *_UNFIT),
 )

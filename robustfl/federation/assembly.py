@@ -7,6 +7,7 @@ anything runs.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from robustfl.federation.observers.contract import Observer
     from robustfl.federation.setup import Setup
     from robustfl.federation.spying.plan import Spying
+    from robustfl.federation.spying.siblings import Kin
     from robustfl.federation.task import Population
     from robustfl.federation.topologies.contract import Topology
     from robustfl.federation.transforms import Transform
@@ -154,6 +156,7 @@ def assemble(
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
     twin: Any = None,
+    roles: int | None = None,
 ) -> Simulation:
     """Put together the simulation of a federation under attack.
 
@@ -176,6 +179,7 @@ def assemble(
     channel : what a message is; it replaces the channel that the defense names
     twin : a second copy of the defense, elsewhere, that is asked the same in other orders and under other names; see
         :mod:`robustfl.federation.observers.conduct`
+    roles : the seed that decides who is malicious and who is spied on; it is `seed` when it is not given
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
@@ -187,17 +191,38 @@ def assemble(
     from robustfl.federation.engine import Simulation
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.setup import set_up
+    from robustfl.federation.spying.siblings import Kin
 
     reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms)
     if reason is not None:
         raise ParameterError(reason)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
-    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
+    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
     work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
     chosen = [*transforms_for(setup), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
+
+    def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
+        """A federation like this one, with other data and other randomness."""
+        own = copy.deepcopy(defense) if isinstance(defense, Defense) else defense
+        own.reset()
+        return assemble(
+            others,
+            settings,
+            own,
+            attack=attack,
+            f=f,
+            faults=faults,
+            seed=other_seed,
+            transforms=transforms,
+            trainer=train,
+            channel=channel,
+            topology=topology,
+            roles=setup.roles,
+        )
+
     watching = observers_for(
         setup,
         talk,
@@ -208,6 +233,7 @@ def assemble(
         evasion_samples=evasion_samples,
         reference=reference,
         spying=spying,
+        kin=Kin(make=sibling, copied=isinstance(defense, Defense), trainer=trainer),
     )
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 
@@ -253,6 +279,7 @@ def observers_for(
     evasion_samples: int = 0,
     reference: bool = False,
     spying: Spying | None = None,
+    kin: Kin | None = None,
 ) -> list[Observer]:
     """The observers of every simulation and those of this kind; they hear and report in the order of the list."""
     from robustfl.federation.observers.accuracy import Accuracy
@@ -262,6 +289,7 @@ def observers_for(
     from robustfl.federation.observers.evasion import EvasionTests
     from robustfl.federation.observers.fairness import Fairness
     from robustfl.federation.observers.leakage import Leakage
+    from robustfl.federation.observers.membership import Membership
     from robustfl.federation.observers.served import Served
     from robustfl.federation.observers.stability import Stability
     from robustfl.federation.observers.staleness import Staleness
@@ -294,5 +322,9 @@ def observers_for(
     if evasions:
         found.append(EvasionTests(setup.clean, accuracy, evasions, evasion_samples, seed))
     if spying is not None:
-        found.append(Leakage(setup, channel, spying))
+        samples, members = spying.only(members=False), spying.only(members=True)
+        if samples.attacks:
+            found.append(Leakage(setup, channel, samples))
+        if members.attacks and kin is not None:
+            found.append(Membership(setup, channel, members, kin))
     return found

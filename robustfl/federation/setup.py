@@ -44,6 +44,7 @@ class Setup:
         client has among its own; None where clients send updates
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
+    roles : the seed that decides who is malicious and who is spied on
     """
 
     population: Population
@@ -61,6 +62,7 @@ class Setup:
     public: Ids | None
     rng: dict[str, np.random.Generator]
     seed: int
+    roles: int
 
     @property
     def malicious(self) -> Ids:
@@ -87,8 +89,11 @@ def set_up(
     f: int,
     faults: Sequence[Fault],
     seed: int,
+    roles: int | None = None,
 ) -> Setup:
     """Decide who is malicious, apply faults and poisonings to the data, and prepare the random streams.
+
+    `roles` is the seed that decides who is malicious; it is `seed` when it is not given.
 
     Raises
     ------
@@ -107,8 +112,9 @@ def set_up(
     failures = Faults(faults, settings.clients, channel, seed)
     clean, population = population, failures.data(population)
     identities, inner = divided(attack if f else None)
-    rng: dict[str, Any] = {name: stream(seed, name) for name in ("identities", "sampling", "batches", "attack")}
-    order = rng.pop("identities").permutation(settings.clients)
+    rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
+    roles = seed if roles is None else roles
+    order = stream(roles, "identities").permutation(settings.clients)
     members = Members(population, settings, identities, order, f, seed)
     poisoning = poisoning_for(population, members, inner, rng["attack"])
     return Setup(
@@ -127,4 +133,5 @@ def set_up(
         public=public,
         rng=rng,
         seed=seed,
+        roles=roles,
     )

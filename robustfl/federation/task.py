@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,6 +114,26 @@ class Population:
                 )
             self._aside[share, seed] = self.with_data(self.features, self.labels, parts), public
         return self._aside[share, seed]
+
+    def subset(self, chosen: NDArray[np.bool_]) -> Population:
+        """The same clients with the training samples that `chosen` [N] marks, as if there had never been others.
+
+        No part of a simulation can come across the rest: neither clients nor a server with samples of its own. Clients
+        may be left without samples. Initial weights and the test set are the same.
+
+        Cost: a copy of the chosen samples. Raises DataError when none is chosen.
+        """
+        import torch
+
+        other, places = copy.copy(self), np.cumsum(chosen) - 1
+        rows = torch.as_tensor(np.flatnonzero(chosen), device=self.device)
+        train_x, train_y = self.dataset.train_x[chosen], self.dataset.train_y[chosen]
+        other.dataset = replace(self.dataset, train_x=train_x, train_y=train_y)
+        other.features, other.labels = self.features[rows], self.labels[rows]
+        other.parts = [places[part[chosen[part]]] for part in self.parts]
+        other._aside = {}
+        other._index()
+        return other
 
     def draw(self, rng: np.random.Generator, samples: int) -> Indices:
         """Draw indices [clients, samples] of training samples, uniformly with replacement within each client's part.

@@ -25,7 +25,12 @@ itself. :func:`audit` tries to refute it and gives a :class:`Verdict`. Its instr
 plays rounds twice with other records and the same randomness; :func:`calibration` and :func:`one_run` read the traces
 of canaries (:func:`traces`). :func:`steinke_bound`, :func:`f_dp_bound` and :func:`epsilon_from_rates` are the lower
 bounds of ε that follow from guesses, :func:`membership_bound` and :func:`reconstruction_bound` say what an attack can
-reach at most, and :func:`clopper_pearson` is the interval of a measured rate.
+reach at most (:func:`example_curve` for single examples), :func:`clopper_pearson` is the interval of a measured rate.
+
+**Membership.** :class:`Shadows` holds the statistics that tell members from others by what shadow models say, on plain
+arrays; :func:`confidence` is what they say. :class:`Rotation` decides which of several runs knows which sample, so that
+each is the target once. :func:`true_positive_rate`, :func:`area` and :func:`pooled_rate` measure scores, and an
+:class:`Estimate` has its error over targets.
 
 >>> poisson = Release(noise_multiplier=2.0, sampling=Poisson(rate=0.2), rounds=50)
 >>> fixed = Release(noise_multiplier=2.0, sampling=FixedCohort(size=20, population=100), rounds=50)
@@ -38,8 +43,10 @@ reach at most, and :func:`clopper_pearson` is the interval of a measured rate.
 from robustfl.privacy.account import OBSERVERS, Account, AccountReport, Entry, Price, Sight, Unit, Void, merged, seen_by
 from robustfl.privacy.accountant import curve, delta, epsilon, noise_multiplier
 from robustfl.privacy.bounds import (
+    area_bound,
     clopper_pearson,
     epsilon_from_rates,
+    example_curve,
     gaussian_mu,
     membership_bound,
     reconstruction_bound,
@@ -59,9 +66,12 @@ from robustfl.privacy.compatibility import (
 from robustfl.privacy.composition import Composition
 from robustfl.privacy.correlated import Factorisation, independent, mean_error_bounds, optimal, square_root
 from robustfl.privacy.guesses import ceiling, f_dp_bound, f_dp_refuted, steinke_bound, steinke_p_value
+from robustfl.privacy.membership import Shadows, confidence, log_likelihood
 from robustfl.privacy.opinion import Opinion, second_opinion
+from robustfl.privacy.rates import Estimate, area, pooled_rate, true_positive_rate
 from robustfl.privacy.releases import Everyone, FixedCohort, Poisson, Relation, Release, Sampling
 from robustfl.privacy.replaying import replay
+from robustfl.privacy.rotation import Rotation
 from robustfl.privacy.verdict import Audit, Verdict, audit
 
 __all__ = [
@@ -72,6 +82,7 @@ __all__ = [
     "Claim",
     "Composition",
     "Entry",
+    "Estimate",
     "Everyone",
     "Factorisation",
     "Finding",
@@ -85,8 +96,10 @@ __all__ = [
     "Reason",
     "Relation",
     "Release",
+    "Rotation",
     "RuleFacts",
     "Sampling",
+    "Shadows",
     "Sight",
     "Situation",
     "Standing",
@@ -94,19 +107,24 @@ __all__ = [
     "Unit",
     "Verdict",
     "Void",
+    "area",
+    "area_bound",
     "audit",
     "beats_geometry",
     "calibration",
     "ceiling",
     "clopper_pearson",
+    "confidence",
     "curve",
     "delta",
     "epsilon",
     "epsilon_from_rates",
+    "example_curve",
     "f_dp_bound",
     "f_dp_refuted",
     "gaussian_mu",
     "independent",
+    "log_likelihood",
     "mean_error_bounds",
     "membership_bound",
     "merged",
@@ -114,6 +132,7 @@ __all__ = [
     "noise_to_signal",
     "one_run",
     "optimal",
+    "pooled_rate",
     "reconstruction_bound",
     "replay",
     "second_opinion",
@@ -123,4 +142,5 @@ __all__ = [
     "steinke_bound",
     "steinke_p_value",
     "traces",
+    "true_positive_rate",
 ]

@@ -153,7 +153,7 @@ def test_where_there_is_no_bound_the_reason_is_told(rule: Aggregator, reason: st
 
 
 def test_every_registered_defense_has_a_bound_or_a_reason_of_its_own() -> None:
-    bounded = {str(rule.stages[-1].name) for rule, *_ in KNOWN} | {"nnm", "arc", "bucketing"}
+    bounded = {str(rule.stages[-1].name) for rule, *_ in KNOWN} | {"nnm", "arc", "bucketing", "consistency_check"}
     for name, cls in registry.find("defense").items():
         if issubclass(cls, Aggregator | PreAggregation):
             assert name in bounded or cls.no_sensitivity != Defense.no_sensitivity, name

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from robustfl.errors import DataError
 from robustfl.federation.data.partitions import Dirichlet
 from robustfl.federation.models.architectures import CNN, MLP, Model, Softmax
 from tests.federation.worlds import SMALL_MLP, population, task
@@ -70,3 +71,24 @@ def test_draws_of_a_client_with_one_sample() -> None:
     assert {len(part) for part in made.parts} == {1}
     drawn = made.draw(np.random.default_rng(0), 5)
     np.testing.assert_array_equal(drawn, np.repeat(np.concatenate(made.parts)[:, None], 5, axis=1))
+
+
+def test_a_subset_knows_nothing_of_the_rest() -> None:
+    whole = population(seed=1)
+    chosen = np.random.default_rng(0).random(len(whole.labels)) < 0.5
+    chosen[whole.parts[2]] = False  # one client has nothing left
+    half = whole.subset(chosen)
+    assert torch.equal(half.initial, whole.initial)
+    assert torch.equal(half.test_features, whole.test_features)
+    np.testing.assert_array_equal(half.features, whole.features[torch.as_tensor(chosen)])
+    np.testing.assert_array_equal(half.labels, half.dataset.train_y)
+    np.testing.assert_array_equal(half.features, half.dataset.train_x)
+    for own, all_of_it in zip(half.parts, whole.parts, strict=True):
+        np.testing.assert_array_equal(half.features[own], whole.features[all_of_it[chosen[all_of_it]]])
+    assert not len(half.parts[2])
+    drawn = half.draw(np.random.default_rng(0), 200)
+    for client in (0, 1, 3, 4, 5):
+        assert set(drawn[client].tolist()) == set(half.parts[client].tolist())
+    assert len(whole.labels) == len(chosen)  # the population itself has not changed
+    with pytest.raises(DataError, match="not be empty"):
+        whole.subset(np.zeros(len(chosen), dtype=bool))

@@ -11,9 +11,11 @@ from scipy import stats
 from robustfl.errors import ParameterError
 from robustfl.privacy import (
     Release,
+    area_bound,
     clopper_pearson,
     curve,
     epsilon_from_rates,
+    example_curve,
     gaussian_mu,
     membership_bound,
     reconstruction_bound,
@@ -81,6 +83,32 @@ def test_membership_is_bounded_by_the_curve_and_the_best_attack_stays_below() ->
     assert (bound[2:] <= best[2:] * 1.02 + 1e-3).all()
     assert membership_bound(0.01, [(0.0, np.inf)]) == 1.0
     assert membership_bound(0.01, [(1e-5, 0.0)]) == pytest.approx(0.01001)
+
+
+def test_the_area_is_bounded_and_the_best_attack_stays_below() -> None:
+    """The best attack on one Gaussian answer has the area Φ(μ / √2)."""
+    for mu in (0.1, 1.0, 3.0):
+        points = curve([Release(noise_multiplier=1 / mu)], tuple(float(d) for d in np.geomspace(1e-6, 0.9, 80)))
+        best = stats.norm.cdf(mu / np.sqrt(2))
+        assert best <= area_bound(points) <= best + 0.01
+    assert area_bound([(1e-5, 0.0)]) == pytest.approx(0.5, abs=3e-4)
+    assert area_bound([]) == area_bound([(0.0, np.inf)]) == 1.0
+
+
+def test_what_a_curve_of_clients_says_of_one_example() -> None:
+    """One client exchanged is one that leaves and one that joins: at most, so the bound of the exchange lies below."""
+    deltas = tuple(float(d) for d in np.geomspace(1e-6, 0.7, 60))
+    release = Release(noise_multiplier=4.0, rounds=10)
+    joining, replacing = (curve([release], deltas, relation) for relation in ("add_or_remove", "replace_one"))
+    assert example_curve(replacing, "client", "replace_one") == replacing
+    assert example_curve(joining, "example", "add_or_remove") == joining
+    assert example_curve(replacing, "example", "replace_one") is None
+    twice = example_curve(joining, "client", "add_or_remove")
+    assert twice is not None
+    assert twice[9] == (pytest.approx((1 + np.exp(joining[9][1])) * deltas[9]), 2 * joining[9][1])
+    rates = np.array([0.001, 0.01, 0.1])
+    assert (membership_bound(rates, replacing) <= membership_bound(rates, twice)).all()
+    assert example_curve([(1e-5, np.inf)], "client", "add_or_remove") == [(1.0, np.inf)]
 
 
 def test_the_gaussian_with_a_given_price() -> None:

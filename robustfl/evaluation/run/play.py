@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Frame, Record
     from robustfl.evaluation.suite.scenario import TaskSettings
     from robustfl.evaluation.suite.trial import Trial
+    from robustfl.federation.spying.plan import Spying
     from robustfl.federation.task import Population
     from robustfl.federation.trace import Trace
 
@@ -100,7 +101,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
             reference=scenario.reference,
-            spying=None if scenario.privacy is None else scenario.privacy.spying(),
+            spying=_spying(trial, place),
             seed=trial.seed,
             observers=observers,
             twin=twin,
@@ -117,6 +118,14 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
         "isolated": place.isolate,
         **told,
     }
+
+
+def _spying(trial: Trial, place: Resources) -> Spying | None:
+    """Who watches the trial; when it is played again, for its defense, nobody trains more federations."""
+    privacy = trial.scenario.privacy
+    if privacy is None:
+        return None
+    return privacy.spying().only(members=False) if place.twin else privacy.spying()
 
 
 @contextmanager

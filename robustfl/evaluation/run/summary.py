@@ -47,6 +47,7 @@ from robustfl.evaluation.trust.evidence import (
     round_shares,
     seen_conduct,
 )
+from robustfl.evaluation.trust.leaks import beyond_bounds
 from robustfl.evaluation.trust.privacy import mismatches
 from robustfl.evaluation.trust.repetition import not_repeated
 from robustfl.threats.staging import stages
@@ -180,6 +181,7 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
         mismatched=mismatches(played_records),
         not_repeated=not_repeated(records, checked.again),
         told_off=tuple(checked.told),
+        beyond=beyond_bounds(cells, records),
         ranks_adaptive_only=suite.standard is not None,
     )
 

@@ -11,6 +11,7 @@ from robustfl.errors import ParameterError
 from robustfl.evaluation.specs import PartSchema, reader, writer
 from robustfl.federation.settings import Settings
 from robustfl.federation.spying.plan import Spying
+from robustfl.privacy.rotation import FEWEST_RUNS
 from robustfl.threats import PrivacyAttack
 
 AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
@@ -33,6 +34,9 @@ class Privacy(Settings):
     """The watched rounds: numbers from 0, or the words first, middle and last."""
     targets: Annotated[int, Ge(1)] = 5
     """The largest number of clients that are spied on in a watched round."""
+    federations: Annotated[int, Ge(FEWEST_RUNS)] = 17
+    """The number of federations that are trained like that of the trial, each on its own half of the samples, if
+    attacks judge who was a member: each is their target once, and the others are its shadows."""
     under_attack: bool = False
     """Whether trials with malicious clients are watched as well; messages of honest clients depend on them only through
     the model."""
@@ -54,7 +58,13 @@ class Privacy(Settings):
 
     def spying(self) -> Spying:
         """The same for a simulation."""
-        return Spying(observer=self.observer, attacks=self.attacks, rounds=self.rounds, targets=self.targets)
+        return Spying(
+            observer=self.observer,
+            attacks=self.attacks,
+            rounds=self.rounds,
+            targets=self.targets,
+            federations=self.federations,
+        )
 
     def require_rounds(self, rounds: int) -> None:
         """Raise ValueError for a watched round that a training of so many rounds does not have."""

@@ -11,6 +11,7 @@ from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.trust.declaration import ToldOff
+from robustfl.evaluation.trust.leaks import Beyond
 from robustfl.evaluation.trust.privacy import Mismatches
 from robustfl.federation.assembly import spoken_channel
 from robustfl.federation.settings import Federation
@@ -144,6 +145,7 @@ class Evidence:
     not_repeated : (world, defense) -> what was different when its trials were played again
     mismatched : the attacks on privacy to which the true samples do not explain what was seen
     told_off : what defenses keep that are told a wrong f
+    beyond : what attacks on privacy found out beyond what the account of a defense allows
     ranks_adaptive_only : whether only defenses with the status ADAPTIVE are ranked
     """
 
@@ -159,6 +161,7 @@ class Evidence:
     not_repeated: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     mismatched: Mismatches = field(default_factory=dict)
     told_off: tuple[ToldOff, ...] = ()
+    beyond: tuple[Beyond, ...] = ()
     ranks_adaptive_only: bool = False
 
 

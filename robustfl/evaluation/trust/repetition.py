@@ -7,12 +7,16 @@ from typing import Any
 
 from robustfl.evaluation.results.records import Record, metrics_of
 
+_APART = ("conduct", "mia_")
+"""The beginnings of the names of measures that are not compared."""
+
 
 def not_repeated(records: Mapping[str, Record], again: Iterable[Record]) -> dict[tuple[str, str], tuple[str, ...]]:
     """What was different when trials were played again, in words: (world, defense) -> texts.
 
     Records of other code, versions or data than those of the suite are left out. What observers say about the conduct
-    of a defense may differ, because more is watched when a trial is played again.
+    of a defense may differ, because more is watched when a trial is played again. What was found out about members is
+    not compared: it comes from other federations, which are not trained again.
     """
     found: dict[tuple[str, str], list[str]] = {}
     for second in again:
@@ -45,7 +49,7 @@ def _difference(first: Record, second: Record) -> str:
 
 
 def _measured(record: Record) -> dict[str, Any]:
-    """The measures of a record, without what was seen of the conduct of the defense."""
+    """The measures of a record, without those that are not measured in the same way when a trial is played again."""
     metrics: dict[str, Any] = dict(metrics_of(record))
     more = metrics.pop("more", None) or {}
-    return {**metrics, **{name: value for name, value in more.items() if name != "conduct"}}
+    return {**metrics, **{name: value for name, value in more.items() if not name.startswith(_APART)}}

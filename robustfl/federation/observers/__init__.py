@@ -7,10 +7,10 @@ Start here:
 * Every simulation is watched by ``accuracy``, ``timing`` (attacks that strike late or stop early), ``aims`` (attacks
   that want something; ``confusion`` measures one such aim), ``detection`` (who is ignored), ``conduct`` (defenses that
   cheat), ``served`` (who is served worst) and ``traffic`` (bytes and rows).
-* Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``), ``evasion`` and ``leakage``
-  (what do spies find out?), and trials of the plain rule without an attack by ``stability`` (is the step too large?)
-  and ``central`` (what does training on all data at once reach?). ``ledger`` records what a defense decides, and
-  ``stopwatch`` measures the time.
+* Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``), ``evasion``, ``leakage``
+  (what do spies find out?) and ``membership`` (do they know who was trained on?), and trials of the plain rule without
+  an attack by ``stability`` (is the step too large?) and ``central`` (what does training on all data at once reach?).
+  ``ledger`` records what a defense decides, and ``stopwatch`` measures the time.
 """
 
 import inspect

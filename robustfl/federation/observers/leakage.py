@@ -33,13 +33,10 @@ _SHARES = {
     "wrongly_certified": "samples that the attack takes for exact by mistake",
     "label_accuracy": "labels that are recovered",
     "label_chance": "labels that uniform guesses would recover",
-    "mia_tpr_1": "members that are found with 1 % false alarms",
-    "mia_tpr_5": "members that are found with 5 % false alarms",
 }
 _OTHERS = {
     "psnr": ("PSNR of reconstructions, 0 without one and 100 at most", "dB"),
     "ssim": ("structural similarity of reconstructions and samples, 0 without one", ""),
-    "mia_auc": ("probability that a member has a higher score than another sample", "share"),
     "self_consistency": ("1 - cos of the true samples' gradient and what the attack takes for it", ""),
 }
 

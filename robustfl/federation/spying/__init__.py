@@ -3,7 +3,10 @@
 * ``plan``: `Spying` says who watches, with which attacks, in which rounds, and how many clients.
 * ``gathering``: what the observer of a simulation sees, and the samples behind it, kept apart.
 * ``matching``: how close reconstructions come to the samples: pairs, PSNR, SSIM, and who is recognised.
+* ``siblings``: federations like the one that is watched, each trained on its own half of the samples, and
+  ``memberships``: how well attacks tell these halves apart.
 * ``judging``: the measures of one attack, with the controls that a number needs to mean anything.
 
-:class:`robustfl.federation.observers.leakage.Leakage` is the observer that uses them.
+:class:`robustfl.federation.observers.leakage.Leakage` and, for memberships,
+:class:`robustfl.federation.observers.membership.Membership` are the observers that use them.
 """

@@ -6,12 +6,10 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.hardening import feature_range
@@ -38,56 +36,6 @@ class Truth:
 
 Seen = tuple[Sighting, Truth]
 """A sighting, which attacks may see, and its truth, which they may not."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Pool:
-    """Samples of which attacks on membership speak: half of them are training samples, half are not.
-
-    Attributes
-    ----------
-    samples : [q, *shape] and [q] the candidates and their labels
-    owners : [q] the client that trains on each; -1 for samples on which nobody trains
-    auxiliary : the public samples that are left for the attack, and their labels
-    """
-
-    samples: tuple[Tensor, Tensor]
-    owners: Ids
-    auxiliary: tuple[Tensor, Tensor]
-
-    def members(self, sighting: Sighting) -> NDArray[np.bool_]:
-        """Which candidates, [q], are training samples of the senders; of anybody where only a model was seen."""
-        if not sighting.senders:
-            return self.owners >= 0
-        counted = (sighting.client,) if sighting.client is not None else sighting.senders
-        return np.isin(self.owners, counted)
-
-
-def pool_of(setup: Setup, clients: Ids) -> Pool:
-    """Candidates from the training samples of some clients, and as many of the test set, of which half stays public."""
-    population, rng = setup.clean, stream(setup.seed, "privacy candidates")
-    order = rng.permutation(len(population.test_labels))
-    outside = order[: len(order) // 2]
-    owned = [
-        (client, sample)
-        for client in clients.tolist()
-        if client < population.clients
-        for sample in population.parts[client].tolist()
-    ]
-    chosen = rng.permutation(len(owned))[: len(outside)]
-    owners = np.array([owned[place][0] for place in chosen] + [-1] * len(chosen), dtype=np.int64)
-    inside = torch.as_tensor([owned[place][1] for place in chosen], dtype=torch.int64, device=population.device)
-    other, public = (
-        torch.as_tensor(part, device=population.device) for part in (outside[: len(chosen)], order[len(outside) :])
-    )
-    return Pool(
-        samples=(
-            torch.cat([population.features[inside], population.test_features[other]]),
-            torch.cat([population.labels[inside], population.test_labels[other]]),
-        ),
-        owners=owners,
-        auxiliary=(population.test_features[public], population.test_labels[public]),
-    )
 
 
 class Gathering:
@@ -130,24 +78,29 @@ class Gathering:
                 self.attacks.append(attack)
             else:
                 self.unfit.append(f"{attack}: {reason}")
-        self._order = stream(setup.seed, "privacy targets").permutation(setup.honest)
+        self._order = self.order(setup)
         wanted = [attack.required_knowledge() for attack in self.attacks]
         self._remembers = any(Capability.HISTORY in capability for capability in wanted)
         self._compared = any(stage.compares_models for stage in channel.defense.stages)
         self._last: dict[int | None, Tensor] = {}
-        self._passive: list[Seen] = []
+        self.passive: list[Seen] = []
         self._active: dict[PrivacyAttack, list[Seen]] = {}
+
+    @staticmethod
+    def order(setup: Setup) -> Ids:
+        """The honest members in the order in which they are spied on."""
+        return stream(setup.roles, "privacy targets").permutation(setup.honest)
 
     def hear(self, round: Round) -> None:
         """Take note of a round that has ended."""
         watched = round.number in self.watched
         if self._spying.observer == "public":
             if round.last:
-                self._passive.append(self._model(round.receivers[0].model.weights, round.finished))
+                self.passive.append(self._model(round.receivers[0].model.weights, round.finished))
             return
         if self._spying.observer == "participant":
             if watched and len(round.honest):
-                self._passive.append(self._model(_model_of(round, self._asked(round)[0]), round.number))
+                self.passive.append(self._model(_model_of(round, self._asked(round)[0]), round.number))
             return
         if not self.watched or round.number > self.watched[-1] or not len(round.honest):
             return
@@ -160,29 +113,19 @@ class Gathering:
 
     def seen(self, attack: PrivacyAttack) -> list[Seen]:
         """What an attack sees of the training, in the order of rounds."""
-        return self._active.get(attack, []) if Capability.ACTIVE in attack.required_knowledge() else self._passive
+        return self._active.get(attack, []) if Capability.ACTIVE in attack.required_knowledge() else self.passive
 
     def facts(self, attack: PrivacyAttack, seen: list[Seen]) -> PrivacyFacts:
         """What the machine knows for an attack that sees this; the truth stays here, but for labels."""
-        candidates, auxiliary = None, (self._setup.clean.test_features, self._setup.clean.test_labels)
-        if attack.judges_members:
-            candidates, auxiliary = self.pool.samples, self.pool.auxiliary
         return PrivacyFacts(
             observer=self._spying.observer,
             sightings=[sighting for sighting, _ in seen],
             circumstances=self.about,
             network=self.network,
-            auxiliary=auxiliary,
+            auxiliary=(self._setup.clean.test_features, self._setup.clean.test_labels),
             labels=_stacked([truth.labels for _, truth in seen]),
-            candidates=candidates,
             rng=stream(self._setup.seed, f"privacy {attack!r}"),
         )
-
-    @cached_property
-    def pool(self) -> Pool:
-        """The candidates of attacks on membership."""
-        targets = self._order[: self._spying.targets]
-        return pool_of(self._setup, targets if self._spying.observer in ("server", "wire", "active") else self._order)
 
     def _unfit(self, attack: PrivacyAttack) -> str | None:
         if self._channel.name not in attack.channels:
@@ -197,9 +140,9 @@ class Gathering:
         if len(active) == len(self.attacks):
             return
         if self._spying.observer == "sum":
-            self._passive.append(self._summed(round, round.sent, self._models(round), None, round.honest))
+            self.passive.append(self._summed(round, round.sent, self._models(round), None, round.honest))
         elif round.seen is not None and len(round.seen) == len(round.honest):  # else a transform hides the rows
-            self._passive += [self._single(round, round.seen, self._models(round), member) for member in targets]
+            self.passive += [self._single(round, round.seen, self._models(round), member) for member in targets]
 
     def _played(self, round: Round, attack: PrivacyAttack, targets: list[int]) -> Iterator[Seen]:
         """What an active observer sees if the watched round is played with the models that the attack chooses.

@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robustfl.errors import AttackError
 from robustfl.federation.spying.gathering import Gathering, Seen
 from robustfl.federation.spying.matching import Matched, matched, recognised, scaled, ssim
 from robustfl.federation.streams import stream
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
-from robustfl.threats.privacy.findings import Labels, Memberships, Reconstruction
+from robustfl.threats.privacy.findings import Labels, Reconstruction
 from robustfl.threats.privacy.view import PrivacyFacts
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class Judge:
             for values, counts, (_, truth) in zip(found.values, finding.counts, seen, strict=True):
                 values |= self._labelled(counts, truth.labels)
         else:
-            self._members(found, finding, seen)
+            raise AttackError(
+                f"{attack!r} speaks of members. Declare `judges_members = True`, so that it gets candidates."
+            )
         for values, consistency in zip(found.values, self._consistency(attack, facts, seen), strict=True):
             values |= {} if consistency is None else {"self_consistency": consistency}
         return found
@@ -178,16 +181,6 @@ class Judge:
             "label_chance": 1.0 - float(np.abs(uniform - true).sum(axis=1).mean()) / (2 * n),
         }
 
-    def _members(self, found: Verdict, finding: Memberships, seen: list[Seen]) -> None:
-        for place, (sighting, _) in enumerate(seen):
-            member = self._gathering.pool.members(sighting)
-            values = finding.scores[place].double().cpu().numpy()
-            found.values[place] |= {
-                "mia_auc": area(values[member], values[~member]),
-                "mia_tpr_1": true_positives(values[member], values[~member], 0.01),
-                "mia_tpr_5": true_positives(values[member], values[~member], 0.05),
-            }
-
     def _consistency(self, attack: PrivacyAttack, facts: PrivacyFacts, seen: list[Seen]) -> list[float | None]:
         """How badly the true samples explain what an attack takes for the gradient, 1 - cos; None if that says nothing.
 
@@ -219,27 +212,6 @@ class Judge:
 
     def _scaled(self, features: Tensor) -> Tensor:
         return scaled(features, self._gathering.about.low, self._gathering.about.high)
-
-
-def area(members: Floats, others: Floats) -> float:
-    """The probability that a member has a higher score than another sample; ties count half.
-
-    >>> area(np.array([0.9, 0.8, 0.7, 0.4]), np.array([0.75, 0.5, 0.3, 0.2, 0.1]))
-    0.85
-    """
-    order = np.sort(others)
-    below = np.searchsorted(order, members, side="left") + np.searchsorted(order, members, side="right")
-    return float(below.mean() / (2 * len(others)))
-
-
-def true_positives(members: Floats, others: Floats, rate: float) -> float:
-    """The share of members above a threshold that at most ``floor(rate n)`` of the n other samples exceed.
-
-    >>> true_positives(np.array([0.9, 0.8, 0.7, 0.4]), np.array([0.75, 0.5, 0.3, 0.2, 0.1]), 0.2)
-    0.75
-    """
-    allowed = int(rate * len(others) + 1e-9)
-    return float((members > np.sort(others)[::-1][allowed]).mean()) if allowed < len(others) else 1.0
 
 
 def _similarity(pairs: Matched) -> Tensor:

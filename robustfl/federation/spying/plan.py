@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from robustfl.errors import ParameterError
+from robustfl.privacy.rotation import FEWEST_RUNS
 from robustfl.threats.privacy.capability import OBSERVERS
 from robustfl.threats.privacy.contract import PrivacyAttack
 
@@ -23,8 +24,9 @@ class Spying:
     attacks : what it tries
     rounds : the watched rounds, as numbers from 0 or words
     targets : the largest number of clients that are spied on in a watched round
+    federations : the number of federations that are trained on halves of the samples, to attack membership
 
-    Raises ParameterError for an attack that cannot watch as this observer.
+    Raises ParameterError for an attack that cannot watch as this observer, and for fewer than 4 federations.
 
     >>> Spying(observer="server", attacks=(), rounds=("last", 3, "first")).numbers(20)
     (0, 3, 19)
@@ -34,13 +36,23 @@ class Spying:
     attacks: Sequence[PrivacyAttack]
     rounds: Sequence[Moment] = ("first", "middle", "last")
     targets: int = 5
+    federations: int = 17
 
     def __post_init__(self) -> None:
         if self.observer not in OBSERVERS:
             raise ParameterError(f"There is no observer {self.observer!r}. Observers: {', '.join(OBSERVERS)}.")
+        if self.federations < FEWEST_RUNS:
+            raise ParameterError(
+                f"`federations` should satisfy federations >= {FEWEST_RUNS}, or a target has no shadows. "
+                f"Found federations={self.federations}."
+            )
         reasons = [reason for attack in self.attacks if (reason := attack.refusal(self.observer)) is not None]
         if reasons:
             raise ParameterError(" ".join(reasons))
+
+    def only(self, *, members: bool) -> Spying:
+        """The same with those attacks alone that do, or do not, judge who was a member."""
+        return replace(self, attacks=tuple(one for one in self.attacks if one.judges_members is members))
 
     def numbers(self, rounds: int) -> tuple[int, ...]:
         """The watched rounds of a training in ascending order, each once.

@@ -32,6 +32,9 @@ class Capability(enum.Flag):
     """Public samples of the same distribution, which nobody trains on."""
     LOSS = enum.auto()
     """The network and its loss, as functions that can be evaluated and differentiated."""
+    SHADOWS = enum.auto()
+    """Federations like this one, which the spy has trained itself on other halves of the candidates; for this it needs
+    samples of the same distribution and all settings."""
     ACTIVE = enum.auto()
     """Which model each client gets."""
 
@@ -51,6 +54,7 @@ _PUBLIC = (
     | Capability.MOMENTUM
     | Capability.AUX
     | Capability.LOSS
+    | Capability.SHADOWS
 )
 _ORACLE = Capability.LABELS
 _SUMS = _PUBLIC | _ORACLE | Capability.SUM | Capability.HISTORY

@@ -52,11 +52,12 @@ class Memberships:
 
     Attributes
     ----------
-    scores : [k, q] for each sighting and each of the view's candidates a score that is higher for members; scores of
-        different sightings are not compared with each other
+    scores : [q] for each of the view's candidates a score, from everything that was seen, that is higher for members
+    one_scale : whether scores of different trainings can be compared, as those that count standard deviations can
     """
 
     scores: Tensor
+    one_scale: bool = False
 
 
 Finding = Reconstruction | Labels | Memberships
@@ -92,7 +93,7 @@ def require_finding(
         ):
             raise wrong(f"counts [{sightings}, {classes}] from 0", tuple(finding.counts.shape))
     elif isinstance(finding, Memberships):
-        if tuple(finding.scores.shape) != (sightings, candidates) or not bool(finding.scores.isfinite().all()):
-            raise wrong(f"finite scores [{sightings}, {candidates}]", tuple(finding.scores.shape))
+        if tuple(finding.scores.shape) != (candidates,) or not bool(finding.scores.isfinite().all()):
+            raise wrong(f"finite scores [{candidates}]", tuple(finding.scores.shape))
     else:
         raise wrong("a Reconstruction, Labels or Memberships", type(finding).__name__)

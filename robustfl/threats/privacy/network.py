@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
+from robustfl.privacy.membership import confidence
+from robustfl.privacy.pairs import FloatArray
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+_PIECE = 4096
+"""The number of samples in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,15 @@ class Network:
             local = weights - rate * total
             total = total + self.gradients(local, features[:, step], labels[:, step], traced=traced)
         return total / features.shape[1]
+
+    def confidences(self, weights: Tensor, features: Tensor, labels: Tensor) -> FloatArray:
+        """How sure a model is of the labels of samples: :func:`robustfl.privacy.confidence` of its logits.
+
+        Shapes: [d], [m, *shape], [m] -> [m]. Cost: one forward pass in pieces, without gradients.
+        """
+        with torch.no_grad():
+            logits = [self.logits(weights, part).double().cpu().numpy() for part in torch.split(features, _PIECE)]
+        return confidence(np.concatenate(logits), labels.cpu().numpy())
 
     @cached_property
     def first(self) -> Linear | None:

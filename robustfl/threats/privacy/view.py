@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.threats.privacy.capability import Capability
@@ -19,6 +20,8 @@ from robustfl.threats.privacy.capability import Capability
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from robustfl.privacy.membership import Shadows
+    from robustfl.privacy.pairs import FloatArray
     from robustfl.threats.privacy.network import Network
 
 T = TypeVar("T")
@@ -76,6 +79,22 @@ class Circumstances:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ShadowRuns:
+    """Federations that a spy has trained itself, with the same settings, each on another half of the candidates.
+
+    Attributes
+    ----------
+    models : [s, d] the last model of each that the observer would have seen
+    candidates : what these models say of the candidates, and which candidates were among their training data
+    auxiliary : [s, N] what they say of the public samples, see :func:`robustfl.privacy.confidence`
+    """
+
+    models: Tensor
+    candidates: Shadows
+    auxiliary: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PrivacyFacts:
     """Everything that an observer could know; only the machine sees it.
 
@@ -87,6 +106,8 @@ class PrivacyFacts:
     auxiliary : public samples [N, *shape] and their labels [N]
     labels : [k, n] the true labels behind each sighting
     candidates : [q, *shape] and [q]: samples of which an attack on membership says whether they were trained on
+    owners : [q] the client that would have trained on each candidate
+    shadows : federations like this one, whose training data are known
     rng : the attack's own generator
     """
 
@@ -97,6 +118,8 @@ class PrivacyFacts:
     auxiliary: tuple[Tensor, Tensor] | None = None
     labels: Tensor | None = None
     candidates: tuple[Tensor, Tensor] | None = None
+    owners: NDArray[np.int64] | None = None
+    shadows: ShadowRuns | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
 
@@ -190,6 +213,26 @@ class PrivacyView:
     def candidates(self) -> tuple[Tensor, Tensor]:
         """The samples [q, *shape] and labels [q] of which an attack on membership speaks."""
         return self._given(self._facts.candidates, "candidates for membership")
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """The client [q] that would have trained on each candidate (needs MESSAGE, since a message has a sender)."""
+        self._need(Capability.MESSAGE, "the owners of candidates")
+        return self._given(self._facts.owners, "the owners of candidates")
+
+    @property
+    def shadows(self) -> ShadowRuns:
+        """Federations that the spy has trained itself (needs SHADOWS)."""
+        self._need(Capability.SHADOWS, "shadow federations")
+        return self._given(self._facts.shadows, "shadow federations")
+
+    def confidences(self, samples: tuple[Tensor, Tensor]) -> FloatArray:
+        """What the last model that was seen says of samples [m, *shape] with labels [m], [m] (needs MODEL and LOSS).
+
+        See :func:`robustfl.privacy.confidence`.
+        """
+        self._need(Capability.MODEL, "the models of clients")
+        return self.network.confidences(self._facts.sightings[-1].model, *samples)
 
     def gradients(self) -> Tensor:
         """The mean gradients [k, d] of the senders' samples, as far as messages tell them.

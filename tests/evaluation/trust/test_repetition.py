@@ -29,6 +29,7 @@ def found(again: Any, first: Any = None) -> Any:
 
 def test_the_same_is_the_same_whatever_was_seen_and_however_long_it_took() -> None:
     assert found(record(metrics={"more": {}}, time={"total_s": 9.0}, isolated=True)) == {}
+    assert found(record(metrics={"more": {"mia_auc": 0.6, "mia_auc_by": {"LiRA": 0.6}}})) == {}
 
 
 def test_records_of_other_code_and_of_no_trial_of_the_suite_are_left_out() -> None:

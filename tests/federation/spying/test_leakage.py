@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robustfl import registry
 from robustfl.attacks import Analytic
-from robustfl.errors import ParameterError
+from robustfl.errors import AttackError, ParameterError
 from robustfl.federation.assembly import assemble
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.round import Round
@@ -168,24 +168,18 @@ def test_an_active_server_chooses_the_model_of_each_client(momentum: float) -> N
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knowing(PrivacyAttack):
-    """Tells members by the loss of the model, which has seen them."""
+class Wrong(PrivacyAttack):
+    """Speaks of members without saying that it does."""
 
-    observers: ClassVar[tuple[str, ...]] = ("public", "server")
-    knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS
-    judges_members: ClassVar[bool] = True
+    observers: ClassVar[tuple[str, ...]] = ("public",)
 
     def infer(self, view: PrivacyView) -> Finding:
-        x, y = view.candidates
-        losses = [view.network.losses(model[None], x[None], y[None])[0] for model in view.models]
-        return Memberships(scores=-torch.stack(losses))
+        return Memberships(scores=torch.zeros(0))
 
 
-@pytest.mark.parametrize("observer", ["public", "server"])
-def test_members_are_judged_by_candidates(observer: str) -> None:
-    told = watched(Knowing(), observer, batch_size=16).more
-    assert 0.4 < told["mia_auc"] < 0.7
-    assert 0.0 <= told["mia_tpr_1"] <= told["mia_tpr_5"] < 0.5
+def test_who_judges_members_has_to_say_so() -> None:
+    with pytest.raises(AttackError, match="judges_members = True"):
+        watched(Wrong(), "public")
 
 
 class Hidden(Transform):

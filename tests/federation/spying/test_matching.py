@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.federation.spying.judging import area, true_positives
 from robustfl.federation.spying.matching import MOST_PSNR, distinct, matched, recognised, scaled, ssim
 from tests.threats.privacy.seen import digits
 
@@ -77,12 +76,3 @@ def test_random_images_of_others_reach_fifteen_decibels_but_not_twenty() -> None
     assert means[64, 15.0] == pytest.approx(0.30, abs=0.08)
     assert means[64, 20.0] < 0.03
     assert means[24, 25.0] == means[64, 25.0] == 0.0
-
-
-def test_members_above_a_threshold() -> None:
-    members, others = np.array([0.9, 0.8, 0.7, 0.4]), np.array([0.75, 0.5, 0.3, 0.2, 0.1])
-    assert area(members, others) == pytest.approx(0.85)
-    assert true_positives(members, others, 0.0) == 0.5
-    assert true_positives(members, others, 0.2) == 0.75
-    assert area(others, others) == 0.5
-    assert true_positives(np.ones(3), np.ones(9), 0.1) == 0.0

@@ -136,7 +136,7 @@ ANSWERS: dict[str, tuple[Callable[[PrivacyView], Any], str]] = {
     ),
     "negative counts": (lambda view: Labels(counts=torch.full((2, 3), -1.0)), r"counts \[2, 3\] from 0"),
     "counts that are no numbers": (lambda view: Labels(counts=torch.full((2, 3), torch.nan)), "counts"),
-    "scores that are no numbers": (lambda view: Memberships(scores=torch.full((2, 4), torch.nan)), "finite scores"),
+    "scores that are no numbers": (lambda view: Memberships(scores=torch.full((4,), torch.nan)), "finite scores"),
     "a tensor": (lambda view: torch.zeros(2, 3), "a Reconstruction, Labels or Memberships"),
 }
 
