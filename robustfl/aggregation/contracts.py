@@ -11,12 +11,9 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
-from robustfl.aggregation.hostile import Hostile, answered
-from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
+from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
 from robustfl.aggregation.updates.layout import exceeded, read_updates
 from robustfl.aggregation.updates.rows import Rows
@@ -204,7 +201,7 @@ class Aggregator(Defense):
         if not source.agreed(source.kernels.is_finite(outcome.value)):
             raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
         accepted = batch.callers_rows(source)
-        weights, rejected = _by_callers_rows(outcome.weights, accepted, len(batch.ids))
+        weights, rejected = by_callers_rows(outcome.weights, accepted, len(batch.ids))
         info = {
             **outcome.info,
             "ids": batch.ids,
@@ -222,18 +219,6 @@ class Aggregator(Defense):
     @abstractmethod
     def _aggregate(self, rows: Rows) -> Outcome:
         """Apply the rule itself to clean rows."""
-
-
-def _by_callers_rows(weights: Floats | None, accepted: list[int], n: int) -> tuple[Floats | None, NDArray[np.bool_]]:
-    """The weights of the accepted rows as weights of all rows that came in, and which of those were rejected."""
-    places: slice | list[int] = slice(None) if len(accepted) == n else accepted
-    rejected = np.ones(n, dtype=np.bool_)
-    rejected[places] = False
-    if weights is None:
-        return None, rejected
-    shares = np.zeros(n)
-    shares[places] = weights
-    return shares, rejected
 
 
 def _outcome(rule: Defense, source: Source) -> Outcome:

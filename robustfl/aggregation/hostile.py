@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from robustfl.aggregation.defense import Defense
-from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.layout import Batch, exceeded
 from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
 from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
@@ -95,3 +98,15 @@ def _too_few(reason: str, batch: Batch) -> InfeasibleError:
         lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
     remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
     return InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
+
+
+def by_callers_rows(weights: Floats | None, accepted: list[int], n: int) -> tuple[Floats | None, NDArray[np.bool_]]:
+    """The weights of the accepted rows as weights of all rows that came in, and which of those were rejected."""
+    places: slice | list[int] = slice(None) if len(accepted) == n else accepted
+    rejected = np.ones(n, dtype=np.bool_)
+    rejected[places] = False
+    if weights is None:
+        return None, rejected
+    shares = np.zeros(n)
+    shares[places] = weights
+    return shares, rejected
