@@ -61,12 +61,18 @@ class Defense(Component, ABC):
     channel: ClassVar[str] = "dense"
     family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()
+    carried_out_by_clients: ClassVar[bool] = False
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @property
     def stages(self) -> tuple[Defense, ...]:
         return (self,)
+
+    @property
+    def client_side(self) -> tuple[Defense, ...]:
+        """The stages that clients carry out themselves, see :class:`robustfl.aggregation.client_side.ClientSide`."""
+        return tuple(stage for stage in self.stages if stage.carried_out_by_clients)
 
     @property
     def stateful(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from robustfl.aggregation import Defense
+from robustfl.aggregation import ClientSide, Defense
 from robustfl.errors import ParameterError
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, SybilAttack
@@ -72,12 +72,20 @@ def refusal(
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
     transforms: Iterable[Transform] = (),
+    trainer: Trainer | None = None,
 ) -> str | None:
     """The reason why these parts cannot be combined, or None when they can.
 
-    `channel` replaces the channel that the defense names.
+    `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
     name = defense.channel if channel is None else channel.name
+    stages = getattr(defense, "client_side", ())
+    if stages and trainer is not None:
+        return (
+            f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
+        )
+    if stages and name not in ("dense", "rewards"):
+        return f"{stages[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
     if channel is None and name not in CHANNELS:
         return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
     if attack is not None and not attack.fits(name):
@@ -165,13 +173,16 @@ def assemble(
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.setup import set_up
 
-    reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms)
+    reason = refusal(
+        defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms, trainer=trainer
+    )
     if reason is not None:
         raise ParameterError(reason)
     spoken = channel or channel_named(defense.channel)
     setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
-    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
-    chosen = [*transforms_for(setup), *transforms]
+    stages = getattr(defense, "client_side", ())
+    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer, stages=stages)
+    chosen = [*transforms_for(setup, stages), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
@@ -188,11 +199,11 @@ def assemble(
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 
 
-def transforms_for(setup: Setup) -> list[Transform]:
-    """The transforms that the settings and the attack ask for."""
-    from robustfl.federation.transforms import Disguise, StalenessWeights
+def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Transform]:
+    """The transforms that the settings, the attack and the defenses that clients carry out ask for."""
+    from robustfl.federation.transforms import ClientDefenses, Disguise, StalenessWeights
 
-    found: list[Transform] = []
+    found: list[Transform] = [ClientDefenses(stages, setup)] if stages else []
     server = setup.settings.server
     if server.asynchronous and server.staleness != "constant":
         found.append(StalenessWeights(server))

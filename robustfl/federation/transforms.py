@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.aggregation.client_side import ClientSide
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.settings import Server
+from robustfl.federation.setup import Setup
+from robustfl.federation.streams import stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +62,25 @@ class StalenessWeights(Transform):
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
         return messages * messages.new_tensor(staleness_weights(round.ages(ids), self._server))[:, None]
+
+
+class ClientDefenses(Transform):
+    """Changes the messages of honest clients as the defenses do that clients carry out; see :class:`ClientSide`.
+
+    Each client draws from a stream of its own in every round, for every defense.
+    """
+
+    channels = ("dense", "rewards")
+
+    def __init__(self, stages: Sequence[ClientSide], setup: Setup) -> None:
+        self._stages, self._seed, self._shapes = tuple(stages), setup.seed, setup.population.shapes
+
+    def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
+        for place, stage in enumerate(self._stages):
+            purpose = f"client defense {place} in round {round.number}"
+            rngs = [stream(self._seed, f"{purpose} for {member}") for member in ids.tolist()]
+            messages = stage.message(messages, self._shapes, rngs)
+        return messages
 
 
 class Disguise(Transform):

@@ -21,7 +21,15 @@ from robustfl.defenses import (
     MultiKrum,
     TrimmedMean,
 )
-from tests.aggregation import column_rules, flag_rules, gram_rules, oracles, reputation_rules, rffl_rules
+from tests.aggregation import (
+    client_side_rules,
+    column_rules,
+    flag_rules,
+    gram_rules,
+    oracles,
+    reputation_rules,
+    rffl_rules,
+)
 from tests.aggregation.case import MAJORITY as MAJORITY
 from tests.aggregation.case import Case as Case
 from tests.aggregation.case import at_least
@@ -150,6 +158,7 @@ RULES = [
     *flag_rules.RULES,
     *reputation_rules.RULES,
     *rffl_rules.RULES,
+    *client_side_rules.RULES,
 ]
 
 each_rule = pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
