@@ -118,6 +118,11 @@ def refusal(
             f"Messages of the channel {name!r} cannot be multiplied by a staleness weight. Found "
             f"server.staleness={settings.server.staleness!r}. Take `staleness: constant`."
         )
+    if not isinstance(settings.server.staleness, str) and name != "dense":
+        return (
+            f"`staleness: {{method: {settings.server.staleness.method}}}` corrects updates of one common model. Found "
+            f"messages of the channel {name!r}. Take `staleness: constant`."
+        )
     return None
 
 
@@ -201,12 +206,13 @@ def assemble(
 
 def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Transform]:
     """The transforms that the settings, the attack and the defenses that clients carry out ask for."""
+    from robustfl.federation.repair import repair_for
     from robustfl.federation.transforms import ClientDefenses, Disguise, StalenessWeights
 
     found: list[Transform] = [ClientDefenses(stages, setup)] if stages else []
     server = setup.settings.server
     if server.asynchronous and server.staleness != "constant":
-        found.append(StalenessWeights(server))
+        found.append(StalenessWeights(server) if isinstance(server.staleness, str) else repair_for(setup))
     if setup.identities is not None and setup.identities.disguise:
         found.append(Disguise(setup.members))
     return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from robustfl.aggregation.client_side import ClientSide
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.round import Ids, Receiver, Round
-from robustfl.federation.settings import Server
+from robustfl.federation.settings import Server, Weights
 from robustfl.federation.setup import Setup
 from robustfl.federation.streams import stream
 
@@ -61,7 +61,9 @@ class StalenessWeights(Transform):
         self._server = server
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
-        return messages * messages.new_tensor(staleness_weights(round.ages(ids), self._server))[:, None]
+        assert isinstance(self._server.staleness, str)
+        weights = staleness_weights(round.ages(ids), self._server, self._server.staleness)
+        return messages * messages.new_tensor(weights)[:, None]
 
 
 class ClientDefenses(Transform):
@@ -95,16 +97,16 @@ class Disguise(Transform):
         return self._members.disguised(messages, names)
 
 
-def staleness_weights(ages: Ids, server: Server) -> Floats:
+def staleness_weights(ages: Ids, server: Server, kind: Weights) -> Floats:
     """The weights s(tau) of messages [k] that were computed with models of these `ages` [k] in steps.
 
     Formula: with the exponent a and the grace b, s is 1 for `constant`; ``(1 + tau)^-a`` for `polynomial`; and for
     `hinge` 1 up to b and ``1/(a (tau - b) + 1)`` above it.
     """
     tau = ages.astype(np.float64)
-    if server.staleness == "constant":
+    if kind == "constant":
         return np.ones_like(tau)
-    if server.staleness == "polynomial":
+    if kind == "polynomial":
         return np.asarray((1.0 + tau) ** -server.staleness_exponent)
     beyond = np.maximum(tau - server.staleness_grace, 0.0)
     return np.asarray(1.0 / (server.staleness_exponent * beyond + 1.0))

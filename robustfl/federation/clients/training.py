@@ -179,9 +179,9 @@ class LoopedTrainer:
 class TracedTrainer:
     """All clients in one batched computation that autograd can differentiate in the models.
 
-    The gradients are those of :class:`VmappedTrainer` up to rounding, without adversarial search, and
-    with the code of a coded model at its mean. They come from one backward pass over all clients, which takes half as
-    long as a transformed function when it is differentiated again.
+    Labels may be probabilities [k, steps, batch, classes]. The gradients are those of :class:`VmappedTrainer` up to
+    rounding, without adversarial search, and with the code of a coded model at its mean. They come from one backward
+    pass over all clients, which takes half as long as a transformed function when it is differentiated again.
     """
 
     def __init__(self, population: Population, learning_rate: float) -> None:
@@ -206,7 +206,7 @@ class TracedTrainer:
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
             logits = predict(self._population, leaf, features).flatten(0, 1)
-            losses = cross_entropy(logits, labels.flatten(), reduction="sum")
+            losses = cross_entropy(logits, labels.flatten(0, 1), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
 
