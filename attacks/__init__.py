@@ -19,6 +19,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
 * ``rankings``: attacks on votes over rankings. These are :class:`ReverseRanking`, :class:`ShuffledRanking` and
   :class:`BoundarySwap`.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
+* ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts` and
+  :class:`InvertingGradients`.
 * ``evasion``: attacks on test samples. These are :class:`FGSM`, :class:`PGD` and :class:`ZerothOrder`.
 * ``faults``: what goes wrong without malice, such as :class:`Dropout`, :class:`Straggler`, :class:`LabelNoise` and
   :class:`NaNClient`.
@@ -57,6 +59,13 @@ from .faults.straggler import Straggler as Straggler
 from .identities.clones import Clones as Clones
 from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
+from .privacy.analytic import Analytic as Analytic
+from .privacy.dlg import DLG as DLG
+from .privacy.grad_inversion import GradInversion as GradInversion
+from .privacy.idlg import IDLG as IDLG
+from .privacy.inverting_gradients import InvertingGradients as InvertingGradients
+from .privacy.label_counts import LabelCounts as LabelCounts
+from .privacy.row_ratios import RowRatios as RowRatios
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking
 from .rankings.shuffled_ranking import ShuffledRanking as ShuffledRanking

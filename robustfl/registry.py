@@ -37,7 +37,7 @@ _FOLDERS = {
 }
 _CONTRACTS = {
     "defense": ("robustfl.aggregation.defense", ("Defense",)),
-    "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities")),
+    "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities", "PrivacyAttack")),
     "report": ("robustfl.evaluation.results.reporting", ("ReportFormat",)),
     "data": ("robustfl.federation.data.dataset", ("Data",)),
     "model": ("robustfl.federation.models.architectures", ("Model",)),

@@ -22,7 +22,7 @@ FLOORS = (
     ("threats.attack",),
     ("threats.adversary",),
     ("threats.updates",),
-    ("threats.data", "threats.evasion", "threats.faults", "threats.peers", "threats.rankings"),
+    ("threats.data", "threats.evasion", "threats.faults", "threats.peers", "threats.privacy", "threats.rankings"),
     ("threats", "reputation"),
     ("isolation",),
     ("attacks", "defenses", "federation"),

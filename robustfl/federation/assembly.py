@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.observers.contract import Observer
     from robustfl.federation.setup import Setup
+    from robustfl.federation.spying.plan import Spying
     from robustfl.federation.task import Population
     from robustfl.federation.topologies.contract import Topology
     from robustfl.federation.transforms import Transform
@@ -138,6 +139,7 @@ def assemble(
     evasions: Sequence[Evasion] = (),
     evasion_samples: int = 0,
     reference: bool = False,
+    spying: Spying | None = None,
     seed: int = 0,
     transforms: Sequence[Transform] = (),
     observers: Sequence[Observer] = (),
@@ -159,6 +161,7 @@ def assemble(
     aims : poisonings of data whose aims are measured for comparison, whether they are carried out or not
     evasions, evasion_samples : attacks on test samples of the trained model, and the number of these samples
     reference : whether to measure also how stable the step is, and what training on all data at once reaches
+    spying : who watches the clients, and with which attacks on privacy; None when nobody does
     seed : decides everything random; the same seed gives the same clients, batches and identities to every defense
     transforms : additional transforms, applied after those that the settings and the attack ask for
     observers : additional observers, which come after the usual ones
@@ -200,6 +203,7 @@ def assemble(
         evasions=evasions,
         evasion_samples=evasion_samples,
         reference=reference,
+        spying=spying,
     )
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 
@@ -239,6 +243,7 @@ def observers_for(
     evasions: Sequence[Evasion] = (),
     evasion_samples: int = 0,
     reference: bool = False,
+    spying: Spying | None = None,
 ) -> list[Observer]:
     """The observers of every simulation and those of this kind; they hear and report in the order of the list."""
     from robustfl.federation.observers.accuracy import Accuracy
@@ -247,6 +252,7 @@ def observers_for(
     from robustfl.federation.observers.detection import Detection
     from robustfl.federation.observers.evasion import EvasionTests
     from robustfl.federation.observers.fairness import Fairness
+    from robustfl.federation.observers.leakage import Leakage
     from robustfl.federation.observers.served import Served
     from robustfl.federation.observers.stability import Stability
     from robustfl.federation.observers.staleness import Staleness
@@ -278,4 +284,6 @@ def observers_for(
             found.append(Central(setup))
     if evasions:
         found.append(EvasionTests(setup.clean, accuracy, evasions, evasion_samples, seed))
+    if spying is not None:
+        found.append(Leakage(setup, channel, spying))
     return found

@@ -15,12 +15,15 @@ The contracts:
 * :class:`Identities` says under how many names malicious clients take part. `identities >> attack` combines it with
   any attack.
 * :class:`Evasion` changes test samples so that the trained model errs. :class:`Victim` is what it may see of the model.
+* :class:`PrivacyAttack` finds out something about clients' data from a :class:`PrivacyView` of what an observer saw. It
+  declares its :class:`Capability`.
 * :class:`Fault` is what goes wrong without malice. It sees a :class:`FaultView` of a round or a client's
   :class:`LocalData`, and decides the :class:`Delivery` of messages.
 
 The rooms and modules:
 
 * ``updates``, ``data``, ``peers``: attacks on updates, on training data, and on networks of peers.
+* ``privacy``: attacks on privacy, what their observers see, and what they answer.
 * ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
 * ``attack``: what all attacks on training have in common; ``adversary``: those that craft messages, of any kind;
   ``knowledge``: what an adversary knows.
@@ -35,6 +38,9 @@ from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.contract import PrivacyAttack
+from robustfl.threats.privacy.view import PrivacyView
 from robustfl.threats.rankings import CommonRankAttack, RankAttack, RankView
 from robustfl.threats.updates.contract import TiledAttack, UpdateAttack
 from robustfl.threats.updates.local_training import LocalAttack
@@ -44,6 +50,7 @@ __all__ = [
     "Adversary",
     "Attack",
     "Backdoor",
+    "Capability",
     "CommonRankAttack",
     "DataPoisoning",
     "Delivery",
@@ -57,6 +64,8 @@ __all__ = [
     "LocalData",
     "MessageAttack",
     "PoisonedAttack",
+    "PrivacyAttack",
+    "PrivacyView",
     "RankAttack",
     "RankView",
     "SybilAttack",

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 import robustfl.attacks
 from robustfl import registry
 from robustfl.components import Component
-from robustfl.threats import Attack, DataPoisoning, Evasion, Fault, Identities, Knowledge, UpdateAttack
+from robustfl.threats import Attack, DataPoisoning, Evasion, Fault, Identities, Knowledge, PrivacyAttack, UpdateAttack
 from tests.attacks.table import TABLE, UPDATE, Row, crafted, models, updates, walk
 
 PAYLOADS = [np.nan, np.inf, -np.inf]
@@ -41,8 +41,8 @@ def test_names_itself_and_comes_back_from_the_registry(row: Row) -> None:
     assert again == attack
     assert registry.build("attack", {attack.name: attack.parameters()}) == attack
     assert str(attack)
-    assert isinstance(attack, Attack | Evasion | Fault)
-    assert attack.surface in ("updates", "rankings", "data", "evasion", "faults")
+    assert isinstance(attack, Attack | Evasion | Fault | PrivacyAttack)
+    assert attack.surface in ("updates", "rankings", "data", "evasion", "faults", "privacy")
 
 
 @walk(UPDATE)

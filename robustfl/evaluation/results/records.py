@@ -75,6 +75,13 @@ class LedgerHead(TypedDict):
     head: str
 
 
+class ExhibitHead(TypedDict):
+    """The exhibit of a trial: how many pairs it shows, and the hash of its arrays."""
+
+    pairs: int
+    digest: str
+
+
 class Frame(TypedDict):
     """The part of a record that does not depend on the outcome of its trial.
 
@@ -105,6 +112,7 @@ class Record(Frame):
     time: NotRequired[Annotated[dict[str, float], Shape(Maybe({"total_s?": NUMBER, "aggregate_s?": NUMBER}))]]
     error: NotRequired[Failure | None]
     ledger: NotRequired[LedgerHead | None]
+    exhibit: NotRequired[ExhibitHead | None]
 
 
 def metrics_of(record: Record | None) -> Metrics:

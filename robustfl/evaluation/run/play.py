@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
 from robustfl.isolation import isolated
 
@@ -35,6 +36,7 @@ class Resources:
     device : where clients train and updates are aggregated
     data_root : the folder of data files
     ledgers : the folder of ledgers; None if none are kept
+    exhibits : the folder of samples beside reconstructions; None if none are kept
     isolate : whether each defense is in a process of its own, see :mod:`robustfl.isolation`
     twin : whether a second copy of it is asked the same in other orders and under other names; it needs `isolate`
     since : time in seconds; files that were changed later are not read by isolated defenses
@@ -43,6 +45,7 @@ class Resources:
     device: str = "cpu"
     data_root: Path | None = None
     ledgers: Ledgers | None = None
+    exhibits: Exhibits | None = None
     isolate: bool = False
     twin: bool = False
     since: float | None = None
@@ -79,6 +82,7 @@ def _frame(trial: Trial, fingerprint: str) -> Frame:
 
 def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     from robustfl.federation.assembly import assemble
+    from robustfl.federation.observers.leakage import Leakage
 
     scenario = trial.scenario
     population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
@@ -96,11 +100,15 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
             reference=scenario.reference,
+            spying=None if scenario.privacy is None else scenario.privacy.spying(),
             seed=trial.seed,
             observers=observers,
             twin=twin,
         )
         trace = simulation.run()
+    for watcher in simulation.observers:
+        if place.exhibits is not None and isinstance(watcher, Leakage) and watcher.exhibit is not None:
+            told["exhibit"] = place.exhibits.keep(trial.id, watcher.exhibit)
     return {
         "status": "diverged" if trace.diverged else "ok",
         "metrics": _metrics(trace, population),

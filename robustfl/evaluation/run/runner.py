@@ -16,6 +16,7 @@ from robustfl.evaluation.results.summaries import BreakdownReport, Summary
 from robustfl.evaluation.run.checking import FILE, Checks, sealed, to_misdeclare, to_replay, told_off
 from robustfl.evaluation.run.clock import RunClock
 from robustfl.evaluation.run.executors import Executor, Processes, Serial, require_guard
+from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.played import Played
@@ -96,7 +97,8 @@ class _Run:
         self.clock, self.began = RunClock(options.out, fresh=options.fresh), time.time()
         root, kept = options.place.data_root, options.ledgers
         self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")
-        self.place = replace(options.place, ledgers=self.ledgers)
+        self.exhibits = Exhibits(options.out)
+        self.place = replace(options.place, ledgers=self.ledgers, exhibits=self.exhibits)
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
 
@@ -108,6 +110,7 @@ class _Run:
         with Store(path) as store:
             if self.ledgers is not None:
                 self.ledgers.tidy(aside=self.options.fresh)
+            self.exhibits.tidy(aside=self.options.fresh)
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
             summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts(), self.check(store))
@@ -146,7 +149,7 @@ class _Run:
         if not wrong and not again:
             return Checked()
         with Store(self.options.out / FILE) as extra:
-            plain = replace(self.place, ledgers=None)
+            plain = replace(self.place, ledgers=None, exhibits=None)
             self._run(extra, distinct_trials(cell for case in wrong for cell in case.cells), plain)
             # The workers are new ones, in which no defense has been asked.
             self._run(extra, again, replace(plain, isolate=True, twin=True, since=self.began))

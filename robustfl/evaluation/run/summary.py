@@ -45,6 +45,7 @@ from robustfl.evaluation.trust.evidence import (
     round_shares,
     seen_conduct,
 )
+from robustfl.evaluation.trust.privacy import mismatches
 from robustfl.evaluation.trust.repetition import not_repeated
 from robustfl.threats.staging import stages
 
@@ -158,6 +159,7 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
     experiment, records = played.plan.experiment, played.records
     suite, cells = experiment.suite, played.plan.cells
     rounds = {world.label: world.federation.rounds for world in experiment.worlds}
+    played_records = [records[trial] for trial in wanted if trial in records]
     return Evidence(
         threats={str(attack): Threat.of(attack) for attack in suite.played},
         subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
@@ -166,7 +168,8 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
         reached=reached_aims(cells, records, played.plan.plain.label),
         exceeded=round_shares(cells, records, rounds, exceeded_rounds),
         held=round_shares(cells, records, rounds, held_rounds),
-        conduct=seen_conduct([*(records[trial] for trial in wanted if trial in records), *checked.again]),
+        conduct=seen_conduct([*played_records, *checked.again]),
+        mismatched=mismatches(played_records),
         not_repeated=not_repeated(records, checked.again),
         told_off=tuple(checked.told),
         ranks_adaptive_only=suite.standard is not None,

@@ -142,6 +142,7 @@ class Plan:
     def _scenario(
         self, world: World, template: DefenseTemplate, attack: Attack | SybilAttack | None, f: int, told: int
     ) -> Scenario:
+        privacy = self.experiment.suite.privacy
         return Scenario(
             task=world.task,
             federation=world.federation,
@@ -152,6 +153,7 @@ class Plan:
             aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
             evasion=self.experiment.suite.evasion,
             evasion_samples=self.experiment.suite.evasion_samples,
+            privacy=privacy if privacy is not None and (attack is None or privacy.under_attack) else None,
             reference=attack is None and template.label == self.plain.label,
         )
 

@@ -24,6 +24,7 @@ from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.counts import require_counts, require_honest
+from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
@@ -33,14 +34,17 @@ DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
 PartitionPart = Annotated[Any, PartSchema("partition"), reader("partition"), writer]
 DefensePart = Annotated[Any, PartSchema("defense"), reader("defense"), writer]
-AttackPart = Annotated[Any, PartSchema("attack"), reader("attack"), writer]
 
 MOST_WORLDS = 1000
 
-_NOT_SCORED = {"name", "description", "extends", "task", "federation", "claims"}
+_NOT_SCORED = {"name", "description", "extends", "task", "federation", "claims", "privacy"}
 """The keys of a suite that do not influence its score, and the keys whose values its worlds hold."""
 
-_PLACES = {"faults": ("faults", "a fault"), "evasion": ("evasion", "an attack on test samples")}
+_PLACES = {
+    "faults": ("faults", "a fault"),
+    "evasion": ("evasion", "an attack on test samples"),
+    "privacy": ("privacy", "an attack on privacy"),
+}
 """Attack surface -> the key of a suite that lists such attacks, and their description; all others are in `attacks`."""
 
 
@@ -93,6 +97,8 @@ class Scenario(Settings):
     """Attacks on test samples, which are tried on the trained model."""
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried."""
+    privacy: Privacy | None = None
+    """Who watches the clients, and what it tries to find out about their data; None when nobody does."""
     reference: bool = False
     """Whether the trial is the yardstick of its world: the plain rule without an attack. It also measures how
     stable the step of the training is, and what training on all data at once reaches."""
@@ -198,6 +204,8 @@ class Suite(Settings):
     """Attacks on test samples, which are tried on the trained model at the end of every trial."""
     evasion_samples: Annotated[int, Ge(1)] = 200
     """The number of test samples on which these attacks are tried: a random choice, or all if there are fewer."""
+    privacy: Privacy | None = None
+    """Who watches the clients, and what it tries to find out about their data; no result is part of the score."""
     seeds: Annotated[int, Ge(1)] = 5
     """The number of seeds; comparisons between defenses are paired over them."""
     baseline: Annotated[str, AfterValidator(_plain_rule)] = "mean"
@@ -207,6 +215,12 @@ class Suite(Settings):
     claims: tuple[Claim, ...] = ()
     """The claims of papers, which are compared with what is measured; a suite that extends this one does not inherit
     them."""
+
+    @model_validator(mode="after")
+    def _watched_rounds(self) -> Self:
+        if self.privacy is not None:
+            self.privacy.require_rounds(self.federation.rounds)
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

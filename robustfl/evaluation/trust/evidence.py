@@ -11,6 +11,7 @@ from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.trust.declaration import ToldOff
+from robustfl.evaluation.trust.privacy import Mismatches
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages
 from robustfl.threats.updates.searched import SearchedAttack
@@ -137,6 +138,7 @@ class Evidence:
     exceeded : the rounds in which more clients were caught than the defense was told
     held : the rounds in which the defense gave no answer
     not_repeated : (world, defense) -> what was different when its trials were played again
+    mismatched : the attacks on privacy to which the true samples do not explain what was seen
     told_off : what defenses keep that are told a wrong f
     ranks_adaptive_only : whether only defenses with the status ADAPTIVE are ranked
     """
@@ -150,6 +152,7 @@ class Evidence:
     exceeded: RoundShares = field(default_factory=dict)
     held: RoundShares = field(default_factory=dict)
     not_repeated: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    mismatched: Mismatches = field(default_factory=dict)
     told_off: tuple[ToldOff, ...] = ()
     ranks_adaptive_only: bool = False
 

@@ -17,6 +17,7 @@ from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standa
 from robustfl.evaluation.trust.checks import check_remarks
 from robustfl.evaluation.trust.comparisons import knows_defense
 from robustfl.evaluation.trust.evidence import Evidence
+from robustfl.evaluation.trust.privacy import privacy_remarks
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.evaluation.trust.rounds import round_remarks
 from robustfl.evaluation.trust.training import training_remarks
@@ -71,6 +72,7 @@ def suite_remarks(
             found += _diverged(world, defense)
             found += _unattacked(world, defense)
             found += round_remarks(world["world"], defense["defense"], shown)
+            found += privacy_remarks(world["world"], defense["defense"], shown.mismatched)
     return found + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 

@@ -67,6 +67,7 @@ CHANGES: dict[str, Any] = {
     "aims": ["bad_nets"],
     "evasion": ["fgsm"],
     "evasion_samples": 50,
+    "privacy": {"attacks": ["analytic"]},
     "reference": True,
 }
 """One change for every field of a scenario."""

@@ -1,0 +1,94 @@
+"""What attacks have in common that search for samples whose gradient is the one that was seen."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from typing_extensions import Doc
+
+from robustfl.threats.privacy.capability import Capability
+from robustfl.threats.privacy.contract import PrivacyAttack
+from robustfl.threats.privacy.findings import Reconstruction
+from robustfl.threats.privacy.view import Circumstances, PrivacyView
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from robustfl.threats.privacy.inversion import Target
+    from robustfl.threats.privacy.network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimising(PrivacyAttack, ABC):
+    """Searches for samples that explain a message."""
+
+    observers: ClassVar[tuple[str, ...]] = ("server", "wire", "sum")
+    knowledge: ClassVar[Capability] = (
+        Capability.SUM
+        | Capability.MODEL
+        | Capability.LOSS
+        | Capability.BATCH_SIZE
+        | Capability.LEARNING_RATE
+        | Capability.STEPS
+        | Capability.MOMENTUM
+        | Capability.HISTORY
+    )
+
+    labels: Annotated[
+        Literal["features", "auxiliary", "uniform", "given"],
+        Doc("how labels are found, see `label_counts`; `given` takes the true ones, which no spy has"),
+    ] = "features"
+    local: Annotated[
+        Literal["unrolled", "one_batch"],
+        Doc("how several local steps are explained: step by step, or as one gradient of all their samples"),
+    ] = "unrolled"
+
+    def required_knowledge(self) -> Capability:
+        more = {"auxiliary": Capability.AUX, "given": Capability.LABELS}.get(self.labels, Capability.NOTHING)
+        return self.knowledge | more
+
+    def not_applicable(self, about: Circumstances, network: Network) -> str | None:
+        if self.labels != "given" and network.last is None:
+            return "the last layer of the model is not linear with a bias, so that labels cannot be read off"
+        return None
+
+    def target(self, view: PrivacyView) -> Target:
+        """What is searched for, for every sighting of the view.
+
+        The samples of a sum of several senders are one batch.
+        """
+        from robustfl.threats.privacy.inversion import Target
+        from robustfl.threats.privacy.labels import label_counts, listed
+
+        senders = {len(found) for found in view.senders}
+        steps = view.steps if self.local == "unrolled" and senders == {1} else 1
+        total = view.batch_size * view.steps * max(senders)
+        gradients = view.gradients()
+        if self.labels == "given":
+            labels = view.labels
+        else:
+            public = view.auxiliary if self.labels == "auxiliary" else None
+            labels = listed(
+                label_counts(view.network, view.models, gradients, total, method=self.labels, auxiliary=public)
+            )
+            labels = labels.reshape(len(view), -1, steps).transpose(1, 2)  # each class goes to all steps in turn
+        return Target(
+            network=view.network,
+            models=view.models,
+            gradients=gradients,
+            labels=labels.reshape(len(view), steps, -1),
+            rate=view.learning_rate,
+            low=view.low,
+            high=view.high,
+            images=view.images,
+        )
+
+    def handed_in(self, view: PrivacyView, target: Target, found: Tensor, losses: Tensor) -> Reconstruction:
+        """The answer for samples [k, T, b, *shape] that were found."""
+        return Reconstruction(
+            features=list(found.detach().flatten(1, 2)),
+            labels=list(target.labels.flatten(1, 2)) if target.labels.ndim == 3 else None,
+            losses=losses.detach(),
+        )
