@@ -11,7 +11,7 @@ from annotated_types import Ge, Lt
 from typing_extensions import Doc
 
 from robustfl.aggregation import ClientSide
-from robustfl.aggregation.client_side import places
+from robustfl.aggregation.client_side import Scope, places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class GradientPruning(ClientSide):
     """Gradient pruning: clients set the smallest values of each tensor of their updates to zero.
 
-    Formula: of a tensor with m values, the ``floor(share m)`` values of smallest magnitude become 0; of equal
-    magnitudes the earlier ones do. The other values stay as they are, so this is biased: nothing makes up for what is
-    cut. Every tensor keeps at least one value. NaN and infinity count as larger than every number and are kept, so the
-    server sees them and can refuse the row.
+    Formula: of a tensor with m values, or of a message with m values, as `scope` says, the ``floor(share m)`` values of
+    smallest magnitude become 0; of equal magnitudes the earlier ones do. The other values stay as they are, so this is
+    biased: nothing makes up for what is cut. Every tensor keeps at least one value. NaN and infinity count as larger
+    than every number and are kept, so the server sees them and can refuse the row.
 
     Shapes: [k, d] -> [k, d], at the clients. Cost: a sort of each tensor. In accuracy: little up to a share of 0.9
     where clients are alike, as training goes on along the large values, and more where they differ in the small ones.
@@ -56,10 +56,11 @@ class GradientPruning(ClientSide):
     label_parameters: ClassVar[tuple[str, ...]] = ("share",)
 
     share: Annotated[float, Ge(0), Lt(1), Doc("share of each tensor's values that becomes zero")] = 0.9
+    scope: Annotated[Scope, Doc("whether each tensor loses this share, or the message as a whole")] = "tensor"
 
     def message(self, messages: Tensor, shapes: Shapes, rngs: Sequence[np.random.Generator]) -> Tensor:
         pruned = messages.clone()
-        for place in places(shapes).values():
+        for place in places(shapes, self.scope).values():
             part = pruned[:, place]  # a view
             # share times size is meant exactly, and 0.29 * 100 is a little less than 29
             count = int(self.share * part.shape[1] + 1e-9)
@@ -73,7 +74,7 @@ class GradientPruning(ClientSide):
         It is read off the message alone: what is 0 was cut, or was 0 before.
         """
         bounds = message.new_zeros(message.shape)
-        for place in places(shapes).values():
+        for place in places(shapes, self.scope).values():
             kept = message[place].abs()
             kept = kept[kept > 0]
             if len(kept):

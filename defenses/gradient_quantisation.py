@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from robustfl.aggregation import ClientSide
-from robustfl.aggregation.client_side import places
+from robustfl.aggregation.client_side import Scope, places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 class GradientQuantisation(ClientSide):
     """Gradient quantisation: clients round the values of each tensor of their updates to a few levels.
 
-    Formula: with b >= 2 `bits` and s the largest magnitude of the tensor, the levels are ``s j / (2^(b-1) - 1)`` for
-    whole j from ``-(2^(b-1) - 1)`` to its opposite: ``2^b - 1`` levels with 0 among them. `nearest` rounds to the
-    nearest level, a half to the even one. `stochastic` rounds up or down with the probability that makes the expected
-    value the value itself: it is unbiased. With 1 bit, `nearest` sends the sign of each value times the mean magnitude
-    of the tensor, 0 for 0 (scaled sign descent, which is biased), and `stochastic` sends +s with probability
-    ``(1 + x/s)/2`` and else -s, which is unbiased. A tensor of zeros stays as it is. A tensor with NaN or infinity has
-    no scale, and all of it becomes NaN.
+    Formula: with b >= 2 `bits` and s the largest magnitude of the tensor (or of the message, with `scope`), the levels
+    are ``s j / (2^(b-1) - 1)`` for whole j from ``-(2^(b-1) - 1)`` to its opposite: ``2^b - 1`` levels with 0 among
+    them. `nearest` rounds to the nearest level, a half to the even one. `stochastic` rounds up or down with the
+    probability that makes the expected value the value itself: it is unbiased. With 1 bit, `nearest` sends the sign of
+    each value times the mean magnitude of the tensor, 0 for 0 (scaled sign descent, which is biased), and `stochastic`
+    sends +s with probability ``(1 + x/s)/2`` and else -s, which is unbiased. A tensor of zeros stays as it is. A tensor
+    with NaN or infinity has no scale, and all of it becomes NaN.
 
     Shapes: [k, d] -> [k, d], at the clients; the simulation still counts messages as numbers of full size. Cost: one
     pass. In accuracy: next to nothing from 4 bits on with the mean; one bit costs the last percent, and stochastic
     rounding to one bit makes updates of ``sqrt(m)`` times their length, which rules that compare rows feel.
 
-    8 bits do not stop inversion and 4 bits hardly; 2 bits do. An adaptive attacker rounds the gradient of its guess in
+    8 bits do not stop inversion and 4 bits hardly, least of all with levels for each tensor; 2 bits for the message
+    do. An adaptive attacker rounds the gradient of its guess in
     the same way and lets the derivative pass straight through: `imitated` does that (for `stochastic` with the rounding
     to the nearest level, the guess of least error).
 
@@ -63,6 +64,7 @@ class GradientQuantisation(ClientSide):
     rounding: Annotated[
         Literal["nearest", "stochastic"], Doc("nearest level, or up and down by chance so that the mean is kept")
     ] = "nearest"
+    scope: Annotated[Scope, Doc("whether each tensor has levels of its own, or the message as a whole")] = "tensor"
 
     def message(self, messages: Tensor, shapes: Shapes, rngs: Sequence[np.random.Generator]) -> Tensor:
         chance = None
@@ -81,7 +83,7 @@ class GradientQuantisation(ClientSide):
     def _rounded(self, messages: Tensor, shapes: Shapes, chance: Tensor | None) -> Tensor:
         """The messages [k, d] on their levels; `chance` [k, d] in [0, 1) decides between two levels."""
         rounded = messages.clone()
-        for place in places(shapes).values():
+        for place in places(shapes, self.scope).values():
             part = messages[:, place]
             magnitudes = part.abs()
             scale = magnitudes.amax(dim=1, keepdim=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     """The shapes of the model's tensors by name, in the order in which they lie in a message."""
 
 Floats = NDArray[np.float64]
+
+Scope = Literal["tensor", "message"]
+"""Whether a defense treats each tensor of the model on its own, or a message as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +91,10 @@ class ClientSide(PreAggregation):
         return guess
 
 
-def places(shapes: Shapes) -> dict[str, slice]:
-    """The place of each tensor in a flat message."""
+def places(shapes: Shapes, scope: Scope = "tensor") -> dict[str, slice]:
+    """The place of each tensor in a flat message; with the scope `message` the whole of it as one."""
+    if scope == "message":
+        return {"message": slice(0, sum(shape.numel() for shape in shapes.values()))}
     found, start = {}, 0
     for name, shape in shapes.items():
         found[name] = slice(start, start + shape.numel())

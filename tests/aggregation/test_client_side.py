@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,6 +158,18 @@ def test_quantised_values_lie_on_the_levels(bits: int, rounding: str) -> None:
         assert int(whole.abs().round().max()) == steps, "the largest value is a level"
         error = (found[:, part] - given[:, part]).abs() / (scale / steps)
         assert float(error.max()) <= (0.5 if rounding == "nearest" else 1.0) + 1e-4
+
+
+@pytest.mark.parametrize("stage", [GradientPruning(share=0.5), GradientQuantisation(bits=3)], ids=repr)
+def test_a_message_may_be_treated_as_one_tensor(stage: GradientPruning | GradientQuantisation) -> None:
+    given, whole = messages(), {"all": Size([D])}
+    expected = stage.message(given, whole, rngs(3))
+    other = replace(stage, scope="message")
+    assert torch.equal(sent(other, given), expected)
+    assert not torch.equal(sent(stage, given), expected)
+    guess = 3 * given[1]
+    compared = other.imitated(guess, expected[0], SHAPES)
+    assert torch.equal(compared, stage.imitated(guess, expected[0], whole))
 
 
 def test_one_bit_keeps_signs_and_zeros() -> None:

@@ -82,15 +82,17 @@ def test_what_each_defense_leaves_of_a_single_sample() -> None:
         GradientNoise(ratio=1.0): 20.4,
         GradientNoise(ratio=3.0): 12.5,
         GradientNoise(ratio=10.0): 8.0,
-        GradientPruning(share=0.9): 19.0,
-        GradientPruning(share=0.97): 12.0,
-        GradientPruning(share=0.99): 10.0,
-        GradientQuantisation(bits=8): 42.0,
-        GradientQuantisation(bits=4): 20.0,
-        GradientQuantisation(bits=2): 8.0,
+        GradientPruning(share=0.9, scope="message"): 19.0,
+        GradientPruning(share=0.97, scope="message"): 12.0,
+        GradientPruning(share=0.99, scope="message"): 10.0,
+        GradientQuantisation(bits=4, scope="message"): 20.0,
+        GradientQuantisation(bits=2, scope="message"): 8.0,
         GradientQuantisation(bits=1): 10.0,
     }
-    found = measured(list(expected), 6, InvertingGradients(iterations=400, restarts=2))
+    attack = InvertingGradients(iterations=400, restarts=2)
+    found = measured(list(expected), 6, attack)
+    whole = measured([None, GradientQuantisation(bits=8), GradientPruning(share=0.5, scope="message")], 3, attack)
+    assert min(np.mean(values) for values in whole.values()) > 40, "none of these has an effect"
     apart = {str(stage): np.mean(found[repr(stage)]) - level for stage, level in expected.items()}
     assert {name: value for name, value in apart.items() if abs(value) > 6} == {}
 
