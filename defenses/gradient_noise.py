@@ -47,7 +47,7 @@ class GradientNoise(ClientSide):
     --------
     >>> from robustfl.defenses import GradientNoise, Median
     >>> rule = GradientNoise(ratio=0.5) >> Median()  # a simulation lets its clients add the noise
-    >>> rule([[1.0], [2.0], [9.0]])  # the server's part of it is empty
+    >>> rule([[1.0], [2.0], [9.0]]).tolist()  # the server's part of it is empty
     [2.0]
     """
 

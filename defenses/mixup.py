@@ -46,7 +46,7 @@ class Mixup(ClientSide):
     --------
     >>> from robustfl.defenses import Mean, Mixup
     >>> rule = Mixup(alpha=0.5) >> Mean()  # a simulation lets its clients mix
-    >>> rule([[1.0], [3.0]])  # the server's part of it is empty
+    >>> rule([[1.0], [3.0]]).tolist()  # the server's part of it is empty
     [2.0]
     """
 

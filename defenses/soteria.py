@@ -54,7 +54,7 @@ class Soteria(ClientSide):
     --------
     >>> from robustfl.defenses import Mean, Soteria
     >>> rule = Soteria(share=0.5) >> Mean()  # a simulation lets its clients change their gradients
-    >>> rule([[1.0], [3.0]])  # the server's part of it is empty
+    >>> rule([[1.0], [3.0]]).tolist()  # the server's part of it is empty
     [2.0]
     """
 
