@@ -26,6 +26,8 @@ front of it with ``>>``:
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
+* These are carried out by clients before they send anything, against attackers who invert updates into samples:
+  :class:`GradientNoise`, :class:`GradientPruning`, :class:`GradientQuantisation`, :class:`Mixup`, :class:`Soteria`.
 
 Updates are numpy arrays, torch tensors, lists of arrays or state dicts; the answer comes back in the same type and
 dtype, on the same device. A new rule takes one file in this folder and one import line below.
@@ -47,6 +49,9 @@ from .fltrust import FLTrust as FLTrust
 from .fools_gold import FoolsGold as FoolsGold
 from .frl import FRL as FRL
 from .geometric_median import GeometricMedian as GeometricMedian
+from .gradient_noise import GradientNoise as GradientNoise
+from .gradient_pruning import GradientPruning as GradientPruning
+from .gradient_quantisation import GradientQuantisation as GradientQuantisation
 from .kn_fu import KnFu as KnFu
 from .krum import Krum as Krum
 from .mda import MDA as MDA
@@ -54,6 +59,7 @@ from .meamed import Meamed as Meamed
 from .mean import Mean as Mean
 from .median import Median as Median
 from .merit_rank import MeritRank as MeritRank
+from .mixup import Mixup as Mixup
 from .monna import MoNNA as MoNNA
 from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
@@ -65,4 +71,5 @@ from .server_alone import ServerAlone as ServerAlone
 from .sign_majority import SignMajority as SignMajority
 from .signguard import SignGuard as SignGuard
 from .smea import SMEA as SMEA
+from .soteria import Soteria as Soteria
 from .trimmed_mean import TrimmedMean as TrimmedMean

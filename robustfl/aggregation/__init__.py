@@ -7,6 +7,7 @@ A newcomer who wants to write a rule starts with one of these base classes:
   treated on its own, and from :class:`Aggregator` itself in all other cases.
 * :class:`PreAggregation` turns updates into updates, and ``>>`` puts it in front of a rule (as a :class:`Pipeline`) or
   of another pre-aggregation (as a :class:`Chain`). Most are a :class:`RowMap`.
+* :class:`ClientSide` is a pre-aggregation that clients carry out before they send anything.
 * :class:`Defense` is what all of them have in common.
 
 A rule meets these values:
@@ -24,6 +25,7 @@ rules for updates about predictions. :mod:`~robustfl.aggregation.sharded` aggreg
 torch.distributed.
 """
 
+from robustfl.aggregation.client_side import ClientSide
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
 from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
@@ -35,6 +37,7 @@ __all__ = [
     "Aggregation",
     "Aggregator",
     "Chain",
+    "ClientSide",
     "ColumnBlocks",
     "CoordinateWise",
     "Defense",

@@ -65,6 +65,7 @@ class Defense(Component, ABC):
     state_keys: ClassVar[tuple[str, ...]] = ()
     no_sensitivity: ClassVar[str] = "none is proved"
     public_inputs: ClassVar[str] = ""
+    carried_out_by_clients: ClassVar[bool] = False
     compares_models: ClassVar[bool] = False
     """Whether clients compare the models that they got, and send nothing when the server gave them different ones."""
 
@@ -73,6 +74,11 @@ class Defense(Component, ABC):
     @property
     def stages(self) -> tuple[Defense, ...]:
         return (self,)
+
+    @property
+    def client_side(self) -> tuple[Defense, ...]:
+        """The stages that clients carry out themselves, see :class:`robustfl.aggregation.client_side.ClientSide`."""
+        return tuple(stage for stage in self.stages if stage.carried_out_by_clients)
 
     @property
     def stateful(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from robustfl.aggregation import Defense
+from robustfl.aggregation import ClientSide, Defense
 from robustfl.errors import ParameterError
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, SybilAttack
@@ -89,12 +89,20 @@ def refusal(
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
     transforms: Iterable[Transform] = (),
+    trainer: Trainer | None = None,
 ) -> str | None:
     """The reason why these parts cannot be combined, or None when they can.
 
-    `channel` replaces the channel that the defense names.
+    `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
     name = spoken_channel(defense.channel, settings) if channel is None else channel.name
+    stages = getattr(defense, "client_side", ())
+    if stages and trainer is not None:
+        return (
+            f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
+        )
+    if stages and name not in ("dense", "rewards"):
+        return f"{stages[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
     if channel is None and name not in CHANNELS:
         return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
     if channel is None and (settings.distillation is not None) != (name == "predictions"):
@@ -132,6 +140,11 @@ def refusal(
         return (
             f"Messages of the channel {name!r} cannot be multiplied by a staleness weight. Found "
             f"server.staleness={settings.server.staleness!r}. Take `staleness: constant`."
+        )
+    if not isinstance(settings.server.staleness, str) and name != "dense":
+        return (
+            f"`staleness: {{method: {settings.server.staleness.method}}}` corrects updates of one common model. Found "
+            f"messages of the channel {name!r}. Take `staleness: constant`."
         )
     return None
 
@@ -193,13 +206,16 @@ def assemble(
     from robustfl.federation.setup import set_up
     from robustfl.federation.spying.siblings import Kin
 
-    reason = refusal(defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms)
+    reason = refusal(
+        defense, settings, attack=attack, faults=faults, channel=channel, transforms=transforms, trainer=trainer
+    )
     if reason is not None:
         raise ParameterError(reason)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
-    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
-    chosen = [*transforms_for(setup), *transforms]
+    stages = getattr(defense, "client_side", ())
+    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer, stages=stages)
+    chosen = [*transforms_for(setup, stages), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
@@ -233,19 +249,21 @@ def assemble(
         evasion_samples=evasion_samples,
         reference=reference,
         spying=spying,
-        kin=Kin(make=sibling, copied=isinstance(defense, Defense), trainer=trainer),
+        # Clients that defend themselves train in ways of their own, and so not together with those of others.
+        kin=Kin(make=sibling, copied=isinstance(defense, Defense) and not stages, trainer=trainer),
     )
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
 
 
-def transforms_for(setup: Setup) -> list[Transform]:
-    """The transforms that the settings and the attack ask for."""
-    from robustfl.federation.transforms import Disguise, StalenessWeights
+def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Transform]:
+    """The transforms that the settings, the attack and the defenses that clients carry out ask for."""
+    from robustfl.federation.repair import repair_for
+    from robustfl.federation.transforms import ClientDefenses, Disguise, StalenessWeights
 
-    found: list[Transform] = []
+    found: list[Transform] = [ClientDefenses(stages, setup)] if stages else []
     server = setup.settings.server
     if server.asynchronous and server.staleness != "constant":
-        found.append(StalenessWeights(server))
+        found.append(StalenessWeights(server) if isinstance(server.staleness, str) else repair_for(setup))
     if setup.identities is not None and setup.identities.disguise:
         found.append(Disguise(setup.members))
     return found

@@ -59,6 +59,7 @@ class Lesson:
     features : [k, steps, batch, ...] the samples as the members see them, after poisoning and augmentation
     labels : [k, steps, batch] the labels as the members see them
     starts : where adversarial training begins its search, in the shape of the features; None without random starts
+    draws : [k, steps, batch, columns] the random numbers of what the members minimise; None when it is not random
     """
 
     ids: Ids
@@ -67,6 +68,7 @@ class Lesson:
     features: Tensor
     labels: Tensor
     starts: Tensor | None
+    draws: Tensor | None = None
 
 
 @dataclass(kw_only=True)

@@ -27,6 +27,40 @@ class Settings(BaseModel):
         return value
 
 
+Weights = Literal["polynomial", "constant", "hinge"]
+"""How the weight of a message falls with the age of the model that it was computed with."""
+
+
+class FirstOrder(Settings):
+    """The server extrapolates stale updates to its newest model: ``g + strength g g (w_t - w_tau)``, value by value."""
+
+    method: Literal["first_order"]
+    """The name of this method."""
+    strength: Annotated[float, Gt(0)] = 1.0
+    """The factor before the squared gradient, which stands in for the curvature."""
+
+
+class Inversion(Settings):
+    """The server estimates from each stale update the samples behind it, and corrects the update by theirs.
+
+    That is an attack on privacy, carried out by the server."""
+
+    method: Literal["inversion"]
+    """The name of this method."""
+    iterations: Annotated[int, Ge(1), Le(100_000)] = 100
+    """The number of steps that search for the samples of a message."""
+    learning_rate: Annotated[float, Gt(0)] = 0.1
+    """The step size of this search, in units of the range of the data."""
+    unexplained: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """The largest share of an update's length that its estimated samples may leave unexplained; such an update is
+    treated as if there was no repair."""
+    patience: Annotated[int, Ge(1)] = 20
+    """The number of comparisons after which the server gives up repairing for good when, looking back, it has been
+    farther from what clients then sent than their old updates were."""
+    otherwise: Weights = "constant"
+    """The weights of stale updates that are not repaired."""
+
+
 class Server(Settings):
     """How the server applies an aggregate to the global model."""
 
@@ -44,9 +78,10 @@ class Server(Settings):
     messages have arrived, and clients work at their own speed."""
     buffer: Annotated[int, Ge(1)] = 5
     """The number of messages in one step of the server (asynchronous only); at most the number of clients."""
-    staleness: Literal["polynomial", "constant", "hinge"] = "polynomial"
-    """The weight of a message that was computed with the model of tau steps ago (asynchronous only): polynomial is
-    (1 + tau)^-a, constant is 1, and hinge is 1 up to the grace b and 1/(a (tau - b) + 1) above it."""
+    staleness: Weights | FirstOrder | Inversion = "polynomial"
+    """What becomes of a message that was computed with the model of tau steps ago (asynchronous only). It gets a
+    weight: polynomial is (1 + tau)^-a, constant is 1, and hinge is 1 up to the grace b and 1/(a (tau - b) + 1) above.
+    Or it is corrected and keeps the weight 1: by `{method: first_order}` or `{method: inversion}`."""
     staleness_exponent: Annotated[float, Gt(0)] = 0.5
     """The exponent a in the formulas of `staleness`."""
     staleness_grace: Annotated[int, Ge(0)] = 4
@@ -178,6 +213,11 @@ class Federation(Settings):
     def _consistent(self) -> Self:
         if self.algorithm == "fedsgd" and self.local_steps != 1:
             raise ValueError(f"fedsgd takes one step a round, but local_steps={self.local_steps}. Use fedavg.")
+        if self.client_momentum and not isinstance(self.server.staleness, str):
+            raise ValueError(
+                f"client_momentum={self.client_momentum} mixes updates of several models, and "
+                f"`staleness: {{method: {self.server.staleness.method}}}` corrects updates of one. Use one of the two"
+            )
         if self.server.asynchronous and (self.server.buffer > self.clients or self.participation < 1):
             raise ValueError(
                 "an asynchronous server hears all clients, up to `buffer` at a time: it should satisfy "

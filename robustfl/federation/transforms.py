@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.aggregation.client_side import ClientSide
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.round import Ids, Receiver, Round
-from robustfl.federation.settings import Server
+from robustfl.federation.settings import Server, Weights
+from robustfl.federation.setup import Setup
+from robustfl.federation.streams import stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +61,28 @@ class StalenessWeights(Transform):
         self._server = server
 
     def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
-        return messages * messages.new_tensor(staleness_weights(round.ages(ids), self._server))[:, None]
+        assert isinstance(self._server.staleness, str)
+        weights = staleness_weights(round.ages(ids), self._server, self._server.staleness)
+        return messages * messages.new_tensor(weights)[:, None]
+
+
+class ClientDefenses(Transform):
+    """Changes the messages of honest clients as the defenses do that clients carry out; see :class:`ClientSide`.
+
+    Each client draws from a stream of its own in every round, for every defense.
+    """
+
+    channels = ("dense", "rewards")
+
+    def __init__(self, stages: Sequence[ClientSide], setup: Setup) -> None:
+        self._stages, self._seed, self._shapes = tuple(stages), setup.seed, setup.population.shapes
+
+    def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
+        for place, stage in enumerate(self._stages):
+            purpose = f"client defense {place} in round {round.number}"
+            rngs = [stream(self._seed, f"{purpose} for {member}") for member in ids.tolist()]
+            messages = stage.message(messages, self._shapes, rngs)
+        return messages
 
 
 class Disguise(Transform):
@@ -72,16 +97,16 @@ class Disguise(Transform):
         return self._members.disguised(messages, names)
 
 
-def staleness_weights(ages: Ids, server: Server) -> Floats:
+def staleness_weights(ages: Ids, server: Server, kind: Weights) -> Floats:
     """The weights s(tau) of messages [k] that were computed with models of these `ages` [k] in steps.
 
     Formula: with the exponent a and the grace b, s is 1 for `constant`; ``(1 + tau)^-a`` for `polynomial`; and for
     `hinge` 1 up to b and ``1/(a (tau - b) + 1)`` above it.
     """
     tau = ages.astype(np.float64)
-    if server.staleness == "constant":
+    if kind == "constant":
         return np.ones_like(tau)
-    if server.staleness == "polynomial":
+    if kind == "polynomial":
         return np.asarray((1.0 + tau) ** -server.staleness_exponent)
     beyond = np.maximum(tau - server.staleness_grace, 0.0)
     return np.asarray(1.0 / (server.staleness_exponent * beyond + 1.0))

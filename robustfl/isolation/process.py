@@ -42,12 +42,15 @@ class Sealed:
     content : the defense, pickled
     text : its label
     channel : the channel of its messages
+    clients : the stages that clients carry out, pickled; None when there are none. They are data and code of the
+        clients, which run where the clients do: whoever plays a trial with them unpacks them there
     script : the file of the script that defines it; None if a module does
     """
 
     content: bytes
     text: str
     channel: str
+    clients: bytes | None
     script: str | None
 
     def reset(self) -> None:
@@ -62,11 +65,15 @@ def seal(defense: Any) -> Sealed:
     defense.reset()
     try:
         content = pickle.dumps(defense)
+        stages = getattr(defense, "client_side", ())
+        clients = pickle.dumps(stages) if stages else None
     except Exception as error:
         raise IsolationError(
             f"{defense!r} cannot be sent to a process of its own: {error}. Define it at the top of a module."
         ) from None
-    return Sealed(content=content, text=str(defense), channel=str(defense.channel), script=_script(defense))
+    return Sealed(
+        content=content, text=str(defense), channel=str(defense.channel), clients=clients, script=_script(defense)
+    )
 
 
 @contextmanager
@@ -98,7 +105,7 @@ def isolated(defense: Any, *, device: str = "cpu", since: float | None = None) -
     process = None
     try:
         process = _Process(packed_up, folder, device, since)
-        yield IsolatedDefense(process)
+        yield IsolatedDefense(process, clients=packed_up.clients)
     finally:
         if process is not None:
             process.end()
@@ -112,8 +119,10 @@ class IsolatedDefense:
     defense in the other process; attributes that are no methods are read once.
     """
 
-    def __init__(self, process: _Process, path: tuple[Any, ...] = ()) -> None:
+    def __init__(self, process: _Process, path: tuple[Any, ...] = (), *, clients: bytes | None = None) -> None:
         self._process, self._path = process, path
+        self.client_side: tuple[Any, ...] = () if clients is None else pickle.loads(clients)
+        """The stages that clients carry out. They are no part of the server, so they act in the simulation itself."""
         self._read: dict[str, Any] = {}
 
     def aggregate(self, updates: Any, **given: Any) -> Aggregation:

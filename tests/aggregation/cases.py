@@ -22,6 +22,7 @@ from robustfl.defenses import (
     TrimmedMean,
 )
 from tests.aggregation import (
+    client_side_rules,
     column_rules,
     flag_rules,
     gram_rules,
@@ -159,6 +160,7 @@ RULES = [
     *reputation_rules.RULES,
     *rffl_rules.RULES,
     *prediction_rules.RULES,
+    *client_side_rules.RULES,
 ]
 
 each_rule = pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)

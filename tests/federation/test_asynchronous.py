@@ -176,7 +176,8 @@ def test_faults_that_decide_about_models_are_refused(fault: Any) -> None:
 )
 def test_staleness_weights(server: dict[str, Any], expected: list[float]) -> None:
     made = Server.model_validate({"mode": "asynchronous", **server})
-    np.testing.assert_allclose(staleness_weights(np.array([0, 1, 3, 8]), made), expected, rtol=1e-7)
+    assert isinstance(made.staleness, str)
+    np.testing.assert_allclose(staleness_weights(np.array([0, 1, 3, 8]), made, made.staleness), expected, rtol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from robustfl import registry
 from robustfl.errors import ParameterError
-from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
+from robustfl.federation.models.architectures import CNN, MLP, Model, Precode, ResNet20, Softmax
 from robustfl.federation.models.modules import initialise
 
 EVERY = [Softmax(), MLP(), MLP(hidden=(8, 4)), MLP(hidden=()), CNN(), CNN(norm="group"), CNN(channels=(6,)), ResNet20()]
+EVERY += [Precode(hidden=(8,), code=4), Precode(hidden=(), channels=(3,), code=4)]
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 
 
@@ -172,7 +173,7 @@ def test_layers_that_cannot_be_initialised_or_vmapped_are_refused(layer: nn.Modu
         initialise(nn.Sequential(nn.Linear(2, 3), layer), generator())
 
 
-@pytest.mark.parametrize("model", [MLP(), CNN(), ResNet20()], ids=repr)
+@pytest.mark.parametrize("model", [MLP(), CNN(), ResNet20(), Precode(code=16)], ids=repr)
 def test_gradient_descent_lowers_the_loss(model: Model) -> None:
     network = model.build((1, 8, 8), 2, generator())
     x = torch.rand(16, 1, 8, 8, generator=generator(2))
@@ -194,4 +195,5 @@ def test_names_and_what_dominates() -> None:
         "mlp": False,
         "cnn": True,
         "resnet20": True,
+        "precode": False,
     }

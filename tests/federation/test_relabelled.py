@@ -118,7 +118,7 @@ def test_late_messages_are_weighted_like_the_honest_ones() -> None:
         count, lesson = len(round.honest), round.lesson
         features, labels = lesson.features[-count:], flipped(lesson.labels[-count:])
         raw = sim.channel.work.trainer(round.models[-count:], features, labels, lesson.starts)
-        factors = staleness_weights(round.ages(round.honest), sim.setup.settings.server)
+        factors = staleness_weights(round.ages(round.honest), sim.setup.settings.server, "polynomial")
         assert torch.allclose(wrong, raw * raw.new_tensor(factors)[:, None], atol=1e-6)
         seen += factors.tolist()
         sim.play(number)

@@ -20,19 +20,28 @@ from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.settings import Federation
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from robustfl.aggregation.client_side import Objective
     from robustfl.federation.task import Population
 
 
 class Trainer(Protocol):
     """Computes the messages of several clients from their batches."""
 
-    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
         """The sums of gradients over the local steps.
 
         With `weights` [k, d] each client starts from its own model. In adversarial training the search for hard samples
-        begins at `starts`, which have the shape of the features, or at the samples themselves.
+        begins at `starts`, which have the shape of the features, or at the samples themselves. `draws` are the random
+        numbers [k, steps, batch, columns] of an objective that is random.
 
         Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
         """
@@ -45,10 +54,11 @@ This holds for convolutions on a CPU.
 """
 
 
-def trainer_for(population: Population, settings: Federation) -> Trainer:
+def trainer_for(population: Population, settings: Federation, objective: Objective | None = None) -> Trainer:
     """The faster trainer for the model and the device, or the one that the settings name.
 
-    The choice is a rule on sizes, not a measurement, so that the same trial gives the same bits everywhere.
+    The choice is a rule on sizes, not a measurement, so that the same trial gives the same bits everywhere. Clients
+    minimise `objective`, by default that of the population's model.
     """
     mode = settings.client_mode
     if mode == "auto":
@@ -56,91 +66,137 @@ def trainer_for(population: Population, settings: Federation) -> Trainer:
         slow = population.task.model.convolutional and population.device.type == "cpu" and work >= LOOP_FROM
         mode = "loop" if slow else "vmap"
     rate, search = settings.local_learning_rate, inner_search(population, settings)
-    return VmappedTrainer(population, rate, search) if mode == "vmap" else LoopedTrainer(population, rate, search)
+    made = VmappedTrainer if mode == "vmap" else LoopedTrainer
+    return made(population, rate, search, objective)
 
 
 class VmappedTrainer:
     """All clients in one batched computation."""
 
-    def __init__(self, population: Population, learning_rate: float, search: InnerSearch | None = None) -> None:
-        def loss(parameters: dict[str, Tensor], features: Tensor, labels: Tensor) -> Tensor:
-            return cross_entropy(functional_call(population.module, parameters, (features,)), labels)
+    def __init__(
+        self,
+        population: Population,
+        learning_rate: float,
+        search: InnerSearch | None = None,
+        objective: Objective | None = None,
+    ) -> None:
+        loss = objective or objective_of(population)
 
-        def hardened(parameters: dict[str, Tensor], features: Tensor, labels: Tensor, start: Tensor) -> Any:
+        def hardened(
+            parameters: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None, start: Tensor
+        ) -> Any:
             assert search is not None
             slope = grad(loss, argnums=1)
-            features = search(lambda x: slope(parameters, x, labels), features, start)
-            return grad(loss)(parameters, features, labels)
+            features = search(lambda x: slope(parameters, x, labels, draws), features, start)
+            return grad(loss)(parameters, features, labels, draws)
 
         self._views = population.views
         self._rate = learning_rate
         self._hardens = search is not None
-        gradient, batches = (grad(loss), (0, 0)) if search is None else (hardened, (0, 0, 0))
-        self._shared = vmap(gradient, in_dims=(None, *batches))
-        self._separate = vmap(gradient, in_dims=(0, *batches))
+        self._gradient = grad(loss) if search is None else hardened
 
-    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
-        k, steps = features.shape[:2]
-        data = [features, labels] if not self._hardens else [features, labels, features if starts is None else starts]
-        first = self._shared if weights.ndim == 1 else self._separate
-        total = _flat(first(self._views(weights), *(part[:, 0] for part in data)), k)
-        for step in range(1, steps):
-            local = weights - self._rate * total
-            total = total + _flat(self._separate(self._views(local), *(part[:, step] for part in data)), k)
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
+        data = [features, labels, draws]
+        if self._hardens:
+            data.append(features if starts is None else starts)
+        total = self._step(weights, data, 0)
+        for step in range(1, features.shape[1]):
+            total = total + self._step(weights - self._rate * total, data, step)
         return total
+
+    def _step(self, weights: Tensor, data: list[Tensor | None], step: int) -> Tensor:
+        """The gradients [k, d] of all clients on their batches of one step."""
+        models = None if weights.ndim == 1 else 0
+        gradient = vmap(self._gradient, in_dims=(models, *(None if part is None else 0 for part in data)))
+        parts = [None if part is None else part[:, step] for part in data]
+        named: dict[str, Tensor] = gradient(self._views(weights), *parts)
+        return torch.cat([tensor.flatten(1) for tensor in named.values()], dim=1)
 
 
 class LoopedTrainer:
     """One client after the other."""
 
-    def __init__(self, population: Population, learning_rate: float, search: InnerSearch | None = None) -> None:
+    def __init__(
+        self,
+        population: Population,
+        learning_rate: float,
+        search: InnerSearch | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         self._population = population
         self._rate = learning_rate
         self._search = search
+        self._loss = objective or objective_of(population)
 
-    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
         models = weights.expand(len(features), -1)
         begun = features if starts is None else starts
-        return torch.stack([self._client(*client) for client in zip(models, features, labels, begun, strict=True)])
+        drawn = [None] * len(features) if draws is None else draws
+        clients = zip(models, features, labels, begun, drawn, strict=True)
+        return torch.stack([self._client(*client) for client in clients])
 
-    def _client(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor) -> Tensor:
+    def _client(
+        self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor, draws: Tensor | None
+    ) -> Tensor:
         total = torch.zeros_like(weights)
-        for x, y, start in zip(features, labels, starts, strict=True):
+        drawn = [None] * len(features) if draws is None else draws
+        for x, y, start, numbers in zip(features, labels, starts, drawn, strict=True):
             named = {
                 name: view.detach().requires_grad_()
                 for name, view in self._population.views(weights - self._rate * total).items()
             }
             if self._search is not None:
-                x = self._search(partial(self._slope, named, y), x, start)
-            gradients = self._gradients(named, x, y, list(named.values()))
+                x = self._search(partial(self._slope, named, y, numbers), x, start)
+            gradients = self._gradients(named, x, y, numbers, list(named.values()))
             total += torch.cat([gradient.reshape(-1) for gradient in gradients])
         return total
 
-    def _slope(self, named: dict[str, Tensor], labels: Tensor, features: Tensor) -> Tensor:
+    def _slope(self, named: dict[str, Tensor], labels: Tensor, draws: Tensor | None, features: Tensor) -> Tensor:
         """The gradient of the loss with respect to the features."""
         leaf = features.detach().requires_grad_()
-        return self._gradients(named, leaf, labels, [leaf])[0]
+        return self._gradients(named, leaf, labels, draws, [leaf])[0]
 
     def _gradients(
-        self, named: dict[str, Tensor], features: Tensor, labels: Tensor, wanted: list[Tensor]
+        self, named: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None, wanted: list[Tensor]
     ) -> tuple[Tensor, ...]:
         with torch.enable_grad():
-            loss = cross_entropy(functional_call(self._population.module, named, (features,)), labels)
-            return torch.autograd.grad(loss, wanted)
+            return torch.autograd.grad(self._loss(named, features, labels, draws), wanted)
 
 
 class TracedTrainer:
     """All clients in one batched computation that autograd can differentiate in the models.
 
-    The gradients are those of :class:`VmappedTrainer` up to rounding, without adversarial search. They come from one
-    backward pass over all clients, which takes half as long as a transformed function when it is differentiated again.
+    Labels may be probabilities [k, steps, batch, classes]. The gradients are those of :class:`VmappedTrainer` up to
+    rounding, without adversarial search, and with the code of a coded model at its mean. They come from one backward
+    pass over all clients, which takes half as long as a transformed function when it is differentiated again.
     """
 
     def __init__(self, population: Population, learning_rate: float) -> None:
         self._population, self._rate = population, learning_rate
         self._widths = widths_of(population.module)
 
-    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
         models = weights.expand(len(features), -1)
         total = self._gradients(models, features[:, 0], labels[:, 0])
         for step in range(1, features.shape[1]):
@@ -154,13 +210,25 @@ class TracedTrainer:
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
             logits = predict(self._population, leaf, features).flatten(0, 1)
-            losses = cross_entropy(logits, labels.flatten(), reduction="sum")
+            losses = cross_entropy(logits, labels.flatten(0, 1), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
 
 
-def _flat(named: dict[str, Tensor], k: int) -> Tensor:
-    return torch.cat([gradient.reshape(k, -1) for gradient in named.values()], dim=1)
+def objective_of(population: Population, network: nn.Module | None = None) -> Objective:
+    """What clients minimise if nothing defends them: the cross-entropy, or what the model asks for in its place.
+
+    `network` is differentiated in place of the population's module; it has the same parameters by name.
+    """
+    module = population.module if network is None else network
+    own: Objective | None = getattr(module, "objective", None)
+    if own is not None:
+        return own
+
+    def loss(parameters: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None) -> Tensor:
+        return cross_entropy(functional_call(module, parameters, (features,)), labels)
+
+    return loss
 
 
 def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor:

@@ -9,12 +9,15 @@ therefore changes it for all of them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from robustfl.aggregation.client_side import ClientSide
 from robustfl.federation.clients.hardening import Hardening
+from robustfl.federation.clients.objective import ClientObjective
 from robustfl.federation.clients.poisoning import require_labels
 from robustfl.federation.clients.training import TracedTrainer, Trainer, trainer_for
 from robustfl.federation.clients.trusted import TrustedSamples
@@ -35,11 +38,20 @@ class ClientWork:
     trusted : whether the server trains on clean samples of its own
     trainer : computes sums of gradients over local steps, see :class:`~robustfl.federation.clients.training.Trainer`;
         the default is the trainer that the settings ask for
+    stages : the defenses that clients carry out while they train; a trainer that is given does not know them
     """
 
-    def __init__(self, setup: Setup, *, trusted: bool = False, trainer: Trainer | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        trusted: bool = False,
+        trainer: Trainer | None = None,
+        stages: Sequence[ClientSide] = (),
+    ) -> None:
         self._setup = setup
-        self.trainer = trainer or trainer_for(setup.population, setup.settings)
+        self.objective = ClientObjective(setup.population, stages, setup.seed)
+        self.trainer = trainer or trainer_for(setup.population, setup.settings, self.objective.loss)
         self._samples = TrustedSamples(setup.clean, setup.settings, setup.seed) if trusted else None
         self._hardening = Hardening(setup.population, setup.settings, setup.seed, who="trusted ", members=1)
         self._drawn: Ids
@@ -67,11 +79,13 @@ class ClientWork:
         if setup.poisoning is not None and poisoned and dirty:
             features, labels = setup.poisoning(features, labels, index, ids)
         features, starts = setup.members.hardened(features, ids)
-        return Lesson(ids=ids, place=place, index=index, features=features, labels=labels, starts=starts)
+        draws = self.objective.draws(number, ids, settings.local_steps, settings.batch_size)
+        return Lesson(ids=ids, place=place, index=index, features=features, labels=labels, starts=starts, draws=draws)
 
     def gradients(self, models: Tensor, lesson: Lesson) -> Tensor:
         """The sums of gradients over the local steps, one row per client: [d] or [k, d] -> [k, d]."""
-        return self.trainer(models, lesson.features, lesson.labels, lesson.starts)
+        data = (lesson.features, lesson.labels, lesson.starts)
+        return self.trainer(models, *data) if lesson.draws is None else self.trainer(models, *data, lesson.draws)
 
     def attackers_messages(self, round: Round, model: ServerModel) -> Tensor:
         """The messages [f, d] of malicious members who train in their own way, before they are crafted any further."""
@@ -100,11 +114,15 @@ class ClientWork:
             features=lesson.features[own],
             labels=changed.to(labels),
             starts=None if lesson.starts is None else lesson.starts[own],
+            draws=None if lesson.draws is None else lesson.draws[own],
         )
         return (models if models.ndim == 1 else models[own]), part
 
     def trusted_lesson(self) -> Lesson | None:
-        """The server's own batches of a round, in the form of a single client's; None when the defense wants none."""
+        """The server's own batches of a round, in the form of a single client's; None when the defense wants none.
+
+        What clients minimise is not random for the server: it mixes no samples and adds no noise.
+        """
         if self._samples is None:
             return None
         index, features, labels = self._samples.draw()
@@ -118,5 +136,8 @@ class ClientWork:
         return self._samples.with_momentum(message)
 
     def differentiable(self) -> Trainer:
-        """The training without adversarial search, as a function that autograd can differentiate in the models."""
+        """The training without adversarial search, as a function that autograd can differentiate in the models.
+
+        Clients' defenses are left out as well: an attacker that plans ahead plans for clients without them.
+        """
         return TracedTrainer(self._setup.population, self._setup.settings.local_learning_rate)

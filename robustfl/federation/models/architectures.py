@@ -150,3 +150,53 @@ class ResNet20(Model):
 
         channels, _, _ = self._image(input_shape, side=8)
         return ResidualNetwork(channels, classes, groups=self.groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precode(Model):
+    """A network that hides its gradients behind a random code: a variational bottleneck before the output layer.
+
+    Formula: the last hidden representation h becomes ``(m, s) = encoder(h)`` and ``z = m + exp(s/2) e`` with new
+    standard normal e for each sample and step; the logits are ``head(decoder(z))``. Clients minimise the cross-entropy
+    plus `divergence` times the divergence of the codes from a standard normal, ``sum(m^2 + exp(s) - s - 1)/2``. With
+    e = 0 it is a network without randomness, which is what is measured on the test set and what the server sees.
+
+    This defense against gradient inversion is a model and no stage of a pipeline, because it has parameters of its own
+    that all clients and the server train together: other defenses in the same world then have to defend the same
+    model, and the world without it is the one with `mlp` or `cnn`. The layers before the code have the same initial
+    weights as in those.
+
+    What it costs: ``3 code (width + 1)`` parameters or so, and accuracy while codes are still noisy. What it is worth:
+    an attacker who matches gradients does not know e, so the gradient of the true batch is not the message. Every
+    gradient is scaled by what comes back through the code, though, and not replaced: where the first layer is fully
+    connected, the ratios of its rows still are the samples, exactly. An attacker who matches leaves out the gradients
+    of encoder, decoder and head (`shielded`), or guesses e along with the samples.
+
+    References
+    ----------
+    D. Scheliga, P. Maeder, M. Seeland. PRECODE: A Generic Model Extension to Prevent Deep Gradient Leakage. WACV 2022.
+    M. Balunovic, D. Dimitrov, R. Staab, M. Vechev. Bayesian Framework for Gradient Leakage. ICLR 2022 (the attack).
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = Precode(hidden=(16,), code=4).build((1, 8, 8), classes=10, generator=torch.Generator().manual_seed(0))
+    >>> network(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+
+    shielded: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "head")
+    """The beginnings of the names of the parameters whose gradients are functions of the random code."""
+
+    hidden: Annotated[
+        tuple[Width, ...], Doc("width of each hidden layer, 1 to 65536; they follow the convolutions")
+    ] = (32,)
+    channels: Annotated[tuple[Width, ...], Doc("channels of each stage of convolution as in `cnn`; none without")] = ()
+    code: Annotated[int, Ge(1), Le(65_536), Doc("number of values in the random code")] = 256
+    divergence: Annotated[float, Ge(0), Doc("weight of the codes' divergence from a standard normal")] = 1e-3
+
+    def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+        from robustfl.federation.models.modules import variational
+
+        shape = self._image(input_shape, side=2 ** len(self.channels)) if self.channels else input_shape
+        return variational(shape, self.channels, self.hidden, self.code, classes, self.divergence)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 _STAGES = (16, 32, 64)
@@ -31,13 +35,35 @@ def convolutions(image: tuple[int, int, int], channels: Sequence[int], classes: 
 
     Shapes: [batch, *image] -> logits [batch, classes].
     """
+    layers, width = _stages(image, channels, normed=normed)
+    return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def _stages(image: tuple[int, ...], channels: Sequence[int], *, normed: bool) -> tuple[list[nn.Module], int]:
+    """The stages of convolutions and the flattening behind them, and how many values come out for a sample."""
     depth, height, width = image
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise((depth, *channels)):
         norm = [nn.GroupNorm(math.gcd(outputs, 8), outputs)] if normed else []
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), *norm, nn.ReLU(), nn.MaxPool2d(2)]
         height, width = height // 2, width // 2
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, classes))
+    return [*layers, nn.Flatten()], channels[-1] * height * width
+
+
+def variational(
+    input_shape: tuple[int, ...], channels: Sequence[int], hidden: Sequence[int], code: int, classes: int, weight: float
+) -> nn.Module:
+    """Convolutions where there are `channels`, linear layers where there are `hidden`, then a random code.
+
+    Shapes: [batch, *input_shape] -> logits [batch, classes].
+    """
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = math.prod(input_shape)
+    if channels:
+        layers, width = _stages(input_shape, channels, normed=False)
+    for inputs, outputs in pairwise((width, *hidden)):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return VariationalBottleneck(nn.Sequential(*layers), (width, *hidden)[-1], code, classes, weight)
 
 
 class ResidualBlock(nn.Module):
@@ -74,6 +100,46 @@ class ResidualNetwork(nn.Module):
         x = self.blocks(functional.relu(self.stem_norm(self.stem(x))))
         logits: Tensor = self.head(x.mean(dim=(-2, -1)))
         return logits
+
+
+class VariationalBottleneck(nn.Module):
+    """A network whose last hidden representation h passes through a random code before the output layer.
+
+    ``(m, s) = encoder(h)``, ``z = m + exp(s / 2) e`` with standard normal e, and the logits are ``head(decoder(z))``.
+    Without random numbers z is m, so the network answers the same whenever it is asked.
+    """
+
+    def __init__(self, body: nn.Module, width: int, code: int, classes: int, weight: float) -> None:
+        super().__init__()
+        self.columns = code
+        """The random numbers that the objective takes for a sample."""
+        self.weight = weight
+        self.body = body
+        self.encoder = nn.Linear(width, 2 * code)
+        self.decoder = nn.Linear(code, width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor, draws: Tensor | None = None, *, diverging: bool = False) -> Any:
+        """The logits [batch, classes] of samples [batch, ...]; with `diverging` also the divergences [batch]."""
+        mean, spread = self.encoder(self.body(x)).chunk(2, dim=-1)
+        code = mean if draws is None else mean + (spread / 2).exp() * draws
+        logits = self.head(self.decoder(code))
+        return (logits, (mean.square() + spread.exp() - spread - 1).sum(dim=-1) / 2) if diverging else logits
+
+    def objective(
+        self, parameters: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None
+    ) -> Tensor:
+        """The cross-entropy plus `weight` times the mean divergence of the codes from a standard normal.
+
+        Formula of the divergence of one sample: ``sum(m^2 + exp(s) - s - 1) / 2`` over the code.
+        """
+        logits, divergences = functional_call(self, parameters, (features, draws), {"diverging": True})
+        loss: Tensor = functional.cross_entropy(logits, labels) + self.weight * divergences.mean()
+        return loss
+
+    def drawn(self, rng: np.random.Generator, batch: int) -> NDArray[np.float64]:
+        """The random numbers [batch, code] of one batch."""
+        return rng.standard_normal((batch, self.columns))
 
 
 @torch.no_grad()
