@@ -9,6 +9,7 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import Change, Term
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Mean(GramAggregator):
 
     Guarantee: none. Breakdown point: 0, because one finite row can move the result anywhere. (Rows that are not finite
     are rejected before the rule sees them, as for every rule.)
+
+    Sensitivity: ``2 clip/n``, because the result is linear in every row with the factor 1/n. It is reached.
 
     References
     ----------
@@ -51,3 +54,6 @@ class Mean(GramAggregator):
 
     def weights(self, gram: Gram) -> Floats:
         return np.full(gram.n, 1.0 / gram.n)
+
+    def moved(self, change: Change) -> Term:
+        return change.moved.over(change.n, change.rows.formula)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels.base import Array, Kernels
+from robustfl.aggregation.sensitivity import TIE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Median(CoordinateWise):
     reference: ClassVar[str] = (
         "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"
     )
+
+    no_sensitivity: ClassVar[str] = TIE
 
     def columns(self, block: Array, ops: Kernels) -> Array:
         return ops.median(block)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import Change, Unbounded
 from robustfl.components import ByzantineCount
 
 
@@ -24,6 +25,11 @@ class NNM(RowMap):
 
     Guarantee: for n >= 2f + 1, NNM >> F is (f, kappa)-robust with kappa <= 8f/(n - f) (kappa_F + 1). NNM is made for
     heterogeneous clients.
+
+    Sensitivity: a replaced row changes all new rows, which together move by ``2 clip (n - 1)/(n - f) + 2 clip``. In the
+    order of distances from any other row, only the replaced row changes its place. So the other row exchanges at most one
+    of its n - f neighbours, by 2 clip at most, and the new row of the replaced one moves by 2 clip at most as well.
+    The bound is a proof and not tight. That an absent row is zero does not lower it.
 
     References
     ----------
@@ -58,3 +64,10 @@ class NNM(RowMap):
         mixing = np.zeros((rows.n, rows.n))
         np.put_along_axis(mixing, nearest, 1.0 / kept, axis=1)
         return mixing, None
+
+    def carried(self, change: Change) -> Change | Unbounded:
+        if change.changed > 1:
+            return Unbounded("nearest neighbours of rows that have all moved may all be others")
+        n = change.rows.formula
+        exchanged = change.farthest.times(change.n - 1, f"({n} - 1)").over(change.n - self.f, f"{n} - f")
+        return replace(change, changed=change.n, moved=exchanged.plus(change.farthest), cleared=False)

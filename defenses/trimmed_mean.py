@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels.base import Array, Kernels
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.components import ByzantineCount
 
 
@@ -20,6 +21,10 @@ class TrimmedMean(CoordinateWise):
 
     Guarantee: for n >= 2f + 1 the rule is (f, kappa)-robust with kappa = f/(n - 2f), the best constant that any rule
     can have. Breakdown point: just under 1/2.
+
+    Sensitivity: ``2 clip/(n - 2f)``. As a function of one value v of a column, the sum of the values that are kept is a
+    constant plus v clipped to the interval between its neighbours of rank f and n - f among the others. It moves by no
+    more than v does, in every coordinate, so the result moves by 1/(n - 2f) of the row at most. It is reached.
 
     References
     ----------
@@ -44,3 +49,6 @@ class TrimmedMean(CoordinateWise):
 
     def columns(self, block: Array, ops: Kernels) -> Array:
         return ops.trimmed_mean(block, self.f)
+
+    def moved(self, change: Change) -> Term:
+        return change.moved.over(change.n - 2 * self.f, f"{change.rows.formula} - 2f")

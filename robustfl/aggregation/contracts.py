@@ -9,17 +9,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final, overload
+from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 import numpy as np
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
 from robustfl.aggregation.hostile import Hostile, answered
 from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
 from robustfl.aggregation.updates.layout import exceeded, read_updates
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import RobustflError, StateError
+
+if TYPE_CHECKING:
+    from robustfl.privacy.releases import Relation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,10 @@ class PreAggregation(Defense):
     @abstractmethod
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
         """The pre-aggregated rows, and the state after this call (None: unchanged)."""
+
+    def carried(self, change: Change) -> Change | Unbounded:
+        """How the new rows of two neighbours differ, whose rows differ by `change`; see `Aggregator.sensitivity`."""
+        return Unbounded(self.no_sensitivity)
 
     @overload
     def __rshift__(self, then: Aggregator) -> Pipeline: ...
@@ -139,6 +147,53 @@ class Aggregator(Defense):
         """The answer that :meth:`aggregate` would give now, without any effect on the state."""
         return self._run(updates, ids, hostile, trusted)[0]
 
+    @final
+    def sensitivity(self, n: int, clip: float, *, relation: Relation = "replace_one") -> float | None:
+        """How far one of `n` rows can move the answer, each row clipped to the length `clip`; None if nobody knows.
+
+        Formula: ``max ||A(X) - A(X')||`` over all X and X' of n rows no longer than `clip` that differ in one row, or
+        an upper bound of it. With ``relation="add_or_remove"`` that row is zero in one of them: n is public, and who is
+        absent counts as a zero row. Units: those of the rows. Cost: none, as no rows are read.
+
+        None means that no bound below ``2 clip`` is known that falls as n grows. Noise in proportion to ``2 clip`` is
+        that of a single row, so nothing would be gained by aggregation; :meth:`sensitivity_bound` gives the reason.
+
+        The value is a proof about n accepted rows. A row that is *refused* (not finite, missing, a second row of the
+        same id) leaves n - 1 of them, and everybody else then moves the answer further than it says. Whoever relies on
+        the value puts a zero row in the place of each row that is absent or not finite before the rule is asked.
+
+        Examples
+        --------
+        >>> from robustfl.defenses import Krum, TrimmedMean
+        >>> round(TrimmedMean(f=2).sensitivity(n=11, clip=1.0), 4)
+        0.2857
+        >>> round(TrimmedMean(f=2).sensitivity(n=11, clip=1.0, relation="add_or_remove"), 4)
+        0.1429
+        >>> Krum(f=2).sensitivity(n=11, clip=1.0) is None
+        True
+
+        Raises
+        ------
+        ParameterError : n is not a whole number of at least 1, clip is not positive, or the relation is unknown
+        """
+        return self.sensitivity_bound(n, clip, relation=relation).value
+
+    @final
+    def sensitivity_bound(self, n: int, clip: float, *, relation: Relation = "replace_one") -> Sensitivity:
+        """The value of :meth:`sensitivity` with its formula and what it takes to be public, or why there is none."""
+        change = neighbours(n, clip, relation)
+        lacking = self.infeasible(n)
+        moved = Unbounded(lacking) if lacking is not None else self.moved(change)
+        public = tuple(part.public_inputs for part in self.stages if part.public_inputs)
+        return concluded(moved, clip, n, public)
+
+    def moved(self, change: Change) -> Term | Unbounded:
+        """How far apart the answers to two neighbours are at most, whose rows differ by `change`.
+
+        Override it together with a proof in the docstring of the class; without one, `no_sensitivity` is the reason.
+        """
+        return Unbounded(self.no_sensitivity)
+
     def _run(
         self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile, trusted: Any
     ) -> tuple[Aggregation, dict[str, Any] | None]:
@@ -239,6 +294,11 @@ class Pipeline(Aggregator):
     def extra_points(self, source: Source) -> list[Array]:
         return self.rule.extra_points(source)
 
+    def moved(self, change: Change) -> Term | Unbounded:
+        """A replaced row changes the rows that the rule gets, and these move its answer."""
+        carried = self.before.carried(change)
+        return carried if isinstance(carried, Unbounded) else self.rule.moved(carried)
+
     def _aggregate(self, rows: Rows) -> Outcome:
         mixed, before = self.before.apply(rows)
         outcome = self.rule._aggregate(mixed)
@@ -292,6 +352,11 @@ class Chain(PreAggregation):
 
     def state_dict(self) -> dict[str, Any]:
         return {"first": self.first.state_dict(), "then": self.then.state_dict()}
+
+    def carried(self, change: Change) -> Change | Unbounded:
+        """The change that the second part makes of that of the first."""
+        between = self.first.carried(change)
+        return between if isinstance(between, Unbounded) else self.then.carried(between)
 
     def _commit(self, state: dict[str, Any]) -> None:
         _commit_parts(state, first=self.first, then=self.then)

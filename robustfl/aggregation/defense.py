@@ -52,7 +52,8 @@ class Defense(Component, ABC):
 
     The runner, the documentation and the tests read these class attributes: `requires` = (a, b) for the precondition
     `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
-    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`.
+    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`; `no_sensitivity`, the reason why no bound
+    is known for how far one row moves the answer; `public_inputs`, what else such a bound takes to be public.
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
@@ -61,6 +62,8 @@ class Defense(Component, ABC):
     channel: ClassVar[str] = "dense"
     family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()
+    no_sensitivity: ClassVar[str] = "none is proved"
+    public_inputs: ClassVar[str] = ""
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
