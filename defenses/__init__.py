@@ -54,6 +54,7 @@ from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
 from .phocas import Phocas as Phocas
+from .privacy import DPFedAvg as DPFedAvg
 from .rffl import RFFL as RFFL
 from .robust_learning_rate import RobustLearningRate as RobustLearningRate
 from .server_alone import ServerAlone as ServerAlone

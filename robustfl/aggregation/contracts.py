@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 import numpy as np
 
-from robustfl.aggregation.defense import Aggregation, Defense, Outcome
+from robustfl.aggregation.defense import Aggregation, Defense, Outcome, require_first
 from robustfl.aggregation.hostile import Hostile, answered
 from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
@@ -242,6 +242,10 @@ class Pipeline(Aggregator):
 
     before: PreAggregation
     rule: Aggregator
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_first(self.rule, self.before)
 
     def __repr__(self) -> str:
         return f"{self.before!r} >> {self.rule!r}"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from robustfl.federation.channels.contract import Channel
     from robustfl.federation.clients.training import Trainer
     from robustfl.federation.engine import Simulation
+    from robustfl.federation.mechanisms.choosing import Course
+    from robustfl.federation.mechanisms.contract import Protector
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.observers.contract import Observer
     from robustfl.federation.setup import Setup
@@ -132,6 +134,8 @@ def assemble(
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
     twin: Any = None,
+    protector: type[Protector] | None = None,
+    opinions: bool = False,
 ) -> Simulation:
     """Put together the simulation of a federation under attack.
 
@@ -153,6 +157,8 @@ def assemble(
     channel : what a message is; it replaces the channel that the defense names
     twin : a second copy of the defense, elsewhere, that is asked the same in other orders and under other names; see
         :mod:`robustfl.federation.observers.conduct`
+    protector : carries out the mechanism that the defense begins with; it replaces the one that the mechanism asks for
+    opinions : whether the prices of a mechanism are compared with those of Opacus, where it has an accountant for them
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
@@ -169,9 +175,15 @@ def assemble(
     if reason is not None:
         raise ParameterError(reason)
     spoken = channel or channel_named(defense.channel)
+    planned = settings.rounds
     setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
+    course = course_for(setup, defense, protector)
+    if course is not None and course.rounds < planned:  # the training is played as one of fewer rounds
+        settings = settings.model_copy(update={"rounds": course.rounds})
+        setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
     work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
-    chosen = [*transforms_for(setup), *transforms]
+    protecting = None if course is None else course.begin(setup, defense)
+    chosen = [*transforms_for(setup), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
@@ -185,7 +197,24 @@ def assemble(
         evasion_samples=evasion_samples,
         reference=reference,
     )
+    if protecting is not None:
+        from robustfl.federation.observers.privacy import PrivacyBudget
+
+        watching.append(PrivacyBudget(protecting, planned, opinions=opinions))
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
+
+
+def course_for(setup: Setup, defense: Any, kind: type[Protector] | None = None) -> Course | None:
+    """What is settled, before a training, of the mechanism that a defense begins with; None without a mechanism.
+
+    Raises ParameterError when the mechanism cannot work with the rule or in this federation.
+    """
+    protection = getattr(defense, "protection", None)
+    if protection is None:
+        return None
+    from robustfl.federation.mechanisms.choosing import course_of
+
+    return course_of(protection, setup, defense, kind)
 
 
 def transforms_for(setup: Setup) -> list[Transform]:

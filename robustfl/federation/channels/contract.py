@@ -54,6 +54,10 @@ class Channel(ABC):
         The answer depends on the arguments alone, because it may be asked for again with other labels.
         """
 
+    def no_messages(self) -> Tensor:
+        """The messages [0, m] of a round in which nobody takes part."""
+        return self.setup.population.initial.new_zeros((0, self.setup.population.d))
+
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
         return messages
@@ -98,6 +102,9 @@ class Channel(ABC):
         asked = np.concatenate([malicious, honest]) if wanted else honest
         lesson = round.lesson = self.work.lesson(round.number, asked, dirty=wanted)
         round.models = models(round, lesson.ids)
+        if not len(malicious) + len(honest):  # chance has drawn nobody
+            round.computed = round.messages = self.no_messages()
+            return
         messages = self.remembered(self.messages(round.models, lesson, round.number), lesson.ids)
         round.computed = messages
         if len(lesson.place) > len(lesson.ids):  # some identities share one update
