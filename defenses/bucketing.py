@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.aggregation.updates.order import by_id
 
 
@@ -29,6 +30,11 @@ class Bucketing(RowMap):
     knows all buckets before it chooses its update, and it can change them when it does not take part. On a real server,
     use a seed that nobody can guess, ``Bucketing(seed=secrets.randbits(128))``, and keep it out of logs: the text of
     the rule shows it.
+
+    Sensitivity: which rows share a bucket depends on ids and `seed` alone, so a replaced row moves one new row, by its
+    share: ``2 clip/size``. In the last bucket the share is ``2 clip/(n mod size)`` where size does not divide n. So
+    ``Bucketing(size) >> Mean()`` has ``2 clip/n`` only where it does. With size=2 and n=11 one row is alone in its
+    bucket and counts twice: ``2 clip/6``.
 
     References
     ----------
@@ -74,3 +80,12 @@ class Bucketing(RowMap):
         mixing = np.zeros((self.output_rows(rows.n), rows.n))
         mixing[bucket, order] = 1.0
         return mixing / mixing.sum(axis=1, keepdims=True), {"round": number + 1}
+
+    def carried(self, change: Change) -> Change:
+        rest = change.n % self.size
+        smallest, formula = (rest, f"({change.rows.formula} mod size)") if rest else (self.size, "size")
+        buckets = Term(self.output_rows(change.n), f"ceil({change.rows.formula}/size)")
+        moved = change.moved.over(smallest, formula)
+        return replace(
+            change, rows=buckets, changed=min(change.changed, int(buckets.value)), moved=moved, cleared=False
+        )

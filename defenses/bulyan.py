@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.sensitivity import TIE
 from robustfl.aggregation.updates.order import by_id
 from robustfl.components import ByzantineCount
 
@@ -47,6 +48,7 @@ class Bulyan(Aggregator):
     requires: ClassVar[tuple[int, int]] = (4, 3)
     guarantee: ClassVar[str] = "each coordinate is near honest ones, in any dimension, while n >= 4f + 3"
     breakdown: ClassVar[str] = "(n - 3)/4"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, ICML 2018"
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 
 ALIKE = 1e-12
@@ -52,6 +53,7 @@ class CAF(GramAggregator):
         "the squared error is at most a constant times the largest eigenvalue of the honest covariance, n >= 2f + 1"
     )
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Allouah et al., Towards Trustworthy Federated Learning with Untrusted Participants, ICML 2025"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.sensitivity import Change, Term, Unbounded
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import StateError
 
@@ -28,6 +30,13 @@ class CenteredClipping(GramAggregator):
     Guarantee: f rows move the result by at most f radius/n per step, whatever they hold. The published analysis
     requires about f <= n/10 and client momentum.
 
+    Sensitivity: ``2 min(clip, radius) iterations/n`` for a radius that is a number, and rows need no other clip. From a
+    fixed v, one row moves the next point by the change of its own projection over n. And from two points v and v', the
+    same rows lead to points that are no further apart: the derivative of the step is the identity minus the mean of
+    derivatives of projections, which all lie between 0 and 1. So each step adds as much as the first one. This holds
+    for a center that is public. The last answer *before* noise is not: each round would then carry the difference of
+    all earlier ones. So whoever adds noise to the answer calls :meth:`released` with what was released. It is reached.
+
     References
     ----------
     S. P. Karimireddy, L. He, M. Jaggi. Learning from History for Byzantine Robust Optimization. ICML 2021.
@@ -42,8 +51,10 @@ class CenteredClipping(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "f rows move the result by at most f radius/n per step"
     breakdown: ClassVar[str] = "about n/10 in theory"
+    no_sensitivity: ClassVar[str] = "the radius is data: one row moves it, and with it half of all rows"
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("center",)
+    public_inputs: ClassVar[str] = "the center, which is zero at first and then the last release, with its noise"
 
     radius: Annotated[
         Literal["median"] | float,
@@ -82,3 +93,12 @@ class CenteredClipping(GramAggregator):
 
     def next_state(self, value: Array) -> dict[str, Any]:
         return {"center": value}
+
+    def released(self, value: Array) -> None:
+        self._commit({"center": copy.deepcopy(value)})
+
+    def moved(self, change: Change) -> Term | Unbounded:
+        if self.radius == "median":
+            return self.unknown()
+        projected = replace(change, cleared=False).capped(self.radius).moved  # what is projected is x - v, not x
+        return projected.times(self.iterations, "iterations").over(change.n, change.rows.formula)

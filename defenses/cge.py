@@ -9,6 +9,7 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.components import ByzantineCount
 
 
@@ -24,6 +25,10 @@ class CGE(GramAggregator):
     Guarantee: no row longer than the longest honest row is averaged, so the result is never longer than that one.
     Directions are not checked: f rows of usual length may point anywhere, so there is no constant kappa. The published
     analysis requires redundancy among the clients' losses. Breakdown point: just under 1/2.
+
+    Sensitivity: ``2 clip/(n - f)``, and half of it where an absent row is zero. In the order of norms only the replaced
+    row changes its place, so at most one row that is kept is exchanged, or moves. A zero row is always kept, in the
+    place of a row that is no longer than clip. It is reached.
 
     References
     ----------
@@ -61,3 +66,7 @@ class CGE(GramAggregator):
         weights = np.zeros(gram.n)
         weights[kept] = 1.0 / len(kept)
         return weights
+
+    def moved(self, change: Change) -> Term:
+        exchanged = change.length if change.cleared else change.farthest
+        return change.each(exchanged).over(change.n - self.f, f"{change.rows.formula} - f")

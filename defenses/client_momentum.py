@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import PreAggregation, Rows
 from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.sensitivity import MEMORY
 from robustfl.aggregation.updates.source import Extent, Source
 from robustfl.errors import ParameterError, StateError
 
@@ -58,6 +59,7 @@ class ClientMomentum(PreAggregation):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "shrinks the spread of honest rows by sqrt((1 - beta)/(1 + beta)) over time"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("ids", "momenta", "away")
 

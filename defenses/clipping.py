@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import RowMap, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import Change, Unbounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class Clipping(RowMap):
     rows are never formed. The input is not modified.
 
     Guarantee: no row is longer than `radius` afterwards. Directions do not change, so clipping alone is not robust.
+
+    Sensitivity: for a radius that is a number, a replaced row changes one new row, by ``2 min(clip, radius)``. With
+    "median" the radius is data: one row can move it from 0 to clip, and with it half of all rows.
 
     References
     ----------
@@ -38,6 +42,9 @@ class Clipping(RowMap):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "bounds the length of every update, not its direction"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    no_sensitivity: ClassVar[str] = (
+        "the radius is data: one row moves it, and with it half of all rows, by up to clip/2 in the mean whatever n"
+    )
     reference: ClassVar[str] = "Sun et al., Can You Really Backdoor Federated Learning?, 2019"
 
     radius: Annotated[
@@ -56,3 +63,6 @@ class Clipping(RowMap):
         norms = np.sqrt(rows.squared_norms)
         radius = float(np.median(norms)) if self.radius == "median" else self.radius
         return np.diag(np.divide(radius, norms, out=np.ones(rows.n), where=norms > radius)), None
+
+    def carried(self, change: Change) -> Change | Unbounded:
+        return self.unknown() if self.radius == "median" else change.capped(self.radius)

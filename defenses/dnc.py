@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 
 
@@ -53,6 +54,7 @@ class DnC(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "removes rows whose common shift is large against the honest spread, n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2 for rows of equal length; a huge row hides others"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import TIE
 from robustfl.aggregation.updates.gram import ROUNDING
 
 
@@ -56,6 +57,7 @@ class FLAME(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "no longer than the median update, noise aside, while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = "Nguyen et al., FLAME: Taming Backdoors in Federated Learning, USENIX Security 2022"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 

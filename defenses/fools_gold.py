@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.sensitivity import MEMORY
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import StateError
 from robustfl.reputation import Decision
@@ -68,6 +69,7 @@ class FoolsGold(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "any number of clients with the same history together have almost no weight"
     breakdown: ClassVar[str] = "none: a single attacker is not stopped"
+    no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
     state_keys: ClassVar[tuple[str, ...]] = ("history", "excluded")
 

@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import TIE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class GeometricMedian(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "stays bounded whatever f rows hold, while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = "Pillutla et al., Robust Aggregation for Federated Learning, IEEE TSP 2022"
 
     iterations: Annotated[int, Ge(1), Doc("largest number of Weiszfeld steps")] = 1000

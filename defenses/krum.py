@@ -10,6 +10,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import TIE
 from robustfl.components import ByzantineCount
 
 
@@ -19,6 +20,7 @@ class KrumFamily(GramAggregator):
 
     requires: ClassVar[tuple[int, int]] = (2, 3)
     breakdown: ClassVar[str] = "(n - 3)/2"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
     )

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import JUMP
 from robustfl.aggregation.updates.order import by_id
 from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
@@ -56,6 +57,7 @@ class MDA(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "within 2f/(n - f) honest diameters of the honest mean while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "El-Mhamdi et al., Genuinely Distributed Byzantine Machine Learning, PODC 2020"
 
     f: ByzantineCount

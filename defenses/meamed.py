@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels.base import Array, Kernels
+from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 
 
@@ -37,6 +38,7 @@ class Meamed(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "averages values as near to the median as honest ones while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "Xie et al., Generalized Byzantine-tolerant SGD, 2018"
 
     f: ByzantineCount

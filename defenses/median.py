@@ -37,11 +37,10 @@ class Median(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "each coordinate lies between honest values while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"
     )
-
-    no_sensitivity: ClassVar[str] = TIE
 
     def columns(self, block: Array, ops: Kernels) -> Array:
         return ops.median(block)

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import MEMORY
 from robustfl.reputation import Decision, Visits, exact_visits, merit_scores
 from robustfl.reputation.angles import cosines_and_lengths
 from robustfl.reputation.identities import own_shares, recent
@@ -81,6 +82,7 @@ class MeritRank(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "Sybils gain at most (1 - stop)/stop times what the working ones among them earned"
     breakdown: ClassVar[str] = "< 1/2 of the earned weight (at first, of the rows); less where honest updates differ"
+    no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = (
         "Nasrulin et al., MeritRank: Sybil Tolerant Reputation for Merit-based Tokenomics, BRAINS 2022"
     )

@@ -7,14 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.updates.source import Source
+from robustfl.aggregation import Aggregator, Outcome, Rows
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.components import ByzantineCount
 
 
 @dataclass(frozen=True, kw_only=True)
-class MoNNA(GramAggregator):
+class MoNNA(Aggregator):
     """MoNNA: the mean of the n-f updates nearest to a trusted one, such as a peer's own.
 
     Formula: ``(1/(n - f)) sum_{i in N} x_i``, where N holds the n-f rows with the smallest ``||x_i - x*||`` (ties: the
@@ -22,12 +21,18 @@ class MoNNA(GramAggregator):
     neighbours passes its own update as x*, and includes it among the n rows as well if it should count. ``f=0`` is the
     mean.
 
-    Shapes: [n, d] and [d] -> [d]. Cost: (n + 1)^2 d for the Gram of the rows and the trusted update, and n log n after
-    it.
+    Shapes: [n, d] and [d] -> [d]. Cost: n d for the distances, which need no Gram, n log n after them, and n d for the
+    sum.
 
     Guarantee: for any f < n, every row that is averaged is as near to the trusted update as some honest row. So the
     result is no farther from it than the farthest honest row. The published analysis of learning requires n > 11 f.
     Breakdown point: there is none while the trusted update is honest.
+
+    Sensitivity: ``2 clip/(n - f)`` while the trusted update is public, such as one from data of the server's own. In
+    the order of distances from it only the replaced row changes its place, so at most one row that is averaged is
+    exchanged, or moves. (A distance is computed from its own row alone, so other rows reorder no ties by rounding.) That
+    an absent row is zero does not lower it. It is reached. A trusted update that is a client's own, as among peers, is
+    another row of that client: the value then says nothing about this client.
 
     References
     ----------
@@ -42,7 +47,9 @@ class MoNNA(GramAggregator):
     """
 
     name: ClassVar[str] = "monna"
+    family: ClassVar[str] = "geometric"
     requires: ClassVar[tuple[int, int]] = (1, 1)
+    public_inputs: ClassVar[str] = "the trusted update, which no client's data may go into except through releases"
     guarantee: ClassVar[str] = "within the largest honest distance from the trusted update while n >= f + 1"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
     reference: ClassVar[str] = (
@@ -55,13 +62,12 @@ class MoNNA(GramAggregator):
     def wants_trusted(self) -> bool:
         return True
 
-    def extra_points(self, source: Source) -> list[Array]:
-        return [source.trusted]
-
-    def weights(self, gram: Gram) -> Floats:
-        at_trusted = np.append(np.zeros(gram.n), 1.0)
-        kept = gram.n - self.f
-        nearest = np.argsort(gram.squared_distances_from(at_trusted), kind="stable")[:kept]
-        weights = np.zeros(gram.n)
+    def _aggregate(self, rows: Rows) -> Outcome:
+        kept = rows.n - self.f
+        nearest = np.argsort(rows.squared_distances_to(rows.source.trusted), kind="stable")[:kept]
+        weights = np.zeros(rows.n)
         weights[nearest] = 1.0 / kept
-        return weights
+        return Outcome(rows.combine(weights), rows.source_weights(weights))
+
+    def moved(self, change: Change) -> Term:
+        return change.each(change.farthest).over(change.n - self.f, f"{change.rows.formula} - f")

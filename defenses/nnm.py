@@ -27,9 +27,9 @@ class NNM(RowMap):
     heterogeneous clients.
 
     Sensitivity: a replaced row changes all new rows, which together move by ``2 clip (n - 1)/(n - f) + 2 clip``. In the
-    order of distances from any other row, only the replaced row changes its place. So the other row exchanges at most one
-    of its n - f neighbours, by 2 clip at most, and the new row of the replaced one moves by 2 clip at most as well.
-    The bound is a proof and not tight. That an absent row is zero does not lower it.
+    order of distances from any other row, only the replaced row changes its place. So the other one exchanges at most
+    one of its n - f neighbours, for one that is at most 2 clip away. The new row of the replaced one moves by at most
+    2 clip. The bound is not tight. That an absent row is zero does not lower it.
 
     References
     ----------
@@ -67,7 +67,7 @@ class NNM(RowMap):
 
     def carried(self, change: Change) -> Change | Unbounded:
         if change.changed > 1:
-            return Unbounded("nearest neighbours of rows that have all moved may all be others")
+            return self.unknown("nearest neighbours of rows that have all moved may all be others")
         n = change.rows.formula
         exchanged = change.farthest.times(change.n - 1, f"({n} - 1)").over(change.n - self.f, f"{n} - f")
         return replace(change, changed=change.n, moved=exchanged.plus(change.farthest), cleared=False)

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
+from robustfl.aggregation.sensitivity import Change, Term
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class NormBound(Aggregator):
 
     Guarantee: f rows move the result by at most 2 f radius/n, whatever they hold. Within that bound the rule does
     nothing against a direction that they push together. Breakdown point: there is none.
+
+    Sensitivity: ``2 min(clip, radius)/n``, because scaling back to a radius is the projection on a ball, which brings
+    no two points further apart, and a mean follows. The noise is the same for all rows and changes nothing.
 
     References
     ----------
@@ -73,3 +77,6 @@ class NormBound(Aggregator):
         number = int(self._state.get("round", 0))
         noisy = value + self.noise * rows.source.noise(self.seed, number)
         return Outcome(noisy, rows.source_weights(weights), state={"round": number + 1})
+
+    def moved(self, change: Change) -> Term:
+        return change.capped(self.radius).moved.over(change.n, change.rows.formula)

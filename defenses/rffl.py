@@ -14,6 +14,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregation, Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import MEMORY
 from robustfl.errors import InfeasibleError, ParameterError
 from robustfl.reputation import Decision
 from robustfl.reputation.angles import cosines_and_lengths
@@ -95,6 +96,7 @@ class RFFL(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "a client whose updates point away from the aggregate loses its weight and its reward"
     breakdown: ClassVar[str] = "the length is bounded; the direction for < 1/2 of the weight, by experiment"
+    no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = (
         "Xu and Lyu, A Reputation Mechanism Is All You Need: Collaborative Fairness and Adversarial Robustness in "
         "Federated Learning, FL-ICML 2021"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
+from robustfl.aggregation.sensitivity import Change, Term
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class ServerAlone(Aggregator):
     Shapes: [n, d] and [d] -> [d]. Cost: one reading of the rows, to say which are hostile. `weights` are None.
 
     Guarantee: the result does not depend on the rows. Breakdown point: there is none while g can be trusted.
+
+    Sensitivity: 0, since no row is heard. There is nothing to noise and nothing to learn about clients.
 
     References
     ----------
@@ -51,3 +54,6 @@ class ServerAlone(Aggregator):
         trusted = rows.source.zeros()
         trusted[:] = rows.source.trusted
         return Outcome(trusted)
+
+    def moved(self, change: Change) -> Term:
+        return Term(0.0, "0")

@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import JUMP
 
 TIE = 1e-9
 """Features (between 0 and 1) and distances that differ by less are treated as equal, so rounding decides nothing.
@@ -63,6 +64,7 @@ class SignGuard(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "no longer than the median update while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Xu et al., Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering, ICDCS 2022"
     )

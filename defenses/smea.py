@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
 
@@ -64,6 +65,7 @@ class SMEA(GramAggregator):
         "(f, kappa)-robust in spectral norm with kappa = 4f/(n - f) (1 + f/(n - 2f))^2 while n >= 2f + 1"
     )
     breakdown: ClassVar[str] = "< 1/2"
+    no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Allouah et al., On the Privacy-Robustness-Utility Trilemma in Distributed Learning, ICML 2023"
     )

@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Gt, Lt
 from typing_extensions import Doc
 
-from robustfl.aggregation import AdaptiveClip, Aggregator, Mechanism, Protection
-from robustfl.aggregation.mechanisms import without_bound
+from robustfl.aggregation import AdaptiveClip, Mechanism, Protection
 from robustfl.aggregation.protection import Place
 
 
@@ -67,9 +66,6 @@ class DPFedAvg(Mechanism):
     count_noise: Annotated[
         float, Gt(0), Doc("standard deviation of the noise on the number of short messages (with `quantile`)")
     ] = 5.0
-
-    def refuses(self, rule: Aggregator) -> str | None:
-        return None if rule.averages else without_bound(self, rule)
 
     def declared(self) -> Protection:
         adaptive = None

@@ -38,14 +38,13 @@ class PreAggregation(Defense):
 
     def carried(self, change: Change) -> Change | Unbounded:
         """How the new rows of two neighbours differ, whose rows differ by `change`; see `Aggregator.sensitivity`."""
-        return Unbounded(self.no_sensitivity)
+        return self.unknown()
 
     @overload
     def __rshift__(self, then: Aggregator) -> Pipeline: ...
     @overload
     def __rshift__(self, then: PreAggregation) -> Chain: ...
     def __rshift__(self, then: Aggregator | PreAggregation) -> Pipeline | Chain:
-
         if isinstance(then, Pipeline):  # `a >> (b >> c)` is `(a >> b) >> c`
             return (self >> then.before) >> then.rule
         if isinstance(then, Chain):
@@ -192,7 +191,7 @@ class Aggregator(Defense):
 
         Override it together with a proof in the docstring of the class; without one, `no_sensitivity` is the reason.
         """
-        return Unbounded(self.no_sensitivity)
+        return self.unknown()
 
     def _run(
         self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile, trusted: Any
@@ -294,6 +293,9 @@ class Pipeline(Aggregator):
 
     def _commit(self, state: dict[str, Any]) -> None:
         _commit_parts(state, before=self.before, rule=self.rule)
+
+    def released(self, value: Array) -> None:
+        self.rule.released(value)
 
     def extra_points(self, source: Source) -> list[Array]:
         return self.rule.extra_points(source)

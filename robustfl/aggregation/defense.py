@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.protection import Protection
+from robustfl.aggregation.sensitivity import Unbounded
 from robustfl.components import Component
 from robustfl.errors import ParameterError, StateError
 
@@ -160,6 +161,17 @@ class Defense(Component, ABC):
     def reset(self) -> None:
         """Forget everything that was learnt from earlier calls."""
         self._commit({})
+
+    def unknown(self, reason: str = "") -> Unbounded:
+        """That there is no bound for this defense, with the reason, by default `no_sensitivity`."""
+        return Unbounded(f"{self.name}: {reason or self.no_sensitivity}")
+
+    def released(self, value: Array) -> None:
+        """Learn what was released in place of the last answer, a vector [d] such as the answer plus noise.
+
+        Whoever adds noise to answers calls it after each of them. A rule whose next answer depends on its last one then
+        depends on the release alone, which is public; see `public_inputs`. Other rules need not know.
+        """
 
     def _commit(self, state: dict[str, Any]) -> None:
         self._state.clear()

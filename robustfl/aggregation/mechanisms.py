@@ -12,16 +12,16 @@ DPFedAvg(clip=0.3, delta=0.001, noise_multiplier=None, target_epsilon=2.0) >> Tr
 >>> DPFedAvg(clip=0.3, delta=1e-3, target_epsilon=2.0) >> Median()
 Traceback (most recent call last):
 ...
-robustfl.errors.ParameterError: dp_fed_avg cannot give Median() a privacy guarantee, as no bound is known for how far \
-one row can move its answer: two clusters of n/2: the replaced row is the tie-breaker. Take a rule with such a bound, \
-such as mean or trimmed_mean; or noise at the clients, as local_dp does; or drop the claim with `claim: none`.
+robustfl.errors.ParameterError: dp_fed_avg: No bound is known for how far one row moves the answer of Median: median: \
+two clusters of n/2, and the replaced row is the tie-breaker. Take a rule that has one, let clients add the noise \
+(local_dp), or drop the claim. To drop it: `claim: none`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, overload
 
 from annotated_types import Gt, Lt
 from typing_extensions import Doc
@@ -34,10 +34,8 @@ from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import ParameterError
 
-WAYS_OUT = (
-    "Take a rule with such a bound, such as mean or trimmed_mean; or noise at the clients, as local_dp does; or drop "
-    "the claim with `claim: none`."
-)
+if TYPE_CHECKING:
+    from robustfl.privacy.compatibility import RuleFacts
 
 MANY = 10**6
 """A number of rows with which a rule is asked whether it has a bound at all."""
@@ -96,10 +94,6 @@ class Mechanism(Defense):
         ]
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in (*shown, *others))
         return f"{type(self).__name__}({values})"
-
-    def refuses(self, rule: Aggregator) -> str | None:
-        """The reason why this mechanism gives nothing that this rule answers a guarantee, or None."""
-        return None
 
     def declared(self) -> Protection:
         """What a federation has to do."""
@@ -161,14 +155,17 @@ class Protected(Aggregator):
         super().__post_init__()
         if self.rule.protection is not None:
             raise ParameterError(f"A pipeline has one mechanism, as its first stage. Found {self!r}.")
+        from robustfl.privacy.compatibility import Level, Situation, standing  # slow to import
+
         if self.rule.channel != "dense":
             raise ParameterError(
                 f"{self.mechanism.name} protects updates that become one model. {self.rule!r} speaks the channel "
-                f"{self.rule.channel!r}, for which no sensitivity is declared."
+                f"{self.rule.channel!r}, for whose messages no sensitivity is declared."
             )
-        reason = self.mechanism.refuses(self.rule)
-        if reason is not None and self.mechanism.claim == "proved":
-            raise ParameterError(reason)
+        errors = standing(Situation(place=self.mechanism.place, rule=facts_of(self.rule, MANY))).of(Level.ERROR)
+        if errors and self.mechanism.claim == "proved":
+            reasons = " ".join(error.text for error in errors)
+            raise ParameterError(f"{self.mechanism.name}: {reasons} To drop it: `claim: none`.")
 
     def __repr__(self) -> str:
         return f"{self.mechanism!r} >> {self.rule!r}"
@@ -231,6 +228,9 @@ class Protected(Aggregator):
     def _commit(self, state: dict[str, Any]) -> None:
         self.rule._commit(state)
 
+    def released(self, value: Any) -> None:
+        self.rule.released(value)
+
     def extra_points(self, source: Source) -> list[Any]:
         return self.rule.extra_points(source)
 
@@ -242,12 +242,15 @@ class Protected(Aggregator):
         return self.rule._aggregate(rows)
 
 
-def without_bound(mechanism: Mechanism, rule: Aggregator, n: int = MANY) -> str | None:
-    """The reason why noise at the server gives no guarantee for this rule, with the ways out; None if it does."""
-    found = rule.sensitivity_bound(n, mechanism.clip)
-    if found.value is not None:
-        return None
-    return (
-        f"{mechanism.name} cannot give {rule!r} a privacy guarantee, as no bound is known for how far one row can move "
-        f"its answer: {found.reason}. {WAYS_OUT}"
+def facts_of(rule: Any, rows: int, clip: float = 1.0) -> RuleFacts:
+    """What a mechanism has to know of a rule, which gets so many rows; the rule may be in another process."""
+    from robustfl.privacy.compatibility import RuleFacts
+
+    found = rule.sensitivity_bound(rows, clip)
+    return RuleFacts(
+        name=getattr(rule, "behind", str(rule)),
+        averages=rule.averages,
+        bounded=found.value is not None,
+        why=found.reason,
+        geometric=rule.geometric,
     )

@@ -10,7 +10,7 @@ between two answers, or into :class:`Unbounded` with the reason. All lengths are
 >>> found.formula, round(found.value, 3)
 ('(2 clip (n - 1)/(n - f) + 2 clip)/(n - 2f)', 0.603)
 >>> Median().sensitivity_bound(n=11, clip=1.0).reason
-'two clusters of n/2: the replaced row is the tie-breaker'
+'median: two clusters of n/2, and the replaced row is the tie-breaker'
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RELATIONS: Final[tuple[Relation, ...]] = ("add_or_remove", "replace_one")
 """The relations that rules know a sensitivity for: those of the accountant, whose module is too slow to import here."""
 
-TIE: Final = "two clusters of n/2: the replaced row is the tie-breaker"
+TIE: Final = "two clusters of n/2, and the replaced row is the tie-breaker"
 """Why there is no bound for rules that side with a majority: one row decides which cluster has it."""
 JUMP: Final = "none is proved: which rows are selected jumps when a row moves"
 """Why none is known for rules that select rows by what all rows hold."""
@@ -97,6 +97,10 @@ class Change:
         """How far apart two rows can be: twice the length."""
         return self.length.times(2, "2")
 
+    def each(self, term: Term) -> Term:
+        """The sum of a term over all rows that differ."""
+        return term if self.changed == 1 else Term(term.value * self.changed, f"{self.changed} ({term.formula})")
+
     def capped(self, radius: float) -> Change:
         """The change after every row is scaled back to a given radius.
 
@@ -104,8 +108,7 @@ class Change:
         """
         length = smaller(self.length, Term(radius, "radius"))
         reach = length if self.cleared else length.times(2, "2")
-        moved = smaller(self.moved, reach if self.changed == 1 else reach.times(self.changed, str(self.changed)))
-        return replace(self, length=length, moved=moved)
+        return replace(self, length=length, moved=smaller(self.moved, self.each(reach)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,7 @@ def assemble(
         settings = settings.model_copy(update={"rounds": course.rounds})
         setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
     work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
-    protecting = None if course is None else course.begin(setup, defense)
+    protecting = None if course is None else course.begin(setup, defense, twin)
     chosen = [*transforms_for(setup), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)

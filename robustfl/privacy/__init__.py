@@ -16,6 +16,10 @@ adds does not protect from that server.
 **Correlated noise.** :func:`optimal` and :func:`square_root` factorise the prefix sums (a :class:`Factorisation`), so
 that the noise of one round cancels that of others; :func:`independent` is what they are compared with.
 
+**Compatibility.** A :class:`Situation` is a mechanism with a rule, a channel and a sampling, and :func:`standing` says
+whether its claim holds, is void, or cannot be made, with a code and the remedy. :func:`noise_to_signal` says how much
+of a noised message is noise. The table behind it is in ``compatibility.py``.
+
 **The audit.** A :class:`Claim` is a mechanism, as a plain function of records and a generator, with what it says about
 itself. :func:`audit` tries to refute it and gives a :class:`Verdict`. Its instruments can be used alone: :func:`replay`
 plays rounds twice with other records and the same randomness; :func:`calibration` and :func:`one_run` read the traces
@@ -42,6 +46,16 @@ from robustfl.privacy.bounds import (
 )
 from robustfl.privacy.canaries import OneRun, Traces, calibration, one_run, traces
 from robustfl.privacy.claim import Claim, Finding, Mechanism
+from robustfl.privacy.compatibility import (
+    Level,
+    Reason,
+    RuleFacts,
+    Situation,
+    Standing,
+    beats_geometry,
+    noise_to_signal,
+    standing,
+)
 from robustfl.privacy.composition import Composition
 from robustfl.privacy.correlated import Factorisation, independent, mean_error_bounds, optimal, square_root
 from robustfl.privacy.guesses import ceiling, f_dp_bound, f_dp_refuted, steinke_bound, steinke_p_value
@@ -62,20 +76,26 @@ __all__ = [
     "Factorisation",
     "Finding",
     "FixedCohort",
+    "Level",
     "Mechanism",
     "OneRun",
     "Opinion",
     "Poisson",
     "Price",
+    "Reason",
     "Relation",
     "Release",
+    "RuleFacts",
     "Sampling",
     "Sight",
+    "Situation",
+    "Standing",
     "Traces",
     "Unit",
     "Verdict",
     "Void",
     "audit",
+    "beats_geometry",
     "calibration",
     "ceiling",
     "clopper_pearson",
@@ -91,6 +111,7 @@ __all__ = [
     "membership_bound",
     "merged",
     "noise_multiplier",
+    "noise_to_signal",
     "one_run",
     "optimal",
     "reconstruction_bound",
@@ -98,6 +119,7 @@ __all__ = [
     "second_opinion",
     "seen_by",
     "square_root",
+    "standing",
     "steinke_bound",
     "steinke_p_value",
     "traces",

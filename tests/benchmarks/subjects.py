@@ -16,7 +16,7 @@ ENDINGS = ("mean", "trimmed_mean")
 
 GEOMETRY = {
     "mean": "none", "bucketing": "none", "client_momentum": "none",
-    "arc": "norms", "cge": "norms", "clipping": "norms", "monna": "norms",
+    "arc": "norms", "cge": "norms", "clipping": "norms",
 }  # fmt: skip
 """Components of the Gram family that ask for less than all pairs of rows, and so cost less than a Gram: nothing, or
 the length of each row or its distance from one point."""

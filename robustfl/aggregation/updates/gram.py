@@ -112,7 +112,9 @@ class Gram:
         full[:m, : self.n] = matrix
         full[:m, self.n] = 1.0 - matrix.sum(axis=1)
         full[m:, self.n :] = np.eye(kept)
-        return Gram(lambda: full @ self.centred @ full.T, m, self.extras)
+        scales = np.diag(matrix) if m == self.n and not matrix[~np.eye(m, dtype=np.bool_)].any() else None
+        norms = None if scales is None else lambda: scales**2 * self.squared_norms  # of rows that are only scaled
+        return Gram(lambda: full @ self.centred @ full.T, m, self.extras, norms=norms)
 
     def _affine(self, weights: Floats) -> Floats:
         """Coefficients over all points that sum to 1: the origin, which adds nothing, gets what is missing to 1."""

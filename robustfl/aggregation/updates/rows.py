@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.aggregation.updates.gram import Gram
-from robustfl.aggregation.updates.source import Source
+from robustfl.aggregation.updates.source import Extent, Source
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,21 @@ class Rows:
     def squared_norms(self) -> Floats:
         """`||x_i||^2`, [n]; they need the Gram only if the rows are mixtures."""
         return self.source.squared_norms if self.mixing is None else self.gram.squared_norms
+
+    def squared_distances_to(self, point: Array) -> Floats:
+        """`||x_i - p||^2`, [n], for a point [d_here]; one reading, and no Gram.
+
+        Each is computed from its own row and the point alone, unlike distances in Gram space: another row can neither
+        cost precision nor decide a tie by rounding.
+        """
+
+        def part(values: Array, columns: slice, extent: Extent | None) -> Floats:
+            return self.kernels.row_extent(self._seen(values) - point[columns])[1]
+
+        found = np.zeros(self.n)
+        for _, squares in self.source.sweep(part):
+            found += squares
+        return np.asarray(self.source.total(found))
 
     def mixed(self, matrix: Floats, names: tuple[Hashable, ...] | None = None) -> Rows:
         """The rows that one more linear map [m, n] makes of these.

@@ -53,6 +53,7 @@ class RankAggregator(Defense):
 
     channel: ClassVar[str] = "rankings"
     family: ClassVar[str] = "ranking"
+    no_sensitivity: ClassVar[str] = "clients send rankings, which have no length that could be clipped"
 
     @property
     @abstractmethod

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from robustfl.aggregation import Protection
-from robustfl.aggregation.mechanisms import WAYS_OUT
 from robustfl.aggregation.sensitivity import Sensitivity
-from robustfl.errors import ParameterError
 from robustfl.federation.mechanisms.clipping import Clip, clipped, left_for_the_sum
 from robustfl.federation.mechanisms.contract import Protector, once_each
 from robustfl.federation.round import Ids, Receiver, Round
@@ -43,9 +40,6 @@ class CentralNoise(Protector):
         self._everybody = int(setup.members.present().sum())
         self._bounds: dict[int, Sensitivity] = {}
         super().__init__(protection, setup, defense, noise_multiplier)
-        reason = self._refusal() if protection.claims else None
-        if reason is not None:
-            raise ParameterError(f"{protection.name} cannot give {defense.behind} a guarantee {reason}")
 
     def restart(self, rng: np.random.Generator) -> None:
         super().restart(rng)
@@ -60,37 +54,9 @@ class CentralNoise(Protector):
                 "that clients have as well.",
             )
 
-    def _refusal(self) -> str | None:
-        """Why the rule has no bound in this federation, as the end of a sentence."""
-        if self.averages:
-            return None
-        if isinstance(self.sampling, Poisson):
-            return (
-                "under Poisson sampling: the number of rows is a secret then, and only a rule that averages has a "
-                "bound without it. Take the rule mean; or `participation_sampling: fixed` or `participation: 1`; or "
-                "drop the claim with `claim: none`."
-            )
-        found = self.bound(self.rows)
-        if found.value is None:
-            return (
-                f"with {self.rows} rows, as no bound is known for how far one of them can move its answer: "
-                f"{found.reason}. {WAYS_OUT}"
-            )
-        return None
-
-    @cached_property
-    def averages(self) -> bool:
-        """Whether the sum of the rows is known from the answer."""
-        return bool(self.defense.averages)
-
     @property
     def clips(self) -> list[float]:
         return self.length.used
-
-    @property
-    def rows(self) -> int:
-        """The number of rows of a round; under Poisson sampling the expected one, rounded."""
-        return self.setup.settings.sampled(self.population)
 
     @property
     def expected(self) -> float:
@@ -110,7 +76,7 @@ class CentralNoise(Protector):
 
     def unit(self) -> float:
         """The standard deviation of the noise for σ = 1: half of how far a replaced row moves the release."""
-        if self.averages:
+        if self.facts.averages:
             return self.length.value / self.expected
         value = self.bound(self.rows).value
         # Without a bound no noise is enough for a claim; two clipped rows are at most two clips apart.
@@ -119,7 +85,7 @@ class CentralNoise(Protector):
     def entry(self, number: int) -> Entry:
         sampling, unit = self.sampling, self.unit()
         joining: float | None = 1.0
-        if not self.averages:
+        if not self.facts.averages:
             cleared = self.defense.sensitivity(self.rows, 1.0, relation="add_or_remove")
             joining = None if cleared is None else max(1.0, cleared * self.length.value / unit)
         if self.setup.settings.server.asynchronous:  # who is missing lets another one be ready in time
@@ -133,9 +99,9 @@ class CentralNoise(Protector):
             release=Release(noise_multiplier=self.noise_multiplier, sampling=sampling, joining=joining),
             seen=seen_by("server"),
             clip=None if adaptive else self.protection.clip,
-            denominator=self.expected if self.averages else None,
+            denominator=self.expected if self.facts.averages else None,
             rule=str(self.defense.behind),
-            formula="C/m" if self.averages else f"({found.formula or '2 clip, as nothing better is known'})/2",
+            formula="C/m" if self.facts.averages else f"({found.formula or '2 clip, as nothing better is known'})/2",
             value=None if adaptive else unit,
             released=("aggregate", "clip_count") if adaptive else ("aggregate",),
         )
@@ -154,7 +120,7 @@ class CentralNoise(Protector):
         cohort = np.concatenate([receiver.malicious, receiver.honest])
         self._watch(ids, cohort, round)
         silent = np.setdiff1d(cohort, ids)
-        if self.averages or not len(silent):
+        if self.facts.averages or not len(silent):
             return rows, ids
         return torch.cat([rows, rows.new_zeros(len(silent), rows.shape[1])]), np.concatenate([ids, silent])
 
@@ -166,7 +132,7 @@ class CentralNoise(Protector):
 
     def value(self, aggregate: Tensor, receiver: Receiver) -> Tensor:
         """The answer without noise; that of a rule that averages is divided by the expected number of messages."""
-        return aggregate * (len(receiver.ids) / self.expected) if self.averages else aggregate
+        return aggregate * (len(receiver.ids) / self.expected) if self.facts.averages else aggregate
 
     def shared(self, round: Round, receiver: Receiver) -> None:
         super().shared(round, receiver)
@@ -178,7 +144,7 @@ class CentralNoise(Protector):
         if late and not isinstance(self.sampling, Everyone):
             self.accounts.void(
                 "LATE_MESSAGES",
-                round.number,
+                round.finished,
                 "Messages came after their round, so that who takes part in a round depends on earlier rounds, which "
                 "the price of random sampling does not cover.",
             )

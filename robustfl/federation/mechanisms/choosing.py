@@ -26,9 +26,11 @@ class Course:
     noise_multiplier: float
     rounds: int
 
-    def begin(self, setup: Setup, defense: Any) -> Protector:
-        """The protector of a training."""
-        return self.kind(self.protection, setup, defense, self.noise_multiplier)
+    def begin(self, setup: Setup, defense: Any, twin: Any = None) -> Protector:
+        """The protector of a training; a twin of the defense is told what is released, too."""
+        protector = self.kind(self.protection, setup, defense, self.noise_multiplier)
+        protector.copies = () if twin is None else (twin,)
+        return protector
 
 
 def course_of(protection: Protection, setup: Setup, defense: Any, kind: type[Protector] | None = None) -> Course:

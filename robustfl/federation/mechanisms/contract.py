@@ -9,14 +9,16 @@ import numpy as np
 import torch
 
 from robustfl.aggregation import Protection
-from robustfl.errors import RobustflError
+from robustfl.aggregation.mechanisms import facts_of
+from robustfl.errors import ParameterError, RobustflError
 from robustfl.federation.mechanisms.accounts import Accounts
 from robustfl.federation.mechanisms.planning import sampling_of
 from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.streams import stream
 from robustfl.federation.transforms import Transform
-from robustfl.privacy import Entry, Relation, Sampling
+from robustfl.privacy import Entry, FixedCohort, Poisson, Relation, Sampling
+from robustfl.privacy.compatibility import Drawn, Level, RuleFacts, Situation, noise_to_signal, standing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,17 +45,25 @@ class Protector(Transform):
 
     Attributes
     ----------
+    copies : copies of the defense that are asked the same
     rng : the randomness of the noise
     accounts : what was released so far, and what it costs
     """
 
     channels = ("dense",)
+    copies: tuple[Any, ...] = ()
     relation: Relation | None = None
     """The relation between neighbours; None for the strongest one that has a price."""
 
     def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
         self.protection, self.setup, self.defense = protection, setup, defense
         self.noise_multiplier = noise_multiplier
+        self.facts: RuleFacts = facts_of(defense, self.rows)
+        found = standing(self.situation())
+        errors = " ".join(reason.text for reason in found.of(Level.ERROR))
+        if errors and protection.claims:
+            raise ParameterError(f"{protection.name}: {errors} To drop the claim: `claim: none`.")
+        self._reasons = found.reasons
         self.restart(stream(setup.seed, PURPOSE))
 
     def restart(self, rng: np.random.Generator) -> None:
@@ -61,6 +71,25 @@ class Protector(Transform):
         self.rng, self.accounts = rng, Accounts(self.protection, self.relation)
         if not self.protection.claims:
             self.accounts.void("NO_CLAIM", 0, "The mechanism was told to make no claim (`claim: none`).")
+        for reason in self._reasons:
+            if reason.level is not Level.NOTE:
+                self.accounts.void(reason.code, 0, reason.text)
+
+    def situation(self) -> Situation:
+        """What decides whether the claim stands, for the table in :mod:`robustfl.privacy.compatibility`."""
+        kinds: dict[type, Drawn] = {Poisson: "poisson", FixedCohort: "fixed"}
+        return Situation(
+            place=self.protection.place,
+            rule=self.facts,
+            sampling=kinds.get(type(self.sampling), "everyone"),
+            clip="noised" if self.protection.adaptive else "public",
+            noise_to_signal=noise_to_signal(self.noise_multiplier, self.setup.population.d),
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be said beside the claim."""
+        return [f"{reason.code}: {reason.text}" for reason in self._reasons if reason.level is Level.NOTE]
 
     @property
     def sampling(self) -> Sampling:
@@ -76,6 +105,11 @@ class Protector(Transform):
     def clips(self) -> list[float]:
         """The clip of each round, where rounds may have different ones."""
         return []
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of a round; under Poisson sampling the expected one, rounded."""
+        return self.setup.settings.sampled(self.population)
 
     @abstractmethod
     def entry(self, number: int) -> Entry:
@@ -100,13 +134,20 @@ class Protector(Transform):
                 f"{self.protection.name} protects what one server releases. Found {len(round.receivers)} receivers."
             )
         if receiver.answer is None and len(receiver.ids):
-            text = f"The rule had no answer in round {round.number}, and that it had none was seen."
-            self.accounts.void("HELD_ROUND", round.number, text)
+            text = f"The rule had no answer in round {round.finished}, and that it had none was seen."
+            self.accounts.void("HELD_ROUND", round.finished, text)
             return None
         released = self.released(receiver, round)
         if released is not None:
             self.shared(round, receiver)
+            self._tell(released)
         return released
+
+    def _tell(self, released: Tensor) -> None:
+        """Let a rule with a memory know what was released in place of its answer."""
+        for defense in (self.defense, *self.copies):
+            if defense.stateful:
+                defense.released(released.cpu().numpy())
 
     @abstractmethod
     def released(self, receiver: Receiver, round: Round) -> Tensor | None:

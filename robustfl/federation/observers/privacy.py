@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from robustfl.federation.mechanisms.contract import Protector
@@ -10,6 +9,7 @@ from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
+from robustfl.privacy.compatibility import CODES, noise_to_signal
 
 
 class PrivacyBudget(Observer):
@@ -38,6 +38,7 @@ class PrivacyBudget(Observer):
         Measure("noise_ratio", "length of the noise over that of the clip, in what the rule gets", better="lower"),
         Measure("clip_norms", "the clip of each round", form="list"),
         Measure("privacy_voids", "why the claim of a mechanism does not hold", form="texts"),
+        Measure("privacy_notes", "what should be said beside the claim of a mechanism", form="texts"),
         Measure("stopped_by", "what ended the training before its last round", form="text"),
         Measure("rounds_played", "rounds until the training ended", unit="rounds"),
     )
@@ -49,9 +50,7 @@ class PrivacyBudget(Observer):
     def hear(self, round: Round) -> None:
         self._played = round.finished
         if round.diverged:
-            self._protector.accounts.void(
-                "DIVERGED", round.number, "The model stopped being finite, which reveals something of what moved it."
-            )
+            self._protector.accounts.void("DIVERGED", round.finished, CODES["DIVERGED"].text)
 
     def report(self, trace: Trace) -> None:
         protector = self._protector
@@ -61,12 +60,14 @@ class PrivacyBudget(Observer):
             trace,
             **accounts.told(),
             noise_multiplier=protector.noise_multiplier,
-            noise_ratio=protector.noise_multiplier * math.sqrt(protector.setup.population.d),
+            noise_ratio=noise_to_signal(protector.noise_multiplier, protector.setup.population.d),
             rounds_played=self._played,
         )
         clips = protector.clips
         if len(set(clips)) > 1:
             self.tell(trace, clip_norms=clips)
+        if protector.notes:
+            self.tell(trace, privacy_notes=protector.notes)
         if accounts.voids:
             self.tell(trace, privacy_voids=[f"{void.code}: {void.text}" for void in accounts.voids])
         if self._played < self._planned and not trace.diverged:
