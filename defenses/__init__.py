@@ -21,6 +21,8 @@ front of it with ``>>``:
   :class:`ServerAlone` is their yardstick and no defense.
 * These keep a reputation of every client: :class:`FoolsGold`, :class:`MeritRank`, :class:`RFFL`.
 * :class:`FRL` counts votes: its clients send rankings in place of numbers.
+* :class:`DPFedAvg`, :class:`DPSGD`, :class:`LocalDP` and :class:`SecureSumDP` are privacy mechanisms, the first stage
+  of a pipeline; a federation carries them out.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
 
@@ -54,7 +56,10 @@ from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
 from .phocas import Phocas as Phocas
+from .privacy import DPSGD as DPSGD
 from .privacy import DPFedAvg as DPFedAvg
+from .privacy import LocalDP as LocalDP
+from .privacy import SecureSumDP as SecureSumDP
 from .rffl import RFFL as RFFL
 from .robust_learning_rate import RobustLearningRate as RobustLearningRate
 from .server_alone import ServerAlone as ServerAlone

@@ -181,7 +181,9 @@ def assemble(
     if course is not None and course.rounds < planned:  # the training is played as one of fewer rounds
         settings = settings.model_copy(update={"rounds": course.rounds})
         setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed)
-    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer)
+    trusted = getattr(defense, "wants_trusted", False)
+    noised = None if course is None else course.work(setup, trusted=trusted)
+    work = noised or ClientWork(setup, trusted=trusted, trainer=trainer)
     protecting = None if course is None else course.begin(setup, defense, twin)
     chosen = [*transforms_for(setup), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)

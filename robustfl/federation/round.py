@@ -59,6 +59,7 @@ class Lesson:
     features : [k, steps, batch, ...] the samples as the members see them, after poisoning and augmentation
     labels : [k, steps, batch] the labels as the members see them
     starts : where adversarial training begins its search, in the shape of the features; None without random starts
+    taking : [k, steps, batch] which of the samples take part in a step; None if all do
     """
 
     ids: Ids
@@ -67,6 +68,7 @@ class Lesson:
     features: Tensor
     labels: Tensor
     starts: Tensor | None
+    taking: Tensor | None = None
 
 
 @dataclass(kw_only=True)

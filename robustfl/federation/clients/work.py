@@ -100,6 +100,7 @@ class ClientWork:
             features=lesson.features[own],
             labels=changed.to(labels),
             starts=None if lesson.starts is None else lesson.starts[own],
+            taking=None if lesson.taking is None else lesson.taking[own],
         )
         return (models if models.ndim == 1 else models[own]), part
 

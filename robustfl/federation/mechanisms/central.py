@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from robustfl.aggregation import Protection
 from robustfl.aggregation.sensitivity import Sensitivity
 from robustfl.federation.mechanisms.clipping import Clip, clipped, left_for_the_sum
 from robustfl.federation.mechanisms.contract import Protector, once_each
 from robustfl.federation.round import Ids, Receiver, Round
-from robustfl.federation.setup import Setup
 from robustfl.privacy import Entry, Everyone, FixedCohort, Poisson, Release, seen_by
 
 if TYPE_CHECKING:
@@ -36,10 +34,10 @@ class CentralNoise(Protector):
     ParameterError : the rule has no bound, for these numbers of rows or under Poisson sampling
     """
 
-    def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
-        self._everybody = int(setup.members.present().sum())
+    def prepare(self) -> None:
+        self._everybody = self.population
         self._bounds: dict[int, Sensitivity] = {}
-        super().__init__(protection, setup, defense, noise_multiplier)
+        self.length = Clip(self.protection.clip, self.protection.adaptive)
 
     def restart(self, rng: np.random.Generator) -> None:
         super().restart(rng)

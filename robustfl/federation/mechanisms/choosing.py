@@ -7,13 +7,21 @@ from typing import Any
 
 from robustfl.aggregation import Protection
 from robustfl.errors import ParameterError
+from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.mechanisms.central import CentralNoise
 from robustfl.federation.mechanisms.clipping import left_for_the_sum
 from robustfl.federation.mechanisms.contract import Protector
+from robustfl.federation.mechanisms.local import LocalNoise, SharedNoise
 from robustfl.federation.mechanisms.planning import noise_for, rounds_within
+from robustfl.federation.mechanisms.steps import NoisedSteps, NoisedWork
 from robustfl.federation.setup import Setup
 
-PROTECTORS: dict[str, type[Protector]] = {"server": CentralNoise}
+PROTECTORS: dict[str, type[Protector]] = {
+    "server": CentralNoise,
+    "clients": LocalNoise,
+    "shares": SharedNoise,
+    "steps": NoisedSteps,
+}
 """The protectors, by who adds the noise."""
 
 
@@ -25,6 +33,12 @@ class Course:
     protection: Protection
     noise_multiplier: float
     rounds: int
+
+    def work(self, setup: Setup, *, trusted: bool) -> ClientWork | None:
+        """What clients compute, where noise goes into their steps; None where they compute as usual."""
+        if self.protection.place != "steps":
+            return None
+        return NoisedWork(setup, self.protection, self.noise_multiplier, trusted=trusted)
 
     def begin(self, setup: Setup, defense: Any, twin: Any = None) -> Protector:
         """The protector of a training; a twin of the defense is told what is released, too."""

@@ -59,12 +59,16 @@ class Protector(Transform):
         self.protection, self.setup, self.defense = protection, setup, defense
         self.noise_multiplier = noise_multiplier
         self.facts: RuleFacts = facts_of(defense, self.rows)
+        self.prepare()
         found = standing(self.situation())
         errors = " ".join(reason.text for reason in found.of(Level.ERROR))
         if errors and protection.claims:
             raise ParameterError(f"{protection.name}: {errors} To drop the claim: `claim: none`.")
         self._reasons = found.reasons
         self.restart(stream(setup.seed, PURPOSE))
+
+    def prepare(self) -> None:
+        """Work out what stays the same over all rounds."""
 
     def restart(self, rng: np.random.Generator) -> None:
         """Forget all rounds, and take noise from this generator."""
@@ -83,8 +87,13 @@ class Protector(Transform):
             rule=self.facts,
             sampling=kinds.get(type(self.sampling), "everyone"),
             clip="noised" if self.protection.adaptive else "public",
-            noise_to_signal=noise_to_signal(self.noise_multiplier, self.setup.population.d),
+            noise_to_signal=self.noise_ratio,
         )
+
+    @property
+    def noise_ratio(self) -> float:
+        """The length of the noise over the clip, of what is released: of the sum or mean, or of one message."""
+        return noise_to_signal(self.noise_multiplier * self.unit() / self.protection.clip, self.setup.population.d)
 
     @property
     def notes(self) -> list[str]:

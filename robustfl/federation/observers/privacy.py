@@ -9,7 +9,7 @@ from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
-from robustfl.privacy.compatibility import CODES, noise_to_signal
+from robustfl.privacy.compatibility import CODES
 
 
 class PrivacyBudget(Observer):
@@ -35,7 +35,7 @@ class PrivacyBudget(Observer):
         Measure("epsilon_server", "privacy loss against a server that sees every message", better="lower"),
         Measure("epsilon_median", "privacy loss of the client in the middle, where each has its own", better="lower"),
         Measure("noise_multiplier", "standard deviation of the noise over the clip"),
-        Measure("noise_ratio", "length of the noise over that of the clip, in what the rule gets", better="lower"),
+        Measure("noise_ratio", "length of the noise over the clip, of an aggregate or a message", better="lower"),
         Measure("clip_norms", "the clip of each round", form="list"),
         Measure("privacy_voids", "why the claim of a mechanism does not hold", form="texts"),
         Measure("privacy_notes", "what should be said beside the claim of a mechanism", form="texts"),
@@ -60,7 +60,7 @@ class PrivacyBudget(Observer):
             trace,
             **accounts.told(),
             noise_multiplier=protector.noise_multiplier,
-            noise_ratio=noise_to_signal(protector.noise_multiplier, protector.setup.population.d),
+            noise_ratio=protector.noise_ratio,
             rounds_played=self._played,
         )
         clips = protector.clips
