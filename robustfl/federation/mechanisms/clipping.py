@@ -34,7 +34,8 @@ def clipped(rows: Tensor, length: float) -> Tensor:
     """
     norms = lengths(rows)
     factors = (length / norms.clamp(min=length)).to(rows.dtype)
-    return torch.where(norms.isfinite()[..., None], rows * factors[..., None], 0.0)
+    scaled, finite = rows * factors[..., None], norms.isfinite()
+    return scaled if bool(finite.all()) else torch.where(finite[..., None], scaled, 0.0)
 
 
 def lengths(rows: Tensor) -> Tensor:
@@ -69,7 +70,12 @@ class Clip:
         self.used: list[float] = []
 
     def count(self, rows: Tensor) -> float:
-        """The sum of ``bit - 1/2`` over messages [k, d] as they came; one that is not finite is not short."""
+        """The sum of ``bit - 1/2`` over messages [k, d] as they came; one that is not finite is not short.
+
+        It is 0 for a clip that is constant, for which nobody asks.
+        """
+        if self._adaptive is None:
+            return 0.0
         return float((lengths(rows) < self.value * (1 - TOUCHED)).double().sub(0.5).sum())
 
     def follow(self, count: float, expected: float, rng: np.random.Generator) -> None:

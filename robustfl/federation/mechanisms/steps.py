@@ -184,7 +184,8 @@ class NoisedWork(ClientWork):
     def _pool(self, member: int) -> Ids:
         """The examples of a member; those of a malicious one are what it has drawn for this round."""
         if self._setup.members.malicious[member]:
-            return self._drawn[member][: self._setup.settings.batch_size]
+            drawn: Ids = self._drawn[member][: self._setup.settings.batch_size]
+            return drawn
         part: Ids = self._setup.population.parts[member]
         return part
 
