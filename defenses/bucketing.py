@@ -34,7 +34,8 @@ class Bucketing(RowMap):
     Sensitivity: which rows share a bucket depends on ids and `seed` alone, so a replaced row moves one new row, by its
     share: ``2 clip/size``. In the last bucket the share is ``2 clip/(n mod size)`` where size does not divide n. So
     ``Bucketing(size) >> Mean()`` has ``2 clip/n`` only where it does. With size=2 and n=11 one row is alone in its
-    bucket and counts twice: ``2 clip/6``.
+    bucket and counts twice: ``2 clip/6``. All of this is about rows of the same clients. A client in the place of
+    another one may change all buckets, so random cohorts have no price, only all clients in every round.
 
     References
     ----------

@@ -30,8 +30,8 @@ class MoNNA(Aggregator):
 
     Sensitivity: ``2 clip/(n - f)`` while the trusted update is public, such as one from data of the server's own. In
     the order of distances from it only the replaced row changes its place, so at most one row that is averaged is
-    exchanged, or moves. (A distance is computed from its own row alone, so other rows reorder no ties by rounding.) That
-    an absent row is zero does not lower it. It is reached. A trusted update that is a client's own, as among peers, is
+    exchanged, or moves. (A distance is computed from its own row alone, so no other row reorders ties by rounding.) An
+    absent row of zeros does not lower it. It is reached. A trusted update that is a client's own, as among peers, is
     another row of that client: the value then says nothing about this client.
 
     References

@@ -98,7 +98,10 @@ def _catalogue(kind: str) -> list[tuple[str, str]]:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A name from robustfl list: one of the {kinds}.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A name from robustfl list: one of the {kinds}.")],
+    rows: Annotated[int, typer.Option(help="Number of rows, for the sensitivity of a defense.", min=1)] = 100,
+    clip: Annotated[float, typer.Option(help="Length to which rows are clipped, for the sensitivity.")] = 1.0,
+    as_json: Json = False,
 ) -> None:
     """Describe anything that has a name: what it does, its parameters, where it comes from."""
     from robustfl import registry
@@ -117,7 +120,7 @@ def describe(
         return
     for kind in registry.component_kinds():
         try:
-            facts = {"kind": kind, **registry.describe(registry.get(kind, name))}
+            facts = {"kind": kind, **registry.describe(registry.get(kind, name), rows, clip)}
         except UnknownNameError:
             continue
         typer.echo(json.dumps(facts, indent=1) if as_json else described(facts))
@@ -148,12 +151,36 @@ def described(facts: dict[str, Any]) -> str:
         default = "required" if parameter["required"] else f"default {shown}"
         limits = "".join(f", {limit}" for limit in parameter["limits"])
         lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
-    told = ("family", "requires", "guarantee", "breakdown", "channel", "knowledge", "surface", "made_for", "reference")
+    if "sensitivity" in facts:
+        facts = {**facts, "sensitivity": sensitivity_in_words(facts["sensitivity"])}
+    told = (
+        "family",
+        "requires",
+        "guarantee",
+        "breakdown",
+        "sensitivity",
+        "channel",
+        "knowledge",
+        "surface",
+        "made_for",
+        "reference",
+    )
     for key in told:
         if facts.get(key):
             value = ", ".join(facts[key]) if isinstance(facts[key], list) else facts[key]
             lines += ["", f"{key.replace('_', ' ').capitalize()}: {value}"]
     return "\n".join(lines)
+
+
+def sensitivity_in_words(found: dict[str, Any]) -> str:
+    """How far one replaced row moves the answer, as a formula with an example; or why nobody knows."""
+    if found["value"] is None:
+        return f"none known ({found['reason']})"
+    given = {"n": found["n"], "clip": found["clip"], **found["parameters"]}
+    example = ", ".join(f"{name}={value:g}" for name, value in given.items())
+    before = f" in front of the {found['in_front_of']}" if found["in_front_of"] else ""
+    public = "".join(f"; public should be {text}" for text in found["public"])
+    return f"{found['formula']}{before}, which is {found['value']:.4g} for {example}{public}"
 
 
 def measured(facts: dict[str, Any]) -> str:
@@ -167,10 +194,12 @@ def measured(facts: dict[str, Any]) -> str:
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="A status or the code of a remark; without: list all.")] = None,
+    code: Annotated[
+        str | None, typer.Argument(help="A status, the code of a remark, or a guide; without: list all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say when a status or a remark is raised, what it means and what to do about it."""
+    """Say when a status or a remark is raised, what it means and what to do about it; or explain a subject."""
     from robustfl import console
     from robustfl.evaluation.trust import explain as explaining
 
@@ -178,7 +207,7 @@ def explain(
         page = explaining.page(code)
         typer.echo(json.dumps(page.report(), indent=1) if as_json else page.text.rstrip())
         return
-    rows = [(name, explaining.page(name).summary) for name in explaining.codes()]
+    rows = [(name, explaining.page(name).summary) for name in (*explaining.GUIDES, *explaining.codes())]
     if as_json:
         typer.echo(json.dumps(dict(rows), indent=1))
     else:

@@ -214,8 +214,11 @@ def folded(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def describe(cls: type[Component]) -> dict[str, Any]:
-    """The facts about a component as JSON values: name, docstring, parameters and the metadata of its kind."""
+def describe(cls: type[Component], rows: int = 100, clip: float = 1.0) -> dict[str, Any]:
+    """The facts about a component as JSON values: name, docstring, parameters and the metadata of its kind.
+
+    The sensitivity of a defense is that for so many rows, each clipped to a length.
+    """
     facts: dict[str, Any] = {
         "name": cls.name,
         "class": f"{cls.__module__}.{cls.__qualname__}",
@@ -231,6 +234,7 @@ def describe(cls: type[Component]) -> dict[str, Any]:
         facts["needs_f"] = any(parameter["name"] == "f" for parameter in facts["parameters"])
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
         facts["stateful"] = bool(getattr(cls, "state_keys", ()))
+        facts["sensitivity"] = sensitivity(cls, rows, clip)
     knowledge = getattr(cls, "knowledge", None)
     if knowledge is not None:
         facts |= {"knowledge": knowledge.names(), "surface": getattr(cls, "surface", "")}
@@ -239,6 +243,32 @@ def describe(cls: type[Component]) -> dict[str, Any]:
     elif getattr(cls, "surface", ""):  # identities, faults
         facts["surface"] = getattr(cls, "surface", "")
     return facts
+
+
+def sensitivity(cls: Any, rows: int, clip: float) -> dict[str, Any]:
+    """How far one of `rows` rows can move the answer of a defense, as JSON values; see `Aggregator.sensitivity`.
+
+    Parameters without a default get an example: a tenth of the rows for a whole number such as f, and the clip for a
+    length. A pre-aggregation is told in front of the mean.
+    """
+    from robustfl.aggregation import Aggregator, PreAggregation
+
+    needed = [parameter for parameter in cls.declared_parameters() if parameter.required]
+    given = {p.name: rows // 10 if p.kind is int else clip for p in needed if p.kind in (int, float)}
+    facts: dict[str, Any] = {"n": rows, "clip": clip, "parameters": given}
+    facts |= {"value": None, "formula": "", "reason": cls.no_sensitivity, "public": []}
+    if not issubclass(cls, Aggregator | PreAggregation):
+        return facts
+    if len(given) < len(needed):
+        return {**facts, "reason": "it depends on parameters that have no default; ask `sensitivity` of a rule"}
+    try:
+        made = cls(**given)
+    except ParameterError as error:  # the example is outside of what the parameter may be
+        return {**facts, "reason": f"there is none for this example: {error}"}
+    rule = made >> build("defense", "mean") if isinstance(made, PreAggregation) else made
+    found = rule.sensitivity_bound(rows, clip)
+    told = {"value": found.value, "formula": found.formula, "reason": found.reason, "public": list(found.public)}
+    return {**facts, **told, "in_front_of": "mean" if rule is not made else ""}
 
 
 def catalogue(kind: str) -> list[tuple[str, str]]:

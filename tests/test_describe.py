@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+from annotated_types import Le
+from typing_extensions import Doc
 
 from robustfl import registry
+from robustfl.defenses import Mean
 from robustfl.lookups import described
 
 KINDS = ("defense", "attack", "data", "model", "partition", "report")
@@ -22,6 +27,42 @@ def test_a_page_is_text_for_a_terminal_and_explains_every_parameter(kind: str, n
     assert all(parameter["doc"] for parameter in facts["parameters"])
     assert not re.search(r"\d\.\d{9}", page), "a number with more digits than anybody reads"
     if kind == "defense":
-        assert all(f"\n{line}: " in page for line in ("Family", "Requires", "Guarantee", "Breakdown", "Channel"))
+        told = ("Family", "Requires", "Guarantee", "Breakdown", "Sensitivity", "Channel")
+        assert all(f"\n{line}: " in page for line in told)
     if kind == "attack":
         assert "\nSurface: " in page
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("trimmed_mean", "2 clip/(n - 2f), which is 0.0125 for n=40, clip=0.2, f=4"),
+        ("norm_bound", "2 min(clip, radius)/n, which is 0.01 for n=40, clip=0.2, radius=0.2"),
+        ("bucketing", "2 clip/size/ceil(n/size) in front of the mean, which is 0.01 for n=40, clip=0.2"),
+        ("median", "none known (median: two clusters of n/2, and the replaced row is the tie-breaker)"),
+        ("frl", "none known (clients send rankings, which have no length that could be clipped)"),
+    ],
+)
+def test_the_sensitivity_is_told_for_the_rows_that_are_asked_for(name: str, line: str) -> None:
+    facts = registry.describe(registry.get("defense", name), rows=40, clip=0.2)
+    assert f"\nSensitivity: {line}\n" in described({"kind": "defense", **facts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned(Mean):
+    """A rule whose parameters an example cannot guess."""
+
+    secret: Annotated[str, Doc("a word")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow(Mean):
+    """A rule whose f is small."""
+
+    f: Annotated[int, Le(2), Doc("number of Byzantine rows")]
+
+
+def test_a_rule_without_an_example_says_so() -> None:
+    assert "parameters that have no default" in registry.sensitivity(Tuned, 50, 1.0)["reason"]
+    assert "f <= 2" in registry.sensitivity(Narrow, 50, 1.0)["reason"]
+    assert registry.sensitivity(Narrow, 20, 1.0)["value"] == 0.1

@@ -60,6 +60,10 @@ def test_a_third_party_aggregator_runs_and_is_reported(
     assert {row["defense"] for row in summary["scores"]["ranking"]} == {"Mean", "ShrunkMedian(factor=0.9)"}
     card = summary["components"]["defenses"]["ShrunkMedian(factor=0.9)"]
     assert card["summary"] == "The coordinate-wise median, made smaller."
+    assert card["sensitivity"].startswith("none known (shrunk_median: ")
+    mean = summary["components"]["defenses"]["Mean"]
+    assert mean["sensitivity"] == "2 clip/n for rows clipped to a length"
+    assert mean["sensitivity"] in (tmp_path / "out" / "report.html").read_text()
     assert summary["trials"] == {"total": 4, "ok": 4, "diverged": 0, "failed": 0, "invalid": 0, "not_applicable": 0}
     for report in ("report.html", "report.md", "scores.csv"):
         assert "ShrunkMedian(factor=0.9)" in (tmp_path / "out" / report).read_text(), report

@@ -34,6 +34,7 @@ def _card(name: str, own: Values) -> Card:
     stages, summary = own.get("stages") or [], own.get("summary")
     facts = {
         "Guarantee": own.get("guarantee"),
+        "Sensitivity": own.get("sensitivity"),
         "Requires": own.get("requires"),
         "Knows": ", ".join(LOOKS.get(known, known) for known in own.get("knowledge") or []),
         "Reference": own.get("reference"),

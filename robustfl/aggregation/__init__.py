@@ -15,6 +15,8 @@ A rule meets these values:
 * :class:`Outcome` is what a rule returns to its base class, and :class:`Aggregation` the full answer of
   ``aggregator.aggregate(updates)`` to the caller.
 * :class:`ColumnBlocks` holds updates that are larger than memory.
+* How far one row can move an answer, which is what noise for privacy has to cover, is the subject of
+  :mod:`~robustfl.aggregation.sensitivity`: a rule overrides `moved`, a pre-aggregation `carried`.
 
 The rooms below: :mod:`~robustfl.aggregation.updates` reads the update matrix, :mod:`~robustfl.aggregation.kernels` does
 the arithmetic, and :mod:`~robustfl.aggregation.votes` counts rankings. :mod:`~robustfl.aggregation.sharded` aggregates

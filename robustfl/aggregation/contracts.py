@@ -152,7 +152,8 @@ class Aggregator(Defense):
 
         Formula: ``max ||A(X) - A(X')||`` over all X and X' of n rows no longer than `clip` that differ in one row, or
         an upper bound of it. With ``relation="add_or_remove"`` that row is zero in one of them: n is public, and who is
-        absent counts as a zero row. Units: those of the rows. Cost: none, as no rows are read.
+        absent counts as a zero row. Units: those of the rows. Cost: none, as no rows are read. Rules with a length of
+        their own, such as a radius, have a value that is not proportional to `clip`: ask with the clip that is used.
 
         None means that no bound below ``2 clip`` is known that falls as n grows. Noise in proportion to ``2 clip`` is
         that of a single row, so nothing would be gained by aggregation; :meth:`sensitivity_bound` gives the reason.

@@ -56,11 +56,6 @@ class Term:
         return Term(self.value + other.value, f"{self.formula} + {other.formula}")
 
 
-def smaller(one: Term, other: Term) -> Term:
-    """The smaller of two terms, of two equal ones the first."""
-    return other if other.value < one.value else one
-
-
 @dataclass(frozen=True)
 class Unbounded:
     """Why no useful bound is known."""
@@ -106,9 +101,9 @@ class Change:
 
         That is the projection on a ball, which brings no two points further apart. A zero row stays zero.
         """
-        length = smaller(self.length, Term(radius, "radius"))
-        reach = length if self.cleared else length.times(2, "2")
-        return replace(self, length=length, moved=smaller(self.moved, self.each(reach)))
+        length = Term(min(self.length.value, radius), f"min({self.length.formula}, radius)")
+        reach = self.each(length if self.cleared else length.times(2, "2"))
+        return replace(self, length=length, moved=reach if reach.value <= self.moved.value else self.moved)
 
 
 @dataclass(frozen=True, kw_only=True)

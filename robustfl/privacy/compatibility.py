@@ -9,9 +9,6 @@ reads both.
 >>> found = standing(poisson)
 >>> str(found.level), [reason.code for reason in found.reasons]
 ('error', ['SECRET_NUMBER_OF_ROWS'])
->>> print(found.reasons[0].text)
-trimmed_mean divides by the number of rows, which is a secret under Poisson sampling. Let everybody or a cohort of \
-fixed size take part, or take the mean.
 >>> str(standing(Situation(place="server")).level)
 'ok'
 """
@@ -53,10 +50,10 @@ Column = Literal[
 COLUMNS: Final[Mapping[Column, str]] = {
     "averages": "a rule that averages (mean, norm_bound)",
     "bounded": "another rule of known sensitivity",
-    "unbounded": "a rule of unknown sensitivity, or with rows in its state",
+    "unbounded": "a rule without a known sensitivity",
     "secure sum": "the server sees only the sum of messages",
     "rows seen": "the server sees every message",
-    "other channel": "messages that are no updates: rankings, rewards",
+    "other channel": "messages that are no updates",
     "poisson": "records drawn independently (Poisson)",
     "fixed": "a fixed number of records drawn",
     "replacement": "records drawn with replacement",
@@ -96,6 +93,7 @@ class RuleFacts:
     bounded : whether a bound is known for how far one row moves its answer
     why : why not
     geometric : whether distances or inner products between rows decide
+    names : whether the clients' ids decide something, such as who shares a bucket
     """
 
     name: str = "mean"
@@ -103,6 +101,7 @@ class RuleFacts:
     bounded: bool = True
     why: str = ""
     geometric: bool = False
+    names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,13 +167,14 @@ class Situation:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """What a code stands for: how grave it is, when it applies, and a sentence with the remedy.
+    """What a code stands for: how grave it is, when it applies (also in words), and a sentence with the remedy.
 
     The sentence is a template, which may name the fields of a :class:`Situation`.
     """
 
     level: Level
     text: str
+    when: str = ""
     applies: Callable[[Situation], bool] = lambda situation: True
 
 
@@ -188,11 +188,13 @@ CODES: Final[Mapping[str, Code]] = {
         level=Level.ERROR,
         text="{rule.name} divides by the number of rows, which is a secret under Poisson sampling. Let everybody or a "
         "cohort of fixed size take part, or take the mean.",
+        when="unless the rule averages",
         applies=lambda situation: not situation.rule.averages,
     ),
     "NEEDS_ROWS": Code(
         level=Level.ERROR,
         text="{rule.name} needs every row, and the server sees only their sum. Take the mean.",
+        when="unless the rule averages",
         applies=lambda situation: not situation.rule.averages,
     ),
     "SHARES_NEED_A_SECURE_SUM": Code(
@@ -208,45 +210,58 @@ CODES: Final[Mapping[str, Code]] = {
         level=Level.ERROR,
         text="Messages of the channel {channel} should be computed from noised gradients alone. Something else goes "
         "into them, which no noise covers.",
+        when="unless noised gradients are all that goes into them",
         applies=lambda situation: not situation.noised_message,
     ),
     "RELATION_WITHOUT_PRICE": Code(
         level=Level.ERROR,
         text="In a cohort of fixed size every record that leaves makes room for another one, so only the replacement "
         "of a record has a price. Claim that, or sample independently.",
+        when="where the claim is about one record more or less",
         applies=lambda situation: situation.relation != "replace_one",
+    ),
+    "NAMES_DECIDE": Code(
+        level=Level.ERROR,
+        text="In {rule.name} ids decide, so another client in the place of one that was not drawn changes more than "
+        "one row. The price of sampling assumes that it does not. Let everybody take part, or take another rule.",
+        when="where clients' ids decide, as in bucketing",
+        applies=lambda situation: situation.rule.names,
     ),
     "DRAWN_WITH_REPLACEMENT": Code(
         level=Level.VOID,
-        text="Records are drawn with replacement, so one may count several times, which no account here covers. Draw "
-        "each record independently.",
+        text="Records are drawn with replacement, so one may count several times. No account here covers that.",
     ),
     "REPORTED_WEIGHTS": Code(
         level=Level.VOID,
         text="Clients are weighted by numbers that they report, and no public maximum bounds what one of them adds. "
         "Use equal weights, or public ones.",
+        when="where clients report their weights",
         applies=lambda situation: situation.weights == "reported",
     ),
     "COUNTED_DENOMINATOR": Code(
         level=Level.VOID,
         text="The sum is divided by the number of records that took part, which one record changes for all others. "
         "Divide by the expected number.",
+        when="where a sum is divided by the records that took part",
         applies=lambda situation: situation.denominator == "counted",
     ),
     "CLIP_FROM_DATA": Code(
         level=Level.VOID,
         text="The clip comes from the data, and no share of the budget pays for it. Use a public one, or one that is "
         "found with noise of its own.",
+        when="where the clip comes from the data without a price",
         applies=lambda situation: situation.clip == "data",
     ),
     "DIVERGED": Code(
         level=Level.VOID,
         text="The model stopped being finite, and that this happened was seen by everybody.",
+        when="where the model stopped being finite",
         applies=lambda situation: situation.diverged,
     ),
     "TUNED": Code(
         level=Level.NOTE,
         text="Hyper-parameters were chosen by results on the same data. That is not part of the account.",
+        when="where results on the same data chose hyper-parameters",
         applies=lambda situation: situation.tuned,
     ),
     "NO_AMPLIFICATION": Code(
@@ -258,6 +273,7 @@ CODES: Final[Mapping[str, Code]] = {
         level=Level.NOTE,
         text="The noise of a message is {noise_to_signal:.3g} times as long as the clip, so distances between rows are "
         "those of noise, and {rule.name} cannot tell honest rows from others by them.",
+        when="where noise decides the distances between rows",
         applies=lambda situation: situation.rule.geometric and beats_geometry(situation.noise_to_signal),
     ),
 }
@@ -275,7 +291,7 @@ CELLS: Final[Mapping[Place, Mapping[Column, tuple[str, ...]]]] = {
         "rows seen": (),
         "other channel": ("NO_SENSITIVITY_OF_CHANNEL",),
         "poisson": ("SECRET_NUMBER_OF_ROWS",),
-        "fixed": ("RELATION_WITHOUT_PRICE",),
+        "fixed": ("RELATION_WITHOUT_PRICE", "NAMES_DECIDE"),
         "replacement": ("DRAWN_WITH_REPLACEMENT",),
         "always": ("REPORTED_WEIGHTS", "COUNTED_DENOMINATOR", *_ALL),
     },

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.sensitivity import RELATIONS
 from robustfl.errors import InfeasibleError
 from robustfl.testing.catalogue import not_own, promise
 from robustfl.testing.compare import ROUNDING, close, extent, spread
@@ -24,6 +26,9 @@ CLEAR = (ValueError, ArithmeticError, RuntimeError)
 
 REACH = 10.0
 """How far f rows may move a robust rule: this number, times f + 1, times the honest spread."""
+
+MANY = 10**6
+"""A number of rows for which any bound that falls with it is one."""
 
 OWN_LENGTH = 1e3
 """Smallest unit for rules with a length of their own (such as a clipping radius), which do not scale with the rows."""
@@ -238,3 +243,38 @@ def f_zero(subject: Subject, ask: Questions) -> None:
 def without_f(rule: Any) -> Any:
     """The same rule, in all its stages, for no Byzantine row."""
     return reduce(rshift, [replace(stage, f=0) if stage.byzantine else stage for stage in rule.stages])
+
+
+def _not_bounded(subject: Subject) -> str | None:
+    if subject.own is None or subject.maps_rows or not isinstance(subject.own, Aggregator):
+        return not_own(subject) or "only a rule for updates can say how far a row moves its answer"
+    many = subject.own.sensitivity_bound(MANY, 1.0)
+    return None if many.value is not None else f"no bound is declared ({many.reason})"
+
+
+@promise("no row of n clipped rows moves the answer further than its declared sensitivity", unless=_not_bounded)
+def sensitivity(subject: Subject, ask: Questions) -> None:
+    assert isinstance(subject.own, Aggregator)
+    n, d = subject.least + ask.integer(0, 6), ask.integer(1, 3)
+    clip = ask.choose((1.0, 0.1, 10.0))
+    relation = ask.choose(RELATIONS)
+    bound = subject.own.sensitivity(n, clip, relation=relation)
+    if bound is None:
+        return
+    size = ask.integer(0, n)
+    cluster = np.append(np.ones(size), -np.ones(n - size))[:, None] * np.eye(d)[0]
+    rows = ask.choose((cluster, cluster + ask.integers(n * d).reshape(n, d) / 9.0))
+    other = ask.integers(d) * (relation == "replace_one")
+    lengths = np.linalg.norm(np.vstack([rows, other]), axis=1, keepdims=True)
+    first = np.vstack([rows, other]) * clip / np.maximum(lengths, 1.0)
+    place = ask.integer(0, n - 1)
+    second = first[:-1].copy()
+    second[place] = first[-1]
+    trusted = {"trusted": ask.integers(d) / 9.0 * clip} if subject.rule.wants_trusted else {}
+    answers = [subject.read(subject.call(x, **trusted), x) for x in (first[:-1], second)]
+    apart = float(np.linalg.norm(answers[0] - answers[1]))
+    if apart > bound + ROUNDING * clip:
+        complaint = f"row {place} moves the answer by {apart:.4g}, and {bound:.4g} is declared for n={n}, clip={clip:g}"
+        raise Violation(
+            f"{complaint}: it takes the place of {first[place]}", found=answers[1], expected=answers[0], x=second
+        )

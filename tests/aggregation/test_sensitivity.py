@@ -76,7 +76,9 @@ def evaluated(formula: str, **values: float) -> float:
     text = re.sub(r"(?<=[\w)]) (?=[\w(])", "*", text)
     text = re.sub(r"(\d)(?=[a-z(])", r"\1*", text)
     text = re.sub(r"\bf\(", "f*(", text)
-    return float(eval(text, {"__builtins__": {}, "max": max, "floor": math.floor, "ceil": math.ceil}, values))
+    return float(
+        eval(text, {"__builtins__": {}, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil}, values)
+    )
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -223,6 +225,27 @@ def test_refused_rows_make_the_bound_too_small_and_rows_of_zeros_do_not() -> Non
 
 def test_many_rows_that_have_changed_are_counted_together() -> None:
     change = Change(rows=Term(4, "n"), length=Term(1.0, "clip"), changed=4, moved=Term(5.0, "five"))
-    assert change.capped(0.25).moved == Term(2.0, "4 (2 radius)")
+    assert change.capped(0.25).moved == Term(2.0, "4 (2 min(clip, radius))")
     assert change.capped(3.0).moved == Term(5.0, "five")
     assert Mean().moved(change) == Term(1.25, "five/n")
+
+
+def test_another_client_in_the_place_of_one_moves_buckets_further_than_another_row() -> None:
+    """So the bound of bucketing is none for cohorts that are drawn; `robustfl.privacy` calls that NAMES_DECIDE."""
+    rng = np.random.default_rng(0)
+    rule = Bucketing(size=2) >> TrimmedMean(f=1)
+    bound = rule.sensitivity(10, CLIP)
+    assert bound is not None
+    found = []
+    for _ in range(60):
+        rows = rng.normal(size=(11, 2))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        gone = int(rng.integers(10))
+        cohorts = [list(range(10)), [client for client in range(11) if client != gone]]
+        answers = []
+        for cohort in cohorts:
+            rule.reset()
+            answers.append(rule(rows[cohort], ids=cohort))
+        found.append(float(np.linalg.norm(answers[0] - answers[1])))
+    assert max(found) > 1.2 * bound
+    assert "names" in rule.unclaimed

@@ -14,6 +14,7 @@ from robustfl.privacy.compatibility import CELLS, CODES, COLUMNS, MECHANISMS, Co
 
 MEAN = RuleFacts()
 BOUNDED = RuleFacts(name="trimmed_mean", averages=False)
+BUCKETS = RuleFacts(name="bucketing >> mean", averages=False, names=True)
 PAIRS = RuleFacts(name="nnm >> mean", averages=False, geometric=True)
 MEDIAN = RuleFacts(name="median", averages=False, bounded=False, why="median: one row is the tie-breaker")
 KRUM = replace(MEDIAN, name="krum", geometric=True)
@@ -38,6 +39,8 @@ TABLE: list[tuple[Place, str, dict[str, Any], str, tuple[str, ...]]] = [
         "error",
         ("RELATION_WITHOUT_PRICE",),
     ),
+    ("server", "fixed, buckets", {"rule": BUCKETS, "sampling": "fixed"}, "error", ("NAMES_DECIDE",)),
+    ("server", "everyone, buckets", {"rule": BUCKETS}, "ok", OK),
     ("steps", "mean", {}, "ok", OK),
     ("steps", "bounded", {"rule": BOUNDED}, "ok", OK),
     ("steps", "median", {"rule": MEDIAN}, "ok", OK),

@@ -23,7 +23,7 @@ from robustfl.testing import ConformanceError, aggregator_checks, check_aggregat
 from robustfl.testing.conduct import global_generators, same_state
 from robustfl.testing.violation import literal
 
-OF_OWN_RULES = {"pickling", "text", "state", "bounds", "f_kept", "arrival", "names", "reunion", "forms"}
+OF_OWN_RULES = {"pickling", "text", "state", "bounds", "f_kept", "arrival", "names", "reunion", "forms", "sensitivity"}
 
 
 def mean(x: Any) -> Any:

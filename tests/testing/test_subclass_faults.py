@@ -12,6 +12,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Aggregator, CoordinateWise, Gram, GramAggregator, Outcome, PreAggregation, Rows
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.sensitivity import Change, Term
 from robustfl.components import ByzantineCount
 from tests.testing.finding import fault
 
@@ -37,6 +38,17 @@ class Trimmed(CoordinateWise):
     def columns(self, block: Array, ops: Kernels) -> Array:
         ordered = np.sort(block, axis=0)[self.f : -self.f]
         return ordered.sum(axis=0) / max(len(ordered), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverConfident(CoordinateWise):
+    """The median, which says that a row moves it no further than a mean."""
+
+    def columns(self, block: Array, ops: Kernels) -> Array:
+        return ops.median(block)
+
+    def moved(self, change: Change) -> Term:
+        return change.moved.over(change.n, "n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +214,7 @@ SUBCLASSES: dict[str, tuple[Aggregator | PreAggregation, str, str]] = {
     "whoever comes first": (FirstRow(), "arrival", "the same clients in another order"),
     "whoever came first once": (Grudge(), "reunion", "in the second round the same clients"),
     "one client counts": (Partial(), "names", "other ids give another answer"),
+    "sensitivity of another rule": (OverConfident(), "sensitivity", "is declared for n=3, clip=1"),
     "rejected rows lower f": (LowersF(f=1), "f_kept", "is not that of the same rule to the accepted rows alone"),
     "f=0": (Trimmed(f=1), "f_zero", "with f=0, equal rows do not come back"),
     "an error without numbers": (BoundTooLow(f=1), "bounds", "does not name n=2 and f"),

@@ -267,6 +267,7 @@ class DefenseCard(TypedDict):
     stages: NotRequired[list[str]]
     summary: NotRequired[str | None]
     guarantee: NotRequired[str | None]
+    sensitivity: NotRequired[str | None]
     requires: NotRequired[str | None]
     reference: NotRequired[str | None]
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from robustfl import registry
+from robustfl.aggregation import Aggregator, Defense
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
@@ -32,6 +33,7 @@ from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.score.targeted import targeted
+from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.scenario import Suite
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.evidence import (
@@ -223,18 +225,33 @@ def _components(suite: Suite) -> Components:
             "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
         }
     return {
-        "defenses": {t.label: _described([name for name, _ in t.stages]) for t in suite.defenses},
+        "defenses": {t.label: _described(t) for t in suite.defenses},
         "attacks": attacks,
     }
 
 
-def _described(names: Sequence[str]) -> DefenseCard:
+def _described(template: DefenseTemplate) -> DefenseCard:
     """The stages of a defense; the summary and the requirement are those of its last stage, the aggregator."""
-    facts = [registry.describe(registry.get("defense", name)) for name in names]
+    facts = [registry.describe(registry.get("defense", name)) for name, _ in template.stages]
     return {
         "stages": [fact["class"].rpartition(".")[2] for fact in facts],
         "summary": " ".join(fact["summary"] for fact in facts),
         "guarantee": "; ".join(fact["guarantee"] for fact in facts if fact["guarantee"]),
+        "sensitivity": _sensitivity(template.build(1)),
         "requires": facts[-1]["requires"],
         "reference": "; ".join(fact["reference"] for fact in facts if fact["reference"]),
     }
+
+
+MANY = 10**6
+"""A number of rows for which any bound that falls with it is one."""
+
+
+def _sensitivity(defense: Defense) -> str:
+    """The formula for how far one replaced row moves the answer, or why none is known."""
+    if not isinstance(defense, Aggregator):
+        return f"none known ({defense.no_sensitivity})"
+    found = defense.sensitivity_bound(MANY, clip=1.0)
+    return (
+        f"{found.formula} for rows clipped to a length" if found.value is not None else f"none known ({found.reason})"
+    )

@@ -77,7 +77,7 @@ def test_the_command_explains(command: Callable[..., Any], tmp_path: Path) -> No
     assert command("explain", "few-seeds", cwd=tmp_path).stdout == page.text
     assert json.loads(command("explain", "few-seeds", "--json", cwd=tmp_path).stdout) == page.report()
     listed = json.loads(command("explain", "--json", cwd=tmp_path).stdout)
-    assert listed == {code: explaining.page(code).summary for code in explaining.codes()}
+    assert listed == {code: explaining.page(code).summary for code in (*explaining.GUIDES, *explaining.codes())}
     unknown = command("explain", "few_seed", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "Did you mean 'few_seeds'" in unknown.stderr
