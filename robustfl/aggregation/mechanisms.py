@@ -162,7 +162,9 @@ class Protected(Aggregator):
                 f"{self.mechanism.name} protects updates that become one model. {self.rule!r} speaks the channel "
                 f"{self.rule.channel!r}, for whose messages no sensitivity is declared."
             )
-        errors = standing(Situation(place=self.mechanism.place, rule=facts_of(self.rule, MANY))).of(Level.ERROR)
+        errors = standing(
+            Situation(place=self.mechanism.place, rule=facts_of(self.rule, MANY, self.mechanism.clip))
+        ).of(Level.ERROR)
         if errors and self.mechanism.claim == "proved":
             reasons = " ".join(error.text for error in errors)
             raise ParameterError(f"{self.mechanism.name}: {reasons} To drop it: `claim: none`.")
@@ -242,7 +244,7 @@ class Protected(Aggregator):
         return self.rule._aggregate(rows)
 
 
-def facts_of(rule: Any, rows: int, clip: float = 1.0) -> RuleFacts:
+def facts_of(rule: Any, rows: int, clip: float) -> RuleFacts:
     """What a mechanism has to know of a rule, which gets so many rows; the rule may be in another process."""
     from robustfl.privacy.compatibility import RuleFacts
 
@@ -253,4 +255,5 @@ def facts_of(rule: Any, rows: int, clip: float = 1.0) -> RuleFacts:
         bounded=found.value is not None,
         why=found.reason,
         geometric=rule.geometric,
+        names="names" in rule.unclaimed,
     )

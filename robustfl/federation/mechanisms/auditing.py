@@ -83,6 +83,7 @@ class Rehearsal:
         self._records[: len(records)] = records
         self._schedule.present = np.arange(size)
         self.part.restart(rng)
+        self.defense.reset()
         aggregate = self.simulation.play(self._number).receivers[0].aggregate
         if aggregate is None:
             raise ParameterError(f"{self.defense} releases nothing in a round with {len(records)} messages.")

@@ -36,14 +36,14 @@ class CentralNoise(Protector):
 
     def prepare(self) -> None:
         self._everybody = self.population
-        self._bounds: dict[int, Sensitivity] = {}
+        self._bounds: dict[tuple[int, float], Sensitivity] = {}
         self.length = Clip(self.protection.clip, self.protection.adaptive)
 
     def restart(self, rng: np.random.Generator) -> None:
         super().restart(rng)
         self.length = Clip(self.protection.clip, self.protection.adaptive)
         self._count = 0.0
-        public = self.bound(max(self.rows, 2)).public
+        public = self.bound().public
         if public and self.protection.claims and self.defense.wants_trusted:
             self.accounts.void(
                 "TRUSTED_IS_PRIVATE",
@@ -66,31 +66,35 @@ class CentralNoise(Protector):
                 return float(size)
         return float(self.rows)
 
-    def bound(self, rows: int) -> Sensitivity:
-        """What is known of how far one replaced row of so many moves the answer, for a clip of 1."""
-        if rows not in self._bounds:
-            self._bounds[rows] = self.defense.sensitivity_bound(rows, 1.0)
-        return self._bounds[rows]
+    def bound(self) -> Sensitivity:
+        """What is known of how far one replaced row of a round moves the answer, with the clip of this round.
+
+        A rule with a length of its own is not proportional to the clip, so it is asked anew for each clip.
+        """
+        asked = (self.rows, self.length.value)
+        if asked not in self._bounds:
+            self._bounds = {asked: self.defense.sensitivity_bound(*asked)}
+        return self._bounds[asked]
 
     def unit(self) -> float:
         """The standard deviation of the noise for σ = 1: half of how far a replaced row moves the release."""
         if self.facts.averages:
             return self.length.value / self.expected
-        value = self.bound(self.rows).value
+        value = self.bound().value
         # Without a bound no noise is enough for a claim; two clipped rows are at most two clips apart.
-        return self.length.value * (1.0 if value is None else value / 2)
+        return self.length.value if value is None else value / 2
 
     def entry(self, number: int) -> Entry:
         sampling, unit = self.sampling, self.unit()
         joining: float | None = 1.0
         if not self.facts.averages:
-            cleared = self.defense.sensitivity(self.rows, 1.0, relation="add_or_remove")
-            joining = None if cleared is None else max(1.0, cleared * self.length.value / unit)
+            cleared = self.defense.sensitivity(self.rows, self.length.value, relation="add_or_remove")
+            joining = None if cleared is None else max(1.0, cleared / unit)
         if self.setup.settings.server.asynchronous:  # who is missing lets another one be ready in time
             joining = None
         if not self.protection.claims:
             joining = 1.0
-        found = self.bound(self.rows)
+        found = self.bound()
         adaptive = self.protection.adaptive
         return Entry(
             rounds=(number + 1, number + 1),

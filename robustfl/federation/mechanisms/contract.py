@@ -58,7 +58,7 @@ class Protector(Transform):
     def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
         self.protection, self.setup, self.defense = protection, setup, defense
         self.noise_multiplier = noise_multiplier
-        self.facts: RuleFacts = facts_of(defense, self.rows)
+        self.facts: RuleFacts = facts_of(defense, self.rows, protection.clip)
         self.prepare()
         found = standing(self.situation())
         errors = " ".join(reason.text for reason in found.of(Level.ERROR))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustfl.aggregation import Aggregator
-from robustfl.defenses import NNM, DPFedAvg, Mean, TrimmedMean
+from robustfl.defenses import NNM, CenteredClipping, DPFedAvg, Mean, TrimmedMean
 from robustfl.errors import ParameterError
 from robustfl.privacy import replay
 from robustfl.privacy.noise import examined
@@ -18,6 +18,8 @@ RIGHT: dict[str, tuple[Aggregator, dict[str, object]]] = {
     "mean, all": (Mean(), {}),
     "mean, fixed": (Mean(), {"clients": 20, "participation": 0.5}),
     "trimmed mean": (TrimmedMean(f=2), {}),
+    "centered clipping, radius below the clip": (CenteredClipping(radius=0.05), {}),
+    "centered clipping, radius above the clip": (CenteredClipping(radius=0.5), {}),
     "nnm > trimmed mean": (NNM(f=2) >> TrimmedMean(f=2), {}),
 }
 
