@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 import numpy as np
 
-from robustfl.aggregation.defense import Aggregation, Defense, Outcome, require_first
+from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
 from robustfl.aggregation.hostile import Hostile, answered
 from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
@@ -50,7 +50,7 @@ class PreAggregation(Defense):
         if isinstance(then, Chain):
             return (self >> then.first) >> then.then
         if isinstance(then, Aggregator):
-            return Pipeline(before=self, rule=then)
+            return Pipeline(before=self, rule=without_mechanism(then, self))
         if isinstance(then, PreAggregation):
             return Chain(first=self, then=then)
         return NotImplemented
@@ -242,10 +242,6 @@ class Pipeline(Aggregator):
 
     before: PreAggregation
     rule: Aggregator
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_first(self.rule, self.before)
 
     def __repr__(self) -> str:
         return f"{self.before!r} >> {self.rule!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,9 +178,13 @@ class Defense(Component, ABC):
         self._state.update(state)
 
 
-def require_first(rule: Defense, before: Defense) -> None:
-    """Raise ParameterError when a stage stands before a mechanism."""
+D = TypeVar("D", bound=Defense)
+
+
+def without_mechanism(rule: D, before: Defense) -> D:
+    """The rule; raises ParameterError when it begins with a mechanism, before which no stage may stand."""
     if rule.protection is not None:
         raise ParameterError(
             f"A mechanism is the first stage: it bounds what each client sends. Found {before!r} before {rule!r}."
         )
+    return rule
