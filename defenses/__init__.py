@@ -23,6 +23,8 @@ front of it with ``>>``:
 * :class:`FRL` counts votes: its clients send rankings in place of numbers.
 * :class:`KnFu` answers each client in its own way, where clients send predictions in place of updates. All other rules
   for updates can be asked about predictions, too (:mod:`robustfl.aggregation.predictions`); :class:`Mean` is FedMD.
+* :class:`DPFedAvg`, :class:`DPSGD`, :class:`LocalDP` and :class:`SecureSumDP` are privacy mechanisms, the first stage
+  of a pipeline; a federation carries them out.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
@@ -65,6 +67,10 @@ from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
 from .phocas import Phocas as Phocas
+from .privacy import DPSGD as DPSGD
+from .privacy import DPFedAvg as DPFedAvg
+from .privacy import LocalDP as LocalDP
+from .privacy import SecureSumDP as SecureSumDP
 from .rffl import RFFL as RFFL
 from .robust_learning_rate import RobustLearningRate as RobustLearningRate
 from .server_alone import ServerAlone as ServerAlone

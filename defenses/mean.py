@@ -52,6 +52,10 @@ class Mean(GramAggregator):
     def geometric(self) -> bool:
         return False
 
+    @property
+    def averages(self) -> bool:
+        return True
+
     def weights(self, gram: Gram) -> Floats:
         return np.full(gram.n, 1.0 / gram.n)
 

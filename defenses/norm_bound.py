@@ -64,6 +64,10 @@ class NormBound(Aggregator):
         """The radius fixes a unit of length, and lengths are measured from the origin."""
         return frozenset({"translation", "scaling", "consensus", "box"})
 
+    @property
+    def averages(self) -> bool:
+        return not self.noise
+
     def _aggregate(self, rows: Rows) -> Outcome:
         norms = np.sqrt(rows.squared_norms)
         weights = np.divide(self.radius, norms, out=np.ones(rows.n), where=norms > self.radius) / rows.n

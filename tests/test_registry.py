@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robustfl import registry
+from robustfl.aggregation import Mechanism
 from robustfl.attacks import IPM
 from robustfl.components import Component
 from robustfl.defenses import NNM, Bucketing, Krum, Mean, TrimmedMean
@@ -71,7 +72,8 @@ def test_what_is_given_wins_over_defaults_and_surplus_defaults_are_dropped() -> 
 def test_every_component_survives_its_repr_and_is_described(kind: str, name: str) -> None:
     cls = registry.get(kind, name)
     required = [parameter for parameter in cls.declared_parameters() if parameter.required]
-    component = registry.make(kind, name, {parameter.name: SAMPLES[parameter.kind] for parameter in required})
+    noise = {"noise_multiplier": 2.0} if issubclass(cls, Mechanism) else {}  # or a target: one of them is required
+    component = registry.make(kind, name, {parameter.name: SAMPLES[parameter.kind] for parameter in required} | noise)
     assert registry.build(kind, repr(component)) == component
     assert cls(**component.parameters()) == component
     facts = registry.describe(cls)

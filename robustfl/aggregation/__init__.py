@@ -29,11 +29,14 @@ from robustfl.aggregation.client_side import ClientSide
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
 from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
+from robustfl.aggregation.mechanisms import Mechanism, Protected
+from robustfl.aggregation.protection import AdaptiveClip, Protection
 from robustfl.aggregation.updates.gram import Gram
 from robustfl.aggregation.updates.readers import ColumnBlocks
 from robustfl.aggregation.updates.rows import Rows
 
 __all__ = [
+    "AdaptiveClip",
     "Aggregation",
     "Aggregator",
     "Chain",
@@ -43,9 +46,12 @@ __all__ = [
     "Defense",
     "Gram",
     "GramAggregator",
+    "Mechanism",
     "Outcome",
     "Pipeline",
     "PreAggregation",
+    "Protected",
+    "Protection",
     "RowMap",
     "Rows",
 ]

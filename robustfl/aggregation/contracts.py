@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
-from robustfl.aggregation.defense import Aggregation, Defense, Outcome
+from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
 from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
 from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
@@ -43,13 +43,12 @@ class PreAggregation(Defense):
     @overload
     def __rshift__(self, then: PreAggregation) -> Chain: ...
     def __rshift__(self, then: Aggregator | PreAggregation) -> Pipeline | Chain:
-
         if isinstance(then, Pipeline):  # `a >> (b >> c)` is `(a >> b) >> c`
             return (self >> then.before) >> then.rule
         if isinstance(then, Chain):
             return (self >> then.first) >> then.then
         if isinstance(then, Aggregator):
-            return Pipeline(before=self, rule=then)
+            return Pipeline(before=self, rule=without_mechanism(then, self))
         if isinstance(then, PreAggregation):
             return Chain(first=self, then=then)
         return NotImplemented

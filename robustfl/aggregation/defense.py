@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 from abc import ABC
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.protection import Protection
 from robustfl.aggregation.sensitivity import Unbounded
 from robustfl.components import Component
-from robustfl.errors import StateError
+from robustfl.errors import ParameterError, StateError
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,20 @@ class Defense(Component, ABC):
         return False
 
     @property
+    def averages(self) -> bool:
+        """Whether the answer is the sum of what each row gives on its own, over the number of rows.
+
+        Then the sum is known from the answer, and can be divided by something else: by a number that does not depend
+        on who took part.
+        """
+        return False
+
+    @property
+    def protection(self) -> Protection | None:
+        """What a federation has to do for the mechanism that this defense begins with; None without a mechanism."""
+        return None
+
+    @property
     def byzantine(self) -> int | None:
         """The declared number of Byzantine rows, or None for rules without such a number."""
         value = getattr(self, "f", None)
@@ -169,3 +184,15 @@ class Defense(Component, ABC):
     def _commit(self, state: dict[str, Any]) -> None:
         self._state.clear()
         self._state.update(state)
+
+
+D = TypeVar("D", bound=Defense)
+
+
+def without_mechanism(rule: D, before: Defense) -> D:
+    """The rule; raises ParameterError when it begins with a mechanism, before which no stage may stand."""
+    if rule.protection is not None:
+        raise ParameterError(
+            f"A mechanism is the first stage: it bounds what each client sends. Found {before!r} before {rule!r}."
+        )
+    return rule

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from robustfl.federation.channels.contract import Channel
     from robustfl.federation.clients.training import Trainer
     from robustfl.federation.engine import Simulation
+    from robustfl.federation.mechanisms.choosing import Course
+    from robustfl.federation.mechanisms.contract import Protector
     from robustfl.federation.observers.conduct import Conduct
     from robustfl.federation.observers.contract import Observer
     from robustfl.federation.setup import Setup
@@ -170,6 +172,8 @@ def assemble(
     topology: Callable[[Setup, Channel], Topology] | None = None,
     twin: Any = None,
     roles: int | None = None,
+    protector: type[Protector] | None = None,
+    opinions: bool = False,
 ) -> Simulation:
     """Put together the simulation of a federation under attack.
 
@@ -193,6 +197,8 @@ def assemble(
     twin : a second copy of the defense, elsewhere, that is asked the same in other orders and under other names; see
         :mod:`robustfl.federation.observers.conduct`
     roles : the seed that decides who is malicious and who is spied on; it is `seed` when it is not given
+    protector : carries out the mechanism that the defense begins with; it replaces the one that the mechanism asks for
+    opinions : whether the prices of a mechanism are compared with those of Opacus, where it has an accountant for them
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
 
     Raises
@@ -211,11 +217,24 @@ def assemble(
     )
     if reason is not None:
         raise ParameterError(reason)
-    spoken = channel or channel_named(spoken_channel(defense.channel, settings))
-    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
     stages = getattr(defense, "client_side", ())
-    work = ClientWork(setup, trusted=getattr(defense, "wants_trusted", False), trainer=trainer, stages=stages)
-    chosen = [*transforms_for(setup, stages), *transforms]
+    spoken = channel or channel_named(spoken_channel(defense.channel, settings))
+    asked = settings
+    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+    course = course_for(setup, defense, protector)
+    if course is not None and course.rounds < asked.rounds:  # the training is played as one of fewer rounds
+        settings = settings.model_copy(update={"rounds": course.rounds})
+        setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+    trusted = getattr(defense, "wants_trusted", False)
+    noised = None if course is None else course.work(setup, trusted=trusted)
+    if noised is not None and stages:
+        raise ParameterError(
+            f"{stages[0]} changes how clients train, and {defense.stages[0]} trains them in its own way. Leave one of "
+            "them out."
+        )
+    work = noised or ClientWork(setup, trusted=trusted, trainer=trainer, stages=stages)
+    protecting = None if course is None else course.begin(setup, defense, twin)
+    chosen = [*transforms_for(setup, stages), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
@@ -226,7 +245,7 @@ def assemble(
         own.reset()
         return assemble(
             others,
-            settings,
+            asked,
             own,
             attack=attack,
             f=f,
@@ -236,9 +255,12 @@ def assemble(
             trainer=train,
             channel=channel,
             topology=topology,
+            protector=protector,
             roles=setup.roles,
         )
 
+    # Clients that train in ways of their own cannot train together with those of other federations.
+    alone = bool(stages) or noised is not None
     watching = observers_for(
         setup,
         talk,
@@ -249,10 +271,26 @@ def assemble(
         evasion_samples=evasion_samples,
         reference=reference,
         spying=spying,
-        # Clients that defend themselves train in ways of their own, and so not together with those of others.
-        kin=Kin(make=sibling, copied=isinstance(defense, Defense) and not stages, trainer=trainer),
+        kin=Kin(make=sibling, copied=isinstance(defense, Defense) and not alone, trainer=trainer),
     )
+    if protecting is not None:
+        from robustfl.federation.observers.privacy import PrivacyBudget
+
+        watching.append(PrivacyBudget(protecting, asked.rounds, opinions=opinions))
     return Simulation(setup, around, talk, chosen, conduct, [*watching, *observers])
+
+
+def course_for(setup: Setup, defense: Any, kind: type[Protector] | None = None) -> Course | None:
+    """What is settled, before a training, of the mechanism that a defense begins with; None without a mechanism.
+
+    Raises ParameterError when the mechanism cannot work with the rule or in this federation.
+    """
+    protection = getattr(defense, "protection", None)
+    if protection is None:
+        return None
+    from robustfl.federation.mechanisms.choosing import course_of
+
+    return course_of(protection, setup, defense, kind)
 
 
 def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Transform]:

@@ -30,12 +30,13 @@ def briefing(
     own: Callable[[], Tensor],
     relabelled: Callable[[Relabelling], Tensor],
     training: Callable[[], Training],
+    heard: Callable[[Tensor], Tensor],
 ) -> Facts:
     """The facts of a round for messages to one receiver, which hears the honest `messages` [h, d].
 
     `own` computes what the malicious members would send to the receiver if they were honest, [f, d]. `relabelled`
     computes what the honest members would have sent with other labels. `training` returns the functions by which the
-    federation learns.
+    federation learns. `heard` is what the receiver makes of messages before its defense sees them.
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
     names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
@@ -47,7 +48,7 @@ def briefing(
 
     def aggregate(updates: Tensor) -> Tensor:
         named, rows = asked()
-        value: Tensor = defense.preview(updates.index_select(0, rows), ids=named, trusted=receiver.trusted).value
+        value: Tensor = defense.preview(heard(updates.index_select(0, rows)), ids=named, trusted=receiver.trusted).value
         return value
 
     def loss(weights: Tensor) -> float:

@@ -45,10 +45,10 @@ class Simulation:
         self.watch = Stopwatch(setup.population.device)
 
     def run(self) -> Trace:
-        """Play all rounds, or stop when a model diverges, and let all observers report."""
+        """Play all rounds, or stop when a model diverges or a budget is spent, and let all observers report."""
         self.watch = Stopwatch(self.setup.population.device)
         for number in range(self.setup.settings.rounds):
-            if self.play(number).diverged:
+            if not all(transform.allows(number) for transform in self.transforms) or self.play(number).diverged:
                 break
         trace = Trace(malicious=self.setup.malicious_clients)
         for observer in self.observers:
@@ -82,6 +82,8 @@ class Simulation:
             channel.craft(round)
         for receiver in round.receivers:
             receiver.rows, receiver.ids = self.setup.faults.deliver(round, receiver)
+            for transform in self.transforms:
+                receiver.rows, receiver.ids = transform.received(receiver, round)
             self.shuffle(round, receiver)
         with watch.phase("aggregate"):
             topology.aggregate(round, self.conduct)

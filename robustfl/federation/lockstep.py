@@ -64,11 +64,12 @@ class _Question(NamedTuple):
     features: Tensor
     labels: Tensor
     starts: Tensor | None
+    draws: Tensor | None
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What two questions have in common that one computation can answer."""
-        return tuple(self.features.shape[1:]), self.starts is None
+        return tuple(self.features.shape[1:]), self.starts is None, self.draws is None
 
 
 class _Ended(BaseException):
@@ -119,8 +120,15 @@ class _Strand(Generic[T]):
             self._error = error
         self._waits.put(False)
 
-    def _ask(self, weights: Tensor, features: Tensor, labels: Tensor, starts: Tensor | None = None) -> Tensor:
-        self.question = _Question(weights, features, labels, starts)
+    def _ask(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
+        self.question = _Question(weights, features, labels, starts, draws)
         self._waits.put(True)
         if not self._told.get():
             raise _Ended
@@ -135,11 +143,13 @@ def _answers(questions: Sequence[_Question], train: Trainer) -> list[Tensor]:
         sizes = [len(one.features) for one in asked]
         weights = torch.cat([one.weights.expand(size, -1) for one, size in zip(asked, sizes, strict=True)])
         starts = [one.starts for one in asked if one.starts is not None]
+        draws = [one.draws for one in asked if one.draws is not None]
         answer = train(
             weights,
             torch.cat([one.features for one in asked]),
             torch.cat([one.labels for one in asked]),
             torch.cat(starts) if starts else None,
+            torch.cat(draws) if draws else None,
         )
         for place, part in zip(places, torch.split(answer, sizes), strict=True):
             found[place] = part.clone()  # whoever asks may change what is answered

@@ -60,6 +60,7 @@ class Lesson:
     labels : [k, steps, batch] the labels as the members see them
     starts : where adversarial training begins its search, in the shape of the features; None without random starts
     draws : [k, steps, batch, columns] the random numbers of what the members minimise; None when it is not random
+    taking : [k, steps, batch] which of the samples take part in a step; None if all do
     """
 
     ids: Ids
@@ -69,6 +70,7 @@ class Lesson:
     labels: Tensor
     starts: Tensor | None
     draws: Tensor | None = None
+    taking: Tensor | None = None
 
 
 @dataclass(kw_only=True)

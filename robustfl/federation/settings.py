@@ -181,6 +181,10 @@ class Federation(Settings):
     (1 - beta) message."""
     participation: Annotated[float, Gt(0), Le(1)] = 1.0
     """The share of the clients that take part in a round."""
+    participation_sampling: Literal["fixed", "poisson"] = "fixed"
+    """fixed: a round has exactly the share `participation` of the clients; poisson: each client takes part with this
+    probability, whatever the others do. Rounds then have random sizes and may be empty. With privacy mechanisms it
+    costs far less epsilon, and it needs `malicious_per_round: sampled`."""
     malicious_per_round: Literal["fixed", "sampled"] = "fixed"
     """fixed: every round has malicious clients in their proportion to all clients; sampled: chance decides how many of
     the sampled clients are malicious."""
@@ -226,6 +230,14 @@ class Federation(Settings):
             )
         if self.distillation is not None:
             self._distils()
+        if self.participation_sampling == "poisson" and (
+            self.server.asynchronous or self.malicious_per_round != "sampled"
+        ):
+            raise ValueError(
+                "with `participation_sampling: poisson` each client decides for itself, so it should be combined with "
+                "`malicious_per_round: sampled` and a synchronous server. Found "
+                f"malicious_per_round={self.malicious_per_round!r}, server.mode={self.server.mode!r}"
+            )
         return self
 
     def _distils(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robustfl.privacy.account import AccountReport
 
 
 @dataclass(kw_only=True)
@@ -22,6 +25,7 @@ class Trace:
     bytes_up, bytes_down : the bytes that a client sends, and gets, in a round
     seconds : the time of each phase
     more : the measures that observers declare, by name, as far as they are defined
+    account : the privacy account of a defense that begins with a mechanism, see :mod:`robustfl.privacy`; else None
     """
 
     accuracy: list[tuple[int, float]] = field(default_factory=list)
@@ -36,3 +40,4 @@ class Trace:
     bytes_down: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+    account: AccountReport | None = None

@@ -40,6 +40,24 @@ class Transform:
         """What malicious members with these names [f] send in place of the messages [f, m] that they have crafted."""
         return messages
 
+    def received(self, receiver: Receiver, round: Round) -> tuple[Tensor, Ids]:
+        """The messages [k, m] that a receiver's defense gets, in place of those that have arrived, and their senders.
+
+        It is called once for each receiver of a round.
+        """
+        return receiver.arrived, receiver.ids
+
+    def heard(self, messages: Tensor, round: Round) -> Tensor:
+        """What a receiver makes of messages [k, m], row by row, before its defense sees them.
+
+        An adversary that asks what the defense would answer gets the answer to these.
+        """
+        return messages
+
+    def allows(self, number: int) -> bool:
+        """Whether round `number` may be played; if not, the training ends before it."""
+        return True
+
     def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
         """The `aggregate` [m] of a receiver as it moves the model; None when the receiver has no aggregate."""
         return receiver.aggregate

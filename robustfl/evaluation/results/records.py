@@ -24,6 +24,18 @@ _FORMS: dict[str, Any] = {
 MORE = {f"{name}?": Maybe(_FORMS[measure.form]) for name, measure in known_measures().items()}
 """The shape of the `more` of a record: every declared measure may be present."""
 
+ACCOUNT: dict[str, Any] = {
+    "unit": str,
+    "relation": str,
+    "delta": float,
+    "events": [dict],
+    "epsilon": {"*": {"pld": Maybe(NUMBER), "rdp": Maybe(NUMBER), "prv": Maybe(NUMBER), "why": str}},
+    "curve": {"*": [[NUMBER]]},
+    "voids": [{"code": str, "round": int, "text": str}],
+    "tuning": str,
+}
+"""The shape of a privacy account."""
+
 Curve = Annotated[list[list[Any]], Shape([(int, NUMBER)])]
 """[[round, value], ...]; the round is the number of finished rounds."""
 
@@ -102,7 +114,8 @@ class Record(Frame):
     """A trial and its outcome.
 
     `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
-    metrics. `time` holds seconds by phase. `isolated` says whether the defense was in a process of its own.
+    metrics. `time` holds seconds by phase. `isolated` says whether the defense was in a process of its own. `account`
+    is the privacy account of a defense that begins with a mechanism (:class:`robustfl.privacy.AccountReport`).
     """
 
     status: str
@@ -113,6 +126,7 @@ class Record(Frame):
     error: NotRequired[Failure | None]
     ledger: NotRequired[LedgerHead | None]
     exhibit: NotRequired[ExhibitHead | None]
+    account: NotRequired[Annotated[dict[str, Any] | None, Shape(Maybe(ACCOUNT))]]
 
 
 def metrics_of(record: Record | None) -> Metrics:

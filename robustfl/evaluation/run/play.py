@@ -6,6 +6,7 @@ stored records stale (:mod:`robustfl.evaluation.suite.sources`). The module ther
 
 from __future__ import annotations
 
+import importlib.util
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -105,6 +106,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             seed=trial.seed,
             observers=observers,
             twin=twin,
+            opinions=_second_opinions(),
         )
         trace = simulation.run()
     for watcher in simulation.observers:
@@ -116,6 +118,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
         "bytes": {"up_per_client_round": trace.bytes_up, "down_per_client_round": trace.bytes_down},
         "time": {name: round(value, 6) for name, value in trace.seconds.items()},
         "isolated": place.isolate,
+        "account": trace.account,
         **told,
     }
 
@@ -126,6 +129,11 @@ def _spying(trial: Trial, place: Resources) -> Spying | None:
     if privacy is None:
         return None
     return privacy.spying().only(members=False) if place.twin else privacy.spying()
+
+
+def _second_opinions() -> bool:
+    """Whether Opacus can be asked; its version is part of the fingerprint of trials."""
+    return importlib.util.find_spec("opacus") is not None
 
 
 @contextmanager

@@ -160,7 +160,11 @@ def _folder_name(name: str) -> str:
 
 
 def _plain_rule(name: str) -> str:
-    _template(name)
+    if _template(name).build(0).protection is not None:
+        raise ValueError(
+            "the baseline has no mechanism: its noise would make privacy look free. A mechanism belongs to a defense. "
+            f"Found {name!r}"
+        )
     return name
 
 

@@ -58,9 +58,9 @@ def _versions() -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = [__version__]
-    for name in ("numpy", "torch", "scipy", "numba"):
+    for name in ("numpy", "torch", "scipy", "numba", "opacus"):
         try:
             found.append(version(name))
-        except PackageNotFoundError:  # numba does not exist on every platform
+        except PackageNotFoundError:  # numba does not exist on every platform, opacus is an extra
             found.append("")
     return found

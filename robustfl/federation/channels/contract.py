@@ -66,6 +66,10 @@ class Channel(ABC):
         """
         return rows
 
+    def no_messages(self) -> Tensor:
+        """The messages [0, m] of a round in which nobody takes part."""
+        return self.setup.population.initial.new_zeros((0, self.setup.population.d))
+
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
         return messages
@@ -110,6 +114,9 @@ class Channel(ABC):
         asked = np.concatenate([malicious, honest]) if wanted else honest
         lesson = round.lesson = self.work.lesson(round.number, asked, dirty=wanted)
         round.models = models(round, lesson.ids)
+        if not len(malicious) + len(honest):  # chance has drawn nobody
+            round.computed = round.messages = self.no_messages()
+            return
         messages = self.remembered(self.computed(round, round.models, lesson), lesson.ids)
         round.computed = messages
         if len(lesson.place) > len(lesson.ids):  # some identities share one update

@@ -98,8 +98,15 @@ class Dense(Channel):
                 own=lambda: self.own_messages(round, receiver),
                 relabelled=lambda change: self.relabelled(round, receiver, change),
                 training=lambda: self.training(receiver),
+                heard=lambda rows: self.heard(rows, round),
             )
         )
+
+    def heard(self, rows: Tensor, round: Round) -> Tensor:
+        """What a receiver makes of messages [k, d] before its defense sees them."""
+        for transform in self.transforms:
+            rows = transform.heard(rows, round)
+        return rows
 
     def training(self, receiver: Receiver) -> Training:
         """The functions by which the federation learns."""

@@ -129,6 +129,7 @@ class Predictions(Channel):
             own=lambda: self.own_messages(round, receiver) - level,
             relabelled=lambda change: self.relabelled(round, receiver, change) - level,
             training=_no_common_training,
+            heard=lambda rows: rows,  # a mechanism has no place in this channel
         )
         asked = facts.aggregate
         assert asked is not None

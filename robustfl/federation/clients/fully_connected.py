@@ -46,7 +46,7 @@ def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence
 
     Cost: three products of the size of the forward pass, and six for the derivative.
     """
-    found: Tensor = _Gradients.apply(models, features.flatten(2), labels, tuple(widths))
+    found: Tensor = _Gradients.apply(models, features.flatten(2), labels, tuple(widths))  # type: ignore[no-untyped-call]
     return found
 
 

@@ -115,6 +115,7 @@ class ClientWork:
             labels=changed.to(labels),
             starts=None if lesson.starts is None else lesson.starts[own],
             draws=None if lesson.draws is None else lesson.draws[own],
+            taking=None if lesson.taking is None else lesson.taking[own],
         )
         return (models if models.ndim == 1 else models[own]), part
 

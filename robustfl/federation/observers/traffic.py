@@ -38,7 +38,7 @@ class Traffic(Observer):
     def hear(self, round: Round) -> None:
         for receiver in round.receivers:
             if receiver.answer is None:
-                self._held += 1
+                self._held += receiver.aggregate is None  # a mechanism releases noise without any message
                 self._rejected += receiver.refused
             else:
                 self._rejected += int(receiver.answer.rejected.sum())

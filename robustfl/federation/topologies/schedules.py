@@ -38,6 +38,10 @@ class Synchronous(Schedule):
     def sample(self, number: int) -> tuple[Ids, Ids]:
         present, malicious = self._members.present(), self._members.malicious
         everybody = int(present.sum())
+        if self._settings.participation_sampling == "poisson":
+            chosen = np.flatnonzero(present & (self._rng.random(len(self._members)) < self._settings.participation))
+            mask = malicious[chosen]
+            return chosen[mask], chosen[~mask]
         k = self._settings.sampled(everybody)
         if k == everybody:
             return np.flatnonzero(present & malicious), np.flatnonzero(present & ~malicious)

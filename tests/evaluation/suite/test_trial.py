@@ -45,6 +45,7 @@ CHANGES: dict[str, Any] = {
     "federation.message": "gradient",
     "federation.client_momentum": 0.9,
     "federation.participation": 0.5,
+    "federation.participation_sampling": "poisson",
     "federation.malicious_per_round": "sampled",
     "federation.augment": {"noise": 0.1},
     "federation.adversarial_training": {"epsilon": 0.1},
@@ -84,6 +85,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(json.dumps(SCENARIO))
     if value == "fedsgd":
         values["federation"]["local_steps"] = 1
+    if value == "poisson":
+        values["federation"]["malicious_per_round"] = "sampled"
     if path in ASYNCHRONOUS:
         values["federation"].setdefault("server", {})["mode"] = "asynchronous"
     *sections, key = path.split(".")
