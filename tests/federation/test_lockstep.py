@@ -20,9 +20,9 @@ class Doubling:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(self, weights: Any, features: Any, labels: Any, starts: Any = None) -> Any:
+    def __call__(self, weights: Any, features: Any, labels: Any, starts: Any = None, draws: Any = None) -> Any:
         self.sizes.append(len(features))
-        return 2 * weights + features.flatten(1).sum(dim=1, keepdim=True) + (0 if starts is None else 1)
+        return 2 * weights + features.flatten(1).sum(dim=1, keepdim=True) + (starts is not None) + 3 * (draws is not None)
 
 
 def asking(times: int, start: float, clients: int = 2, features: int = 1, starts: bool = False) -> Callable[..., float]:
@@ -76,7 +76,7 @@ def test_an_error_ends_all_of_them(where: str) -> None:
         asking(1, 0.0)(train)
         raise ValueError("in a play")
 
-    def wrong(weights: Any, features: Any, labels: Any, starts: Any = None) -> Any:
+    def wrong(weights: Any, features: Any, labels: Any, starts: Any = None, draws: Any = None) -> Any:
         raise ValueError("in the training")
 
     before = threading.active_count()
