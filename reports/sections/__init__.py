@@ -28,6 +28,7 @@ from .further import FURTHER
 from .guide import GUIDE
 from .heat_map import HEAT_MAP
 from .leakage import LEAKAGE
+from .privacy import PRIVACY
 from .ranking import RANKING
 from .remarks import REMARKS
 from .reproduce import REPRODUCE
@@ -50,6 +51,7 @@ SECTIONS: tuple[Section, ...] = (
     LEAKAGE,
     TARGETED,
     FAULTS,
+    PRIVACY,
     COSTS,
     DETECTION,
     FURTHER,

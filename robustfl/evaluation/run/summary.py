@@ -15,7 +15,7 @@ from robustfl.aggregation import Aggregator, Defense
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
-from robustfl.evaluation.results.axes import FaultsWorld
+from robustfl.evaluation.results.axes import FaultsWorld, PrivacyWorld
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import (
     AttackCard,
@@ -31,6 +31,7 @@ from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
+from robustfl.evaluation.score.privacy import privacy_axis
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.score.targeted import targeted
 from robustfl.evaluation.specs import DefenseTemplate
@@ -130,6 +131,7 @@ def summarised(
         "side_effects": side_effects(scores, records, _baselines(played)),
         "targeted": targeted(scores, records, plan.plain.label),
         "faults": _faults(played),
+        "privacy": _privacy(played),
         "triggers": pictures(experiment.worlds, plan.aims, played.root),
         "claims": judged(suite.claims, experiment.names, scores, records),
     }
@@ -190,6 +192,19 @@ def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
     return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings)
+
+
+def _privacy(played: Played) -> list[PrivacyWorld]:
+    """What the defenses give away to the observer of the suite, and what their accounts promise."""
+    spies = played.plan.experiment.suite.privacy
+    return privacy_axis(
+        played.plan.cells,
+        played.records,
+        [] if spies is None else [str(attack) for attack in spies.attacks],
+        None if spies is None else spies.observer,
+        accuracy=played.settings.accuracy,
+        confidence=1 - played.settings.alpha,
+    )
 
 
 def _baselines(played: Played) -> dict[str, list[str]]:
