@@ -38,16 +38,16 @@ from .content import (
     ends,
 )
 from .content.figures import Frame
-from .content.wording import number
+from .content.wording import number, percent
 
 UNCOVERED = (
     "Every number of this report is computed by the simulator on the clients' raw data. No ε covers the report; an ε "
     "is about the training alone, run with noise that nobody can repeat."
 )
 NOTE = (
-    "P is 1 minus the largest share that one of the attacks finds out: samples above both controls, members above false "
-    "alarms, or labels above chance, which count half. It bounds nothing, as another attack may find out more. ε does, "
-    "for whoever the noise protects from; no entry means that nothing is promised. All without malicious clients."
+    "P is 1 minus the largest share that one of the attacks finds out: samples above both controls, members above "
+    "false alarms, or labels above chance, which count half. It bounds nothing, as another attack may find out more. "
+    "ε does, for whoever the noise protects from; no entry means that nothing is promised. All without malicious clients."
 )
 SUMMARY = (
     Column(key="defense", heading="Defense", form=LABEL),
@@ -147,10 +147,10 @@ def _leaks(own: Values) -> Iterator[Row]:
                 "attack": Cell(leak["attack"], note=" (told the truth in part)" if oracle else ""),
                 "leak": leak["leak"],
                 "identified": found.get("identified"),
-                "reconstructed": Cell(found.get("reconstructed"), note=_beside("controls", control)),
+                "reconstructed": _beside(found.get("reconstructed"), "controls", control),
                 "psnr": found.get("psnr"),
                 "certified": found.get("certified"),
-                "labels": Cell(found.get("label_accuracy"), note=_beside("chance", chance)),
+                "labels": _beside(found.get("label_accuracy"), "chance", chance),
                 "members": found.get("mia_tpr_1"),
                 "bound": leak["bounds"].get("mia_tpr_1"),
                 "area": found.get("mia_auc"),
@@ -158,8 +158,9 @@ def _leaks(own: Values) -> Iterator[Row]:
         )
 
 
-def _beside(what: str, value: float | None) -> str:
-    return "" if value is None else f" ({what} {100 * value:.0f} %)"
+def _beside(value: float | None, what: str, other: float | None) -> Cell:
+    """A share, and the one to which it is compared."""
+    return Cell(value, note="" if value is None or other is None else f" ({what} {percent(other)})")
 
 
 def _remarks(defenses: Sequence[Values]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """What a defense gives away to whoever watches: the privacy axis P, beside what its privacy account promises.
 
 Formula, for one attack on privacy: ``leak = max(reconstructed, labels / 2, members)``. `reconstructed` is the share of
-samples that are recovered with a PSNR of 20 dB, above what both controls seem to recover. ``labels = (accuracy - chance)
-/ (1 - chance)``; it counts half, as labels are less than samples. ``members = max (TPR - FPR) / (1 - FPR)`` over the
-rates of false alarms 1 % and 5 %. P is 1 minus the mean leak over the seeds of the attack that finds out most.
+samples that are recovered with a PSNR of 20 dB, above what both controls seem to recover. ``labels = (accuracy -
+chance) / (1 - chance)``; it counts half, as labels are less than samples. ``members = max (TPR - FPR) / (1 - FPR)``
+over the rates of false alarms 1 % and 5 %. P is 1 minus the mean leak over the seeds of the attack that finds out most.
 
 P stands beside the score, is no part of it, and belongs to one observer. It bounds nothing: another attack may find out
 more. An account does, for those observers from whom its noise protects.
@@ -74,8 +74,8 @@ def privacy_axis(
 ) -> list[PrivacyWorld]:
     """The privacy axis of every world in which somebody watched, or a mechanism was at work, as JSON values.
 
-    `attacks` are the labels of the attacks on privacy, and `observer` is as whom they watch; None when a suite has none.
-    The trials are those without malicious clients.
+    `attacks` are the labels of the attacks on privacy, and `observer` is as whom they watch; None when a suite has
+    none. The trials are those without malicious clients.
     """
     found: dict[str, dict[str, dict[int, Cell]]] = {}
     refused: dict[tuple[str, str], str] = {}
