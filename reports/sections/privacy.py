@@ -47,7 +47,7 @@ UNCOVERED = (
 NOTE = (
     "P is 1 minus the largest share that one of the attacks finds out: samples above both controls, members above "
     "false alarms, or labels above chance, which count half. It bounds nothing, as another attack may find out more. "
-    "ε does, for whoever the noise protects from; no entry means that nothing is promised. All without malicious clients."
+    "ε does, for whoever the noise protects from; no entry means that nothing is promised. No client is malicious here."
 )
 SUMMARY = (
     Column(key="defense", heading="Defense", form=LABEL),
