@@ -23,6 +23,7 @@ from .content import (
     Detailed,
     Drawing,
     Figure,
+    Fold,
     Gallery,
     Note,
     Path,
@@ -38,6 +39,7 @@ from .content import (
     ends,
 )
 from .content.figures import Frame
+from .content.pictures import drawn
 from .content.wording import number, percent
 
 UNCOVERED = (
@@ -71,6 +73,11 @@ LEAKS = (
     Column(key="bound", heading="at most", form=PERCENT, beneath="members"),
     Column(key="area", heading="AUC", form=NUMBER),
 )
+ROUND = Column(key="round", heading="Round", form=TEXT)
+PICTURES = (
+    "Samples of clients, each beside what was made of it: the best, the middle and the worst pair of the attack that "
+    "recognised most, of one trial for each defense."
+)
 OPTIONAL = ("identified", "reconstructed", "psnr", "certified", "labels", "members", "bound", "area")
 
 
@@ -83,12 +90,17 @@ def _of_world(world: World) -> Content | None:
         Note(line=UNCOVERED, tone="plain"),
         Table(columns=SUMMARY, rows=tuple(_row(own, observer) for own in defenses)),
     ]
-    leaks = tuple(row for own in defenses for row in _leaks(own))
+    leaks = tuple(_leak(own, found, found["measured"]) for own in defenses for found in own["attacks"])
     if leaks:
-        known = {key for row in leaks for key, value in row.cells.items() if _value(value) is not None}
-        columns = tuple(column for column in LEAKS if column.key not in OPTIONAL or column.key in known)
-        caption = f"What each attack finds out as the observer {observer}:"
-        blocks.append(Table(columns=columns, rows=leaks, caption=caption))
+        blocks.append(_table(LEAKS, leaks, f"What each attack finds out as the observer {observer}:"))
+    pictures = [found for found in world.run.summary.get("exhibits", ()) if found["world"] == world.label]
+    if pictures:
+        figures = tuple(_figure(found, pair, words) for found in pictures for pair, words in _named(found["pairs"]))
+        blocks.append(Detailed(full=(Note(line=PICTURES), Gallery(figures=figures))))
+    rounds = tuple(row for own in defenses for found in own["attacks"] for row in _by_round(own, found))
+    if rounds:
+        columns = (*LEAKS[:2], ROUND, *LEAKS[3:])
+        blocks.append(Fold(summary="The same by watched round", blocks=(_table(columns, rounds),)))
     figure = _trade_off(defenses, observer)
     if figure is not None:
         blocks.append(Detailed(full=(Gallery(figures=(figure,)),)))
@@ -96,6 +108,13 @@ def _of_world(world: World) -> Content | None:
     if remarks:
         blocks.append(Bullets(entries=remarks))
     return Content(title="What clients give away", introduction=NOTE, blocks=tuple(blocks))
+
+
+def _table(columns: tuple[Column, ...], rows: tuple[Row, ...], caption: str = "") -> Table:
+    """A table without the optional columns of which no row knows anything."""
+    known = {key for row in rows for key, value in row.cells.items() if _value(value) is not None}
+    shown = tuple(column for column in columns if column.key not in OPTIONAL or column.key in known)
+    return Table(columns=shown, rows=rows, caption=caption)
 
 
 def _value(cell: Any) -> Any:
@@ -135,27 +154,49 @@ def _claim(own: Values, observer: str | None) -> str:
     return claim + (f"; ended early by the {own['stopped']}" if own["stopped"] else "")
 
 
-def _leaks(own: Values) -> Iterator[Row]:
-    for leak in own["attacks"]:
-        found: Mapping[str, float] = leak["measured"]
-        control = found.get("reconstructed_control")
-        chance = found.get("label_chance")
-        oracle = leak["attack"] in own["oracles"]
-        yield Row(
-            cells={
-                "defense": own["defense"],
-                "attack": Cell(leak["attack"], note=" (told the truth in part)" if oracle else ""),
-                "leak": leak["leak"],
-                "identified": found.get("identified"),
-                "reconstructed": _beside(found.get("reconstructed"), "controls", control),
-                "psnr": found.get("psnr"),
-                "certified": found.get("certified"),
-                "labels": _beside(found.get("label_accuracy"), "chance", chance),
-                "members": found.get("mia_tpr_1"),
-                "bound": leak["bounds"].get("mia_tpr_1"),
-                "area": found.get("mia_auc"),
-            }
-        )
+def _leak(own: Values, leak: Values, found: Mapping[str, float]) -> Row:
+    """What an attack finds out by these measures of it."""
+    return Row(
+        cells={
+            "defense": own["defense"],
+            "attack": Cell(
+                leak["attack"], note=" (told the truth in part)" if leak["attack"] in own["oracles"] else ""
+            ),
+            "leak": leak["leak"],
+            "identified": found.get("identified"),
+            "reconstructed": _beside(found.get("reconstructed"), "controls", found.get("reconstructed_control")),
+            "psnr": found.get("psnr"),
+            "certified": found.get("certified"),
+            "labels": _beside(found.get("label_accuracy"), "chance", found.get("label_chance")),
+            "members": found.get("mia_tpr_1"),
+            "bound": leak["bounds"].get("mia_tpr_1"),
+            "area": found.get("mia_auc"),
+        }
+    )
+
+
+def _by_round(own: Values, leak: Values) -> Iterator[Row]:
+    for watched, found in leak["by_round"].items():
+        yield Row(cells={**_leak(own, leak, found).cells, "round": watched})
+
+
+def _named(pairs: Sequence[Values]) -> list[tuple[Values, str]]:
+    """The pairs from the best to the worst, with these words; all of them, never the best alone."""
+    words = {1: ("",), 2: ("best", "worst")}.get(len(pairs), ("best", "middle", "worst"))
+    return list(zip(pairs, words, strict=True))
+
+
+def _figure(found: Values, pair: Values, words: str) -> Figure:
+    """A sample beside its reconstruction."""
+    size = {"width": found["width"], "height": found["height"]}
+    texts = {"original": pair["original"], **({} if pair["found"] is None else {"reconstruction": pair["found"]})}
+    drawings = tuple(
+        Drawing(**size, words=f"{found['defense']}, {words} {name}", shapes=paths, kind="pixels")
+        for name, text in texts.items()
+        if (paths := drawn(found, text))
+    )
+    told = "none found" if pair["found"] is None else f"{number(pair['psnr'], 0)} dB"
+    return Figure(drawings=drawings, caption=f"{found['defense']}: {words}, {told}".replace(": ,", ":"))
 
 
 def _beside(value: float | None, what: str, other: float | None) -> Cell:
@@ -224,6 +265,11 @@ MEASURED = (
     *("label_accuracy", "label_chance", "mia_tpr_1", "mia_tpr_5", "mia_auc"),
 )
 
+_ALL = (
+    *(*MEASURED, "ssim", "wrongly_certified", "self_consistency"),
+    *("reconstructed_15", "reconstructed_20", "reconstructed_25"),
+)
+
 
 def _sheet(run: Run) -> Sheet:
     """The table with one row per attack on privacy; defenses on which nobody spied have one row.
@@ -264,5 +310,9 @@ PRIVACY = Section(
     key="privacy",
     of_world=_of_world,
     sheet=_sheet,
-    measures=(*MEASURED, "ssim", "privacy_oracles", "privacy_unfit", "privacy_voids", "epsilon", "stopped_by"),
+    measures=(
+        *_ALL,
+        *(f"{name}_by" for name in _ALL),
+        *("privacy_oracles", "privacy_unfit", "privacy_voids", "epsilon", "stopped_by"),
+    ),
 )

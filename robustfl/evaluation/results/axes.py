@@ -88,8 +88,9 @@ class FaultsWorld(TypedDict):
 class Leak(TypedDict):
     """What one attack on privacy finds out when nobody disturbs the training; means over the seeds.
 
-    `leak` is the largest of what is `reconstructed` above the controls, of the labels above chance (counted half), and
-    of the members found above false alarms. `kept_per_seed` is 1 minus that.
+    `measured` holds measures over all watched rounds, and `by_round` those of each. `leak` is the largest of what is
+    reconstructed above the controls, of the labels above chance (counted half), and of the members found above false
+    alarms. `kept_per_seed` is 1 minus that.
     """
 
     attack: str
@@ -97,6 +98,7 @@ class Leak(TypedDict):
     what: str | None
     kept_per_seed: list[float | None]
     measured: dict[str, float]
+    by_round: dict[str, dict[str, float]]
     bounds: dict[str, float]
 
 
@@ -132,3 +134,23 @@ class PrivacyWorld(TypedDict):
     world: str
     observer: str | None
     defenses: list[PrivacyDefense]
+
+
+class ShownPair(TypedDict):
+    """A sample and its reconstruction as hexadecimal bytes, row by row; the latter is None where there is none."""
+
+    psnr: float
+    original: str
+    found: str | None
+
+
+class Exhibited(TypedDict):
+    """Samples of one trial beside what an attack on privacy made of them: the best, the middle and the worst pair."""
+
+    world: str
+    defense: str
+    attack: str
+    height: int
+    width: int
+    channels: int
+    pairs: list[ShownPair]

@@ -26,6 +26,8 @@ from robustfl.evaluation.results.summaries import (
     Scores,
     Summary,
 )
+from robustfl.evaluation.run.exhibited import exhibited
+from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.run.triggers import pictures
@@ -91,7 +93,12 @@ class Checked:
 
 
 def summarised(
-    played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts, checked: Checked | None = None
+    played: Played,
+    wanted: Sequence[str],
+    breakdowns: Breakdowns,
+    facts: RunFacts,
+    checked: Checked | None = None,
+    exhibits: Exhibits | None = None,
 ) -> Summary:
     """The summary, as JSON values; `wanted` holds the ids of all trials of the run."""
     checked = checked or Checked()
@@ -132,6 +139,7 @@ def summarised(
         "targeted": targeted(scores, records, plan.plain.label),
         "faults": _faults(played),
         "privacy": _privacy(played),
+        "exhibits": [] if exhibits is None else exhibited(played, exhibits),
         "triggers": pictures(experiment.worlds, plan.aims, played.root),
         "claims": judged(suite.claims, experiment.names, scores, records),
     }

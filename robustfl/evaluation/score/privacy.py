@@ -180,8 +180,25 @@ def _leak(attack: str, records: Sequence[Record | None]) -> Leak | None:
         "what": None if mean is None else mean[0],
         "kept_per_seed": [None if one is None else 1.0 - one[1] for one in found],
         "measured": measured,
+        "by_round": _by_round(attack, records),
         "bounds": _bounds(records),
     }
+
+
+def _by_round(attack: str, records: Sequence[Record | None]) -> dict[str, dict[str, float]]:
+    """The measures of an attack in each watched round, as means over the seeds; empty where one round was watched."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in records:
+        more = more_of(record)
+        for name in MEASURED:
+            for label, value in (more.get(f"{name}_by") or {}).items():
+                spy, _, number = label.rpartition(", round ")
+                if spy == attack and value is not None:
+                    found.setdefault(number, {}).setdefault(name, []).append(float(value))
+    if len(found) < 2:
+        return {}
+    rounds = sorted(found, key=lambda number: (len(number), number))
+    return {number: {name: float(np.mean(values)) for name, values in found[number].items()} for number in rounds}
 
 
 def _measures(record: Record | None, attack: str) -> dict[str, float]:

@@ -11,6 +11,9 @@ import pytest
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.run.checking import NO_CHECKS
+from robustfl.evaluation.run.exhibited import exhibited
+from robustfl.evaluation.run.exhibits import Exhibits
+from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.privacy import leak, privacy_axis
 from robustfl.evaluation.suite.plan import Plan
@@ -163,3 +166,34 @@ def test_the_sheet_has_a_row_for_each_attack(folder: Path) -> None:
     assert len(rows) == 3
     assert np.mean(["Analytic" in row for row in rows]) == 1
     assert any("public=2" in row or "public=1.99" in row for row in rows)
+
+
+def test_rounds_are_told_apart_where_several_were_watched() -> None:
+    shares = {"A": 0.3, "A, round 0": 0.4, "A, round 10": 0.2, "A, round 9": 0.3}
+    told = {("Mean", seed): record(recovered(**shares)) for seed in range(3)}
+    (found,) = axis(planned(), told, ["A"])["Mean"]["attacks"]
+    assert list(found["by_round"]) == ["0", "9", "10"]
+    assert found["by_round"]["10"]["reconstructed"] == pytest.approx(0.2)
+    one = {("Mean", seed): record(recovered(**{"A": 0.4, "A, round 0": 0.4})) for seed in range(3)}
+    assert axis(planned(), one, ["A"])["Mean"]["attacks"][0]["by_round"] == {}
+
+
+def test_pictures_show_the_worst_pair_beside_the_best(folder: Path) -> None:
+    results = RunResults.load(folder)
+    shown = {found["defense"]: found for found in results.summary["exhibits"]}
+    assert len(shown) == 3
+    pairs = shown["Mean"]["pairs"]
+    assert [pair["psnr"] for pair in pairs] == sorted((pair["psnr"] for pair in pairs), reverse=True)
+    assert pairs[0]["original"] == pairs[0]["found"], "a batch of one is a quotient of gradients"
+    assert len(pairs[0]["original"]) == 2 * 8 * 8
+    page = HTML().render(results)
+    assert "Mean: best, 100 dB" in page
+    assert "Mean: worst, 100 dB" in page
+
+
+def test_pictures_are_left_out_where_their_folder_is_gone(folder: Path, tmp_path: Path) -> None:
+    plan = Plan(Experiment(SUITE))
+    records = {found["trial"]: found for found in RunResults.load(folder).records}
+    played = Played(plan=plan, records=records, root=None)
+    assert len(exhibited(played, Exhibits(folder))) == 3
+    assert exhibited(played, Exhibits(tmp_path)) == []
