@@ -27,7 +27,7 @@ from .faults import FAULTS
 from .further import FURTHER
 from .guide import GUIDE
 from .heat_map import HEAT_MAP
-from .leakage import LEAKAGE
+from .privacy import PRIVACY
 from .ranking import RANKING
 from .remarks import REMARKS
 from .reproduce import REPRODUCE
@@ -47,9 +47,9 @@ SECTIONS: tuple[Section, ...] = (
     TRAINING,
     CLIENT_DATA,
     EVASION,
-    LEAKAGE,
     TARGETED,
     FAULTS,
+    PRIVACY,
     COSTS,
     DETECTION,
     FURTHER,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 from typing import Any
 
 from .content import (
@@ -20,7 +19,6 @@ from .content import (
     Drawing,
     Figure,
     Gallery,
-    Path,
     Row,
     Run,
     Section,
@@ -32,6 +30,7 @@ from .content import (
     labelled,
     labels,
 )
+from .content.pictures import drawn
 from .content.wording import MISSING, named, number
 
 NOTE = (
@@ -40,9 +39,6 @@ NOTE = (
     "left beyond the natural rate, under the worst of these attacks; 1 is untouched. Lasts: rounds after the attacker "
     "left until it succeeds on less than half."
 )
-LEVELS = 16
-"""The number of grey levels with which pictures are drawn; each of the three colours has half as many."""
-
 KEPT = (
     Column(key="defense", heading="Defense", form=LABEL),
     Column(key="kept", heading="Kept", form=NUMBER, strong=True),
@@ -119,39 +115,12 @@ def _figure(found: Values) -> Figure:
         shown = {"clean": found["clean"], **shown}
     drawings = []
     for words, text in shown.items():
-        paths = _paths(found, text)
+        paths = drawn(found, text)
         if paths:
             size = {"width": found["width"], "height": found["height"]}
             drawings.append(Drawing(**size, words=f"{found['truth']}, {words}", shapes=paths, kind="pixels"))
     caption = f"{found['aim']}: {found['truth']}, to be taken for {found['wanted']}"
     return Figure(drawings=tuple(drawings), caption=caption)
-
-
-def _paths(found: Values, text: str) -> tuple[Path, ...]:
-    """The picture as runs of equal pixels, one path per colour; nothing for a text that is not such a picture."""
-    width, height, channels = found["width"], found["height"], found["channels"]
-    try:
-        values = bytes.fromhex(text)
-    except ValueError:
-        return ()
-    if len(values) != width * height * channels or channels not in (1, 3):
-        return ()
-    step = 256 // (LEVELS if channels == 1 else LEVELS // 2)
-    pixels = [_colour(values[i : i + channels], step) for i in range(0, len(values), channels)]
-    paths: dict[str, list[str]] = {}
-    for y in range(height):
-        x = 0
-        for colour, run in groupby(pixels[y * width : (y + 1) * width]):
-            length = len(list(run))
-            paths.setdefault(colour, []).append(f"M{x} {y}h{length}v1h-{length}z")
-            x += length
-    return tuple(Path(d="".join(parts), colour=colour) for colour, parts in paths.items())
-
-
-def _colour(levels: Sequence[int], step: int) -> str:
-    top = 255 // step
-    red, green, blue = (round(255 * (level // step) / top) for level in (tuple(levels) * 3)[:3])
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 CELL = ("success", "natural", "accuracy", "kept", "durability", "outlasts", "informative", "effectiveness")

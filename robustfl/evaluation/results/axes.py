@@ -1,4 +1,4 @@
-"""The axes of a summary that stand beside the score: attacks with an aim, and faults.
+"""The axes of a summary that stand beside the score: attacks with an aim, faults, and privacy.
 
 These declarations type the code, and summaries are checked against them, as those of
 :mod:`~robustfl.evaluation.results.summaries` are.
@@ -83,3 +83,74 @@ class FaultsWorld(TypedDict):
 
     world: str
     defenses: list[FaultsDefense]
+
+
+class Leak(TypedDict):
+    """What one attack on privacy finds out when nobody disturbs the training; means over the seeds.
+
+    `measured` holds measures over all watched rounds, and `by_round` those of each. `leak` is the largest of what is
+    reconstructed above the controls, of the labels above chance (counted half), and of the members found above false
+    alarms. `kept_per_seed` is 1 minus that.
+    """
+
+    attack: str
+    leak: float | None
+    what: str | None
+    kept_per_seed: list[float | None]
+    measured: dict[str, float]
+    by_round: dict[str, dict[str, float]]
+    bounds: dict[str, float]
+
+
+class PrivacyDefense(TypedDict):
+    """The privacy axis of one defense, against the observer of the suite.
+
+    `epsilon` is the privacy loss against each observer that the noise of a mechanism protects from, the largest of all
+    seeds; `protected` says whether the observer of the suite is one of them. `voids` are the reasons why there is no
+    such claim.
+    """
+
+    defense: str
+    P: float | None
+    P_ci: Interval
+    worst_attack: str | None
+    invalid: str | None
+    accuracy: float | None
+    epsilon: dict[str, float]
+    delta: float | None
+    unit: str | None
+    relation: str | None
+    protected: bool
+    voids: list[str]
+    stopped: str | None
+    oracles: list[str]
+    unfit: list[str]
+    attacks: list[Leak]
+
+
+class PrivacyWorld(TypedDict):
+    """The privacy axis in one world."""
+
+    world: str
+    observer: str | None
+    defenses: list[PrivacyDefense]
+
+
+class ShownPair(TypedDict):
+    """A sample and its reconstruction as hexadecimal bytes, row by row; the latter is None where there is none."""
+
+    psnr: float
+    original: str
+    found: str | None
+
+
+class Exhibited(TypedDict):
+    """Samples of one trial beside what an attack on privacy made of them: the best, the middle and the worst pair."""
+
+    world: str
+    defense: str
+    attack: str
+    height: int
+    width: int
+    channels: int
+    pairs: list[ShownPair]

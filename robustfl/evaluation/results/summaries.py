@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from robustfl.evaluation.labels import SCHEMA
-from robustfl.evaluation.results.axes import FaultsWorld, Interval, TargetedWorld
+from robustfl.evaluation.results.axes import Exhibited, FaultsWorld, Interval, PrivacyWorld, TargetedWorld
 from robustfl.evaluation.results.shapes import Shape
 from robustfl.evaluation.results.training import TrainingReport
 
@@ -349,5 +349,7 @@ class Summary(TypedDict):
     side_effects: NotRequired[list[SideEffects]]
     targeted: NotRequired[list[TargetedWorld]]
     faults: NotRequired[list[FaultsWorld]]
+    privacy: NotRequired[list[PrivacyWorld]]
+    exhibits: NotRequired[list[Exhibited]]
     triggers: NotRequired[list[Trigger]]
     claims: NotRequired[list[ClaimReport]]

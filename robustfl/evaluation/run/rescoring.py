@@ -80,6 +80,7 @@ def rescored(
         seconds=old["time"]["elapsed_s"],
     )
     new = summarised(played, wanted, {}, facts, checked)
+    new["exhibits"] = old.get("exhibits", [])
     suite = new["suite"]
     suite["rows"] = old["suite"].get("rows", {})
     return {**new, "suite": suite, "provenance": old["provenance"], "time": old["time"]}

@@ -113,7 +113,9 @@ class _Run:
             self.exhibits.tidy(aside=self.options.fresh)
             self.run_trials(store, self.plan.trials)
             breakdowns = self.search_breakdowns(store) if self.experiment.suite.adversary.breakdown else {}
-            summary = summarised(self.played(store), list(self.wanted), breakdowns, self.facts(), self.check(store))
+            summary = summarised(
+                self.played(store), list(self.wanted), breakdowns, self.facts(), self.check(store), self.exhibits
+            )
             store.finish(self.wanted)
         write_atomically(self.options.out / "summary.json", json.dumps(summary, indent=1, allow_nan=False).encode())
         self.clock.finish()

@@ -15,7 +15,7 @@ from robustfl.aggregation import Aggregator, Defense
 from robustfl.evaluation.claims.judging import judged
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.labels import NO_ATTACK, SCHEMA
-from robustfl.evaluation.results.axes import FaultsWorld
+from robustfl.evaluation.results.axes import FaultsWorld, PrivacyWorld
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import (
     AttackCard,
@@ -26,11 +26,14 @@ from robustfl.evaluation.results.summaries import (
     Scores,
     Summary,
 )
+from robustfl.evaluation.run.exhibited import exhibited
+from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.played import Played
 from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
+from robustfl.evaluation.score.privacy import privacy_axis
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.score.targeted import targeted
 from robustfl.evaluation.specs import DefenseTemplate
@@ -90,7 +93,12 @@ class Checked:
 
 
 def summarised(
-    played: Played, wanted: Sequence[str], breakdowns: Breakdowns, facts: RunFacts, checked: Checked | None = None
+    played: Played,
+    wanted: Sequence[str],
+    breakdowns: Breakdowns,
+    facts: RunFacts,
+    checked: Checked | None = None,
+    exhibits: Exhibits | None = None,
 ) -> Summary:
     """The summary, as JSON values; `wanted` holds the ids of all trials of the run."""
     checked = checked or Checked()
@@ -130,6 +138,8 @@ def summarised(
         "side_effects": side_effects(scores, records, _baselines(played)),
         "targeted": targeted(scores, records, plan.plain.label),
         "faults": _faults(played),
+        "privacy": _privacy(played),
+        "exhibits": [] if exhibits is None else exhibited(played, exhibits),
         "triggers": pictures(experiment.worlds, plan.aims, played.root),
         "claims": judged(suite.claims, experiment.names, scores, records),
     }
@@ -190,6 +200,19 @@ def _faults(played: Played) -> list[FaultsWorld]:
     """How the defenses withstand the faults of the fault suite."""
     starts = {str(fault): fault.start_round for fault in played.plan.experiment.suite.fault_suite}
     return fault_scores(played.plan.fault_cells, played.worlds(), starts, played.records, played.settings)
+
+
+def _privacy(played: Played) -> list[PrivacyWorld]:
+    """What the defenses give away to the observer of the suite, and what their accounts promise."""
+    spies = played.plan.experiment.suite.privacy
+    return privacy_axis(
+        played.plan.cells,
+        played.records,
+        [] if spies is None else [str(attack) for attack in spies.attacks],
+        None if spies is None else spies.observer,
+        accuracy=played.settings.accuracy,
+        confidence=1 - played.settings.alpha,
+    )
 
 
 def _baselines(played: Played) -> dict[str, list[str]]:

@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from robustfl.errors import RobustflError
 from robustfl.evaluation.results.summaries import Trigger
+from robustfl.evaluation.run.pixels import levels, thinning
 from robustfl.evaluation.suite.scenario import World
 from robustfl.threats import Backdoor, DataPoisoning
-
-LARGEST = 64
-"""The largest height and width of a picture; of larger images only some rows and columns are kept."""
 
 
 def pictures(worlds: Sequence[World], aims: Sequence[DataPoisoning], root: Path | None) -> list[Trigger]:
@@ -53,8 +48,8 @@ def _picture(world: World, attack: Backdoor, root: Path | None) -> Trigger | Non
         return None
     truth = data.test_y[rows[:1]]
     low, high = float(data.train_x.min()), float(data.train_x.max())
-    step = max(1, -(-max(data.input_shape[1:]) // LARGEST))
-    shown = [_bytes(image[0, :, ::step, ::step].numpy(), low, high) for image in (clean, marked)]
+    step = thinning(data.input_shape)
+    shown = [levels(image[0, :, ::step, ::step].numpy(), low, high) for image in (clean, marked)]
     channels, height, width = clean[0, :, ::step, ::step].shape
     return {
         "world": world.label,
@@ -67,8 +62,3 @@ def _picture(world: World, attack: Backdoor, root: Path | None) -> Trigger | Non
         "truth": data.classes[int(truth[0])],
         "wanted": data.classes[int(attack.wanted(truth, len(data.classes))[0])],
     }
-
-
-def _bytes(image: NDArray[np.float32], low: float, high: float) -> str:
-    levels = np.clip((image - low) / max(high - low, 1e-12), 0.0, 1.0)
-    return bytes(np.round(255 * levels).astype(np.uint8).transpose(1, 2, 0).tobytes()).hex()
