@@ -11,10 +11,12 @@ First steps:
 
 The standard attack list:
 
-* ``leaderboard_digits``: every aggregation pipeline under `standard-v2`, at a stable step, with f = 1 and 3 of 15.
-* ``stress_digits``: the same pipelines under `standard-v1` in the worlds of the published leaderboard: the step is too
-  large, and training ends early; about 80 minutes on two cores.
-* ``leaderboard_fashion_mnist``: the same pipelines on Fashion-MNIST, which takes a night on two cores.
+* ``leaderboard_digits``: thirteen pipelines under `standard-v2`, at a stable step and with unequal data, in less than two
+  hours on two cores.
+* ``leaderboard_complete``: every pipeline in four worlds, with f = 1 and 3 of 15; days.
+* ``leaderboard_fashion_mnist``: thirteen pipelines on Fashion-MNIST, which takes a night and more.
+* ``stress_digits``: every pipeline under `standard-v1` in the worlds of the first leaderboard: the step is too large, and
+  training ends early; about 80 minutes on two cores.
 * ``weaknesses``: what the standard attacks find out about four kinds of defenses.
 
 Special threats:
@@ -25,13 +27,20 @@ Special threats:
 
 Privacy:
 
+* ``gradient_inversion``, ``label_leakage``: samples and labels that a curious server recovers, early and late.
+* ``malicious_server``: a server that sends weights made to read samples off messages, also behind secure aggregation.
+* ``inversion_defenses``: what noise, pruning, rounding and momentum do against inversion.
 * ``membership``: who was trained on, asked by a loss threshold, LiRA, RMIA and the messages of clients.
+* ``dp_fixed_cohorts``: the price of cohorts of a fixed size beside that of Poisson sampling.
+* ``local_dp_and_robustness``: noise at clients behind robust rules, under attack.
 
 Special ways to learn:
 
 * ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.
 * ``rffl_fairness``, ``rffl_fashion_mnist``: reputations and rewards (RFFL).
 * ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.
+* ``staleness_repair``: stale updates that are weighted, corrected, or computed again from data that the server inverts.
+* ``distillation``: clients with models of their own that send predictions, beside clients that send updates.
 * ``adversarial_training``: clients that train on samples which they have made as hard as they can.
 * ``flag_augmented``: the flag aggregator with failing workers and augmented data.
 """
