@@ -62,11 +62,11 @@ SUMMARY = (
 )
 LEAKS = (
     Column(key="defense", heading="Defense", form=LABEL),
-    Column(key="attack", heading="Attack", form=LABEL),
+    Column(key="attack", heading="Attack", form=TEXT),
     Column(key="leak", heading="Leak", form=NUMBER, strong=True),
     Column(key="identified", heading="Samples identified", form=PERCENT),
     Column(key="reconstructed", heading="Recovered", form=PERCENT),
-    Column(key="psnr", heading="PSNR, dB", form=COUNT),
+    Column(key="psnr", heading="dB", form=COUNT),
     Column(key="certified", heading="Known to be exact", form=PERCENT),
     Column(key="labels", heading="Labels", form=PERCENT),
     Column(key="members", heading="Members at 1 %", form=PERCENT),
@@ -100,10 +100,10 @@ def _of_world(world: World) -> Content | None:
     rounds = tuple(row for own in defenses for found in own["attacks"] for row in _by_round(own, found))
     if rounds:
         columns = (*LEAKS[:2], ROUND, *LEAKS[3:])
-        blocks.append(Fold(summary="The same by watched round", blocks=(_table(columns, rounds),)))
+        blocks.append(Detailed(full=(Fold(summary="The same by watched round", blocks=(_table(columns, rounds),)),)))
     figure = _trade_off(defenses, observer)
     if figure is not None:
-        blocks.append(Detailed(full=(Gallery(figures=(figure,)),)))
+        blocks.append(Detailed(full=(Gallery(figures=(figure,), layout="wide"),)))
     remarks = tuple((line, ()) for line in _remarks(defenses))
     if remarks:
         blocks.append(Bullets(entries=remarks))
@@ -114,7 +114,7 @@ def _table(columns: tuple[Column, ...], rows: tuple[Row, ...], caption: str = ""
     """A table without the optional columns of which no row knows anything."""
     known = {key for row in rows for key, value in row.cells.items() if _value(value) is not None}
     shown = tuple(column for column in columns if column.key not in OPTIONAL or column.key in known)
-    return Table(columns=shown, rows=rows, caption=caption)
+    return Table(columns=shown, rows=rows, caption=caption, grouped=True)
 
 
 def _value(cell: Any) -> Any:
@@ -169,7 +169,7 @@ def _leak(own: Values, leak: Values, found: Mapping[str, float]) -> Row:
             "certified": found.get("certified"),
             "labels": _beside(found.get("label_accuracy"), "chance", found.get("label_chance")),
             "members": found.get("mia_tpr_1"),
-            "bound": leak["bounds"].get("mia_tpr_1"),
+            "bound": leak["bounds"].get("mia_tpr_1") if "mia_tpr_1" in found else None,
             "area": found.get("mia_auc"),
         }
     )
@@ -228,13 +228,12 @@ def _trade_off(defenses: Sequence[Values], observer: str | None) -> Figure | Non
         return None
     points.sort(key=lambda point: point[0])
     low, high = math.floor(points[0][0]), math.ceil(points[-1][0])
-    frame = Frame(width=420, height=210, low=low, high=high, bottom=36)
+    frame = Frame(width=760, height=210, low=low, high=high, bottom=36)
     leaks = [(place, own) for place, own in points if own["P"] is not None]
     shapes: list[Shape] = [*frame.axes()]
     for exponent in range(low, high + 1):
         shapes.append(Words(x=frame.x(exponent), y=190, text=f"{2.0**exponent:g}", anchor="middle"))
     shapes.append(Words(x=frame.x((low + high) / 2), y=206, text="ε", anchor="middle"))
-    shapes.append(Path(d=frame.line((place, own["accuracy"]) for place, own in points), meaning="line"))
     shapes += [_dot(frame, place, own["accuracy"], own, "accuracy") for place, own in points]
     shapes += [
         Path(d=_cross(frame.x(place), frame.y(1 - own["P"])), meaning="cross", title=_told(own, "leak", 1 - own["P"]))
