@@ -17,16 +17,16 @@ FOLDER = ROOT / "reports" / "published" / "leaderboard_digits"
 
 
 class Published:
-    """What was published: the worst case of each pipeline at the largest f, by world in the order of the suite."""
+    """What was published: one world, in which each pipeline meets the attacks of the standard suite."""
 
     @cached_property
     def summary(self) -> Any:
         return json.loads(lzma.decompress((FOLDER / "summary.json.xz").read_bytes()))
 
     @cached_property
-    def worlds(self) -> list[dict[str, float]]:
-        scored = self.summary["scores"]["worlds"]
-        return [{entry["defense"]: entry["curve"][-1]["W"] for entry in world["defenses"]} for world in scored]
+    def world(self) -> dict[str, Any]:
+        (world,) = self.summary["scores"]["worlds"]
+        return dict(world)
 
     @cached_property
     def minutes(self) -> float:
@@ -36,52 +36,41 @@ class Published:
 
     @property
     def attacks(self) -> int:
-        point = self.summary["scores"]["worlds"][0]["defenses"][0]["curve"][-1]
-        return len(set(point["attacks"]) - {"none"})
+        """The number of attacks; of those that are made for some rules, each pipeline meets its own."""
+        met = {name for own in self.world["defenses"] for name in own["curve"][-1]["attacks"]}
+        return len(met - {"none"})
 
     @property
     def malicious(self) -> float:
-        world = self.summary["scores"]["worlds"][0]
-        return float(100 * world["f_grid"][-1] / world["clients"])
-
-    def raised(self, world: int) -> int:
-        """How many pipelines momentum raises, from a world without it to the next one, which has it."""
-        return sum(self.worlds[world + 1][name] > kept for name, kept in self.worlds[world].items())
+        return float(100 * self.world["f_grid"][-1] / self.world["clients"])
 
     @property
     def ranking(self) -> dict[str, dict[str, Any]]:
-        """The rows of the ranking, the first one first."""
+        """The rows of the ranking, the first one first, without the yardstick."""
         return {row["defense"]: row for row in self.summary["scores"]["ranking"]}
 
 
-IID, IID_MOMENTUM, UNEQUAL, MOST_UNEQUAL, MOST_UNEQUAL_MOMENTUM = 0, 1, 2, 4, 5
+ALONE = "server alone"
 
 Claim = tuple[str, Callable[[Published], tuple[str, ...]]]
 CLAIMS: list[Claim] = [
-    (r"ranks (\d+) pipelines", lambda p: (str(len(p.worlds[0])),)),
-    (r"under the (\d+) attacks of `standard-v1`", lambda p: (str(p.attacks),)),
+    (r"shows (\d+) pipelines", lambda p: (str(len(p.ranking.keys() - {ALONE})),)),
+    (r"under the (\d+) attacks of `standard-v2`", lambda p: (str(p.attacks),)),
+    (r"\(Dirichlet (0\.5)\)", lambda p: (re.findall(r"alpha=([\d.]+)", p.world["world"])[0],)),
     (r"(\d+) % malicious clients", lambda p: (f"{p.malicious:.0f}",)),
     (r"(\d+) seeds, ([\d ]+) trials", lambda p: (str(len(p.summary["suite"]["seeds"])), _thousands(p))),
-    (r"\(Dirichlet (0\.1)\)", lambda p: ("0.1",)),
     (
-        r"best are `FLTrust`, with clean data at the server \((0\.\d+)\), and `SignGuard` \((0\.\d+)\)",
-        lambda p: _best(p),
-    ),
-    (
-        r"with it nothing keeps more than (0\.\d+)",
-        lambda p: (f"{max(p.worlds[MOST_UNEQUAL_MOMENTUM].values()):.2f}",),
-    ),
-    (r"IID data and momentum (\d+) of (\d+) keep 0\.8 to (0\.\d+)", lambda p: _kept(p)),
-    (r"raises the worst case of (\d+) of (\d+) there", lambda p: (str(p.raised(IID)), str(len(p.worlds[0])))),
-    (
-        r"largest resilience over the worlds is (0\.\d+) \((95) % interval (0\.\d+) to (0\.\d+)\), that of `FLTrust`",
-        lambda p: _largest(p),
+        r"`Median` keeps most, (0\.\d+) \((95) % interval (0\.\d+) to (0\.\d+)\)",
+        lambda p: _first(p),
     ),
     (r"(\d+) seeds cannot tell it from (\d+) others", lambda p: (str(len(p.summary["suite"]["seeds"])), _others(p))),
-    (r"Plain averaging keeps (0\.\d+)", lambda p: (f"{p.ranking['Mean']['R_mean']:.2f}",)),
-    (r"`NNM > TrimmedMean` keeps (0\.\d+) against those", lambda p: (_at_level(p, "own"),)),
-    (r"(0\.\d+) against those who see the honest updates", lambda p: (_at_level(p, "updates"),)),
-    (r"more than the (\d+) rows", lambda p: (str(p.summary["scores"]["worlds"][0]["clients"] - 3),)),
+    (r"clean data at the server, keeps (0\.\d+)", lambda p: (_kept(p, "FLTrust"),)),
+    (r"without a client, would keep (0\.\d+)", lambda p: (_kept(p, ALONE),)),
+    (r"`ARC > CAF` keeps (0\.\d+) against those who have", lambda p: (_at_level(p, "own"),)),
+    (r"own data alone, (0\.\d+) against those who see", lambda p: (_at_level(p, "updates"),)),
+    (r"honest updates, and (0\.\d+) against those who know everything", lambda p: (_kept(p, "ARC > CAF"),)),
+    (r"Without an attack it keeps (0\.\d+)", lambda p: (f"{p.ranking['ARC > CAF']['undisturbed']:.2f}",)),
+    (r"Plain averaging keeps (0\.\d+)", lambda p: (_kept(p, "Mean"),)),
     (r"in about (\d+) minutes on two cores", lambda p: (str(10 * round(p.minutes / 20)),)),
 ]
 
@@ -90,21 +79,10 @@ def _thousands(published: Published) -> str:
     return f"{published.summary['trials']['total']:,}".replace(",", " ")
 
 
-def _best(published: Published) -> tuple[str, ...]:
-    world = published.worlds[MOST_UNEQUAL]
-    first, second = sorted(world, key=lambda name: -world[name])[:2]
-    assert (first, second) == ("FLTrust", "SignGuard")
-    return f"{world[first]:.2f}", f"{world[second]:.2f}"
-
-
-def _kept(published: Published) -> tuple[str, ...]:
-    values = published.worlds[IID_MOMENTUM].values()
-    return str(sum(value >= 0.8 for value in values)), str(len(values)), f"{max(values):.2f}"
-
-
-def _largest(published: Published) -> tuple[str, ...]:
-    name, row = next(iter(published.ranking.items()))
-    assert name == "FLTrust"
+def _first(published: Published) -> tuple[str, ...]:
+    """What the first ranked row keeps, and its interval."""
+    name, row = next((name, row) for name, row in published.ranking.items() if row["rank"] is not None)
+    assert name == "Median"
     confidence = 100 * (1 - published.summary["scores"]["settings"]["alpha"])
     return (f"{row['R_mean']:.2f}", f"{confidence:.0f}", *(f"{end:.2f}" for end in row["R_ci"]))
 
@@ -113,8 +91,12 @@ def _others(published: Published) -> str:
     return str(sum(row["tied"] for row in published.ranking.values()))
 
 
+def _kept(published: Published, defense: str) -> str:
+    return f"{published.ranking[defense]['R_mean']:.2f}"
+
+
 def _at_level(published: Published, level: str) -> str:
-    return f"{published.ranking['NNM > TrimmedMean']['R_levels'][level]:.2f}"
+    return f"{published.ranking['ARC > CAF']['R_levels'][level]:.2f}"
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +131,13 @@ def test_no_number_is_left_out() -> None:
 
 
 def test_what_is_said_without_numbers(published: Published) -> None:
-    text = leaderboard()
-    assert "No rule keeps half of the utility in all six worlds" in text
-    assert len(published.worlds) == 6
-    assert max(min(world[name] for world in published.worlds) for name in published.worlds[0]) < 0.5
-    assert "lowers that of more than half" in text
-    for number in (UNEQUAL, MOST_UNEQUAL):
-        before, after = published.worlds[number], published.worlds[number + 1]
-        assert sum(after[name] < before[name] for name in before) > len(before) / 2
+    assert "Nothing holds against an attacker who knows everything and plans ahead" in leaderboard()
+    hearing = {name: row for name, row in published.ranking.items() if name != ALONE}
+    assert max(row["R_mean"] for row in hearing.values()) < published.summary["scores"]["settings"]["threshold"]
+    strongest = {own["defense"]: own["curve"][-1]["worst_attack"] for own in published.world["defenses"]}
+    assert all("PlannedDrift" in strongest[name] for name in hearing)
+    assert "told one too few, keeps nothing" in leaderboard()
+    (told,) = [
+        f for f in published.summary["scores"]["flags"] if (f["code"], f["defense"]) == ("F_EXACT", "TrimmedMean")
+    ]
+    assert "0% when it is told 2" in told["message"]

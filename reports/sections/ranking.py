@@ -69,7 +69,7 @@ def standard_line(run: Run) -> str:
         return ""
     left = sum(row["rank"] is None for row in run.ranking)
     many = f"{counted(left, 'defense')} of {len(run.ranking)}"
-    unranked = f"; {many} without it {'stands' if left == 1 else 'stand'} below" if left else ""
+    unranked = f"; {many} {'has' if left == 1 else 'have'} no rank, for the reasons below" if left else ""
     return (
         f"Attacks: {frozen['name']}, hash {frozen['hash']}. Scores compare only where this hash is the same. Only "
         f"defenses with the status ADAPTIVE are ranked{unranked}."
