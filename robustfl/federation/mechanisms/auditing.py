@@ -148,6 +148,8 @@ def claim_of(
         clip=clip,
         scale=loud.part.unit() / clip,
         relation=loud.part.relation,
+        # Zeros in place of the others would be a majority that no record of a median moves.
+        cohort=10 if isinstance(loud.part.sampling, Poisson) else loud.simulation.setup.settings.per_round,
     )
 
 
