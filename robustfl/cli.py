@@ -1,8 +1,8 @@
 """The command `robustfl`: run suites, read what they found, and look things up.
 
-Exit codes: 0 done; 1 `doctor` or `verify` found something wrong, or `compare` a regression; 2 a wrong argument or file,
-with the reason; 3 done, but some trials failed or a comparison is still open; 70 an error of robustfl itself, with a
-traceback; 130 interrupted, 143 asked to end.
+Exit codes: 0 done; 1 `doctor`, `verify` or `audit` found something wrong, or `compare` a regression; 2 a wrong argument
+or file, with the reason; 3 done, but some trials failed or a comparison is still open; 70 an error of robustfl itself,
+with a traceback; 130 interrupted, 143 asked to end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from robustfl import __version__
+from robustfl.auditing import audit
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
 from robustfl.stored import publish, report, rescore, write_reports
@@ -374,6 +375,7 @@ def doctor(as_json: Json = False) -> None:
 app.command(cls=HelpWithNames)(report)
 app.command()(rescore)
 app.command(cls=HelpWithNames)(publish)
+app.command()(audit)
 app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)
 app.command()(explain)

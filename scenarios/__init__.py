@@ -33,6 +33,8 @@ Privacy:
 * ``membership``: who was trained on, asked by a loss threshold, LiRA, RMIA and the messages of clients.
 * ``dp_fixed_cohorts``: the price of cohorts of a fixed size beside that of Poisson sampling.
 * ``local_dp_and_robustness``: noise at clients behind robust rules, under attack.
+* ``dp_tradeoff``: accuracy under epsilon from 1 to 8, for rules that can be released with noise, and one that cannot.
+* ``privacy_and_robustness``: poisoning, a backdoor, faults and a curious server in one report.
 
 Special ways to learn:
 

@@ -41,7 +41,7 @@ FLOORS = (
     ("evaluation",),
     ("adapters", "console", "reports", "scenarios", "testing"),
     ("lookups",),
-    ("stored",),
+    ("auditing", "stored"),
     ("cli",),
     ("__main__",),
 )

@@ -17,7 +17,7 @@ from robustfl import __version__, registry
 from robustfl.evaluation.score.headline import headline
 
 Command = Callable[..., Any]
-COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "doctor")
+COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "audit", "doctor")
 
 
 def test_help_of_everything(command: Command, tmp_path: Path) -> None:

@@ -66,3 +66,10 @@ def test_a_rule_without_an_example_says_so() -> None:
     assert "parameters that have no default" in registry.sensitivity(Tuned, 50, 1.0)["reason"]
     assert "f <= 2" in registry.sensitivity(Narrow, 50, 1.0)["reason"]
     assert registry.sensitivity(Narrow, 20, 1.0)["value"] == 0.1
+
+
+def test_the_page_of_dp_fed_avg_says_in_one_line_which_number_epsilon_counts() -> None:
+    page = described({"kind": "defense", **registry.describe(registry.get("defense", "dp_fed_avg"))}).splitlines()
+    assert any(
+        "rounds of the suite" in line and "Local steps and local epochs count for nothing." in line for line in page
+    )

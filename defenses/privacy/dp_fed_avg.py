@@ -20,6 +20,8 @@ class DPFedAvg(Mechanism):
     *expected* number m of messages: q n under Poisson sampling with rate q, else the size of the cohort. For any other
     rule A it is ``A(clipped) + sigma s/2 z``, where s is the distance by which one replaced row moves A.
 
+    Epochs to account for: the rounds of the suite, which it knows. Local steps and local epochs count for nothing.
+
     Whose privacy it is: that of a whole client. A round is one release, however many local steps it has. The server
     itself, and whoever reads messages on their way, sees them without noise: epsilon against these is infinite. Others
     see models alone. Against them, sampling amplifies: for the mean with `participation_sampling: poisson` a client may

@@ -43,7 +43,8 @@ class Claim:
     generator in a way that does not depend on the records, so that a round can be played again with the same noise.
     `noiseless` is the same mechanism with its noise set to 0; it uses the generator in the same way. `release` is the
     claim for one round. `clip` is the norm C to which it clips each record. `scale` says what one unit of the clipped
-    sum is in what it releases: 1/(qN) for a mean. Thus the standard deviation of the noise is `σ C scale`.
+    sum is in what it releases: 1/(qN) for a mean. Thus the standard deviation of the noise is `σ C scale`. `cohort` is
+    the number of records of a replayed round: all of them, where a mechanism fills up what is missing.
     """
 
     mechanism: Mechanism
@@ -53,10 +54,13 @@ class Claim:
     clip: float = 1.0
     scale: float = 1.0
     relation: Relation | None = None
+    cohort: int = 10
 
     def __post_init__(self) -> None:
         if self.release.rounds != 1:
             raise ParameterError(f"Claim: `release` should be of one round. Found rounds={self.release.rounds}.")
+        if self.cohort < 2:
+            raise ParameterError(f"Claim: `cohort` should be >= 2. Found cohort={self.cohort}.")
         if not (self.release.noise_multiplier > 0 and self.clip > 0 and self.scale > 0 and self.dimension >= 1):
             raise ParameterError(
                 "Claim: the noise multiplier, `clip` and `scale` should be > 0 and `dimension` >= 1. "

@@ -30,8 +30,6 @@ from robustfl.privacy.releases import Relation
 ALLOWANCE = 1e-6
 """How much farther than its declared sensitivity a release may move, relative to it: rounding, and no more."""
 
-_COHORT = 10
-
 
 def replay(claim: Claim, rng: np.random.Generator, rounds: int = 10) -> list[Finding]:
     """Every contradiction that replaying finds, the worst of each kind; an empty list for a mechanism that is right.
@@ -67,11 +65,11 @@ def moved(claim: Claim, rng: np.random.Generator) -> list[Finding]:
 def cohorts(claim: Claim, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Cohorts in which single records decide: ordinary, in two opposite clusters, of two lengths, small ones."""
     direction = _unit(rng.standard_normal(claim.dimension))
-    ordinary = direction + rng.standard_normal((_COHORT, claim.dimension)) / math.sqrt(claim.dimension)
+    ordinary = direction + rng.standard_normal((claim.cohort, claim.dimension)) / math.sqrt(claim.dimension)
     yield claim.clip * ordinary
-    sides = np.where(np.arange(_COHORT) % 2 == 0, 1.0, -1.0)
+    sides = np.where(np.arange(claim.cohort) % 2 == 0, 1.0, -1.0)
     yield claim.clip * sides[:, None] * direction
-    lengths = np.where(np.arange(_COHORT) % 2 == 0, 100.0, 0.01)
+    lengths = np.where(np.arange(claim.cohort) % 2 == 0, 100.0, 0.01)
     yield claim.clip * lengths[:, None] * ordinary
     yield claim.clip * ordinary[:1]
     yield claim.clip * sides[:3, None] * direction

@@ -87,7 +87,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     from robustfl.federation.observers.leakage import Leakage
 
     scenario = trial.scenario
-    population = _population(scenario.task, scenario.federation.clients, trial.seed, place)
+    population = population_of(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
     with kept_ledger(trial.id, defense, place.ledgers) as (observers, told), _asked(defense, place) as (asked, twin):
@@ -167,7 +167,8 @@ def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
     }
 
 
-def _population(task: TaskSettings, clients: int, seed: int, place: Resources) -> Population:
+def population_of(task: TaskSettings, clients: int, seed: int, place: Resources) -> Population:
+    """The data of all clients and the initial model, as a trial with this seed has them."""
     return _prepared(task.data, task.model, task.partition, clients, seed, place)
 
 

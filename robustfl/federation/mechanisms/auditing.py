@@ -2,6 +2,18 @@
 
 The audits of :mod:`robustfl.privacy` know nothing of federations. Here they get a whole one, as a function of the
 messages that clients compute and of a generator: everything from there to the release is the round that trials play.
+:func:`audit_of` is the whole audit of a defense in a federation; ``robustfl audit SCENARIO`` asks it for each mechanism
+of a suite.
+
+>>> from robustfl.defenses import DPFedAvg, Mean
+>>> from robustfl.federation import Federation, Task
+>>> from robustfl.federation.data.data_sets import Digits
+>>> from robustfl.federation.data.partitions import IID
+>>> from robustfl.federation.models.architectures import Softmax
+>>> population = Task(data=Digits(), model=Softmax(), partition=IID()).prepare(clients=40, seed=0)
+>>> private = DPFedAvg(clip=0.3, delta=1e-3, target_epsilon=2.0) >> Mean()
+>>> audit_of(private, population, Federation(clients=40, rounds=5), np.random.default_rng(0)).verdict
+<Verdict.PASS: 'PASS'>
 """
 
 from __future__ import annotations
@@ -23,12 +35,16 @@ from robustfl.federation.task import Population
 from robustfl.federation.topologies.ownership import CommonModel
 from robustfl.federation.topologies.schedules import Schedule
 from robustfl.federation.topologies.server import Server
-from robustfl.privacy import Claim, Poisson
+from robustfl.privacy import Audit, Claim, Poisson, audit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from robustfl.privacy.pairs import FloatArray
+
+
+_FEWEST = 12
+_MOST_CANARIES = 300
 
 
 class Given(Schedule):
@@ -76,9 +92,11 @@ class Rehearsal:
 
         Where the size of a cohort is known, records that are missing are messages of zeros.
         """
-        size = len(records) if isinstance(self.part.sampling, Poisson) else self.simulation.setup.settings.per_round
-        if len(records) > size:
-            raise ParameterError(f"A cohort has {size} records at most. Found {len(records)}.")
+        settings, poisson = self.simulation.setup.settings, isinstance(self.part.sampling, Poisson)
+        most = settings.clients if poisson else settings.per_round
+        if len(records) > most:
+            raise ParameterError(f"A cohort has {most} records at most. Found {len(records)}. Take more clients.")
+        size = len(records) if poisson else most
         self._records = np.zeros((size, self.population.d))
         self._records[: len(records)] = records
         self._schedule.present = np.arange(size)
@@ -130,6 +148,54 @@ def claim_of(
         clip=clip,
         scale=loud.part.unit() / clip,
         relation=loud.part.relation,
+        # Zeros in place of the others would be a majority that no record of a median moves.
+        cohort=10 if isinstance(loud.part.sampling, Poisson) else loud.simulation.setup.settings.per_round,
+    )
+
+
+def audit_of(
+    defense: Protected,
+    population: Population,
+    settings: Federation,
+    rng: np.random.Generator,
+    *,
+    protector: type[Protector] | None = None,
+) -> Audit:
+    """Try to refute what a mechanism claims about a training in a federation, with all instruments of an audit.
+
+    The round is that of the federation. What clients compute is not: their messages are made up, hence local steps and
+    momentum play no part. A fifth of the clients are ordinary and the others canaries, at most 300, and all rounds of
+    the training are audited. So a small federation can refute a large epsilon only (VACUOUS).
+
+    Cost: some 200 rounds, and eight times the rounds of the training.
+
+    Raises ParameterError for a mechanism whose noise is not added by the server, for an asynchronous server, and for
+    fewer than twelve clients in a round, as replays take ten.
+    """
+    claims = defense.protection
+    if not claims.claims:
+        return audit(None, rng, delta=claims.delta)
+    if settings.server.asynchronous:
+        raise ParameterError("An audit plays rounds of a server that waits for all messages. Take `mode: synchronous`.")
+    if (settings.participation_sampling == "fixed" and settings.per_round < _FEWEST) or settings.clients < _FEWEST:
+        raise ParameterError(
+            f"An audit takes at least {_FEWEST} clients in a round. Found clients={settings.clients}, "
+            f"participation={settings.participation}."
+        )
+    plain = settings.model_copy(
+        update={"algorithm": "fedsgd", "message": "gradient", "local_steps": 1, "client_momentum": 0.0}
+    )
+    claim = claim_of(defense, population, plain, protector)
+    ordinary = max(settings.clients // 5, settings.clients - min(population.d, _MOST_CANARIES))
+    others = rng.standard_normal((ordinary, population.d))
+    others *= claim.clip / np.linalg.norm(others, axis=1, keepdims=True)
+    return audit(
+        claim,
+        rng,
+        delta=claims.delta,
+        rounds=settings.rounds,
+        canaries=settings.clients - ordinary,
+        others=others,
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustfl.aggregation import Aggregator, Mechanism
-from robustfl.defenses import DPFedAvg, Mean
+from robustfl.aggregation.sensitivity import Change, Term
+from robustfl.defenses import DPFedAvg, Mean, Median
 from robustfl.federation.mechanisms.auditing import claim_of
 from robustfl.federation.mechanisms.central import CentralNoise
 from robustfl.federation.mechanisms.clipping import clipped
@@ -38,6 +39,13 @@ class HalfTheNoise(CentralNoise):
 class TenPercentLess(CentralNoise):
     def noise(self, like: Tensor, rng: np.random.Generator | None = None) -> Tensor:
         return 0.9 * super().noise(like, rng)
+
+
+class DividedAgain(CentralNoise):
+    """The noise, which is that of a mean, is divided by the size of the cohort once more."""
+
+    def noise(self, like: Tensor, rng: np.random.Generator | None = None) -> Tensor:
+        return super().noise(like, rng) / self.expected
 
 
 class NoNoise(CentralNoise):
@@ -86,6 +94,22 @@ class EachHalfClipped(CentralNoise):
         return messages
 
 
+class NaNPasses(CentralNoise):
+    """The mechanism sums messages itself, past the rule that leaves hostile rows out, and no number clips NaN."""
+
+    def received(self, receiver: Receiver, round: Round) -> tuple[Tensor, Ids]:
+        lengths = receiver.arrived.double().norm(dim=1, keepdim=True)
+        factors = (self.length.value / lengths).clamp(max=1.0).to(receiver.arrived.dtype)
+        self.sum = (receiver.arrived * factors).sum(dim=0)
+        return super().received(receiver, round)
+
+    def sent(self, messages: Tensor, ids: Ids, round: Round) -> Tensor:
+        return messages
+
+    def value(self, aggregate: Tensor, receiver: Receiver) -> Tensor:
+        return self.sum / self.expected
+
+
 class MedianLength(CentralNoise):
     """The clip is the median of the lengths, which no noise covers."""
 
@@ -105,7 +129,17 @@ class SilentWhenEmpty(CentralNoise):
         return super().released(receiver, round) if len(receiver.ids) else None
 
 
+class LyingMedian(Median):
+    """A median that declares the bound of a mean, and so gets the noise of a mean."""
+
+    no_sensitivity = ""
+
+    def moved(self, change: Change) -> Term:
+        return Mean().moved(change)
+
+
 BROKEN: dict[str, tuple[type[CentralNoise], str]] = {
+    "noise divided again": (DividedAgain, "NOISE_TOO_SMALL"),
     "half the noise": (HalfTheNoise, "NOISE_TOO_SMALL"),
     "noise ten percent low": (TenPercentLess, "NOISE_TOO_SMALL"),
     "no noise": (NoNoise, "NO_NOISE"),
@@ -114,6 +148,7 @@ BROKEN: dict[str, tuple[type[CentralNoise], str]] = {
     "realised cohort": (RealisedCohort, "SENSITIVITY"),
     "no clip": (NoClipAtTheServer, "SENSITIVITY"),
     "each layer clipped": (EachHalfClipped, "SENSITIVITY"),
+    "NaN passes": (NaNPasses, "NOT_FINITE"),
     "length from the data": (MedianLength, "SENSITIVITY"),
     "silent when empty": (SilentWhenEmpty, "EMPTY_COHORT"),
 }

@@ -11,7 +11,7 @@ from robustfl.errors import ParameterError
 from robustfl.privacy import replay
 from robustfl.privacy.noise import examined
 from robustfl.privacy.replaying import moved
-from tests.federation.mechanisms.audited import BROKEN, POISSON, claim
+from tests.federation.mechanisms.audited import BROKEN, POISSON, LyingMedian, claim
 
 RIGHT: dict[str, tuple[Aggregator, dict[str, object]]] = {
     "mean, poisson": (Mean(), POISSON),
@@ -39,13 +39,7 @@ def test_a_planted_bug_is_found(name: str) -> None:
 
 
 def test_a_bound_that_is_too_small_is_found() -> None:
-    """A rule that claims the sensitivity of the mean."""
-
-    class Liar(TrimmedMean):
-        def moved(self, change):  # type: ignore[no-untyped-def]
-            return Mean().moved(change)
-
-    found = moved(claim(Liar(f=4)), np.random.default_rng(0))
+    found = moved(claim(LyingMedian()), np.random.default_rng(0))
     assert "SENSITIVITY" in {finding.code for finding in found}
 
 
