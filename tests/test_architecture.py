@@ -30,6 +30,7 @@ FLOORS = (
     ("isolation",),
     ("attacks", "defenses", "federation"),
     ("registry",),
+    ("server",),
     ("evaluation.hashing", "evaluation.labels", "evaluation.machine", "evaluation.moderation"),
     ("evaluation.specs", "evaluation.statistics"),
     ("evaluation.results",),
