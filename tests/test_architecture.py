@@ -41,7 +41,7 @@ FLOORS = (
     ("evaluation.run", "evaluation.compare"),
     ("evaluation",),
     ("adapters", "console", "reports", "scenarios", "testing"),
-    ("lookups",),
+    ("lookups", "pytest_plugin"),
     ("stored",),
     ("cli",),
     ("__main__",),
