@@ -103,14 +103,14 @@ class Resilience:
         """
         __tracebackhide__ = True
         if self.asked:
-            self._fail("A test of resilience has one baseline, and so one check. Parametrise it.")
+            raise self._failure("A test of resilience has one baseline, and so one check. Parametrise it.")
         self.asked = True
         from robustfl.errors import RobustflError
 
         try:
             return self._checked(self._request(rule, settings))
         except RobustflError as error:
-            self._fail(str(error))
+            raise self._failure(str(error)) from None
 
     def _checked(self, request: Request) -> Played:
         __tracebackhide__ = True
@@ -142,7 +142,7 @@ class Resilience:
             row |= {"mutants": count, "survivors": [[one.what, one.score] for one in survivors]}
         self.node.user_properties.append((_ROW, row))
         if finding.message:
-            self._fail(f"{finding.message}\n{self._advice(finding.verdict)}".rstrip())
+            raise self._failure(f"{finding.message}\n{self._advice(finding.verdict)}".rstrip())
         return played
 
     def _request(self, rule: Any, settings: dict[str, Any]) -> Request:
@@ -153,9 +153,11 @@ class Resilience:
         given = {**marked, **settings}
         unknown = sorted(set(given) - set(SETTINGS))
         if unknown or (marker is not None and len(marker.args) > len(SETTINGS)):
-            self._fail(f"A test of resilience takes {', '.join(SETTINGS)}. Found {', '.join(unknown) or marker.args}.")
+            raise self._failure(
+                f"A test of resilience takes {', '.join(SETTINGS)}. Found {', '.join(unknown) or marker.args}."
+            )
         if not isinstance(given.get("scenario"), str):
-            self._fail('Name the scenario: @pytest.mark.resilience("resilience.yaml").')
+            raise self._failure('Name the scenario: @pytest.mark.resilience("resilience.yaml").')
         beside = self.node.path.parent / given["scenario"]
         given["scenario"] = str(beside) if beside.is_file() else given["scenario"]
         given["set"] = tuple(given["set"]) if isinstance(given.get("set"), list) else given.get("set", ())
@@ -190,9 +192,8 @@ class Resilience:
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
     @staticmethod
-    def _fail(message: str) -> Any:
-        __tracebackhide__ = True
-        pytest.fail(message, pytrace=False)
+    def _failure(message: str) -> BaseException:
+        return pytest.fail.Exception(message, pytrace=False)
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def file_name(test: str) -> str:
     >>> file_name("TestRule::test_it[nnm]")
     'TestRule.test_it[nnm]'
     >>> file_name("test_it[NNM >> Krum]")
-    'test_it[NNM_Krum]-7e7b0d5f'
+    'test_it[NNM_Krum]-f8bf23e5'
     """
     plain = re.sub(r"[^\w.\[\]=,-]+", "_", test.replace("::", "."), flags=re.ASCII)
     if plain == test.replace("::", ".") and len(plain) <= _LONGEST:

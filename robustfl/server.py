@@ -17,7 +17,7 @@ two stands always the same work, which :class:`RobustServer` does once, for any 
 With too few usable replies the model stays, and the step says why:
 
 >>> step = server.step(sent, {"a": replies["a"], "e": replies["e"]})
->>> step.model["weight"].tolist(), step.held.partition(". Lower f")[0]
+>>> step.model["weight"].tolist(), step.held.partition(". 1 of 2")[0]
 ([0.0, 0.0], 'NNM needs n >= 2f + 1 rows. Found n=1, f=1')
 """
 

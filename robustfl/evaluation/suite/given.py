@@ -39,11 +39,11 @@ class GivenDefense(DefenseTemplate):
 def given_defense(rule: Any) -> DefenseTemplate:
     """The template of a rule: a text or mapping as in a scenario, a class that is told f, or an instance as it is.
 
-    >>> from robustfl.defenses import Krum
-    >>> given_defense(Krum).build(2), given_defense(Krum(f=1)).build(2), given_defense("krum").build(2)
-    (Krum(f=2), Krum(f=1), Krum(f=2))
-    >>> given_defense(Krum).label, given_defense(Krum(f=1)).label
-    ('Krum', 'Krum(f=1)')
+    >>> from robustfl.defenses import MDA
+    >>> [given_defense(rule).build(2).f for rule in (MDA, MDA(f=1), "mda")]
+    [2, 1, 2]
+    >>> given_defense(MDA).label, given_defense(MDA(f=1)).label
+    ('MDA', 'MDA(f=1)')
 
     Raises
     ------
@@ -57,7 +57,7 @@ def given_defense(rule: Any) -> DefenseTemplate:
         if missing or inspect.isabstract(rule):
             needed = f"It needs {', '.join(missing)}" if missing else "It is abstract"
             raise ParameterError(f"{rule.__name__} cannot be made from f alone. {needed}: give an instance.")
-        return made(lambda f: rule(f=f) if "f" in known else rule())
+        return made(lambda f: rule(**({"f": f} if "f" in known else {})))
     if isinstance(rule, Defense):
         f = rule.byzantine
         return made(lambda _: rule, title=str(rule) if f is None else _with_f(str(rule), f))

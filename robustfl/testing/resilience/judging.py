@@ -42,7 +42,7 @@ def flawed(request: Request, played: Played) -> Finding | None:
     if played.failed:
         error = played.failed[0]["error"]
         assert error is not None
-        frames = "\n".join(error["traceback"].splitlines()[-FRAMES:])
+        frames = "\n".join((error["traceback"] or "").splitlines()[-FRAMES:])
         raised = (
             f"{len(played.failed)} of {played.trials} trials raised; the first: {error['type']}: {error['message']}"
         )
@@ -72,14 +72,14 @@ def judged(request: Request, played: Played, baseline: Summary, fail_on: FailOn 
     cells = found.judgement.cells
     changed = [cell for cell in cells if cell.changed]
     open_ = [cell for cell in cells if cell.verdict == "INCONCLUSIVE"]
-    fields = {"worst": _worst(cells), "changed": len(changed)}
+    verdict, message = "PASS", ""
     if found.outcome == "REGRESSION":
-        return Finding(verdict="REGRESSION", message=_regression(found), **fields)
-    if fail_on == "changed" and changed:
-        return Finding(verdict="CHANGED", message=f"CHANGED: {found.conclusion}\n{_table(changed)}", **fields)
-    if fail_on == "inconclusive" and open_:
-        return Finding(verdict="INCONCLUSIVE", message=f"{found.conclusion}\n{_table(open_)}", **fields)
-    return Finding(verdict="PASS", **fields)
+        verdict, message = "REGRESSION", _regression(found)
+    elif fail_on == "changed" and changed:
+        verdict, message = "CHANGED", f"CHANGED: {found.conclusion}\n{_table(changed)}"
+    elif fail_on == "inconclusive" and open_:
+        verdict, message = "INCONCLUSIVE", f"{found.conclusion}\n{_table(open_)}"
+    return Finding(verdict=verdict, message=message, worst=_worst(cells), changed=len(changed))
 
 
 def _regression(found: Comparison) -> str:
