@@ -14,16 +14,9 @@ import pytest
 
 from robustfl.pytest_plugin import file_name
 from tests.conftest import ROOT, environment
+from tests.testing.house import SUITE
 
-SUITE = """
-name: house
-task: {data: digits, model: softmax, partition: iid}
-federation: {clients: 7, rounds: 4, evaluate_every: 4}
-adversary: {f: [2]}
-defenses: [mean]
-attacks: [{ipm: {epsilon: 10}}]
-seeds: 4
-"""
+HOUSE = SUITE.replace(", non_finite", "")
 
 RULE = '''
 from dataclasses import dataclass
@@ -103,7 +96,7 @@ def repository(tmp_path: Path) -> Path:
         "src/acme/__init__.py": "",
         "src/acme/helpers.py": "def kept(n, f):\n    return n - f\n",
         "src/acme/rules.py": RULE,
-        "tests/house.yaml": SUITE,
+        "tests/house.yaml": HOUSE,
         "tests/test_rules.py": TESTS,
         "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--strict-markers'\n",
         # The entry point of the plugin, as installing robustfl makes it.

@@ -53,11 +53,19 @@ def flawed(request: Request, played: Played) -> Finding | None:
     return None
 
 
-def judged(request: Request, played: Played, baseline: Summary, fail_on: FailOn = "regression") -> Finding:
+def judged(
+    request: Request,
+    played: Played,
+    baseline: Summary,
+    fail_on: FailOn = "regression",
+    *,
+    different_suites: bool = False,
+) -> Finding:
     """Compare what was played with a baseline by the regression gate of `robustfl compare`, in one look.
 
     Cells whose results are equal bit for bit are never tested, so that unchanged code on the same machine cannot fail.
-    The chance that chance alone makes any of the others a REGRESSION is at most 5 %.
+    The chance that chance alone makes any of the others a REGRESSION is at most 5 %. With `different_suites`,
+    cells that only one of both has are left out, in place of a refusal.
 
     Raises
     ------
@@ -65,8 +73,9 @@ def judged(request: Request, played: Played, baseline: Summary, fail_on: FailOn 
     """
     if fail_on not in get_args(FailOn):
         raise ParameterError(f"A test fails on one of {', '.join(get_args(FailOn))}. Found {fail_on!r}.")
+    settings = GateSettings(looks=1, delta=request.delta, different_suites=different_suites)
     try:
-        found = compare_runs(baseline, played.summary, GateSettings(looks=1, delta=request.delta))
+        found = compare_runs(baseline, played.summary, settings)
     except DataError as error:
         return Finding(verdict="OTHER", message=f"OTHER: this is not the baseline of this test. {error}")
     cells = found.judgement.cells

@@ -46,7 +46,9 @@ def audited(request: Request, played: Played, baseline: Summary, memory: Memory)
         other = request.against(mutant)
         found = play(other, memory)
         as_if = dataclasses.replace(found, summary=_under_ids(found.summary, played.summary))
-        if flawed(other, found) is None and not judged(request, as_if, baseline).message:
+        # An attack that is made for a stage is not played against a mutant without it: that alone is no notice.
+        judgement = judged(request, as_if, baseline, different_suites=True)
+        if flawed(other, found) is None and not judgement.message:
             survivors.append(Survivor(what=what, score=found.score))
     return count, survivors
 
@@ -120,7 +122,7 @@ def _under_ids(mutant: Summary, true: Summary) -> Summary:
     ids = {key: cell["trials"] for key, cell in _cells(true)}
     found = deepcopy(mutant)
     for key, cell in _cells(found):
-        cell["trials"] = ids[key]
+        cell["trials"] = ids.get(key, cell["trials"])
     return found
 
 
