@@ -146,9 +146,14 @@ class DefenseTemplate:
         return registry.build("defense", [{name: dict(parameters)} for name, parameters in self.stages], f=f)
 
     @property
+    def classes(self) -> tuple[type[Component], ...]:
+        """The classes of the stages."""
+        return tuple(registry.get("defense", name) for name, _ in self.stages)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The registered names of the stages, however the scenario spells them."""
-        return tuple(registry.get("defense", name).name for name, _ in self.stages)
+        return tuple(cls.name for cls in self.classes)
 
     @property
     def channel(self) -> str:

@@ -29,16 +29,19 @@ What the room holds:
 * :func:`check_aggregator` examines all properties of a rule and returns a :class:`ConformanceReport` with one
   :class:`Finding` per property. Without ``raise_on_violation=False``, a violated property raises a
   :class:`ConformanceError`, which test runners see as an ``AssertionError``.
-* :func:`aggregator_checks` yields the checks one by one, for parametrised tests.
+* :func:`aggregator_checks` yields the checks one by one, and :func:`pytest_checks` is a parametrised test of them.
 * :func:`properties` lists what is examined.
 
 A rule that does not promise everything (clipping is not translation equivariant) declares the exceptions in its
 attribute ``unclaimed``; for a plain callable, pass them as ``skip``.
 
+What a rule withstands is tested by playing it (:mod:`robustfl.testing.resilience`), in pytest by the fixture of
+:mod:`robustfl.pytest_plugin`.
+
 The kit needs hypothesis: ``pip install 'robustfl[testing]'``.
 """
 
-from robustfl.testing.conformance import aggregator_checks, check_aggregator, properties
+from robustfl.testing.conformance import aggregator_checks, check_aggregator, properties, pytest_checks
 from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
 
 __all__ = [
@@ -48,4 +51,5 @@ __all__ = [
     "aggregator_checks",
     "check_aggregator",
     "properties",
+    "pytest_checks",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.aggregation.votes.contract import RankAggregator
-from robustfl.errors import ParameterError
+from robustfl.errors import MissingExtraError, ParameterError
 from robustfl.testing import conduct, intake, robustness, symmetry
 from robustfl.testing.catalogue import ALL, OF_VOTES, Catalogue, Property, known_names
 from robustfl.testing.questions import load_hypothesis, search
@@ -145,6 +145,38 @@ def aggregator_checks(
             yield each.name, partial(_run_alone, each, subject, max_examples, seed)
 
 
+def pytest_checks(rule: Any, **options: Any) -> Callable[[str], None]:
+    """A parametrised test of pytest with a case for each property that a rule promises.
+
+    In a test file, one line is enough: ``test_promises = pytest_checks(MyRule(f=1))``. `options` are those of
+    :func:`aggregator_checks`. The checks are chosen when the line runs; nothing is asked before the test.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustfl.testing import pytest_checks
+    >>> test_mean = pytest_checks(lambda x: x.mean(axis=0), claims=["permutation", "scaling"])
+    >>> test_mean.pytestmark
+    [Mark(name='parametrize', args=('name', ['permutation', 'scaling']), kwargs={})]
+    >>> test_mean("scaling")
+
+    Raises
+    ------
+    MissingExtraError : pytest is not installed
+    """
+    try:
+        import pytest
+    except ImportError:
+        raise MissingExtraError("`pytest_checks` needs pytest: pip install 'robustfl[testing]'.") from None
+    checks = dict(aggregator_checks(rule, **options))
+
+    def test_promise(name: str) -> None:
+        __tracebackhide__ = True
+        checks[name]()
+
+    return pytest.mark.parametrize("name", list(checks))(test_promise)
+
+
 def _prepared(
     rule: Any,
     f: int | None,
@@ -192,6 +224,7 @@ def _find(each: Property, subject: Subject, chosen: frozenset[str], max_examples
 
 
 def _run_alone(each: Property, subject: Subject, max_examples: int, seed: int) -> None:
+    __tracebackhide__ = True
     finding = _find(each, subject, frozenset([each.name]), max_examples, seed)
     if finding.status == "violated":
         raise ConformanceError(ConformanceReport(repr(subject.rule), subject.f, subject.least, (finding,)))

@@ -65,8 +65,13 @@ def load_stored(path: Path) -> Summary:
 
 def save_stored(run: Summary, path: Path) -> None:
     """Write only what a comparison reads of a run, in one step."""
-    kept = _projected(run, STORED)
-    write_atomically(path, json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+    write_atomically(path, json.dumps(stored_part(run), separators=(",", ":"), allow_nan=False).encode() + b"\n")
+
+
+def stored_part(run: Summary) -> dict[str, Any]:
+    """Only what a comparison reads of a run."""
+    kept: dict[str, Any] = _projected(run, STORED)
+    return kept
 
 
 def _require_columns(world: ScoredWorldReport, file: Path) -> None:

@@ -46,7 +46,8 @@ class RunOptions:
     `ledgers` says which decisions about clients are stored, see :mod:`robustfl.evaluation.run.ledgers`. `checks` says
     which trials are played once the suite is over, see :mod:`robustfl.evaluation.run.checking`. With `isolate` in
     `place`, every trial has its defense in a process of its own (:mod:`robustfl.isolation`); trials that are stored
-    from a run without it are then played again.
+    from a run without it are then played again. `executor` plays the trials in place of worker processes; its records
+    have to be those that :func:`~robustfl.evaluation.run.play.run_trial` makes.
     """
 
     out: Path
@@ -56,6 +57,7 @@ class RunOptions:
     command: str = ""
     ledgers: Literal["changes", "all", "none"] = "changes"
     checks: Checks = field(default_factory=Checks)
+    executor: Executor | None = None
 
 
 def run_experiment(experiment: Experiment, options: RunOptions, progress: Progress | None = None) -> Summary:
@@ -93,7 +95,8 @@ class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
-        self.executor: Executor = Processes(options.workers) if options.workers else Serial()
+        usual = Processes(options.workers) if options.workers else Serial()
+        self.executor: Executor = options.executor or usual
         self.clock, self.began = RunClock(options.out, fresh=options.fresh), time.time()
         root, kept = options.place.data_root, options.ledgers
         self.ledgers = None if kept == "none" else Ledgers(options.out, every=kept == "all")

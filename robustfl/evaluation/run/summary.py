@@ -266,7 +266,7 @@ def _components(suite: Suite) -> Components:
 
 def _described(template: DefenseTemplate) -> DefenseCard:
     """The stages of a defense; the summary and the requirement are those of its last stage, the aggregator."""
-    facts = [registry.describe(registry.get("defense", name)) for name, _ in template.stages]
+    facts = [registry.describe(cls) for cls in template.classes]
     return {
         "stages": [fact["class"].rpartition(".")[2] for fact in facts],
         "summary": " ".join(fact["summary"] for fact in facts),

@@ -226,7 +226,7 @@ class Plan:
         allowed = [f for f in range(clients) if not _infeasible(template, world.federation.per_round, rows[f])]
         if not allowed:
             return "its precondition holds for no f"
-        claims = registry.describe(registry.get("defense", template.stages[-1][0]))["breakdown"]
+        claims = registry.describe(template.classes[-1])["breakdown"]
         claimed = f"; breakdown point in theory: {claims}" if claims else ""
         return f"its precondition holds up to f = {max(allowed)} of {clients}{claimed}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from robustfl import registry
 from robustfl.errors import RobustflError, ScenarioError, did_you_mean
-from robustfl.evaluation.specs import from_canonical
+from robustfl.evaluation.specs import DefenseTemplate, from_canonical
 from robustfl.evaluation.suite.scenario import Experiment, Suite
 from robustfl.evaluation.suite.sections import item_at, section_at
 from robustfl.evaluation.suite.yaml import line_of, read_yaml
@@ -22,7 +22,9 @@ _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
 """The keys that decide which names a claim may use."""
 
 
-def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
+def read_experiment(
+    name: str, overrides: tuple[str, ...] = (), *, defenses: Sequence[DefenseTemplate] = ()
+) -> Experiment:
     """Read the suite of the catalogue with this name, or the suite in the file at this path.
 
     Parameters
@@ -32,6 +34,8 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
         section that is given as a mapping is merged with the existing section, at any depth. A component, such as a
         model, is replaced as a whole, even by one of the same name, while a path into it, such as
         `task.model.mlp.hidden=[8]`, keeps its other parameters. `extends` merges in the same way.
+    defenses : defenses in place of those of the suite, also such as no name is registered for; its claims, which are
+        about its own defenses, are then left out
 
     Raises
     ------
@@ -51,6 +55,8 @@ def read_experiment(name: str, overrides: tuple[str, ...] = ()) -> Experiment:
         values = _merged(parent, values)
     for override in overrides:
         values = _overridden(values, override)
+    if defenses:
+        values = {**values, "defenses": list(defenses), "claims": []}
     values.setdefault("name", Path(str(source)).stem)
     keys = [override.partition("=")[0].strip().split(".") for override in overrides]
     try:
