@@ -22,7 +22,9 @@ class Doubling:
 
     def __call__(self, weights: Any, features: Any, labels: Any, starts: Any = None, draws: Any = None) -> Any:
         self.sizes.append(len(features))
-        return 2 * weights + features.flatten(1).sum(dim=1, keepdim=True) + (starts is not None) + 3 * (draws is not None)
+        return (
+            2 * weights + features.flatten(1).sum(dim=1, keepdim=True) + (starts is not None) + 3 * (draws is not None)
+        )
 
 
 def asking(times: int, start: float, clients: int = 2, features: int = 1, starts: bool = False) -> Callable[..., float]:
