@@ -91,6 +91,8 @@ class _Unanswered(Exception):
 
 class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
+        place = replace(options.place, data_root=options.place.data_root or experiment.folder)
+        options = replace(options, place=place)
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
         self.executor: Executor = Processes(options.workers) if options.workers else Serial()
