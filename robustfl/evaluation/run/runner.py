@@ -24,6 +24,7 @@ from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.run.summary import Checked, RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
 from robustfl.evaluation.score.score import worst_case
+from robustfl.evaluation.suite.fitting import require_fit
 from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
@@ -72,6 +73,7 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     WorkerError : worker processes cannot be started, for example because that guard is missing
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
+    ScenarioError : an attack does not fit the data of a world; no trial has then been played
     """
     require_guard()
     return _Run(experiment, options, progress or Quiet()).play()
@@ -103,6 +105,7 @@ class _Run:
         self.place = replace(options.place, ledgers=self.ledgers, exhibits=self.exhibits)
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
+        require_fit(experiment.worlds, experiment.suite.played, root)
 
     def play(self) -> Summary:
         path = self.options.out / "records.jsonl"

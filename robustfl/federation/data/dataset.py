@@ -128,6 +128,9 @@ class Data(Component, ABC):
     tabular: ClassVar[bool] = False
     """Whether the samples can never be images, so that attacks on images need not be tried."""
 
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = None
+    """The shape of a sample and the number of classes, where they are known without reading a file."""
+
     @final
     def load(self, root: Path | None = None) -> Dataset:
         """The data set; equal parameters and data roots are read once per process and then shared.

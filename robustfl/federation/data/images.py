@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,8 @@ class FashionMNIST(DividedData):
     Reference: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a novel image dataset", arXiv:1708.07747, 2017.
     """
 
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = ((1, 28, 28), 10)
+
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
         paths = find_files(
             (*roots, _DEBIAN_FASHION),
@@ -147,6 +149,8 @@ class CIFAR10(DividedData):
 
     Reference: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """
+
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = ((3, 32, 32), 10)
 
     folder: Annotated[str, Doc("folder of the six .bin files, relative to the data root")] = "cifar-10-batches-bin"
 
