@@ -28,6 +28,8 @@ from robustfl.evaluation.suite.fitting import require_fit
 from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
+from robustfl.federation.clients.trainable import require_trainable
+from robustfl.federation.task import Task
 
 
 class Progress(Protocol):
@@ -73,7 +75,10 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     WorkerError : worker processes cannot be started, for example because that guard is missing
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
-    ScenarioError : an attack does not fit the data of a world; no trial has then been played
+    ScenarioError : an attack does not fit the data of a world
+    ParameterError : a model that brings its own initialiser cannot be trained
+
+    These errors come before any trial is played.
     """
     require_guard()
     return _Run(experiment, options, progress or Quiet()).play()
@@ -106,6 +111,9 @@ class _Run:
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
         require_fit(experiment.worlds, experiment.suite.played, root)
+        for world in experiment.worlds:
+            task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
+            require_trainable(task, task.data.load(root), world.federation)
 
     def play(self) -> Summary:
         path = self.options.out / "records.jsonl"
