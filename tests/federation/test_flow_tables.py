@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from robustfl.errors import DataError, ParameterError
+from robustfl.evaluation.doctor import dataset_facts
 from robustfl.federation.data.data_sets import CSV
 from robustfl.federation.data.dataset import Dataset
 from robustfl.federation.data.files import ROOT_VARIABLE
@@ -247,3 +249,11 @@ def test_columns_without_a_name_can_be_ignored_and_doubled_labels_cannot_be_chos
     assert load(tmp_path, f",x,Label\n{rows}", ignore=[""]).input_shape == (1,)
     with pytest.raises(DataError, match="should have one column `Label`"):
         load(tmp_path, f"x,Label,Label\n{rows}", split_seed=1)
+
+
+def test_the_facts_about_a_table_say_what_was_taken_for_missing(tmp_path: Path) -> None:
+    (tmp_path / "flows.csv").write_text(unsw())
+    spec = {"csv": {"path": "flows.csv", "label_column": "Label", "client_column": "srcip", **UNSW}}
+    facts = dataset_facts(json.dumps(spec), tmp_path)
+    assert facts["owners"] == [f"59.166.0.{number}" for number in range(4)]
+    assert facts["notes"] == ["Column `ct_flw`: 12 cells were taken for missing: '-' (12)."]
