@@ -36,6 +36,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
 from robustfl.errors import ParameterError
+from robustfl.own_files import named
 
 ByzantineCount = Annotated[int, Ge(0), Doc("number of rows that may be Byzantine")]
 """The annotation of `f` in every rule that needs it."""
@@ -70,7 +71,8 @@ class Parameter:
 class Component:
     """A thing with a name and with hyper-parameters that are declared and validated.
 
-    Subclasses are frozen keyword-only dataclasses. `name` is the class name in snake case unless a subclass sets it.
+    Subclasses are frozen keyword-only dataclasses. `name` is the class name in snake case unless a subclass sets it,
+    and `file.py:Class` for the class of a file beside a suite (:mod:`robustfl.own_files`).
     """
 
     name: ClassVar[str] = ""
@@ -81,8 +83,9 @@ class Component:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "name" not in cls.__dict__:
-            cls.name = snake_case(cls.__name__)
+        own = named(cls.__module__, cls.__qualname__)
+        if own is not None or "name" not in cls.__dict__:
+            cls.name = own or snake_case(cls.__name__)
         if "label" not in cls.__dict__:
             cls.label = cls.__name__
 

@@ -3,7 +3,7 @@
 Names come from the project's own folders and from entry points of other distributions. An entry point names one class
 in the groups `robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions` and
 `robustfl.reports`, and one package with YAML files in the groups `robustfl.scenarios` and `robustfl.suites` (attack
-lists).
+lists). `file.py:Class` names a class in a file, which is registered nowhere.
 
 >>> from robustfl import registry
 >>> registry.build("defense", "NNM(f=2) >> TrimmedMean(f=2)")
@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError, RobustflError, UnknownNameError, did_you_mean
+from robustfl.own_files import Reference, is_reference
 
 _FOLDERS = {
     "defense": "robustfl.defenses",
@@ -80,7 +81,13 @@ def find(kind: str) -> dict[str, type[Component]]:
 
 
 def get(kind: str, name: str) -> type[Component]:
-    """The class with this name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are the same name."""
+    """The class with this name; `TrimmedMean`, `trimmed_mean` and `trimmed-mean` are the same name.
+
+    `file.py:Class` is a class of a file. Raises UnknownNameError when there is no such class, ParameterError when there
+    is no such file, or what it defines is of another kind.
+    """
+    if is_reference(name):
+        return _own(kind, Reference.read(name))
     wanted = folded(name)
     for known, cls in find(kind).items():
         if folded(known) == wanted or folded(cls.__name__) == wanted:
@@ -187,13 +194,31 @@ def _load(point: EntryPoint, kind: str) -> type[Component] | None:
     loaded = _module(point)
     if loaded is None:
         return None
-    module, names = _CONTRACTS[kind]
-    contracts = tuple(getattr(import_module(module), name) for name in names)
-    if not (inspect.isclass(loaded) and issubclass(loaded, contracts)) or inspect.isabstract(loaded):
-        wanted = " or ".join(f"{module}.{name}" for name in names)
-        warnings.warn(f"{point.group}: {point.value} is ignored, it is no concrete {wanted}.", stacklevel=3)
+    lacking = _lacking(kind, loaded)
+    if lacking:
+        warnings.warn(f"{point.group}: {point.value} is ignored, it is no concrete {lacking}.", stacklevel=3)
         return None
     return cast(type[Component], loaded)
+
+
+def _own(kind: str, reference: Reference) -> type[Component]:
+    """The class of a file."""
+    if kind not in _FOLDERS:
+        raise UnknownNameError(f"There is no kind {kind!r} of component. {did_you_mean(kind, _FOLDERS)}")
+    loaded = reference.load()
+    lacking = _lacking(kind, loaded)
+    if lacking:
+        raise ParameterError(f"{reference.file}: `{reference.name}` should be a concrete {lacking}. Found {loaded!r}.")
+    return cast(type[Component], loaded)
+
+
+def _lacking(kind: str, loaded: Any) -> str:
+    """The contracts of a kind, if what was loaded fulfils none of them; else an empty text."""
+    module, names = _CONTRACTS[kind]
+    contracts = tuple(getattr(import_module(module), name) for name in names)
+    if inspect.isclass(loaded) and issubclass(loaded, contracts) and not inspect.isabstract(loaded):
+        return ""
+    return " or ".join(f"{module}.{name}" for name in names)
 
 
 def _module(point: EntryPoint) -> Any:

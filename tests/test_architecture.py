@@ -13,6 +13,7 @@ from tests.imports import PLUGIN_FOLDERS, ROOT, Graph, circles, import_graph, mo
 
 FLOORS = (
     ("errors",),
+    ("own_files",),
     ("appending", "components", "measures", "wording"),
     ("privacy",),
     ("aggregation.kernels",),

@@ -55,10 +55,13 @@ class LabelFlip(DataPoisoning):
         if self._aimed and self.source == self.target:
             raise ParameterError(f"LabelFlip: `target` should differ from `source`. Found both {self.source}.")
 
-    def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
+    def require_data(self, shape: tuple[int, ...], classes: int) -> None:
         if self._aimed and max(self.source, self.target) >= classes:
             found = f"source={self.source}, target={self.target} with {classes} classes"
             raise ParameterError(f"LabelFlip: `source` and `target` should be classes of the data. Found {found}.")
+
+    def poison_labels(self, labels: Labels, classes: int, rng: np.random.Generator) -> Labels:
+        self.require_data((), classes)
         touched = rng.random(len(labels)) < self.fraction
         if self.mode == "reverse":
             flipped = classes - 1 - labels

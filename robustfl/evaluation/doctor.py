@@ -63,6 +63,8 @@ def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
         "train_counts": np.bincount(dataset.train_y, minlength=classes).tolist(),
         "test_counts": np.bincount(dataset.test_y, minlength=classes).tolist(),
         "chance": round(float(dataset.chance), 6),
+        "owners": list(dataset.owners),
+        "notes": list(dataset.notes),
     }
 
 

@@ -50,6 +50,7 @@ def part_schema(kind: str) -> dict[str, Any]:
         "maxProperties": 1,
         "additionalProperties": False,
         "properties": {name: _parameters_schema(cls) for name, cls in found.items()},
+        "patternProperties": {r"\.py:[A-Za-z_]\w*$": {"type": ["object", "null"]}},
     }
     single = {"anyOf": [{"type": "string", "examples": list(found)}, named]}
     if kind not in ("defense", "attack"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.federation.data.dataset import Data, Dataset
-from robustfl.federation.data.partitions import Partition
+from robustfl.federation.data.partitions import Given, Partition
 from robustfl.federation.models.architectures import Model
 from robustfl.federation.streams import stream, stream_seed
 
@@ -35,7 +35,10 @@ class Task:
     def parts(self, clients: int, seed: int, root: Path | None = None) -> tuple[Dataset, list[Indices]]:
         """The data and the sample indices of every client, for one seed."""
         dataset = self.data.load(root)
-        return dataset, self.partition.split(dataset.train_y, clients, stream(seed, "partition"))
+        given = Given(
+            labels=dataset.train_y, features=dataset.train_x, owners=dataset.train_owners, names=dataset.owners
+        )
+        return dataset, self.partition.split(given, clients, stream(seed, "partition"))
 
     def prepare(self, *, clients: int, seed: int, device: str = "cpu", root: Path | None = None) -> Population:
         """The task for one seed, on one device."""
@@ -128,7 +131,8 @@ class Population:
         other, places = copy.copy(self), np.cumsum(chosen) - 1
         rows = torch.as_tensor(np.flatnonzero(chosen), device=self.device)
         train_x, train_y = self.dataset.train_x[chosen], self.dataset.train_y[chosen]
-        other.dataset = replace(self.dataset, train_x=train_x, train_y=train_y)
+        owners = None if self.dataset.train_owners is None else self.dataset.train_owners[chosen]
+        other.dataset = replace(self.dataset, train_x=train_x, train_y=train_y, train_owners=owners)
         other.features, other.labels = self.features[rows], self.labels[rows]
         other.parts = [places[part[chosen[part]]] for part in self.parts]
         other._aside = {}

@@ -69,20 +69,22 @@ _CACHES = ("numba.core.caching.", "triton.")
 """The modules that keep compiled code in files. No other module may read what is no code, or write."""
 
 
-def guard(folder: str, since: float | None) -> None:
+def guard(folder: str, since: float | None, files: tuple[str, ...] = ()) -> None:
     """Refuse from now on, in this process, what a defense does not need; it cannot be undone.
 
     Parameters
     ----------
     folder : the only folder in which files may be written and read
     since : files that were changed after this time are not read; None for any time
+    files : files with code outside of the folders from which Python imports
     """
+    own = frozenset(map(os.path.realpath, files))
     roots = _places_of_code()
     home = os.path.realpath(folder)
 
     def refused(event: str, arguments: tuple[Any, ...]) -> str | None:
         if event == "open":
-            return _opened(arguments, roots, home, since)
+            return _opened(arguments, roots, home, since, own)
         if event in ("os.listdir", "os.scandir"):
             path = os.path.realpath(arguments[0] if arguments and isinstance(arguments[0], str) else ".")
             return None if (path + os.sep).startswith((home + os.sep, *roots)) else f"lists {path}"
@@ -131,7 +133,9 @@ def _hook(refused: Callable[[str, tuple[Any, ...]], str | None]) -> Callable[[st
     return hook
 
 
-def _opened(arguments: tuple[Any, ...], roots: tuple[str, ...], home: str, since: float | None) -> str | None:
+def _opened(
+    arguments: tuple[Any, ...], roots: tuple[str, ...], home: str, since: float | None, own: frozenset[str]
+) -> str | None:
     """What is wrong with opening a file, or None."""
     path, mode, flags = (*arguments, None, None, None)[:3]
     if isinstance(path, int) or path is None:  # something that is open already
@@ -147,7 +151,7 @@ def _opened(arguments: tuple[Any, ...], roots: tuple[str, ...], home: str, since
     if name.startswith(_OPEN):
         return None
     archive = name + os.sep in roots  # a file on the path from which Python imports, such as a zip file
-    if not archive and not (name.endswith(CODE) and name.startswith(roots)):
+    if not archive and name not in own and not (name.endswith(CODE) and name.startswith(roots)):
         return f"reads {name}"
     return f"reads {name}, which is new" if since is not None and _changed(name) > since else None
 

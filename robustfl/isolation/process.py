@@ -21,6 +21,7 @@ from robustfl.aggregation.kernels.base import is_tensor
 from robustfl.errors import IsolationError
 from robustfl.isolation.messages import packed, read, unpacked, write
 from robustfl.isolation.serving import Failure, Method, Start
+from robustfl.own_files import files_in
 
 UNGUARDED = 85
 """The exit code of a process that would have started a run while it imported a script."""
@@ -193,6 +194,7 @@ class _Process:
             folder=folder,
             since=since,
             tensors=device != "cpu",
+            files=files_in(defense.content),
         )
         try:
             first, second = self._exchange(start)

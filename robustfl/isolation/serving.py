@@ -32,6 +32,7 @@ class Start:
     folder : the folder in which the process may write
     since : files that were changed after this time are not read; None for any time
     tensors : whether rows are on an accelerator
+    files : the files, beside a suite, that define the defense
     """
 
     defense: bytes
@@ -40,6 +41,7 @@ class Start:
     folder: str
     since: float | None
     tensors: bool
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def main() -> None:
     start: Start = read(source, as_data=False)
     sys.path[:] = start.path
     _prepare(start)
-    guard(start.folder, start.since)
+    guard(start.folder, start.since, start.files)
     try:
         defense = _defense(start)
     except BaseException as error:

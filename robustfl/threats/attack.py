@@ -44,6 +44,12 @@ class Attack(Component, ABC):
         int, Ge(1), Doc("number of rounds from one attacked round to the next; 1 attacks in every round")
     ] = 1
 
+    def require_data(self, shape: tuple[int, ...], classes: int) -> None:
+        """Check that the attack can be played on samples of this shape and of so many classes.
+
+        Nothing is checked unless this is overridden. Overrides raise ParameterError.
+        """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.stop_round is not None and self.stop_round <= self.start_round:

@@ -210,3 +210,30 @@ def test_loading_is_cached_and_depends_on_the_parameters() -> None:
 
 def test_names() -> None:
     assert set(registry.find("data")) == {"digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"}
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(("factor", "kind"), [(1, "f4"), (1, "i8"), (1 / 255, "f8")])
+def test_bytes_beside_other_numbers_get_one_scale(tmp_path: Path, part: str, factor: float, kind: str) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
+    parts = {"x_train": x, "x_test": x, "y_train": np.arange(30) % 3, "y_test": np.arange(30) % 3}
+    np.savez(tmp_path / "d.npz", **{**parts, f"x_{part}": (x * factor).astype(kind)})
+    data = NPZ(path="d.npz").load(tmp_path)
+    np.testing.assert_allclose(data.train_x, data.test_x, rtol=1e-6)
+    assert data.train_x.max() == 1
+    assert ("divided by 255" if factor == 1 else "scaled already") in data.notes[0]
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 256.0, float("nan")])
+def test_bytes_beside_numbers_that_are_no_grey_levels_are_an_error(tmp_path: Path, wrong: float) -> None:
+    x = np.full((6, 4), 7, np.uint8)
+    other = np.where(np.arange(4) == 1, wrong, x)
+    np.savez(tmp_path / "d.npz", x_train=x, x_test=other, y_train=np.arange(6) % 2, y_test=np.arange(6) % 2)
+    with pytest.raises(DataError, match="the test samples should have the scale of the other part"):
+        NPZ(path="d.npz").load(tmp_path)
+
+
+@pytest.mark.parametrize(("owners", "message"), [([0, 1], "4 samples and 2 owners"), ([0, 1, 2, 0], "0 to 1")])
+def test_owners_fit_the_samples(owners: list[int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        dataset(train_owners=np.array(owners), owners=("ann", "bob"))

@@ -15,8 +15,10 @@ from robustfl import registry
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.data.partitions import (
     IID,
+    ByClient,
     ClassImbalance,
     Dirichlet,
+    Given,
     Partition,
     PowerLaw,
     QuantitySkew,
@@ -26,7 +28,7 @@ from robustfl.federation.data.partitions import (
 
 Indices = npt.NDArray[np.int64]
 
-EVERY = [registry.build("partition", name, alpha=0.5) for name in registry.find("partition")]
+EVERY = [registry.build("partition", name, alpha=0.5) for name in registry.find("partition") if name != "by_client"]
 
 partitions = st.one_of(
     st.just(IID()),
@@ -191,13 +193,62 @@ def test_a_concentration_out_of_range_is_an_error(alpha: float) -> None:
 class Careless(Partition):
     """Forgets the last sample: what the base class must notice."""
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        return np.array_split(np.arange(len(labels) - 1), clients)
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return np.array_split(np.arange(len(samples.labels) - 1), clients)
 
 
 def test_the_base_class_notices_a_partition_that_loses_samples() -> None:
     with pytest.raises(DataError, match="Careless should deal each of 10 samples once"):
         split(Careless(), np.zeros(10, dtype=np.int64), 3)
+
+
+def test_the_natural_split_gives_each_client_what_was_its_own() -> None:
+    owners = np.array([2, 0, 1, 2, 2, 0])
+    parts = ByClient().split(Given(labels=np.zeros(6, np.int64), owners=owners), 3, np.random.default_rng(0))
+    assert [part.tolist() for part in parts] == [[1, 5], [2], [0, 3, 4]]
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=60), st.data())
+def test_merged_owners_stay_whole(owners: list[int], data: st.DataObject) -> None:
+    distinct = len(set(owners))
+    clients = data.draw(st.integers(1, distinct))
+    samples = Given(labels=np.zeros(len(owners), np.int64), owners=np.array(owners))
+    parts = ByClient(merge=True).split(samples, clients, np.random.default_rng(0))
+    whose = [set(np.array(owners)[part]) for part in parts]
+    assert sum(map(len, whose)) == distinct
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= max(np.bincount(owners))  # the largest owner is the most that they can differ by
+
+
+@pytest.mark.parametrize(
+    ("clients", "remedy"), [(2, "`federation.clients: 3`, or let .*merge"), (4, "`federation.clients: 3`[.]$")]
+)
+def test_other_numbers_of_clients_and_owners_are_an_error(clients: int, remedy: str) -> None:
+    samples = Given(labels=np.zeros(4, np.int64), owners=np.array([0, 1, 2, 2]), names=("ann", "bob", "eve"))
+    with pytest.raises(ParameterError, match=rf"clients={clients} and 3 owners \(ann, bob, eve\)\. Say {remedy}"):
+        ByClient().split(samples, clients, np.random.default_rng(0))
+
+
+def test_data_without_owners_have_no_natural_split() -> None:
+    with pytest.raises(ParameterError, match="client_column"):
+        split(ByClient(), balanced(), 3)
+    samples = Given(labels=np.zeros(4, np.int64), owners=np.array([0, 1]))
+    with pytest.raises(DataError, match="every one of 4 samples needs an owner"):
+        ByClient().split(samples, 2, np.random.default_rng(0))
+
+
+class BySize(Partition):
+    """Deals samples in the order of their first feature: partitions see more than labels."""
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        assert samples.features is not None
+        return np.array_split(np.argsort(samples.features[:, 0]), clients)
+
+
+def test_a_partition_sees_features() -> None:
+    samples = Given(labels=np.zeros(4, np.int64), features=np.array([[3], [0], [2], [1]], np.float32))
+    parts = BySize().split(samples, 2, np.random.default_rng(0))
+    assert [part.tolist() for part in parts] == [[1, 3], [0, 2]]
 
 
 def test_names() -> None:
@@ -208,4 +259,5 @@ def test_names() -> None:
         "quantity_skew",
         "power_law",
         "class_imbalance",
+        "by_client",
     }

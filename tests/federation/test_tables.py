@@ -100,7 +100,6 @@ PLAIN = "".join(f"{row},{row % 2}\n" for row in range(20))
         ("", "line 1: .*header"),
         ("\n", "line 1: .*header"),
         ("x,,y\n1,2,3\n", "1 without a name"),
-        ("x,x,y\n1,2,3\n", "`x` twice"),
         ("x,y\n", "rows below its header"),
         ("x,z\n" + PLAIN, "no column `y`"),
         ("x,y\n" + PLAIN + "1,2,3\n", "line 22: there should be 2 cells. Found 3"),

@@ -30,10 +30,11 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 def data_fingerprint(data: Data, root: Path | None) -> str:
-    """A hash of the samples and labels themselves, so that different data under the same name are told apart."""
+    """A hash of the samples, labels and owners themselves, so that other data under the same name are told apart."""
     dataset = data.load(root)
     digest = hashlib.blake2b(digest_size=8)
-    for array in (dataset.train_x, dataset.train_y, dataset.test_x, dataset.test_y):
+    owners = () if dataset.train_owners is None else (dataset.train_owners,)
+    for array in (dataset.train_x, dataset.train_y, dataset.test_x, dataset.test_y, *owners):
         digest.update(str((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

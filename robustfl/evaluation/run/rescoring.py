@@ -54,6 +54,7 @@ def rescored(
     DataError : the records lack trials of this suite, because it is another one or its scenarios changed since; or
         remarks of the run rest on trials after the suite whose records are not there
     """
+    root = root or experiment.folder
     plan, known = Plan(experiment), {record["trial"]: record for record in results.records}
     wanted = [trial.id for trial in plan.trials]
     lacking = sum(trial not in known for trial in wanted)

@@ -24,9 +24,12 @@ from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.run.summary import Checked, RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
 from robustfl.evaluation.score.score import worst_case
+from robustfl.evaluation.suite.fitting import require_fit
 from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
+from robustfl.federation.clients.trainable import require_trainable
+from robustfl.federation.task import Task
 
 
 class Progress(Protocol):
@@ -74,6 +77,10 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     WorkerError : worker processes cannot be started, for example because that guard is missing
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
+    ScenarioError : an attack does not fit the data of a world
+    ParameterError : a model that brings its own initialiser cannot be trained
+
+    These errors come before any trial is played.
     """
     require_guard()
     return _Run(experiment, options, progress or Quiet()).play()
@@ -93,6 +100,8 @@ class _Unanswered(Exception):
 
 class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
+        place = replace(options.place, data_root=options.place.data_root or experiment.folder)
+        options = replace(options, place=place)
         self.experiment, self.options, self.progress = experiment, options, progress
         self.plan = Plan(experiment)
         usual = Processes(options.workers) if options.workers else Serial()
@@ -104,6 +113,10 @@ class _Run:
         self.place = replace(options.place, ledgers=self.ledgers, exhibits=self.exhibits)
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
+        require_fit(experiment.worlds, experiment.suite.played, root)
+        for world in experiment.worlds:
+            task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
+            require_trainable(task, task.data.load(root), world.federation)
 
     def play(self) -> Summary:
         path = self.options.out / "records.jsonl"

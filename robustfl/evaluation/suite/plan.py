@@ -11,13 +11,14 @@ from robustfl.aggregation import Defense
 from robustfl.errors import RobustflError
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.suite.fitting import needs_images, require_known_to_fit
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.suite.trial import Trial
 from robustfl.federation.assembly import refusal, spoken_channel
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
-from robustfl.threats.staging import aimed, stages
+from robustfl.threats.staging import aimed
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,13 @@ class Misdeclared:
 
 
 class Plan:
-    """All cells of an experiment, and its baseline: the plain rule without an attack, once per world and seed."""
+    """All cells of an experiment, and its baseline: the plain rule without an attack, once per world and seed.
+
+    Raises ScenarioError when an attack does not fit data that are known without a file.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
+        require_known_to_fit(experiment.worlds, experiment.suite.played)
         self.experiment = experiment
         suite = experiment.suite
         self.seeds = tuple(range(suite.seeds))
@@ -150,7 +155,7 @@ class Plan:
             defense=template.build(told),
             attack=attack,
             f=f if attack is not None else 0,
-            aims=tuple(aim for aim in self.aims if attack is None and not _needs_images(world, aim)),
+            aims=tuple(aim for aim in self.aims if attack is None and not needs_images(world, aim)),
             evasion=self.experiment.suite.evasion,
             evasion_samples=self.experiment.suite.evasion_samples,
             privacy=privacy if privacy is not None and (attack is None or privacy.under_attack) else None,
@@ -239,7 +244,7 @@ def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
 
 def _unfit(world: World, template: DefenseTemplate, attack: Attack | SybilAttack) -> str:
     """The reason why the attack cannot be played in the world against the defense, or an empty text."""
-    if _needs_images(world, attack):
+    if needs_images(world, attack):
         return f"{attack} marks images, and the samples of {world.task.data} are rows of a table."
     channel = spoken_channel(template.channel, world.federation)
     if attack.fits(channel):
@@ -264,10 +269,3 @@ def distinct_trials(cells: Iterable[Cell]) -> list[Trial]:
         if cell.trial is not None:
             trials.setdefault(cell.trial.id, cell.trial)
     return sorted(trials.values(), key=lambda trial: (trial.world, trial.seed))
-
-
-def _needs_images(world: World, attack: Attack | SybilAttack) -> bool:
-    """Whether the attack needs images but the world has none."""
-    return bool(world.task.data.tabular) and any(
-        stage.needs_images for stage in stages(attack) if isinstance(stage, Attack)
-    )

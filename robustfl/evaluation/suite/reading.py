@@ -15,11 +15,14 @@ from robustfl.evaluation.specs import DefenseTemplate, from_canonical
 from robustfl.evaluation.suite.scenario import Experiment, Suite
 from robustfl.evaluation.suite.sections import item_at, section_at
 from robustfl.evaluation.suite.yaml import line_of, read_yaml
+from robustfl.own_files import located
 
 _LARGEST_FILE = 100_000  # bytes; reading a file of this size takes a few seconds
 _EITHER = {"f", "fractions"}
 _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
 """The keys that decide which names a claim may use."""
+_TEXTS = {"name", "description", "extends", "claims"}
+"""The keys whose values name no parts to build."""
 
 
 def read_experiment(
@@ -36,6 +39,9 @@ def read_experiment(
         `task.model.mlp.hidden=[8]`, keeps its other parameters. `extends` merges in the same way.
     defenses : defenses in place of those of the suite, also such as no name is registered for; its claims, which are
         about its own defenses, are then left out
+
+    A part may be `file.py:Class`, a class of a file in the folder of the suite's file, or below; for a suite of the
+    catalogue, in that of the process. Reading the suite runs that file.
 
     Raises
     ------
@@ -58,9 +64,11 @@ def read_experiment(
     if defenses:
         values = {**values, "defenses": list(defenses), "claims": []}
     values.setdefault("name", Path(str(source)).stem)
+    folder = source.resolve().parent if isinstance(source, Path) else None
+    values = {key: value if key in _TEXTS else located(value, folder or Path.cwd()) for key, value in values.items()}
     keys = [override.partition("=")[0].strip().split(".") for override in overrides]
     try:
-        return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys))
+        return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys), folder=folder)
     except ValidationError as error:
         raise ScenarioError(f"{source} is not a valid suite:\n{explain(error, _lines(text, keys))}") from None
 

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
 from annotated_types import Ge, Gt, Len, Lt
@@ -28,6 +29,7 @@ from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Federation, Settings
+from robustfl.own_files import without_folder
 from robustfl.threats import Identities
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
@@ -60,7 +62,7 @@ def _template(value: Any) -> DefenseTemplate:
 TemplatePart = Annotated[
     Any,
     BeforeValidator(_template),
-    PlainSerializer(lambda template: [{name: dict(parameters)} for name, parameters in template.stages]),
+    PlainSerializer(lambda template: [{without_folder(name): dict(given)} for name, given in template.stages]),
 ]
 
 
@@ -280,10 +282,11 @@ class Experiment:
 
     A claim about something that is not in the suite is not valid. With `changed`, which says that the values are no
     longer those for which the claims were written, such a claim is accepted, and the results say that it was not
-    measured.
+    measured. `folder` is that of the file that the suite was read from; None where there is none.
     """
 
-    def __init__(self, values: dict[str, Any], *, changed: bool = False) -> None:
+    def __init__(self, values: dict[str, Any], *, changed: bool = False, folder: Path | None = None) -> None:
+        self.folder = folder
         variants = list(_product(values))
         suites = [Suite.model_validate(variant) for variant, _ in variants]
         self.suite = suites[0]

@@ -35,6 +35,7 @@ from typing import Any
 
 from robustfl.components import Component
 from robustfl.evaluation.hashing import content_hash
+from robustfl.own_files import named as own_name
 
 ROOT = "robustfl"
 
@@ -86,7 +87,8 @@ class Sources:
         """The hash of the names and the contents of all modules of a closure."""
         key = frozenset(roots), frozenset(within)
         if key not in self._digests:
-            named = {name: source.digest for name in self.closure(*key) if (source := self.source(name)) is not None}
+            found = [(name, self.source(name)) for name in self.closure(*key)]
+            named = {own_name(name, "") or name: source.digest for name, source in found if source is not None}
             self._digests[key] = content_hash(named)
         return self._digests[key]
 

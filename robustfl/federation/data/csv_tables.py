@@ -2,51 +2,68 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 from typing_extensions import Doc
 
 from robustfl.errors import DataError, ParameterError, did_you_mean
+from robustfl.federation.data.csv_columns import Encoder, Infinite, classes, grouped
+from robustfl.federation.data.csv_files import Layout, Table, read_tables
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.files import find_files
 from robustfl.federation.data.labels import Indices, stratified_split
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
-"""The cells that count as missing, in upper or lower case."""
-
-_LARGEST_FILE = 2**28  # bytes; Python's strings need several times as much memory
-_MOST_CLASSES = 1000
-_MOST_COLUMNS = 100_000
-
 
 @dataclass(frozen=True, kw_only=True)
 class CSV(Data):
-    """A local CSV table with a header line: one column holds the class, the others hold the features [features].
+    """Local CSV tables: one column holds the class, the others hold the features [features].
 
     - A column whose cells are all numbers is standardised: (x - mean) / standard deviation. A missing number is
       replaced by the median. Median, mean and deviation are computed over the training rows.
     - Any other column becomes one-hot over the categories of the training rows. Missing cells form a category of their
       own, and a category that only test rows have becomes all zeros.
     - A column that is constant over the training rows is dropped. Blank lines are skipped.
-    - A cell counts as missing when it is empty, `?`, `na`, `n/a`, `nan` or `null`. A missing label is an error.
+    - A cell counts as missing when it is empty, `?`, `na`, `n/a`, `nan` or `null`; in a column whose other cells are
+      numbers also when it is `-`, `--`, `none`, `nil`, `#n/a`, `#na`, `<na>`, `nat`, `(null)`, `missing` or `\\\\n`, in
+      upper or lower case. A missing label is an error. What was taken for missing is told in `Dataset.notes`.
+    - Labels, and clients, that are equal numbers are equal: `1` and `1.0` are one class.
+    - Of columns with one name, the second is called `NAME.1`, the third `NAME.2`.
+
+    With `test_path`, that file holds the test rows. Otherwise they are a random share of the rows, in which every class
+    has its share. With `client_column`, the partition `by_client` can give each client the rows that were its own.
+
+    Cost: files are read in pieces; 8 bytes for every number, then 4 for every feature. Files may have 8 GiB.
 
     Raises DataError, which names the line and the column.
     """
 
     tabular: ClassVar[bool] = True
 
-    path: Annotated[str, Doc("path of the file, relative to the data root")]
+    path: Annotated[str, Doc("path of the file, relative to the data root or to the folder of the suite's file")]
     label_column: Annotated[str, Doc("name of the column that holds the class")]
+    test_path: Annotated[str | None, Doc("file of the test rows, with the same columns; none: `test_fraction`")] = None
+    client_column: Annotated[str | None, Doc("name of the column that says whose row it is; it is no feature")] = None
+    ignore: Annotated[
+        tuple[str, ...], Doc("names of columns that are left out; an empty text stands for those without a name")
+    ] = ()
+    header: Annotated[
+        Literal["file", "none"] | tuple[str, ...],
+        Doc(
+            "whether the first line of a file names the columns, `none` if nothing does (they are 1, 2, ...), or names"
+        ),
+    ] = "file"
     delimiter: Annotated[str, Doc("the character between two cells")] = ","
+    encoding: Annotated[Literal["utf-8", "latin-1", "cp1252"], Doc("how letters are written")] = "utf-8"
+    infinite: Annotated[
+        Infinite, Doc("an infinite number is an error, missing, or as the largest or smallest of the training rows")
+    ] = "error"
+    unseen: Annotated[
+        Literal["error", "drop"], Doc("whether test rows of classes that the training file lacks are an error")
+    ] = "error"
     test_fraction: Annotated[float, Gt(0), Lt(1), Doc("share of the rows kept for the test")] = 0.25
     max_categories: Annotated[int, Ge(2), Doc("largest number of distinct values in a column of words")] = 50
     split_seed: Annotated[int, Ge(0), Doc("seed of the division into training and test")] = 0
@@ -57,171 +74,101 @@ class CSV(Data):
             raise ParameterError(
                 f"CSV: `delimiter` should be one character, no quote, blank or line end. Found {self.delimiter!r}."
             )
+        names = [name.strip() for name in self.header] if isinstance(self.header, tuple) else []
+        if self.header == () or "" in names or len(set(names)) < len(names):
+            raise ParameterError(f"CSV: `header` should be distinct names, one for each column. Found {self.header!r}.")
+        used = [name.strip() for name in (self.label_column, self.client_column) if name is not None]
+        wrong = [name for name in used if name in self._ignored or used.count(name) > 1]
+        if wrong:
+            raise ParameterError(
+                f"CSV: `label_column`, `client_column` and `ignore` should be different columns. Found {wrong[0]!r} "
+                f"more than once."
+            )
+
+    @property
+    def _ignored(self) -> frozenset[str]:
+        return frozenset(name.strip() for name in self.ignore)
 
     def _read(self, roots: tuple[Path, ...]) -> Dataset:
-        (path,) = find_files(roots, (self.path,), remedy="Place the file there; `path` is relative to the data root.")
-        columns = read_table(path, self.delimiter)
-        if self.label_column not in columns:
-            raise DataError(
-                f"{path} has no column `{self.label_column}` for the label. {did_you_mean(self.label_column, columns)}"
-            )
-        y, classes = _classes(columns.pop(self.label_column))
-        train, test = stratified_split(y, self.test_fraction, self.split_seed)
-        encoded = [_encoded(column, train, self.max_categories) for column in columns.values()]
-        x = np.concatenate([np.empty((len(y), 0), np.float32), *encoded], axis=1)
+        paths = find_files(
+            roots,
+            (self.path,) if self.test_path is None else (self.path, self.test_path),
+            remedy="Place the file there; `path` is relative to the data root.",
+        )
+        label, client = self.label_column.strip(), None if self.client_column is None else self.client_column.strip()
+        table = read_tables(
+            paths,
+            Layout(
+                delimiter=self.delimiter,
+                encoding=self.encoding,
+                header=self.header if isinstance(self.header, str) else tuple(name.strip() for name in self.header),
+                ignored=self._ignored,
+                words=frozenset({label} if client is None else {label, client}),
+            ),
+        )
+        for key, name in (("label", label), ("client", client), *(("ignored column", name) for name in self._ignored)):
+            if name and name not in table.names:
+                raise DataError(f"{paths[0]} has no column `{name}` for the {key}. {did_you_mean(name, table.names)}")
+        doubled = {label, client} & {*table.copies.values()} - self._ignored
+        if doubled & {table.copies[name] for name in table.columns if name in table.copies}:
+            raise DataError(f"{paths[0]} should have one column `{doubled.pop()}`. Found more: `ignore` the others.")
+        y, names = classes(table, table.columns.pop(label))
+        owned = None if client is None else grouped(table, table.columns.pop(client), "client")
+        notes = [
+            f"There are several columns `{name}`; a later one is called `{new}`." for new, name in table.copies.items()
+        ]
+        if self.test_path is None:
+            train, test = stratified_split(y, self.test_fraction, self.split_seed)
+        else:
+            train, test = (rows.astype(np.int64) for rows in np.split(np.arange(len(y)), [table.files[1][0]]))
+            y, names, test = self._known(table, y, names, train, test, notes)
+        encoder = Encoder(table=table, train=train, most=self.max_categories, infinite=self.infinite)
+        parts = [np.empty((len(y), 0), np.float32)]
+        while table.columns:
+            features, note = encoder.features(table.columns.pop(next(iter(table.columns))))
+            parts.append(features)
+            notes += [note] if note else []
+        x = np.concatenate(parts, axis=1)
         if x.shape[1] == 0:
             raise DataError(
-                f"{path} has no feature left: every column besides `{self.label_column}` is constant or absent."
+                f"{paths[0]} has no feature left: every column besides `{label}` is constant, ignored or absent."
             )
+        owners: dict[str, Any] = {}
+        if owned is not None:
+            found, numbers = np.unique(owned[0][train], return_inverse=True)
+            owners = {"train_owners": numbers, "owners": tuple(owned[1][owner] for owner in found)}
         return Dataset(
-            name=self.name, train_x=x[train], train_y=y[train], test_x=x[test], test_y=y[test], classes=classes
+            name=self.name,
+            train_x=x[train],
+            train_y=y[train],
+            test_x=x[test],
+            test_y=y[test],
+            classes=names,
+            notes=tuple(notes),
+            **owners,
         )
 
-
-class Column(NamedTuple):
-    """The cells of one column, without surrounding spaces, each with its line number for error messages."""
-
-    where: str
-    cells: list[str]
-    lines: list[int]
-
-
-def read_table(path: Path, delimiter: str) -> dict[str, Column]:
-    """The columns of a CSV file by name, in the order of the header.
-
-    Raises DataError when the file is not UTF-8, larger than 256 MiB or ragged, or has no rows, or its header has an
-    empty or repeated name.
-    """
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise DataError(f"{path} should be at most {_LARGEST_FILE} bytes. Convert large tables to .npz.")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = _header(next(reader, []), path)
-            rows: list[list[str]] = []
-            lines: list[int] = []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: there should be {len(header)} cells. Found {len(row)}. "
-                        f"Quote cells that hold the delimiter {delimiter!r}, or name another `delimiter`."
-                    )
-                rows.append([cell.strip() for cell in row])
-                lines.append(reader.line_num)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} should be UTF-8 text: {error}. Save it again as UTF-8.") from error
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}.") from error
-    if not rows:
-        raise DataError(f"{path} should have rows below its header. Found none.")
-    cells = zip(*rows, strict=True)
-    return {
-        name: Column(f"{path}, column `{name}`", list(column), lines)
-        for name, column in zip(header, cells, strict=True)
-    }
-
-
-def _header(row: Sequence[str], path: Path) -> list[str]:
-    names = [name.strip() for name in row]
-    if not names or "" in names or len(set(names)) != len(names) or len(names) > _MOST_COLUMNS:
-        repeated = [name for name, times in Counter(names).items() if name and times > 1]
-        found = f"`{repeated[0]}` twice" if repeated else f"{len(names)} columns, {names.count('')} without a name"
-        raise DataError(
-            f"{path}, line 1: there should be a header of 1 to {_MOST_COLUMNS} distinct column names. Found {found}."
-        )
-    return names
-
-
-def _classes(column: Column) -> tuple[Indices, tuple[str, ...]]:
-    """The class number of each row, and the class names, ordered as numbers if all are numbers, else as texts."""
-    for cell, line in zip(column.cells, column.lines, strict=True):
-        if cell.lower() in MISSING:
-            raise DataError(f"{column.where}, line {line}: the label is missing ({cell!r}). Remove the row.")
-    distinct = set(column.cells)
-    if not 2 <= len(distinct) <= _MOST_CLASSES:
-        raise DataError(
-            f"{column.where}: there should be 2 to {_MOST_CLASSES} distinct labels. Found {len(distinct)}. "
-            f"Group a measured quantity in classes first."
-        )
-    numbers = {cell: _number(cell) for cell in distinct}
-    if all(number is not None for number in numbers.values()):
-        ordered = sorted(distinct, key=lambda cell: (numbers[cell] or 0.0, cell))
-    else:
-        ordered = sorted(distinct)
-    place = {cell: number for number, cell in enumerate(ordered)}
-    return np.array([place[cell] for cell in column.cells], dtype=np.int64), tuple(ordered)
-
-
-def _encoded(column: Column, train: Indices, max_categories: int) -> npt.NDArray[np.float32]:
-    """The features [N, k] into which one column is turned; k is 0 for a constant column."""
-    missing = np.array([cell.lower() in MISSING for cell in column.cells])
-    numbers = [None if absent else _number(cell) for cell, absent in zip(column.cells, missing, strict=True)]
-    if all(absent or number is not None for absent, number in zip(missing, numbers, strict=True)):
-        values = np.array([math.nan if number is None else number for number in numbers])
-        return _standardised(values, missing, column, train)
-    return _one_hot(column, missing, numbers, train, max_categories)
-
-
-def _standardised(
-    values: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_], column: Column, train: Indices
-) -> npt.NDArray[np.float32]:
-    """A column of numbers as features [N, 1], or [N, 0] when the column is constant."""
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        row = infinite[0]
-        raise DataError(f"{column.where}, line {column.lines[row]}: {column.cells[row]!r} should be a finite number.")
-    known = values[train][~missing[train]]
-    if not known.size:
-        return np.empty((len(values), 0), np.float32)
-    scale = np.abs(known).max() or 1.0  # scale to [-1, 1] first: the square of 1e200 overflows
-    with np.errstate(over="ignore"):
-        filled = np.where(missing, np.median(known / scale), values / scale)
-        fit = filled[train]
-        if fit.min() == fit.max():
-            return np.empty((len(values), 0), np.float32)
-        result: npt.NDArray[np.float32] = ((filled - fit.mean()) / fit.std()).astype(np.float32)
-    wild = np.flatnonzero(~np.isfinite(result))
-    if wild.size:
-        row = wild[0]
-        raise DataError(
-            f"{column.where}, line {column.lines[row]}: {column.cells[row]!r} is too far from the training rows to be "
-            f"standardised in float32. Mend or remove the row."
-        )
-    return result[:, None]
-
-
-def _one_hot(
-    column: Column,
-    missing: npt.NDArray[np.bool_],
-    numbers: Sequence[float | None],
-    train: Indices,
-    max_categories: int,
-) -> npt.NDArray[np.float32]:
-    """A column of words as [N, categories of the training rows], or [N, 0] when there is only one."""
-    cells = ["" if absent else cell for cell, absent in zip(column.cells, missing, strict=True)]
-    distinct = sorted(set(cells))
-    if len(distinct) > max_categories:
-        row = next(i for i, number in enumerate(numbers) if number is None and not missing[i])
-        count = sum(number is not None for number in numbers)
-        raise DataError(
-            f"{column.where}: {len(distinct)} distinct values, more than max_categories={max_categories}. {count} of "
-            f"{len(cells)} cells are numbers; the first that is not is {column.cells[row]!r} "
-            f"(line {column.lines[row]}). Mend the cells, drop the column, or raise `max_categories`."
-        )
-    place = {category: number for number, category in enumerate(distinct)}
-    codes = np.array([place[cell] for cell in cells])
-    seen = np.unique(codes[train])
-    if len(seen) == 1:
-        return np.empty((len(cells), 0), np.float32)
-    hot: npt.NDArray[np.float32] = (codes[:, None] == seen).astype(np.float32)
-    return hot
-
-
-def _number(cell: str) -> float | None:
-    """The cell as a number, or None; `1_000` is a number in Python but not in a table."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
+    def _known(
+        self, table: Table, y: Indices, names: tuple[str, ...], train: Indices, test: Indices, notes: list[str]
+    ) -> tuple[Indices, tuple[str, ...], Indices]:
+        """Classes of the training file alone, numbered again, and the test rows that are of one of them."""
+        seen = np.unique(y[train])
+        unknown = test[~np.isin(y[test], seen)]
+        if unknown.size:
+            lost = ", ".join(names[label] for label in np.unique(y[unknown]))
+            if self.unseen == "error":
+                raise DataError(
+                    f"{table.where(self.label_column.strip(), int(unknown[0]))}: test rows should be of classes that "
+                    f"training rows have. {len(unknown)} of {len(test)} are not: {lost}. Say `unseen: drop`, or group "
+                    f"the classes first."
+                )
+            notes.append(
+                f"{len(unknown)} of {len(test)} test rows were left out; training lacks their classes: {lost}."
+            )
+        known = np.setdiff1d(test, unknown)
+        if not known.size:
+            raise DataError(
+                f"{table.files[1][1]} should have test rows of classes that training rows have. Found none."
+            )
+        place = np.searchsorted(seen, y)
+        return place.astype(np.int64), tuple(names[label] for label in seen), known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
@@ -22,6 +22,8 @@ class Digits(Data):
 
     Reference: Alpaydin, Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
     """
+
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = ((1, 8, 8), 10)
 
     test_fraction: Annotated[float, Gt(0), Lt(1), Doc("share of the samples kept for the test")] = 0.25
     split_seed: Annotated[int, Ge(0), Doc("seed of the division into training and test")] = 0

@@ -36,6 +36,10 @@ class Dataset:
     Shapes: `train_x` [N, ...] float32, `train_y` [N] int64, `test_x` [M, ...], `test_y` [M]; the dots stand for the
     same shape in both. A sample is [features] or [channels, height, width]. Labels run from 0 to `len(classes) - 1`.
 
+    Where samples belong to somebody from the start, `train_owners` [N] has the number of each training sample's owner,
+    from 0 to `len(owners) - 1`, and `owners` has their names. `notes` are sentences about what was done to the files'
+    values that a reader of results should know.
+
     The arrays are read-only, because everything in the process shares them. Code that changes a sample copies it first.
 
     Raises DataError when a part is empty, lengths or shapes do not match, a feature is not finite or a label has no
@@ -48,6 +52,9 @@ class Dataset:
     test_x: FloatArray
     test_y: LabelArray
     classes: tuple[str, ...]
+    train_owners: LabelArray | None = None
+    owners: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -62,6 +69,14 @@ class Dataset:
                 )
             object.__setattr__(self, f"{part}_x", x)
             object.__setattr__(self, f"{part}_y", y)
+        if self.train_owners is not None:
+            owners = _labels(self.train_owners, len(self.owners), f"{self.name}: `train_owners`")
+            if len(owners) != len(self.train_y):
+                raise DataError(
+                    f"{self.name}: every training sample needs one owner. Found {len(self.train_y)} samples and "
+                    f"{len(owners)} owners."
+                )
+            object.__setattr__(self, "train_owners", owners)
         if self.train_x.shape[1:] != self.test_x.shape[1:]:
             raise DataError(
                 f"{self.name}: training and test samples should have one shape. "
@@ -112,6 +127,9 @@ class Data(Component, ABC):
 
     tabular: ClassVar[bool] = False
     """Whether the samples can never be images, so that attacks on images need not be tried."""
+
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = None
+    """The shape of a sample and the number of classes, where they are known without reading a file."""
 
     @final
     def load(self, root: Path | None = None) -> Dataset:

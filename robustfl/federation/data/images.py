@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,12 @@ class DividedData(Data):
         parts = self._parts(roots)
         train_x, train_y = self._limited(parts.train_x, parts.train_y, self.train_limit, "training")
         test_x, test_y = self._limited(parts.test_x, parts.test_y, self.test_limit, "test")
+        bytes_train, bytes_test = train_x.dtype == np.uint8, test_x.dtype == np.uint8
+        notes: list[str] = []
+        if bytes_train and not bytes_test:
+            test_x, notes = _grey_levels(test_x, f"{self.name}: the test samples")
+        elif bytes_test and not bytes_train:
+            train_x, notes = _grey_levels(train_x, f"{self.name}: the training samples")
         return Dataset(
             name=self.name,
             train_x=_scaled(train_x),
@@ -67,6 +73,7 @@ class DividedData(Data):
             test_x=_scaled(test_x),
             test_y=test_y,
             classes=parts.classes,
+            notes=tuple(notes),
         )
 
     def _limited(
@@ -89,6 +96,8 @@ class FashionMNIST(DividedData):
 
     Reference: Xiao, Rasul, Vollgraf, "Fashion-MNIST: a novel image dataset", arXiv:1708.07747, 2017.
     """
+
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = ((1, 28, 28), 10)
 
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
         paths = find_files(
@@ -141,6 +150,8 @@ class CIFAR10(DividedData):
     Reference: Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """
 
+    layout: ClassVar[tuple[tuple[int, ...], int] | None] = ((3, 32, 32), 10)
+
     folder: Annotated[str, Doc("folder of the six .bin files, relative to the data root")] = "cifar-10-batches-bin"
 
     def _parts(self, roots: tuple[Path, ...]) -> Parts:
@@ -162,8 +173,9 @@ class NPZ(DividedData):
     """Four arrays in a local .npz file: samples and labels for training and test.
 
     Samples are [N, features], grey images [N, height, width], or images with their channels first or last. Bytes
-    (uint8) are scaled to [0, 1]; other numbers are taken as they are. Labels are integers or texts, [N] or [N, 1].
-    Nothing is unpickled.
+    (uint8) are scaled to [0, 1]; other numbers are taken as they are. Where one part is bytes and the other is not, the
+    other should be grey levels as well: it is scaled alike if they reach beyond 1, and has the scale already if they do
+    not. Labels are integers or texts, [N] or [N, 1]. Nothing is unpickled.
     """
 
     path: Annotated[str, Doc("the .npz file, relative to the data root")]
@@ -206,6 +218,24 @@ def _scaled(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     scaled = x.astype(np.float32)
     scaled /= 255
     return scaled
+
+
+def _grey_levels(x: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], list[str]]:
+    """Samples in [0, 1] from numbers beside bytes in the other part, and notes about them.
+
+    Raises DataError when they are no grey levels: then nobody knows how both parts get one scale.
+    """
+    low, high = (float(x.min()), float(x.max())) if x.dtype.kind in "biuf" and x.size else (np.nan, np.nan)
+    if not 0 <= low <= high <= 255:
+        raise DataError(
+            f"{what} should have the scale of the other part, which is bytes (uint8). Found {x.dtype} from {low:g} to "
+            f"{high:g}. Save both parts as uint8, or both in one scale."
+        )
+    if high <= 1:
+        return x, [f"{what} are {x.dtype} from {low:g} to {high:g} beside bytes: they were taken for scaled already."]
+    scaled = x.astype(np.float32)
+    scaled /= 255
+    return scaled, [f"{what} are {x.dtype} from {low:g} to {high:g} beside bytes: both were divided by 255."]
 
 
 def _flat_labels(labels: npt.NDArray[Any], key: str) -> npt.NDArray[Any]:

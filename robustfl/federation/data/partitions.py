@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -27,19 +27,40 @@ Indices = npt.NDArray[np.int64]
 Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small values give skewed parts, large values even ones")]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Given:
+    """What a partition is given of N training samples.
+
+    Attributes
+    ----------
+    labels : [N] the class numbers
+    features : [N, ...] the samples themselves; None where a caller has labels alone
+    owners : [N] the number of each sample's owner, from 0; None where samples belong to nobody from the start
+    names : the names of the owners
+    """
+
+    labels: Indices
+    features: npt.NDArray[np.float32] | None = None
+    owners: Indices | None = None
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Partition(Component, ABC):
     """A way to distribute samples: every sample goes to exactly one client, and every client gets at least one."""
 
     @final
-    def split(self, labels: npt.NDArray[Any], clients: int, rng: np.random.Generator) -> list[Indices]:
+    def split(self, samples: Given | npt.NDArray[Any], clients: int, rng: np.random.Generator) -> list[Indices]:
         """The sorted sample indices of each client.
 
-        Shapes: `labels` [N] -> `clients` index arrays that together hold 0 .. N - 1 once.
+        Labels [N] alone stand for samples of which nothing else is known.
+
+        Shapes: N samples -> `clients` index arrays that together hold 0 .. N - 1 once.
 
         Raises DataError when the labels are not class numbers, ParameterError when there are not enough samples.
         """
-        y = np.asarray(labels)
+        given = samples if isinstance(samples, Given) else Given(labels=np.asarray(samples))
+        y = given.labels
         if y.ndim != 1 or y.dtype.kind not in "iu" or y.size == 0 or y.min() < 0:
             raise DataError(f"Labels should be class numbers from 0, [N]. Found dtype {y.dtype}, shape {y.shape}.")
         if not 1 <= clients <= len(y):
@@ -47,7 +68,8 @@ class Partition(Component, ABC):
                 f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= samples. Found clients={clients}, "
                 f"samples={len(y)}. Use fewer clients or more data."
             )
-        parts = [np.sort(part).astype(np.int64) for part in self._deal(y.astype(np.int64), clients, rng)]
+        given = replace(given, labels=y.astype(np.int64))
+        parts = [np.sort(part).astype(np.int64) for part in self._deal(given, clients, rng)]
         sizes = [len(part) for part in parts]
         dealt = np.sort(np.concatenate(parts)) if parts else np.empty(0)
         if len(parts) != clients or not all(sizes) or not np.array_equal(dealt, np.arange(len(y))):
@@ -58,7 +80,7 @@ class Partition(Component, ABC):
         return parts
 
     @abstractmethod
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         """One index array per client, each in any order; 1 <= clients <= N holds."""
 
 
@@ -66,8 +88,8 @@ class Partition(Component, ABC):
 class IID(Partition):
     """Samples are dealt at random, and sizes differ by at most one: every client sees the same distribution."""
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        return np.array_split(rng.permutation(len(labels)), clients)
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return np.array_split(rng.permutation(len(samples.labels)), clients)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +108,10 @@ class Dirichlet(Partition):
     alpha: Alpha
     minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         dealt: list[list[Indices]] = [[] for _ in range(clients)]
-        for label in np.unique(labels):
-            members = rng.permutation(np.flatnonzero(labels == label))
+        for label in np.unique(samples.labels):
+            members = rng.permutation(np.flatnonzero(samples.labels == label))
             shares = rng.dirichlet(np.full(clients, self.alpha))
             cuts = np.rint(np.cumsum(shares)[:-1] * len(members)).astype(np.int64).clip(max=len(members))
             for client, piece in enumerate(np.split(members, cuts)):
@@ -110,15 +132,15 @@ class Shards(Partition):
 
     per_client: Annotated[int, Ge(1), Doc("number of shards of each client")] = 2
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         count = clients * self.per_client
-        if count > len(labels):
+        if count > len(samples.labels):
             raise ParameterError(
                 f"Shards: `per_client` should satisfy clients * per_client <= samples. Found per_client="
-                f"{self.per_client}, clients={clients}, samples={len(labels)}. Use fewer shards or more data."
+                f"{self.per_client}, clients={clients}, samples={len(samples.labels)}. Use fewer shards or more data."
             )
-        mixed = rng.permutation(len(labels))  # chance, not file order, decides which samples of a class share a shard
-        shards = np.array_split(mixed[np.argsort(labels[mixed], kind="stable")], count)
+        mixed = rng.permutation(len(samples.labels))  # chance decides which samples of a class share a shard
+        shards = np.array_split(mixed[np.argsort(samples.labels[mixed], kind="stable")], count)
         hands = rng.permutation(count).reshape(clients, self.per_client)
         return [np.concatenate([shards[shard] for shard in hand]) for hand in hands]
 
@@ -135,10 +157,10 @@ class QuantitySkew(Partition):
     alpha: Alpha
     minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         shares = rng.dirichlet(np.full(clients, self.alpha))
-        cuts = np.rint(np.cumsum(shares)[:-1] * len(labels)).astype(np.int64).clip(max=len(labels))
-        return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(samples.labels)).astype(np.int64).clip(max=len(samples.labels))
+        return _topped_up(np.split(rng.permutation(len(samples.labels)), cuts), self.minimum, type(self).__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +178,12 @@ class PowerLaw(Partition):
     exponent: Annotated[float, Gt(0), Le(1e6), Doc("small values give skewed sizes, large values even ones")] = 1.6591
     minimum: Annotated[int, Ge(1), Doc("smallest number of samples of a client")] = 1
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         quantiles = np.linspace(0.01, 0.99, clients) ** (1.0 / self.exponent)
         total = quantiles.sum()
         shares = quantiles / total if total > 0 else np.eye(clients)[-1]  # an extreme exponent leaves one client
-        cuts = np.rint(np.cumsum(shares)[:-1] * len(labels)).astype(np.int64).clip(max=len(labels))
-        return _topped_up(np.split(rng.permutation(len(labels)), cuts), self.minimum, type(self).__name__)
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(samples.labels)).astype(np.int64).clip(max=len(samples.labels))
+        return _topped_up(np.split(rng.permutation(len(samples.labels)), cuts), self.minimum, type(self).__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +199,8 @@ class ClassImbalance(Partition):
     Reference: the same as for :class:`PowerLaw`; there, clients share the first classes, and most samples stay unused.
     """
 
-    def _deal(self, labels: Indices, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        classes, counts = np.unique(labels, return_counts=True)
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        classes, counts = np.unique(samples.labels, return_counts=True)
         seen = np.linspace(1, len(classes), clients).astype(np.int64)
         if clients == 1:
             seen[:] = len(classes)
@@ -190,12 +212,53 @@ class ClassImbalance(Partition):
             demand[client, least] = 1.0 / number
         dealt: list[list[Indices]] = [[] for _ in range(clients)]
         for label, wanted in zip(classes, demand.T, strict=True):
-            members = rng.permutation(np.flatnonzero(labels == label))
+            members = rng.permutation(np.flatnonzero(samples.labels == label))
             cuts = np.rint(np.cumsum(wanted / wanted.sum())[:-1] * len(members)).astype(np.int64)
             for client, piece in enumerate(np.split(members, cuts.clip(max=len(members)))):
                 dealt[client].append(piece)
         parts = [rng.permutation(np.concatenate(pieces)) for pieces in dealt]
         return _topped_up(parts, 1, type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByClient(Partition):
+    """Each client gets the samples that were its own: the natural split, which the data bring along.
+
+    With as many clients as owners, client i is the owner i, in the order of their names. With `merge` there may be
+    fewer clients: owners are then handed out whole, from the one with the most samples on, each to the client that has
+    the fewest so far. Nothing is drawn at random, so all seeds have the same parts.
+
+    Raises ParameterError when the data name no owners, or other numbers of clients and owners are wanted.
+    """
+
+    merge: Annotated[bool, Doc("whether one client may stand for several owners")] = False
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        if samples.owners is None:
+            raise ParameterError(
+                "ByClient: the data should say whose sample each one is. Name the column of a table that does "
+                "(`client_column` of `csv`), or choose another partition."
+            )
+        owners, sizes = np.unique(samples.owners, return_counts=True)
+        if len(samples.owners) != len(samples.labels):
+            raise DataError(
+                f"ByClient: every one of {len(samples.labels)} samples needs an owner. Found {sizes.sum()}."
+            )
+        if clients > len(owners) or (clients < len(owners) and not self.merge):
+            shown = ", ".join(samples.names[owner] for owner in owners[:5])
+            remedy = ", or let clients stand for several: `merge: true`" if clients < len(owners) else ""
+            raise ParameterError(
+                f"ByClient: there should be as many clients as owners of training samples. Found clients={clients} and "
+                f"{len(owners)} owners ({shown}{', ...' if len(owners) > 5 else ''}). Say `federation.clients: "
+                f"{len(owners)}`{remedy}."
+            )
+        held, hands = np.zeros(clients, dtype=np.int64), np.arange(len(owners))
+        if clients < len(owners):
+            for owner in np.argsort(-sizes, kind="stable"):
+                hands[owner] = held.argmin()
+                held[hands[owner]] += sizes[owner]
+        of = hands[np.searchsorted(owners, samples.owners)]
+        return [np.flatnonzero(of == client) for client in range(clients)]
 
 
 def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int) -> Indices:

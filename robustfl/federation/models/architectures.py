@@ -47,7 +47,7 @@ class Model(Component, ABC):
         """
         import torch
 
-        from robustfl.federation.models.modules import initialise
+        from robustfl.federation.models.modules import emptied, require_filled
 
         if not input_shape or min(input_shape) < 1:
             raise ParameterError(
@@ -58,13 +58,28 @@ class Model(Component, ABC):
             raise ParameterError(f"{type(self).__name__}: `classes` should satisfy classes >= 2. Found {classes}.")
         with torch.device("meta"):  # no values yet: torch's own initialisation would use the global generator
             network = self._network(tuple(input_shape), classes)
-        network.float().to_empty(device=generator.device)
-        initialise(network, generator)
+        network = emptied(network.float(), generator.device)
+        self._initialise(network, generator)
+        require_filled(network, type(self).__name__)
         return network
 
     @abstractmethod
     def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-        """The network, not yet initialised; it has only layers that `initialise` knows."""
+        """The network, not yet initialised.
+
+        It has only layers that `initialise` knows, unless `_initialise` is overridden. It is built without memory, so
+        that values which are computed here are lost.
+        """
+
+    def _initialise(self, network: torch.nn.Module, generator: torch.Generator) -> None:
+        """Give every parameter and buffer of the network its value, in place, drawn from `generator` alone.
+
+        An override may know layers of any kind: LayerNorm, attention, embeddings. Whether such a network can be trained
+        is then asked once before a run (:func:`robustfl.federation.clients.trainable.require_trainable`).
+        """
+        from robustfl.federation.models.modules import initialise
+
+        initialise(network, generator)
 
     def _image(self, input_shape: tuple[int, ...], side: int) -> tuple[int, int, int]:
         """`input_shape` as channels, height and width of an image; both sides are checked to be at least `side`."""

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from robustfl.errors import ParameterError
+
 _STAGES = (16, 32, 64)
 _BLOCKS = 3
 
@@ -165,6 +167,24 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             raise TypeError(
                 f"A model should consist of Linear, Conv2d, GroupNorm and layers without parameters or state. Found "
                 f"{type(module).__name__}. Use GroupNorm for batch norm, and leave dropout out."
+            )
+
+
+def emptied(network: nn.Module, device: torch.device) -> nn.Module:
+    """A network without memory, on a device; until they get values, its numbers are NaN."""
+    network.to_empty(device=device)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.fill_(math.nan if tensor.is_floating_point() else 0)
+    return network
+
+
+def require_filled(network: nn.Module, owner: str) -> None:
+    """Raise ParameterError when a number of the network has no finite value."""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if not bool(torch.isfinite(tensor).all()):
+            raise ParameterError(
+                f"{owner}: `_initialise` should give every parameter and buffer a finite value. `{name}` has none."
             )
 
 

@@ -85,6 +85,12 @@ class Backdoor(DataPoisoning):
     def poison_features(self, features: Tensor, part: int) -> Tensor:
         return self.stamp(features, part)
 
+    def require_data(self, shape: tuple[int, ...], classes: int) -> None:
+        import torch
+
+        self.require_classes(classes)
+        self.stamp(torch.zeros(1, *shape))
+
     def named_classes(self) -> dict[str, int]:
         """The parameters that are classes of the data, by name."""
         return {"target": self.target}
