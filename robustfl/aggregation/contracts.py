@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
 from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.memory import holds_tensors
 from robustfl.aggregation.parts import commit_parts, infeasible_parts, most
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
 from robustfl.aggregation.updates.ids import exceeded
@@ -76,9 +77,11 @@ class PreAggregation(Defense):
 
         batch = read_updates(updates, ids, beside)
         (result, mixing, state), source = answered(self, batch, hostile, None, made)
+        value = batch.restore_rows(result, batch.callers_rows(source), mixing)
         if state is not None:
             self._commit(state)
-        return batch.restore_rows(result, batch.callers_rows(source), mixing)
+            self.answers_in(holds_tensors(value))
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +147,7 @@ class Aggregator(Defense):
         answer, state = self._run(updates, ids, hostile, trusted, beside)
         if state is not None:
             self._commit(state)
+            self.answers_in(holds_tensors(answer.value))
         return answer
 
     @final

@@ -34,23 +34,24 @@ def quick_sums(function: F) -> F:
 def _compiled(function: F, **options: Any) -> F:
     compiled = njit(nogil=True, error_model="numpy", **options)(function)
     try:
-        compiled._cache = KernelCache(function)
+        compiled._cache = KernelCache(function)  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError) as error:  # neither the package's folder nor the user's can be written to
         _without_cache("has no folder", error)
     return cast(F, compiled)
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+class KernelCache(FunctionCache):
     """numba's cache of one function, whose faults cost time and never a result."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The stored kernel, or None if there is none that can be read; then it is compiled, and stored again."""
         try:
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception as error:  # a file cut short can raise anything while it is unpickled
             _without_cache(f"cannot be read in {self.cache_path}", error)
         try:
-            self.flush()  # an index that cannot be read would be in the way of the new file
+            # An index that cannot be read would be in the way of the new file.
+            self.flush()  # type: ignore[no-untyped-call]
         except OSError as error:
             _without_cache(f"cannot be mended in {self.cache_path}", error)
         return None
@@ -58,7 +59,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store a kernel, if that is possible."""
         try:
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
         except Exception as error:  # the kernel itself is there, and is used
             _without_cache(f"cannot be written in {self.cache_path}", error)
 

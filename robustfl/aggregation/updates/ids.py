@@ -48,7 +48,7 @@ def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable
     return names, {row: f"duplicate id {name!r}" for row, name in enumerate(names) if rows[name] > 1} | nobody
 
 
-def _by_value(ids: Iterable[Any]) -> tuple[Any, ...]:
+def _by_value(ids: Any) -> tuple[Any, ...]:
     """The ids as plain numbers, texts and tuples of them; others, such as dates, stay what they are."""
     if is_tensor(ids) or isinstance(ids, np.ndarray):
         return tuple(_plain(name) for name in _listed(ids)) if ids.ndim else tuple(ids)
