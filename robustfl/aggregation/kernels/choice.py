@@ -68,9 +68,7 @@ def _has_numba() -> bool:
 def _lame() -> str | None:
     """Why numba, which is installed, cannot compile kernels, or None if it can."""
     try:
-        import numba
-
-        if numba.config.DISABLE_JIT:
+        if import_module("numba").config.DISABLE_JIT:
             return "numba was told not to compile (NUMBA_DISABLE_JIT)"
         import_module("robustfl.aggregation.kernels.compiled_host")
     except Exception as error:  # installations that do not fit together raise all sorts of errors

@@ -194,9 +194,9 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: It
     if not parsed:
         raise UpdatesError(f"No update could be read. {_listed(rejected)}")
     layout = set_beside(_majority(parsed), beside)
-    for row, (own, entry) in list(parsed.items()):
+    for row, (own, arrays) in list(parsed.items()):
         alike = own.signature == layout.signature
-        reason = not_finite(layout, entry) if alike else f"wrong layout: {difference(own, layout)}"
+        reason = not_finite(layout, arrays) if alike else f"wrong layout: {difference(own, layout)}"
         if reason is not None:
             rejected[row] = reason
             del parsed[row]

@@ -137,7 +137,7 @@ def named_like_a_model(updates: Mapping[Any, Any]) -> str | None:
         return None
     if not all(is_tensor(value) or isinstance(value, np.ndarray) for value in updates.values()):
         return None
-    names = [name for name in updates if PARAMETER.fullmatch(name)]
+    names: list[str] = [name for name in updates if PARAMETER.fullmatch(name)]
     dotted = [name for name in names if "." in name or "/" in name]
     if dotted or len(names) == len(updates) or (names and hasattr(updates, "_metadata")):
         return (dotted or names)[0]
@@ -169,7 +169,7 @@ def _prefix(longer: Sequence[Any], shorter: Sequence[Any]) -> str:
     if len(longer) != len(shorter) or not all(isinstance(name, str) for name in (*longer, *shorter)):
         return ""
     plain = set(shorter)
-    first = longer[0]
+    first: str = longer[0]
     found = [first[: len(first) - len(name)] for name in plain if first.endswith(f".{name}")]
     found += [prefix for prefix in PREFIXES if first.startswith(prefix)]
     for prefix in sorted(set(found), key=len, reverse=True):
