@@ -14,6 +14,6 @@ A newcomer starts with :mod:`~robustfl.aggregation.kernels.base`, which lists th
 * ``sorting_networks`` makes the comparator networks, ``chunks`` works through a block in pieces, and ``threads`` works
   on several blocks at the same time.
 
-The modules ``compiled*``, ``compiling``, ``torch_order``, ``device`` and ``triton_*`` load numba, torch or Triton, so nothing imports
-them before they are used.
+The modules ``compiled*``, ``compiling``, ``torch_order``, ``device`` and ``triton_*`` load numba, torch or Triton, so
+nothing imports them before they are used.
 """
