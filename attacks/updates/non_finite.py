@@ -36,6 +36,8 @@ class NonFinite(UpdateAttack):
 
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
+    overflows: ClassVar[bool] = True
+
     payload: Annotated[Literal["nan", "inf", "-inf", "sparse_nan", "huge"], Doc("numbers that the update holds")] = (
         "nan"
     )

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
 from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
-from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.memory import holds_tensors
+from robustfl.aggregation.parts import commit_parts, infeasible_parts, most
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
-from robustfl.aggregation.updates.layout import exceeded, read_updates
+from robustfl.aggregation.updates.ids import exceeded
+from robustfl.aggregation.updates.layout import read_updates
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import Source
-from robustfl.errors import RobustflError, StateError
+from robustfl.errors import RobustflError
 
 if TYPE_CHECKING:
     from robustfl.privacy.releases import Relation
@@ -54,22 +57,31 @@ class PreAggregation(Defense):
         return NotImplemented
 
     @final
-    def __call__(self, updates: Any, *, ids: Iterable[Hashable] | None = None, hostile: Hostile = "reject") -> Any:
+    def __call__(
+        self,
+        updates: Any,
+        *,
+        ids: Iterable[Hashable] | None = None,
+        hostile: Hostile = "reject",
+        beside: Iterable[str] | None = None,
+    ) -> Any:
         """The pre-aggregated updates in the caller's own type: stacked if the input is stacked, else a list."""
 
-        def made(rule: Defense, source: Source) -> tuple[Array, dict[str, Any] | None]:
+        def made(rule: Defense, source: Source) -> tuple[Array, Floats | None, dict[str, Any] | None]:
             assert isinstance(rule, PreAggregation)
             source.geometric = rule.geometric
             rows, state = rule.apply(Rows(source))
             result = rows.materialised()
             source.agreed(True)  # failures are exchanged at meetings; this is the last one
-            return result, state
+            return result, rows.mixing, state
 
-        batch = read_updates(updates, ids)
-        (result, state), source = answered(self, batch, hostile, None, made)
+        batch = read_updates(updates, ids, beside)
+        (result, mixing, state), source = answered(self, batch, hostile, None, made)
+        value = batch.restore_rows(result, batch.callers_rows(source), mixing)
         if state is not None:
             self._commit(state)
-        return batch.restore_rows(result, batch.callers_rows(source))
+            self.answers_in(holds_tensors(value))
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +96,10 @@ class Aggregator(Defense):
         ids: Iterable[Hashable] | None = None,
         hostile: Hostile = "reject",
         trusted: Any = None,
+        beside: Iterable[str] | None = None,
     ) -> Any:
         """The aggregate of `updates` in the caller's own type; :meth:`aggregate` returns the full answer."""
-        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted).value
+        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted, beside=beside).value
 
     @final
     def aggregate(
@@ -96,6 +109,7 @@ class Aggregator(Defense):
         ids: Iterable[Hashable] | None = None,
         hostile: Hostile = "reject",
         trusted: Any = None,
+        beside: Iterable[str] | None = None,
     ) -> Aggregation:
         """Aggregate, and return the aggregate with the weights, the rejected rows and other information.
 
@@ -110,6 +124,9 @@ class Aggregator(Defense):
             declaration is wrong and the answer may be wrong too; `"raise"` raises whenever there is such a row
         trusted : an update, in the form of the others, that the server computed itself, for example on its own clean
             data (a peer gives its own update); for rules that compare the rows with such an update
+        beside : patterns of names such as ``"*.ema"``; leaves of state dicts that match stand beside the geometry, as
+            integers do. By default the running statistics of normalisation layers do; ``()`` puts them back. Each is
+            aggregated by columns, with the weights that the rule gave the rows: `info["beside"]` says which, and how
 
         Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
         and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
@@ -127,9 +144,10 @@ class Aggregator(Defense):
         InfeasibleError : there are fewer accepted rows than the rule's precondition requires with the declared `f`
         ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
-        answer, state = self._run(updates, ids, hostile, trusted)
+        answer, state = self._run(updates, ids, hostile, trusted, beside)
         if state is not None:
             self._commit(state)
+            self.answers_in(holds_tensors(answer.value))
         return answer
 
     @final
@@ -140,9 +158,10 @@ class Aggregator(Defense):
         ids: Iterable[Hashable] | None = None,
         hostile: Hostile = "reject",
         trusted: Any = None,
+        beside: Iterable[str] | None = None,
     ) -> Aggregation:
         """The answer that :meth:`aggregate` would give now, without any effect on the state."""
-        return self._run(updates, ids, hostile, trusted)[0]
+        return self._run(updates, ids, hostile, trusted, beside)[0]
 
     @final
     def sensitivity(self, n: int, clip: float, *, relation: Relation = "replace_one") -> float | None:
@@ -193,9 +212,14 @@ class Aggregator(Defense):
         return self.unknown()
 
     def _run(
-        self, updates: Any, ids: Iterable[Hashable] | None, hostile: Hostile, trusted: Any
+        self,
+        updates: Any,
+        ids: Iterable[Hashable] | None,
+        hostile: Hostile,
+        trusted: Any,
+        beside: Iterable[str] | None,
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        batch = read_updates(updates, ids)
+        batch = read_updates(updates, ids, beside)
         outcome, source = answered(self, batch, hostile, trusted, _outcome)
         if not source.agreed(source.kernels.is_finite(outcome.value)):
             raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
@@ -206,9 +230,10 @@ class Aggregator(Defense):
             "ids": batch.ids,
             "reasons": dict(sorted(batch.rejected.items())),
             "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
+            **batch.told(outcome.weights, self.averages),
         }
         kept = outcome.state is not None  # the caller may change the answer, but not the rule's memory
-        value = batch.restore(outcome.value, accepted, copy=kept)
+        value = batch.restore(outcome.value, accepted, outcome.weights, averages=self.averages, copy=kept)
         return Aggregation(value, weights, rejected, info), outcome.state
 
     def extra_points(self, source: Source) -> list[Array]:
@@ -273,16 +298,16 @@ class Pipeline(Aggregator):
 
     @property
     def byzantine(self) -> int | None:
-        return _most(self.before, self.rule)
+        return most(self.before, self.rule)
 
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        return _infeasible(self.before, self.rule, n, f)
+        return infeasible_parts(self.before, self.rule, n, f)
 
     def state_dict(self) -> dict[str, Any]:
         return {"before": self.before.state_dict(), "rule": self.rule.state_dict()}
 
     def _commit(self, state: dict[str, Any]) -> None:
-        _commit_parts(state, before=self.before, rule=self.rule)
+        commit_parts(state, before=self.before, rule=self.rule)
 
     def released(self, value: Array) -> None:
         self.rule.released(value)
@@ -338,10 +363,10 @@ class Chain(PreAggregation):
 
     @property
     def byzantine(self) -> int | None:
-        return _most(self.first, self.then)
+        return most(self.first, self.then)
 
     def infeasible(self, n: int, f: int | None = None) -> str | None:
-        return _infeasible(self.first, self.then, n, f)
+        return infeasible_parts(self.first, self.then, n, f)
 
     def output_rows(self, n: int) -> int:
         return self.then.output_rows(self.first.output_rows(n))
@@ -355,36 +380,9 @@ class Chain(PreAggregation):
         return between if isinstance(between, Unbounded) else self.then.carried(between)
 
     def _commit(self, state: dict[str, Any]) -> None:
-        _commit_parts(state, first=self.first, then=self.then)
+        commit_parts(state, first=self.first, then=self.then)
 
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
         inner, first = self.first.apply(rows)
         outer, then = self.then.apply(inner)
         return outer, {"first": first, "then": then}
-
-
-def _most(*parts: Defense) -> int | None:
-    """The largest number of Byzantine rows that is declared to a part, or None if there is none."""
-    return max((part.byzantine for part in parts if part.byzantine is not None), default=None)
-
-
-def _infeasible(before: PreAggregation, then: Defense, n: int, f: int | None) -> str | None:
-    """The reason why one of the parts cannot work, or None; the second part gets the rows that the first one makes."""
-    left = before.output_rows(n)
-    reason = before.infeasible(n, f)
-    if reason is not None:
-        return reason
-    reason = then.infeasible(left, f)
-    return f"{before} makes {left} rows of {n}. {reason}" if reason is not None and left != n else reason
-
-
-def _commit_parts(state: dict[str, Any], **parts: Defense) -> None:
-    """Give each part its own state: a part without a state is reset, and a part that is None keeps its state."""
-    for name, part in parts.items():
-        own = state.get(name, {})
-        if own is None:
-            continue
-        unknown = set(own) - set(part.state_keys)
-        if unknown:
-            raise StateError(f"{part!r} has no state {sorted(unknown)}.")
-        part._commit(own)

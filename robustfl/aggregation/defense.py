@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.memory import holds_tensors, in_arrays, in_tensors
 from robustfl.aggregation.protection import Protection
 from robustfl.aggregation.sensitivity import Unbounded
 from robustfl.components import Component
@@ -71,6 +72,8 @@ class Defense(Component, ABC):
     """Whether clients compare the models that they got, and send nothing when the server gave them different ones."""
 
     _state: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _caller: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Whether the updates of the last call were `tensors`; the state is handed out in that form."""
 
     @property
     def stages(self) -> tuple[Defense, ...]:
@@ -150,21 +153,35 @@ class Defense(Component, ABC):
         return f"{type(self).__name__} needs n >= {bound} rows. Found n={n}, f={count}."
 
     def state_dict(self) -> dict[str, Any]:
-        """The state as a dictionary of copies; empty before the first call and for stateless defenses."""
-        return copy.deepcopy(self._state)
+        """The state as a dictionary of copies; empty before the first call and for stateless defenses.
+
+        Arrays in it are tensors when updates are, so that ``torch.save`` stores it in a model's checkpoint, and
+        ``torch.load`` reads that as weights alone.
+        """
+        state = copy.deepcopy(self._state)
+        return in_tensors(state) if self._caller.get("tensors") else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that :meth:`state_dict` returned; a state that does not fit changes nothing."""
+        """Continue from a state that :meth:`state_dict` returned; a state that does not fit changes nothing.
+
+        Arrays in it may be numpy's or torch's.
+        """
         unknown = set(state) - set(self.state_keys)
         if unknown:
             known = ", ".join(self.state_keys) or "none, it is stateless"
             raise StateError(f"{type(self).__name__} has no state {sorted(unknown)}. Its state: {known}.")
-        current = self.state_dict()
+        current = in_arrays(self.state_dict())
         try:
-            self._commit(copy.deepcopy(state))
+            self._commit(in_arrays(copy.deepcopy(state)))
         except StateError:
             self._commit(current)
             raise
+        self.answers_in(holds_tensors(state))
+
+    def answers_in(self, tensors: bool) -> None:
+        """Learn whether the caller works with tensors; see :meth:`state_dict`."""
+        for stage in self.stages:
+            stage._caller["tensors"] = tensors
 
     def reset(self) -> None:
         """Forget everything that was learnt from earlier calls."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation.defense import Defense
 from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.updates.layout import Batch, exceeded
+from robustfl.aggregation.updates.ids import exceeded
+from robustfl.aggregation.updates.layout import Batch
 from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
 from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -46,5 +48,29 @@ def _gram_loops() -> ModuleType | None:
 
 @cache
 def _has_numba() -> bool:
-    """Whether numba may be used: platforms without it, and programs that set ROBUSTFL_COMPILED=0, use only numpy."""
-    return os.environ.get("ROBUSTFL_COMPILED", "1") != "0" and find_spec("numba") is not None
+    """Whether numba may be used: platforms without it, and programs that set ROBUSTFL_COMPILED=0, use only numpy.
+
+    Where it is there and cannot work, numpy steps in, and one warning says why.
+    """
+    if os.environ.get("ROBUSTFL_COMPILED", "1") == "0" or find_spec("numba") is None:
+        return False
+    reason = _lame()
+    if reason is not None:
+        warnings.warn(
+            f"The kernels in numpy step in for the compiled ones, which are faster: {reason}. "
+            "ROBUSTFL_COMPILED=0 chooses them without this warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return reason is None
+
+
+def _lame() -> str | None:
+    """Why numba, which is installed, cannot compile kernels, or None if it can."""
+    try:
+        if import_module("numba").config.DISABLE_JIT:
+            return "numba was told not to compile (NUMBA_DISABLE_JIT)"
+        import_module("robustfl.aggregation.kernels.compiled_host")
+    except Exception as error:  # installations that do not fit together raise all sorts of errors
+        return f"numba cannot be loaded ({type(error).__name__}: {error})"
+    return None

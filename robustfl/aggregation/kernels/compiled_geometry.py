@@ -13,7 +13,6 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     fetch,
     fill,
     from_image,
-    kernel,
     larger,
     load,
     load_beside,
@@ -21,11 +20,11 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     minus,
     narrow,
     pad,
-    quick_sums,
     rank_image,
     store,
     widen,
 )
+from robustfl.aggregation.kernels.compiling import kernel, quick_sums
 
 BESIDE = 4
 """Number of output rows that are summed side by side: 4 rows of 4 registers leave registers for the operands."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.compiled_vectors import kernel
+from robustfl.aggregation.kernels.compiling import kernel
 
 EIGHT = 8
 """Running sums of numpy."""

@@ -23,7 +23,6 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     fill,
     from_image,
     high,
-    kernel,
     load,
     load_beside,
     low,
@@ -41,6 +40,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     where_less,
     widen,
 )
+from robustfl.aggregation.kernels.compiling import kernel
 
 
 @kernel

@@ -10,35 +10,17 @@ numba's cache detects changes only in the file of the kernel itself. After an ed
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, models, register_model
+
+from robustfl.aggregation.kernels.compiling import kernel
 
 BYTES = 256
 """Size of a vector: four registers of AVX-512, so that work outweighs addressing. Half the size was 1.3 x slower."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def kernel(function: F) -> F:
-    """The function, which is compiled at its first call and runs without the interpreter lock."""
-    return _compiled(function)
-
-
-def quick_sums(function: F) -> F:
-    """A :func:`kernel` in which the compiler may regroup sums of floats, so that loops use whole registers."""
-    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
-
-
-def _compiled(function: F, **options: Any) -> F:
-    options = {"nogil": True, "error_model": "numpy", **options}
-    try:
-        return cast(F, njit(cache=True, **options)(function))
-    except RuntimeError:  # neither the folder of the package nor the user's folder for caches can be written to
-        return cast(F, njit(**options)(function))
 
 
 def lanes(dtype: np.dtype[Any]) -> int:

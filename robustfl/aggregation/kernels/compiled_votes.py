@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.compiled_vectors import kernel
+from robustfl.aggregation.kernels.compiling import kernel
 
 
 @kernel

@@ -92,6 +92,17 @@ def _pool(count: int) -> ThreadPoolExecutor:
         return _pools[key]
 
 
+def _after_fork() -> None:
+    """Give a forked child a lock of its own: a thread that it has not got may have held that of its parent."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _inside(tasks: list[Callable[[], T]]) -> list[T]:
     _local.inside = True
     return [task() for task in tasks]

@@ -5,6 +5,9 @@ Authors of rules need two classes: :class:`~robustfl.aggregation.updates.rows.Ro
 call passes through them:
 
 * :mod:`~robustfl.aggregation.updates.layout` reads what the caller gave and returns the answer in the same form.
+  :mod:`~robustfl.aggregation.updates.parsing` reads one client's entry into
+  :mod:`~robustfl.aggregation.updates.leaves`, or says why it cannot; :mod:`~robustfl.aggregation.updates.ids` says
+  whose it is, and :mod:`~robustfl.aggregation.updates.beside` what no distance is about.
 * :mod:`~robustfl.aggregation.updates.readers` deliver the columns, block by block, from memory, files or streams.
 * :mod:`~robustfl.aggregation.updates.source` makes every pass over the columns, and finds hostile rows on the way.
 * :mod:`~robustfl.aggregation.updates.rows` is the matrix that a rule sees, possibly after pre-aggregations.

@@ -10,87 +10,22 @@ never reach the arithmetic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.base import Array, is_tensor
+from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
+from robustfl.aggregation.updates.beside import combined, how, not_finite, set_beside
+from robustfl.aggregation.updates.ids import MISSING, identify
+from robustfl.aggregation.updates.leaves import Layout, Leaf
 from robustfl.aggregation.updates.one_block import source_of
+from robustfl.aggregation.updates.parsing import RAW, difference, named_like_a_model, parse, read_leaf, unmasked
 from robustfl.aggregation.updates.readers import Columns, Dense, Leaves, Reader, mapped_file
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import UpdatesError
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One array inside an update: its device, its shape and its type."""
-
-    tensor: bool
-    shape: tuple[int, ...]
-    dtype: str
-    device: str = "cpu"
-
-    @cached_property
-    def floating(self) -> bool:
-        """Whether the leaf takes part in the geometry; integers and booleans (counters) do not."""
-        return "float" in self.dtype
-
-    @cached_property
-    def bits(self) -> int:
-        """The bits of a floating-point leaf, from the name of its type: 16 for `bfloat16`, 8 for `float8_e5m2`."""
-        return int(self.dtype.partition("float")[2].partition("_")[0])
-
-    @cached_property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How one update looks: a bare array, a sequence of arrays, or a mapping from names to arrays."""
-
-    form: str
-    names: tuple[Hashable, ...]
-    leaves: tuple[Leaf, ...]
-
-    @property
-    def signature(self) -> tuple[Any, ...]:
-        """What must be equal for all clients: everything but the width of the floating-point type."""
-        return self.form, self.names, tuple((leaf.shape, leaf.floating) for leaf in self.leaves)
-
-    @property
-    def size(self) -> int:
-        return sum(leaf.size for leaf in self.leaves if leaf.floating)
-
-    @cached_property
-    def working(self) -> str:
-        """The type of the arithmetic: float64 if a leaf is that wide, else float32 (also for half precision)."""
-        wide = any(leaf.floating and leaf.bits > 32 for leaf in self.leaves)
-        return "float64" if wide else "float32"
-
-    def describe(self) -> str:
-        shapes = ", ".join(str(list(leaf.shape)) for leaf in self.leaves[:4])
-        return f"{self.form} of shape {shapes}{', ...' if len(self.leaves) > 4 else ''}"
-
-    def restore(self, vector: Array, carried: Sequence[Any], copy: bool) -> Any:
-        """A flat result [d] as an update of this layout; `carried` holds the values of the non-floating leaves.
-
-        Without `copy` a bare array may share the memory of `vector`; several leaves never share memory.
-        """
-        copy = copy or len(self.leaves) > 1
-        values, start, extra = [], 0, iter(carried)
-        for leaf in self.leaves:
-            if leaf.floating:
-                values.append(_as_leaf(vector[start : start + leaf.size], leaf, copy))
-                start += leaf.size
-            else:
-                values.append(next(extra))
-        if self.form == "array":
-            return values[0]
-        return dict(zip(self.names, values, strict=True)) if self.form == "mapping" else values
 
 
 @dataclass(frozen=True)
@@ -123,24 +58,29 @@ class Batch:
 
     def vector(self, update: Any) -> Array:
         """One more update of this layout as a vector [d], for example the server's trusted update."""
-        entry = _parse(update)
-        if entry is None or entry[0].signature != self.layout.signature:
-            found = entry[0].describe() if entry is not None else type(update).__name__
+        entry = parse(update)
+        if isinstance(entry, str) or entry[0].signature != self.layout.signature:
+            found = entry if isinstance(entry, str) else difference(entry[0], self.layout)
             raise UpdatesError(f"`trusted` should look like the updates, {self.layout.describe()}. Found {found}.")
         return _over_leaves([entry[1]], self.layout).vector(0)
 
-    def restore(self, vector: Array, accepted: list[int], copy: bool = True) -> Any:
-        """The aggregate [d] in the caller's own form; counters become their lower median over the accepted rows."""
-        carried = []
-        if self.entries is not None:
-            for position, leaf in enumerate(self.layout.leaves):
-                if not leaf.floating:
-                    carried.append(_lower_median([self.entries[row][position] for row in accepted], leaf))
-        return self.layout.restore(vector, carried, copy)
+    def restore(
+        self, vector: Array, accepted: list[int], weights: Floats | None, *, averages: bool = False, copy: bool = True
+    ) -> Any:
+        """The aggregate [d] in the caller's own form.
 
-    def restore_rows(self, matrix: Array, accepted: list[int]) -> Any:
-        """Rows [m, d] as updates: stacked if the input is stacked, else a list."""
-        rows = [self.restore(row, accepted) for row in matrix]
+        Leaves outside the geometry come from the accepted rows with their `weights` (None: all alike), see
+        :func:`~robustfl.aggregation.updates.beside.combined`.
+        """
+        return self.layout.restore(vector, self._others(accepted, weights, averages), copy)
+
+    def restore_rows(self, matrix: Array, accepted: list[int], mixing: Floats | None) -> Any:
+        """Rows [m, d] as updates, stacked if the input is stacked, else a list; `mixing` [m, n] says what made them.
+
+        Without `mixing`, row i is that of client i.
+        """
+        shares = np.eye(len(accepted)) if mixing is None else mixing
+        rows = [self.restore(row, accepted, share) for row, share in zip(matrix, shares, strict=True)]
         if not self.stacked:
             return rows
         if is_tensor(rows[0]):
@@ -149,48 +89,79 @@ class Batch:
             return torch.stack(rows)
         return np.stack(rows)
 
+    def told(self, weights: Floats | None, averages: bool) -> dict[str, dict[str, str]]:
+        """What the answer's `info` says of leaves outside the geometry: nothing if there are none."""
+        return {"beside": how(self.layout, weights, averages)} if self.layout.outside else {}
 
-def read_updates(updates: Any, ids: Iterable[Hashable] | None = None) -> Batch:
-    """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority."""
+    def _others(self, accepted: list[int], weights: Floats | None, averages: bool) -> dict[int, Any]:
+        if self.entries is None or not self.layout.outside:
+            return {}
+        return combined(self.layout, [self.entries[row] for row in accepted], weights, averages)
+
+
+def read_updates(updates: Any, ids: Iterable[Hashable] | None = None, beside: Iterable[str] | None = None) -> Batch:
+    """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority.
+
+    Leaves whose names match a pattern of `beside` stand beside the geometry, see
+    :func:`~robustfl.aggregation.updates.beside.set_beside`.
+    """
     if is_tensor(updates) or isinstance(updates, np.ndarray):
-        return _read_stacked(updates, ids)
+        return _read_stacked(updates, ids, beside)
     if isinstance(updates, Mapping):
+        name = named_like_a_model(updates)
+        if name is not None:
+            raise UpdatesError(
+                f"`updates` looks like one model: `{name}` is the name of a parameter, and no client's id. "
+                "Pass one update a client; for one client's state dict, put it in a list."
+            )
         if ids is not None:
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
         ids, updates = updates.keys(), list(updates.values())
     if isinstance(updates, Columns):
-        return _read_columns(updates, ids)
-    if isinstance(updates, str | bytes) or not isinstance(updates, Iterable):
+        return _read_columns(updates, ids, beside)
+    if isinstance(updates, (str, *RAW)) or not isinstance(updates, Iterable):
         raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
-    return _read_entries(list(updates), ids)
+    return _read_entries(list(updates), ids, beside)
 
 
-def _read_stacked(updates: Array, ids: Iterable[Hashable] | None) -> Batch:
+def _read_stacked(updates: Array, ids: Iterable[Hashable] | None, beside: Iterable[str] | None) -> Batch:
     """Read a stacked array or tensor, without a copy if its type is the working type."""
+    tensor = is_tensor(updates)
+    if tensor and updates.is_nested:
+        return _read_entries(list(updates.unbind()), ids, beside)
     if updates.ndim < 2 or 0 in updates.shape:
         found = f"an array of shape {list(updates.shape)}"
         raise UpdatesError(
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
     n = int(updates.shape[0])
-    names, duplicates = identify(ids, n)
-    leaf = _leaf(updates[0])
-    if leaf is None or not leaf.floating:
-        raise UpdatesError(f"Updates should be dense floating-point numbers. Found {updates.dtype}. Convert them.")
+    names, rejected = identify(ids, n)
+    leaf = read_leaf(updates if tensor and updates.layout is not _strided() else updates[0])
+    if isinstance(leaf, str) or not leaf.floating:
+        found = f"{updates.dtype}: each is {leaf}" if isinstance(leaf, str) else updates.dtype
+        raise UpdatesError(f"Updates should be dense floating-point numbers. Found {found}. Convert them.")
     layout = _bare(leaf)
-    droppable = None if is_tensor(updates) else mapped_file(updates)
+    if beside is not None:
+        set_beside(layout, beside)  # says that arrays have no names
+    droppable = None if tensor else mapped_file(updates)
     if isinstance(updates, np.ndarray):
+        updates, masked = unmasked(updates)
+        rejected = masked | rejected
         updates = np.asarray(updates)  # subclasses such as np.matrix have different arithmetic
+    elif updates.is_neg():
+        updates = updates.resolve_neg()
     matrix = updates if updates.ndim == 2 else updates.reshape(n, -1)
     reader = Dense(matrix, layout.working, droppable)
-    return _stacked(reader, layout, names, duplicates)
+    return _stacked(reader, layout, names, rejected)
 
 
-def _read_columns(updates: Columns, ids: Iterable[Hashable] | None) -> Batch:
+def _read_columns(updates: Columns, ids: Iterable[Hashable] | None, beside: Iterable[str] | None) -> Batch:
     """Read updates that are themselves a reader; the answer is one vector."""
     names, duplicates = identify(ids, updates.n)
-    leaf = _leaf(updates.row)
-    assert leaf is not None
+    leaf = read_leaf(updates.row)
+    assert isinstance(leaf, Leaf)
+    if beside is not None:
+        set_beside(_bare(leaf), beside)
     return _stacked(updates, _bare(leaf), names, duplicates)
 
 
@@ -200,12 +171,12 @@ def _bare(leaf: Leaf) -> Layout:
     return Layout("array", (), (leaf,))
 
 
-def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], duplicates: dict[int, str]) -> Batch:
-    rows = [row for row in range(reader.n) if row not in duplicates] if duplicates else None
-    return Batch(reader, layout, None, True, names, list(range(reader.n)), rows, duplicates)
+def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], rejected: dict[int, str]) -> Batch:
+    rows = [row for row in range(reader.n) if row not in rejected] if rejected else None
+    return Batch(reader, layout, None, True, names, list(range(reader.n)), rows, rejected)
 
 
-def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
+def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: Iterable[str] | None) -> Batch:
     """Read one entry per client; any entry may be missing, malformed or of another shape."""
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
@@ -215,18 +186,35 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None) -> Batch:
     for row, update in enumerate(updates):
         if row in rejected:
             continue
-        entry = None if update is None else _parse(update)
-        if entry is None:
-            rejected[row] = MISSING if update is None else f"unreadable ({type(update).__name__})"
+        entry = MISSING if update is None else parse(update)
+        if isinstance(entry, str):
+            rejected[row] = entry
         else:
             parsed[row] = entry
-    layout = _majority(parsed)
-    for row in [row for row, (own, _) in parsed.items() if own.signature != layout.signature]:
-        rejected[row] = f"wrong layout: {parsed.pop(row)[0].describe()}"
+    if not parsed:
+        raise UpdatesError(f"No update could be read. {_listed(rejected)}")
+    layout = set_beside(_majority(parsed), beside)
+    for row, (own, arrays) in list(parsed.items()):
+        alike = own.signature == layout.signature
+        reason = not_finite(layout, arrays) if alike else f"wrong layout: {difference(own, layout)}"
+        if reason is not None:
+            rejected[row] = reason
+            del parsed[row]
+    if not parsed:
+        raise UpdatesError(f"No update is finite. {_listed(rejected)}")
     readable = sorted(parsed)
     entries = {row: parsed[row][1] for row in readable}
     reader = _over_leaves([entries[row] for row in readable], layout)
     return Batch(reader, layout, _by_row(entries, len(updates)), False, names, readable, None, rejected)
+
+
+def _listed(rejected: Mapping[int, str]) -> str:
+    """The first row with each of some different reasons."""
+    first: dict[str, int] = {}
+    for row, reason in sorted(rejected.items()):
+        first.setdefault(reason, row)
+    told = [f"Row {row}: {reason}." for reason, row in list(first.items())[:4]]
+    return " ".join(told) + (f" {len(first) - 4} more reasons." if len(first) > 4 else "")
 
 
 def _in_one_order(updates: list[Any]) -> list[Any]:
@@ -245,58 +233,16 @@ def _by_row(entries: dict[int, list[Array]], count: int) -> list[list[Array]]:
     return [entries.get(row, []) for row in range(count)]
 
 
-MISSING = "missing"
-"""The reason for the rejection of a row that never arrived."""
-
-
-def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
-    """The client ids, and the rows that share an id with another row: none of these rows counts.
-
-    It cannot be seen which of the rows comes from the client itself. If one of them were kept, such as the first, an
-    attacker could choose it: a faster answer under the id of an honest client would replace that client's row, and the
-    declared f would no longer bound the malicious rows. An attacker that repeats its own row removes itself. If ids can
-    be forged, attackers can remove honest clients but can never speak for them. A transport that delivers messages more
-    than once should drop the copies before.
-    """
-    if ids is None:
-        return tuple(range(count)), {}
-    names = tuple(ids)
-    try:
-        distinct = len(set(names))
-    except TypeError:
-        if all(isinstance(name, Hashable) for name in names):
-            raise
-        message = "`ids` should be hashable, such as numbers or texts: clients are remembered by them."
-        raise UpdatesError(message) from None
-    if len(names) != count:
-        raise UpdatesError(f"`ids` should name every update once. Found {len(names)} ids for {count} updates.")
-    if distinct == count:
-        return names, {}
-    rows = Counter(names)
-    return names, {row: f"duplicate id {name!r}" for row, name in enumerate(names) if rows[name] > 1}
-
-
-def exceeded(ids: Sequence[Hashable], rejected: Mapping[int, str], f: int | None) -> int:
-    """By how many the clients that were caught exceed the declared `f`, or 0 (also for a rule without `f`).
-
-    A client is caught when at least one row under its id was rejected. A row that never arrived proves nothing and does
-    not count.
-    """
-    if not rejected:
-        return 0
-    caught = {ids[row] for row, reason in rejected.items() if reason != MISSING}
-    return max(0, len(caught) - (f or 0))
-
-
 def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
     """The layout of the strict majority, with the types that most of its rows use."""
     counts = Counter(layout.signature for layout, _ in parsed.values())
-    if not counts:
-        raise UpdatesError("No update could be read: every row is missing or is no array of floating-point numbers.")
     signature, votes = counts.most_common(1)[0]
     alike = [layout for layout, _ in parsed.values() if layout.signature == signature]
     if 2 * votes <= len(parsed):
+        one, other = list({layout.signature: layout for layout, _ in parsed.values()}.values())[:2]
         found = "; ".join(dict.fromkeys(layout.describe() for layout, _ in parsed.values()))
+        if one.form == other.form == "mapping":
+            found += f". The first two differ: {difference(one, other)}"
         raise UpdatesError(
             f"The updates have {len(counts)} different layouts and none has a majority: {found}. "
             "Pass one update a client; for one client's state dict, put it in a list."
@@ -307,90 +253,15 @@ def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
     return layout
 
 
-def _parse(update: Any) -> tuple[Layout, list[Array]] | None:
-    """One client's entry with its layout, or None when it cannot be read."""
-    if isinstance(update, Mapping):
-        form, names, values = "mapping", tuple(update.keys()), list(update.values())
-    elif is_tensor(update) or isinstance(update, np.ndarray):
-        form, names, values = "array", (), [update]
-    elif isinstance(update, Sequence) and not isinstance(update, str | bytes):
-        if update and all(isinstance(value, int | float | np.number) for value in update):
-            try:
-                form, names, values = "array", (), [np.asarray(update, dtype=np.float64)]
-            except OverflowError:  # an integer that is too large for a float
-                return None
-        else:
-            form, names, values = "sequence", (), list(update)
-    else:
-        return None
-    leaves = [_leaf(value) for value in values]
-    known = [leaf for leaf in leaves if leaf is not None]
-    if not known or len(known) != len(leaves):
-        return None
-    return Layout(form, names, tuple(known)), values
-
-
-def _leaf(value: Any) -> Leaf | None:
-    """The description of one array, or None if the value is not an array of real numbers."""
-    if is_tensor(value):
-        return _tensor_leaf(value.shape, value.dtype, value.layout, value.device)
-    if isinstance(value, np.ndarray | np.generic):
-        return _array_leaf(value.shape, value.dtype)
-    return None
-
-
-@lru_cache(maxsize=256)  # a simulation has few kinds of leaves, and asks for them very often
-def _tensor_leaf(shape: Any, dtype: Any, layout: Any, device: Any) -> Leaf | None:
-    real = not dtype.is_complex and str(layout) == "torch.strided"
-    return Leaf(True, tuple(shape), str(dtype).removeprefix("torch."), str(device)) if real else None
-
-
-@lru_cache(maxsize=256)
-def _array_leaf(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Leaf | None:
-    return Leaf(False, shape, dtype.name) if dtype.kind in "fiub" else None
-
-
 def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:
-    """A reader of the floating-point leaves of all entries, on an accelerator if one of them is there."""
-    floating = [position for position, leaf in enumerate(layout.leaves) if leaf.floating]
-    accelerated = next((leaf.device for leaf in layout.leaves if leaf.tensor and leaf.device != "cpu"), None)
-    return Leaves([[entry[position] for position in floating] for entry in entries], layout.working, accelerated)
+    """A reader of the leaves in the geometry of all entries, on an accelerator if one of them is there."""
+    leaves = [layout.leaves[place] for place in layout.within]
+    accelerated = next((leaf.device for leaf in leaves if leaf.tensor and leaf.device != "cpu"), None)
+    return Leaves([[entry[place] for place in layout.within] for entry in entries], layout.working, accelerated)
 
 
-def _as_leaf(values: Array, leaf: Leaf, copy: bool) -> Array:
-    """A slice of the result with the leaf's shape, type and device; half precision saturates and never overflows."""
-    if not leaf.tensor:
-        host = values.cpu().numpy() if is_tensor(values) else values
-        if leaf.dtype == "float16":
-            host = host.clip(-np.finfo(np.float16).max, np.finfo(np.float16).max)
-        return host.reshape(leaf.shape).astype(leaf.dtype, copy=copy)
+@cache
+def _strided() -> Any:
     import torch
 
-    dtype = getattr(torch, leaf.dtype)
-    if is_tensor(values):
-        tensor = values
-    else:
-        ready = values.flags.c_contiguous and values.flags.writeable
-        tensor = torch.from_numpy(values if ready else np.require(values, requirements=["C", "W"]))
-    if dtype.itemsize < 4:
-        tensor = tensor.clamp(torch.finfo(dtype).min, torch.finfo(dtype).max)
-    if tensor.shape != leaf.shape:
-        tensor = tensor.reshape(leaf.shape)
-    ready = not copy and tensor.dtype == dtype and leaf.device == tensor.device.type == "cpu"
-    return tensor if ready else tensor.to(device=leaf.device, dtype=dtype, copy=copy)
-
-
-def _lower_median(values: list[Array], leaf: Leaf) -> Array:
-    """The element-wise lower median of counters, which is always one of the values that were sent.
-
-    Every value is first converted to the leaf's own type, so that a wider type of a minority cannot become the type of
-    the result.
-    """
-    middle = (len(values) - 1) // 2
-    if leaf.tensor:
-        import torch
-
-        same = [torch.as_tensor(value).to(device=leaf.device, dtype=getattr(torch, leaf.dtype)) for value in values]
-        return torch.stack(same).sort(dim=0).values[middle]
-    host = [np.asarray(value.cpu() if is_tensor(value) else value).astype(leaf.dtype) for value in values]
-    return np.asarray(np.sort(np.stack(host), axis=0)[middle])
+    return torch.strided

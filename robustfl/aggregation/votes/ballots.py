@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.base import is_tensor
-from robustfl.aggregation.updates.layout import MISSING, identify
+from robustfl.aggregation.updates.ids import MISSING, identify
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Ranking
 from robustfl.errors import UpdatesError
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from robustfl.aggregation.defense import Aggregation, Defense
 from robustfl.aggregation.hostile import Hostile, judge, require_policy
-from robustfl.aggregation.updates.layout import exceeded
+from robustfl.aggregation.updates.ids import exceeded
 from robustfl.aggregation.votes.ballots import Ballots, read_ballots
 from robustfl.aggregation.votes.coding import Coding, ranking_bytes
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Counts, sum_positions

@@ -16,6 +16,7 @@ from robustfl.errors import AttackError
 from robustfl.threats.adversary import Adversary, MessageAttack
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.directions import PairedDirections
+from robustfl.threats.updates.forms import entries_of, matrix_like, matrix_of, summable
 from robustfl.threats.updates.view import Facts, Relabelling, View
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     """Crafts the updates of the malicious clients from what the adversary knows."""
 
     surface: ClassVar[str] = "updates"
+    overflows: ClassVar[bool] = False
+    """Whether numbers that are not finite, or too large to sum, are what the attack is about."""
     channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions")
 
     def fits(self, channel: str) -> bool:
@@ -79,7 +82,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
                 f"{self!r} returned rows that share memory with each other or with what it was shown. "
                 f"Return copies, as from `repeat` or `clone`."
             )
-        return crafted
+        return crafted if self.overflows else summable(crafted, facts.f + len(facts.honest))
 
     @final
     def __call__(
@@ -97,9 +100,11 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     ) -> Any:
         """Craft `f` malicious updates against `honest` [h, d], outside any federation.
 
-        `honest` and the answer [f, d] are numpy arrays or torch tensors. The other inputs are given only for attacks
-        that need them. `own` [f, d] is what the malicious clients would have sent honestly, and `aggregate` is the
-        defense under attack. `history` holds the global models [d] from the initial to the present one, of a server
+        `honest` and the answer [f, d] are numpy arrays or torch tensors. Like defenses, attacks also take a list (or a
+        mapping from ids) of arrays, lists of arrays or state dicts, and answer with a list of such updates; leaves
+        beside the geometry, such as counters, are then the honest clients' medians. The other inputs are given only for
+        attacks that need them. `own` [f, d] is what the malicious clients would have sent honestly, and `aggregate` is
+        the defense under attack. `history` holds the global models [d] from the initial to the present one, of a server
         with learning rate 1. `relabelled` [h, d] is what the honest clients would have sent with the labels that the
         attack wants. `classes` is C when the rows are predictions less 1/C, d = m C.
 
@@ -108,15 +113,23 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
         import torch
 
         f = checked(f, int, (Ge(0),), type(self).__name__, "f")
+        batch = entries_of(honest)
+        if batch is not None:
+            honest = matrix_of(batch)
         numpy = not isinstance(honest, torch.Tensor)
         # Torch cannot share reversed or read-only arrays, so these are copied.
-        rows = torch.as_tensor(np.require(honest, requirements=["C", "W"])) if numpy else honest
+        try:
+            rows = torch.as_tensor(np.require(honest, requirements=["C", "W"])) if numpy else honest
+        except (TypeError, ValueError) as error:
+            raise AttackError(f"`honest` should be floating-point updates [h, d], d >= 1. {error}") from None
         if rows.ndim != 2 or not rows.shape[1] or not rows.is_floating_point():
             raise AttackError(
                 f"`honest` should be floating-point updates [h, d], d >= 1. Found {rows.dtype} {list(rows.shape)}."
             )
 
         def like_rows(values: Any, name: str, count: int, whose: str) -> Tensor:
+            if batch is not None:
+                values = matrix_like(values, batch, name)
             given = values if isinstance(values, torch.Tensor) else torch.as_tensor(np.array(values))
             if tuple(given.shape) != (count, rows.shape[1]):
                 raise AttackError(
@@ -157,7 +170,8 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
             rng=np.random.default_rng(rng),
         )
         crafted = Adversary(self).craft(facts)
-        return crafted.numpy() if numpy else crafted
+        answer = crafted.numpy() if numpy else crafted
+        return answer if batch is None else batch.restore_rows(answer, list(range(len(rows))), np.ones((f, len(rows))))
 
 
 @dataclass(frozen=True, kw_only=True)
