@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from robustfl.evaluation.labels import SCHEMA
-from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
 from robustfl.isolation import isolated
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Frame, Record
+    from robustfl.evaluation.run.exhibits import Exhibits
     from robustfl.evaluation.suite.scenario import TaskSettings
     from robustfl.evaluation.suite.trial import Trial
     from robustfl.federation.spying.plan import Spying

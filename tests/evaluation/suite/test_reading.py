@@ -110,6 +110,7 @@ NESTED: dict[str, tuple[str, dict[str, Any], str, Any]] = {
     "Augmentation": ("federation.augment", {"flip": 0.5, "crop": 2}, "noise", 0.1),
     "AdversarialTraining": ("federation.adversarial_training", {"epsilon": 0.1, "steps": 3}, "steps", 2),
     "Distillation": ("federation.distillation", {"public_share": 0.2, "steps": 3}, "steps", 2),
+    "Privacy": ("privacy", {"attacks": ["analytic"], "rounds": ["first"], "targets": 2}, "targets", 3),
     "AdversarySettings": ("adversary", {"f": [1], "declared": 1}, "declared", 2),
     "Scoring": ("score", {"threshold": 0.25, "margin": 0.5}, "margin", 0.125),
 }
@@ -340,7 +341,7 @@ def test_no_file_crashes_the_reader(text: str, position: int, tmp_path_factory: 
 def test_names_of_nothing(name: str, message: str) -> None:
     told = refusal(name)
     assert message in told
-    assert len(told) < 500
+    assert len(told) < 700
 
 
 def test_unreadable_files(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
