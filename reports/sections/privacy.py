@@ -207,7 +207,7 @@ def _beside(value: float | None, what: str, other: float | None) -> Cell:
 def _remarks(defenses: Sequence[Values]) -> Iterator[str]:
     """Why claims are void, and which attacks say nothing."""
     for own in defenses:
-        for text in own["voids"]:
+        for text in (*own["voids"], *own["notes"]):
             yield f"{own['defense']}: {text}"
     for text in dict.fromkeys(text for own in defenses for text in own["unfit"]):
         yield f"Not applicable, which is not the same as no leak: {text}"
@@ -266,7 +266,8 @@ MEASURED = (
 
 _ALL = (
     *(*MEASURED, "ssim", "wrongly_certified", "self_consistency"),
-    *("reconstructed_15", "reconstructed_20", "reconstructed_25"),
+    *("reconstructed_15", "reconstructed_20", "reconstructed_25", "mia_tpr_01"),
+    *(f"mia_{name}_error" for name in ("tpr_01", "tpr_1", "tpr_5", "auc")),
 )
 
 
@@ -312,6 +313,7 @@ PRIVACY = Section(
     measures=(
         *_ALL,
         *(f"{name}_by" for name in _ALL),
-        *("privacy_oracles", "privacy_unfit", "privacy_voids", "epsilon", "stopped_by"),
+        *("privacy_oracles", "privacy_unfit", "privacy_voids", "privacy_notes", "mia_unfit", "mia_targets"),
+        *("epsilon", *(f"epsilon_{name}" for name in ("participant", "public", "sum", "server")), "stopped_by"),
     ),
 )

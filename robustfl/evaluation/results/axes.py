@@ -107,7 +107,7 @@ class PrivacyDefense(TypedDict):
 
     `epsilon` is the privacy loss against each observer that the noise of a mechanism protects from, the largest of all
     seeds; `protected` says whether the observer of the suite is one of them. `voids` are the reasons why there is no
-    such claim.
+    such claim, and `notes` what else should be known of it.
     """
 
     defense: str
@@ -122,6 +122,7 @@ class PrivacyDefense(TypedDict):
     relation: str | None
     protected: bool
     voids: list[str]
+    notes: list[str]
     stopped: str | None
     oracles: list[str]
     unfit: list[str]

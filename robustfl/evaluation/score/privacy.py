@@ -148,9 +148,12 @@ def _defense(
         "relation": accounts[0]["relation"] if accounts else None,
         "protected": observer is not None and observer in epsilon,
         "voids": _distinct(text for account in accounts for text in _void_texts(account)),
+        "notes": _distinct(text for more in mores for text in more.get("privacy_notes") or ()),
         "stopped": next((str(more["stopped_by"]) for more in mores if more.get("stopped_by")), None),
         "oracles": _distinct(text for more in mores for text in more.get("privacy_oracles") or ()),
-        "unfit": _distinct(text for more in mores for text in more.get("privacy_unfit") or ()),
+        "unfit": _distinct(
+            text for more in mores for name in ("privacy_unfit", "mia_unfit") for text in more.get(name) or ()
+        ),
         "attacks": leaks,
     }
 
