@@ -272,7 +272,11 @@ def test_other_options_are_refused(options: dict[str, Any]) -> None:
         RobustServer("mean", **options)
 
 
-@pytest.mark.parametrize("rule", [NNM(f=1), FRL(), "nnm(f=1)", np.mean, "dp_clip(clip=1.0) >> mean"], ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [NNM(f=1), FRL(), "nnm(f=1)", np.mean, "dp_clip(clip=1.0) >> mean"],
+    ids=lambda rule: getattr(rule, "__name__", str(rule)),
+)
 def test_what_is_no_rule_for_updates_is_refused(rule: Any) -> None:
     with pytest.raises((ParameterError, UnknownNameError)):
         RobustServer(rule)

@@ -73,7 +73,7 @@ def test_a_registered_rule_has_the_trials_of_its_name() -> None:
         (np.mean, "a plain function does not have"),
         (7, "Found 7"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_is_no_rule_is_refused(rule: Any, message: str) -> None:
     with pytest.raises(RobustflError) as caught:
