@@ -134,6 +134,7 @@ def rows(output: str) -> dict[str, str]:
     return {line.rpartition("::")[2]: " ".join(line.split()) for line in table if "::" in line and " R " in line}
 
 
+@pytest.mark.slow
 def test_the_life_of_a_test(repository: Path, run: Run) -> None:
     code, output = run()
     told = rows(output)

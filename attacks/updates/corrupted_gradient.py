@@ -42,6 +42,7 @@ class CorruptedGradient(UpdateAttack):
 
     reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
+    overflows: ClassVar[bool] = True  # broken hardware does not look at what it writes
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     fraction: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates in which a bit is flipped")] = 1e-3

@@ -8,7 +8,7 @@ Only one simulation runs at any time, in the order in which they are given, unti
 only keep their places. So nothing depends on timing, and whatever watches global state sees one simulation alone.
 
 >>> import torch
->>> def doubled(weights, features, labels, starts=None):
+>>> def doubled(weights, features, labels, starts=None, draws=None):
 ...     print("computes", len(features))
 ...     return 2 * weights
 >>> def play(number):

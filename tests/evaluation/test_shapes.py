@@ -74,6 +74,6 @@ def test_a_part_of_a_shape_is_selected_by_names_and_required() -> None:
 
 def test_what_older_versions_may_lack_is_optional() -> None:
     assert {key for key in SUMMARY if key.endswith("?")} == {
-        f"{key}?" for key in ("side_effects", "targeted", "faults", "triggers", "claims")
+        f"{key}?" for key in ("side_effects", "targeted", "faults", "privacy", "exhibits", "triggers", "claims")
     }
     assert {key for key in RECORD if not key.endswith("?")} == {"schema", "trial", "status", "labels", "seed", "f"}

@@ -128,6 +128,7 @@ def test_a_leak_along_the_records_alone_fails() -> None:
     assert run.steinke <= run.f_dp
 
 
+@pytest.mark.slow
 def test_twelve_bugs_and_twenty_seeds() -> None:
     verdicts = Counter(
         audit(claim(build(), 3.0, 300), np.random.default_rng(seed), delta=1e-3, canaries=60).verdict

@@ -204,9 +204,11 @@ class TracedTrainer:
         return total
 
     def _gradients(self, models: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        if self._widths is not None:
-            return gradients(models, features, labels, self._widths)
         traced = torch.is_grad_enabled() and models.requires_grad
+        # What is written out is the derivative by the models alone, for labels that are classes.
+        searched = features.requires_grad or labels.is_floating_point()
+        if self._widths is not None and not searched:
+            return gradients(models, features, labels, self._widths)
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
             logits = predict(self._population, leaf, features).flatten(0, 1)

@@ -225,7 +225,9 @@ def _grey_levels(x: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], list
 
     Raises DataError when they are no grey levels: then nobody knows how both parts get one scale.
     """
-    low, high = (float(x.min()), float(x.max())) if x.dtype.kind in "biuf" and x.size else (np.nan, np.nan)
+    if x.dtype.kind not in "biuf" or not x.size or not np.isfinite(x).all():
+        return x, []  # no samples at all, which is refused for what it is
+    low, high = float(x.min()), float(x.max())
     if not 0 <= low <= high <= 255:
         raise DataError(
             f"{what} should have the scale of the other part, which is bytes (uint8). Found {x.dtype} from {low:g} to "

@@ -69,7 +69,7 @@ def summable(crafted: Tensor, n: int) -> Tensor:
     wide = crafted.dtype == torch.float64
     limit = largest_magnitude("float64" if wide else "float32", max(n, 1), crafted.shape[1])
     limits = torch.finfo(crafted.dtype)
-    limit = min(limit, limits.max) * (1.0 - 2.0 * limits.eps)  # rounded to this type, it is not above itself
+    limit = min(limit * (1.0 - 2.0 * limits.eps), limits.max)  # rounded to this type, it is not above itself
     return crafted.clamp(-limit, limit) if bool((crafted.abs() > limit).any()) else crafted
 
 

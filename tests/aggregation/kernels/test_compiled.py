@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -373,4 +374,6 @@ def test_what_does_not_fit_is_refused_with_a_remedy() -> None:
 def test_a_kernel_that_cannot_be_kept_on_disk_still_runs() -> None:
     space: dict[str, Any] = {}
     exec("def twice(x):\n    return 2 * x", space)
-    assert compiled_vectors.kernel(space["twice"])(21) == 42
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # told once in a process, perhaps by another test
+        assert compiled_vectors.kernel(space["twice"])(21) == 42
