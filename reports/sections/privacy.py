@@ -90,9 +90,15 @@ def _of_world(world: World) -> Content | None:
         Note(line=UNCOVERED, tone="plain"),
         Table(columns=SUMMARY, rows=tuple(_row(own, observer) for own in defenses)),
     ]
-    leaks = tuple(_leak(own, found, found["measured"]) for own in defenses for found in own["attacks"])
-    if leaks:
-        blocks.append(_table(LEAKS, leaks, f"What each attack finds out as the observer {observer}:"))
+    for about, words in ((False, "is in messages and models"), (True, "was trained on")):
+        leaks = tuple(
+            _leak(own, found, found["measured"])
+            for own in defenses
+            for found in own["attacks"]
+            if about == ("mia_auc" in found["measured"])
+        )
+        if leaks:
+            blocks.append(_table(LEAKS, leaks, f"What {words}, as the observer {observer} finds out:"))
     pictures = [found for found in world.run.summary.get("exhibits", ()) if found["world"] == world.label]
     if pictures:
         figures = tuple(_figure(found, pair, words) for found in pictures for pair, words in _named(found["pairs"]))
