@@ -46,7 +46,7 @@ class DLG(Optimising):
     >>> seen = Sighting(round=0, client=0, senders=(0,), model=model, message=message)
     >>> about = Circumstances(shape=(3,), classes=3, images=False)
     >>> facts = PrivacyFacts(observer="server", sightings=[seen], circumstances=about, network=network)
-    >>> found = DLG(iterations=100).spy(facts)
+    >>> found = DLG(iterations=60, restarts=2).spy(facts)
     >>> found.labels[0].tolist(), bool((found.features[0] - x[0]).abs().max() < 0.02)
     ([1], True)
     """

@@ -24,7 +24,7 @@ def refuted(made: Any, *, epsilon: float, canaries: int, seed: int, presence: An
     return one_run(subject, seen, delta=1e-3, tests=TESTS, bounds=False).refuted
 
 
-@pytest.mark.parametrize("epsilon", [1.0, 4.0])
+@pytest.mark.parametrize("epsilon", [pytest.param(1.0, marks=pytest.mark.slow), 4.0])
 def test_a_right_mechanism_is_not_refuted_by_more_than_chance(epsilon: float) -> None:
     """Twenty seeds and two presences at α = 0.05 altogether: two false alarms are the most."""
     alarms = sum(
@@ -64,6 +64,7 @@ def test_calibration_finds_noise_that_is_too_small(name: str) -> None:
     assert calibration(subject, traces(subject, np.random.default_rng(1), canaries=100, rounds=10))
 
 
+@pytest.mark.slow
 def test_calibration_does_not_accuse_a_right_mechanism() -> None:
     subject = claim(build(), 2.0, 300)
     alarms = sum(
