@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
 
-.PHONY: demo test slow explore lint types bench report clean
+.PHONY: demo test slow nightly explore lint types bench report clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +18,10 @@ demo: $(READY)  ## install, then score eight defenses against eight attacks on r
 	$(BIN)/robustfl run quickstart --out runs/quickstart
 
 test: $(READY)  ## all tests but the slowest
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not nightly"
+
+nightly: $(READY)  ## long measurements and audits, which .ci/run leaves out
+	$(BIN)/python -m pytest -n auto -m nightly
 
 slow: $(READY)  ## the tests that take longest, a few minutes in all
 	$(BIN)/python -m pytest -n auto -m slow

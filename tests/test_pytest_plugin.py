@@ -192,7 +192,7 @@ def test_tests_of_resilience_can_be_left_out(run: Run) -> None:
     assert "= resilience =" not in output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_several_processes_show_the_same_table(repository: Path, run: Run) -> None:
     chosen = ("-k", "house or blind or nnm")
     assert run(*chosen, "--resilience-save")[0] == 0

@@ -240,7 +240,7 @@ def test_what_an_attack_cannot_say_anything_about_is_told() -> None:
     assert DLG().not_applicable(about, image) is None
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_searches_find_what_was_measured() -> None:
     """Mean PSNR and the share above 20 dB, of six perceptrons and three convolutional networks."""
     expected = {1: 51.9, 2: 50.7, 4: 40.7, 8: 32.4}
@@ -255,7 +255,7 @@ def test_searches_find_what_was_measured() -> None:
     assert np.mean(image.psnr(reconstructed(InvertingGradients(iterations=400), image))) > 30
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_blunts_a_search() -> None:
     attack = InvertingGradients(labels="given", smoothness=1e-2, restarts=2)
     means = {}

@@ -27,7 +27,7 @@ def audited(
     return audit_of(first >> (rule or Mean()), data, rules(**given), np.random.default_rng(seed), protector=protector)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("settings", [{}, POISSON, {"participation": 0.5}], ids=["everybody", "poisson", "fixed"])
 def test_twenty_seeds_of_a_right_mechanism_raise_no_alarm_beyond_chance(settings: dict[str, Any]) -> None:
     """Replay never errs. Calibration does once in a hundred audits, and guesses once in twenty at most."""

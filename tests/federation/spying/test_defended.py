@@ -74,7 +74,7 @@ def test_noise_three_times_as_long_as_the_gradient_leaves_nothing_and_none_of_it
     assert np.mean(found[repr(stages[2])]) == pytest.approx(10.0, abs=5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_each_defense_leaves_of_a_single_sample() -> None:
     """Mean decibels of an untrained perceptron with 24 neurons, each within 6."""
     expected: dict[ClientSide, float] = {

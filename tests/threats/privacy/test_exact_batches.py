@@ -127,7 +127,7 @@ EXPECTED = {
 same idea on eight batches each; it tried less of what it had found, and its models were trained with other steps."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("width", "trained"), EXPECTED, ids=lambda value: str(value))
 def test_as_many_samples_are_recovered_as_elsewhere(width: int, trained: bool) -> None:
     for size, expected in EXPECTED[width, trained].items():
