@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 20
+"""The largest number of names that an error lists."""
+
 
 class RobustflError(Exception):
     """The root of every error that robustfl raises on purpose."""
@@ -78,9 +81,11 @@ class IsolationError(RobustflError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known names nearest to `name`, or with all of them when none is near; empty without any."""
+    """A sentence with the known names nearest to `name`, or with the first :data:`MOST_NAMES`; empty without any."""
     choices = sorted(known)
     near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
-    return f"Known: {', '.join(choices)}." if choices else ""
+    shown = choices[:MOST_NAMES]
+    rest = f", and {len(choices) - len(shown)} more" if len(choices) > len(shown) else ""
+    return f"Known: {', '.join(shown)}{rest}." if choices else ""

@@ -189,7 +189,8 @@ class RobustServer:
         # The rule hears of clients that were refused here too: `exceeded` counts them among those that it catches.
         rows = {c: _only(changes[c], parameters) if c in changes else _UNREADABLE for c in clients}
         try:
-            answer = self.rule.aggregate(rows, trusted=own, hostile=self.hostile)
+            # What is a buffer has been decided here, so the rule sets nothing apart by itself.
+            answer = self.rule.aggregate(rows, trusted=own, hostile=self.hostile, beside=())
         except InfeasibleError as error:
             return self._held(template, refused, str(error))
         except (StateError, UpdatesError, ParameterError):  # what the caller has to mend

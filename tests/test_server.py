@@ -137,7 +137,9 @@ def test_buffers_do_not_follow_the_signs_of_a_rule() -> None:
 
     assert variance("median") == 0.25
     assert variance("keep") == 0.5
-    assert variance("rule") == 0.25, "also there running statistics stand beside the rule"
+    assert variance("rule") < 0
+    unnamed = RobustServer("sign_majority", buffer_names=["ema"]).step(sent, replies)
+    assert float(unnamed.model["bn.running_var"][0]) < 0, "what is a buffer is what the caller names"
 
 
 def test_other_names_of_buffers_can_be_given() -> None:

@@ -224,12 +224,20 @@ def test_bytes_beside_other_numbers_get_one_scale(tmp_path: Path, part: str, fac
     assert ("divided by 255" if factor == 1 else "scaled already") in data.notes[0]
 
 
-@pytest.mark.parametrize("wrong", [-1.0, 256.0])
-def test_bytes_beside_numbers_that_are_no_grey_levels_are_an_error(tmp_path: Path, wrong: float) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (-1.0, "the test samples should have the scale of the other part"),
+        (256.0, "the test samples should have the scale of the other part"),
+        (float("nan"), "`test_x` should be finite in float32. Sample 0 is not"),
+        (float("inf"), "`test_x` should be finite in float32. Sample 0 is not"),
+    ],
+)
+def test_bytes_beside_numbers_that_are_no_grey_levels_are_an_error(tmp_path: Path, wrong: float, told: str) -> None:
     x = np.full((6, 4), 7, np.uint8)
     other = np.where(np.arange(4) == 1, wrong, x)
     np.savez(tmp_path / "d.npz", x_train=x, x_test=other, y_train=np.arange(6) % 2, y_test=np.arange(6) % 2)
-    with pytest.raises(DataError, match="the test samples should have the scale of the other part"):
+    with pytest.raises(DataError, match=told):
         NPZ(path="d.npz").load(tmp_path)
 
 

@@ -189,7 +189,8 @@ def test_a_plan_is_better_than_what_it_starts_from() -> None:
     assert value > float(rolled.values(starts).max()) + 0.01
     torch.testing.assert_close(rolled.values(best[None])[0], torch.tensor(value))
     torch.testing.assert_close(best.norm(dim=1), torch.ones(rolled.rounds))
-    assert improved(rolled, starts[:1], steps=6)[1] <= value + 1e-6, "more starts are never worse"
+    rounding = 4 * torch.finfo(torch.float32).eps  # one plan and three at once are computed in other orders
+    assert improved(rolled, starts[:1], steps=6)[1] <= value + rounding, "more starts are never worse"
 
 
 def test_the_third_start_moves_all_but_the_last_layer() -> None:

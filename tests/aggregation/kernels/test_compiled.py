@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from robustfl.aggregation.kernels import compiled, compiled_vectors
+from robustfl.aggregation.kernels import compiled, compiled_vectors, compiling
 
 ROWS = [1, 2, 3, 4, 5, 7, 8, 13, 20, 33, 64, 100, 129, 260, 600, 1100]
 TYPES = [np.float32, np.float64]
@@ -371,9 +370,9 @@ def test_what_does_not_fit_is_refused_with_a_remedy() -> None:
             call()
 
 
-def test_a_kernel_that_cannot_be_kept_on_disk_still_runs() -> None:
+def test_a_kernel_that_cannot_be_kept_on_disk_still_runs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_told", [])
     space: dict[str, Any] = {}
     exec("def twice(x):\n    return 2 * x", space)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # told once in a process, perhaps by another test
+    with pytest.warns(RuntimeWarning, match="The cache of compiled kernels has no folder"):
         assert compiled_vectors.kernel(space["twice"])(21) == 42

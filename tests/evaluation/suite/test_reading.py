@@ -341,7 +341,7 @@ def test_no_file_crashes_the_reader(text: str, position: int, tmp_path_factory: 
 def test_names_of_nothing(name: str, message: str) -> None:
     told = refusal(name)
     assert message in told
-    assert len(told) < 700
+    assert len(told) < 500
 
 
 def test_unreadable_files(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
