@@ -87,16 +87,16 @@ class GradientQuantisation(ClientSide):
             part = messages[:, place]
             magnitudes = part.abs()
             scale = magnitudes.amax(dim=1, keepdim=True)
-            if self.bits == 1 and chance is None:
-                levels = part.sign() * magnitudes.mean(dim=1, keepdim=True)
-            elif self.bits == 1:
-                up = chance[:, place] < (1 + part / scale) / 2  # type: ignore[index]  # it is given, see above
-                levels = scale.where(up, -scale)
-            else:
+            drawn = None if chance is None else chance[:, place]
+            if self.bits > 1:
                 steps = 2 ** (self.bits - 1) - 1
                 inner = part / scale * steps
-                whole = inner.round() if chance is None else (inner + chance[:, place]).floor()
+                whole = inner.round() if drawn is None else (inner + drawn).floor()
                 levels = whole * (scale / steps)
+            elif drawn is None:
+                levels = part.sign() * magnitudes.mean(dim=1, keepdim=True)
+            else:
+                levels = scale.where(drawn < (1 + part / scale) / 2, -scale)
             finite = scale.isfinite()
             levels = levels.where(finite, scale.new_full((), float("nan")))
             rounded[:, place] = levels.where(scale != 0, part)

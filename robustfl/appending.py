@@ -41,3 +41,12 @@ def write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
+
+
+def renamed_aside(path: Path) -> Path:
+    """Rename an existing file or folder to the first free `NAME.N.bak`, which is returned; nothing is deleted."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
+        number += 1
+    path.rename(kept)
+    return kept

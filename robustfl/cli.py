@@ -66,7 +66,7 @@ def main() -> None:
         app()
     except (RobustflError, OSError) as error:  # OSError: a file that cannot be read or written, a full disk
         fail(str(error))
-    except Exception:
+    except Exception:  # nobody foresaw it: it is shown whole, and its exit code means no finding
         traceback.print_exc()
         raise SystemExit(UNEXPECTED) from None
 

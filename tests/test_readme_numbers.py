@@ -35,10 +35,12 @@ class Published:
         return sum(map(float, re.findall(rb'"total_s": ?([0-9.e-]+)', text))) / 60
 
     @property
-    def attacks(self) -> int:
-        """The number of attacks; of those that are made for some rules, each pipeline meets its own."""
-        met = {name for own in self.world["defenses"] for name in own["curve"][-1]["attacks"]}
-        return len(met - {"none"})
+    def attacks(self) -> tuple[str, str]:
+        """The number of attacks that every pipeline met, and of those that were made for some rules."""
+        curves = [own["curve"][-1]["attacks"] for own in self.world["defenses"] if own["defense"] != ALONE]
+        fitting = [{name for name, cell in met.items() if cell["U"] is not None} - {"none"} for met in curves]
+        common = set.intersection(*fitting)
+        return str(len(common)), str(len({name for met in curves for name in met} - {"none"} - common))
 
     @property
     def malicious(self) -> float:
@@ -55,7 +57,7 @@ ALONE = "server alone"
 Claim = tuple[str, Callable[[Published], tuple[str, ...]]]
 CLAIMS: list[Claim] = [
     (r"shows (\d+) pipelines", lambda p: (str(len(p.ranking.keys() - {ALONE})),)),
-    (r"under the (\d+) attacks of `standard-v2`", lambda p: (str(p.attacks),)),
+    (r"`standard-v2`, (\d+) attacks and (\d+) more that are made", lambda p: p.attacks),
     (r"\(Dirichlet (0\.5)\)", lambda p: (re.findall(r"alpha=([\d.]+)", p.world["world"])[0],)),
     (r"(\d+) % malicious clients", lambda p: (f"{p.malicious:.0f}",)),
     (r"(\d+) seeds, ([\d ]+) trials", lambda p: (str(len(p.summary["suite"]["seeds"])), _thousands(p))),

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from robustfl.appending import lock, write_all
+from robustfl.appending import lock, renamed_aside, write_all
 from robustfl.errors import StoreError
 from robustfl.evaluation.labels import SCHEMA
 from robustfl.evaluation.results.records import Record
@@ -166,13 +166,9 @@ def set_aside(path: Path) -> Path | None:
     file = os.open(path, os.O_RDWR)
     try:
         lock(file, path, f"{path} is being written by another run. Wait for it, or use another --out.")
-        number = 1
-        while (kept := path.with_name(f"{path.name}.{number}.bak")).exists():
-            number += 1
-        path.rename(kept)
+        return renamed_aside(path)
     finally:
         os.close(file)
-    return kept
 
 
 def _line(record: Record) -> bytes:

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.appending import renamed_aside
 from robustfl.errors import StoreError
 from robustfl.evaluation.results.store import write_atomically
 
@@ -116,7 +117,4 @@ class Exhibits:
         for left in self.folder.glob(f".*{SUFFIX}.*"):
             left.unlink()
         if aside and self.folder.exists():
-            number = 1
-            while (kept := self.out / f"{FOLDER}.{number}.bak").exists():
-                number += 1
-            self.folder.rename(kept)
+            renamed_aside(self.folder)

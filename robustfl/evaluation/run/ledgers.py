@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustfl.appending import renamed_aside
 from robustfl.reputation import LedgerRecorder
 from robustfl.reputation.recorder import clear_unfinished
 
@@ -40,10 +41,7 @@ class Ledgers:
         """
         clear_unfinished(self.folder)
         if aside and self.folder.exists():
-            number = 1
-            while (kept := self.out / f"{FOLDER}.{number}.bak").exists():
-                number += 1
-            self.folder.rename(kept)
+            renamed_aside(self.folder)
 
 
 @contextmanager

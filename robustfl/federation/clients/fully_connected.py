@@ -6,7 +6,7 @@ forty steps, whose overhead is most of the time that a small network takes; here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -46,8 +46,8 @@ def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence
 
     Cost: three products of the size of the forward pass, and six for the derivative.
     """
-    found: Tensor = _Gradients.apply(models, features.flatten(2), labels, tuple(widths))  # type: ignore[no-untyped-call]
-    return found
+    apply: Callable[..., Tensor] = _Gradients.apply  # torch does not say what it takes
+    return apply(models, features.flatten(2), labels, tuple(widths))
 
 
 class _Gradients(torch.autograd.Function):

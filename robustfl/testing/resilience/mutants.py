@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from robustfl import registry
@@ -87,13 +87,17 @@ def _built(template: DefenseTemplate, counts: tuple[int, ...]) -> list[Any]:
     return [template.build(f) for f in counts]
 
 
+def _built_without(template: DefenseTemplate, number: int, f: int) -> Any:
+    return _without(template.build(f), number)
+
+
 def _changes(template: DefenseTemplate, counts: tuple[int, ...]) -> Iterator[tuple[str, Callable[[int], Any]]]:
     whole: Defense = template.build(max(counts))
     if whole.byzantine is not None:
         yield "told f - 1", lambda f: _telling(template.build(f), lambda count: max(count - 1, 0))
         yield "told f = 0", lambda f: _telling(template.build(f), lambda count: 0)
     for number, stage in enumerate(whole.stages[:-1]):
-        yield f"without {stage}", lambda f, number=number: _without(template.build(f), number)  # type: ignore[misc]
+        yield f"without {stage}", partial(_built_without, template, number)
     if isinstance(whole, Aggregator) and whole.channel == "dense":
         yield "plain mean", lambda f: registry.build("defense", "mean")
 

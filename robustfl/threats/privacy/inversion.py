@@ -60,6 +60,11 @@ class Target:
             self, models=self.models[places], gradients=self.gradients[places], labels=self.labels[places]
         )
 
+    def ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The ends of the range of the data, in the type and on the device of a tensor."""
+        low, high = (torch.as_tensor(end, device=like.device).to(like) for end in (self.low, self.high))
+        return low, high
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of what is searched for, without the rows: [T, b, *shape]."""
@@ -176,7 +181,7 @@ def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[
 
 def _searched(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
     """The samples [r, T, b, *shape] at the end of each search, and their distances [r]."""
-    low, high = (torch.as_tensor(bound, device=start.device).to(start) for bound in (target.low, target.high))
+    low, high = target.ends(start)
     span = high - low
     x = (low + span * (0.5 + 0.5 * start)).clamp(low, high)
     mean, square = torch.zeros_like(x), torch.zeros_like(x)
@@ -217,7 +222,7 @@ def leaked(
     wanted = size if labels else size + steps * batch * classes
     drawn = rng.standard_normal((k * restarts, wanted), dtype=np.float32)
     start = torch.as_tensor(drawn, device=target.models.device)
-    low, high = (torch.as_tensor(bound, device=start.device).to(start) for bound in (target.low, target.high))
+    low, high = target.ends(start)
 
     def samples(x: Tensor) -> Tensor:
         return low + (high - low) * (0.5 + 0.5 * x[:, :size].reshape(-1, *target.shape))

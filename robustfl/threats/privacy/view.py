@@ -253,7 +253,10 @@ class PrivacyView:
 
     def clamped(self, features: Tensor) -> Tensor:
         """The features [..., *shape] within the range of the data."""
-        return features.clamp(self.low, self.high)  # type: ignore[arg-type]
+        import torch
+
+        low, high = (torch.as_tensor(end).to(features) for end in (self.low, self.high))
+        return features.clamp(low, high)
 
     def _stacked(self, parts: Sequence[Tensor]) -> Tensor:
         import torch
