@@ -18,6 +18,7 @@ from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.score.privacy import leak, privacy_axis
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.trust.leaks import ERRORS
 from robustfl.reports import HTML, Markdown
 from tests.reports.tables import spreadsheet
 
@@ -197,3 +198,23 @@ def test_pictures_are_left_out_where_their_folder_is_gone(folder: Path, tmp_path
     played = Played(plan=plan, records=records, root=None)
     assert len(exhibited(played, Exhibits(folder))) == 3
     assert exhibited(played, Exhibits(tmp_path)) == []
+
+
+def test_a_bound_stands_beside_what_was_measured_of_members(tmp_path: Path) -> None:
+    """On trials that were really played: the account of the mechanism bounds the attack of the observer it names."""
+    local = [{"local_dp": {"clip": 0.3, "noise_multiplier": 20, "delta": 0.001}}, "mean"]
+    spies = {"observer": "server", "attacks": ["loss_threshold"], "rounds": ["last"], "targets": 5, "federations": 5}
+    suite = {**SUITE, "defenses": ["mean", local], "attacks": [], "adversary": {"f": [0]}, "privacy": spies, "seeds": 1}
+    run_experiment(Experiment(suite), RunOptions(out=tmp_path, workers=0, checks=NO_CHECKS), Quiet())
+    results = RunResults.load(tmp_path)
+    (world,) = results.summary["privacy"]
+    plain, noised = world["defenses"]
+    assert noised["protected"]
+    assert noised["epsilon"]["server"] < 1
+    assert plain["attacks"][0]["bounds"] == {}
+    (found,) = noised["attacks"]
+    bound = found["bounds"]["mia_tpr_1"]
+    assert 0.01 < bound < 0.02, "hardly more than false alarms"
+    error = results.records[-1]["metrics"]["more"]["mia_tpr_1_error"]
+    assert found["measured"]["mia_tpr_1"] <= bound + ERRORS * error
+    assert all(flag["code"] != "PRIVACY_BOUND_BROKEN" for flag in results.summary["scores"]["flags"])
