@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.trust.remark import Remark, make_remark
@@ -60,7 +60,7 @@ def allowed(record: Record) -> dict[str, float]:
 
     The bound is for the observer that watched, and for one example of one client.
     """
-    account = cast("Mapping[str, Any]", record).get("account")
+    account = record.get("account")
     privacy = record.get("scenario", {}).get("privacy")
     if not account or not privacy or account["voids"]:
         return {}

@@ -168,6 +168,18 @@ class Protector(Transform):
         return like.new_tensor(drawn)
 
 
+class AtClients(Protector):
+    """A protector whose messages are released before they arrive: what the server makes of them needs no noise."""
+
+    def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
+        """The answer as it is: whatever the rule makes of messages, these have been released."""
+        self.shared(round, receiver)
+        return receiver.aggregate
+
+    def released(self, receiver: Receiver, round: Round) -> Tensor | None:
+        return receiver.aggregate
+
+
 def once_each(receiver: Receiver) -> tuple[Tensor, Ids]:
     """The messages that have arrived, without second copies, which would count their clients twice."""
     places = np.sort(np.unique(receiver.ids, return_index=True)[1])

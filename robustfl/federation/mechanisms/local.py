@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from robustfl.federation.mechanisms.clipping import clipped
-from robustfl.federation.mechanisms.contract import PURPOSE, Protector, once_each
+from robustfl.federation.mechanisms.contract import PURPOSE, AtClients, once_each
 from robustfl.federation.round import Ids, Receiver, Round
 from robustfl.federation.streams import stream
 from robustfl.privacy import Entry, Everyone, Release, Sight, seen_by
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class LocalNoise(Protector):
+class LocalNoise(AtClients):
     """Each client clips its message and adds noise to it before anybody sees it.
 
     Formula: a client sends ``clipped(x) + σ C z``. What the server does with messages is post-processing, so the rule
@@ -69,14 +69,6 @@ class LocalNoise(Protector):
         seed, length = self.setup.seed, messages.shape[1]
         draws = [stream(seed, f"{PURPOSE}, round {number}, client {i}").standard_normal(length) for i in ids.tolist()]
         return messages.new_tensor(np.stack(draws))
-
-    def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
-        """The answer as it is: whatever the rule makes of messages, these have been released."""
-        self.shared(round, receiver)
-        return receiver.aggregate
-
-    def released(self, receiver: Receiver, round: Round) -> Tensor | None:
-        return receiver.aggregate
 
     def shared(self, round: Round, receiver: Receiver) -> None:
         """Each honest client that has sent a message has released it, whether it arrived or not."""

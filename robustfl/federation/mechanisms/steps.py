@@ -14,7 +14,7 @@ from robustfl.aggregation import Protection
 from robustfl.errors import ParameterError
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.mechanisms.clipping import clipped
-from robustfl.federation.mechanisms.contract import PURPOSE, Protector
+from robustfl.federation.mechanisms.contract import PURPOSE, AtClients
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.settings import Federation
 from robustfl.federation.setup import Setup
@@ -28,7 +28,7 @@ MOST_NUMBERS = 2**26
 """Gradients of single samples are computed for all clients together up to so many numbers, else client by client."""
 
 
-class NoisedSteps(Protector):
+class NoisedSteps(AtClients):
     """Clients train with noise: each local step is a release of the examples that take part in it.
 
     A message is computed from noised gradients alone, so all that follows is post-processing, and the rule may be any.
@@ -71,14 +71,6 @@ class NoisedSteps(Protector):
             value=self.protection.clip,
             released=("step",),
         )
-
-    def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
-        """The answer as it is: whatever the rule makes of messages, these have been released."""
-        self.shared(round, receiver)
-        return receiver.aggregate
-
-    def released(self, receiver: Receiver, round: Round) -> Tensor | None:
-        return receiver.aggregate
 
     def shared(self, round: Round, receiver: Receiver) -> None:
         """Each honest client has released its steps, whether its message arrived or not."""
