@@ -14,6 +14,7 @@ from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.axes import TargetedCell
 from robustfl.evaluation.results.summaries import RankRow, ScoredPoint, ScoredWorldReport, Scores, Summary
 from robustfl.evaluation.score.levels import LEVELS, WORDS, Level
+from robustfl.evaluation.trust.remarks import attacked
 from robustfl.evaluation.trust.status import SUSPECT
 from robustfl.wording import counted, listed
 
@@ -28,6 +29,8 @@ def headline(summary: Summary) -> str:
     """Whether a defense can be called the best, and what the first one of the table keeps, in a few sentences."""
     scores = summary["scores"]
     scored = [row for row in scores["ranking"] if row["R_mean"] is not None]
+    if not scored and not attacked(scores["worlds"]):
+        return "Nobody attacks here, so no defense is scored. The claims and the tables say what was measured."
     if not scored:
         return "No defense could be scored: trials are missing or failed. The remarks say which."
     best = scored[0]

@@ -78,6 +78,12 @@ def suite_remarks(
     return found + _plain_mean(worlds, plain) + _upper_bound(worlds, known)
 
 
+def attacked(worlds: Sequence[ScoredWorldReport]) -> bool:
+    """Whether anybody attacks in any of these worlds, as nobody does in suites that measure what is given away."""
+    points = [point for world in worlds for defense in world["defenses"] for point in defense["curve"]]
+    return any(attack != NO_ATTACK for point in points for attack in point["attacks"])
+
+
 def ranking_remarks(ranking: Sequence[RankRow], *, tested: bool) -> list[Remark]:
     """Remarks on the table of ranks: defenses without numbers, and ranks that no test stands behind."""
     unranked = [row["defense"] for row in ranking if row["R_mean"] is None]

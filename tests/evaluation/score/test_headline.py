@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from robustfl import console
+from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.score.headline import headline
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.trust.remark import make_remark
@@ -101,6 +102,11 @@ def test_nobody_scored_and_nobody_ranked() -> None:
     for row in found["scores"]["ranking"]:
         row["R_mean"] = None
     assert headline(found).startswith("No defense could be scored")
+    for world in found["scores"]["worlds"]:
+        for defense in world["defenses"]:
+            for point in defense["curve"]:
+                point["attacks"] = {name: cell for name, cell in point["attacks"].items() if name == NO_ATTACK}
+    assert headline(found).startswith("Nobody attacks here, so no defense is scored.")
 
 
 def test_those_who_could_be_ranked_are_counted() -> None:
