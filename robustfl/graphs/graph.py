@@ -25,7 +25,7 @@ UNREACHED = -1
 """The number of hops to a peer that no path reaches."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Graph:
     """Which of n peers are neighbours; the value is checked once, and never changes.
 

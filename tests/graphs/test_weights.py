@@ -107,8 +107,9 @@ def test_the_fastest_weights_are_doubly_stochastic_and_faster(family: GraphFamil
         (drawn(Ring(), MOST_PEERS + 1), {"weighting": "fastest"}, "at most 100 peers. Found 101. Use metropolis"),
         (drawn(Ring(), 4), {"weighting": "fastest", "spare": 1}, "no spare places. Found spare=1"),
         (drawn(Ring(), 4), {"spare": -1}, "spare >= 0. Found spare=-1"),
+        (drawn(Ring(), 4), {"weighting": "equal"}, "`weighting` should be one of 'metropolis', .* weighting='equal'"),
     ],
-    ids=["parts", "large", "spare", "negative"],
+    ids=["parts", "large", "spare", "negative", "unknown"],
 )
 def test_what_has_no_weights_is_an_error(graph: Graph, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
