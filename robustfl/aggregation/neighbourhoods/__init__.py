@@ -10,12 +10,16 @@ A newcomer reads in this order:
   model), :class:`GramMixer` (all distances in a neighbourhood), :class:`ColumnMixer` (column by column), or
   :class:`Mixer` itself.
 
+* :class:`PerNeighbourhood` makes a mixer of any rule for the updates of a server, and :func:`for_peers` does so where it
+  is needed.
+
 Rules see a :class:`Gathering`: clean letters in a :class:`Group` for each size of neighbourhood and bound.
 """
 
 from robustfl.aggregation.neighbourhoods.families import ColumnMixer, GramMixer, LinearMixer, StarMixer
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
 from robustfl.aggregation.neighbourhoods.letters import Hoods, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.lifted import PerNeighbourhood, for_peers
 from robustfl.aggregation.neighbourhoods.mixer import Mixed, Mixer, Mixing
 
 __all__ = [
@@ -30,5 +34,7 @@ __all__ = [
     "Mixer",
     "Mixing",
     "Occasion",
+    "PerNeighbourhood",
     "StarMixer",
+    "for_peers",
 ]
