@@ -65,20 +65,18 @@ class Balance(Mixer):
     def _mix(self, gathering: Gathering) -> Mixing:
         shrunk = self.gamma * np.exp(-self.kappa * gathering.occasion.progress)
         lonely = dict(self._state.get("lonely", {}))
-        shares = []
+        shares, told = [], 0
         for number, group in enumerate(gathering.groups):
             reach = shrunk * np.sqrt(gathering.squared_norms(number)[:, :1])
             accepted = np.sqrt(gathering.squared_distances(number)) <= reach
             count = accepted.sum(axis=1, keepdims=True)
             share = np.empty(group.index.shape)
-            share[:, 1:] = np.divide(
-                (1.0 - self.alpha) * accepted, count, out=np.zeros(accepted.shape), where=count > 0
-            )
+            share[:, 1:] = (1.0 - self.alpha) * accepted / np.maximum(count, 1)
             share[:, 0] = np.where(count[:, 0] > 0, self.alpha, 1.0)
             shares.append(share)
             for peer, some in zip(group.senders[:, 0].tolist(), (count[:, 0] > 0).tolist(), strict=True):
                 lonely[peer] = 0 if some else lonely.get(peer, 0) + 1
-        told = sum(rounds == LONELY for rounds in lonely.values())
+                told += lonely[peer] == LONELY
         if told:
             warnings.warn(
                 f"BALANCE: {told} peers accepted nobody in {LONELY} rounds, and learn alone. Their models may be short "

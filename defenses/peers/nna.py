@@ -56,4 +56,5 @@ class NNA(StarMixer):
         shares = np.zeros((len(distances), distances.shape[1] + 1))
         shares[:, 0] = 1.0
         np.put_along_axis(shares[:, 1:], np.argsort(distances, axis=1, kind="stable")[:, :kept], 1.0, axis=1)
-        return shares / (kept + 1)
+        mean: Floats = shares / (kept + 1)
+        return mean

@@ -19,9 +19,9 @@ class UBAR(Mixer):
     """UBAR (MOZI): the mean of the near neighbours with a smaller loss than the own model.
 
     Formula: first the k-b of k neighbours are kept that have the smallest ``||x_j - x_i||`` (ties: the lower id). Of
-    these, A holds the ones with ``loss_i(x_j) < loss_i(x_i)`` on samples of peer i, or the one with the smallest loss if
-    there is none. ``x_i <- alpha x_i + (1 - alpha)/|A| sum_{j in A} x_j``. The published test accepts equal losses as
-    well; a neighbour that sends a peer its own model would then always pass.
+    these, A holds the ones with ``loss_i(x_j) < loss_i(x_i)`` on samples of peer i, or the one with the smallest loss
+    if there is none. ``x_i <- alpha x_i + (1 - alpha)/|A| sum_{j in A} x_j``. The published test accepts equal losses
+    as well; a neighbour that sends a peer its own model would then always pass.
 
     Shapes: [N, d] letters -> [n, d]. Cost: n k d for the distances of k neighbours a peer, n (k - b + 1) losses, and
     n k d for the sums. Peers have to say how large their losses are (`Occasion.losses`).

@@ -100,7 +100,7 @@ def _moments(values: Array) -> tuple[float, float]:
 def _slices(layers: tuple[int, ...] | None, d: int) -> list[slice]:
     """Where the layers of a model [d] begin and end."""
     sizes = (d,) if layers is None else layers
-    if sum(sizes) != d or min(sizes) < 1:
+    if sum(sizes) != d or min(sizes, default=0) < 1:
         raise ParameterError(
             f"`layers` should be sizes >= 1 that sum to {d}. Found {list(sizes)[:6]} of sum {sum(sizes)}."
         )

@@ -99,7 +99,7 @@ class Passes:
         return lambda block, *target: self.passes.trimmed_means(block, index, maps, f, *target)
 
     def one_by_one(self, index: Index, maps: Floats | None, work: Callable[[Array, Kernels], Array]) -> Write:
-        """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, line by line."""
+        """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, one by one."""
 
         def write(block: Array, lines: Lines, first: int, out: Array) -> None:
             for place, line in enumerate(lines.tolist()):
