@@ -81,7 +81,7 @@ class Balance(Mixer):
             warnings.warn(
                 f"BALANCE: {told} peers accepted nobody in {LONELY} rounds, and learn alone. Their models may be short "
                 f"compared with the distances between models. Raise `gamma`, which is {self.gamma}.",
-                RuntimeWarning,
+                UserWarning,
                 stacklevel=2,
             )
         return Mixing(shares, info={"lonely": lonely}, state={"lonely": lonely})

@@ -25,7 +25,8 @@ class LocalFoolsGold(Mixer):
     Formula: with the trust a_j in [0, 1] that FoolsGold gives to neighbour j from the cosines between the histories of
     the k neighbours, ``x_i <- (x_i + sum_j a_j x_j)/(1 + sum_j a_j)``. The own model is not compared with anybody. A
     history is the neighbour's latest model (`models`), which is what differences of successive models sum to, or the
-    sum of these differences, each of unit length (`differences`). Neither gossip weights nor b matter.
+    sum of these differences, each of unit length (`differences`); before the second letter it is zero, which resembles
+    nobody. Neither gossip weights nor b matter.
 
     Shapes: [N, d] letters -> [n, d]. Cost: n k^2 d/2 for the products between k neighbours a peer, and n k d for the
     sums. Memory: with `differences`, two vectors [d] for each letter that differs between receivers.
@@ -134,8 +135,8 @@ class LocalFoolsGold(Mixer):
 
 
 def _moved(history: Array | None, old: Array | None, new: Array) -> Array:
-    """The history with the direction from the old letter to the new one; a first letter begins it, from zero."""
-    step = new.astype(np.float64) if old is None else new.astype(np.float64) - old
+    """The history with the direction from the old letter to the new one; with a first letter it is zero."""
+    step = np.zeros(len(new)) if old is None else new.astype(np.float64) - old
     length = float(np.sqrt(step @ step))
     if length > 0.0:
         step /= length
