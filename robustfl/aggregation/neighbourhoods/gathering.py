@@ -116,24 +116,29 @@ class Gathering:
         ends = np.cumsum([pairs[..., 0].size for pairs in asked])
         return [part.reshape(pairs.shape[:-1]) for part, pairs in zip(np.split(found, ends[:-1]), asked, strict=True)]
 
-    def combine(self, shares: Sequence[Floats], out: Array) -> None:
-        """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group."""
+    def combine(self, shares: Sequence[Floats], out: Array) -> bool:
+        """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group.
+
+        Says whether they are finite for sure: letters are small enough for a sum of all of a neighbourhood.
+        """
         width = max(group.m for group in self.groups)
         lines = np.concatenate([group.lines for group in self.groups])
         index = np.zeros((len(lines), width), np.int32)
         weights = np.zeros((len(lines), width))
-        first = 0
+        first, safe = 0, True
         for group, share in zip(self.groups, shares, strict=True):
+            safe &= bool((np.abs(share).sum(axis=1) <= group.m).all())
             span = slice(first, first + len(group.lines))
             index[span, : group.m], weights[span, : group.m] = group.index, share
             first = span.stop
         self.passes.write([(lines, self.passes.combining(index, weights))], out)
+        return safe
 
-    def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> None:
+    def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> bool:
         """The lines of each group in `out` [n, d] become what its work makes of the columns of its letters.
 
         A work gets a block [m, b] of each peer's letters and returns [b]. With maps [g, m', m], it gets the m' sums of
-        the letters with these weights in place of the letters.
+        the letters with these weights in place of the letters. Says whether the models are finite for sure.
         """
         jobs, wide = [], False
         for group, work, mapped in zip(self.groups, works, maps, strict=True):
@@ -142,3 +147,4 @@ class Gathering:
             jobs.append((group.lines, write or self.passes.one_by_one(group.index, mapped, work)))
         width = self.passes.kernels.width(max(group.m for group in self.groups)) if wide else None
         self.passes.write(jobs, out, width)
+        return not wide and all(mapped is None for mapped in maps)

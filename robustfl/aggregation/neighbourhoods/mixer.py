@@ -27,8 +27,9 @@ Short = Literal["lower", "own"]
 """What a peer does whose neighbourhood is too small for the rule and its bound: `lower` the bound to what fits, or keep
 its `own` model. A neighbourhood that is too small for any bound keeps its own model."""
 
-Fill = Callable[[Array], None]
-"""Writes the new models of all groups into their lines of a matrix [n, d]."""
+Fill = Callable[[Array], bool | None]
+"""Writes the new models of all groups into their lines of a matrix [n, d], and says whether they have to be finite,
+which spares a look."""
 
 
 @dataclass(frozen=True)
@@ -255,13 +256,13 @@ class Mixer(Defense):
                 if np.shape(share) != group.index.shape or not np.isfinite(share).all():
                     raise RobustflError(f"{self!r} gave shares that are not {list(group.index.shape)} finite numbers.")
         if mixing.fill is not None:
-            mixing.fill(out)
+            safe = mixing.fill(out)
         elif shares is not None:
-            gathering.combine(shares, out)
+            safe = gathering.combine(shares, out)
         else:
             raise RobustflError(f"{self!r} gave neither shares nor models.")
         lines = np.concatenate([group.lines for group in gathering.groups])
-        if not np.isfinite(Passes(out).peaks(lines)).all():
+        if not safe and not np.isfinite(Passes(out).peaks(lines)).all():
             raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
 
     @abstractmethod
