@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +19,7 @@ from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
 from robustfl.aggregation.updates.gram import Gram
 from robustfl.aggregation.updates.readers import Dense
 from robustfl.aggregation.updates.rows import Rows
-from robustfl.aggregation.updates.source import Source
+from robustfl.aggregation.updates.source import Source, T, Work
 from robustfl.errors import ParameterError
 
 
@@ -204,9 +204,15 @@ class _Letters(Source):
     """The letters of one neighbourhood, whose Gram is known already and which were found to be clean."""
 
     def __init__(self, gathering: Gathering, index: list[int], ids: tuple[int, ...], gram: Gram) -> None:
-        super().__init__(Dense(gathering.rows, str(gathering.rows.dtype)), ids, index)
+        rows = gathering.passes.rows
+        super().__init__(Dense(rows, str(rows.dtype)), ids, index)
+        self._gathering = gathering
         self.extent = np.zeros(0), np.zeros(0)  # nobody has to look for hostile rows again
         self.__dict__["gram"] = gram
+
+    def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
+        self._gathering.passes.verify()
+        return super().sweep(work)
 
     @property
     def squared_norms(self) -> Floats:
