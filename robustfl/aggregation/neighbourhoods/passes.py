@@ -1,0 +1,188 @@
+"""Every pass over the letters: cut into blocks of columns, in compiled kernels where numba can be used.
+
+Columns are summed over in the same blocks however many letters there are, and blocks are added in the order of the
+columns. So no result depends on the number of threads, nor on who else takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels, column_blocks
+from robustfl.aggregation.kernels.choice import COMPILE_FROM, kernels_for
+from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.kernels.threads import in_order
+from robustfl.aggregation.neighbourhoods import host_passes
+from robustfl.aggregation.updates.source import HostileRows
+
+T = TypeVar("T")
+Lines = NDArray[np.int64]
+Index = NDArray[np.int32]
+
+Write = Callable[[Array, Lines, int, Array], None]
+"""(block [N, b], the lines of the target, its first column there, the target) -> what is made of the block, there"""
+
+BLOCK_NUMBERS = 1 << 18
+"""About so many numbers of the letters are in a block of columns: they stay in a second-level cache."""
+
+FEWEST, MOST = 256, 4096
+"""The least and the largest number of columns of a block."""
+
+SUMMED = 4096
+"""The number of columns of a block whose columns are summed over, for any number of letters."""
+
+NARROW = 1e-12, 1e15
+"""Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
+
+
+class Passes:
+    """The passes over one matrix of letters [N, d].
+
+    The first pass, whatever its purpose, also looks for hostile rows among the `suspects`: numbers that are not finite,
+    or larger than `limit`. If it finds some, it ends with :class:`HostileRows`, and no work has seen them.
+
+    Attributes
+    ----------
+    rows : the letters; by default all of them are suspects
+    kernels : the operations that rules may use on a block of one neighbourhood
+    """
+
+    def __init__(self, rows: Array, suspects: Lines | None = None, limit: float = np.inf) -> None:
+        self.rows = rows
+        self.kernels: Kernels = kernels_for(None, COMPILE_FROM)  # whatever the size: one peer gets what all get
+        self.passes: Any = host_passes
+        if type(self.kernels) is not Host:
+            from robustfl.aggregation.neighbourhoods import compiled_passes
+
+            self.passes = compiled_passes
+        self._suspects = np.arange(len(rows)) if suspects is None else suspects
+        self._limit = limit
+        self._known = len(self._suspects) == 0
+        self._peaks = np.zeros(len(rows))
+
+    @property
+    def width(self) -> int:
+        """The number of columns of a block."""
+        wanted = BLOCK_NUMBERS // max(len(self.rows), 1)
+        return int(np.clip(1 << max(wanted.bit_length() - 1, 0), FEWEST, MOST))
+
+    def verify(self) -> None:
+        """Look for hostile rows, if no pass did so yet."""
+        if not self._known:
+            self._blocks(lambda block, columns, peaks: None, self.width)
+
+    def _blocks(self, work: Callable[[Array, slice, Floats], T], width: int) -> list[T]:
+        """The results of `work` on all blocks, their columns, and the largest magnitudes [N] of the suspects."""
+        cut = column_blocks(self.rows.shape[1], width)
+        if self._known:
+            return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
+        tasks = (partial(self._survey, work, self.rows[:, columns], columns) for columns in cut)
+        results, total = [], self._peaks
+        for result, peaks in in_order(tasks):
+            total = np.maximum(total, peaks)
+            results.append(result)
+        self._known, self._peaks = True, total
+        found = np.flatnonzero(~(total <= self._limit)).tolist()
+        if found:
+            raise HostileRows({row: "too large to sum" if np.isfinite(total[row]) else "not finite" for row in found})
+        return [result for result in results if result is not None]
+
+    def _survey(
+        self, work: Callable[[Array, slice, Floats], T], block: Array, columns: slice
+    ) -> tuple[T | None, Floats]:
+        """The work on a block without hostile numbers, and the largest magnitudes of the suspects in it."""
+        peaks = np.zeros(len(self.rows))
+        peaks[self._suspects] = self.passes.peaks(block, self._suspects)
+        clean = bool((peaks <= self._limit).all())
+        return work(block, columns, peaks) if clean else None, peaks
+
+    def finite(self, lines: Lines) -> bool:
+        """Whether all numbers in these rows are finite."""
+        found = Passes(self.rows, lines)
+        try:
+            found.verify()
+        except HostileRows:
+            return False
+        return bool(np.isfinite(found._peaks).all())
+
+    def squared_distances(self, pairs: Index) -> Floats:
+        """``||x_p - x_q||^2`` [e] for pairs [e, 2]; -1 in the place of q is the origin.
+
+        Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
+        """
+
+        def part(block: Array, columns: slice, peaks: Floats) -> Floats:
+            largest = np.append(peaks, 0.0)[pairs].max(axis=1)  # the last place is the origin's
+            wide = ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
+            if not wide.any():
+                return np.asarray(self.passes.squared_distances(block, pairs, False))
+            found = np.empty(len(pairs))
+            for chosen, kind in ((~wide, False), (wide, True)):
+                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+            return found
+
+        total = np.zeros(len(pairs))
+        for found in self._blocks(part, SUMMED):
+            total += found
+        return total
+
+    def combining(self, index: Index, weights: Floats) -> Write:
+        """Makes ``sum_j weights_ij x_(index_ij)`` for the lines i of index and weights [g, m].
+
+        The heaviest letter of a line is summed around, and letters without weight are not read.
+        """
+        order = np.argsort(-np.abs(weights), axis=1, kind="stable")
+        ordered = np.take_along_axis(weights, order, axis=1)
+        used = ordered != 0.0
+        used[:, 0] = True
+        starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+        rows = np.take_along_axis(index, order, axis=1)[used].astype(np.int64)
+        shares = ordered[used]
+        return lambda block, *target: self.passes.combine(block, starts, rows, shares, *target)
+
+    def medians(self, index: Index, maps: Floats | None) -> Write:
+        """Makes the medians by columns of the letters ``index[i]`` [m], or of the m' sums ``maps[i] @ x`` [m', m]."""
+        return lambda block, *target: self.passes.medians(block, index, maps, *target)
+
+    def trimmed_means(self, index: Index, maps: Floats | None, f: int) -> Write:
+        """As :meth:`medians`, the means without the f smallest and the f largest values of each column; 2f < m'."""
+        return lambda block, *target: self.passes.trimmed_means(block, index, maps, f, *target)
+
+    def one_by_one(self, index: Index, maps: Floats | None, work: Callable[[Array, Kernels], Array]) -> Write:
+        """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, one by one."""
+
+        def write(block: Array, lines: Lines, first: int, out: Array) -> None:
+            for place, line in enumerate(lines.tolist()):
+                values = block[index[place]]
+                if maps is not None:
+                    values = self.kernels.combine(maps[place], values)
+                out[line, first : first + block.shape[1]] = work(values, self.kernels)
+
+        return write
+
+    def write(self, jobs: Sequence[tuple[Lines, Write]], out: Array, width: int | None = None) -> None:
+        """Let each job write what it makes of every block to its lines of `out`, which may be the letters themselves.
+
+        Blocks are `width` columns wide, or as wide as fits a cache.
+        """
+        beside = out is not self.rows and out.flags.c_contiguous
+        if out is self.rows:
+            self.verify()  # what was overwritten could not be mixed again
+
+        def part(block: Array, columns: slice, peaks: Floats) -> None:
+            if beside:
+                for lines, work in jobs:
+                    work(block, lines, columns.start, out)
+                return
+            made = [np.empty((len(lines), block.shape[1]), block.dtype) for lines, _ in jobs]
+            for (lines, work), values in zip(jobs, made, strict=True):
+                work(block, np.arange(len(lines)), 0, values)
+            for (lines, _), values in zip(jobs, made, strict=True):  # only now: the block may be what was read
+                out[lines, columns] = values
+
+        self._blocks(part, width or self.width)
