@@ -107,7 +107,7 @@ class Leakage(Observer):
         verdicts = [found for attack in self._gathering.attacks if (found := judge.verdict(attack)) is not None]
         judged = {verdict.attack for verdict in verdicts}
         blind = [attack for attack in self._gathering.attacks if attack not in judged]
-        unfit = [*self._gathering.unfit, *(f"{attack}: the observer saw nothing that it could use" for attack in blind)]
+        unfit = [*self._gathering.unfit, *(f"{attack}: {self._gathering.blind}" for attack in blind)]
         told: dict[str, Any] = {}
         for verdict in verdicts:
             for number in (None, *dict.fromkeys(verdict.rounds)):

@@ -159,9 +159,10 @@ class Judge:
             message = sighting.message
             if message is None:
                 continue
-            noise = message.new_tensor(rng.standard_normal(message.numel()))
-            noise = noise.reshape(message.shape) * (message.norm() / noise.norm())
-            noisy.append((place, (dataclasses.replace(sighting, message=noise), truth)))
+            noise, samples = _noise_like(message, rng), sighting.samples
+            if samples is not None:
+                samples = _noise_like(samples[0], rng), samples[1]
+            noisy.append((place, (dataclasses.replace(sighting, message=noise, samples=samples), truth)))
         if not noisy:
             return
         finding = found.attack.spy(self._gathering.facts(found.attack, [one for _, one in noisy]))
@@ -188,7 +189,7 @@ class Judge:
         """
         about, capability = self._gathering.about, attack.required_knowledge()
         told = Capability.MESSAGE | Capability.SUM
-        if attack.singles_out or not (capability & told) or any(s.message is None for s, _ in seen):
+        if not attack.explains or attack.singles_out or not (capability & told) or any(s.message is None for s, _ in seen):
             return [None] * len(seen)
         given = attack.view(facts).gradients().double()
         found: list[float | None] = []
@@ -212,6 +213,12 @@ class Judge:
 
     def _scaled(self, features: Tensor) -> Tensor:
         return scaled(features, self._gathering.about.low, self._gathering.about.high)
+
+
+def _noise_like(values: Tensor, rng: np.random.Generator) -> Tensor:
+    """Gaussian noise of the shape and the norm of some values."""
+    noise = values.new_tensor(rng.standard_normal(values.numel())).reshape(values.shape)
+    return noise * (values.norm() / noise.norm())
 
 
 def _similarity(pairs: Matched) -> Tensor:
