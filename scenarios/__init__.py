@@ -43,6 +43,7 @@ Special ways to learn:
 * ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.
 * ``staleness_repair``: stale updates that are weighted, corrected, or computed again from data that the server inverts.
 * ``distillation``: clients with models of their own that send predictions, beside clients that send updates.
+* ``virtual_data``: clients that send a few synthetic samples in place of updates, before a curious server.
 * ``adversarial_training``: clients that train on samples which they have made as hard as they can.
 * ``flag_augmented``: the flag aggregator with failing workers and augmented data.
 """

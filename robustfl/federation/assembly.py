@@ -88,7 +88,7 @@ def channel_named(name: str) -> type[Channel]:
 
 
 def spoken_channel(name: str, settings: Federation) -> str:
-    """The channel that clients speak with a defense of the channel `name`: rules for updates take all that they send."""
+    """The channel that clients speak with a defense of the channel `name`; rules for updates take other messages."""
     if name != "dense":
         return name
     return "virtual_data" if settings.virtual_data else "predictions" if settings.distillation else name
@@ -114,16 +114,17 @@ def refusal(
         return (
             f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
         )
-    if stages and name not in ("dense", "rewards"):
-        return f"{stages[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
+    changes = stages or (defense.stages[:1] if getattr(defense, "protection", None) else ())
+    if changes and name not in ("dense", "rewards"):
+        return f"{changes[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
     if channel is None and name not in CHANNELS:
         return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
     for wanted, sent in (("distillation", "predictions"), ("virtual_data", "virtual_data")):
         given = getattr(settings, wanted) is not None
         if channel is None and given != (name == sent):
             return (
-                f"{defense} speaks the channel {name!r}, and clients send {sent.replace('_', ' ')} where the federation "
-                f"has settings of `{wanted}`, which this one has{' them' if given else ' none'}."
+                f"{defense} speaks the channel {name!r}, and clients send {sent.replace('_', ' ')} where the "
+                f"federation has settings of `{wanted}`, which this one has{' them' if given else ' none'}."
             )
     if attack is not None and not attack.fits(name):
         return (

@@ -127,8 +127,8 @@ class Population:
     def subset(self, chosen: NDArray[np.bool_]) -> Population:
         """The same clients with the training samples that `chosen` [N] marks, as if there had never been others.
 
-        Public samples stay where they are chosen. No part of a simulation can come across the rest: neither clients nor a server with samples of its own. Clients
-        may be left without samples. Initial weights and the test set are the same.
+        No part of a simulation can come across the rest: neither clients nor a server with samples of its own. Clients
+        may be left without samples. Initial weights and the test set are the same, and public samples stay public.
 
         Cost: a copy of the chosen samples. Raises DataError when none is chosen.
         """

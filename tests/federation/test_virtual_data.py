@@ -1,4 +1,4 @@
-"""Rounds in which clients send a few synthetic samples: what the server makes of them, and what an adversary can send."""
+"""Rounds in which clients send synthetic samples: what the server makes of them, and what an adversary can send."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_is_made_of_samples_is_near_to_what_the_clients_own_make_and_nearer
         own = sim.channel.work.gradients(round.models, round.lesson)
         return (round.computed - own).norm(dim=1) / own.norm(dim=1)
 
-    short, long = apart(steps=2), apart(steps=60)
+    short, long = apart(steps=2), apart(steps=40)
     assert float(long.max()) < 0.7
     assert float(long.mean()) < 0.6 * float(short.mean())
 
@@ -95,22 +95,20 @@ def test_a_client_makes_its_samples_alone() -> None:
 
 
 def test_clients_learn_and_send_fewer_bytes() -> None:
-    sim = virtual(rounds=20, evaluate_every=20, batch_size=8)
+    sim = virtual(rounds=12, evaluate_every=12, batch_size=16, server={"learning_rate": 1.0})
     trace = sim.run()
     assert trace.accuracy[-1][1] > 0.85
     assert trace.bytes_up == 4.0 * SAMPLES * (16 + 1)
     assert trace.bytes_down == 4.0 * sim.setup.population.d
 
 
-@pytest.mark.parametrize(
-    "attack", [IPM(epsilon=1e4), WhiteBox(candidates=3), ALIE(), OmniscientLabelFlip()], ids=str
-)
+@pytest.mark.parametrize("attack", [IPM(epsilon=1e4), WhiteBox(candidates=2), ALIE(), OmniscientLabelFlip()], ids=str)
 def test_malicious_clients_send_samples_and_the_search_was_told_what_happens(attack: Any) -> None:
     told: list[Tensor] = []
 
     @dataclass(frozen=True, kw_only=True)
     class Spied(type(attack)):  # type: ignore[misc]
-        knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
+        knowledge: ClassVar[Knowledge] = ~Knowledge.NOTHING
 
         def required_knowledge(self) -> Knowledge:
             return self.knowledge
@@ -121,8 +119,10 @@ def test_malicious_clients_send_samples_and_the_search_was_told_what_happens(att
             return crafted
 
     kept = Kept()
-    sim = virtual(NNM(f=2) >> TrimmedMean(f=2), attack=Spied(**attack.parameters()), f=2, rounds=2, observers=[kept])
-    assert sim.run().rejected_rows == 0
+    rule, spied = NNM(f=2) >> TrimmedMean(f=2), Spied(**attack.parameters())
+    assert (
+        virtual(rule, attack=spied, f=2, rounds=1, observers=[kept], virtual_data={"steps": 5}).run().rejected_rows == 0
+    )
     for server, expected in zip(kept.server, told, strict=True):
         torch.testing.assert_close(server.aggregate, expected, atol=1e-6, rtol=1e-4)
         rows = server.arrived.norm(dim=1)
@@ -131,7 +131,7 @@ def test_malicious_clients_send_samples_and_the_search_was_told_what_happens(att
 
 def test_what_is_crafted_is_answered_by_the_nearest_samples() -> None:
     """An update that samples can make is nearly reached; of what is out of reach, the direction is what counts."""
-    sim = virtual(virtual_data={"steps": 100})
+    sim = virtual(virtual_data={"steps": 60})
     round, *_ = sent(sim)
     model = weights(sim)
     rows = round.computed[:2] * torch.tensor([[1.0], [-1e30]])
@@ -162,12 +162,16 @@ def test_poisoned_data_make_poisoned_samples_and_other_parts_have_rounds() -> No
     ("defense", "values", "reason"),
     [
         (FRL(), {}, "speaks the channel 'rankings'"),
-        (RFFL(), {}, "clients send virtual data where the federation has settings of `virtual_data`, which this one has"),
+        (
+            RFFL(),
+            {},
+            "clients send virtual data where the federation has settings of `virtual_data`, which",
+        ),
         (KnFu(), {}, "clients send predictions where"),
         (Mean(), {"attack": Clones() >> LabelFlip(), "f": 1}, "several identities"),
         (Mean(), {"faults": [AWGN()]}, "cannot happen to messages of Mean, those of the channel 'virtual_data'"),
         (GradientNoise() >> Mean(), {}, "clients of the channel 'virtual_data' send something else"),
-        (DPFedAvg(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), {}, "virtual_data"),
+        (DPFedAvg(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), {}, "DPFedAvg.* send something else"),
         (Mean(), {"server": {"mode": "asynchronous", "buffer": 3}}, "cannot be multiplied by a staleness weight"),
     ],
     ids=["rankings", "rewards", "predictions", "identities", "noise", "client side", "mechanism", "staleness"],

@@ -83,7 +83,7 @@ class VirtualDataChannel(Dense):
         finite = finite_rows(rows)
         if not bool(finite.any()):
             return answer
-        distinct, places = rows[finite].unique(dim=0, return_inverse=True)
+        distinct, places = torch.unique(rows[finite], dim=0, return_inverse=True)
         settings = self.setup.settings
         unit = -settings.local_learning_rate * settings.local_steps if settings.message == "delta" else 1.0
         begun, labels = model.expand_as(distinct), self.virtual.even_labels(len(distinct))
@@ -103,7 +103,8 @@ class VirtualDataChannel(Dense):
 
         def aggregate(rows: Tensor) -> Tensor:
             sent = self.sendable(rows[: facts.f], receiver.model.weights, round.number)
-            return asked(torch.cat([sent, rows[facts.f :]]))
+            answer: Tensor = asked(torch.cat([sent, rows[facts.f :]]))
+            return answer
 
         return replace(facts, aggregate=aggregate, rotation_equivariant=False)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REACH = 1e6
-"""What is longer than this is as far out of reach of any samples as this; its square still fits into single precision."""
+"""What is longer than this is as far out of reach of samples as this, whose square fits into single precision."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -104,8 +104,9 @@ class Gathering:
             return
         if self._spying.observer == "participant":
             if watched and len(round.honest):
-                heard = round.receivers[0].model.weights  # where clients have models of their own, what all of them hear
-                model = heard if self.about.own_models else _model_of(round, self._asked(round)[0])
+                model = _model_of(round, self._asked(round)[0])
+                if self.about.own_models:  # which nobody sees; what all hear is what the server answers
+                    model = round.receivers[0].model.weights
                 self.passive.append(self._model(model, round.number))
             return
         if not self.watched or round.number > self.watched[-1] or not len(round.honest):
@@ -118,6 +119,21 @@ class Gathering:
             self._last[None] = round.sent.sum(dim=0)
 
     @property
+    def changes(self) -> list[str]:
+        """What clients do to their messages so that the true samples do not explain them, by name.
+
+        Noise at the server is not among it, nor is clipping whole messages, which keeps their directions.
+        """
+        defense = self._channel.defense
+        stages = list(getattr(defense, "client_side", ()))
+        protection = getattr(defense, "protection", None)
+        place = "server" if protection is None else protection.place
+        if place == "steps" or (place != "server" and protection.noise_multiplier != 0):
+            stages.append(defense.stages[0])
+        found = [str(stage) for stage in stages]
+        return [*found, "virtual data"] if self._channel.name == "virtual_data" else found
+
+    @property
     def blind(self) -> str:
         """Why an observer that has seen nothing has seen nothing."""
         if self._hidden:
@@ -125,7 +141,7 @@ class Gathering:
                 f"the observer {self._spying.observer!r} sees no single message here, as they are added before anybody "
                 "gets them. Watch as the observer 'sum'"
             )
-        return "no client that is spied on took part in a watched round"
+        return "no honest client took part in a watched round"
 
     def require_messages(self) -> None:
         """Raise ParameterError where the observer has seen nothing because nobody sees single messages."""

@@ -60,10 +60,10 @@ class Bench:
         self.targets = [run for run, sibling in enumerate(family.members) if isinstance(sibling, Sibling)]
         if len(self.targets) < FEWEST_TARGETS:
             unseen = family.members.count("unseen")
+            why = f" and were seen; in {unseen} no honest client took part in a watched round" if unseen else ""
             raise ParameterError(
                 f"only {len(self.targets)} of {len(family.members)} federations that were trained on halves of the "
-                "samples have a finite model in the end"
-                + (f" and were seen; in {unseen} no client that is spied on took part in a watched round" * (unseen > 0))
+                f"samples have a finite model in the end{why}"
             )
         for run in self.targets:
             inside = family.rotation.inside[run][self._usable(run)]

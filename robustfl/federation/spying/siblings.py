@@ -76,7 +76,7 @@ class Sibling:
 
 
 Missing = Literal["diverged", "unseen"]
-"""Why a sibling says nothing: its training diverged, or no client that is spied on took part in a watched round."""
+"""Why a sibling says nothing: its training diverged, or no honest client took part in a watched round."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

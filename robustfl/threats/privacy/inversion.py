@@ -168,7 +168,7 @@ def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[
 
 
 def inverted_from(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as :func:`inverted` for restarts that begin at ``1/2 + start/2``, with `start` [k, restarts, T, b, *shape]."""
+    """The same as :func:`inverted`, with restarts that begin at ``1/2 + start/2``: [k, restarts, T, b, *shape]."""
     k, rows = len(target.models), search.restarts
     at_once = max(1, ROWS_TIMES_PARAMETERS // (rows * target.network.d))
     found, losses = [], []
