@@ -22,14 +22,15 @@ from tests.federation.worlds import CLIENTS, SMALL_MLP, Kept, population, topolo
 
 RUNS = 4
 VIRTUAL: dict[str, Any] = {"virtual_data": {"samples": 4, "steps": 10}}
-DISTILLED: dict[str, Any] = {"algorithm": "fedavg", "distillation": {"steps": 20, "batch_size": 9}}
+DISTILLED: dict[str, Any] = {"algorithm": "fedavg", "distillation": {"steps": 10, "batch_size": 9}}
 
 
 def federation(
     *attacks: PrivacyAttack, observer: str = "server", watch: Observer | None = None, **rules: Any
 ) -> Simulation:
-    settings = Federation.model_validate({"clients": CLIENTS, "rounds": 3, "batch_size": 8, **rules})
-    spying = Spying(observer=observer, attacks=attacks, targets=3, federations=RUNS, rounds=("first", "last"))
+    settings = Federation.model_validate({"clients": CLIENTS, "rounds": 2, "batch_size": 8, **rules})
+    moments = ("last",) if "distillation" in rules else ("first", "last")
+    spying = Spying(observer=observer, attacks=attacks, targets=3, federations=RUNS, rounds=moments)
     watches = [] if watch is None else [watch]
     return assemble(population(SMALL_MLP), settings, Mean(), spying=spying, seed=3, observers=watches)
 
@@ -160,7 +161,7 @@ def test_a_copy_comes_to_believe_what_the_client_claims_and_nobody_sees_the_clie
             assert not any(torch.equal(model, own) for own in round.models)
 
 
-@pytest.mark.parametrize("observer", ["participant", "public", "sum"])
+@pytest.mark.parametrize("observer", ["participant", "sum"])
 def test_who_hears_answers_alone_has_the_model_that_learns_from_them(observer: str) -> None:
     told = federation(LossThreshold(), LiRA(), observer=observer, **DISTILLED).run().more
     assert set(told["mia_auc_by"]) == {"LossThreshold", "LiRA(mode=offline)"}
