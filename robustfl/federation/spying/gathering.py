@@ -127,8 +127,9 @@ class Gathering:
         defense = self._channel.defense
         stages = list(getattr(defense, "client_side", ()))
         protection = getattr(defense, "protection", None)
-        place = "server" if protection is None else protection.place
-        if place == "steps" or (place != "server" and protection.noise_multiplier != 0):
+        if protection is not None and (
+            protection.place == "steps" or (protection.place != "server" and protection.noise_multiplier != 0)
+        ):
             stages.append(defense.stages[0])
         found = [str(stage) for stage in stages]
         return [*found, "virtual data"] if self._channel.name == "virtual_data" else found
