@@ -45,7 +45,7 @@ class NearestSample(PrivacyAttack):
     ...     owners=np.array([4, 4, 4]),
     ... )
     >>> NearestSample().spy(facts).scores
-    tensor([-0.5000,  0.0000, -1.4142])
+    tensor([-0.5000, -0.0000, -1.4142])
     """
 
     reference: ClassVar[str] = "Chen, Yu, Zhang and Fritz, GAN-Leaks, CCS 2020"
