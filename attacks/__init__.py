@@ -85,8 +85,10 @@ from .privacy.inverting_gradients import InvertingGradients as InvertingGradient
 from .privacy.label_counts import LabelCounts as LabelCounts
 from .privacy.lira import LiRA as LiRA
 from .privacy.loss_threshold import LossThreshold as LossThreshold
+from .privacy.nearest_sample import NearestSample as NearestSample
 from .privacy.rmia import RMIA as RMIA
 from .privacy.row_ratios import RowRatios as RowRatios
+from .privacy.sent_samples import SentSamples as SentSamples
 from .privacy.update_alignment import UpdateAlignment as UpdateAlignment
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking

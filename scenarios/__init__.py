@@ -29,6 +29,8 @@ Privacy:
 
 * ``gradient_inversion``, ``label_leakage``: samples and labels that a curious server recovers, early and late.
 * ``malicious_server``: a server that sends weights made to read samples off messages, also behind secure aggregation.
+* ``gradient_inversion_fashion_mnist``, ``malicious_server_fashion_mnist``, ``dp_tradeoff_fashion_mnist``: the same on
+  Fashion-MNIST, from minutes to a night.
 * ``inversion_defenses``: what noise, pruning, rounding and momentum do against inversion.
 * ``membership``: who was trained on, asked by a loss threshold, LiRA, RMIA and the messages of clients.
 * ``dp_fixed_cohorts``: the price of cohorts of a fixed size beside that of Poisson sampling.
@@ -43,6 +45,7 @@ Special ways to learn:
 * ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.
 * ``staleness_repair``: stale updates that are weighted, corrected, or computed again from data that the server inverts.
 * ``distillation``: clients with models of their own that send predictions, beside clients that send updates.
+* ``virtual_data``: clients that send a few synthetic samples in place of updates, before a curious server.
 * ``adversarial_training``: clients that train on samples which they have made as hard as they can.
 * ``flag_augmented``: the flag aggregator with failing workers and augmented data.
 """

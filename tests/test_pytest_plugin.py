@@ -192,6 +192,16 @@ def test_tests_of_resilience_can_be_left_out(run: Run) -> None:
     assert "= resilience =" not in output
 
 
+@pytest.mark.slow
+def test_two_processes_show_the_same_table(run: Run) -> None:
+    """What each has played is in one table, and is not played again."""
+    assert run("-k", "house", "--resilience-save")[0] == 0
+    alone, spread = run("-k", "house"), run("-k", "house", "-n", "2")
+    assert (alone[0], spread[0]) == (0, 0)
+    assert rows(alone[1]) == rows(spread[1])
+    assert len(rows(alone[1])) == 1
+
+
 @pytest.mark.nightly
 def test_several_processes_show_the_same_table(repository: Path, run: Run) -> None:
     chosen = ("-k", "house or blind or nnm")

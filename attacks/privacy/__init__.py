@@ -12,6 +12,7 @@ under `privacy`.
 * ``dlg``, ``idlg``: `DLG` and `IDLG` search for samples whose gradient is the message, without and with labels.
 * ``imprint``: `Imprint` reads samples off the differences of neurons, by weights that an active server sends.
 * ``inconsistent_model``: `InconsistentModel` turns a secure sum into the message of one client.
+* ``sent_samples``: `SentSamples` takes virtual data, which clients send, for their own samples.
 
 Who was trained on is what these ask. They are measured on federations that are trained on halves of the samples, each
 of which is the target once (:mod:`robustfl.federation.spying.siblings`):
@@ -19,4 +20,5 @@ of which is the target once (:mod:`robustfl.federation.spying.siblings`):
 * ``loss_threshold``: `LossThreshold` needs a model alone, and ``lira``, ``rmia``: `LiRA` and `RMIA` compare it with
   shadow models, which are the other federations.
 * ``update_alignment``: `UpdateAlignment` compares the messages of a client with the gradients of its samples.
+* ``nearest_sample``: `NearestSample` asks how close virtual data come to a sample.
 """

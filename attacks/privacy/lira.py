@@ -24,6 +24,8 @@ class LiRA(PrivacyAttack):
     Shapes: [q] candidates -> [q] scores. Cost: one forward pass of every shadow model, which all attacks share; the
     training of the shadows is the price.
 
+    Where clients send predictions, the model is a copy of the owner's that the observer has made from these.
+
     Knowledge: a model of the training, and shadow federations with the same settings and, in this simulation, the same
     initial weights, clients and malicious clients. A real attacker has to guess some of that, so this is a strong one.
 
@@ -64,6 +66,7 @@ class LiRA(PrivacyAttack):
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
     knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS | Capability.SHADOWS
+    channels: ClassVar[tuple[str, ...]] = (*PrivacyAttack.channels, "predictions")
     judges_members: ClassVar[bool] = True
 
     mode: Annotated[
@@ -80,7 +83,7 @@ class LiRA(PrivacyAttack):
     def infer(self, view: PrivacyView) -> Memberships:
         import torch
 
-        shadows, target = view.shadows.candidates, view.confidences(view.candidates)
+        shadows, target = view.shadows.candidates, view.known()
         chosen = shadows.one_sided if self.mode == "offline" else shadows.two_models
         scores = torch.as_tensor(chosen(target, pooled=self.pooled))
         return Memberships(scores=scores, one_scale=self.mode == "offline")

@@ -20,6 +20,8 @@ class LossThreshold(PrivacyAttack):
     It needs nothing but that model, and is the yardstick of the other attacks on membership: it confuses members with
     easy samples, so at few false alarms it finds hardly any members, even where its area is well above a half.
 
+    Where clients send predictions, the model is a copy of the owner's that the observer has made from these.
+
     Shapes: [q] candidates -> [q] scores. Cost: one forward pass over the candidates.
 
     Knowledge: a model of the training.
@@ -52,6 +54,7 @@ class LossThreshold(PrivacyAttack):
     reference: ClassVar[str] = "Yeom et al., Privacy Risk in Machine Learning, CSF 2018"
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
     knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS
+    channels: ClassVar[tuple[str, ...]] = (*PrivacyAttack.channels, "predictions")
     judges_members: ClassVar[bool] = True
 
     def infer(self, view: PrivacyView) -> Memberships:
@@ -59,4 +62,4 @@ class LossThreshold(PrivacyAttack):
 
         from robustfl.privacy.membership import log_likelihood
 
-        return Memberships(scores=torch.as_tensor(log_likelihood(view.confidences(view.candidates))))
+        return Memberships(scores=torch.as_tensor(log_likelihood(view.known())))

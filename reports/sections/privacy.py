@@ -65,6 +65,7 @@ LEAKS = (
     Column(key="attack", heading="Attack", form=TEXT),
     Column(key="leak", heading="Leak", form=NUMBER, strong=True),
     Column(key="identified", heading="Samples identified", form=PERCENT),
+    Column(key="recognisable", heading="at most", form=PERCENT, beneath="identified"),
     Column(key="reconstructed", heading="Recovered", form=PERCENT),
     Column(key="psnr", heading="dB", form=COUNT),
     Column(key="certified", heading="Known to be exact", form=PERCENT),
@@ -78,7 +79,7 @@ PICTURES = (
     "Samples of clients, each beside what was made of it: the best, the middle and the worst pair of the attack that "
     "recognised most, of one trial for each defense."
 )
-OPTIONAL = ("identified", "reconstructed", "psnr", "certified", "labels", "members", "bound", "area")
+OPTIONAL = ("identified", "recognisable", "reconstructed", "psnr", "certified", "labels", "members", "bound", "area")
 
 
 def _of_world(world: World) -> Content | None:
@@ -170,6 +171,7 @@ def _leak(own: Values, leak: Values, found: Mapping[str, float]) -> Row:
             ),
             "leak": leak["leak"],
             "identified": found.get("identified"),
+            "recognisable": leak["bounds"].get("identified") if "identified" in found else None,
             "reconstructed": _beside(found.get("reconstructed"), "controls", found.get("reconstructed_control")),
             "psnr": found.get("psnr"),
             "certified": found.get("certified"),
@@ -281,12 +283,14 @@ def _sheet(run: Run) -> Sheet:
     """The table with one row per attack on privacy; defenses on which nobody spied have one row.
 
     `privacy` is P of the defense in the world, and `leak` is what the attack found out. `epsilon` holds pairs of who
-    sees it and the loss. `bound` is the most that `mia_tpr_1` can be by the account.
+    sees it and the loss. `bound` is the most that `mia_tpr_1` can be by the account, and
+    `recognisable` the most that `identified` can be.
     """
     rows = tuple(row for world, defense in run.each("privacy") for row in _rows(world, defense))
     columns = (
         *("world", "defense", "privacy", "privacy_low", "privacy_high", "worst_attack", "invalid", "accuracy"),
-        *("epsilon", "delta", "unit", "relation", "voids", "attack", *CELL, *MEASURED, "bound", "kept_per_seed"),
+        *("epsilon", "delta", "unit", "relation", "voids", "attack", *CELL, *MEASURED),
+        *("bound", "recognisable", "kept_per_seed"),
     )
     return Sheet(file="privacy.csv", columns=columns, rows=rows)
 
@@ -308,6 +312,7 @@ def _rows(world: str, own: Values) -> Iterator[dict[str, Any]]:
             **{name: leak[name] for name in ("attack", *CELL)},
             **{name: leak["measured"].get(name) for name in MEASURED},
             "bound": leak["bounds"].get("mia_tpr_1"),
+            "recognisable": leak["bounds"].get("identified"),
             "kept_per_seed": leak["kept_per_seed"],
         }
 
@@ -319,7 +324,16 @@ PRIVACY = Section(
     measures=(
         *_ALL,
         *(f"{name}_by" for name in _ALL),
-        *("privacy_oracles", "privacy_unfit", "privacy_voids", "privacy_notes", "mia_unfit", "mia_targets"),
+        *(
+            "privacy_oracles",
+            "privacy_changes",
+            "privacy_unfit",
+            "privacy_voids",
+            "privacy_notes",
+            "mia_unfit",
+            "mia_targets",
+        ),
+        *("identified_error_by", "identified_prior_by", "identified_messages_by", "training_samples"),
         *("epsilon", *(f"epsilon_{name}" for name in ("participant", "public", "sum", "server")), "stopped_by"),
     ),
 )

@@ -59,7 +59,19 @@ def _predictions() -> type[Channel]:
     return Predictions
 
 
-CHANNELS = {"dense": _dense, "rewards": _rewards, "predictions": _predictions, "rankings": _rankings}
+def _virtual_data() -> type[Channel]:
+    from robustfl.federation.channels.virtual_data import VirtualDataChannel
+
+    return VirtualDataChannel
+
+
+CHANNELS = {
+    "dense": _dense,
+    "rewards": _rewards,
+    "predictions": _predictions,
+    "rankings": _rankings,
+    "virtual_data": _virtual_data,
+}
 """The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
 
 Each value is a function that loads the channel when it is called.
@@ -77,11 +89,10 @@ def channel_named(name: str) -> type[Channel]:
 
 
 def spoken_channel(name: str, settings: Federation) -> str:
-    """The name of the channel that clients speak with a defense of the channel `name`.
-
-    Where clients distil, a rule for updates is asked about predictions.
-    """
-    return "predictions" if name == "dense" and settings.distillation is not None else name
+    """The channel that clients speak with a defense of the channel `name`; rules for updates take other messages."""
+    if name != "dense":
+        return name
+    return "virtual_data" if settings.virtual_data else "predictions" if settings.distillation else name
 
 
 def refusal(
@@ -106,16 +117,18 @@ def refusal(
         return (
             f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
         )
-    if stages and name not in ("dense", "rewards"):
-        return f"{stages[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
+    changes = stages or (defense.stages[:1] if getattr(defense, "protection", None) else ())
+    if changes and name not in ("dense", "rewards"):
+        return f"{changes[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
     if channel is None and name not in CHANNELS:
         return f"{defense} speaks the channel {name!r}. Channels that exist: {', '.join(CHANNELS)}."
-    if channel is None and (settings.distillation is not None) != (name == "predictions"):
-        found = "has none" if settings.distillation is None else "has them"
-        return (
-            f"{defense} speaks the channel {name!r}, and clients send predictions where the federation has settings of "
-            f"`distillation`, which this one {found}."
-        )
+    for wanted, sent in (("distillation", "predictions"), ("virtual_data", "virtual_data")):
+        given = getattr(settings, wanted) is not None
+        if channel is None and given != (name == sent):
+            return (
+                f"{defense} speaks the channel {name!r}, and clients send {sent.replace('_', ' ')} where the "
+                f"federation has settings of `{wanted}`, which this one has{' them' if given else ' none'}."
+            )
     if attack is not None and not attack.fits(name):
         return (
             f"{attack} cannot meet {defense}: clients speak the channel {name!r}, and the attack makes other messages, "

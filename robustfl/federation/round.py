@@ -144,6 +144,7 @@ class Round:
     lesson : the batches of the members who train
     models : [d] or [k, d] the models from which these members start
     trained : [k, d] the models that they have after their own training, where a message is no model; else None
+    virtual : [k, m, ...] and [k, m] the samples that they send and the labels of these, where messages are samples
     computed : [k, m] what each of them computed, before anything else happens to it
     own : [f, m] what the malicious members would send if they were honest; None where nothing asks for it
     messages : [h, m] what the honest members send
@@ -164,6 +165,7 @@ class Round:
     lesson: Lesson | None = None
     models: Tensor | None = None
     trained: Tensor | None = None
+    virtual: tuple[Tensor, Tensor] | None = None
     computed: Tensor | None = None
     own: Tensor | None = None
     messages: Tensor | None = None

@@ -158,6 +158,18 @@ class Distillation(Settings):
     forgetting what only its own samples show."""
 
 
+class VirtualData(Settings):
+    """How clients make the few synthetic samples that they send in place of updates."""
+
+    samples: Annotated[int, Ge(1), Le(10_000)] = 10
+    """The number of samples that a client sends in a round; their labels are in the proportions of its batches of the
+    round."""
+    steps: Annotated[int, Ge(1), Le(100_000)] = 40
+    """The number of steps in which a client makes its samples, from noise."""
+    learning_rate: Annotated[float, Gt(0)] = 0.1
+    """The size of these steps, in units of the range of the data; it falls to a tenth at 3/8, 5/8 and 7/8 of them."""
+
+
 class Federation(Settings):
     """Who takes part, what clients compute, what they send, and how the server steps."""
 
@@ -196,6 +208,9 @@ class Federation(Settings):
     distillation: Distillation | None = None
     """How clients distil: every client then has a model of its own, and sends what it predicts for public samples, in
     place of updates (FedMD). Without it, clients send updates."""
+    virtual_data: VirtualData | None = None
+    """How clients make virtual data: they then send a few synthetic samples with labels, made from their own, in place
+    of updates, and the server trains on them (as in FedLGD). Without it, clients send updates."""
     server: Server = Server()
     """The settings of the server."""
     evaluate_every: Annotated[int, Ge(1)] = 10
@@ -230,6 +245,11 @@ class Federation(Settings):
             )
         if self.distillation is not None:
             self._distils()
+        if self.virtual_data is not None and (self.client_momentum or self.distillation is not None):
+            raise ValueError(
+                "with `virtual_data` clients send samples, which have no momentum, and no predictions. Leave out "
+                f"{'`distillation`' if self.distillation is not None else 'client_momentum'}"
+            )
         if self.participation_sampling == "poisson" and (
             self.server.asynchronous or self.malicious_per_round != "sampled"
         ):

@@ -55,6 +55,7 @@ class Population:
     initial : [d] the initial weights
     features, labels : all training samples
     test_features, test_labels : the test set
+    public : the places [m] of the training samples that everybody has; None as long as none are set aside
     """
 
     def __init__(self, task: Task, dataset: Dataset, parts: list[Indices], seed: int, device: str) -> None:
@@ -67,6 +68,7 @@ class Population:
         self.initial = _flat(self.module)
         self.features, self.labels = self._tensor(dataset.train_x), self._tensor(dataset.train_y)
         self.test_features, self.test_labels = self._tensor(dataset.test_x), self._tensor(dataset.test_y)
+        self.public: Indices | None = None
         self._aside: dict[tuple[float, int], tuple[Population, Indices]] = {}
         self._index()
 
@@ -102,10 +104,12 @@ class Population:
         """The same task without a random share of the training samples, which become public, and their places [m].
 
         The places are in random order. Clients may be left without samples. The answer is kept, so that trials of one
-        seed share it.
+        seed share it. Where public samples are set aside already, these stay the public ones.
 
         Raises ParameterError when no client has a sample left.
         """
+        if self.public is not None:
+            return self, self.public
         if (share, seed) not in self._aside:
             count = max(1, round(share * len(self.labels)))
             public = stream(seed, "public samples").permutation(len(self.labels))[:count]
@@ -115,14 +119,16 @@ class Population:
                     f"Clients should have samples of their own beside the public ones. Found none, with {count} of "
                     f"{len(self.labels)} training samples public. Lower `public_share`."
                 )
-            self._aside[share, seed] = self.with_data(self.features, self.labels, parts), public
+            rest = self.with_data(self.features, self.labels, parts)
+            rest.public = public
+            self._aside[share, seed] = rest, public
         return self._aside[share, seed]
 
     def subset(self, chosen: NDArray[np.bool_]) -> Population:
         """The same clients with the training samples that `chosen` [N] marks, as if there had never been others.
 
         No part of a simulation can come across the rest: neither clients nor a server with samples of its own. Clients
-        may be left without samples. Initial weights and the test set are the same.
+        may be left without samples. Initial weights and the test set are the same, and public samples stay public.
 
         Cost: a copy of the chosen samples. Raises DataError when none is chosen.
         """
@@ -135,6 +141,7 @@ class Population:
         other.dataset = replace(self.dataset, train_x=train_x, train_y=train_y, train_owners=owners)
         other.features, other.labels = self.features[rows], self.labels[rows]
         other.parts = [places[part[chosen[part]]] for part in self.parts]
+        other.public = None if self.public is None else places[self.public[chosen[self.public]]]
         other._aside = {}
         other._index()
         return other

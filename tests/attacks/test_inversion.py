@@ -240,6 +240,13 @@ def test_what_an_attack_cannot_say_anything_about_is_told() -> None:
     assert DLG().not_applicable(about, image) is None
 
 
+@pytest.mark.slow
+def test_a_search_finds_a_single_sample_as_was_measured() -> None:
+    given = scene(batch=1, victims=6)
+    found = np.mean(given.psnr(reconstructed(InvertingGradients(labels="given"), given)))
+    assert found == pytest.approx(51.9, abs=10)
+
+
 @pytest.mark.nightly
 def test_searches_find_what_was_measured() -> None:
     """Mean PSNR and the share above 20 dB, of six perceptrons and three convolutional networks."""
@@ -253,6 +260,13 @@ def test_searches_find_what_was_measured() -> None:
     assert np.mean(late.psnr(reconstructed(attack, late))) < 25
     image = scene(model=CNN, victims=3)
     assert np.mean(image.psnr(reconstructed(InvertingGradients(iterations=400), image))) > 30
+
+
+@pytest.mark.slow
+def test_noise_as_long_as_the_gradient_blunts_a_search() -> None:
+    given = scene(victims=6, noise=1.0)
+    attack = InvertingGradients(labels="given", smoothness=1e-2, restarts=2)
+    assert np.mean(given.psnr(reconstructed(attack, given))) == pytest.approx(20.4, abs=5)
 
 
 @pytest.mark.nightly

@@ -27,7 +27,7 @@ from robustfl.attacks import (
     WhiteBox,
     WrongClass,
 )
-from robustfl.defenses import FRL, NNM, RFFL, FLTrust, FoolsGold, KnFu, Mean, Median, TrimmedMean
+from robustfl.defenses import FRL, NNM, RFFL, DPFedAvg, FLTrust, FoolsGold, KnFu, Mean, Median, TrimmedMean
 from robustfl.errors import ParameterError
 from robustfl.federation import Simulation, assemble
 from robustfl.federation.channels.predictions import Predictions, Student
@@ -340,11 +340,12 @@ def test_rules_with_memory_trust_or_faults_of_the_network_have_rounds() -> None:
     [
         (FRL(), {}, "speaks the channel 'rankings'"),
         (RFFL(), {}, "speaks the channel 'rewards'"),
+        (DPFedAvg(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), {}, "DPFedAvg.* send something else"),
         (Mean(), {"attack": Clones() >> LabelFlip(), "f": 1}, "several identities"),
         (Mean(), {"faults": [AWGN()]}, "cannot happen to messages of Mean, those of the channel 'predictions'"),
         (Mean(), {"server": {"mode": "asynchronous", "buffer": 3}}, "cannot be multiplied by a staleness weight"),
     ],
-    ids=["rankings", "rewards", "identities", "noise", "staleness"],
+    ids=["rankings", "rewards", "mechanism", "identities", "noise", "staleness"],
 )
 def test_what_does_not_fit_is_refused(defense: Any, values: dict[str, Any], reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):

@@ -86,10 +86,13 @@ def test_noise_is_no_regression(request_: Request, whole: Played) -> None:
     assert quiet(request_, whole, [1e-6, 0.02]) == ["PASS"] * 2
 
 
-@pytest.mark.nightly
-def test_noise_is_no_regression_in_forty_runs(request_: Request, whole: Played) -> None:
-    noises = [sign * size * (1 + number / 10) for size in (1e-6, 0.01) for sign in (1, -1) for number in range(10)]
-    assert quiet(request_, whole, noises) == ["PASS"] * 40
+@pytest.mark.parametrize(
+    "runs",
+    [pytest.param(1, id="four runs", marks=pytest.mark.slow), pytest.param(10, id="forty", marks=pytest.mark.nightly)],
+)
+def test_noise_is_no_regression_in_forty_runs(request_: Request, whole: Played, runs: int) -> None:
+    noises = [sign * size * (1 + number / 10) for size in (1e-6, 0.01) for sign in (1, -1) for number in range(runs)]
+    assert quiet(request_, whole, noises) == ["PASS"] * 4 * runs
 
 
 def test_what_fails_can_be_chosen(request_: Request, whole: Played) -> None:

@@ -22,7 +22,7 @@ from robustfl.evaluation.results.records import Record, more_of, tail_of
 from robustfl.evaluation.score.curve import within_scale
 from robustfl.evaluation.statistics import minimum_interval
 from robustfl.evaluation.suite.plan import Cell
-from robustfl.evaluation.trust.leaks import allowed
+from robustfl.evaluation.trust.leaks import allowed, recognisable
 
 Records = Mapping[str, Record]
 Values = Mapping[str, Any]
@@ -184,7 +184,7 @@ def _leak(attack: str, records: Sequence[Record | None]) -> Leak | None:
         "kept_per_seed": [None if one is None else 1.0 - one[1] for one in found],
         "measured": measured,
         "by_round": _by_round(attack, records),
-        "bounds": _bounds(records),
+        "bounds": _bounds(attack, records),
     }
 
 
@@ -211,10 +211,13 @@ def _measures(record: Record | None, attack: str) -> dict[str, float]:
     return {name: float(value) for name, value in told if value is not None}
 
 
-def _bounds(records: Sequence[Record | None]) -> dict[str, float]:
-    """The most that measures of membership can be by the accounts of these trials, the largest of all seeds."""
+def _bounds(attack: str, records: Sequence[Record | None]) -> dict[str, float]:
+    """The most that measures of an attack can be by the accounts of these trials, the largest of all seeds."""
     found: dict[str, float] = {}
     for record in records:
-        for name, bound in ({} if record is None else allowed(record)).items():
+        if record is None:
+            continue
+        recognised = {name: bound for name, bound in recognisable(record).items() if name == attack}
+        for name, bound in (*allowed(record).items(), *(("identified", bound) for bound in recognised.values())):
             found[name] = max(bound, found.get(name, 0.0))
     return found

@@ -15,9 +15,15 @@ Mismatches = Mapping[tuple[str, str], Mapping[str, float]]
 
 
 def mismatches(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, float]]:
-    """The attacks to which the true samples do not explain what was seen, with the largest distance over all trials."""
+    """The attacks to which the true samples do not explain what was seen, with the largest distance over all trials.
+
+    Trials whose clients add noise to their messages, or change them otherwise, say nothing: there the distance is what
+    that costs the attack.
+    """
     found: dict[tuple[str, str], dict[str, float]] = {}
     for record in records:
+        if more_of(record).get("privacy_changes"):
+            continue
         labels = record["labels"]
         for label, distance in (more_of(record).get("self_consistency_by") or {}).items():
             attack, _, at = label.rpartition(", round ")
@@ -35,7 +41,7 @@ def privacy_remarks(world: str, defense: str, found: Mismatches) -> Iterator[Rem
         told = ", ".join(f"{attack} ({distance:.2g})" for attack, distance in own.items())
         message = (
             f"The true samples do not explain what these attacks on privacy took for the gradient: {told}, as 1 - cos. "
-            "If clients add noise to their messages, or round or prune them, that is what it costs the attack. If they "
-            "do not, the attack is played against another training than the one that it assumes, and finds too little."
+            "Clients add no noise to their messages, and do not round or prune them. So the attack is played against "
+            "another training than the one that it assumes, and finds too little."
         )
         yield make_remark("ATTACK_MISMATCH", "warning", message, world=world, defense=defense)

@@ -70,6 +70,14 @@ class Channel(ABC):
         """The messages [0, m] of a round in which nobody takes part."""
         return self.setup.population.initial.new_zeros((0, self.setup.population.d))
 
+    def imitated(self, copies: Tensor, messages: Tensor, number: int) -> Tensor | None:
+        """What somebody who sees clients' messages [k, m] makes of copies [k, d] of their models.
+
+        None where clients start from models that whoever sees their messages knows. No client takes part in this: it is
+        for those who watch, see :mod:`robustfl.federation.spying`.
+        """
+        return None
+
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """The messages [k, m] after what these members remember of earlier rounds, such as momentum, is applied."""
         return messages

@@ -16,7 +16,7 @@ from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
-from robustfl.threats import Adversary, Knowledge, UpdateAttack
+from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
@@ -87,19 +87,19 @@ class Dense(Channel):
         return Knowledge.OWN in attack.required_knowledge() or not attack.active(number)
 
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
-        if self._adversary is None:
-            return None
-        return self._adversary.craft(
-            briefing(
-                self.setup,
-                round,
-                receiver,
-                messages,
-                own=lambda: self.own_messages(round, receiver),
-                relabelled=lambda change: self.relabelled(round, receiver, change),
-                training=lambda: self.training(receiver),
-                heard=lambda rows: self.heard(rows, round),
-            )
+        return None if self._adversary is None else self._adversary.craft(self._facts(round, receiver, messages))
+
+    def _facts(self, round: Round, receiver: Receiver, messages: Tensor) -> Facts:
+        """What the adversary could know of a round."""
+        return briefing(
+            self.setup,
+            round,
+            receiver,
+            messages,
+            own=lambda: self.own_messages(round, receiver),
+            relabelled=lambda change: self.relabelled(round, receiver, change),
+            training=lambda: self.training(receiver),
+            heard=lambda rows: self.heard(rows, round),
         )
 
     def heard(self, rows: Tensor, round: Round) -> Tensor:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+IMITATION = 100
+"""The steps, at least, in which somebody who watches learns a copy of a client's model from one message."""
+
+
 class Student:
     """A model that learns from the answers alone and never sees a label; see :class:`ServerModel`.
 
@@ -98,6 +102,13 @@ class Predictions(Channel):
     def computed(self, round: Round, models: Tensor, lesson: Lesson) -> Tensor:
         round.trained = self.trained(models, lesson)
         return self.distiller.predicted(round.trained)
+
+    def imitated(self, copies: Tensor, messages: Tensor, number: int) -> Tensor:
+        """Copies that learn what clients claim to believe of the public samples, each its own; nobody needs a label."""
+        passes = -(-IMITATION // self.distiller.rules.steps)
+        for turn in range(passes):
+            copies = self.distiller.learnt(copies, messages, number * passes + turn)
+        return copies
 
     def admissible(self, rows: Tensor) -> Tensor:
         found, finite = rows.clone(), finite_rows(rows).tolist()

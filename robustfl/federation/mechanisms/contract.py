@@ -134,7 +134,7 @@ class Protector(Transform):
 
     def allows(self, number: int) -> bool:
         """Whether the budget pays for one more round like the ones that were planned."""
-        return self.accounts.allows(self.entry(number))
+        return self.protection.max_epsilon is None or self.accounts.allows(self.entry(number))
 
     def answered(self, receiver: Receiver, round: Round) -> Tensor | None:
         """The release of a round: the answer with the noise of the server, which :meth:`released` adds."""

@@ -34,6 +34,11 @@ _SHARES = {
     "label_accuracy": "labels that are recovered",
     "label_chance": "labels that uniform guesses would recover",
 }
+_RECOGNISED = {
+    "identified_error": ("standard error of `identified` over the sightings; by attack", "share"),
+    "identified_prior": ("the most that `identified` would be for somebody who sees nothing; by attack", "share"),
+    "identified_messages": ("sightings over which `identified` is the mean; by attack", ""),
+}
 _OTHERS = {
     "psnr": ("PSNR of reconstructions, 0 without one and 100 at most", "dB"),
     "ssim": ("structural similarity of reconstructions and samples, 0 without one", ""),
@@ -52,8 +57,11 @@ def _measures() -> tuple[Measure, ...]:
                 f"{name}_by", f"{doc}; by attack, and by attack and round", unit=unit, better=better, form="by name"
             )
         )
+    found += [Measure(f"{name}_by", doc, unit=unit, form="by name") for name, (doc, unit) in _RECOGNISED.items()]
     return (
         *found,
+        Measure("training_samples", "training samples among which one is identified", unit="samples"),
+        Measure("privacy_changes", "what clients do to their messages that hides samples", form="texts"),
         Measure("privacy_oracles", "attacks on privacy that were told something no spy knows", form="texts"),
         Measure("privacy_unfit", "attacks on privacy that say nothing about such a federation, and why", form="texts"),
     )
@@ -107,7 +115,7 @@ class Leakage(Observer):
         verdicts = [found for attack in self._gathering.attacks if (found := judge.verdict(attack)) is not None]
         judged = {verdict.attack for verdict in verdicts}
         blind = [attack for attack in self._gathering.attacks if attack not in judged]
-        unfit = [*self._gathering.unfit, *(f"{attack}: the observer saw nothing that it could use" for attack in blind)]
+        unfit = [*self._gathering.unfit, *(f"{attack}: {self._gathering.blind}" for attack in blind)]
         told: dict[str, Any] = {}
         for verdict in verdicts:
             for number in (None, *dict.fromkeys(verdict.rounds)):
@@ -116,7 +124,13 @@ class Leakage(Observer):
                     told.setdefault(f"{name}_by", {})[label] = value
                     if number is None:
                         told[name] = max(value, told.get(name, value))
+            for name, value in verdict.recognition(judge.samples).items():
+                told.setdefault(f"{name}_by", {})[str(verdict.attack)] = value
+        if any(verdict.handed for verdict in verdicts):
+            told["training_samples"] = float(judge.samples)
         oracles = [str(verdict.attack) for verdict in verdicts if verdict.oracle]
+        if changes := self._gathering.changes:
+            told["privacy_changes"] = changes
         self.tell(trace, **told, privacy_oracles=oracles, privacy_unfit=unfit)
         self.exhibit = exhibited(verdicts)
 

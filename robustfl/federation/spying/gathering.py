@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from robustfl.errors import ParameterError
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.hardening import feature_range
 from robustfl.federation.round import Ids, Round
@@ -65,6 +66,7 @@ class Gathering:
             images=not population.task.data.tabular,
             clients=settings.clients,
             message=settings.message,
+            own_models=channel.name == "predictions",
             batch_size=settings.batch_size,
             steps=settings.local_steps,
             learning_rate=settings.local_learning_rate,
@@ -83,6 +85,8 @@ class Gathering:
         self._remembers = any(Capability.HISTORY in capability for capability in wanted)
         self._compared = any(stage.compares_models for stage in channel.defense.stages)
         self._last: dict[int | None, Tensor] = {}
+        self._copies: dict[int, Tensor] = {}
+        self._hidden = False
         self.passive: list[Seen] = []
         self._active: dict[PrivacyAttack, list[Seen]] = {}
 
@@ -100,7 +104,10 @@ class Gathering:
             return
         if self._spying.observer == "participant":
             if watched and len(round.honest):
-                self.passive.append(self._model(_model_of(round, self._asked(round)[0]), round.number))
+                model = _model_of(round, self._asked(round)[0])
+                if self.about.own_models:  # which nobody sees; what all hear is what the server answers
+                    model = round.receivers[0].model.weights
+                self.passive.append(self._model(model, round.number))
             return
         if not self.watched or round.number > self.watched[-1] or not len(round.honest):
             return
@@ -110,6 +117,37 @@ class Gathering:
             rows = dict(zip(round.honest.tolist(), round.sent, strict=True))
             self._last |= {member: row.clone() for member, row in rows.items()}
             self._last[None] = round.sent.sum(dim=0)
+
+    @property
+    def changes(self) -> list[str]:
+        """What clients do to their messages so that the true samples do not explain them, by name.
+
+        Noise at the server is not among it, nor is clipping whole messages, which keeps their directions.
+        """
+        defense = self._channel.defense
+        stages = list(getattr(defense, "client_side", ()))
+        protection = getattr(defense, "protection", None)
+        if protection is not None and (
+            protection.place == "steps" or (protection.place != "server" and protection.noise_multiplier != 0)
+        ):
+            stages.append(defense.stages[0])
+        found = [str(stage) for stage in stages]
+        return [*found, "virtual data"] if self._channel.name == "virtual_data" else found
+
+    @property
+    def blind(self) -> str:
+        """Why an observer that has seen nothing has seen nothing."""
+        if self._hidden:
+            return (
+                f"the observer {self._spying.observer!r} sees no single message here, as they are added before anybody "
+                "gets them. Watch as the observer 'sum'"
+            )
+        return "no honest client took part in a watched round"
+
+    def require_messages(self) -> None:
+        """Raise ParameterError where the observer has seen nothing because nobody sees single messages."""
+        if self._hidden:
+            raise ParameterError(self.blind)
 
     def seen(self, attack: PrivacyAttack) -> list[Seen]:
         """What an attack sees of the training, in the order of rounds."""
@@ -130,6 +168,10 @@ class Gathering:
     def _unfit(self, attack: PrivacyAttack) -> str | None:
         if self._channel.name not in attack.channels:
             return f"it does not understand messages of the channel {self._channel.name!r}"
+        wanted = attack.required_knowledge()
+        added = self._spying.observer == "sum" or Capability.ACTIVE in wanted
+        if self._channel.name == "virtual_data" and added and Capability.SUM in wanted:
+            return "samples of several clients have no sum that anybody could see"
         return attack.not_applicable(self.about, self.network)
 
     def _watch(self, round: Round) -> None:
@@ -140,9 +182,26 @@ class Gathering:
         if len(active) == len(self.attacks):
             return
         if self._spying.observer == "sum":
-            self.passive.append(self._summed(round, round.sent, self._models(round), None, round.honest))
-        elif round.seen is not None and len(round.seen) == len(round.honest):  # else a transform hides the rows
-            self.passive += [self._single(round, round.seen, self._models(round), member) for member in targets]
+            models = round.receivers[0].model.weights[None] if self.about.own_models else self._models(round)
+            self.passive.append(self._summed(round, round.sent, models, None, round.honest))
+        elif round.seen is not None and len(round.seen) == len(round.honest):
+            models = self._imitated(round, round.seen, targets)
+            self.passive += [self._single(round, round.seen, models, member) for member in targets]
+        else:
+            self._hidden = True
+
+    def _imitated(self, round: Round, messages: Tensor, targets: list[int]) -> Tensor:
+        """The models [h, d] that an observer has of the honest members: their own, or its copies of the targets'."""
+        if not self.about.own_models or not targets:
+            return self._models(round)
+        places = [_at(round, member) for member in targets]
+        before = [self._copies.get(member, self._setup.population.initial) for member in targets]
+        copies = self._channel.imitated(torch.stack(before), messages[places], round.number)
+        assert copies is not None, "clients with models of their own send something that can be imitated"
+        self._copies |= dict(zip(targets, copies, strict=True))
+        models = copies.new_full((len(round.honest), copies.shape[1]), torch.nan)
+        models[places] = copies
+        return models
 
     def _played(self, round: Round, attack: PrivacyAttack, targets: list[int]) -> Iterator[Seen]:
         """What an active observer sees if the watched round is played with the models that the attack chooses.
@@ -198,13 +257,21 @@ class Gathering:
             model=models[at].clone(),
             message=messages[at].clone(),
             previous=self._last.get(member),
+            samples=self._virtual(round, messages, at),
         )
         return sighting, self._truth(round, [member])
+
+    def _virtual(self, round: Round, messages: Tensor, at: int) -> tuple[Tensor, Tensor] | None:
+        """The virtual samples that an honest member has sent; they stand for what it sent, not for what is imagined."""
+        if round.virtual is None or round.lesson is None or messages is not round.seen:
+            return None
+        row = int(round.lesson.place[self._asked(round)[at]])
+        return round.virtual[0][row].clone(), round.virtual[1][row].clone()
 
     def _summed(
         self, round: Round, messages: Tensor, models: Tensor, victim: int | None, counted: Ids | list[int]
     ) -> Seen:
-        at = 0 if victim is None else _at(round, victim)
+        at = 0 if victim is None else _at(round, victim)  # all have the same model where nobody is singled out
         sighting = Sighting(
             round=round.number,
             client=victim,

@@ -48,7 +48,8 @@ PRIOR_DRAWS = 8
 class Verdict:
     """The measures of one attack by name, for each sighting, and the pairs that a picture can show.
 
-    A share of `controls` belongs to the measure of the same name.
+    A share of `controls` belongs to the measure of the same name. `handed` counts the samples that are handed in for
+    each sighting.
     """
 
     attack: PrivacyAttack
@@ -56,6 +57,7 @@ class Verdict:
     values: list[dict[str, float]]
     controls: list[dict[str, float]] = field(default_factory=list)
     pairs: list[Matched] = field(default_factory=list)
+    handed: list[int] = field(default_factory=list)
     oracle: bool = False
 
     def summary(self, number: int | None = None) -> dict[str, float]:
@@ -72,6 +74,21 @@ class Verdict:
             )
         return told
 
+    def recognition(self, samples: int) -> dict[str, float]:
+        """How sure the share of identified samples is, and what it would be without any message.
+
+        Formula: the standard error is that over the k sightings, and is absent for one. Whoever has seen nothing of a
+        batch and hands in m samples points at m of the N training samples at most, so it recognises a sample of the
+        batch with a probability of at most m/N: those of the batch are any others to it. The largest m counts.
+        """
+        if not self.handed:
+            return {}
+        shares = np.array([found["identified"] for found in self.values])
+        told = {"identified_prior": min(1.0, max(self.handed) / samples), "identified_messages": float(len(shares))}
+        if len(shares) > 1:
+            told["identified_error"] = float(shares.std(ddof=1) / np.sqrt(len(shares)))
+        return told
+
 
 class Judge:
     """Compares what attacks find with the truth.
@@ -86,6 +103,11 @@ class Judge:
     def __init__(self, gathering: Gathering, population: Population, seed: int) -> None:
         self._gathering, self._population, self._seed = gathering, population, seed
         self._everything = self._scaled(population.features)
+
+    @property
+    def samples(self) -> int:
+        """The number N of training samples among which one is recognised."""
+        return len(self._everything)
 
     def verdict(self, attack: PrivacyAttack) -> Verdict | None:
         """What an attack has found; None if it saw nothing."""
@@ -120,6 +142,7 @@ class Judge:
             handed = samples if finding.oracle_rows else samples[: len(truth.features)]
             pairs = self._matched(handed, truth.features)
             found.pairs.append(pairs)
+            found.handed.append(len(handed))
             values = found.values[place]
             values |= {f"reconstructed_{level:g}": pairs.share(level) for level in LEVELS}
             values |= {"psnr": float(pairs.psnr.mean()), "identified": recognised(pairs, self._everything)}
@@ -159,9 +182,9 @@ class Judge:
             message = sighting.message
             if message is None:
                 continue
-            noise = message.new_tensor(rng.standard_normal(message.numel()))
-            noise = noise.reshape(message.shape) * (message.norm() / noise.norm())
-            noisy.append((place, (dataclasses.replace(sighting, message=noise), truth)))
+            noise, sent = _noise_like(message, rng), sighting.samples
+            sent = None if sent is None else (_noise_like(sent[0], rng), sent[1])
+            noisy.append((place, (dataclasses.replace(sighting, message=noise, samples=sent), truth)))
         if not noisy:
             return
         finding = found.attack.spy(self._gathering.facts(found.attack, [one for _, one in noisy]))
@@ -187,8 +210,8 @@ class Judge:
         Sums over several local steps and messages out of which one client is singled out are left out.
         """
         about, capability = self._gathering.about, attack.required_knowledge()
-        told = Capability.MESSAGE | Capability.SUM
-        if attack.singles_out or not (capability & told) or any(s.message is None for s, _ in seen):
+        reads = attack.explains and capability & (Capability.MESSAGE | Capability.SUM)
+        if not reads or attack.singles_out or any(s.message is None for s, _ in seen):
             return [None] * len(seen)
         given = attack.view(facts).gradients().double()
         found: list[float | None] = []
@@ -212,6 +235,13 @@ class Judge:
 
     def _scaled(self, features: Tensor) -> Tensor:
         return scaled(features, self._gathering.about.low, self._gathering.about.high)
+
+
+def _noise_like(values: Tensor, rng: np.random.Generator) -> Tensor:
+    """Gaussian noise of the shape and the norm of some values."""
+    noise = values.new_tensor(rng.standard_normal(values.numel())).reshape(values.shape)
+    scaled: Tensor = noise * (values.norm() / noise.norm())
+    return scaled
 
 
 def _similarity(pairs: Matched) -> Tensor:

@@ -57,11 +57,13 @@ class Bench:
 
     def __init__(self, family: Family, gathering: Gathering, seed: int) -> None:
         self._family, self._gathering, self._seed = family, gathering, seed
-        self.targets = [run for run, sibling in enumerate(family.members) if sibling is not None]
+        self.targets = [run for run, sibling in enumerate(family.members) if isinstance(sibling, Sibling)]
         if len(self.targets) < FEWEST_TARGETS:
+            unseen = family.members.count("unseen")
+            why = f" and were seen; in {unseen} no honest client took part in a watched round" if unseen else ""
             raise ParameterError(
                 f"only {len(self.targets)} of {len(family.members)} federations that were trained on halves of the "
-                "samples have a finite model in the end"
+                f"samples have a finite model in the end{why}"
             )
         for run in self.targets:
             inside = family.rotation.inside[run][self._usable(run)]
@@ -131,5 +133,5 @@ class Bench:
 
     def _sibling(self, run: int) -> Sibling:
         sibling = self._family.members[run]
-        assert sibling is not None, "only siblings that did not diverge are targets or shadows"
+        assert isinstance(sibling, Sibling), "only siblings that did not diverge are targets or shadows"
         return sibling

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from robustfl.federation.spying.plan import Spying
 from robustfl.federation.streams import stream, stream_seed
 from robustfl.privacy.pairs import FloatArray
 from robustfl.privacy.rotation import Rotation
+from robustfl.threats.privacy.view import asked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +75,10 @@ class Sibling:
     auxiliary: FloatArray
 
 
+Missing = Literal["diverged", "unseen"]
+"""Why a sibling says nothing: its training diverged, or no honest client took part in a watched round."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """All siblings, and the candidates.
@@ -84,14 +89,14 @@ class Family:
     owners : [q] the client that each belongs to
     public : [N, *shape] and [N] samples on which nobody trains
     rotation : which sibling was trained on which candidate
-    members : the siblings in the order of the rotation; None for one that diverged, or of which nothing was seen
+    members : the siblings in the order of the rotation
     """
 
     samples: tuple[Tensor, Tensor]
     owners: NDArray[np.int64]
     public: tuple[Tensor, Tensor]
     rotation: Rotation
-    members: list[Sibling | None]
+    members: list[Sibling | Missing]
 
 
 class Watching(Observer):
@@ -110,7 +115,7 @@ def raised(setup: Setup, spying: Spying, kin: Kin) -> Family:
     Cost: `spying.federations` trainings. Where each can have a defense of its own, their clients train together, in
     groups whose samples fit into 512 MiB.
 
-    Raises ParameterError when no honest client has samples.
+    Raises ParameterError when no honest client has samples, or when the observer sees no single messages.
     """
     import torch
 
@@ -126,12 +131,14 @@ def raised(setup: Setup, spying: Spying, kin: Kin) -> Family:
     rotation = Rotation.draw(
         runs=spying.federations, samples=len(whole.labels), rng=stream(setup.seed, "privacy siblings")
     )
+    if whole.public is not None:  # everybody has these samples in every sibling
+        rotation.inside[:, whole.public] = True
     rows = torch.as_tensor(places, device=whole.device)
     samples = whole.features[rows], whole.labels[rows]
     public = whole.test_features, whole.test_labels
-    play = partial(_played, setup, spying, kin, samples, public)
+    play = partial(_played, setup, spying, kin, samples, owners, public)
     jobs = [partial(play, run, rotation.inside[run]) for run in range(len(rotation))]
-    members: list[Sibling | None] = []
+    members: list[Sibling | Missing] = []
     for group in _groups(jobs, whole, kin, setup):
         if len(group) == 1:
             members.append(group[0](kin.trainer))
@@ -146,7 +153,7 @@ def raised(setup: Setup, spying: Spying, kin: Kin) -> Family:
     )
 
 
-Play = Callable[[Trainer | None], Sibling | None]
+Play = Callable[[Trainer | None], Sibling | Missing]
 
 
 def _groups(jobs: Sequence[Play], whole: Population, kin: Kin, setup: Setup) -> Iterator[Sequence[Play]]:
@@ -163,22 +170,27 @@ def _played(
     spying: Spying,
     kin: Kin,
     samples: tuple[Tensor, Tensor],
+    owners: NDArray[np.int64],
     public: tuple[Tensor, Tensor],
     run: int,
     inside: NDArray[np.bool_],
     train: Trainer | None,
-) -> Sibling | None:
+) -> Sibling | Missing:
     """One sibling that knows the samples `inside` [N]."""
     simulation = kin.make(setup.clean.subset(inside), stream_seed(setup.seed, f"privacy sibling {run}"), train)
     gathering = Gathering(simulation.setup, simulation.channel, spying)
     simulation.observers.append(Watching(gathering))
     trace = simulation.run()
     seen = gathering.passive
-    if trace.diverged or not seen:
-        return None
-    model = seen[-1][0].model
+    if trace.diverged:
+        return "diverged"
+    if not seen:
+        gathering.require_messages()
+        return "unseen"
+    model, sightings = seen[-1][0].model, [sighting for sighting, _ in seen]
     try:
-        known, auxiliary = (gathering.network.confidences(model, *part) for part in (samples, public))
+        known = asked(gathering.network, sightings, samples, owners, own=gathering.about.own_models)
+        auxiliary = gathering.network.confidences(model, *public)
     except ParameterError:  # its logits are not finite on some of these samples, though they are on the test set's mean
-        return None
+        return "diverged"
     return Sibling(seen=seen, model=model, known=known, auxiliary=auxiliary)

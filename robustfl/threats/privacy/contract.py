@@ -43,10 +43,12 @@ class PrivacyAttack(Component, ABC):
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     """The observers as which the attack can watch."""
     knowledge: ClassVar[Capability] = Capability.NOTHING
-    channels: ClassVar[tuple[str, ...]] = ("dense", "rewards")
+    channels: ClassVar[tuple[str, ...]] = ("dense", "rewards", "virtual_data")
     """The channels whose messages it understands."""
     singles_out: ClassVar[bool] = False
     """Whether it wants the samples of the client that is spied on out of a sum; if not, those of all senders count."""
+    explains: ClassVar[bool] = True
+    """Whether it takes messages for gradients; if so, it is checked that the true samples explain these."""
     judges_members: ClassVar[bool] = False
     """Whether it speaks of candidates for membership (`view.candidates`) and answers `Memberships`."""
 

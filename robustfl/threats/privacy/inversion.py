@@ -163,9 +163,13 @@ def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[
 
     Cost: `iterations` forward passes and two backward passes for k times `restarts` batches.
     """
+    drawn = rng.standard_normal((len(target.models), search.restarts, *target.shape), dtype=np.float32)
+    return inverted_from(target, search, torch.as_tensor(drawn, device=target.models.device))
+
+
+def inverted_from(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as :func:`inverted`, with restarts that begin at ``1/2 + start/2``: [k, restarts, T, b, *shape]."""
     k, rows = len(target.models), search.restarts
-    drawn = rng.standard_normal((k, rows, *target.shape), dtype=np.float32)
-    start = torch.as_tensor(drawn, device=target.models.device)
     at_once = max(1, ROWS_TIMES_PARAMETERS // (rows * target.network.d))
     found, losses = [], []
     for first in range(0, k, at_once):

@@ -36,9 +36,12 @@ class Sighting:
     round : the number of the round, from 0; for the final model the number of all rounds
     client : the client that is spied on; None where nobody is singled out
     senders : the clients whose samples are behind the message; for a sum all of them
-    model : [d] the model from which they started
+    model : [d] the model from which they started; where clients have models of their own that nobody sees, the copy
+        that the observer has made of the client's model, or a model that learns what everybody hears
     message : [m] what was seen, after everything that clients do to messages; a sum if there are several senders; None
         for an observer that sees models alone
+    samples : [b, *shape] and [b] the virtual samples and labels that the client sent, if it sends such; the message is
+        then the update that they give
     previous : [m] what the same sender sent the last time; None if it never did, or nobody asked for it
     """
 
@@ -47,6 +50,7 @@ class Sighting:
     senders: tuple[int, ...]
     model: Tensor
     message: Tensor | None = None
+    samples: tuple[Tensor, Tensor] | None = None
     previous: Tensor | None = None
 
 
@@ -62,6 +66,7 @@ class Circumstances:
     images : whether samples are images [channels, height, width]
     clients : the number of clients
     message : whether messages are gradients, or differences of models
+    own_models : whether clients have models of their own, so that each sample should be asked about at its owner's
     batch_size, steps, learning_rate, momentum : what clients do in a round, see the settings of a federation
     """
 
@@ -72,6 +77,7 @@ class Circumstances:
     images: bool = True
     clients: int = 1
     message: Literal["gradient", "delta"] = "gradient"
+    own_models: bool = False
     batch_size: int = 1
     steps: int = 1
     learning_rate: float = 0.1
@@ -161,6 +167,12 @@ class PrivacyView:
         return self._stacked([self._given(message, "a message") for message in found])
 
     @property
+    def samples(self) -> list[tuple[Tensor, Tensor]]:
+        """For each sighting the virtual samples [b, *shape] and labels [b] that its client sent (needs MESSAGE)."""
+        self._need(Capability.MESSAGE, "the samples that clients send")
+        return [self._given(sighting.samples, "virtual samples") for sighting in self._facts.sightings]
+
+    @property
     def previous(self) -> Tensor:
         """What the same senders sent the last time, [k, m]; zeros if they never did (needs HISTORY)."""
         self._need(Capability.HISTORY, "earlier messages")
@@ -234,6 +246,15 @@ class PrivacyView:
         self._need(Capability.MODEL, "the models of clients")
         return self.network.confidences(self._facts.sightings[-1].model, *samples)
 
+    def known(self) -> FloatArray:
+        """What the models that were seen say of the candidates [q] (needs MODEL and LOSS).
+
+        It is the last model, or where clients have models of their own, the last one that was seen of each owner.
+        """
+        self._need(Capability.MODEL, "the models of clients")
+        facts = self._facts
+        return asked(self.network, facts.sightings, self.candidates, facts.owners, own=facts.circumstances.own_models)
+
     def gradients(self) -> Tensor:
         """The mean gradients [k, d] of the senders' samples, as far as messages tell them.
 
@@ -275,3 +296,26 @@ class PrivacyView:
         if value is None:
             raise AttackError(f"{self._owner} needs {what}, which was not given.")
         return value
+
+
+def asked(
+    network: Network,
+    sightings: Sequence[Sighting],
+    samples: tuple[Tensor, Tensor],
+    owners: NDArray[np.int64] | None,
+    *,
+    own: bool,
+) -> FloatArray:
+    """The confidences [q] in samples: of the last model that was seen, or with `own` of the last one of each owner.
+
+    An owner of whom nothing was seen is asked for at the last model of all.
+    """
+    last = sightings[-1].model
+    if not own or owners is None:
+        return network.confidences(last, *samples)
+    models = {sighting.client: sighting.model for sighting in sightings}
+    found = np.empty(len(owners), dtype=np.float64)
+    for owner in np.unique(owners).tolist():
+        rows = np.flatnonzero(owners == owner)
+        found[rows] = network.confidences(models.get(owner, last), samples[0][rows], samples[1][rows])
+    return found

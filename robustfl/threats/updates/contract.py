@@ -30,7 +30,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     surface: ClassVar[str] = "updates"
     overflows: ClassVar[bool] = False
     """Whether numbers that are not finite, or too large to sum, are what the attack is about."""
-    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions")
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions", "virtual_data")
 
     def fits(self, channel: str) -> bool:
         """Whether the attack can be played against a defense of this channel.

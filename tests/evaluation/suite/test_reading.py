@@ -110,6 +110,7 @@ NESTED: dict[str, tuple[str, dict[str, Any], str, Any]] = {
     "Augmentation": ("federation.augment", {"flip": 0.5, "crop": 2}, "noise", 0.1),
     "AdversarialTraining": ("federation.adversarial_training", {"epsilon": 0.1, "steps": 3}, "steps", 2),
     "Distillation": ("federation.distillation", {"public_share": 0.2, "steps": 3}, "steps", 2),
+    "VirtualData": ("federation.virtual_data", {"samples": 4, "steps": 3}, "steps", 2),
     "Privacy": ("privacy", {"attacks": ["analytic"], "rounds": ["first"], "targets": 2}, "targets", 3),
     "AdversarySettings": ("adversary", {"f": [1], "declared": 1}, "declared", 2),
     "Scoring": ("score", {"threshold": 0.25, "margin": 0.5}, "margin", 0.125),

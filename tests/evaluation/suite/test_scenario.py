@@ -247,6 +247,7 @@ def test_the_schema_refuses_what_reading_refuses(change: dict[str, Any], schema:
         {"federation__augment": [None, {"noise": 0.1}]},
         {"federation__adversarial_training": {"epsilon": [0.1, 0.2], "steps": 3}},
         {"federation__algorithm": "fedavg", "federation__distillation": [None, {"steps": 3}]},
+        {"federation__virtual_data": [None, {"samples": 5}]},
     ],
 )
 def test_the_schema_accepts_what_reading_accepts(change: dict[str, Any], schema: dict[str, Any]) -> None:
@@ -260,6 +261,7 @@ def test_every_key_of_the_schema_is_described(schema: dict[str, Any]) -> None:
         "Server",
         "Augmentation",
         "AdversarialTraining",
+        "VirtualData",
         "Distillation",
         "AdversarySettings",
         "Scoring",

@@ -50,6 +50,7 @@ CHANGES: dict[str, Any] = {
     "federation.augment": {"noise": 0.1},
     "federation.adversarial_training": {"epsilon": 0.1},
     "federation.distillation": {"steps": 3},
+    "federation.virtual_data": {"steps": 3},
     "federation.server.optimizer": "adam",
     "federation.server.learning_rate": 0.25,
     "federation.server.momentum": 0.9,

@@ -12,6 +12,14 @@ def record(world: str, **distances: float) -> Any:
     return {"labels": {"world": world, "defense": "Mean"}, "metrics": {"more": {"self_consistency_by": by}}}
 
 
+def test_what_clients_do_to_their_messages_explains_a_distance() -> None:
+    noised = record("w", A_0=0.2)
+    noised["metrics"]["more"]["privacy_changes"] = ["GradientNoise"]
+    assert mismatches([noised]) == {}
+    noised["metrics"]["more"]["privacy_changes"] = []
+    assert mismatches([noised]) == mismatches([record("w", A_0=0.2)]) == {("w", "Mean"): {"A": 0.2}}
+
+
 def test_only_what_is_not_explained_in_a_round_is_a_mismatch() -> None:
     records = [
         record("w", A_0=1e-13, A_5=0.2, A=0.1, B_0=1e-7),

@@ -10,7 +10,7 @@ import torch
 
 from robustfl.aggregation import AdaptiveClip
 from robustfl.errors import ParameterError
-from robustfl.federation.mechanisms.clipping import GROWTH, Clip, clipped, left_for_the_sum
+from robustfl.federation.mechanisms.clipping import GROWTH, Clip, clipped, left_for_the_sum, lengths
 
 LENGTHS = torch.linspace(0.5, 1.5, 50)
 
@@ -76,3 +76,13 @@ def test_no_row_is_longer_than_the_clip(dtype: torch.dtype) -> None:
     assert not found[[2, 3, 4]].any()
     assert torch.equal(found[5], rows[5]), "a short row keeps its bits"
     assert float(torch.nn.functional.cosine_similarity(found[1].double(), rows[1].double(), dim=0)) > 1 - 1e-6
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16], ids=str)
+def test_what_is_clipped_stays_the_same_when_it_is_clipped_again(kind: torch.dtype) -> None:
+    rows = (torch.as_tensor(np.random.default_rng(0).standard_normal((50, 300))) * 0.1).to(kind)
+    once = clipped(rows, 0.3)
+    assert clipped(once, 0.3) is once, "nothing is copied"
+    assert float(lengths(once).max()) <= 0.3 * (1 + 2 * torch.finfo(kind).eps)
+    mixed = torch.cat([once[:2], rows[:1] * 10])
+    assert torch.equal(clipped(mixed, 0.3)[:2], once[:2])

@@ -27,14 +27,21 @@ def audited(
     return audit_of(first >> (rule or Mean()), data, rules(**given), np.random.default_rng(seed), protector=protector)
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("settings", [{}, POISSON, {"participation": 0.5}], ids=["everybody", "poisson", "fixed"])
-def test_twenty_seeds_of_a_right_mechanism_raise_no_alarm_beyond_chance(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("settings", "seeds"),
+    [
+        pytest.param({}, 4, id="everybody, a few seeds", marks=pytest.mark.slow),
+        pytest.param({}, 20, id="everybody", marks=pytest.mark.nightly),
+        pytest.param(POISSON, 20, id="poisson", marks=pytest.mark.nightly),
+        pytest.param({"participation": 0.5}, 20, id="fixed", marks=pytest.mark.nightly),
+    ],
+)
+def test_twenty_seeds_of_a_right_mechanism_raise_no_alarm_beyond_chance(settings: dict[str, Any], seeds: int) -> None:
     """Replay never errs. Calibration does once in a hundred audits, and guesses once in twenty at most."""
-    found = [audited(seed=seed, **settings) for seed in range(20)]
+    found = [audited(seed=seed, **settings) for seed in range(seeds)]
     codes = Counter(finding.code for one in found for finding in one.findings)
     assert set(codes) <= {"NOISE_TOO_SMALL"}
-    assert sum(one.verdict in (Verdict.BROKEN, Verdict.FAIL) for one in found) <= 2
+    assert sum(one.verdict in (Verdict.BROKEN, Verdict.FAIL) for one in found) <= seeds // 10
 
 
 @pytest.mark.slow

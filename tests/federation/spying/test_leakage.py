@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from robustfl import registry
-from robustfl.attacks import Analytic
+from robustfl.attacks import Analytic, LossThreshold, RowRatios
+from robustfl.defenses import DPSGD, DPFedAvg, GradientNoise, GradientPruning, LocalDP, Mean
 from robustfl.errors import AttackError, ParameterError
 from robustfl.federation.assembly import assemble
 from robustfl.federation.data.data_sets import Digits
@@ -199,8 +200,68 @@ def test_messages_that_are_hidden_are_not_seen() -> None:
         transforms=[Hidden()],
     )
     told = simulation.run().more
-    assert told["privacy_unfit"] == ["Analytic: the observer saw nothing that it could use"]
+    why = (
+        "the observer 'server' sees no single message here, as they are added before anybody gets them. Watch as the "
+        "observer 'sum'"
+    )
+    assert told["privacy_unfit"] == [f"Analytic: {why}"]
     assert "identified" not in told
+    spying = Spying(observer="server", attacks=[LossThreshold()], federations=4)
+    asked = assemble(population(), settings, registry.build("defense", "mean"), spying=spying, transforms=[Hidden()])
+    assert asked.run().more["mia_unfit"] == [f"LossThreshold: {why}"]
+
+
+def test_who_has_seen_nothing_as_nobody_came_is_told_that() -> None:
+    rules = {"clients": 6, "rounds": 2, "batch_size": 1, "participation": 0.05, "participation_sampling": "poisson"}
+    settings = Federation.model_validate({**rules, "malicious_per_round": "sampled"})
+    attacks = [LossThreshold(), Analytic()]
+    spying = Spying(observer="server", attacks=attacks, federations=4, rounds=("first",))
+    told = assemble(population(), settings, Mean(), spying=spying).run().more
+    assert told["privacy_unfit"] == ["Analytic: no honest client took part in a watched round"]
+    assert "no honest client took part in a watched round" in told["mia_unfit"][0]
+
+
+@pytest.mark.parametrize(
+    ("defense", "changes"),
+    [
+        (Mean(), False),
+        (DPFedAvg(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), False),
+        (LocalDP(clip=1.0, noise_multiplier=0.0, delta=1e-2, claim="none") >> Mean(), False),
+        (LocalDP(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), True),
+        (DPSGD(clip=1.0, noise_multiplier=1.0, delta=1e-2) >> Mean(), True),
+        (GradientNoise() >> Mean(), True),
+        (GradientPruning() >> Mean(), True),
+    ],
+    ids=[
+        "nothing",
+        "noise at the server",
+        "no noise",
+        "noise at clients",
+        "noise in steps",
+        "gradient noise",
+        "pruning",
+    ],
+)
+def test_a_record_says_what_clients_do_to_their_messages(defense: Any, changes: bool) -> None:
+    """Only that explains why the true samples do not explain a message."""
+    settings = Federation.model_validate({"clients": 6, "rounds": 1, "batch_size": 1})
+    spying = Spying(observer="server", attacks=[Analytic()], rounds=("first",), targets=2)
+    told = assemble(population(), settings, defense, spying=spying).run().more
+    assert told.get("privacy_changes", []) == ([str(defense.stages[0])] if changes else [])
+    assert (told["self_consistency"] > 1e-6) == changes
+
+
+def test_a_record_says_how_sure_a_share_of_identified_samples_is_and_what_chance_would_reach() -> None:
+    settings = Federation.model_validate({"clients": 6, "rounds": 2, "batch_size": 2})
+    spying = Spying(observer="server", attacks=[RowRatios()], rounds=("first", "last"), targets=3)
+    simulation = assemble(population(), settings, Mean(), spying=spying)
+    told = simulation.run().more
+    n = len(simulation.setup.population.labels)
+    assert told["training_samples"] == n == 1347
+    (label,) = told["identified_prior_by"]
+    assert told["identified_messages_by"][label] == 2 * 3
+    assert 1 / n <= told["identified_prior_by"][label] <= 2 / n
+    assert 0 <= told["identified_error_by"][label] <= 0.5 / 5**0.5
 
 
 def test_a_round_that_does_not_exist_is_refused() -> None:
