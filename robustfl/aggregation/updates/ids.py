@@ -56,7 +56,7 @@ def identify(
     for row, name in enumerate(names):
         if times[name] > 1:
             shared.setdefault(name, []).append(row)
-    reasons = {}
+    reasons: dict[int, str] = {}
     for name, (first, *others) in shared.items():
         if alike is not None and all(alike(first, row) for row in others):
             reasons |= dict.fromkeys(others, f"{COPY}{first}")

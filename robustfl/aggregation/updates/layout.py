@@ -50,6 +50,7 @@ class Batch:
         rows = range(self.reader.n) if self.rows is None else self.rows
         opened = getattr(self.reader, "open", source_of)  # columns spread over processes have their own source
         source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
+        source.leaves = self.layout.columns
         return source
 
     def callers_rows(self, source: Source) -> list[int]:
