@@ -75,7 +75,7 @@ def test_the_recurrent_network_is_that_of_torch() -> None:
     ours = GRU(width=5).build((7, 4), 3, torch.Generator().manual_seed(0))
     theirs = torch.nn.GRU(4, 5, batch_first=True)
     places = [slice(5, 10), slice(0, 5), slice(10, 15)]  # torch has the gate that resets first
-    state = {name: tensor for name, tensor in ours.named_parameters()}
+    state = dict(ours.named_parameters())
     with torch.no_grad():
         for mine, other in (("input", "ih"), ("state", "hh")):
             for kind in ("weight", "bias"):

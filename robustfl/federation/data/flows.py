@@ -33,7 +33,13 @@ HEADER = (
 _KINDS = ("Benign", "DoS", "Port Scan", "Brute Force", "Botnet")
 _SHARES = (0.72, 0.1, 0.08, 0.06, 0.04)
 _PORTS = ((80, 443, 53, 22, 25, 3306), (80, 443), (0,), (21, 22), (6667, 8080, 443))
-_USUAL = ((9.0, 2.2, 2.4, 5.5), (11.0, 4.5, 0.7, 3.5), (3.0, 0.4, 0.2, 0.8), (8.0, 2.6, 2.7, 3.9), (12.5, 1.6, 1.4, 4.6))
+_USUAL = (
+    (9.0, 2.2, 2.4, 5.5),
+    (11.0, 4.5, 0.7, 3.5),
+    (3.0, 0.4, 0.2, 0.8),
+    (8.0, 2.6, 2.7, 3.9),
+    (12.5, 1.6, 1.4, 4.6),
+)
 """Of each kind: the logarithms of duration, packets forth, packets back and mean length of a packet."""
 _STATES = (("FIN", "CON", "-"), ("CON", "RST"), ("RST", "REJ"), ("FIN", "RST"), ("CON", "-"))
 
