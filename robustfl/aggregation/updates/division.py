@@ -61,7 +61,7 @@ def joined(parts: Sequence[Array]) -> Array:
 
 
 def _all(source: Source, spans: Sequence[slice]) -> bool:
-    return sum(span.stop - span.start for span in spans) == int(source.d_here)
+    return bool(sum(span.stop - span.start for span in spans) == source.d_here)
 
 
 def _reader(reader: Reader, spans: Sequence[slice]) -> Reader:
