@@ -4,9 +4,10 @@ The records are written as a CSV file with the warts of real ones, and read as a
 
 >>> from robustfl.federation.data.data_sets import Flows
 >>> flows = Flows(rows=400).load()
->>> flows.classes, len(flows.owners), flows.notes[0]
-(('Benign', 'Botnet', 'Brute Force', 'DoS', 'Port Scan'), 12, \
-"Column `Flow Bytes/s`: 17 cells were taken for missing: 'Infinity' (17).")
+>>> flows.classes, len(flows.owners)
+(('Benign', 'Botnet', 'Brute Force', 'DoS', 'Port Scan'), 12)
+>>> flows.notes[0]
+'There are several columns `Fwd Header Length`; a later one is called `Fwd Header Length.1`.'
 """
 
 from __future__ import annotations
