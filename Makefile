@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
 
-.PHONY: demo test slow nightly explore lint types bench report clean
+.PHONY: demo test slow nightly explore floors lint types bench report clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ slow: $(READY)  ## the tests that take longest, a few minutes in all
 
 explore: $(READY)  ## property tests alone, with more examples where a test sets no number of its own
 	$(BIN)/python -m pytest -n auto -m hypothesis --hypothesis-profile=explore
+
+floors:  ## install the lowest versions that are declared in a folder of their own, and try them
+	$(PYTHON) .ci/floors
 
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .

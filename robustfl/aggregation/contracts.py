@@ -7,12 +7,12 @@ calls the rule, checks the result, and restores the caller's type. Authors of ru
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
-from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
+from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows, layers_told
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.memory import holds_tensors
 from robustfl.aggregation.parts import commit_parts, infeasible_parts, most
@@ -231,6 +231,7 @@ class Aggregator(Defense):
             "reasons": dict(sorted(batch.rejected.items())),
             "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
             **batch.told(outcome.weights, self.averages),
+            **layers_told(outcome.layers, accepted, len(batch.ids)),
         }
         kept = outcome.state is not None  # the caller may change the answer, but not the rule's memory
         value = batch.restore(outcome.value, accepted, outcome.weights, averages=self.averages, copy=kept)
@@ -312,6 +313,9 @@ class Pipeline(Aggregator):
     def released(self, value: Array) -> None:
         self.rule.released(value)
 
+    def shaped(self, columns: Mapping[str, int]) -> None:
+        self.rule.shaped(columns)
+
     def extra_points(self, source: Source) -> list[Array]:
         return self.rule.extra_points(source)
 
@@ -323,7 +327,8 @@ class Pipeline(Aggregator):
     def _aggregate(self, rows: Rows) -> Outcome:
         mixed, before = self.before.apply(rows)
         outcome = self.rule._aggregate(mixed)
-        return Outcome(outcome.value, outcome.weights, outcome.info, {"before": before, "rule": outcome.state})
+        state = {"before": before, "rule": outcome.state}
+        return Outcome(outcome.value, outcome.weights, outcome.info, state, outcome.layers)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.aggregation.defense import Defense
+from robustfl.aggregation.defense import Defense, Outcome
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.ids import exceeded
 from robustfl.aggregation.updates.layout import Batch
@@ -111,3 +111,15 @@ def by_callers_rows(weights: Floats | None, accepted: list[int], n: int) -> tupl
     shares = np.zeros(n)
     shares[places] = weights
     return shares, rejected
+
+
+def layers_told(layers: Mapping[str, Outcome] | None, accepted: list[int], n: int) -> dict[str, Any]:
+    """What the answer's `info` says of each layer, with weights of all rows that came in: nothing without layers."""
+    if layers is None:
+        return {}
+    return {
+        "layers": {
+            name: {"weights": by_callers_rows(outcome.weights, accepted, n)[0], **outcome.info}
+            for name, outcome in layers.items()
+        }
+    }

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
 from robustfl import registry
-from robustfl.aggregation import Defense, Mechanism, PreAggregation
+from robustfl.aggregation import Defense, Grouping, Mechanism, PreAggregation
 from robustfl.components import Component, Parameter
 from robustfl.errors import ParameterError, RobustflError
 
@@ -137,7 +137,7 @@ class DefenseTemplate:
         stages = registry.parse(from_canonical(spec))
         template = cls(tuple((name, tuple(parameters.items())) for name, parameters in stages))
         whole = template.build(0)
-        if isinstance(whole, PreAggregation | Mechanism) or not isinstance(whole, Defense):
+        if isinstance(whole, PreAggregation | Mechanism | Grouping) or not isinstance(whole, Defense):
             raise RobustflError(f"{whole!r} is not a complete defense: end it with an aggregator, such as `mean`.")
         _require_storable(whole)
         return template

@@ -241,6 +241,10 @@ def assemble(
     if course is not None and course.rounds < asked.rounds:  # the training is played as one of fewer rounds
         settings = settings.model_copy(update={"rounds": course.rounds})
         setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+    for each in (defense, twin):
+        tell = getattr(each, "shaped", None)
+        if tell is not None:
+            tell({name: shape.numel() for name, shape in population.shapes.items()})
     trusted = getattr(defense, "wants_trusted", False)
     noised = None if course is None else course.work(setup, trusted=trusted)
     if noised is not None and stages:

@@ -22,7 +22,7 @@ from robustfl.aggregation.updates.beside import combined, how, not_finite, set_b
 from robustfl.aggregation.updates.ids import MISSING, identify
 from robustfl.aggregation.updates.leaves import Layout, Leaf
 from robustfl.aggregation.updates.one_block import source_of
-from robustfl.aggregation.updates.parsing import RAW, difference, named_like_a_model, parse, read_leaf, unmasked
+from robustfl.aggregation.updates.parsing import RAW, alike, difference, named_like_a_model, parse, read_leaf, unmasked
 from robustfl.aggregation.updates.readers import Columns, Dense, Leaves, Reader, mapped_file
 from robustfl.aggregation.updates.source import Source
 from robustfl.errors import UpdatesError
@@ -50,6 +50,7 @@ class Batch:
         rows = range(self.reader.n) if self.rows is None else self.rows
         opened = getattr(self.reader, "open", source_of)  # columns spread over processes have their own source
         source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
+        source.leaves = self.layout.columns
         return source
 
     def callers_rows(self, source: Source) -> list[int]:
@@ -135,11 +136,11 @@ def _read_stacked(updates: Array, ids: Iterable[Hashable] | None, beside: Iterab
             f"`updates` should have one row a client: shape [n, d] or [n, ...], not empty. Found {found}."
         )
     n = int(updates.shape[0])
-    names, rejected = identify(ids, n)
     leaf = read_leaf(updates if tensor and updates.layout is not _strided() else updates[0])
     if isinstance(leaf, str) or not leaf.floating:
         found = f"{updates.dtype}: each is {leaf}" if isinstance(leaf, str) else updates.dtype
         raise UpdatesError(f"Updates should be dense floating-point numbers. Found {found}. Convert them.")
+    names, rejected = identify(ids, n, lambda row, other: alike(updates[row], updates[other]))
     layout = _bare(leaf)
     if beside is not None:
         set_beside(layout, beside)  # says that arrays have no names
@@ -180,8 +181,8 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: It
     """Read one entry per client; any entry may be missing, malformed or of another shape."""
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
-    names, rejected = identify(ids, len(updates))
     updates = _in_one_order(updates)
+    names, rejected = identify(ids, len(updates), lambda row, other: alike(updates[row], updates[other]))
     parsed: dict[int, tuple[Layout, list[Array]]] = {}
     for row, update in enumerate(updates):
         if row in rejected:
@@ -195,8 +196,8 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: It
         raise UpdatesError(f"No update could be read. {_listed(rejected)}")
     layout = set_beside(_majority(parsed), beside)
     for row, (own, arrays) in list(parsed.items()):
-        alike = own.signature == layout.signature
-        reason = not_finite(layout, arrays) if alike else f"wrong layout: {difference(own, layout)}"
+        fits = own.signature == layout.signature
+        reason = not_finite(layout, arrays) if fits else f"wrong layout: {difference(own, layout)}"
         if reason is not None:
             rejected[row] = reason
             del parsed[row]
@@ -237,7 +238,7 @@ def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
     """The layout of the strict majority, with the types that most of its rows use."""
     counts = Counter(layout.signature for layout, _ in parsed.values())
     signature, votes = counts.most_common(1)[0]
-    alike = [layout for layout, _ in parsed.values() if layout.signature == signature]
+    same = [layout for layout, _ in parsed.values() if layout.signature == signature]
     if 2 * votes <= len(parsed):
         one, other = list({layout.signature: layout for layout, _ in parsed.values()}.values())[:2]
         found = "; ".join(dict.fromkeys(layout.describe() for layout, _ in parsed.values()))
@@ -247,7 +248,7 @@ def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
             f"The updates have {len(counts)} different layouts and none has a majority: {found}. "
             "Pass one update a client; for one client's state dict, put it in a list."
         )
-    layout = Counter(alike).most_common(1)[0][0]
+    layout = Counter(same).most_common(1)[0][0]
     if layout.size == 0:
         raise UpdatesError("The updates hold no floating-point values to aggregate.")
     return layout

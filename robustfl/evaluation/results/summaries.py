@@ -288,12 +288,16 @@ class Components(TypedDict):
 
 
 class Histogram(TypedDict):
-    """The number of samples of each class that each client has, for one seed."""
+    """The number of samples of each class that each client has, for one seed.
+
+    `notes` says what was done to the values of the data's files.
+    """
 
     classes: list[str]
     seed: int
     counts: list[list[int]]
     malicious: list[int]
+    notes: NotRequired[list[str]]
 
 
 class FrozenAttacks(TypedDict):

@@ -52,4 +52,5 @@ def histogram(world: World, seed: int, f: int, root: Path | None) -> Histogram:
         "seed": seed,
         "counts": counts.tolist(),
         "malicious": sorted(int(client) for client in malicious),
+        "notes": list(dataset.notes),
     }

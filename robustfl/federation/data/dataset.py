@@ -34,7 +34,8 @@ class Dataset:
     """Training and test samples with their classes.
 
     Shapes: `train_x` [N, ...] float32, `train_y` [N] int64, `test_x` [M, ...], `test_y` [M]; the dots stand for the
-    same shape in both. A sample is [features] or [channels, height, width]. Labels run from 0 to `len(classes) - 1`.
+    same shape in both. A sample is [features], [length, symbols] or [channels, height, width]. Labels run from 0 to
+    `len(classes) - 1`.
 
     Where samples belong to somebody from the start, `train_owners` [N] has the number of each training sample's owner,
     from 0 to `len(owners) - 1`, and `owners` has their names. `notes` are sentences about what was done to the files'
