@@ -27,7 +27,7 @@ from robustfl import __version__
 from robustfl.auditing import audit
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
-from robustfl.stored import publish, report, rescore, write_reports
+from robustfl.stored import leaderboard, publish, report, rescore, write_reports
 from robustfl.wording import counted
 
 if TYPE_CHECKING:
@@ -298,15 +298,16 @@ def compare(
     from robustfl import console
     from robustfl.evaluation.compare import comparison
     from robustfl.evaluation.compare import text as comparison_text
-    from robustfl.evaluation.results.baseline import load_stored, save_stored
+    from robustfl.evaluation.results.baseline import save_stored
 
     if save is not None and second is None:
-        save_stored(load_stored(first), save)
+        save_stored(comparison.load_run(first), save)
+        typer.echo(json.dumps([str(save)]) if as_json else f"{save}: what a comparison reads of {first}")
         return
     if second is None or save is not None:
         fail("Name a second run to compare FIRST with, or --save FILE to store FIRST: one of the two.")
     settings = comparison.GateSettings(delta=delta, alpha=alpha, looks=looks, look=look, different_suites=different)
-    found = comparison.compare_runs(load_stored(first), load_stored(second), settings)
+    found = comparison.compare_runs(comparison.load_run(first), comparison.load_run(second), settings)
     commands = comparison.next_commands(found, first, second)
     comparison_text.write(found, commands, out or [])
     if as_json:
@@ -375,6 +376,7 @@ def doctor(as_json: Json = False) -> None:
 app.command(cls=HelpWithNames)(report)
 app.command()(rescore)
 app.command(cls=HelpWithNames)(publish)
+app.add_typer(leaderboard, name="leaderboard")
 app.command()(audit)
 app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)

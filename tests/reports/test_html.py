@@ -16,8 +16,8 @@ from zlib import decompress
 
 import pytest
 
-from robustfl.evaluation.results.records import curve_of
 from robustfl.evaluation.labels import PLAIN_ACCURACY
+from robustfl.evaluation.results.records import curve_of
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.score.headline import headline
 from robustfl.reports import HTML
