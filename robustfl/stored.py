@@ -27,12 +27,14 @@ def write_reports(folder: Path, formats: list[str] | None) -> list[Path]:
     for name in formats or list(registry.find("report")):
         report = registry.build("report", name)
         assert isinstance(report, ReportFormat)
-        for file, text in report.files(results).items():
+        if report.asked and not formats:
+            continue
+        for file, shown in report.files(results).items():
             path = folder / file
-            if not text:  # nothing to show: a file of an earlier run would be wrong
+            if not shown:  # nothing to show: a file of an earlier run would be wrong
                 path.unlink(missing_ok=True)
                 continue
-            write_atomically(path, text.encode())
+            write_atomically(path, shown.encode() if isinstance(shown, str) else shown)
             written.append(path)
     return written
 
@@ -41,7 +43,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
         list[str] | None,
-        typer.Option("--format", help="{report} (default: all). Repeatable."),
+        typer.Option("--format", help="{report} (default: all but figures). Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -123,8 +125,16 @@ def add(
     found = place(published, run)
     written: list[Path] = []
     if out is not None:
-        scores = {"worlds": found.worlds, "ranking": found.ranking, "pairs": found.pairs}
-        written = publish_results(joined(published, run, added=found.added, labels=found.labels, **scores), out)
+        both = joined(
+            published,
+            run,
+            added=found.added,
+            labels=found.labels,
+            worlds=found.worlds,
+            ranking=found.ranking,
+            pairs=found.pairs,
+        )
+        written = publish_results(both, out)
         written += write_reports(out, ["leaderboard"])
     if as_json:
         typer.echo(json.dumps({**_told(found), "files": [str(path) for path in written]}, indent=1))

@@ -111,7 +111,7 @@ def short_names(labels: Iterable[str]) -> dict[str, str]:
     for label in sorted(labels):
         groups.setdefault(_without_brackets(label) or label, []).append(label)
     taken = set(groups)
-    found = {}
+    found: dict[str, str] = {}
     for short, group in groups.items():
         numbered = [f"{short} {number}" for number in range(1, len(group) + 1)]
         alone = len(group) == 1

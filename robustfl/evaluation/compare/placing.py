@@ -83,9 +83,8 @@ def place(published: RunResults, run: RunResults, *, around: int = 2) -> Placed:
         for label, world, names in [*((w["world"], w, old) for w in first["scores"]["worlds"]), *places]
         for outcome in _outcomes(label, world, names)
     ]
-    settings = first["scores"]["settings"]
-    given = {key: settings[key] for key in ("accuracy", "threshold", "margin", "alpha") if key in settings}
-    rules = ScoreSettings(**given)
+    settings: Mapping[str, Any] = first["scores"]["settings"]
+    rules = ScoreSettings(**{key: settings[key] for key in _RULES if key in settings})
     known = {**first["components"]["attacks"], **second["components"]["attacks"]}
     knowledge = {attack: card.get("knowledge") or [] for attack, card in known.items()}
     worlds = [_scale(world) for world in first["scores"]["worlds"]]
@@ -94,7 +93,7 @@ def place(published: RunResults, run: RunResults, *, around: int = 2) -> Placed:
     allowed = {name for name, row in rows.items() if row["rank"] is not None}
     ranking, tests = standings(found, [*old, *added], margin=rules.margin, alpha=rules.alpha, ranked=allowed)
     for row in ranking:
-        row |= {key: rows[row["defense"]][key] for key in ("status", "why") if key in rows[row["defense"]]}  # type: ignore[typeddict-item, misc]
+        row |= {key: rows[row["defense"]][key] for key in ("status", "why") if key in rows[row["defense"]]}  # type: ignore[typeddict-item]
     return Placed(
         added=tuple(added),
         labels=labels,
@@ -104,6 +103,9 @@ def place(published: RunResults, run: RunResults, *, around: int = 2) -> Placed:
         neighbours={name: _neighbours(name, ranking, tests, found, around) for name in added},
         remarks=tuple(_remarks(first, second, labels)),
     )
+
+
+_RULES = ("accuracy", "threshold", "margin", "alpha")
 
 
 def _require_equal_rules(first: Summary, second: Summary) -> None:
@@ -121,7 +123,7 @@ def _require_equal_rules(first: Summary, second: Summary) -> None:
             f"The published table and the run met other attacks: {lists}. Run the suite with `standard: "
             f"{told[0]['name']}`, in the version of robustfl that has the list with the published hash."
         )
-    for key in ("accuracy", "threshold", "margin", "alpha", "plain", "aims_first"):
+    for key in (*_RULES, "plain", "aims_first"):
         values = [run["scores"]["settings"].get(key) for run in (first, second)]
         if values[0] != values[1]:
             raise DataError(
@@ -154,10 +156,10 @@ def _labels(published: RunResults, run: RunResults) -> dict[str, str]:
         assert a is not None  # both are there: see above
         assert b is not None
         for key in ("seeds", "f_grid", "clients", "chance", "test_size"):
-            if a[key] != b[key]:  # type: ignore[literal-required]
+            if a[key] != b[key]:
                 raise DataError(
                     f"In {a['world']!r} `{key}` should be that of the published table, "
-                    f"{a[key]}. Found {b[key]}. Run the suite of the table, with `defenses` alone changed."  # type: ignore[literal-required]
+                    f"{a[key]}. Found {b[key]}. Run the suite of the table, with `defenses` alone changed."
                 )
         found[b["world"]] = a["world"]
     return found
@@ -211,8 +213,10 @@ def _as_they_were(
     before = {world["world"]: world for world in first["scores"]["worlds"]}
     for report in reports:
         for defense in report["defenses"]:
-            source: Mapping[str, Any] = {**new, **known}[report["world"], defense["defense"]]
-            defense |= {key: source[key] for key in ("breakdown", "status", "why") if key in source}  # type: ignore[misc, typeddict-item]
+            source: Any = {**new, **known}[report["world"], defense["defense"]]
+            for key in ("breakdown", "status", "why"):
+                if key in source:
+                    defense[key] = source[key]
         yield {**before[report["world"]], **report}
 
 
