@@ -112,8 +112,8 @@ def _breakdown(world: World, figure: Any) -> bool:
             )
     axes.axhline(world.run.limit, color="0.5", lw=0.8, ls=":")
     axes.set(xlabel=f"malicious clients of {world.clients}", ylabel="worst-case utility", ylim=(-0.02, 1.05))
-    axes.set_title(_plain(world.label), fontsize=9)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    figure.suptitle(_plain(world.label), fontsize=9)
+    figure.legend(loc="outside right center", frameon=False, fontsize=8)
     return True
 
 
@@ -136,7 +136,7 @@ def _heat_map(world: World, figure: Any) -> bool:
             if value == value:
                 ink = "white" if value < 0.5 else "black"
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=6)
-    axes.set_title(_plain(f"{world.label}: {last} malicious clients of {world.clients}"), fontsize=9)
+    figure.suptitle(f"{_plain(world.label)}\n{last} malicious clients of {world.clients}", fontsize=9)
     figure.colorbar(image, label="utility")
     return True
 
@@ -164,9 +164,10 @@ def _accuracy(world: World, figure: Any) -> bool:
             axes.axhline(level, color="0.5", lw=0.8, ls=style)
     most = max(world.grid, default=0)
     axes.set(xlabel="round", ylabel=measure.replace("_", " "), ylim=(0, 1.02))
-    axes.set_title(_plain(f"{world.label}: worst attack on each, {most} malicious of {world.clients}"), fontsize=9)
+    told = f"each under its worst attack by {most} malicious clients of {world.clients}"
+    figure.suptitle(f"{_plain(world.label)}\n{told}", fontsize=9)
     if drawn:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+        figure.legend(loc="outside right center", frameon=False, fontsize=8)
     return drawn
 
 
@@ -182,7 +183,10 @@ def _mean_curve(own: Values, world: World, measure: str) -> list[tuple[int, floa
 
 
 def _pareto(run: Run, figure: Any) -> bool:
-    """Resilience against the time of aggregation, as a multiple of plain averaging; a line joins the Pareto front."""
+    """Resilience against the time of aggregation, as a multiple of plain averaging.
+
+    A line joins the Pareto front of the defenses that have a rank; those without one are rings.
+    """
     times = slowdowns(run.results)
     known = {
         row["defense"]: (row["R_mean"], times[row["defense"]])
@@ -192,12 +196,14 @@ def _pareto(run: Run, figure: Any) -> bool:
     if len(known) < 2:
         return False
     axes = figure.add_subplot()
-    best = sorted(front(known), key=lambda name: known[name][1])
+    ranked = {row["defense"] for row in run.ranking if row["rank"] is not None}
+    best = sorted(front({name: known[name] for name in known if name in ranked}), key=lambda name: known[name][1])
     axes.plot(
         [known[name][1] for name in best], [known[name][0] for name in best], color="C0", lw=1, drawstyle="steps-post"
     )
     for name, (value, time) in known.items():
-        axes.plot(time, value, "o", ms=4, color="C0" if name in best else GREY)
+        ring = {} if name in ranked else {"mfc": "none"}
+        axes.plot(time, value, "o", ms=4, color="C0" if name in best else GREY, **ring)
         axes.annotate(_plain(name), (time, value), xytext=(3, 3), textcoords="offset points", fontsize=6)
     axes.set(
         xscale="log", xlabel="time of aggregation / that of plain averaging", ylabel="resilience", ylim=(-0.02, 1.05)

@@ -52,7 +52,7 @@ def _origin(run: Run) -> list[str]:
 
 
 def _ranking(run: Run) -> str:
-    header = ("Rank", "Defense", "Resilience", "95% interval", "Own data", "Honest updates", "Undisturbed")
+    header = ("Rank", "Defense", "R", "95% interval", "Own", "Updates", "Calm", "Worst attack")
     rows = [
         (
             place(row),
@@ -67,11 +67,12 @@ def _ranking(run: Run) -> str:
     ]
     over = f", the mean over {len(run.worlds)} worlds" if len(run.worlds) > 1 else ""
     caption = (
-        f"Resilience of defenses in {run.summary['suite']['name']}{over}: the worst-case utility, averaged over the "
+        f"Resilience R of defenses in {run.summary['suite']['name']}{over}: the worst-case utility, averaged over the "
         f"attacked shares of malicious clients (1: as good as training without attacks, 0: as bad as guessing), over "
-        f"{counted(len(run.seeds), 'seed')}. ≈: cannot be told apart from the first."
+        f"{counted(len(run.seeds), 'seed')}. Own, Updates: R against attackers who know their own data alone, and who "
+        "see the honest updates. Calm: the utility without an attack. ≈: cannot be told apart from the first."
     )
-    return table((*header, "Worst attack"), rows, "rlrrrrrl", caption, "tab:ranking")
+    return table(header, rows, "rlrrrrrl", caption, "tab:ranking")
 
 
 def _worlds(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -40,18 +41,18 @@ _SIGNS = {
     ">": "\\ensuremath{>}",
     "|": "\\ensuremath{|}",
     '"': "''",
-    # These are harmless alone, but not after the end of a row, or beside one another.
-    **{sign: f"{{{sign}}}" for sign in "[]*-`'?!,"},
+    # These would be an argument of the end of a row.
+    **{sign: f"{{{sign}}}" for sign in "[]*"},
     "≈": "\\ensuremath{\\approx}",
     "≥": "\\ensuremath{\\geq}",
     "≤": "\\ensuremath{\\leq}",
     "−": "\\ensuremath{-}",
-    "–": "{-}{-}",
-    "—": "{-}{-}{-}",
+    "–": "--",
+    "—": "---",
     "×": "\\ensuremath{\\times}",
-    "’": "{'}",
-    "“": "{`}{`}",
-    "”": "{'}{'}",
+    "’": "'",
+    "“": "``",
+    "”": "''",
     "…": "\\ldots{}",
     "★": "\\ensuremath{\\star}",
     **{letter: f"\\ensuremath{{\\{name}}}" for letter, name in _GREEK.items()},
@@ -60,7 +61,10 @@ _SIGNS = {
 
 def escaped(text: str) -> str:
     """The text on one line, shown as it is; a character that LaTeX's fonts may lack becomes its code, `[U+4E2D]`."""
-    return "".join(map(_letter, " ".join(text.split())))
+    # Two of these, one after the other, would become one other sign.
+    line = " ".join(text.replace("\x00", "\ufffd").split())
+    apart = re.sub(r"([-,'`])(?=\1)|[?!](?=`)", lambda found: f"{found[0]}\x00", line)
+    return "".join("{}" if sign == "\x00" else _letter(sign) for sign in apart)
 
 
 def _letter(sign: str) -> str:
@@ -86,6 +90,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], columns: str, ca
         [
             "\\begin{table}",
             "\\centering",
+            "\\footnotesize",
+            "\\setlength{\\tabcolsep}{2.5pt}",
             f"\\caption{{{escaped(caption)}}}",
             f"\\label{{{label}}}",
             f"\\begin{{tabular}}{{{columns}}}",

@@ -20,7 +20,22 @@ FULL = run()
 PAGE = LaTeX().render(FULL)
 
 COMMANDS = {
-    *("begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "ensuremath", "ldots"),
+    *("footnotesize", "setlength", "tabcolsep"),
+    *(
+        "begin",
+        "end",
+        "centering",
+        "footnotesize",
+        "setlength",
+        "tabcolsep",
+        "caption",
+        "label",
+        "toprule",
+        "midrule",
+        "bottomrule",
+        "ensuremath",
+        "ldots",
+    ),
     *("textbackslash", "textasciitilde", "textasciicircum", "approx", "geq", "leq", "times", "star"),
     *("alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu"),
     *("xi", "pi", "rho", "sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega"),
@@ -58,7 +73,7 @@ def whole(page: str) -> None:
 def test_the_numbers_are_those_of_the_ranking() -> None:
     for shown, row in zip(rows(PAGE), FULL.summary["scores"]["ranking"], strict=True):
         without = row["rank"] is None or row["R_mean"] is None
-        assert shown[0] == ("{-}{-}" if without else str(row["rank"]))
+        assert shown[0] == ("--" if without else str(row["rank"]))
         assert shown[1] == escaped(row["defense"])
         if row["R_mean"] is not None and row["R_ci"] is not None:
             assert shown[2].startswith(f"{row['R_mean']:.2f}")
@@ -117,7 +132,9 @@ def test_any_text_is_escaped(text: str) -> None:
 def test_signs_have_their_forms() -> None:
     assert escaped("a_b > c & 5 %") == "a\\_b \\ensuremath{>} c \\& 5 \\%"
     assert escaped("中é") == "{[}U+4E2D{]}é"
-    assert escaped("ALIE(z=1.5)") == "ALIE(z=1.5)"
+    assert escaped("ALIE(z=1.5), worst-case") == "ALIE(z=1.5), worst-case"
+    assert escaped("--- '' ?`") == "-{}-{}- '{}' ?{}`"
+    assert escaped("–") == "--"
 
 
 def test_without_a_ranking_there_is_no_table() -> None:
