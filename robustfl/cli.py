@@ -28,7 +28,7 @@ from robustfl.auditing import audit
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
 from robustfl.stored import leaderboard, publish, report, rescore, write_reports
-from robustfl.wording import counted
+from robustfl.wording import counted, remarks_counted
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.summaries import Summary
@@ -125,7 +125,7 @@ def run(
         str, typer.Option(help="Where clients train and updates are aggregated: cpu, cuda, cuda:1.")
     ] = "cpu",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value: --set federation.rounds=50. Repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a value: --set seeds=10. Repeatable.")
     ] = None,
     data_root: DataRoot = None,
     resume: Annotated[
@@ -247,8 +247,9 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     screen, scores = console.output(), summary["scores"]
     suite, counts = summary["suite"], summary["trials"]
     screen.print(f"{suite['name']}: {suite['description']}", markup=False)
-    grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
-    screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
+    for line in console.world_lines(scores):
+        screen.print(line, markup=False)
+    screen.print(f"{counted(len(suite['seeds']), 'seed')}, {counted(counts['total'], 'trial')}\n", markup=False)
     screen.print(console.ranking_table(scores))
     screen.print()
     for line in (*console.headline_lines(summary), *console.status_lines(summary)):
@@ -256,15 +257,14 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
         screen.print(console.claims_table(summary["claims"]))
-    serious = [remark for remark in scores["flags"] if remark["level"] == "error"]
-    others = len(scores["flags"]) - len(serious)
-    if serious or others:
+    if scores["flags"]:
         screen.print()
-    for remark in serious:
-        screen.print(f"{remark['code']}: {remark['message']}", markup=False)
-    if others:
-        screen.print(f"{others} remarks on how far these numbers can be trusted are in the report.")
-        screen.print("robustfl explain CODE tells what a status or a remark means.")
+    for remark in scores["flags"]:
+        if remark["level"] == "error":
+            screen.print(f"{remark['code']}: {remark['message']}", markup=False)
+    if scores["flags"]:
+        screen.print(f"How far to trust this: see {remarks_counted(scores['flags'])} in the report.", soft_wrap=True)
+        screen.print("robustfl explain CODE tells what a status or a remark means.", soft_wrap=True)
     if (folder / "ledgers").exists():
         told = f"\nDecisions about clients: {folder / 'ledgers'} (robustfl verify {folder} checks them)"
         screen.print(told, markup=False, soft_wrap=True)
@@ -314,8 +314,11 @@ def compare(
         typer.echo(json.dumps(found.report(commands), indent=1))
     else:
         for part in comparison_text.parts(found, commands):
-            text = isinstance(part, str)
-            console.output().print(part if text else console.plain_table(*part), markup=False, soft_wrap=text)
+            if isinstance(part, str):
+                console.output().print(part, markup=False, soft_wrap=True)
+            else:
+                columns = [console.Column(heading=name, give=comparison_text.GIVE.get(name, 0)) for name in part[0]]
+                console.output().print(console.FittedTable(columns, part[1]))
     raise SystemExit(found.exit_code)
 
 

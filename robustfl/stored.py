@@ -142,8 +142,16 @@ def add(
     screen = console.output()
     for name in found.added:
         screen.print(_place_in_words(found, name), markup=False, soft_wrap=True)
-        heads = ("rank", "defense", "resilience", "difference", "95 % interval", f"{name} is")
-        screen.print(console.plain_table(heads, [_beside(entry) for entry in _told(found)["neighbours"][name]]))
+        heads = (
+            ("rank", 0),
+            ("defense", 0),
+            ("resilience", 2),
+            ("difference", 0),
+            ("95 % interval", 1),
+            ("verdict", 0),
+        )
+        columns = [console.Column(heading=head, give=give) for head, give in heads]
+        screen.print(console.FittedTable(columns, [_beside(entry) for entry in _told(found)["neighbours"][name]]))
         screen.print()
     for remark in found.remarks:
         screen.print(remark, markup=False, soft_wrap=True)
