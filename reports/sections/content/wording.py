@@ -34,8 +34,8 @@ def interval(pair: Sequence[float] | None) -> str:
 
 
 def pieces(label: str) -> list[str]:
-    """The pieces of a label between which a line may break: before a bracket and inside camel case."""
-    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
+    """The pieces of a label between which a line may break: before a bracket, inside camel case, after `_` and `=`."""
+    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()|(?<=[_=])(?=.)", label)
 
 
 def seconds(value: float | None) -> str:
