@@ -35,7 +35,7 @@ def interval(pair: Sequence[float] | None) -> str:
 
 def pieces(label: str) -> list[str]:
     """The pieces of a label between which a line may break: before a bracket, inside camel case, after `_` and `=`."""
-    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()|(?<=[_=])(?=.)", label)
+    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()|(?<=[_=])(?=\w)", label)
 
 
 def seconds(value: float | None) -> str:
