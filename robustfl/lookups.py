@@ -21,6 +21,9 @@ DataRoot = Annotated[
 ]
 
 
+WIDE = 120
+"""In a terminal of so many columns the table of defenses has room for all that it tells side by side."""
+
 MEASURE = "measure"
 """The kind of a measure, in addition to the kinds of the registry."""
 
@@ -71,8 +74,12 @@ def list_(
     for name, entries in found.items():
         if kind and name == "defense":
             rows = registry.traits()
-            columns = [console.Column(heading=head, give=give) for give, head in enumerate(rows[0])]
-            screen.print(console.FittedTable(columns, [list(row.values()) for row in rows]))
+            heads, cells = list(rows[0]), [list(row.values()) for row in rows]
+            if screen.width >= WIDE:
+                screen.print(console.plain_table(heads, cells))
+            else:  # what is last leaves first
+                columns = [console.Column(heading=head, give=give) for give, head in enumerate(heads)]
+                screen.print(console.FittedTable(columns, cells))
         else:
             screen.print(console.plain_table((name, ""), entries))
         screen.print()

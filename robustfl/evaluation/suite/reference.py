@@ -1,7 +1,7 @@
 """A readable reference of the keys of suites, from the models that read them: nothing is written twice.
 
->>> page("federation").splitlines()[0]
-'federation: the rules of a federation'
+>>> page("score").splitlines()[0]
+'score: how the records become a score'
 >>> "federation.server" in subjects()
 True
 """
