@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from robustfl import __version__
-from robustfl.evaluation.machine import installed, processor_name
+from robustfl.evaluation.machine import commit, installed, processor_name
 from robustfl.evaluation.results.summaries import Histogram
 from robustfl.evaluation.suite.scenario import World
 from robustfl.federation.data.dataset import Data
@@ -22,7 +22,8 @@ from robustfl.federation.task import Task
 
 def provenance(device: str) -> dict[str, Any]:
     """The versions and the properties of the machine that can change a number or a time."""
-    facts = {"robustfl": __version__, "python": platform.python_version()}
+    state = commit()
+    facts = {"robustfl": __version__, **({"commit": state} if state else {}), "python": platform.python_version()}
     facts |= {name: installed(name) for name in ("numpy", "torch", "scipy", "scikit-learn")}
     system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
     machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}

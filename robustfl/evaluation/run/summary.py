@@ -161,7 +161,9 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, check
         evidence=_evidence(played, wanted, checked),
     )
     for place, world in zip(found["worlds"], experiment.worlds, strict=True):
-        place["id"], place["rounds"] = content_hash(world.model_dump(mode="json")), world.federation.rounds
+        settings = world.model_dump(mode="json")
+        place["id"], place["rounds"] = content_hash(settings), world.federation.rounds
+        place["settings"] = {key: settings[key] for key in ("task", "federation")}
         for defense in place["defenses"]:
             defense["breakdown"] = breakdowns.get((world.label, defense["defense"]), defense["breakdown"])
     return found
