@@ -191,9 +191,8 @@ class RobustServer:
         rows = {c: _only(usable[c], parameters) if c in usable else _UNREADABLE for c in clients}
         try:
             # What is a buffer has been decided here, so the rule sets nothing apart by itself.
-            answer = self.rule.aggregate(
-                rows, trusted=own, hostile=self.hostile, beside=(), relative_to=template.base(parameters)
-            )
+            base = template.base(parameters)
+            answer = self.rule.aggregate(rows, trusted=own, hostile=self.hostile, beside=(), relative_to=base)
         except InfeasibleError as error:
             return self._held(template, refused, str(error))
         except (StateError, UpdatesError, ParameterError):  # what the caller has to mend
