@@ -85,10 +85,12 @@ def test_functions_have_the_same_name_in_every_process() -> None:
     assert here[:2] == ["tests.adapters.house_rules:house", "tests.adapters.house_rules:house(f=2)"]
     assert here[2] != here[3]
     assert function_named(here[0]) is house
-    code = (
-        "from functools import partial\nfrom tests.adapters.house_rules import *\nfrom robustfl.functions import name_of\n"
-        "print([name_of(x) for x in (house, partial(house, f=2), Trimmed(1), Trimmed(2))])"
-    )
+    code = """
+from functools import partial
+from tests.adapters.house_rules import Trimmed, house
+from robustfl.functions import name_of
+print([name_of(function) for function in (house, partial(house, f=2), Trimmed(1), Trimmed(2))])
+"""
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     assert told.stdout.strip() == str(here), told.stderr
     rule = FromFunction(house, f=1)
