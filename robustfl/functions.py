@@ -2,7 +2,8 @@
 
 A trial is named after its parts, so a part has to have a name that says what it computes: the same in every process and
 on every machine. A function at the top of a module has one. A `functools.partial` of it has one too, if its arguments
-are plain values, and so has an object that can be called, by its class and its pickled state.
+are plain values, and so has an object that can be called, by its class and its pickled state,
+and so do its methods.
 
 >>> from functools import partial
 >>> import numpy as np
@@ -27,7 +28,7 @@ from robustfl.own_files import named
 _REMEDY = "Define a function at the top of a module, or a class whose objects can be pickled."
 
 
-def name_of(function: Callable[..., Any]) -> str:
+def name_of(function: Any) -> str:
     """What a function is called in records.
 
     Raises
@@ -36,6 +37,8 @@ def name_of(function: Callable[..., Any]) -> str:
     """
     if isinstance(function, partial):
         return f"{name_of(function.func)}({_arguments(function)})"
+    if inspect.ismethod(function) and not inspect.isclass(function.__self__):
+        return f"{name_of(function.__self__)}.{function.__name__}"
     if _is_function(function):
         found = _at_the_top(function)
         if found is None:
@@ -52,17 +55,21 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{named(cls.__module__, cls.__qualname__) or f'{cls.__module__}:{cls.__qualname__}'}#{state}"
 
 
-def label_of(function: Callable[..., Any]) -> str:
+def label_of(function: Any) -> str:
     """The short label of tables: the function's own name, with what a partial fixes."""
     if isinstance(function, partial):
         return f"{label_of(function.func)}({_arguments(function)})"
+    if inspect.ismethod(function):
+        return f"{label_of(function.__self__)}.{function.__name__}"
     return str(getattr(function, "__name__", None) or type(function).__name__)
 
 
-def modules_of(function: Callable[..., Any]) -> tuple[str, ...]:
+def modules_of(function: Any) -> tuple[str, ...]:
     """The modules in which a function, or the class of an object that can be called, is defined."""
     if isinstance(function, partial):
         return modules_of(function.func)
+    if inspect.ismethod(function):
+        return modules_of(function.__self__)
     owner = inspect.unwrap(function) if _is_function(function) else type(function)
     module = getattr(owner, "__module__", None)
     return () if module is None else (str(module),)

@@ -20,6 +20,7 @@ NAMES = sorted(set(modules()) - {"robustfl.__main__"})
 
 FRAMEWORKS = {
     "robustfl.adapters.flower": "flwr",
+    "robustfl.adapters.flower_rules": "flwr",
     "robustfl.adapters.nvflare": "nvflare",
     "robustfl.adapters.pfl": "pfl",
 }
@@ -32,7 +33,7 @@ def test_the_examples_are_true(name: str) -> None:
         pytest.skip("Triton is not installed")
     framework = FRAMEWORKS.get(name)
     if framework is not None and find_spec(framework) is None:  # its environment runs the examples: `make adapter-...`
-        with pytest.raises(MissingExtraError, match=rf"pip install 'robustfl\[{name.rpartition('.')[2]}\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'robustfl\[(flower|nvflare|pfl)\]'"):
             importlib.import_module(name)
         return
     assert doctest.testmod(importlib.import_module(name)).failed == 0

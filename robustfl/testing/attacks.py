@@ -157,7 +157,7 @@ def generators(subject: Attacked, ask: Questions) -> None:
             raise Violation(
                 f"it draws from the global random generator of {' and '.join(names)}", call=CALL, **question
             )
-    if not np.array_equal(*answers, equal_nan=True):
+    if not np.array_equal(answers[0], answers[1], equal_nan=True):
         raise Violation("the answer depends on the seed of a global random generator", call=CALL, **question)
 
 
@@ -304,7 +304,7 @@ def check_attack(
 def _answerable(subject: Attacked) -> None:
     """Refuse an attack that needs more than questions can hold, such as a federation that trains."""
     rows = np.arange(6.0).reshape(3, 2)
-    question = {"honest": rows, "own": rows[:1], "history": [rows[0], rows[1]], "relabelled": -rows}
+    question: dict[str, Any] = {"honest": rows, "own": rows[:1], "history": [rows[0], rows[1]], "relabelled": -rows}
     try:
         subject.attack(f=1, aggregate=subject.aggregate, rng=0, **question)
     except NotGivenError as error:

@@ -39,4 +39,7 @@ class Trimmed:
         self.cut = cut
 
     def __call__(self, rows: Any) -> Any:
+        return self.aggregate(rows)
+
+    def aggregate(self, rows: Any) -> Any:
         return np.sort(rows, axis=0)[self.cut : len(rows) - self.cut].mean(axis=0)

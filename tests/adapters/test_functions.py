@@ -84,6 +84,9 @@ def test_functions_have_the_same_name_in_every_process() -> None:
     here = [name_of(function) for function in (house, partial(house, f=2), Trimmed(1), Trimmed(2))]
     assert here[:2] == ["tests.adapters.house_rules:house", "tests.adapters.house_rules:house(f=2)"]
     assert here[2] != here[3]
+    assert name_of(Trimmed(1).aggregate) == f"{here[2]}.aggregate"
+    assert given_defense(Trimmed(1).aggregate).label == "Trimmed.aggregate"
+    np.testing.assert_allclose(FromFunction(Trimmed(1).aggregate)(rows()), TrimmedMean(f=1)(rows()))
     assert function_named(here[0]) is house
     code = """
 from functools import partial
