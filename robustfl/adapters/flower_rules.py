@@ -29,8 +29,8 @@ class StrategyRule:
     """The aggregation of a strategy, as a function from rows [n, d] to one row [d].
 
     Each row is the reply of a node that declares one example, so that a weighted mean is the plain one. Strategies of
-    the message API are asked by `aggregate_train`, older ones by `aggregate_fit`, always in round 1. Those that step from a
-    model which they remember, such as `FedAdam`, ask for it before there is one, and end with an error of their own.
+    the message API are asked by `aggregate_train`, older ones by `aggregate_fit`, always in round 1. Those that step
+    from a model which they remember, such as `FedAdam`, have none here, and end with an error of their own.
 
     Parameters
     ----------

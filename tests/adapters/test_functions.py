@@ -130,8 +130,9 @@ def test_a_change_of_the_module_or_of_what_it_imports_is_another_fingerprint(tmp
 from acme.house_rules import house, opposite, Trimmed
 from robustfl.adapters import AttackFromFunction, FromFunction
 from robustfl.evaluation.suite.sources import Sources
+sources = Sources()
 for part in (FromFunction(house, f=1), FromFunction(Trimmed(1)), AttackFromFunction(opposite)):
-    print(Sources().part(part))
+    print(sources.part(part))
 """
 
     def fingerprints() -> list[str]:

@@ -45,5 +45,5 @@ def test_a_strategy_is_played_under_attack(tmp_path: Any) -> None:
 
 
 def test_what_is_no_strategy_is_refused() -> None:
-    with pytest.raises(ParameterError, match="should be a strategy of Flower. Found int"):
+    with pytest.raises(ParameterError, match=r"should be a strategy of Flower\. Found int"):
         StrategyRule(7)
