@@ -123,8 +123,9 @@ def from_canonical(value: Any) -> Any:
 
 def _require_storable(component: Component) -> None:
     """Records hold every hyper-parameter, and trials are named after them: JSON has no infinity."""
+    told = canonical(component)  # a function without a name says so itself
     try:
-        json.dumps(canonical(component), allow_nan=False)
+        json.dumps(told, allow_nan=False)
     except (TypeError, ValueError):
         raise ParameterError(
             f"Every parameter should be a finite number, a text, true, false or a list of these. Found {component!r}."

@@ -17,7 +17,7 @@ import torch
 
 from robustfl.adapters import AttackFromFunction, FromFunction
 from robustfl.defenses import NNM, TrimmedMean
-from robustfl.errors import AttackError, InfeasibleError, KnowledgeError, ParameterError, RobustflError
+from robustfl.errors import AttackError, InfeasibleError, KnowledgeError, ParameterError, RobustflError, ScenarioError
 from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.specs import canonical
@@ -183,11 +183,13 @@ def test_attacks_that_are_none_are_refused_by_name() -> None:
 
 
 def test_functions_meet_in_a_scenario(tmp_path: Path) -> None:
-    values = read_experiment("smoke", ("seeds=1", "federation.rounds=4")).suite.model_dump(mode="python")
-    experiment = read_experiment("smoke", ("seeds=1", "federation.rounds=4"), defenses=[given_defense(house)])
-    assert values["defenses"] != experiment.suite.defenses
+    changes = ("seeds=1", "federation.rounds=4")
+    experiment = read_experiment("smoke", changes, defenses=[given_defense(house)], attacks=[opposite, "ipm"])
     plan = Plan(experiment)
     assert {trial.defense for trial in plan.trials} >= {"house"}
+    assert {trial.attack for trial in plan.trials} >= {"opposite"}
+    with pytest.raises(ScenarioError, match="Define a function at the top of a module"):
+        read_experiment("smoke", changes, attacks=[lambda honest: honest.mean(axis=0)])
     options = RunOptions(out=tmp_path, workers=0, ledgers="none", checks=NO_CHECKS)
     summary = run_experiment(experiment, options)
     assert summary["trials"]["failed"] == 0
