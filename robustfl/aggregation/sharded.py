@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from robustfl.aggregation.contracts import Aggregator
+from robustfl.aggregation.defense import Aggregation
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.readers import Columns, Dense, Reader
 from robustfl.aggregation.updates.source import Source
@@ -162,7 +164,17 @@ def _agree(update: Tensor, group: Any, trusted: Tensor | None) -> None:
         )
 
 
-def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None) -> Tensor:
+@overload
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: Literal[False] = False
+) -> Tensor: ...
+@overload
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: Literal[True]
+) -> Aggregation: ...
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: bool = False
+) -> Tensor | Aggregation:
     """The robust counterpart of an averaging all-reduce: the aggregate of all processes' updates, on every process.
 
     Parameters
@@ -172,10 +184,12 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
         rule, and all processes should make their calls in the same order
     group : the process group; None for the default group; gloo for CPU tensors, nccl for CUDA tensors
     trusted : an update of the caller's own, for rules that compare the rows with one; equal on every process
+    full : return the full answer: its `weights`, `rejected` and `info["reasons"]` are about the processes, by their
+        ranks in the group, and the same everywhere; what else a rule reports is about this process's columns
 
     Returns
     -------
-    A new tensor like `update`, equal on all processes to the last bit.
+    A new tensor like `update`, equal on all processes to the last bit; with `full` the answer that has it as `value`.
 
     Raises
     ------
@@ -186,14 +200,15 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
     """
     shard = _exchanged(update, group, trusted)
     own = slice(shard.offset, shard.offset + shard.d)
-    part = rule(shard, trusted=None if trusted is None else trusted.detach().reshape(-1)[own])
+    answer = rule.aggregate(shard, trusted=None if trusted is None else trusted.detach().reshape(-1)[own])
     share = -(-update.numel() // shard.n)
-    padded = torch.nn.functional.pad(part, (0, share - shard.d))
+    padded = torch.nn.functional.pad(answer.value, (0, share - shard.d))
     whole = torch.empty(share * shard.n, dtype=padded.dtype, device=padded.device)
     # newer versions deprecate the first name in favour of the second
     gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
     gather(whole, padded.contiguous(), group=group)
-    return whole[: update.numel()].view(update.shape)
+    value = whole[: update.numel()].view(update.shape)
+    return replace(answer, value=value) if full else value
 
 
 __all__ = ["Shard", "exchange", "robust_all_reduce"]
