@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
 
-.PHONY: demo test slow nightly explore lint types bench report clean
+.PHONY: demo test slow nightly explore lint types bench report executor-ray executor-submitit clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,16 @@ types: $(READY)  ## mypy --strict on the machine and the four plug-in folders
 
 bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run; GRID=quick, default or full
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
+
+executor-ray executor-submitit: executor-%: .venv-%/.ready  ## trials on ray or submitit, in an environment of its own that is built here
+	.venv-$*/bin/python -m pytest tests/executors/$*
+
+.venv-%/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[testing,$*]' pytest-benchmark
+	touch $@
 
 report: $(READY)  ## write the reports of the last demo again
 	$(BIN)/robustfl report runs/quickstart

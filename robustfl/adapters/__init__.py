@@ -1,0 +1,1 @@
+"""Defenses inside other frameworks: torch DDP (``ddp``) and torch FSDP2 (``fsdp``)."""
