@@ -40,7 +40,7 @@ bench: $(READY)  ## speed of aggregation and of the round, as ratios within one 
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
 
 executor-ray executor-submitit: executor-%: .venv-%/.ready  ## trials on ray or submitit, in an environment of its own that is built here
-	.venv-$*/bin/python -m pytest tests/executors/$*
+	.venv-$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py
 
 .venv-%/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-$*

@@ -145,7 +145,7 @@ def register(model: DistributedDataParallel, rule: Aggregator | str, *, group: A
     The documentation of the module says what this protects against and what not.
     """
     hook = RobustHook(fit_rule(rule, dist.get_world_size(group)), group)
-    model.register_comm_hook(hook, _call)
+    model.register_comm_hook(hook, lambda state, bucket: state(bucket))  # torch refuses annotations that are texts
     return hook
 
 
@@ -168,10 +168,6 @@ def fit_rule(rule: Aggregator | str, world: int) -> Aggregator:
     if reason is not None:
         raise InfeasibleError(f"{reason} Rows are processes: start more of them, or take a rule that needs fewer.")
     return built
-
-
-def _call(hook: RobustHook, bucket: GradBucket) -> Future[torch.Tensor]:
-    return hook(bucket)
 
 
 __all__ = ["RobustHook", "fit_rule", "register"]

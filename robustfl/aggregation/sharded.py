@@ -62,6 +62,12 @@ class Shard(Dense, Columns):
     def row(self) -> Array:
         return self.matrix[0]
 
+    def whole(self, part: Tensor) -> Tensor:
+        """The whole answer [d] from the parts of all processes, for a shard of `exchange`; `part` is this process's."""
+        answer, work, _ = _gathering(part, self.total_columns, self.group)
+        work.wait()
+        return answer
+
     def open(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         """The source that a call reads: sums over its columns are sums over all processes."""
         self.stopped = False
@@ -180,19 +186,24 @@ class Exchange:
 
     def gathered(self, answer: Tensor) -> list[Tensor]:
         """From this process's columns of an answer: each part of the whole answer, [d_1], [d_2], ..., in its type."""
-        wholes, works = [], []
+        started = []
         owned = torch.split(answer, [part.held[self.rank] for part in self._parts])
         for part, own in zip(self._parts, owned, strict=True):
-            share = part.block.shape[1]
-            padded = torch.nn.functional.pad(own.to(part.block.dtype), (0, share - len(own))).contiguous()
-            whole = torch.empty(share * self.n, dtype=padded.dtype, device=padded.device)
-            # newer versions deprecate the first name in favour of the second
-            gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
-            works.append((gather(whole, padded, group=self.group, async_op=True), padded))
-            wholes.append(whole[: part.d])
-        for work, _ in works:
+            started.append(_gathering(own.to(part.block.dtype), part.d, self.group))
+        for _, work, _ in started:
             work.wait()
-        return wholes
+        return [whole for whole, _, _ in started]
+
+
+def _gathering(own: Tensor, d: int, group: Any) -> tuple[Tensor, Any, Tensor]:
+    """Begin to gather [d] from the columns of all processes; returned with what must live until the work has ended."""
+    n = dist.get_world_size(group)
+    share = -(-d // n)
+    padded = torch.nn.functional.pad(own, (0, share - len(own))).contiguous()
+    whole = torch.empty(share * n, dtype=padded.dtype, device=padded.device)
+    # newer versions deprecate the first name in favour of the second
+    gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+    return whole[:d], gather(whole, padded, group=group, async_op=True), padded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,22 @@
-"""Trials on real Ray clusters; `make executor-ray` builds an environment with Ray and runs these tests."""
+"""Trials on real Ray clusters, which ask for a token, as clusters of several machines should.
+
+`make executor-ray` builds an environment with Ray and runs these tests.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
 import ray
 from ray.cluster_utils import Cluster
 
@@ -17,7 +26,7 @@ from robustfl.evaluation.run.clusters.ray import RayExecutor
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.conftest import ROOT
-from tests.executors.elsewhere import DEADLY, SUITE, Told, experiment, ledgers, play, suite_of
+from tests.evaluation.run.clusters.elsewhere import DEADLY, SUITE, Told, experiment, ledgers, play, suite_of
 
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
 

@@ -13,7 +13,7 @@ from robustfl.errors import ParameterError, WorkerError
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run.clusters.contract import Wanted
 from robustfl.evaluation.run.clusters.submitit import SubmititExecutor
-from tests.executors.elsewhere import DEADLY, experiment, ledgers, play, suite_of
+from tests.evaluation.run.clusters.elsewhere import DEADLY, experiment, ledgers, play, suite_of
 
 
 def test_an_array_gives_the_same_records_and_ledgers(tmp_path: Path) -> None:
