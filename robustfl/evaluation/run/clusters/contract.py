@@ -32,7 +32,10 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Ended:
-    """A batch has ended; its jobs without a record are lost, through their own fault or that of a machine."""
+    """A batch has ended; its jobs without a record are lost, through their own fault or that of a machine.
+
+    It need not be told of a batch whose records have all arrived.
+    """
 
     handle: Handle
 

@@ -70,9 +70,13 @@ class _Flight:
             if event.handle not in self.batches:  # told twice, as after a connection that was lost for a moment
                 continue
             if isinstance(event, Arrived):
-                if self.batches[event.handle].pop(event.parcel.record["trial"], None) is not None:
-                    yield event.parcel
-                    self._notice(event.parcel.record)
+                left = self.batches[event.handle]
+                if left.pop(event.parcel.record["trial"], None) is None:
+                    continue
+                if not left:  # the batch has ended, whether its cluster says so or not
+                    del self.batches[event.handle]
+                yield event.parcel
+                self._notice(event.parcel.record)
                 continue
             left = self.batches.pop(event.handle)
             if not isinstance(event, Refused):

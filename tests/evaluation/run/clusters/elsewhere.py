@@ -31,12 +31,14 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustfl.threats import UpdateAttack
+from robustfl.threats import Knowledge, UpdateAttack
 
 
 @dataclass(frozen=True, kw_only=True)
 class KillsOnce(UpdateAttack):
     """Kills the process in which it is played, but only the first time."""
+
+    knowledge = Knowledge.OWN
 
     def craft(self, view):
         mark = Path(__file__).with_suffix(".mark")
