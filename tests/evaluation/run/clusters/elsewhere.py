@@ -45,7 +45,7 @@ class KillsOnce(UpdateAttack):
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return view.own
+        return view.own.clone()
 
 
 @dataclass(frozen=True, kw_only=True)
