@@ -43,8 +43,8 @@ WINDOW = 4
 REREAD = 10.0
 """Seconds after which the CPUs of the cluster are counted again: nodes may join and leave."""
 
-PATIENCE = 120.0
-"""Seconds in which every node has to answer what code it has."""
+PATIENCE = 600.0
+"""Seconds in which every node has to answer what code it has; a first import from a slow disk takes minutes."""
 
 
 class RayExecutor:
