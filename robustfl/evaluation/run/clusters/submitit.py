@@ -29,7 +29,7 @@ from robustfl.evaluation.run.executors import Job
 from robustfl.evaluation.run.play import Resources
 
 CHUNKS = 4
-"""Chunks for each task that may run at a time: the last tasks then end at about the same time."""
+"""Chunks for each task that may run at a time on a cluster: the last tasks then end at about the same time."""
 
 LOOK = 0.5
 """Seconds between two looks at the files of records."""
@@ -96,9 +96,10 @@ class SubmititExecutor:
         folder = self._folder / f"{int(time.time())}.{next(self._calls)}"
         folder.mkdir(parents=True)
         array = _Array(self._submitit, self._auto(folder), self._tasks, folder, place, jobs)
-        size = -(-len(jobs) // (CHUNKS * self._tasks))
+        size = -(-len(jobs) // ((1 if array.local else CHUNKS) * self._tasks))
         for parcel in played(jobs, array, size=max(1, size)):
             yield unpacked(parcel, place)
+        array.settle()
         shutil.rmtree(folder)  # everything in it has been merged; after an error it stays, with the logs of the tasks
 
     def _auto(self, folder: Path) -> Any:
@@ -120,8 +121,8 @@ class _Array:
         self, submitit: Any, executor: Any, tasks: int, folder: Path, place: Resources, jobs: Sequence[Job]
     ) -> None:
         self._submitit, self._executor, self._folder, self._place = submitit, executor, folder, place
-        self._local = executor.cluster == "local"  # where all tasks of an array start at once
-        self._room = tasks if self._local else max(1, len(jobs))
+        self.local = executor.cluster == "local"  # where all tasks of an array start at once
+        self._room = tasks if self.local else max(1, len(jobs))
         self._expected = Look.at(Subject.of(trial for trial, _ in jobs), place.data_root)
         self._number = count(1)
         self._collected: list[int] = []
@@ -163,6 +164,11 @@ class _Array:
             return Ended(number)
         lines = str(error).strip().splitlines()
         return Refused(number, "TaskFailed", lines[-1] if lines else "A task failed without a word.")
+
+    def settle(self) -> None:
+        """Wait until tasks whose records have arrived have ended, and write no more logs."""
+        for task in self._tasks.values():
+            task.wait()
 
     def cancel(self) -> None:
         for task in self._tasks.values():

@@ -84,13 +84,16 @@ def test_a_node_that_is_lost_costs_nothing_but_time(
     assert found == alone[0]
 
 
-def test_a_node_with_other_code_is_refused_by_name_before_anything_is_played(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_with_other_code_is_refused_by_name_before_anything_is_played(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "copy"
     for folder in ("robustfl", "attacks", "defenses", "scenarios", "reports"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "published"))
     with (copy / "defenses" / "krum.py").open("a") as file:
         file.write("# an edit\n")
     out = tmp_path / "out"
+    monkeypatch.chdir(tmp_path)  # workers on this machine also search the folder of the driver
     executor = RayExecutor(cluster.address, environment={"PYTHONPATH": str(copy)})
     with executor, pytest.raises(WorkerError, match=r"Node \w{8} at [\d.]+ has other code of Krum\. Install"):
         play(experiment(tmp_path), out, executor)
