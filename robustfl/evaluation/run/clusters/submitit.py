@@ -12,6 +12,7 @@ there is one. Parameters of Slurm follow as a list: ``--address slurm,slurm_part
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import time
 from collections.abc import Generator, Iterable, Sequence
@@ -162,8 +163,8 @@ class _Array:
         error = task.exception()
         if not isinstance(error, self._submitit.core.utils.FailedJobError):  # all is well, or the task was killed
             return Ended(number)
-        lines = str(error).strip().splitlines()
-        return Refused(number, "TaskFailed", lines[-1] if lines else "A task failed without a word.")
+        raised = re.findall(r"^[\w.]+: .+$", str(error), flags=re.MULTILINE)  # the last line of the traceback in it
+        return Refused(number, "TaskFailed", raised[-1] if raised else "A task failed without a word.")
 
     def settle(self) -> None:
         """Wait until tasks whose records have arrived have ended, and write no more logs."""
