@@ -8,7 +8,8 @@ BENCH ?=
 ADAPTERS := flower nvflare pfl
 VENVS := .venvs
 
-.PHONY: demo test slow nightly explore floors lint types bench report clean $(ADAPTERS:%=adapter-%)
+.PHONY: demo test slow nightly explore floors lint types bench report clean $(ADAPTERS:%=adapter-%) \
+	executor-ray executor-submitit
 .SECONDARY:
 
 $(READY): pyproject.toml constraints.txt
@@ -58,6 +59,9 @@ types: $(READY)  ## mypy --strict on the machine and the four plug-in folders
 
 bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run; GRID=quick, default or full
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
+
+executor-ray executor-submitit: executor-%: $(VENVS)/%/.ready  ## trials on Ray or on submitit, inside an environment of its own
+	$(VENVS)/$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py
 
 report: $(READY)  ## write the reports of the last demo again
 	$(BIN)/robustfl report runs/quickstart

@@ -156,6 +156,12 @@ def run(
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Give every defense a process of its own, which is handed rows alone.")
     ] = False,
+    executor: Annotated[
+        str | None, typer.Option(help="Play trials elsewhere: ray, submitit, or what a plug-in brings (default: here).")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Where the executor finds its cluster: auto, ray://HEAD:10001, slurm, local.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -164,6 +170,7 @@ def run(
     """
     from robustfl import console
     from robustfl.evaluation.run.checking import Checks
+    from robustfl.evaluation.run.clusters.choosing import elsewhere
     from robustfl.evaluation.run.play import Resources
     from robustfl.evaluation.run.runner import RunOptions, run_experiment
     from robustfl.evaluation.suite.reading import read_experiment
@@ -190,8 +197,8 @@ def run(
         return
     progress = console.RunProgress(screen)
     try:
-        with terminations_raised():
-            summary = run_experiment(experiment, options, progress)
+        with terminations_raised(), elsewhere(executor, address, options) as placed:
+            summary = run_experiment(experiment, placed, progress)
     except KeyboardInterrupt as asked:
         progress.stop()
         screen.print("Interrupted. Finished trials are stored; run the same command again to continue.")

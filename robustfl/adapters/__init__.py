@@ -5,6 +5,7 @@ Into a framework; each module needs its framework, and nothing else imports it:
 * :mod:`robustfl.adapters.flower`: `RobustStrategy` for Flower's message API, `LegacyRobustStrategy` for the older one
 * :mod:`robustfl.adapters.pfl`: `RobustPostprocessor` for pfl-research
 * :mod:`robustfl.adapters.nvflare`: `RobustAggregator` for NVFlare
+* :mod:`robustfl.adapters.ddp` and :mod:`robustfl.adapters.fsdp`: the reduction of gradients in torch
 
 Functions of other libraries as parts:
 

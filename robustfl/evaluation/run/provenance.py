@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from robustfl import __version__
 from robustfl.evaluation.machine import commit, installed, processor_name
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import Histogram
 from robustfl.evaluation.suite.scenario import World
 from robustfl.federation.data.dataset import Data
@@ -28,6 +30,18 @@ def provenance(device: str) -> dict[str, Any]:
     system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
     machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}
     return {**facts, **machine, "device": device}
+
+
+def machines(records: Iterable[Record]) -> dict[str, Any]:
+    """The processors and the versions of Python of a cluster, where records come from one, in place of the driver's.
+
+    `machines` is their number. It is told only if there are several: then equal trials need not agree in every bit.
+    """
+    found = {(on["processor"], on["python"]) for record in records if (on := record.get("ran_on")) is not None}
+    if not found:
+        return {}
+    processors, versions = (" and ".join(sorted(set(names))) for names in zip(*found, strict=True))
+    return {"processor": processors, "python": versions, **({"machines": len(found)} if len(found) > 1 else {})}
 
 
 def data_fingerprint(data: Data, root: Path | None) -> str:

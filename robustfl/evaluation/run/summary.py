@@ -29,7 +29,7 @@ from robustfl.evaluation.results.summaries import (
 from robustfl.evaluation.run.exhibited import exhibited
 from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.played import Played
-from robustfl.evaluation.run.provenance import histogram, provenance
+from robustfl.evaluation.run.provenance import histogram, machines, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
@@ -118,7 +118,10 @@ def summarised(
             "seeds": list(plan.seeds),
             "settings": suite.model_dump(mode="json"),
         },
-        "provenance": provenance(facts.device),
+        "provenance": {
+            **provenance(facts.device),
+            **machines(records[trial] for trial in wanted if trial in records),
+        },
         "time": {
             "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "elapsed_s": round(facts.seconds, 3),
