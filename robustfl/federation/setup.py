@@ -45,6 +45,7 @@ class Setup:
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     roles : the seed that decides who is malicious and who is spied on
+    network : who hears whom; None with a server
     """
 
     population: Population
@@ -63,6 +64,7 @@ class Setup:
     rng: dict[str, np.random.Generator]
     seed: int
     roles: int
+    network: Network | None = None
 
     @property
     def malicious(self) -> Ids:
