@@ -51,7 +51,7 @@ def _plurals() -> dict[str, str]:
     """The kinds by their plural words."""
     from robustfl import registry
 
-    return {("data" if kind == "data" else f"{kind}s"): kind for kind in (*registry.kinds(), MEASURE)}
+    return {registry.plural(kind): kind for kind in (*registry.kinds(), MEASURE)}
 
 
 def list_(

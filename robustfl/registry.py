@@ -1,9 +1,9 @@
-"""Finds defenses, attacks, data sets, models, partitions, report formats and scenarios by name.
+"""Finds defenses, attacks, data sets, models, partitions, topologies, report formats and scenarios by name.
 
 Names come from the project's own folders and from entry points of other distributions. An entry point names one class
-in the groups `robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions` and
-`robustfl.reports`, and one package with YAML files in the groups `robustfl.scenarios` and `robustfl.suites` (attack
-lists). `file.py:Class` names a class in a file, which is registered nowhere.
+in the groups `robustfl.defenses`, `robustfl.attacks`, `robustfl.data`, `robustfl.models`, `robustfl.partitions`,
+`robustfl.topologies` and `robustfl.reports`, and one package with YAML files in the groups `robustfl.scenarios` and
+`robustfl.suites` (attack lists). `file.py:Class` names a class in a file, which is registered nowhere.
 
 >>> from robustfl import registry
 >>> registry.build("defense", "NNM(f=2) >> TrimmedMean(f=2)")
@@ -35,6 +35,7 @@ _FOLDERS = {
     "data": "robustfl.federation.data.data_sets",
     "model": "robustfl.federation.models.architectures",
     "partition": "robustfl.federation.data.partitions",
+    "topology": "robustfl.federation.graphs",
 }
 _CONTRACTS = {
     "defense": ("robustfl.aggregation.defense", ("Defense",)),
@@ -43,11 +44,21 @@ _CONTRACTS = {
     "data": ("robustfl.federation.data.dataset", ("Data",)),
     "model": ("robustfl.federation.models.architectures", ("Model",)),
     "partition": ("robustfl.federation.data.partitions", ("Partition",)),
+    "topology": ("robustfl.federation.graphs", ("GraphFamily",)),
 }
 """The classes, of which an entry point of a kind has to be a subclass of at least one, with their module."""
 _FILES = {"scenario": "robustfl.scenarios", "suite": "robustfl.attacks"}
 """The kinds of things that are YAML files, and the packages that hold the project's own files."""
-_GROUPS = {kind: f"robustfl.{kind if kind == 'data' else kind + 's'}" for kind in (*_FOLDERS, *_FILES)}
+_PLURALS = {"data": "data", "topology": "topologies"}
+"""The plural words that are not the kind with an s."""
+
+
+def plural(kind: str) -> str:
+    """The word for several things of a kind, as in `robustfl list defenses` and in the names of entry points."""
+    return _PLURALS.get(kind, f"{kind}s")
+
+
+_GROUPS = {kind: f"robustfl.{plural(kind)}" for kind in (*_FOLDERS, *_FILES)}
 
 
 def kinds() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ FLOORS = (
     ("errors",),
     ("own_files",),
     ("appending", "components", "measures", "wording"),
-    ("privacy",),
+    ("graphs", "privacy"),
     ("aggregation.kernels",),
     ("aggregation.updates",),
     ("aggregation",),
