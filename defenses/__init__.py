@@ -27,6 +27,7 @@ front of it with ``>>``:
   of a pipeline; a federation carries them out.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
+* These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`Gossip`.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
 * These are carried out by clients before they send anything, against attackers who invert updates into samples:
   :class:`GradientNoise`, :class:`GradientPruning`, :class:`GradientQuantisation`, :class:`Mixup`, :class:`Soteria`.
@@ -66,6 +67,7 @@ from .monna import MoNNA as MoNNA
 from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
+from .peers import Gossip as Gossip
 from .phocas import Phocas as Phocas
 from .privacy import DPSGD as DPSGD
 from .privacy import DPFedAvg as DPFedAvg

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robustfl.aggregation import ClientSide, Defense
+from robustfl.aggregation.neighbourhoods import Mixer
 from robustfl.errors import ParameterError
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, SybilAttack
@@ -97,6 +98,8 @@ def refusal(
 
     `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
+    if isinstance(defense, Mixer):
+        return f"{defense} mixes the models of peers, which have no server. Take a rule for updates."
     name = spoken_channel(defense.channel, settings) if channel is None else channel.name
     stages = getattr(defense, "client_side", ())
     if stages and trainer is not None:

@@ -1,0 +1,32 @@
+"""Mixing without a server: every peer makes its next model from its own and the letters of its neighbours.
+
+A newcomer reads in this order:
+
+* :class:`Letters` are the models that were sent, as rows of one matrix, and :class:`Hoods` says who reads which of
+  them, with which gossip weights, and how many malicious neighbours each peer expects. :class:`Occasion` is the round.
+* :class:`Mixer` is the contract of rules. ``mixer.mix(letters, hoods)`` refuses hostile letters, applies the rule to
+  all peers at once, and answers with :class:`Mixed`.
+* Rules derive from a family: :class:`LinearMixer` (gossip weights alone), :class:`StarMixer` (distances from the own
+  model), :class:`GramMixer` (all distances in a neighbourhood), or :class:`Mixer` itself.
+
+Rules see a :class:`Gathering`: clean letters in a :class:`Group` for each size of neighbourhood and bound.
+"""
+
+from robustfl.aggregation.neighbourhoods.families import GramMixer, LinearMixer, StarMixer
+from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
+from robustfl.aggregation.neighbourhoods.letters import Hoods, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.mixer import Mixed, Mixer, Mixing
+
+__all__ = [
+    "Gathering",
+    "GramMixer",
+    "Group",
+    "Hoods",
+    "Letters",
+    "LinearMixer",
+    "Mixed",
+    "Mixer",
+    "Mixing",
+    "Occasion",
+    "StarMixer",
+]

@@ -1,0 +1,124 @@
+"""What a rule sees of a mixing: neighbourhoods without hostile letters, in groups of the same size and bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.neighbourhoods.letters import ABSENT, Integers, Occasion
+from robustfl.aggregation.neighbourhoods.passes import Passes
+
+
+@dataclass(frozen=True)
+class Group:
+    """Peers with equally many usable letters and the same bound.
+
+    Attributes
+    ----------
+    lines : [g] the numbers of the peers' lines in :class:`Hoods`
+    slots : [g, m] the slots of the letters there: the peer's own first, then its neighbours' by ascending id
+    index : [g, m] the rows of the letters
+    senders : [g, m] the ids of the peers that sent them
+    weights : [g, m] the gossip weights, of sum 1: what rejected and missing letters had is in the own weight
+    b : how many of the neighbours may be malicious
+    """
+
+    lines: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    index: NDArray[np.int32]
+    senders: Integers
+    weights: Floats
+    b: int
+
+    @property
+    def m(self) -> int:
+        """The number of letters of each peer, its own among them."""
+        return int(self.index.shape[1])
+
+
+class Gathering:
+    """The clean letters of one mixing, and everything that rules may ask about them.
+
+    Distances are computed when a rule first asks for some, in one pass over the letters for all groups.
+
+    Attributes
+    ----------
+    rows : [N, d] all letters
+    groups : the peers that heard somebody
+    occasion : when it is, and what else peers can find out
+    """
+
+    def __init__(self, rows: Array, groups: Sequence[Group], occasion: Occasion, passes: Passes, peak: float) -> None:
+        self.rows = rows
+        self.groups = tuple(groups)
+        self.occasion = occasion
+        self.passes = passes
+        self._peak = peak
+
+    def squared_distances(self, number: int) -> Floats:
+        """``||x_i - x_j||^2`` [g, k] between each peer of a group and its k neighbours."""
+        return self._edges[number]
+
+    def squared_pairs(self, number: int) -> Floats:
+        """``||x_p - x_q||^2`` [g, m, m] between all letters of each peer of a group, the own one first."""
+        return self._pairs[number]
+
+    def squared_norms(self, number: int) -> Floats:
+        """``||x_p||^2`` [g, m] of all letters of each peer of a group."""
+        squares = self._norms
+        return squares[self.groups[number].index]
+
+    @cached_property
+    def _edges(self) -> list[Floats]:
+        ends = [np.broadcast_arrays(group.index[:, :1], group.index[:, 1:]) for group in self.groups]
+        return self._distances([np.stack(pair, axis=-1) for pair in ends])
+
+    @cached_property
+    def _pairs(self) -> list[Floats]:
+        upper = [np.triu_indices(group.m, 1) for group in self.groups]
+        asked = [
+            np.stack([group.index[:, p], group.index[:, q]], axis=-1)
+            for group, (p, q) in zip(self.groups, upper, strict=True)
+        ]
+        squares = []
+        for group, (p, q), found in zip(self.groups, upper, self._distances(asked), strict=True):
+            square = np.zeros((len(group.lines), group.m, group.m))
+            square[:, p, q] = square[:, q, p] = found
+            squares.append(square)
+        return squares
+
+    @cached_property
+    def _norms(self) -> Floats:
+        used = np.unique(np.concatenate([group.index.ravel() for group in self.groups]))
+        pairs = np.stack([used, np.full(len(used), ABSENT, np.int32)], axis=-1).astype(np.int32)
+        squares = np.zeros(len(self.rows))
+        squares[used] = self.passes.squared_distances(pairs, self._peak)
+        return squares
+
+    def _distances(self, asked: list[NDArray[np.int32]]) -> list[Floats]:
+        """The squared distances of pairs of rows [..., 2]; two rows that meet in several places are compared once."""
+        flat = np.concatenate([pairs.reshape(-1, 2) for pairs in asked]).astype(np.int64)
+        low, high = flat.min(axis=1), flat.max(axis=1)
+        distinct, place = np.unique(low * len(self.rows) + high, return_inverse=True)
+        pairs = np.stack(np.divmod(distinct, len(self.rows)), axis=-1).astype(np.int32)
+        found = self.passes.squared_distances(pairs, self._peak)[place.reshape(-1)]
+        ends = np.cumsum([pairs[..., 0].size for pairs in asked])
+        return [part.reshape(pairs.shape[:-1]) for part, pairs in zip(np.split(found, ends[:-1]), asked, strict=True)]
+
+    def combine(self, shares: Sequence[Floats], out: Array) -> None:
+        """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group."""
+        width = max(group.m for group in self.groups)
+        lines = np.concatenate([group.lines for group in self.groups])
+        index = np.zeros((len(lines), width), np.int32)
+        weights = np.zeros((len(lines), width))
+        first = 0
+        for group, share in zip(self.groups, shares, strict=True):
+            span = slice(first, first + len(group.lines))
+            index[span, : group.m], weights[span, : group.m] = group.index, share
+            first = span.stop
+        self.passes.combine(lines, index, weights, out)

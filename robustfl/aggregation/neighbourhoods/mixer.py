@@ -1,0 +1,211 @@
+"""What every rule for peers promises, and the one path that every letter takes through it.
+
+``mixer.mix(letters, hoods)`` cannot be overridden. It refuses hostile letters, puts peers with neighbourhoods alike
+together, calls the rule, checks what it says, and makes the new models. Authors of rules write only mathematics, for
+many peers at a time.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from robustfl.aggregation.defense import Defense
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.neighbourhoods.gathering import Gathering
+from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised
+from robustfl.errors import ParameterError, RobustflError, UpdatesError
+
+Short = Literal["lower", "own"]
+"""What a peer does whose neighbourhood is too small for the rule and its bound: `lower` the bound to what fits, or keep
+its `own` model. A neighbourhood that is too small for any bound keeps its own model."""
+
+Fill = Callable[[Array], None]
+"""Writes the new models of all groups into their lines of a matrix [n, d]."""
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """What a rule returns to the base class.
+
+    Attributes
+    ----------
+    shares : for every group, the shares [g, m] of the letters in the new models, or None if they are no weighted sums
+    fill : makes the new models; by default they are the weighted sums with the shares
+    info : what the rule reports
+    state : the state after this mixing; None leaves it unchanged
+    """
+
+    shares: list[Floats] | None = None
+    fill: Fill | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The full answer of a mixing.
+
+    Attributes
+    ----------
+    models : [n, d] the peers' new models, in the order of the lines
+    weights : [n, m] the share of the letter in each slot in the new model, or None when the rule is no weighted sum
+    rejected : bool [n, m] the letters that were refused before the rule saw them, and those that never arrived
+    reasons : line -> slot -> why it was refused
+    info : `bounds` [n], the bounds that the rule was told; `kept` (line -> why this peer keeps its model whatever the
+        rule); `lowered` (line -> the bound that it had declared); and what the rule reports
+    """
+
+    models: Array
+    weights: Floats | None
+    rejected: Flags
+    reasons: dict[int, dict[int, str]]
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixer(Defense):
+    """Letters -> one model a peer. Subclass a family of :mod:`robustfl.aggregation.neighbourhoods` if one fits.
+
+    A state maps, in every one of its entries, the id of a peer to what this peer remembers.
+    """
+
+    family: ClassVar[str] = "peers"
+    requires: ClassVar[tuple[int, int]] = (0, 1)
+    no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
+
+    @final
+    def mix(
+        self,
+        letters: Letters,
+        hoods: Hoods,
+        occasion: Occasion | None = None,
+        *,
+        short: Short = "lower",
+        out: Array | None = None,
+    ) -> Mixed:
+        """Mix, and remember what the rule has to remember.
+
+        Parameters
+        ----------
+        letters : the letters of all peers; never mutated, unless `out` says so
+        hoods : who reads which of them
+        occasion : the round and what else peers can find out
+        short : what peers do whose neighbourhoods are too small for the rule
+        out : [n, d] where the new models go. It may be the letters' own matrix if line i of `hoods` has its own model
+            in row i: then no second matrix is needed
+
+        Hostile letters never reach a rule: a letter that is missing, malformed, from a stranger, or one of two under
+        one id is rejected with a reason, and its gossip weight goes to the receiver's own model. b falls by one for
+        each malformed letter. A peer without usable letters keeps its model, and so does one whose own is malformed.
+
+        Raises
+        ------
+        UpdatesError : letters or neighbourhoods do not fit each other, or `out` does not fit them
+        RobustflError : the rule broke its contract
+        """
+        answer, state = self._run(letters, hoods, occasion or Occasion(), short, out)
+        if state is not None:
+            self._commit(state)
+        return answer
+
+    @final
+    def preview(
+        self, letters: Letters, hoods: Hoods, occasion: Occasion | None = None, *, short: Short = "lower"
+    ) -> Mixed:
+        """The answer that :meth:`mix` would give now, without any effect on the state or on the letters."""
+        return self._run(letters, hoods, occasion or Occasion(), short, None)[0]
+
+    def state_of(self, peer: int) -> dict[str, Any]:
+        """What one peer remembers: its part of every entry of the state."""
+        return {key: part[peer] for key, part in self.state_dict().items() if peer in part}
+
+    def _run(
+        self, letters: Letters, hoods: Hoods, occasion: Occasion, short: Short, out: Array | None
+    ) -> tuple[Mixed, dict[str, Any] | None]:
+        if short not in ("lower", "own"):
+            raise ParameterError(f"`short` should be 'lower' or 'own'. Found short={short!r}.")
+        made = self._target(letters, hoods, out)
+        passes = Passes(letters.rows)
+        clean = sanitised(letters, hoods, passes.peaks)
+        bounds = self._feasible(clean, short)
+        info = {"bounds": bounds, "kept": clean.kept, "lowered": self._lowered(clean, bounds)}
+        lines = np.array([line for line in range(hoods.n) if line not in clean.kept], np.int64)
+        keep = np.array(sorted(clean.kept), np.int64)
+        if made is not letters.rows:
+            made[keep] = letters.rows[hoods.index[keep, 0]]
+        weights = np.zeros(clean.weights.shape)
+        weights[keep, 0] = 1.0
+        groups = grouped(hoods, clean, lines, bounds[lines])
+        mixing = Mixing(shares=[])
+        if groups:
+            gathering = Gathering(letters.rows, groups, occasion, passes, clean.peak)
+            mixing = self._mix(gathering)
+            self._make(mixing, gathering, made)
+        for group, share in zip(groups, mixing.shares or (), strict=mixing.shares is not None):
+            weights[group.lines[:, None], group.slots] = share
+        told = weights if mixing.shares is not None else None
+        rejected = ~clean.usable & ((hoods.senders >= 0) | (hoods.index >= 0))
+        return Mixed(made[: hoods.n], told, rejected, clean.reasons, {**info, **mixing.info}), mixing.state
+
+    def _target(self, letters: Letters, hoods: Hoods, out: Array | None) -> Array:
+        shape = hoods.n, letters.d
+        if out is None:
+            return np.empty(shape, letters.rows.dtype)
+        if out is letters.rows:
+            if not (hoods.index[:, 0] == np.arange(hoods.n)).all():
+                raise UpdatesError("Letters can be mixed in place if line i of `hoods` has its own model in row i.")
+            return out
+        if out.shape != shape or out.dtype != letters.rows.dtype or np.shares_memory(out, letters.rows):
+            raise UpdatesError(
+                f"`out` should be the letters' own matrix, or one of {letters.rows.dtype} {list(shape)} that shares no "
+                f"memory with it. Found {out.dtype} {list(out.shape)}."
+            )
+        return out
+
+    def _feasible(self, clean: Clean, short: Short) -> Integers:
+        """The bounds that the rule can bear; peers whose neighbourhoods are too small for any are added to `kept`."""
+        bounds = clean.bounds.copy()
+        heard = clean.usable.sum(axis=1)
+        known: dict[tuple[int, int], int] = {}
+        for line, (m, b) in enumerate(zip(heard.tolist(), bounds.tolist(), strict=True)):
+            if line in clean.kept:
+                continue
+            if (m, b) not in known:
+                known[m, b] = next((low for low in range(b, -1, -1) if self.infeasible(m, low) is None), -1)
+            found = known[m, b]
+            if found < 0 or (found < b and short == "own"):
+                clean.kept[line] = f"{m - 1} usable letters are too few for {self.name} with b={b}"
+            bounds[line] = max(found, 0)
+        return bounds
+
+    def _lowered(self, clean: Clean, bounds: Integers) -> dict[int, int]:
+        less = np.flatnonzero(bounds < clean.bounds)
+        return {int(line): int(clean.bounds[line]) for line in less if int(line) not in clean.kept}
+
+    def _make(self, mixing: Mixing, gathering: Gathering, out: Array) -> None:
+        """The new models of all groups, in their lines of `out`."""
+        shares = mixing.shares
+        if shares is not None:
+            for group, share in zip(gathering.groups, shares, strict=True):
+                if np.shape(share) != group.index.shape or not np.isfinite(share).all():
+                    raise RobustflError(f"{self!r} gave shares that are not {list(group.index.shape)} finite numbers.")
+        if mixing.fill is not None:
+            mixing.fill(out)
+        elif shares is not None:
+            gathering.combine(shares, out)
+        else:
+            raise RobustflError(f"{self!r} gave neither shares nor models.")
+        lines = np.concatenate([group.lines for group in gathering.groups])
+        if not np.isfinite(Passes(out).peaks(lines)).all():
+            raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
+
+    @abstractmethod
+    def _mix(self, gathering: Gathering) -> Mixing:
+        """Apply the rule itself to clean letters; every peer in a group heard at least one neighbour."""

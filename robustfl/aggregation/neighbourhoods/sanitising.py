@@ -1,0 +1,130 @@
+"""Which letters are usable: hostile ones are refused with a reason, and what they lose goes to the own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.neighbourhoods.gathering import Group
+from robustfl.aggregation.neighbourhoods.letters import ABSENT, Flags, Hoods, Integers, Letters
+from robustfl.aggregation.updates.ids import MISSING
+from robustfl.aggregation.updates.source import largest_magnitude
+from robustfl.errors import UpdatesError
+
+STRANGER = "no neighbour"
+"""The reason for the rejection of a letter from somebody whom the receiver does not know."""
+
+
+@dataclass
+class Clean:
+    """The neighbourhoods after every letter was looked at.
+
+    Attributes
+    ----------
+    usable : [n, m] the letters that rules may see
+    weights : [n, m] the gossip weights, of sum 1 over the usable letters
+    bounds : [n] the bounds, one less for each malformed letter, and at most the number of usable letters
+    reasons : line -> slot -> why the letter there is not used
+    kept : line -> why this peer keeps its model, whatever the rule
+    peak : the largest magnitude of a usable number
+    """
+
+    usable: Flags
+    weights: Floats
+    bounds: Integers
+    reasons: dict[int, dict[int, str]]
+    kept: dict[int, str]
+    peak: float
+
+
+def sanitised(letters: Letters, hoods: Hoods, peaks: Callable[[NDArray[np.int64]], Floats]) -> Clean:
+    """Look at every letter; `peaks` finds the largest magnitudes of rows.
+
+    A letter that is malformed (not finite, of a wrong shape or type, or too large to be summed) is its sender's doing,
+    so its sender is one of the b that the receiver expected, and b falls by one. Letters that are missing, come from a
+    stranger, or share their sender's id with another letter do not lower b: they may be the work of the network, or of
+    somebody who writes under an honest peer's name.
+    """
+    index, senders = hoods.index, hoods.senders
+    if index.max() >= len(letters):
+        raise UpdatesError(f"`index` names row {int(index.max())}. There are {len(letters)} letters.")
+    sender, arrived = senders != ABSENT, index != ABSENT
+    missing = sender & ~arrived
+    unknown = arrived & hoods.strangers
+    twice = arrived & ~unknown & _repeated(senders, arrived & ~unknown)
+    candidates = arrived & ~unknown & ~twice
+    faults, peak = _faults(letters, hoods, candidates, peaks)
+    malformed = candidates & np.isin(index, list(faults))
+    usable = candidates & ~malformed
+    reasons: dict[int, dict[int, str]] = {}
+    for line, slot in np.argwhere(missing | unknown | twice | malformed).tolist():
+        if missing[line, slot]:
+            reason = MISSING
+        elif unknown[line, slot]:
+            reason = STRANGER
+        elif twice[line, slot]:
+            reason = f"duplicate id {int(senders[line, slot])}"
+        else:
+            reason = faults[int(index[line, slot])]
+        reasons.setdefault(line, {})[slot] = reason
+    kept = {int(line): "its own model is " + reasons[int(line)][0] for line in np.flatnonzero(~usable[:, 0])}
+    heard = usable[:, 1:].sum(axis=1)
+    kept |= {int(line): "no usable letters" for line in np.flatnonzero(heard == 0) if int(line) not in kept}
+    weights = np.where(usable, hoods.weights, 0.0)
+    weights[:, 0] = np.maximum(1.0 - weights[:, 1:].sum(axis=1), 0.0)
+    bounds = np.clip(hoods.bounds - malformed[:, 1:].sum(axis=1), 0, heard)
+    return Clean(usable, weights, bounds, reasons, kept, peak)
+
+
+def _repeated(senders: Integers, arrived: Flags) -> Flags:
+    """The letters [n, m] that share their sender's id with another letter, or that come under the receiver's own."""
+    names = np.where(arrived, senders, ABSENT - 1 - np.arange(senders.shape[1]))  # different in every other slot
+    order = np.argsort(names, axis=1, kind="stable")
+    ordered = np.take_along_axis(names, order, axis=1)
+    same = ordered[:, 1:] == ordered[:, :-1]
+    either = np.zeros(senders.shape, np.bool_)
+    either[:, 1:] |= same
+    either[:, :-1] |= same
+    found = np.empty_like(either)
+    np.put_along_axis(found, order, either, axis=1)
+    found[:, 0] = False  # the peer knows its own model, whoever writes under its name
+    return found
+
+
+def _faults(
+    letters: Letters, hoods: Hoods, candidates: Flags, peaks: Callable[[NDArray[np.int64]], Floats]
+) -> tuple[dict[int, str], float]:
+    """The rows that are malformed, with the reasons, and the largest magnitude in the others."""
+    rows = np.unique(hoods.index[candidates]).astype(np.int64)
+    read = np.array([row for row in rows.tolist() if row not in letters.faults], np.int64)
+    faults = {row: letters.faults[row] for row in rows.tolist() if row in letters.faults}
+    if not len(read):
+        return faults, 0.0
+    found = peaks(read)
+    limit = largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
+    wrong = ~(found <= limit)
+    for row, peak in zip(read[wrong].tolist(), found[wrong].tolist(), strict=True):
+        faults[row] = "too large to sum" if np.isfinite(peak) else "not finite"
+    return faults, float(found[~wrong].max(initial=0.0))
+
+
+def grouped(hoods: Hoods, clean: Clean, lines: NDArray[np.int64], bounds: Integers) -> list[Group]:
+    """The peers of these lines, in groups of the same number of usable letters and the same bound [len(lines)].
+
+    Neighbours stand in the order of their ids, so that what decides ties is no attacker's choice.
+    """
+    heard = clean.usable[lines].sum(axis=1)
+    groups = []
+    for m, b in np.unique(np.stack([heard, bounds], axis=-1), axis=0).tolist():
+        members = lines[(heard == m) & (bounds == b)]
+        far = np.iinfo(np.int64).max
+        keys = np.where(clean.usable[members], hoods.senders[members], far)
+        keys[:, 0] = ABSENT
+        slots = np.argsort(keys, axis=1, kind="stable")[:, :m]
+        parts = [np.take_along_axis(part[members], slots, 1) for part in (hoods.index, hoods.senders, clean.weights)]
+        groups.append(Group(members, slots, parts[0], parts[1], parts[2], int(b)))
+    return groups
