@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustfl.aggregation import ClientSide, Defense
-from robustfl.aggregation.neighbourhoods import Mixer
 from robustfl.errors import ParameterError
+from robustfl.federation.peers.fitting import unfit_among_peers
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, SybilAttack
 from robustfl.threats.evasion import Evasion
@@ -59,7 +60,19 @@ def _predictions() -> type[Channel]:
     return Predictions
 
 
-CHANNELS = {"dense": _dense, "rewards": _rewards, "predictions": _predictions, "rankings": _rankings}
+def _models() -> type[Channel]:
+    from robustfl.federation.channels.models import Models
+
+    return Models
+
+
+CHANNELS = {
+    "dense": _dense,
+    "rewards": _rewards,
+    "predictions": _predictions,
+    "rankings": _rankings,
+    "peers": _models,
+}
 """The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
 
 Each value is a function that loads the channel when it is called.
@@ -79,9 +92,11 @@ def channel_named(name: str) -> type[Channel]:
 def spoken_channel(name: str, settings: Federation) -> str:
     """The name of the channel that clients speak with a defense of the channel `name`.
 
-    Where clients distil, a rule for updates is asked about predictions.
+    Where clients distil, a rule for updates is asked about predictions, and among peers about their models.
     """
-    return "predictions" if name == "dense" and settings.distillation is not None else name
+    if name != "dense":
+        return name
+    return "peers" if settings.topology is not None else "predictions" if settings.distillation is not None else name
 
 
 def refusal(
@@ -98,8 +113,9 @@ def refusal(
 
     `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
-    if isinstance(defense, Mixer):
-        return f"{defense} mixes the models of peers, which have no server. Take a rule for updates."
+    unfit = unfit_among_peers(defense, settings)
+    if unfit:
+        return unfit
     name = spoken_channel(defense.channel, settings) if channel is None else channel.name
     stages = getattr(defense, "client_side", ())
     if stages and trainer is not None:
@@ -173,6 +189,9 @@ def assemble(
     trainer: Trainer | None = None,
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
+    declared: int | None = None,
+    equivocation: bool = True,
+    root: Path | None = None,
     twin: Any = None,
     roles: int | None = None,
     protector: type[Protector] | None = None,
@@ -203,6 +222,9 @@ def assemble(
     protector : carries out the mechanism that the defense begins with; it replaces the one that the mechanism asks for
     opinions : whether the prices of a mechanism are compared with those of Opacus, where it has an accountant for them
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
+    declared : the number of malicious peers that rules of peers are told, by default f
+    equivocation : whether malicious peers may send different letters to different neighbours in a round
+    root : the folder of data files, for graphs of peers that are in one
 
     Raises
     ------
@@ -223,11 +245,13 @@ def assemble(
     stages = getattr(defense, "client_side", ())
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     asked = settings
-    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+    given: dict[str, Any] = {"attack": attack, "f": f, "faults": faults, "seed": seed, "roles": roles}
+    given |= {"declared": declared, "root": root}
+    setup = set_up(population, settings, spoken.name, **given)
     course = course_for(setup, defense, protector)
     if course is not None and course.rounds < asked.rounds:  # the training is played as one of fewer rounds
         settings = settings.model_copy(update={"rounds": course.rounds})
-        setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+        setup = set_up(population, settings, spoken.name, **given)
     trusted = getattr(defense, "wants_trusted", False)
     noised = None if course is None else course.work(setup, trusted=trusted)
     if noised is not None and stages:
@@ -239,7 +263,7 @@ def assemble(
     protecting = None if course is None else course.begin(setup, defense, twin)
     chosen = [*transforms_for(setup, stages), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)
-    around = topology_for(setup, talk) if topology is None else topology(setup, talk)
+    around = topology_for(setup, talk, equivocation) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
 
     def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
@@ -258,6 +282,9 @@ def assemble(
             trainer=train,
             channel=channel,
             topology=topology,
+            declared=declared,
+            equivocation=equivocation,
+            root=root,
             protector=protector,
             roles=setup.roles,
         )
@@ -310,8 +337,15 @@ def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Tran
     return found
 
 
-def topology_for(setup: Setup, channel: Channel) -> Topology:
-    """The topology with one server: its mode says who is heard when, and the channel says who owns a model."""
+def topology_for(setup: Setup, channel: Channel, equivocation: bool = True) -> Topology:
+    """The network that the settings ask for, or one server.
+
+    The mode of a server says who is heard when, and the channel says who owns a model.
+    """
+    if setup.network is not None:
+        from robustfl.federation.peers.topology import PeerToPeer
+
+        return PeerToPeer(setup, channel, equivocation)
     from robustfl.federation.channels.predictions import Predictions
     from robustfl.federation.topologies.asynchronous import schedule_for
     from robustfl.federation.topologies.distilled import Distilled

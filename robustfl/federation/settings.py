@@ -6,10 +6,19 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, PlainSerializer, Strict, ValidationInfo, field_validator, model_validator
+
+from robustfl.errors import RobustflError
+from robustfl.federation.graphs.contract import GraphFamily
+from robustfl.graphs.weights import Weighting
 
 TAIL_MEASUREMENTS = 5
 """The number of measurements from which the accuracy of a training is averaged, at least, unless it is very short."""
+
+
+def _written(family: Any) -> Any:
+    """A family of graphs as records hold it."""
+    return None if family is None else {"name": family.name, **family.parameters()}
 
 
 class Settings(BaseModel):
@@ -158,6 +167,40 @@ class Distillation(Settings):
     forgetting what only its own samples show."""
 
 
+class Peers(Settings):
+    """How peers mix their models in a network without a server."""
+
+    weights: Weighting = "metropolis"
+    """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), and fastest
+    those that mix fastest; the rest of each sum of 1 is the peer's own."""
+    allow: Literal["nothing", "declared"] = "nothing"
+    """declared: the number of malicious neighbours that rules are told is added to the denominators of the weights."""
+    gossip_steps: Annotated[int, Ge(1), Le(1000)] = 1
+    """The number of times that peers send letters and mix in each round."""
+    order: Literal["adapt_then_combine", "combine_then_adapt"] = "adapt_then_combine"
+    """adapt_then_combine: peers train, and mix what they have then; combine_then_adapt: they mix first, and train from
+    there (BRIDGE)."""
+    start: Literal["common", "own"] = "common"
+    """common: all peers begin with one model; own: every peer begins with a random model of its own."""
+    arrange: Literal["random", "along"] = "random"
+    """random: chance deals the data to peers; along: sorted by their main class, across the narrowest place of the
+    network, so that its two sides know different classes."""
+    redraw: Literal["never", "round"] = "never"
+    """round: every round has a new graph of the family; who is malicious stays."""
+    bound: Literal["max", "share"] | Annotated[int, Strict(), Ge(0)] = "max"
+    """The number of malicious neighbours that rules are told: max is the largest number that any honest peer has, if as
+    many peers are malicious as are declared; share is ceil(f/n degree) for each peer; or it is a number."""
+    short: Literal["lower", "own"] = "lower"
+    """What peers do with too few letters for what their rule is told. lower: the rule is told the largest number that
+    fits, and the peer keeps its own model if none does; own: the peer keeps its own model."""
+    evaluate_samples: Annotated[int, Ge(1)] = 1000
+    """The number of test samples, in the proportions of the classes and the same in all trials, on which models are
+    measured before the last round; in the last round all test samples are used."""
+    score_by: Literal["worst", "lowest_tenth", "mean"] = "worst"
+    """What the score is made from: the honest peer with the lowest accuracy, the mean of the lowest tenth of them, or
+    the mean of all. Records hold all three."""
+
+
 class Federation(Settings):
     """Who takes part, what clients compute, what they send, and how the server steps."""
 
@@ -198,6 +241,11 @@ class Federation(Settings):
     place of updates (FedMD). Without it, clients send updates."""
     server: Server = Server()
     """The settings of the server."""
+    topology: Annotated[Any, PlainSerializer(_written)] = None
+    """The network of peers, such as `{regular: {degree: 8}}`, where clients have models of their own and send them to
+    their neighbours (`robustfl list topologies`). Without it there is a server."""
+    peers: Peers | None = None
+    """How peers mix what they get; only with a `topology`."""
     evaluate_every: Annotated[int, Ge(1)] = 10
     """The number of rounds from one measurement on the test set to the next. The end of the training is measured more
     often if that is too rare there: the accuracy of a trial is the mean over the last tenth of the rounds, with at
@@ -208,10 +256,23 @@ class Federation(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_message(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("message") is None:
-            return {**values, "message": "delta" if values.get("algorithm") == "fedavg" else "gradient"}
-        return values
+    def _defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        networked = values.get("topology") is not None
+        if values.get("message") is None:
+            delta = networked or values.get("algorithm") == "fedavg"
+            values = {**values, "message": "delta" if delta else "gradient"}
+        return {**values, "peers": Peers()} if networked and values.get("peers") is None else values
+
+    @field_validator("topology", mode="before")
+    @classmethod
+    def _a_network(cls, value: Any) -> Any:
+        if isinstance(value, RobustflError):  # why what a suite names could not be made
+            raise ValueError(str(value))
+        if value is not None and not isinstance(value, GraphFamily):
+            raise ValueError(f"should be a family of graphs, such as Ring(). Found {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -230,6 +291,10 @@ class Federation(Settings):
             )
         if self.distillation is not None:
             self._distils()
+        if self.topology is not None:
+            self._networked()
+        elif self.peers is not None:
+            raise ValueError("`peers` says how a network mixes. Give a `topology` as well, or leave it out")
         if self.participation_sampling == "poisson" and (
             self.server.asynchronous or self.malicious_per_round != "sampled"
         ):
@@ -249,6 +314,31 @@ class Federation(Settings):
                 f"predictions have no momentum. Found client_momentum={self.client_momentum}; leave it out with "
                 "`distillation`"
             )
+
+    def _networked(self) -> None:
+        """Refuse settings that mean nothing without a server."""
+        given = [name for name in Server.model_fields if getattr(self.server, name) != getattr(Server(), name)]
+        if given:
+            raise ValueError(
+                f"with a `topology` there is no server. Found server.{', server.'.join(given)}; leave it out. Peers make "
+                "steps at `local_learning_rate`"
+            )
+        if self.participation != 1 or self.participation_sampling != "fixed":
+            raise ValueError(
+                "all peers of a `topology` take part: it should satisfy participation = 1. Found participation="
+                f"{self.participation} ({self.participation_sampling}). Faults such as `churn` say who is absent"
+            )
+        if self.distillation is not None or self.message != "delta":
+            raise ValueError(
+                "peers of a `topology` send models. Leave `distillation` out, and `message` as it is. Found "
+                f"distillation={self.distillation}, message={self.message!r}"
+            )
+
+    @property
+    def network(self) -> Peers:
+        """How peers mix; only in networks of peers."""
+        assert self.peers is not None
+        return self.peers
 
     @property
     def alone(self) -> Federation:

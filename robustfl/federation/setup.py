@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
 from robustfl.federation.faults import Faults
+from robustfl.federation.peers.network import Network, network_of
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation
 from robustfl.federation.streams import stream
@@ -92,10 +94,13 @@ def set_up(
     faults: Sequence[Fault],
     seed: int,
     roles: int | None = None,
+    declared: int | None = None,
+    root: Path | None = None,
 ) -> Setup:
     """Decide who is malicious, apply faults and poisonings to the data, and prepare the random streams.
 
-    `roles` is the seed that decides who is malicious; it is `seed` when it is not given.
+    `roles` is the seed that decides who is malicious; it is `seed` when it is not given. `declared` is the number of
+    malicious peers that their rules are told, by default f, and `root` is the folder of data files.
 
     Raises
     ------
@@ -116,8 +121,16 @@ def set_up(
     identities, inner = divided(attack if f else None)
     rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
     roles = seed if roles is None else roles
-    order = stream(roles, "identities").permutation(settings.clients)
+    network: Network | None = None
+    if settings.topology is None:
+        order = stream(roles, "identities").permutation(settings.clients)
+    else:
+        told = f if declared is None else declared
+        network = network_of(settings, attack if f else None, f, told, seed=seed, roles=roles, root=root)
+        order, population = network.order, network.arranged(population)
     members = Members(population, settings, identities, order, f, seed)
+    if network is not None:
+        network.populate(members.malicious, members.leaders)
     poisoning = poisoning_for(population, members, inner, rng["attack"])
     return Setup(
         population=population,
@@ -136,4 +149,5 @@ def set_up(
         rng=rng,
         seed=seed,
         roles=roles,
+        network=network,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from robustfl.aggregation.neighbourhoods import Mixed
 from robustfl.aggregation.neighbourhoods.letters import ABSENT
 from robustfl.graphs.graph import Graph
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -51,12 +55,12 @@ class Hearing:
         return replace(self, present=self.present & ~lost)
 
 
-def hearing(graph: Graph, weights: Floats, receivers: Ids, up: Mask) -> Hearing:
+def hearing(graph: Graph, weights: csr_array, receivers: Ids, up: Mask) -> Hearing:
     """The neighbourhoods of `receivers` [k] in a graph; letters arrive from peers that are `up` [n].
 
-    `weights` holds the gossip weight of every entry of the graph's sparse matrix, in its order. What neighbours do not
-    get of the sum of 1 is the peer's own.
+    `weights` is the matrix of mixing weights, see :func:`robustfl.graphs.weights.mixing_weights`.
     """
+    between = weights.indices != np.repeat(np.arange(graph.n), np.diff(weights.indptr))  # those of edges, in order
     starts, degree = graph.matrix.indptr.astype(np.int64), graph.degree[receivers]
     shape = len(receivers), 1 + int(degree.max(initial=0))
     line = np.repeat(np.arange(len(receivers)), degree)
@@ -64,7 +68,7 @@ def hearing(graph: Graph, weights: Floats, receivers: Ids, up: Mask) -> Hearing:
     entry = np.repeat(starts[receivers], degree) + place
     senders, shares = np.full(shape, ABSENT, dtype=np.int64), np.zeros(shape)
     senders[:, 0] = receivers
-    senders[line, 1 + place], shares[line, 1 + place] = graph.matrix.indices[entry], weights[entry]
+    senders[line, 1 + place], shares[line, 1 + place] = graph.matrix.indices[entry], weights.data[between][entry]
     shares[:, 0] = 1.0 - shares.sum(axis=1)
     present = (senders != ABSENT) & up[np.maximum(senders, 0)]
     present[:, 0] = True

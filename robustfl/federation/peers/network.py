@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.graphs.contract import GraphFamily
 from robustfl.federation.peers.hearing import Hearing, hearing
 from robustfl.federation.round import Ids
-from robustfl.federation.settings import Peers
+from robustfl.federation.settings import Federation, Peers
 from robustfl.federation.streams import stream
-from robustfl.graphs.graph import Graph
+from robustfl.federation.task import Population
+from robustfl.graphs.graph import Edges, Graph
+from robustfl.graphs.spectrum import fiedler
+from robustfl.graphs.weights import mixing_weights
+from robustfl.threats import Attack, SybilAttack
+from robustfl.threats.identities import divided
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attachment:
-    """Peers that an adversary adds to a network: `owners` [a] is the number of each, `ends` its honest neighbours."""
-
-    owners: Ids
-    ends: tuple[Ids, ...]
 
 
 @dataclass(kw_only=True)
@@ -42,10 +43,11 @@ class Network:
     clients : the number of the federation's own peers
     seed : the seed of the simulation
     declared : the number of peers that are malicious as far as rules are told
-    supposed : [clients] whom the placement would make malicious, if there were so many
-    malicious : [n] who is malicious, among all peers, also those that an adversary has added
-    added : the peers that an adversary has added
+    order : [clients] the peers in an order in which the malicious ones come first
+    supposed : [clients] whom chance or the attack would make malicious, if as many were as are declared
+    ends : the neighbours of each peer from outside whom an adversary adds
     root : the folder of data files
+    malicious : [n] who is malicious, among all peers, also those that an adversary has added
     """
 
     family: GraphFamily
@@ -53,11 +55,27 @@ class Network:
     clients: int
     seed: int
     declared: int
+    order: Ids
     supposed: Mask
-    malicious: Mask
-    added: Attachment | None = None
+    ends: tuple[Ids, ...] = ()
     root: Path | None = None
+    malicious: Mask = field(init=False)
+    _added: Edges = field(init=False)
     _last: tuple[int, Graph] | None = field(default=None, init=False)
+    _weighed: tuple[Graph, csr_array] | None = field(default=None, init=False)
+
+    def populate(self, malicious: Mask, leaders: Ids) -> None:
+        """Say who is malicious, [n], and whose further identity each peer is, [n].
+
+        A further identity of one of the federation's peers has the neighbours of that peer.
+        """
+        self.malicious, inside = malicious, self._inside(0)
+        new, outside = [], iter(self.ends)
+        for peer in range(self.clients, len(malicious)):
+            leader = int(leaders[peer])
+            ends = inside.neighbours(leader) if leader < self.clients else next(outside)
+            new += [(int(end), peer) for end in ends]
+        self._added = np.array(new, dtype=np.int64).reshape(-1, 2)
 
     @property
     def n(self) -> int:
@@ -73,7 +91,9 @@ class Network:
         """The graph of round `number` over all peers."""
         key = number if self.changes else 0
         if self._last is None or self._last[0] != key:
-            self._last = key, self._extended(drawn(self.family, self.rules, self.clients, self.seed, key, self.root))
+            inside = self._inside(key)
+            edges = np.concatenate([inside.edges, self._added])
+            self._last = key, inside if self.n == self.clients else Graph(n=self.n, edges=edges)
         return self._last[1]
 
     def bounds(self, graph: Graph) -> Ids:
@@ -88,50 +108,81 @@ class Network:
 
     @property
     def _suspected(self) -> Mask:
-        suspected = np.concatenate([self.supposed, np.zeros(self.n - self.clients, dtype=np.bool_)])
-        if self.added is not None:
-            suspected[self.clients :] = True
-        return suspected
+        return np.concatenate([self.supposed, np.ones(self.n - self.clients, dtype=np.bool_)])
 
-    def weights(self, graph: Graph, bounds: Ids) -> Floats:
-        """The gossip weight of every entry of the graph's sparse matrix, in its order."""
-        allowed = bounds if self.rules.allow == "declared" else np.zeros_like(bounds)
-        rows, columns = np.repeat(np.arange(graph.n), graph.degree), graph.matrix.indices
-        size = graph.degree + allowed
-        if self.rules.weights == "metropolis":
-            return np.asarray(1.0 / (1.0 + np.maximum(size[rows], size[columns])))
-        if self.rules.weights == "uniform":
-            return np.asarray(1.0 / (1.0 + size[rows]))
-        return np.full(len(rows), 1.0 / (1.0 + size.max(initial=0)))
+    def weights(self, graph: Graph) -> csr_array:
+        """The mixing weights of a graph of the simulation."""
+        spare = int(self.bounds(graph).max(initial=0)) if self.rules.allow == "declared" else 0
+        return mixing_weights(graph, self.rules.weights, spare=spare)
+
+    def sides(self, number: int, honest: Ids) -> Floats:
+        """The entries of the Fiedler vector of the graph of some honest peers in round `number`, [h]; 0 for one peer."""
+        left, _ = self.graph(number).without(np.setdiff1d(np.arange(self.n), honest))
+        return fiedler(left) if left.n > 1 else np.zeros(left.n)
 
     def hearing(self, number: int, receivers: Ids, up: Mask) -> Hearing:
         """The neighbourhoods of some peers in round `number`, with letters from those that are `up` [n]."""
         graph = self.graph(number)
-        return hearing(graph, self.weights(graph, self.bounds(graph)), receivers, up)
+        if self._weighed is None or self._weighed[0] is not graph:
+            self._weighed = graph, self.weights(graph)
+        return hearing(graph, self._weighed[1], receivers, up)
 
-    @cached_property
-    def honest_graph(self) -> tuple[Graph, Ids]:
-        """The first graph without malicious peers, and the numbers of those who are left."""
-        return self.graph().without(np.flatnonzero(self.malicious))
+    def arranged(self, population: Population) -> Population:
+        """The population with its data laid along the network, where the rules say so."""
+        if self.rules.arrange == "random" or self.clients == 1:
+            return population
+        labels = population.labels.cpu().numpy()
+        mixes = class_histogram(labels, population.parts, population.classes)
+        parts = [population.parts[part] for part in np.argsort(mixes.argmax(axis=1), kind="stable").tolist()]
+        along = np.argsort(fiedler(self._inside(0)), kind="stable")
+        laid = [parts[place] for place in np.argsort(along).tolist()]
+        return population.with_data(population.features, population.labels, laid)
 
-    def _extended(self, graph: Graph) -> Graph:
-        """The graph with the peers that the adversary has added."""
-        if self.added is None:
-            return graph
-        new = [(owner, end) for owner, ends in zip(self.added.owners, self.added.ends, strict=True) for end in ends]
-        edges = np.concatenate([graph.edges, np.array(new, dtype=np.int64).reshape(-1, 2)])
-        return Graph(n=self.n, edges=edges)
+    def _inside(self, number: int) -> Graph:
+        """The graph of the federation's own peers; the same for every defense and attack."""
+        purpose = f"topology in round {number}" if self.rules.redraw == "round" and number else "topology"
+        return self.family.draw(self.clients, stream(self.seed, purpose), number=number, root=self.root)
 
 
-def drawn(
-    family: GraphFamily, rules: Peers, clients: int, seed: int, number: int = 0, root: Path | None = None
-) -> Graph:
-    """The graph of the federation's own peers in round `number`; the same for every defense and attack."""
-    purpose = f"topology in round {number}" if rules.redraw == "round" and number else "topology"
-    return family.draw(clients, stream(seed, purpose), number=number, root=root)
+def network_of(
+    settings: Federation,
+    attack: Attack | SybilAttack | None,
+    f: int,
+    declared: int,
+    *,
+    seed: int,
+    roles: int,
+    root: Path | None,
+) -> Network:
+    """The network of a simulation with `f` malicious peers, where `declared` are declared.
+
+    `roles` is the seed that decides who is malicious. Raises ParameterError when there is no such graph.
+    """
+    clients, rules = settings.clients, settings.network
+    graph = settings.topology.draw(clients, stream(seed, "topology"), root=root)
+
+    def chosen(count: int) -> Ids:
+        return stream(roles, "placement").permutation(clients)[:count]
+
+    identities, _ = divided(attack)
+    bad, supposed = chosen(f), np.zeros(clients, dtype=np.bool_)
+    outside = identities is not None and identities.outside
+    if not outside:
+        supposed[chosen(min(declared, clients))] = True
+    others = np.setdiff1d(np.arange(clients), bad)
+    return Network(
+        family=settings.topology,
+        rules=rules,
+        clients=clients,
+        seed=seed,
+        declared=declared,
+        order=np.concatenate([bad, others]),
+        supposed=supposed,
+        root=root,
+    )
 
 
 def largest_count(graph: Graph, malicious: Mask) -> int:
     """The largest number of malicious neighbours of an honest peer."""
-    counts = graph.matrix @ malicious.astype(np.int64)
+    counts = graph.matrix.astype(np.int64) @ malicious.astype(np.int64)
     return int(counts[~malicious].max(initial=0))

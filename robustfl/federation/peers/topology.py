@@ -50,9 +50,10 @@ class PeerToPeer(Topology):
         if not isinstance(channel.defense, Mixer):
             raise ParameterError(f"Peers need a rule that mixes their models. Found {channel.defense!r}.")
         self.network, self.rules, self.mixer = setup.network, setup.settings.network, channel.defense
+        self.combines_first = self.rules.order == "combine_then_adapt"
         self.forger = Forger(setup, equivocation)
         self.own = _first_models(setup)
-        self._before = self.own.clone() if self.rules.combines_first else None
+        self._before = self.own.clone() if self.combines_first else None
         self._names = stream(setup.seed, "names of peers").permutation(self.network.n)
         self._peers = np.argsort(self._names)
 
@@ -68,7 +69,7 @@ class PeerToPeer(Topology):
         return self.own[torch.as_tensor(ids, device=self.own.device)]
 
     def gather(self, round: Round, watch: Stopwatch) -> None:
-        if self.rules.combines_first:
+        if self.combines_first:
             assert self._before is not None
             honest, bad = (torch.as_tensor(ids, device=self.own.device) for ids in (round.honest, round.malicious))
             models = self.own[honest], self.own[bad]
@@ -83,7 +84,7 @@ class PeerToPeer(Topology):
         place = torch.as_tensor(round.lesson.place, device=self.own.device)
         before, split = round.models[place], len(round.malicious)
         mixed, averaged = round.sent, round.own
-        if not self.rules.combines_first:
+        if not self.combines_first:
             models = mixed, averaged, before[split:], before[:split]
             mixed, averaged = self._exchanged(round, *models, watch)
         honest, bad = (torch.as_tensor(ids, device=self.own.device) for ids in (round.honest, round.malicious))
