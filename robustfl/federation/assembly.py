@@ -389,10 +389,16 @@ def observers_for(
     from robustfl.federation.observers.standalone import standalone_accuracies
     from robustfl.federation.observers.timing import Timing
     from robustfl.federation.observers.traffic import Traffic
+    from robustfl.federation.peers.topology import PeerToPeer
+    from robustfl.federation.peers.watching import peer_observers
     from robustfl.federation.topologies.rewards import OwnModels
 
     population, settings, seed = setup.population, setup.settings, setup.seed
-    accuracy = Accuracy(population, settings)
+    among_peers: list[Observer] = []
+    if isinstance(topology, PeerToPeer):
+        accuracy, among_peers = peer_observers(topology, channel, reference=reference)
+    else:
+        accuracy = Accuracy(population, settings)
     found: list[Observer] = [
         accuracy,
         Timing(setup.strike, accuracy),
@@ -404,6 +410,7 @@ def observers_for(
     ]
     if settings.server.asynchronous:
         found.append(Staleness())
+    found += among_peers
     ownership = getattr(topology, "ownership", None)
     if isinstance(ownership, OwnModels):
         alone = partial(standalone_accuracies, population, settings, channel.defense, seed)

@@ -54,6 +54,15 @@ class Models(Dense):
         split = len(malicious)
         round.own, round.messages = trained[:split], trained[split:]
 
+    def message_bytes(self) -> tuple[float, float]:
+        """The bytes that an honest peer sends to its neighbours, and gets from them, in the mean over honest peers."""
+        network = self.setup.network
+        assert network is not None
+        size = self.setup.population.initial.element_size() * self.setup.population.d
+        honest, letters = self.setup.honest, size * network.rules.gossip_steps
+        heard, hears = network.graph().matrix.sum(axis=0), network.graph().degree
+        return float(heard[honest].mean() * letters), float(hears[honest].mean() * letters)
+
     def train(self, models: Tensor, lesson: Lesson) -> None:
         """Let each peer make its local steps, in place, [k, d].
 

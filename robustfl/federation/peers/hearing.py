@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,10 +76,22 @@ def hearing(graph: Graph, weights: csr_array, receivers: Ids, up: Mask) -> Heari
     return Hearing(senders=senders, weights=shares, present=present)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Exchange:
     """One mixing of a round: who was to hear whom, which letters faults have lost [k, m], and what the rule answered."""
 
     hearing: Hearing
     lost: Mask
     mixed: Mixed
+
+    @cached_property
+    def arrived(self) -> Mask:
+        """In which slots letters from others arrived, [k, m]."""
+        arrived = self.hearing.present & ~self.lost
+        arrived[:, 0] = False
+        return arrived
+
+    @property
+    def refused(self) -> int:
+        """The number of letters that arrived, and that the rule did not look at."""
+        return int((self.mixed.rejected & self.arrived).sum())
