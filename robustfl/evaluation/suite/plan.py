@@ -113,6 +113,7 @@ class Plan:
                     federation=world.federation,
                     faults=(*self.experiment.suite.faults, fault),
                     defense=template.build(self.declared_rows(world, told)),
+                    declared=told if world.networked else None,
                 )
                 trial = Trial(scenario, seed, world.label, template.label, str(fault))
             yield Cell(world.label, template.label, str(fault), told, seed, trial, reason, unfit)
@@ -155,6 +156,8 @@ class Plan:
             defense=template.build(told),
             attack=attack,
             f=f if attack is not None else 0,
+            declared=told if world.networked else None,
+            equivocation=self.experiment.suite.adversary.equivocation,
             aims=tuple(aim for aim in self.aims if attack is None and not needs_images(world, aim)),
             evasion=self.experiment.suite.evasion,
             evasion_samples=self.experiment.suite.evasion_samples,
@@ -175,7 +178,8 @@ class Plan:
         rows = world.federation.sampled(_members(world, f, opponent))
         found = []
         for told in (right - 1, right + 1):
-            if told < 0 or _infeasible(template, rows, told) or template.build(told) == template.build(right):
+            same = not world.networked and template.build(told) == template.build(right)
+            if told < 0 or same or _infeasible(template, rows, told):
                 continue
             scenario = self._scenario(world, template, opponent, f, told)
             cells = tuple(

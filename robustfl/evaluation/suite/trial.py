@@ -42,6 +42,7 @@ class Trial:
         """
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
+        parts += [] if scenario.federation.topology is None else [scenario.federation.topology]
         parts += [] if scenario.privacy is None else [*scenario.privacy.attacks]
         parts += [*scenario.aims, scenario.defense, *(() if scenario.attack is None else (scenario.attack,))]
         code = sorted({SOURCES.part(part) for part in parts})
