@@ -7,17 +7,19 @@ A newcomer reads in this order:
 * :class:`Mixer` is the contract of rules. ``mixer.mix(letters, hoods)`` refuses hostile letters, applies the rule to
   all peers at once, and answers with :class:`Mixed`.
 * Rules derive from a family: :class:`LinearMixer` (gossip weights alone), :class:`StarMixer` (distances from the own
-  model), :class:`GramMixer` (all distances in a neighbourhood), or :class:`Mixer` itself.
+  model), :class:`GramMixer` (all distances in a neighbourhood), :class:`ColumnMixer` (column by column), or
+  :class:`Mixer` itself.
 
 Rules see a :class:`Gathering`: clean letters in a :class:`Group` for each size of neighbourhood and bound.
 """
 
-from robustfl.aggregation.neighbourhoods.families import GramMixer, LinearMixer, StarMixer
+from robustfl.aggregation.neighbourhoods.families import ColumnMixer, GramMixer, LinearMixer, StarMixer
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
 from robustfl.aggregation.neighbourhoods.letters import Hoods, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.mixer import Mixed, Mixer, Mixing
 
 __all__ = [
+    "ColumnMixer",
     "Gathering",
     "GramMixer",
     "Group",

@@ -1,76 +1,122 @@
-"""The passes over the letters in compiled kernels, one block of columns at a time, without the interpreter lock."""
+"""The passes over the letters in compiled kernels, one block of columns at a time, without the interpreter lock.
+
+Kernels see whole vectors of columns alone (:mod:`~robustfl.aggregation.kernels.compiled_vectors`). The last columns of
+a block, which fill none, are copied and filled up with zeros.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.kernels.compiling import quick_sums
-from robustfl.aggregation.neighbourhoods.host_passes import ONE, peaks
+from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
+from robustfl.aggregation.kernels.compiled_vectors import lanes
+from robustfl.aggregation.kernels.sorting_networks import rank_network
+from robustfl.aggregation.neighbourhoods import compiled_loops as loops
+from robustfl.aggregation.neighbourhoods.host_passes import totals
 
-__all__ = ["combine", "peaks", "squared_distances"]
+SUMMED = 1024
+"""Columns whose squares are summed in float32: wide enough to hide the sum over a vector, and 200 rows fit a cache."""
+
+NO_MAPS = np.zeros((0, 0, 0))
+
+
+def peaks(block: Array, rows: Any) -> Floats:
+    """The largest magnitude [r] of each of the rows; that of a row with NaN is NaN."""
+    found = np.zeros(len(rows))
+    for part, _ in _parts(block):
+        loops.peaks(*_memory(part), rows, np.zeros(lanes(part.dtype), part.dtype), found)
+    return found
 
 
 def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     """``||x_p - x_q||^2`` [e] for pairs [e, 2] of rows; a row with the number -1 is the origin.
 
-    The sum over the columns of a float32 block is float32, unless it has to be `wide`.
+    The sum over :data:`SUMMED` columns of a float32 block is float32, unless it has to be `wide`.
     """
-    found = np.empty(len(pairs))
-    (_wide_squares if wide else _squares)(block, pairs, found)
+    found = np.zeros(len(pairs))
+    widened = wide or block.dtype == np.float64
+    squares = loops.wide_squares if widened else loops.squares
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(pairs[:, 0])) + 1, [len(pairs)]])
+    for columns in column_blocks(block.shape[1], SUMMED):
+        for part, _ in _parts(block[:, columns]):
+            sums = np.zeros(lanes(part.dtype), np.float64 if widened else part.dtype)
+            squares(*_memory(part), np.zeros(part.shape[1], part.dtype), starts, pairs, sums, found)
     return found
 
 
-def combine(block: Array, starts: Any, rows: Any, weights: Floats, out: Array) -> None:
-    """Line i of `out` becomes the sum of ``weights[e]`` times row ``rows[e]`` over ``starts[i] <= e < starts[i + 1]``.
+def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
+    """Row ``lines[i]`` of `out` gets the sum of ``weights[e]`` times row ``rows[e]``, ``starts[i] <= e < starts[i + 1]``.
 
-    The sum is taken around the first row of the line, so rows that are all equal give exactly that row.
+    Column c of the block goes to column ``first + c`` of `out`, which is contiguous. The sum is taken around the first
+    row of a line, so rows that are all equal give exactly that row.
     """
-    _sums(block, starts, rows, weights.astype(block.dtype), _scales(starts, weights).astype(block.dtype), out)
+    shares, scales = weights.astype(block.dtype), totals(starts, weights).astype(block.dtype)
+    for part, columns in _parts(block):
+        with _Target(part, columns, lines, first, out) as target:
+            loops.sums(*_memory(part), starts, rows, shares, scales, *target.memory)
 
 
-def _scales(starts: Any, weights: Floats) -> Floats:
-    totals = np.add.reduceat(weights, starts[:-1])
-    return np.where(np.abs(totals - 1.0) <= ONE, 1.0, totals)
+def medians(block: Array, index: Any, maps: Floats | None, lines: Any, first: int, out: Array) -> None:
+    """Row ``lines[i]`` of `out` gets the medians by columns of the rows ``index[i]``, or of ``maps[i]`` times these."""
+    count = index.shape[1] if maps is None else maps.shape[1]
+    _ranks(block, index, maps, (count - 1) // 2, count // 2, True, lines, first, out)
 
 
-@quick_sums
-def _squares(block: Any, pairs: Any, out: Any) -> None:
-    for e in range(pairs.shape[0]):
-        p, q = pairs[e, 0], pairs[e, 1]
-        total = block[p, 0] - block[p, 0]
-        if q < 0:
-            for c in range(block.shape[1]):
-                total += block[p, c] * block[p, c]
+def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: Any, first: int, out: Array) -> None:
+    """As :func:`medians`, the means without the f smallest and the f largest values of each column; 2f < m."""
+    count = index.shape[1] if maps is None else maps.shape[1]
+    _ranks(block, index, maps, f, count - 1 - f, False, lines, first, out)
+
+
+def _ranks(
+    block: Array, index: Any, maps: Floats | None, low: int, high: int, middle: bool, lines: Any, first: int, out: Array
+) -> None:
+    count = index.shape[1] if maps is None else maps.shape[1]
+    network = rank_network(count, low, high)
+    given = NO_MAPS if maps is None else np.ascontiguousarray(maps)
+    for part, columns in _parts(block):
+        tile = np.empty(max(count, 1) * lanes(part.dtype), part.dtype)
+        with _Target(part, columns, lines, first, out) as target:
+            loops.ranks(*_memory(part), index, given, count, low, high, middle, network, tile, *target.memory)
+
+
+def _parts(block: Array) -> Iterator[tuple[Array, slice]]:
+    """The block's whole vectors in place, and a copy of its last columns that is as wide as a vector."""
+    columns, count = block.shape[1], lanes(block.dtype)
+    whole = columns - columns % count
+    if whole:
+        yield block[:, :whole], slice(0, whole)
+    if whole < columns:
+        rest = np.zeros((len(block), count), block.dtype)
+        rest[:, : columns - whole] = block[:, whole:]
+        yield rest, slice(whole, columns)
+
+
+def _memory(part: Array) -> tuple[int, int, int, int]:
+    """The address, bytes from row to row, columns, and columns per vector. The caller keeps `part` alive."""
+    return part.ctypes.data, part.strides[0], part.shape[1], lanes(part.dtype)
+
+
+class _Target:
+    """Where the results of a part go: straight into `out`, or through a buffer if the part is wider than its columns."""
+
+    def __init__(self, part: Array, columns: slice, lines: NDArray[np.int64], first: int, out: Array) -> None:
+        self.lines, self.out = lines, out
+        self.columns = slice(first + columns.start, first + columns.stop)
+        self.buffer = None
+        if columns.stop - columns.start == part.shape[1]:
+            self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines
         else:
-            for c in range(block.shape[1]):
-                x = block[p, c] - block[q, c]
-                total += x * x
-        out[e] = total
+            self.buffer = np.empty((len(lines), part.shape[1]), part.dtype)
+            self.memory = self.buffer.reshape(-1), part.shape[1], 0, np.arange(len(lines))
 
+    def __enter__(self) -> _Target:
+        return self
 
-@quick_sums
-def _wide_squares(block: Any, pairs: Any, out: Any) -> None:
-    for e in range(pairs.shape[0]):
-        p, q = pairs[e, 0], pairs[e, 1]
-        total = 0.0
-        for c in range(block.shape[1]):
-            x = np.float64(block[p, c])
-            if q >= 0:
-                x -= np.float64(block[q, c])
-            total += x * x
-        out[e] = total
-
-
-@quick_sums
-def _sums(block: Any, starts: Any, rows: Any, weights: Any, scales: Any, out: Any) -> None:
-    for line in range(starts.size - 1):
-        first = rows[starts[line]]
-        for c in range(block.shape[1]):
-            out[line, c] = scales[line] * block[first, c]
-        for e in range(starts[line] + 1, starts[line + 1]):
-            row, weight = rows[e], weights[e]
-            for c in range(block.shape[1]):
-                out[line, c] += weight * (block[row, c] - block[first, c])
+    def __exit__(self, *error: object) -> None:
+        if self.buffer is not None:
+            self.out[self.lines, self.columns] = self.buffer[:, : self.columns.stop - self.columns.start]

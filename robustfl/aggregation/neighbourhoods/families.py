@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
 
-from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
 
@@ -74,3 +75,26 @@ class GramMixer(Mixer):
             grams = (squares[:, :, :1] + squares[:, :1, :] - squares) / 2.0
             shares.append(np.asarray(self.weights(grams, group.weights, group.b)))
         return Mixing(shares)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnMixer(Mixer):
+    """A rule that treats every column of a neighbourhood on its own: one pass over the letters."""
+
+    family: ClassVar[str] = "peers, column-wise"
+
+    @abstractmethod
+    def columns(self, block: Array, b: int, ops: Kernels) -> Array:
+        """The result [B] of a block of columns [m, B] of one neighbourhood, the own letter in the first row.
+
+        A rule that only asks `ops` for a median or a trimmed mean of the block is asked once for all peers of a group,
+        and kernels do the rest. Other rules are called for every peer.
+        """
+
+    @final
+    def _mix(self, gathering: Gathering) -> Mixing:
+        works = [partial(self._columns, b=group.b) for group in gathering.groups]
+        return Mixing(fill=partial(gathering.columnwise, works, [None] * len(works)))
+
+    def _columns(self, block: Array, ops: Kernels, *, b: int) -> Array:
+        return self.columns(block, b, ops)

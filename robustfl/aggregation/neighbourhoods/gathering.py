@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.letters import ABSENT, Integers, Occasion
 from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.neighbourhoods.tiles import Columnwise, tiled
 
 
 @dataclass(frozen=True)
@@ -121,4 +122,18 @@ class Gathering:
             span = slice(first, first + len(group.lines))
             index[span, : group.m], weights[span, : group.m] = group.index, share
             first = span.stop
-        self.passes.combine(lines, index, weights, out)
+        self.passes.write([(lines, self.passes.combining(index, weights))], out)
+
+    def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> None:
+        """The lines of each group in `out` [n, d] become what its work makes of the columns of its letters.
+
+        A work gets a block [m, b] of each peer's letters and returns [b]. With maps [g, m', m], it gets the m' sums of
+        the letters with these weights in place of the letters.
+        """
+        jobs, wide = [], False
+        for group, work, mapped in zip(self.groups, works, maps, strict=True):
+            write = tiled(work, group.m if mapped is None else mapped.shape[1], self.passes, group.index, mapped)
+            wide |= write is None
+            jobs.append((group.lines, write or self.passes.one_by_one(group.index, mapped, work)))
+        width = self.passes.kernels.width(max(group.m for group in self.groups)) if wide else None
+        self.passes.write(jobs, out, width)

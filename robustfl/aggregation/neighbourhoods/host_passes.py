@@ -1,4 +1,4 @@
-"""The passes over the letters in plain numpy, one block of columns at a time."""
+"""The passes over the letters in plain numpy, one block of columns at a time; sums are float64."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.kernels.host import Host
+
+ONE = 1e-9
+"""Weights whose sum misses 1 by less than this sum to 1."""
 
 
 def peaks(block: Array, rows: Any) -> Floats:
@@ -18,27 +22,46 @@ def peaks(block: Array, rows: Any) -> Floats:
 
 def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     """``||x_p - x_q||^2`` [e] for pairs [e, 2] of rows; a row with the number -1 is the origin."""
+    values = np.concatenate([block, np.zeros_like(block[:1])], dtype=np.float64)
     found = np.empty(len(pairs))
-    values = block.astype(np.float64)
     for place, (p, q) in enumerate(pairs.tolist()):
-        difference = values[p] if q < 0 else values[p] - values[q]
-        found[place] = difference @ difference
+        apart = values[p] - values[q]
+        found[place] = apart @ apart
     return found
 
 
-def combine(block: Array, starts: Any, rows: Any, weights: Floats, out: Array) -> None:
-    """Line i of `out` becomes the sum of ``weights[e]`` times row ``rows[e]`` over ``starts[i] <= e < starts[i + 1]``.
+def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
+    """Row ``lines[i]`` of `out` gets the sum of ``weights[e]`` times row ``rows[e]``, ``starts[i] <= e < starts[i + 1]``.
 
-    The sum is taken around the first row of the line, so rows that are all equal give exactly that row.
+    Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so rows
+    that are all equal give exactly that row.
     """
-    for line in range(len(starts) - 1):
-        span = slice(starts[line], starts[line + 1])
+    scales = totals(starts, weights)
+    target = out[:, first : first + block.shape[1]]
+    for place, line in enumerate(lines.tolist()):
+        span = slice(starts[place], starts[place + 1])
         values = block[rows[span]].astype(np.float64)
-        base = values[0]
-        total = weights[span].sum()
-        scale = 1.0 if abs(total - 1.0) <= ONE else total
-        out[line] = scale * base + weights[span][1:] @ (values[1:] - base)
+        target[line] = scales[place] * values[0] + weights[span][1:] @ (values[1:] - values[0])
 
 
-ONE = 1e-9
-"""Weights whose sum misses 1 by less than this sum to 1."""
+def totals(starts: Any, weights: Floats) -> Floats:
+    """The sum of the weights of each line, which is 1 to the last bit if it was meant to be."""
+    found = np.add.reduceat(weights, starts[:-1])
+    return np.where(np.abs(found - 1.0) <= ONE, 1.0, found)
+
+
+def medians(block: Array, index: Any, maps: Floats | None, lines: Any, first: int, out: Array) -> None:
+    """Row ``lines[i]`` of `out` gets the medians by columns of the rows ``index[i]``, or of ``maps[i]`` times these."""
+    for place, line in enumerate(lines.tolist()):
+        out[line, first : first + block.shape[1]] = Host().median(_mapped(block, index, maps, place))
+
+
+def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: Any, first: int, out: Array) -> None:
+    """As :func:`medians`, the means without the f smallest and the f largest values of each column; 2f < m."""
+    for place, line in enumerate(lines.tolist()):
+        out[line, first : first + block.shape[1]] = Host().trimmed_mean(_mapped(block, index, maps, place), f)
+
+
+def _mapped(block: Array, index: Any, maps: Floats | None, place: int) -> Array:
+    rows = block[index[place]]
+    return rows if maps is None else Host().combine(maps[place], rows)

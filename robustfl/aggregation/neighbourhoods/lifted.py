@@ -1,0 +1,250 @@
+"""Any rule for the updates of a server, in every neighbourhood of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from typing_extensions import Doc
+
+from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline
+from robustfl.aggregation.defense import Aggregation, Defense
+from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
+from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
+from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
+from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.readers import Dense
+from robustfl.aggregation.updates.rows import Rows
+from robustfl.aggregation.updates.source import Source
+from robustfl.errors import ParameterError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerNeighbourhood(Mixer):
+    """A rule or pipeline for the updates of a server, applied to the letters of every neighbourhood.
+
+    Formula: ``x_i <- rule({x_j : j in N(i) and i})``, where the f of every stage of the rule is the bound of peer i.
+
+    A rule that consists of row maps and ends with a rule by Gram or by columns costs two passes over the letters for
+    all peers together. Every other rule is called once a peer, and one with a memory has a memory of each peer's own.
+
+    Guarantee: that of the rule among the letters of a neighbourhood, if at most b of them are malicious.
+
+    Parameters
+    ----------
+    rule : the rule; its own f is the default for peers that mix on their own with `mix_one`
+    own : whether a peer's own model is one of the rows, as in all public code, or `trusted`: passed to the rule as its
+        trusted update, and no row. A rule that wants a trusted update gets the own model as that in either case
+
+    Examples
+    --------
+    >>> from robustfl.aggregation.neighbourhoods import Hoods, Letters
+    >>> from robustfl.defenses import Median
+    >>> star = Hoods(index=[[0, 1, 2], [1, 0, -1], [2, 0, -1]], weights=np.array([[1, 1, 1], [2, 1, 0], [2, 1, 0]]) / 3,
+    ...              bounds=[1, 0, 0])
+    >>> PerNeighbourhood(rule=Median()).mix(Letters(np.array([[0.0], [1.0], [9.0]])), star).models.tolist()
+    [[1.0], [0.5], [4.5]]
+    """
+
+    state_keys: ClassVar[tuple[str, ...]] = ("rules",)
+
+    rule: Annotated[Aggregator, Doc("the rule for updates")]
+    own: Annotated[
+        Literal["row", "trusted"], Doc("whether the own model is one of the rows, or the rule's trusted update alone")
+    ] = "row"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.own == "trusted" and not self.rule.wants_trusted:
+            raise ParameterError(
+                f"`own` should be 'row' for {self.rule!r}, which has no use for a trusted update: a peer's own model "
+                "would count for nothing. Found own='trusted'."
+            )
+        if self.rule.channel != "dense" or self.rule.protection is not None:
+            raise ParameterError(
+                f"`rule` should be a rule for updates, without a mechanism for privacy. Found {self.rule!r}. Peers send "
+                "each other models."
+            )
+
+    def __str__(self) -> str:
+        return str(self.rule) if self.own == "row" else f"{self.rule} (own model trusted)"
+
+    @property
+    def stateful(self) -> bool:
+        return self.rule.stateful
+
+    @property
+    def byzantine(self) -> int | None:
+        return self.rule.byzantine
+
+    def infeasible(self, n: int, f: int | None = None) -> str | None:
+        """Why a neighbourhood of n letters, the own one among them, is too small for the rule with this f, or None."""
+        rows = n if self.own == "row" else n - 1
+        try:
+            return self._with(f).infeasible(rows, f) if rows else "There are no rows."
+        except ParameterError as error:  # other parameters do not fit this f
+            return str(error)
+
+    @cached_property
+    def _made(self) -> dict[int, Aggregator]:
+        return {}
+
+    def _with(self, f: int | None) -> Aggregator:
+        """The rule with this f."""
+        if f is None:
+            return self.rule
+        if f not in self._made:
+            self._made[f] = with_bound(self.rule, f)
+        return self._made[f]
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[RowMap, ...], Aggregator] | None:
+        """The row maps and the rule at the end if there is nothing else, and no peer has to be asked on its own."""
+        *before, end = self.rule.stages
+        maps = tuple(stage for stage in before if isinstance(stage, RowMap))
+        fits = len(maps) == len(before) and isinstance(end, GramAggregator | CoordinateWise)
+        alone = self.rule.stateful or self.rule.wants_trusted or type(end).extra_points is not Aggregator.extra_points
+        return (maps, end) if fits and not alone and isinstance(end, Aggregator) else None
+
+    def _mix(self, gathering: Gathering) -> Mixing:
+        if self._parts is None:
+            return self._called(gathering)
+        maps, end = self._parts
+        if isinstance(end, CoordinateWise):
+            works, mapped = [], []
+            for number, group in enumerate(gathering.groups):
+                rule = self._with(group.b).stages[-1]
+                assert isinstance(rule, CoordinateWise)
+                works.append(rule.columns)
+                mapped.append(np.stack([rows.mixing for rows in self._rows(gathering, number)]) if maps else None)
+            return Mixing(fill=partial(gathering.columnwise, works, mapped))
+        return Mixing([self._shares(gathering, number) for number in range(len(gathering.groups))])
+
+    def _shares(self, gathering: Gathering, number: int) -> Floats:
+        rule = self._with(gathering.groups[number].b).stages[-1]
+        assert isinstance(rule, GramAggregator)
+        return np.stack(
+            [rows.source_weights(np.asarray(rule.weights(rows.gram))) for rows in self._rows(gathering, number)]
+        )
+
+    def _rows(self, gathering: Gathering, number: int) -> list[Rows]:
+        """The rows that the last stage sees in each neighbourhood of a group, without their numbers."""
+        group = gathering.groups[number]
+        before = self._with(group.b).stages[:-1]
+        found = []
+        for source in _sources(gathering, number):
+            rows = Rows(source)
+            for stage in before:
+                assert isinstance(stage, RowMap)
+                rows = stage.apply(rows)[0]
+            found.append(rows)
+        return found
+
+    def _called(self, gathering: Gathering) -> Mixing:
+        """One call of the rule a peer."""
+        answers: list[tuple[int, Aggregation]] = []
+        shares: list[Floats] = []
+        state = dict(self._state.get("rules", {}))
+        decisions = {}
+        for group in gathering.groups:
+            told = []
+            for place, line in enumerate(group.lines.tolist()):
+                rule, peer = self._with(group.b), int(group.senders[place, 0])
+                if rule.stateful:
+                    rule = with_bound(self.rule, group.b)
+                    rule.load_state_dict(state.get(peer, {}))
+                answer = self._asked(rule, gathering.rows, group, place)
+                if rule.stateful:
+                    state[peer] = rule.state_dict()
+                answers.append((line, answer))
+                told.append(answer.weights)
+                if "decisions" in answer.info:
+                    decisions[line] = answer.info["decisions"]
+            shares += _told(told, self.own) if all(weights is not None for weights in told) else []
+        known = len(shares) == len(gathering.groups)
+        return Mixing(
+            shares if known else None,
+            partial(_write, answers),
+            {"decisions": decisions} if decisions else {},
+            {"rules": state} if self.rule.stateful else None,
+        )
+
+    def _asked(self, rule: Aggregator, rows: Array, group: Group, place: int) -> Aggregation:
+        first = 0 if self.own == "row" else 1
+        trusted = rows[group.index[place, 0]] if rule.wants_trusted else None
+        ids = group.senders[place, first:].tolist()
+        return rule.aggregate(rows[group.index[place, first:]], ids=ids, trusted=trusted)
+
+
+def _told(weights: Sequence[Floats | None], own: str) -> list[Floats]:
+    """The shares [g, m] of one group; what a rule gives to the trusted update is the share of the own model."""
+    shares = np.stack([np.asarray(line) for line in weights])
+    if own == "row":
+        return [shares]
+    return [np.concatenate([np.maximum(1.0 - shares.sum(axis=1, keepdims=True), 0.0), shares], axis=1)]
+
+
+def _write(answers: Sequence[tuple[int, Aggregation]], out: Array) -> None:
+    for line, answer in answers:
+        out[line] = answer.value
+
+
+class _Letters(Source):
+    """The letters of one neighbourhood, whose Gram is known already and which were found to be clean."""
+
+    def __init__(self, rows: Array, index: list[int], ids: tuple[int, ...], gram: Gram, squares: Floats) -> None:
+        super().__init__(Dense(rows, str(rows.dtype)), ids, index)
+        self.geometric = True
+        self.extent = np.zeros(len(ids)), squares
+        self.__dict__["gram"] = gram
+
+
+def _sources(gathering: Gathering, number: int) -> list[Source]:
+    """The neighbourhoods of a group as rules for updates see them.
+
+    Inner products are taken around the most central letter of each neighbourhood, for the same reason as in
+    :meth:`robustfl.aggregation.updates.source.Source._centred_gram`.
+    """
+    group = gathering.groups[number]
+    squares, norms = gathering.squared_pairs(number), gathering.squared_norms(number)
+    g, m = norms.shape
+    apart = np.zeros((g, m + 1, m + 1))
+    apart[:, :m, :m] = squares
+    apart[:, m, :m] = apart[:, :m, m] = norms
+    central = np.argmin(np.median(squares, axis=2), axis=1)
+    to = np.take_along_axis(apart, central[:, None, None], axis=1)
+    centred = (to + to.transpose(0, 2, 1) - apart) / 2.0
+    found: list[Source] = []
+    for place in range(g):
+        gram = Gram(np.ascontiguousarray(centred[place]), m, norms=lambda place=place: norms[place])
+        gram.__dict__["squared_distances"] = squares[place]
+        ids = tuple(group.senders[place].tolist())
+        found.append(_Letters(gathering.rows, group.index[place].tolist(), ids, gram, norms[place]))
+    return found
+
+
+def with_bound(rule: Any, f: int) -> Any:
+    """The rule, or pre-aggregation, or pipeline with this f in every stage that has one; its memory is empty."""
+    if isinstance(rule, Pipeline):
+        return replace(rule, before=with_bound(rule.before, f), rule=with_bound(rule.rule, f))
+    if isinstance(rule, Chain):
+        return replace(rule, first=with_bound(rule.first, f), then=with_bound(rule.then, f))
+    return replace(rule, f=f) if any(p.name == "f" for p in rule.declared_parameters()) else replace(rule)
+
+
+def for_peers(defense: Defense) -> Mixer:
+    """The defense as a rule for peers: a mixer is one, and a rule for updates is lifted into every neighbourhood.
+
+    Raises
+    ------
+    ParameterError : it is neither
+    """
+    if isinstance(defense, Mixer):
+        return defense
+    if isinstance(defense, Aggregator):
+        return PerNeighbourhood(rule=defense)
+    raise ParameterError(f"{defense!r} makes no model from letters. Peers need a mixer or a rule for updates.")
