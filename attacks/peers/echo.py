@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Echo(PeerAttack):
     """Echo: malicious neighbours send every peer its own model.
 
-    Formula: ``v_i = x_i``. A rule that keeps the letters nearest to the own model always keeps an echo, which then takes
-    the place of an honest letter that is farther away. The peer learns less from others, and nothing looks wrong.
+    Formula: ``v_i = x_i``. A rule that keeps the letters nearest to the own model always keeps an echo, which then
+    takes the place of an honest letter that is farther away. The peer learns less from others, and nothing looks wrong.
 
     Knowledge: the victims' models, which their neighbours get in any case.
 

@@ -26,9 +26,9 @@ NEAREST, FARTHEST = 0.1, 20.0
 class PeerWhiteBox(PeerAttack):
     """White-box search among peers: for every victim the distance, along one direction, that harms most.
 
-    Formula: ``v_i = x_i + alpha_i r_i u_i``, where r_i is the distance of the farthest honest neighbour, and alpha_i, of
-    a geometric grid from 0.1 to 20, maximises ``||MIX_i(v_i) - m_i||``. MIX_i is the victim's own rule, and m_i the mean
-    of its own and its honest neighbours' models. The directions are those of :class:`Edge` and :class:`Spectral`.
+    Formula: ``v_i = x_i + alpha_i r_i u_i``, where r_i is the distance of the farthest honest neighbour, and alpha_i,
+    of a geometric grid from 0.1 to 20, maximises ``||MIX_i(v_i) - m_i||``. MIX_i is the victim's own rule, and m_i the
+    mean of its own and its honest neighbours' models. The directions are those of :class:`Edge` and :class:`Spectral`.
     Distance is not damage: the directions are attacks of their own, since the one that moves most is not always the one
     that harms most.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustfl.aggregation import ClientSide, Defense
 from robustfl.errors import ParameterError
+from robustfl.federation.channels.names import CHANNELS, channel_named, spoken_channel
 from robustfl.federation.peers.fitting import unfit_among_peers
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, SybilAttack
@@ -34,69 +35,6 @@ if TYPE_CHECKING:
     from robustfl.federation.task import Population
     from robustfl.federation.topologies.contract import Topology
     from robustfl.federation.transforms import Transform
-
-
-def _dense() -> type[Channel]:
-    from robustfl.federation.channels.dense import Dense
-
-    return Dense
-
-
-def _rewards() -> type[Channel]:
-    from robustfl.federation.channels.dense import Rewarded
-
-    return Rewarded
-
-
-def _rankings() -> type[Channel]:
-    from robustfl.federation.channels.rankings import Rankings
-
-    return Rankings
-
-
-def _predictions() -> type[Channel]:
-    from robustfl.federation.channels.predictions import Predictions
-
-    return Predictions
-
-
-def _models() -> type[Channel]:
-    from robustfl.federation.channels.models import Models
-
-    return Models
-
-
-CHANNELS = {
-    "dense": _dense,
-    "rewards": _rewards,
-    "predictions": _predictions,
-    "rankings": _rankings,
-    "peers": _models,
-}
-"""The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
-
-Each value is a function that loads the channel when it is called.
-"""
-
-
-def channel_named(name: str) -> type[Channel]:
-    """The channel that defenses call by this name.
-
-    Raises ParameterError when there is no channel of this name.
-    """
-    if name not in CHANNELS:
-        raise ParameterError(f"There is no channel {name!r}. Channels that exist: {', '.join(CHANNELS)}.")
-    return CHANNELS[name]()
-
-
-def spoken_channel(name: str, settings: Federation) -> str:
-    """The name of the channel that clients speak with a defense of the channel `name`.
-
-    Where clients distil, a rule for updates is asked about predictions, and among peers about their models.
-    """
-    if name != "dense":
-        return name
-    return "peers" if settings.topology is not None else "predictions" if settings.distillation is not None else name
 
 
 def refusal(
@@ -231,6 +169,7 @@ def assemble(
     ParameterError : the parts cannot be combined, `f` is out of range, or the population is for another number of
         clients
     """
+    from robustfl.aggregation.neighbourhoods.lifted import for_peers
     from robustfl.federation.clients.work import ClientWork
     from robustfl.federation.engine import Simulation
     from robustfl.federation.observers.conduct import Conduct
@@ -243,6 +182,8 @@ def assemble(
     if reason is not None:
         raise ParameterError(reason)
     stages = getattr(defense, "client_side", ())
+    if settings.topology is not None:
+        defense = for_peers(defense)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     asked = settings
     given: dict[str, Any] = {"attack": attack, "f": f, "faults": faults, "seed": seed, "roles": roles}

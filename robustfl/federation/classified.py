@@ -88,7 +88,8 @@ def all_classified(population: Population, models: Tensor, chosen: Tensor | None
         named = torch.bincount((line + guess).flatten(), minlength=k * classes).reshape(k, classes)
         hit = (line + truth)[guess == truth]
         right = torch.bincount(hit, minlength=k * classes).reshape(k, classes)
-        loss = cross_entropy(logits.flatten(0, 1), truth.repeat(k), reduction="none").reshape(k, -1).double().mean(dim=1)
+        each = cross_entropy(logits.flatten(0, 1), truth.repeat(k), reduction="none")
+        loss = each.reshape(k, -1).double().mean(dim=1)
         found += [
             Classified(tested=tested, right=one, found=other, loss=value)
             for one, other, value in zip(right.cpu().numpy(), named.cpu().numpy(), loss.tolist(), strict=True)

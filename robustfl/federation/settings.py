@@ -171,8 +171,8 @@ class Peers(Settings):
     """How peers mix their models in a network without a server."""
 
     weights: Weighting = "metropolis"
-    """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), and fastest
-    those that mix fastest; the rest of each sum of 1 is the peer's own."""
+    """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), fastest
+    are those that mix fastest; the rest of each sum of 1 is the peer's own."""
     allow: Literal["nothing", "declared"] = "nothing"
     """declared: the number of malicious neighbours that rules are told is added to the denominators of the weights."""
     gossip_steps: Annotated[int, Ge(1), Le(1000)] = 1
@@ -320,8 +320,8 @@ class Federation(Settings):
         given = [name for name in Server.model_fields if getattr(self.server, name) != getattr(Server(), name)]
         if given:
             raise ValueError(
-                f"with a `topology` there is no server. Found server.{', server.'.join(given)}; leave it out. Peers make "
-                "steps at `local_learning_rate`"
+                f"with a `topology` there is no server. Found server.{', server.'.join(given)}; leave it out. Peers "
+                "make steps at `local_learning_rate`"
             )
         if self.participation != 1 or self.participation_sampling != "fixed":
             raise ValueError(

@@ -126,8 +126,8 @@ class Fault(Component, ABC):
 
     surface: ClassVar[str] = "faults"
     among_peers: ClassVar[Literal["peers", "letters"] | None] = None
-    """What a fault of the network loses where there is no server: whole peers for a round, or single letters. None if it
-    has no meaning there."""
+    """What a fault of the network loses where there is no server: whole peers for a round, or single letters. None if
+    it has no meaning there."""
 
     share: Annotated[
         float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
@@ -256,9 +256,7 @@ class FaultRun:
         return hit if hit.any() else None
 
     def moment(self, number: int, ids: Ids, receivers: Ids | None = None) -> FaultView:
-        return FaultView(
-            number=number, ids=ids, memory=self.memory, generator=self.generator, receivers=receivers
-        )
+        return FaultView(number=number, ids=ids, memory=self.memory, generator=self.generator, receivers=receivers)
 
     def ages(self, number: int, ids: Ids) -> Ids:
         """The ages [k], in rounds, of the models that these members compute with."""

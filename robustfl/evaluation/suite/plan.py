@@ -20,6 +20,9 @@ from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.staging import aimed
 
+NO_LIMIT = 10**9
+"""A number of rows that is enough for every rule that can be made at all."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -179,7 +182,7 @@ class Plan:
         found = []
         for told in (right - 1, right + 1):
             same = not world.networked and template.build(told) == template.build(right)
-            if told < 0 or same or _infeasible(template, rows, told):
+            if told < 0 or same or _infeasible(template, NO_LIMIT if world.networked else rows, told):
                 continue
             scenario = self._scenario(world, template, opponent, f, told)
             cells = tuple(
@@ -224,8 +227,10 @@ class Plan:
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
         """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        rows = world.federation.sampled(_members(world, f, attack))
         told = self.declared_rows(world, f, attack)
+        if world.networked:  # whether a neighbourhood is large enough, its peer finds out
+            return _infeasible(template, NO_LIMIT, told) or refusal(template.build(told), world.federation) or ""
+        rows = world.federation.sampled(_members(world, f, attack))
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""
 
     def bound(self, world: World, template: DefenseTemplate) -> str:

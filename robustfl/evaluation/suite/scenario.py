@@ -17,20 +17,20 @@ from annotated_types import Ge, Gt, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from robustfl import registry
 from robustfl.components import Component
 from robustfl.errors import RobustflError, ScenarioError
 from robustfl.evaluation.claims.claim import Claim
 from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
-from robustfl.evaluation.specs import DefenseTemplate, PartSchema, from_canonical, reader, with_yardstick, writer
+from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.adversary import AdversarySettings
 from robustfl.evaluation.suite.counts import require_counts, require_honest
+from robustfl.evaluation.suite.networks import FederationPart
 from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
-from robustfl.federation.settings import Federation, Settings
+from robustfl.federation.settings import Settings
 from robustfl.own_files import without_folder
 from robustfl.threats import Identities
 
@@ -38,24 +38,6 @@ DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
 PartitionPart = Annotated[Any, PartSchema("partition"), reader("partition"), writer]
 DefensePart = Annotated[Any, PartSchema("defense"), reader("defense"), writer]
-
-
-
-def _named_network(value: Any) -> Any:
-    """The values of a federation, with the family of graphs that they name in place of its name, or why there is none.
-
-    The federation itself says so at the right key.
-    """
-    if not isinstance(value, dict) or value.get("topology") is None or isinstance(value["topology"], Component):
-        return value
-    try:
-        family: Any = registry.build("topology", from_canonical(value["topology"]))
-    except RobustflError as error:
-        family = error
-    return {**value, "topology": family}
-
-
-FederationPart = Annotated[Federation, BeforeValidator(_named_network)]
 
 MOST_WORLDS = 1000
 

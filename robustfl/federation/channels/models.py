@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEWEST, NUMBERS = 32, 1 << 20
-"""Peers train in chunks of so many, or of more while their models have at most so many numbers together: the models of a
-chunk then stay in the cache between the steps."""
+"""Peers train in chunks of so many, or of more while their models have at most so many numbers together: the models of
+a chunk then stay in the cache between the steps."""
 
 
 class Models(Dense):

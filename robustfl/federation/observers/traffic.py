@@ -17,7 +17,8 @@ class Traffic(Observer):
     """Bytes per client and round; rows that were refused, lost, late or superfluous; rounds that came to nothing.
 
     It also counts the rounds in which a defense that is told f has caught more clients than that, and has answered all
-    the same. With several receivers a row, and a round, counts once for each of them; among peers, a letter for each edge.
+    the same. With several receivers a row, and a round, counts once for each of them, and among peers a letter once for
+    each edge.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (

@@ -49,8 +49,8 @@ class Moment:
     own_before : [f, d] the same before their last steps
     cut : makes the entry of the Fiedler vector for each of the honest peers, [h]
     rows : [h, m] the row of `models` that stands in each slot; -1 where no honest peer's letter arrives
-    mixed : what the rules of some lines [v] make of letters [e, d], of which each slot has the row index [v, m], without
-        any effect -> [v, d]
+    mixed : what the rules of some lines [v] make of letters [e, d], of which each slot has the row index [v, m],
+        without any effect -> [v, d]
     """
 
     number: int

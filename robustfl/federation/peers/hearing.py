@@ -78,7 +78,7 @@ def hearing(graph: Graph, weights: csr_array, receivers: Ids, up: Mask) -> Heari
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exchange:
-    """One mixing of a round: who was to hear whom, which letters faults have lost [k, m], and what the rule answered."""
+    """One mixing of a round: who was to hear whom, which letters faults have lost [k, m], and what the rule made."""
 
     hearing: Hearing
     lost: Mask

@@ -116,7 +116,7 @@ class Network:
         return mixing_weights(graph, self.rules.weights, spare=spare)
 
     def sides(self, number: int, honest: Ids) -> Floats:
-        """The entries of the Fiedler vector of the graph of some honest peers in round `number`, [h]; 0 for one peer."""
+        """The entries of the Fiedler vector of the graph of some honest peers in a round, [h]; 0 for one peer."""
         left, _ = self.graph(number).without(np.setdiff1d(np.arange(self.n), honest))
         return fiedler(left) if left.n > 1 else np.zeros(left.n)
 

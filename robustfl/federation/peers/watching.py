@@ -12,9 +12,7 @@ from robustfl.federation.observers.peers.places import Places, largest_part
 from robustfl.federation.peers.topology import PeerToPeer
 
 
-def peer_observers(
-    topology: PeerToPeer, channel: Channel, *, reference: bool
-) -> tuple[PeerAccuracy, list[Observer]]:
+def peer_observers(topology: PeerToPeer, channel: Channel, *, reference: bool) -> tuple[PeerAccuracy, list[Observer]]:
     """The observer of accuracy, and the others; `reference` says whether to measure what peers reach alone."""
     setup = topology.setup
     accuracy = PeerAccuracy(setup, largest_part(topology.network, setup.honest))

@@ -60,10 +60,10 @@ class Topology(ABC):
     def served(self) -> Tensor:
         """The weights that honest clients have: [1, d] of a common model, or [s, d] of each client's own."""
 
-    def gather(self, round: Round, watch: Stopwatch) -> None:
+    def gather(self, round: Round, watch: Stopwatch) -> None:  # noqa: B027 - most topologies have receivers
         """What peers exchange before they compute; with receivers there is nothing to do here."""
 
-    def exchange(self, round: Round, watch: Stopwatch) -> None:
+    def exchange(self, round: Round, watch: Stopwatch) -> None:  # noqa: B027
         """What peers exchange once all have computed; with receivers there is nothing to do here."""
 
     def trust(self, round: Round, receiver: Receiver) -> None:

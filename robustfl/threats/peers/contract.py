@@ -122,5 +122,3 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
         )
         crafted = Adversary(self).craft(facts)[0]
         return crafted if isinstance(model, torch.Tensor) else crafted.numpy()
-
-

@@ -56,9 +56,7 @@ class PeerAccuracy(Accuracy):
         Measure("lowest_tenth", "mean accuracy of the lowest tenth of honest peers", unit="share", better="higher"),
         Measure("mean_peer", "mean accuracy of honest peers", unit="share", better="higher"),
         Measure("median_peer", "accuracy of the honest peer in the middle", unit="share", better="higher"),
-        Measure(
-            "peer_accuracy", "accuracy of each honest peer in the end", unit="share", better="higher", form="list"
-        ),
+        Measure("peer_accuracy", "accuracy of each honest peer in the end", unit="share", better="higher", form="list"),
         Measure("worst_peer_curve", "worst_peer at every measurement", unit="share", better="higher", form="list"),
         Measure("lowest_tenth_curve", "lowest_tenth at every measurement", unit="share", better="higher", form="list"),
         Measure("mean_peer_curve", "mean_peer at every measurement", unit="share", better="higher", form="list"),

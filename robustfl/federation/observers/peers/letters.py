@@ -52,4 +52,3 @@ class LetterCounts(Observer):
         )
         if self._topology.forger.unseen:
             self.tell(trace, unseen_letters=self._topology.forger.unseen)
-
