@@ -51,9 +51,9 @@ def refusal(
 
     `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
-    unfit = unfit_among_peers(defense, settings)
-    if unfit:
-        return unfit
+    apart = unfit_among_peers(defense, settings)
+    if apart is not None:
+        return apart
     name = spoken_channel(defense.channel, settings) if channel is None else channel.name
     stages = getattr(defense, "client_side", ())
     if stages and trainer is not None:
@@ -335,11 +335,9 @@ def observers_for(
     from robustfl.federation.topologies.rewards import OwnModels
 
     population, settings, seed = setup.population, setup.settings, setup.seed
-    among_peers: list[Observer] = []
+    accuracy, among_peers = Accuracy(population, settings), list[Observer]()
     if isinstance(topology, PeerToPeer):
         accuracy, among_peers = peer_observers(topology, channel, reference=reference)
-    else:
-        accuracy = Accuracy(population, settings)
     found: list[Observer] = [
         accuracy,
         Timing(setup.strike, accuracy),

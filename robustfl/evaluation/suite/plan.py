@@ -15,7 +15,8 @@ from robustfl.evaluation.suite.fitting import needs_images, require_known_to_fit
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.federation.assembly import refusal, spoken_channel
+from robustfl.federation.assembly import refusal
+from robustfl.federation.channels.names import spoken_channel
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
 from robustfl.threats.identities import divided
 from robustfl.threats.staging import aimed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ class Models(Dense):
 
 def _part(lesson: Lesson, rows: slice, steps: slice) -> Lesson:
     """Some steps of some members of a lesson."""
-    cut: dict[str, Tensor | None] = {}
+    cut: dict[str, Any] = {}
     for name in ("index", "features", "labels", "starts", "draws", "taking"):
         values = getattr(lesson, name)
         cut[name] = None if values is None else values[rows, steps]

@@ -22,4 +22,5 @@ def towards(view: PeerView, direction: Towards) -> Tensor:
 def unit(rows: Tensor) -> Tensor:
     """The rows [v, d] with length 1; a row of zeros stays as it is."""
     lengths = rows.norm(dim=1, keepdim=True)
-    return rows / lengths.where(lengths > 0, 1.0)
+    found: Tensor = rows / lengths.where(lengths > 0, 1.0)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.federation.channels.models import Models
 from robustfl.federation.classified import all_classified
@@ -13,6 +14,8 @@ from robustfl.federation.observers.contract import Observer
 from robustfl.federation.setup import Setup, set_up
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
+
+Floats = NDArray[np.float64]
 
 
 class Isolated(Observer):
@@ -38,7 +41,7 @@ class Isolated(Observer):
         found = self._accuracies()
         self.tell(trace, alone_mean=float(found.mean()), alone_worst=float(found.min()))
 
-    def _accuracies(self) -> np.ndarray:  # type: ignore[type-arg]
+    def _accuracies(self) -> Floats:
         setup, settings = self._setup, self._setup.settings
         fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed)
         channel = Models(fresh, ClientWork(fresh), self._channel.defense)

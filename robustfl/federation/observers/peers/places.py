@@ -113,7 +113,7 @@ def watched(honest: Graph, touched: Mask) -> Mask:
     [True, False, False]
     """
     unseen = honest.matrix.astype(np.int64) @ (~touched).astype(np.int64)
-    return touched & (unseen == 0)
+    return np.asarray(touched & (unseen == 0))
 
 
 def largest_part(network: Network, honest: Ids) -> Mask:
