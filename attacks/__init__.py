@@ -23,14 +23,16 @@ update that harms most through the actual defense. The rooms, each with a tour o
 * ``peers``: attacks that are made for networks of peers, such as :class:`Echo`, :class:`Dissensus` and
   :class:`PeerWhiteBox`; :class:`InSteps` lets attacks on updates craft steps there.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
+* ``placement``: where malicious peers are in a network. These are :class:`Cut`, :class:`Degree`, :class:`Betweenness`,
+  :class:`Connectivity`, :class:`Spread`, :class:`Attached` and :class:`RandomPeers`.
 * ``privacy``: what spies find out about the data of clients, such as :class:`Analytic`, :class:`LabelCounts`,
   :class:`InvertingGradients` and, for who was trained on, :class:`LiRA`.
 * ``evasion``: attacks on test samples. These are :class:`FGSM`, :class:`PGD` and :class:`ZerothOrder`.
 * ``faults``: what goes wrong without malice, such as :class:`Dropout`, :class:`Straggler`, :class:`LabelNoise` and
   :class:`NaNClient`.
 
-Stages of an attack are combined with ``>>``, as in ``Clones() >> BadNets() >> ModelReplacement()``: who attacks, on
-what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``,
+Stages of an attack are combined with ``>>``, as in ``Cut() >> Clones() >> BadNets() >> ModelReplacement()``: where, who
+attacks, on what data, and what is sent. `standard_v1.yaml` is the frozen attack list ``standard-v1``,
 and `standard_v2.yaml` adds attacks that plan ahead.
 
 To add an attack, write one file in the room of its surface and one import line below.
@@ -70,6 +72,13 @@ from .peers.in_steps import InSteps as InSteps
 from .peers.peer_white_box import PeerWhiteBox as PeerWhiteBox
 from .peers.spectral import Spectral as Spectral
 from .peers.state_override import StateOverride as StateOverride
+from .placement.attached import Attached as Attached
+from .placement.betweenness import Betweenness as Betweenness
+from .placement.connectivity import Connectivity as Connectivity
+from .placement.cut import Cut as Cut
+from .placement.degree import Degree as Degree
+from .placement.random import RandomPeers as RandomPeers
+from .placement.spread import Spread as Spread
 from .predictions.hidden_shift import HiddenShift as HiddenShift
 from .predictions.prediction_search import PredictionSearch as PredictionSearch
 from .predictions.reversed_beliefs import ReversedBeliefs as ReversedBeliefs

@@ -1,7 +1,7 @@
 """What all things with a name and hyper-parameters have in common.
 
-A component (a defense, an attack, a data set, a model, a partition, a topology) is a frozen keyword-only dataclass. Each
-hyper-parameter declares its range and its meaning once, in its annotation. Validation, ``robustfl describe``, the
+A component (a defense, an attack, a data set, a model, a partition, a topology) is a frozen keyword-only dataclass.
+Each hyper-parameter declares its range and its meaning once, in its annotation. Validation, ``robustfl describe``, the
 scenario schema and the tests all read this declaration:
 
 >>> from dataclasses import dataclass

@@ -39,7 +39,7 @@ _FOLDERS = {
 }
 _CONTRACTS = {
     "defense": ("robustfl.aggregation.defense", ("Defense",)),
-    "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities", "PrivacyAttack")),
+    "attack": ("robustfl.threats", ("Attack", "Evasion", "Fault", "Identities", "Placement", "PrivacyAttack")),
     "report": ("robustfl.evaluation.results.reporting", ("ReportFormat",)),
     "data": ("robustfl.federation.data.dataset", ("Data",)),
     "model": ("robustfl.federation.models.architectures", ("Model",)),

@@ -16,6 +16,8 @@ The contracts:
   :class:`Backdoor` is a poisoning with a trigger. `poisoning >> attack` combines it with an attack on updates.
 * :class:`Identities` says under how many names malicious clients take part. `identities >> attack` combines it with
   any attack.
+* :class:`Placement` says where malicious peers are in a network without a server. `placement >> identities >> attack`
+  combines it with the rest.
 * :class:`Evasion` changes test samples so that the trained model errs. :class:`Victim` is what it may see of the model.
 * :class:`PrivacyAttack` finds out something about clients' data from a :class:`PrivacyView` of what an observer saw. It
   declares its :class:`Capability`.
@@ -26,7 +28,7 @@ The rooms and modules:
 
 * ``updates``, ``data``, ``peers``: attacks on updates, on training data, and on networks of peers.
 * ``privacy``: attacks on privacy, what their observers see, and what they answer.
-* ``predictions``, ``rankings``, ``identities``, ``evasion``, ``faults``: the contracts of these names.
+* ``predictions``, ``rankings``, ``identities``, ``placement``, ``evasion``, ``faults``: the contracts of these names.
 * ``attack``: what all attacks on training have in common; ``adversary``: those that craft messages, of any kind;
   ``knowledge``: what an adversary knows.
 * ``staging``: the stages of an attack such as `identities >> poisoning >> attack`; ``bits``: flipping of bits.
@@ -40,6 +42,7 @@ from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.placement import PlacedAttack, Placement
 from robustfl.threats.predictions import PredictionAttack
 from robustfl.threats.privacy.capability import Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
@@ -66,6 +69,8 @@ __all__ = [
     "LocalAttack",
     "LocalData",
     "MessageAttack",
+    "PlacedAttack",
+    "Placement",
     "PoisonedAttack",
     "PredictionAttack",
     "PrivacyAttack",

@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
-from robustfl.threats.peers.placement import Graph, geometric_graph, hop_distances, k_medoids, place_sybils
+from robustfl.threats.peers.placement import Matrix, geometric_graph, hop_distances, k_medoids, place_sybils
 
 
-def line(n: int) -> Graph:
+def line(n: int) -> Matrix:
     """0 - 1 - ... - (n - 1)."""
     return np.asarray(np.abs(np.subtract.outer(np.arange(n), np.arange(n))) == 1)
 
 
-def cliques(*sizes: int) -> Graph:
+def cliques(*sizes: int) -> Matrix:
     """Parts in which everybody knows everybody, and nobody anybody else."""
     part = np.repeat(np.arange(len(sizes)), sizes)
     return np.asarray(part[:, None] == part)
 
 
-def parts(graph: Graph) -> int:
+def parts(graph: Matrix) -> int:
     return len({tuple(row) for row in hop_distances(graph) < len(graph)})
 
 
-def by_paths(graph: Graph) -> NDArray[np.int64]:
+def by_paths(graph: Matrix) -> NDArray[np.int64]:
     """Hops by powers of the matrix; n where no path leads."""
     n = len(graph)
     hops, reached, steps = np.full((n, n), n), np.eye(n, dtype=bool), 0
@@ -63,7 +63,7 @@ def test_the_published_numbers_of_edges_and_sybils(phi: float, edges: int, sybil
 @settings(deadline=None, max_examples=80)
 @given(graph=graphs, phi=st.floats(0.05, 3.2), most=st.integers(1, 9), seed=st.integers(0, 2**32))
 def test_everybody_is_attached_once_in_each_pass_and_medoids_once_more(
-    graph: Graph, phi: float, most: int, seed: int
+    graph: Matrix, phi: float, most: int, seed: int
 ) -> None:
     n = len(graph)
     edges = int(np.floor(n * phi + 1e-9))
@@ -83,7 +83,7 @@ def test_everybody_is_attached_once_in_each_pass_and_medoids_once_more(
 
 @settings(deadline=None, max_examples=60)
 @given(graph=graphs, most=st.integers(2, 9), seed=st.integers(0, 2**32))
-def test_groups_grow_by_the_nearest_that_is_left(graph: Graph, most: int, seed: int) -> None:
+def test_groups_grow_by_the_nearest_that_is_left(graph: Matrix, most: int, seed: int) -> None:
     """From some member every group can be made by adding, each time, one of the nearest that no group has yet."""
     hops, left = by_paths(graph), set(range(len(graph)))
     for group in place_sybils(graph, max_degree=most, rng=seed):
@@ -136,7 +136,7 @@ def test_shares_that_miss_an_integer_by_rounding_are_that_integer() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(graph=graphs)
-def test_hops_are_those_of_the_powers_of_the_graph(graph: Graph) -> None:
+def test_hops_are_those_of_the_powers_of_the_graph(graph: Matrix) -> None:
     np.testing.assert_array_equal(hop_distances(graph), by_paths(graph))
 
 

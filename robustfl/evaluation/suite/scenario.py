@@ -32,7 +32,7 @@ from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Settings
 from robustfl.own_files import without_folder
-from robustfl.threats import Identities
+from robustfl.threats import Identities, PlacedAttack, Placement
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
@@ -235,6 +235,12 @@ class Suite(Settings):
             ("evasion", self.evasion),
         ):
             for part in listed:
+                if isinstance(part, Placement):
+                    raise ValueError(f"{part} says where attackers are: list it with an attack, [placement, attack]")
+                if isinstance(part, PlacedAttack):
+                    raise ValueError(
+                        f"{part} needs a network of peers, and the clients here have a server: leave the placement out"
+                    )
                 if isinstance(part, Identities):
                     raise ValueError(f"{part} says who attacks, not how: list it with an attack, [identities, attack]")
                 place, word = _PLACES.get(getattr(part, "surface", ""), ("attacks", "an attack"))

@@ -1,7 +1,7 @@
 """Where Sybils attach to a network of peers, and random networks for evaluating this.
 
-A graph is a symmetric matrix [N, N] of 0 and 1 (or of booleans) over the honest peers 0 to N - 1. It tells which peers
-are neighbours. Loops (a peer as its own neighbour) are ignored.
+A graph is a :class:`~robustfl.graphs.graph.Graph`, or a symmetric matrix [N, N] of 0 and 1 (or of booleans), over the
+honest peers 0 to N - 1. It tells which peers are neighbours. Loops (a peer as its own neighbour) are ignored.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import checked
 from robustfl.errors import ParameterError
+from robustfl.graphs.geometric import geometric_network, usual_radius
+from robustfl.graphs.graph import Graph, Nodes
 
-Graph = NDArray[np.bool_]
-Nodes = NDArray[np.int64]
+Matrix = NDArray[np.bool_]
 
 MAX_DEGREE = 7
-RADIUS = 0.2
+DRAWS = 100
+"""How many networks are drawn until one is connected, where the radius is not given."""
 
 _ROUNDING = 1e-9
 """A product with a fraction that misses an integer by less than this is taken to be that integer."""
 
 
 def place_sybils(
-    graph: ArrayLike,
+    graph: ArrayLike | Graph,
     *,
     attack_edges: float = 1.0,
     max_degree: int = MAX_DEGREE,
@@ -46,7 +48,8 @@ def place_sybils(
 
     Shapes: [N, N] -> for each Sybil, pass by pass, a tuple of ascending peer numbers.
 
-    Cost: memory O(N^2); time at most O(N^3) for the hops, as much for the medoids, and O(N^2) for each pass.
+    Cost: O(N) searches of near peers for each pass. A fraction also needs all distances and their medoids: memory
+    O(N^2), and time at most O(N^3).
 
     Parameters
     ----------
@@ -75,16 +78,23 @@ def place_sybils(
     phi = checked(attack_edges, float, (Gt(0), Lt(float("inf"))), "place_sybils", "attack_edges")
     most = checked(max_degree, int, (Ge(1),), "place_sybils", "max_degree")
     rng = np.random.default_rng(rng)
-    hops = hop_distances(graph)
-    n = len(hops)
-    passes, rest = divmod(int(np.floor(n * phi + _ROUNDING)), n)
-    if not passes and not rest:
-        raise ParameterError(
-            f"`attack_edges` should satisfy attack_edges >= 1/N, or nobody is attacked. Found attack_edges={phi}, "
-            f"N={n}. Use 1/{n} or more, or a larger graph."
-        )
-    attached = [np.arange(n)] * passes + ([k_medoids(hops, rest)] if rest else [])
-    return [group for nodes in attached for group in _groups(hops, nodes, most, rng)]
+    network = _as_graph(graph)
+    n = network.n
+    passes, rest = _counted(n, phi)
+    attached = [np.arange(n)] * passes + ([k_medoids(hop_distances(network), rest)] if rest else [])
+    return [group for nodes in attached for group in _groups(network, nodes, most, rng)]
+
+
+def sybils_needed(n: int, attack_edges: float, max_degree: int = MAX_DEGREE) -> int:
+    """The number of Sybils that :func:`place_sybils` attaches to n peers.
+
+    Raises ParameterError when nobody is attacked.
+
+    >>> [sybils_needed(99, phi) for phi in (0.5, 1.0, 2.0)]
+    [7, 15, 30]
+    """
+    passes, rest = _counted(n, attack_edges)
+    return passes * -(-n // max_degree) + -(-rest // max_degree)
 
 
 def k_medoids(distances: ArrayLike, k: int) -> Nodes:
@@ -142,18 +152,20 @@ def k_medoids(distances: ArrayLike, k: int) -> Nodes:
 
 
 def geometric_graph(
-    n: int, *, radius: float = RADIUS, max_degree: int = MAX_DEGREE, rng: np.random.Generator | int
-) -> Graph:
+    n: int, *, radius: float | None = None, max_degree: int = MAX_DEGREE, rng: np.random.Generator | int
+) -> Matrix:
     """A random network of peers: points in the unit square with edges up to a radius, and a limit on neighbours.
 
     Method: n points are drawn uniformly, and two points get an edge when they are at most `radius` apart. Then, peer by
     peer, random edges of peers with more than `max_degree` neighbours are removed. An edge without which the network
-    would fall apart is removed only if the peer has no other edges left. The network therefore has as many parts as the
-    points and the radius imply; a limit below 5 often forces more parts.
+    would fall apart is removed only if the peer has no other edges left. With a given radius, the network therefore has
+    as many parts as the points and the radius imply; a limit below 5 often forces more parts. Without one, the radius
+    is 0.2 for 99 peers and in proportion to ``sqrt(ln n / n)`` for other numbers, and networks are drawn until one is
+    connected.
 
     Shapes: the answer is a symmetric boolean matrix [n, n] without loops.
 
-    Cost: O(n) for each edge removed, but O(n^2) for an edge whose ends have no common neighbour.
+    Cost: O(1) for each edge removed whose ends have a common neighbour, and for others the search for another way.
 
     Parameters
     ----------
@@ -164,7 +176,7 @@ def geometric_graph(
 
     Raises
     ------
-    ParameterError : a number is out of range
+    ParameterError : a number is out of range, or none of 100 networks without a given radius was connected
 
     References
     ----------
@@ -176,21 +188,23 @@ def geometric_graph(
     >>> graph.shape, int(graph.sum(axis=0).max())
     ((99, 99), 7)
     """
-    from scipy.spatial import KDTree
-
     n = checked(n, int, (Ge(1),), "geometric_graph", "n")
-    radius = checked(radius, float, (Gt(0),), "geometric_graph", "radius")
     most = checked(max_degree, int, (Ge(1),), "geometric_graph", "max_degree")
     rng = np.random.default_rng(rng)
-    pairs = KDTree(rng.random((n, 2))).query_pairs(radius, output_type="ndarray")
-    graph = np.zeros((n, n), dtype=np.bool_)
-    graph[pairs[:, 0], pairs[:, 1]] = graph[pairs[:, 1], pairs[:, 0]] = True
-    for node in range(n):
-        _thin_out(graph, node, most, rng)
-    return graph
+    if radius is not None:
+        longest = checked(radius, float, (Gt(0),), "geometric_graph", "radius")
+        return Graph(n=n, edges=geometric_network(n, longest, most, rng)[1]).adjacency()
+    for _ in range(DRAWS):
+        graph = Graph(n=n, edges=geometric_network(n, usual_radius(n), most, rng)[1])
+        if graph.connected:
+            return graph.adjacency()
+    raise ParameterError(
+        f"geometric_graph: none of {DRAWS} networks of {n} peers with max_degree={most} was connected. Use a larger "
+        "`max_degree`, or give a `radius` and take a network in parts."
+    )
 
 
-def hop_distances(graph: ArrayLike) -> Floats:
+def hop_distances(graph: ArrayLike | Graph) -> Floats:
     """The number of edges on the shortest path between each two nodes, [N, N] -> [N, N].
 
     Where no path leads, the number is N, which is more than any path has.
@@ -199,23 +213,51 @@ def hop_distances(graph: ArrayLike) -> Floats:
     """
     from scipy.sparse.csgraph import shortest_path
 
-    hops: Floats = shortest_path(_checked_graph(graph).astype(np.float64), unweighted=True, directed=False)
+    hops: Floats = shortest_path(_as_graph(graph).matrix.astype(np.float64), unweighted=True, directed=False)
     return np.where(np.isfinite(hops), hops, float(len(hops)))
 
 
-def _groups(hops: Floats, nodes: Nodes, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+def _counted(n: int, phi: float) -> tuple[int, int]:
+    """The number of passes that attach all of n peers, and the number of peers that the last pass attaches besides."""
+    passes, rest = divmod(int(np.floor(n * phi + _ROUNDING)), n)
+    if not passes and not rest:
+        raise ParameterError(
+            f"`attack_edges` should satisfy attack_edges >= 1/N, or nobody is attacked. Found attack_edges={phi}, "
+            f"N={n}. Use 1/{n} or more, or a larger graph."
+        )
+    return passes, rest
+
+
+def _as_graph(graph: ArrayLike | Graph) -> Graph:
+    return graph if isinstance(graph, Graph) else Graph.of_matrix(graph)
+
+
+def _groups(graph: Graph, nodes: Nodes, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """The nodes in groups of `most` nodes near each other; only the last group may be smaller."""
+    lengths = graph.matrix.astype(np.float64)
     found, left = [], nodes
     while len(left):
         group: list[int] = []
-        away = hops[rng.choice(left)]  # distance of every node from the group, which has one member at first
+        near = [int(rng.choice(left))]  # the group, or the node with which it starts
         while len(left) and len(group) < most:
-            place = int(away[left].argmin())
+            place = _nearest(lengths, near, left)
             group.append(int(left[place]))
-            away = np.minimum(away, hops[left[place]])
+            near = group
             left = np.delete(left, place)
         found.append(tuple(sorted(group)))
     return found
+
+
+def _nearest(lengths: Any, group: list[int], left: Nodes) -> int:
+    """The place in `left` of the node that is nearest to any of the group; the first of equally near ones."""
+    from scipy.sparse.csgraph import dijkstra
+
+    limit = 2.0
+    while True:  # most groups find their next node near by, without a search of the whole graph
+        away = dijkstra(lengths, unweighted=True, indices=group, min_only=True, limit=limit)[left]
+        if np.isfinite(away).any() or limit > len(lengths.indptr):
+            return int(np.where(np.isfinite(away), away, len(lengths.indptr)).argmin())
+        limit *= 2
 
 
 def _built(d: Floats, k: int) -> Nodes:
@@ -228,42 +270,6 @@ def _built(d: Floats, k: int) -> Nodes:
         chosen.append(int(gains.argmax()))
         nearest = np.minimum(nearest, d[:, chosen[-1]])
     return np.array(chosen)
-
-
-def _thin_out(graph: Graph, node: int, most: int, rng: np.random.Generator) -> None:
-    """Remove random edges of a node until it has at most `most`, in place; bridges are removed last."""
-    ends = rng.permutation(np.flatnonzero(graph[node]))
-    for spare_bridges in (True, False):
-        for end in ends:
-            if graph[node].sum() <= most:
-                return
-            if graph[node, end] and not (spare_bridges and _is_bridge(graph, node, end)):
-                graph[node, end] = graph[end, node] = False
-
-
-def _is_bridge(graph: Graph, one: int, other: int) -> bool:
-    """Whether no other path leads from one end of this edge to the other end."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import breadth_first_order
-
-    if (graph[one] & graph[other]).any():
-        return False
-    without = graph.copy()
-    without[one, other] = without[other, one] = False
-    return other not in breadth_first_order(csr_matrix(without), one, return_predecessors=False)
-
-
-def _checked_graph(graph: ArrayLike) -> Graph:
-    """The graph as booleans; raises ParameterError with what is wrong with it."""
-    found = np.asarray(graph)
-    _check_square(found, "graph")
-    if found.dtype.kind not in "biuf" or not np.isin(found, (0, 1)).all():
-        raise ParameterError("`graph` should hold 0 and 1, or booleans. It does not. Use graph != 0 for weights.")
-    if (found != found.T).any():
-        raise ParameterError(
-            "`graph` should be symmetric. It is not. Use graph | graph.T where one direction is enough."
-        )
-    return found.astype(np.bool_)
 
 
 def _check_square(matrix: NDArray[Any], name: str) -> None:
