@@ -18,7 +18,7 @@ from robustfl.errors import ParameterError
 from robustfl.federation.channels.names import CHANNELS, channel_named, spoken_channel
 from robustfl.federation.peers.fitting import unfit_among_peers
 from robustfl.federation.settings import Federation
-from robustfl.threats import Attack, Fault, SybilAttack
+from robustfl.threats import Attack, Fault, PlacedAttack, SybilAttack
 from robustfl.threats.evasion import Evasion
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def refusal(
     defense: Defense,
     settings: Federation,
     *,
-    attack: Attack | SybilAttack | None = None,
+    attack: Attack | SybilAttack | PlacedAttack | None = None,
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
     transforms: Iterable[Transform] = (),
@@ -113,7 +113,7 @@ def assemble(
     settings: Federation,
     defense: Any,
     *,
-    attack: Attack | SybilAttack | None = None,
+    attack: Attack | SybilAttack | PlacedAttack | None = None,
     f: int = 0,
     faults: Sequence[Fault] = (),
     aims: Sequence[Attack] = (),
@@ -335,7 +335,8 @@ def observers_for(
     from robustfl.federation.topologies.rewards import OwnModels
 
     population, settings, seed = setup.population, setup.settings, setup.seed
-    accuracy, among_peers = Accuracy(population, settings), list[Observer]()
+    accuracy = Accuracy(population, settings)
+    among_peers: list[Observer] = []
     if isinstance(topology, PeerToPeer):
         accuracy, among_peers = peer_observers(topology, channel, reference=reference)
     found: list[Observer] = [

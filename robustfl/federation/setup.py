@@ -23,6 +23,7 @@ from robustfl.federation.strike import Strike, strike_of
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Fault, Identities, SybilAttack
 from robustfl.threats.identities import divided
+from robustfl.threats.placement import PlacedAttack, placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def set_up(
     settings: Federation,
     channel: str,
     *,
-    attack: Attack | SybilAttack | None,
+    attack: Attack | SybilAttack | PlacedAttack | None,
     f: int,
     faults: Sequence[Fault],
     seed: int,
@@ -118,7 +119,8 @@ def set_up(
         population, public = population.set_aside(settings.distillation.public_share, seed)
     failures = Faults(faults, settings.clients, channel, seed)
     clean, population = population, failures.data(population)
-    identities, inner = divided(attack if f else None)
+    place, carried = placed(attack if f else None)
+    identities, inner = divided(carried)
     rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
     roles = seed if roles is None else roles
     network: Network | None = None
@@ -126,7 +128,7 @@ def set_up(
         order = stream(roles, "identities").permutation(settings.clients)
     else:
         told = f if declared is None else declared
-        network = network_of(settings, attack if f else None, f, told, seed=seed, roles=roles, root=root)
+        network = network_of(settings, place, identities, f, told, seed=seed, roles=roles, root=root)
         order, population = network.order, network.arranged(population)
     members = Members(population, settings, identities, order, f, seed)
     if network is not None:

@@ -18,8 +18,7 @@ from robustfl.evaluation.suite.trial import Trial
 from robustfl.federation.assembly import refusal
 from robustfl.federation.channels.names import spoken_channel
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
-from robustfl.threats.identities import divided
-from robustfl.threats.staging import aimed
+from robustfl.threats.staging import aimed, identities_of
 
 NO_LIMIT = 10**9
 """A number of rows that is enough for every rule that can be made at all."""
@@ -220,7 +219,7 @@ class Plan:
     def declared_rows(self, world: World, f: int, attack: Attack | SybilAttack | None = None) -> int:
         """The declared number of rows that may be Byzantine in a round: one for each malicious identity."""
         declared = self.experiment.suite.adversary.declared
-        identities, _ = divided(attack)
+        identities = identities_of(attack)
         told = declared if declared is not None else f if identities is None else f * identities.count
         return world.federation.malicious_rows(told, _members(world, f, attack))
 
@@ -248,7 +247,7 @@ class Plan:
 
 def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
     """The number of all clients and identities."""
-    identities, _ = divided(attack)
+    identities = identities_of(attack)
     return world.federation.clients + (0 if identities is None else identities.added(f))
 
 

@@ -33,6 +33,7 @@ from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
 from robustfl.federation.settings import Settings
 from robustfl.own_files import without_folder
 from robustfl.threats import Identities, PlacedAttack, Placement
+from robustfl.threats.peers.space import Space
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
@@ -237,10 +238,12 @@ class Suite(Settings):
             for part in listed:
                 if isinstance(part, Placement):
                     raise ValueError(f"{part} says where attackers are: list it with an attack, [placement, attack]")
-                if isinstance(part, PlacedAttack):
+                if isinstance(part, PlacedAttack) and self.federation.topology is None:
                     raise ValueError(
                         f"{part} needs a network of peers, and the clients here have a server: leave the placement out"
                     )
+                if isinstance(part, Space):
+                    raise ValueError(f"{part} says in which space letters are crafted: list it with an attack")
                 if isinstance(part, Identities):
                     raise ValueError(f"{part} says who attacks, not how: list it with an attack, [identities, attack]")
                 place, word = _PLACES.get(getattr(part, "surface", ""), ("attacks", "an attack"))

@@ -17,11 +17,11 @@ from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation, Peers
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
+from robustfl.graphs.exposure import exposure
 from robustfl.graphs.graph import Edges, Graph
 from robustfl.graphs.spectrum import fiedler
 from robustfl.graphs.weights import mixing_weights
-from robustfl.threats import Attack, SybilAttack
-from robustfl.threats.identities import divided
+from robustfl.threats import Identities, Placement
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -104,7 +104,7 @@ class Network:
         if told == "share":
             share = self.declared / self.clients
             return np.array([math.ceil(share * degree - 1e-9) for degree in graph.degree.tolist()], dtype=np.int64)
-        return np.full(graph.n, largest_count(graph, self._suspected))
+        return np.full(graph.n, exposure(graph, np.flatnonzero(self._suspected)).local_bound)
 
     @property
     def _suspected(self) -> Mask:
@@ -146,7 +146,8 @@ class Network:
 
 def network_of(
     settings: Federation,
-    attack: Attack | SybilAttack | None,
+    place: Placement | None,
+    identities: Identities | None,
     f: int,
     declared: int,
     *,
@@ -154,35 +155,46 @@ def network_of(
     roles: int,
     root: Path | None,
 ) -> Network:
-    """The network of a simulation with `f` malicious peers, where `declared` are declared.
+    """The network of a simulation with `f` malicious peers at these places, where `declared` are declared.
 
-    `roles` is the seed that decides who is malicious. Raises ParameterError when there is no such graph.
+    Without a placement their places are left to chance. `roles` is the seed that decides.
+
+    Raises
+    ------
+    ParameterError : there is no such graph, or so many peers cannot be placed in it
     """
-    clients, rules = settings.clients, settings.network
+    clients = settings.clients
     graph = settings.topology.draw(clients, stream(seed, "topology"), root=root)
 
     def chosen(count: int) -> Ids:
-        return stream(roles, "placement").permutation(clients)[:count]
+        if place is None:
+            return stream(roles, "placement").permutation(clients)[:count]
+        return place.choose(graph, count, stream(roles, "placement"))
 
-    identities, _ = divided(attack)
-    bad, supposed = chosen(f), np.zeros(clients, dtype=np.bool_)
-    outside = identities is not None and identities.outside
-    if not outside:
-        supposed[chosen(min(declared, clients))] = True
-    others = np.setdiff1d(np.arange(clients), bad)
+    ends: tuple[Ids, ...] = ()
+    bad, supposed = np.empty(0, dtype=np.int64), np.zeros(clients, dtype=np.bool_)
+    if identities is not None and identities.outside:
+        count, where = f * identities.count, place or _Anywhere()
+        ends = tuple(np.array(peers) for peers in where.attach(graph, count, stream(roles, "placement")))
+    else:
+        bad = chosen(f)
+        supposed[bad if declared == f else chosen(min(declared, clients - 1))] = True
     return Network(
         family=settings.topology,
-        rules=rules,
+        rules=settings.network,
         clients=clients,
         seed=seed,
         declared=declared,
-        order=np.concatenate([bad, others]),
+        order=np.concatenate([bad, np.setdiff1d(np.arange(clients), bad)]),
         supposed=supposed,
+        ends=ends,
         root=root,
     )
 
 
-def largest_count(graph: Graph, malicious: Mask) -> int:
-    """The largest number of malicious neighbours of an honest peer."""
-    counts = graph.matrix.astype(np.int64) @ malicious.astype(np.int64)
-    return int(counts[~malicious].max(initial=0))
+@dataclass(frozen=True, kw_only=True)
+class _Anywhere(Placement):
+    """Peers from outside beside peers whom chance chooses."""
+
+    def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Ids:
+        return rng.permutation(graph.n)[:f]

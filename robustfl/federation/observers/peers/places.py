@@ -13,12 +13,13 @@ from robustfl.federation.clients.training import predict
 from robustfl.federation.observers.aims import aim_of
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.observers.peers.accuracy import PeerAccuracy
-from robustfl.federation.peers.network import Network, largest_count
+from robustfl.federation.peers.network import Network
 from robustfl.federation.round import Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.trace import Trace
+from robustfl.graphs.exposure import exposure, malicious_neighbours
 from robustfl.graphs.graph import UNREACHED, Graph
-from robustfl.graphs.spectrum import connectivity, spectral_gap
+from robustfl.graphs.spectrum import spectral_gap
 from robustfl.graphs.weights import mixing_weights
 from robustfl.measures import Measure
 
@@ -70,21 +71,20 @@ class Places(Observer):
             self._success = np.array([one["attack_success"] for one in rates])
 
     def report(self, trace: Trace) -> None:
-        network, graph = self._network, self._network.graph()
-        malicious, honest = network.malicious, self._setup.honest
-        left, _ = graph.without(np.flatnonzero(malicious))
-        counts = graph.matrix.astype(np.int64) @ malicious.astype(np.int64)
-        touched = counts[honest] > 0
+        network, graph, honest = self._network, self._network.graph(), self._setup.honest
+        malicious = np.flatnonzero(network.malicious)
+        facts, (left, _) = exposure(graph, malicious), graph.without(malicious)
+        touched = malicious_neighbours(graph, malicious)[honest] > 0
         self.tell(
             trace,
-            parts=1 + int(left.parts().max()),
-            mu2=connectivity(left),
+            parts=facts.parts,
+            mu2=facts.mu2,
             gap=spectral_gap(mixing_weights(left, network.rules.weights)),
-            local_bound=largest_count(graph, malicious),
+            local_bound=facts.local_bound,
             declared_bound=int(network.bounds(graph)[honest].max(initial=0)),
-            attack_edges=float(counts[honest].mean()),
-            observable=float(watched(left, touched).mean()),
-            touched=float(touched.mean()),
+            attack_edges=facts.attack_edges / facts.honest,
+            observable=facts.observable,
+            touched=facts.touched,
             **self._by_hops(left, touched),
         )
 
@@ -103,17 +103,6 @@ class Places(Observer):
                 name: float(self._success[hops == hop].mean()) for hop, name in names.items()
             }
         return found
-
-
-def watched(honest: Graph, touched: Mask) -> Mask:
-    """Which honest peers are next to a malicious one, and so are all of their honest neighbours, [h].
-
-    >>> chain = Graph(n=3, edges=[(0, 1), (1, 2)])
-    >>> watched(chain, np.array([True, True, False])).tolist()
-    [True, False, False]
-    """
-    unseen = honest.matrix.astype(np.int64) @ (~touched).astype(np.int64)
-    return np.asarray(touched & (unseen == 0))
 
 
 def largest_part(network: Network, honest: Ids) -> Mask:
