@@ -89,7 +89,10 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
         """
         import torch
 
-        own, rows = (torch.as_tensor(np.array(values)) for values in (model, neighbours))
+        own, rows = (
+            values.detach() if isinstance(values, torch.Tensor) else torch.as_tensor(np.array(values))
+            for values in (model, neighbours)
+        )
         if own.ndim != 1 or not own.is_floating_point() or rows.ndim != 2 or rows.shape[1] != len(own):
             raise AttackError(
                 f"`model` should be floating-point numbers [d], and `neighbours` such models [k, d]. Found "
@@ -117,7 +120,7 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
             bounds=np.array([f if bound is None else bound]),
             weights=shares[None, 1 : 1 + k],
             say=np.array([shares[1 + k :].sum()]),
-            initial=None if initial is None else torch.as_tensor(np.array(initial)).to(own),
+            initial=None if initial is None else torch.as_tensor(np.asarray(initial)).to(own),
             mix=answer,
         )
         crafted = Adversary(self).craft(facts)[0]
