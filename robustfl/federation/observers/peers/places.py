@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from robustfl.federation.trace import Trace
 from robustfl.graphs.exposure import exposure, malicious_neighbours
 from robustfl.graphs.graph import UNREACHED, Graph
 from robustfl.graphs.spectrum import spectral_gap
-from robustfl.graphs.weights import mixing_weights
 from robustfl.measures import Measure
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -79,7 +81,7 @@ class Places(Observer):
             trace,
             parts=facts.parts,
             mu2=facts.mu2,
-            gap=spectral_gap(mixing_weights(left, network.rules.weights)),
+            gap=spectral_gap(among(network.weights(graph), honest)),
             local_bound=facts.local_bound,
             declared_bound=int(network.bounds(graph)[honest].max(initial=0)),
             attack_edges=facts.attack_edges / facts.honest,
@@ -103,6 +105,19 @@ class Places(Observer):
                 name: float(self._success[hops == hop].mean()) for hop, name in names.items()
             }
         return found
+
+
+def among(weights: csr_array, peers: Ids) -> csr_array:
+    """The mixing weights of some peers among themselves; what others would get is each peer's own.
+
+    >>> from robustfl.graphs.weights import mixing_weights
+    >>> among(mixing_weights(Graph(n=3, edges=[(0, 1), (1, 2)])), np.array([0, 1])).toarray().round(3).tolist()
+    [[0.667, 0.333], [0.333, 0.667]]
+    """
+    from scipy.sparse import csr_array, diags_array
+
+    inside = weights[peers][:, peers]
+    return csr_array(inside + diags_array(1.0 - np.asarray(inside.sum(axis=1)).ravel()))
 
 
 def largest_part(network: Network, honest: Ids) -> Mask:
