@@ -27,7 +27,10 @@ front of it with ``>>``:
   of a pipeline; a federation carries them out.
 * These are pre-aggregations, which turn updates into updates: :class:`NNM`, :class:`Bucketing`, :class:`Clipping`,
   :class:`ARC`, :class:`ClientMomentum`.
-* These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`Gossip`.
+* These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`NNA`, :class:`GTS`,
+  :class:`IOS`, :class:`ClippedGossip`, :class:`CSPlus`, :class:`CSHe`, :class:`Bridge`, :class:`Balance`,
+  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`VarianceCorrected`; :class:`Gossip` has no defense, and
+  :class:`Alone` is their yardstick.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
 * These are carried out by clients before they send anything, against attackers who invert updates into samples:
   :class:`GradientNoise`, :class:`GradientPruning`, :class:`GradientQuantisation`, :class:`Mixup`, :class:`Soteria`.
@@ -67,7 +70,19 @@ from .monna import MoNNA as MoNNA
 from .multi_krum import MultiKrum as MultiKrum
 from .nnm import NNM as NNM
 from .norm_bound import NormBound as NormBound
+from .peers import GTS as GTS
+from .peers import IOS as IOS
+from .peers import NNA as NNA
+from .peers import UBAR as UBAR
+from .peers import Alone as Alone
+from .peers import Balance as Balance
+from .peers import Bridge as Bridge
+from .peers import ClippedGossip as ClippedGossip
+from .peers import CSHe as CSHe
+from .peers import CSPlus as CSPlus
 from .peers import Gossip as Gossip
+from .peers import LocalFoolsGold as LocalFoolsGold
+from .peers import VarianceCorrected as VarianceCorrected
 from .phocas import Phocas as Phocas
 from .privacy import DPSGD as DPSGD
 from .privacy import DPFedAvg as DPFedAvg

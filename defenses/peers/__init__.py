@@ -9,7 +9,27 @@ Each rule mixes all peers of a network at a time (:mod:`robustfl.aggregation.nei
 >>> Gossip().mix(Letters(np.array([[0.0], [3.0], [6.0]])), triangle).models.tolist()
 [[3.0], [3.0], [3.0]]
 
-* :class:`Gossip` is plain averaging with the gossip weights, the baseline without any defense.
+* :class:`Gossip` is plain averaging with the gossip weights, the baseline without any defense, and
+  :class:`VarianceCorrected` keeps the variance that averaging takes from models. :class:`Alone` hears nobody; it is the
+  yardstick of collaboration.
+* These compare the neighbours with the own model: :class:`NNA`, :class:`GTS`, :class:`ClippedGossip`, :class:`CSPlus`,
+  :class:`CSHe`, :class:`Balance`. :class:`UBAR` also tries their models out.
+* These compare neighbours with each other: :class:`IOS`, :class:`LocalFoolsGold`, and :class:`Bridge` in each column.
+
+Every rule for the updates of a server can be used by peers as well
+(:class:`~robustfl.aggregation.neighbourhoods.PerNeighbourhood`).
 """
 
+from .alone import Alone as Alone
+from .balance import Balance as Balance
+from .bridge import Bridge as Bridge
+from .clipped_gossip import ClippedGossip as ClippedGossip
+from .cs_he import CSHe as CSHe
+from .cs_plus import CSPlus as CSPlus
 from .gossip import Gossip as Gossip
+from .gts import GTS as GTS
+from .ios import IOS as IOS
+from .local_fools_gold import LocalFoolsGold as LocalFoolsGold
+from .nna import NNA as NNA
+from .ubar import UBAR as UBAR
+from .variance_corrected import VarianceCorrected as VarianceCorrected

@@ -34,6 +34,7 @@ class Gossip(LinearMixer):
     [[1.0], [3.0]]
     """
 
+    uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "keeps the mean of all models with doubly stochastic weights, while nobody lies"
     breakdown: ClassVar[str] = "0"
     reference: ClassVar[str] = "Xiao and Boyd, Fast linear iterations for distributed averaging, 2004"

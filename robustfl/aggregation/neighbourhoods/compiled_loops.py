@@ -141,7 +141,7 @@ def ranks(
     first: int,
     lines: Any,
 ) -> None:
-    """The middle of the ranks `low` and `high` in each column of a neighbourhood if `halfway`, else the mean of them all.
+    """The middle of the ranks `low` and `high` in each column of a neighbourhood if `halfway`, else the mean of all.
 
     The values are those of the rows ``index[i]``, or the `count` sums of them with the weights ``maps[i]``.
     """

@@ -49,7 +49,7 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
 
 
 def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
-    """Row ``lines[i]`` of `out` gets the sum of ``weights[e]`` times row ``rows[e]``, ``starts[i] <= e < starts[i + 1]``.
+    """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
 
     Column c of the block goes to column ``first + c`` of `out`, which is contiguous. The sum is taken around the first
     row of a line, so rows that are all equal give exactly that row.
@@ -102,7 +102,7 @@ def _memory(part: Array) -> tuple[int, int, int, int]:
 
 
 class _Target:
-    """Where the results of a part go: straight into `out`, or through a buffer if the part is wider than its columns."""
+    """Where the results of a part go: straight into `out`, or through a buffer if the part was filled up."""
 
     def __init__(self, part: Array, columns: slice, lines: NDArray[np.int64], first: int, out: Array) -> None:
         self.lines, self.out = lines, out

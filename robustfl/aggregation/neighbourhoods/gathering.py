@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,6 +60,11 @@ class Gathering:
         self.occasion = occasion
         self.passes = passes
         self._peak = peak
+
+    def about(self, rows: Array, index: Sequence[NDArray[np.int32]], passes: Passes, peak: float) -> Gathering:
+        """The same groups of peers over other rows, such as what they remember of letters; `index` [g, m] a group."""
+        groups = [replace(group, index=own) for group, own in zip(self.groups, index, strict=True)]
+        return Gathering(rows, groups, self.occasion, passes, peak)
 
     def squared_distances(self, number: int) -> Floats:
         """``||x_i - x_j||^2`` [g, k] between each peer of a group and its k neighbours."""

@@ -31,10 +31,10 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
 
 
 def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
-    """Row ``lines[i]`` of `out` gets the sum of ``weights[e]`` times row ``rows[e]``, ``starts[i] <= e < starts[i + 1]``.
+    """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
 
-    Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so rows
-    that are all equal give exactly that row.
+    Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so
+    rows that are all equal give exactly that row.
     """
     scales = totals(starts, weights)
     target = out[:, first : first + block.shape[1]]

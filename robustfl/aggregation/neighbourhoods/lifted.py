@@ -66,8 +66,8 @@ class PerNeighbourhood(Mixer):
             )
         if self.rule.channel != "dense" or self.rule.protection is not None:
             raise ParameterError(
-                f"`rule` should be a rule for updates, without a mechanism for privacy. Found {self.rule!r}. Peers send "
-                "each other models."
+                f"`rule` should be a rule for updates, without a mechanism for privacy: peers send each other models. "
+                f"Found {self.rule!r}."
             )
 
     def __str__(self) -> str:
@@ -76,6 +76,11 @@ class PerNeighbourhood(Mixer):
     @property
     def stateful(self) -> bool:
         return self.rule.stateful
+
+    @property
+    def uses_bound(self) -> bool:  # type: ignore[override]  # it depends on the rule
+        """Whether a stage of the rule has an f."""
+        return self.rule.byzantine is not None
 
     @property
     def byzantine(self) -> int | None:
@@ -106,9 +111,10 @@ class PerNeighbourhood(Mixer):
         """The row maps and the rule at the end if there is nothing else, and no peer has to be asked on its own."""
         *before, end = self.rule.stages
         maps = tuple(stage for stage in before if isinstance(stage, RowMap))
-        fits = len(maps) == len(before) and isinstance(end, GramAggregator | CoordinateWise)
+        if not isinstance(end, GramAggregator | CoordinateWise) or len(maps) < len(before):
+            return None
         alone = self.rule.stateful or self.rule.wants_trusted or type(end).extra_points is not Aggregator.extra_points
-        return (maps, end) if fits and not alone and isinstance(end, Aggregator) else None
+        return None if alone else (maps, end)
 
     def _mix(self, gathering: Gathering) -> Mixing:
         if self._parts is None:
@@ -120,7 +126,8 @@ class PerNeighbourhood(Mixer):
                 rule = self._with(group.b).stages[-1]
                 assert isinstance(rule, CoordinateWise)
                 works.append(rule.columns)
-                mapped.append(np.stack([rows.mixing for rows in self._rows(gathering, number)]) if maps else None)
+                mixing = [rows.mixing for rows in self._rows(gathering, number)] if maps else []
+                mapped.append(np.stack([one for one in mixing if one is not None]) if mixing else None)
             return Mixing(fill=partial(gathering.columnwise, works, mapped))
         return Mixing([self._shares(gathering, number) for number in range(len(gathering.groups))])
 
@@ -220,7 +227,7 @@ def _sources(gathering: Gathering, number: int) -> list[Source]:
     centred = (to + to.transpose(0, 2, 1) - apart) / 2.0
     found: list[Source] = []
     for place in range(g):
-        gram = Gram(np.ascontiguousarray(centred[place]), m, norms=lambda place=place: norms[place])
+        gram = Gram(np.ascontiguousarray(centred[place]), m, norms=partial(norms.__getitem__, place))
         gram.__dict__["squared_distances"] = squares[place]
         ids = tuple(group.senders[place].tolist())
         found.append(_Letters(gathering.rows, group.index[place].tolist(), ids, gram, norms[place]))

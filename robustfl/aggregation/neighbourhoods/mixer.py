@@ -8,8 +8,8 @@ many peers at a time.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -18,6 +18,7 @@ from robustfl.aggregation.defense import Defense
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised
 from robustfl.errors import ParameterError, RobustflError, UpdatesError
@@ -77,6 +78,8 @@ class Mixer(Defense):
     """
 
     family: ClassVar[str] = "peers"
+    uses_bound: ClassVar[bool] = True
+    """Whether it matters to the rule how many neighbours may be malicious."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
     no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
 
@@ -121,6 +124,61 @@ class Mixer(Defense):
     ) -> Mixed:
         """The answer that :meth:`mix` would give now, without any effect on the state or on the letters."""
         return self._run(letters, hoods, occasion or Occasion(), short, None)[0]
+
+    @final
+    def mix_one(
+        self,
+        own: Any,
+        letters: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+        *,
+        b: int | None = None,
+        weights: Mapping[Any, float] | None = None,
+        state: dict[str, Any] | None = None,
+        occasion: Occasion | None = None,
+        short: Short = "lower",
+    ) -> tuple[Any, Told]:
+        """One peer's next model, in the type of its own model, for loops that are nobody's simulation.
+
+        The rule itself remembers nothing here: a memory is passed in as `state` and comes back as `told.state`.
+
+        Parameters
+        ----------
+        own : the peer's own model: an array, a tensor, a list of arrays, or a state dict; never changed
+        letters : neighbour -> its model, in the same form, or None if it sent none; or pairs (neighbour, model), of
+            which two may come under one name (then neither counts). Anybody may send anything. Never changed
+        b : how many of the neighbours may be malicious; by default what the rule itself declares
+        weights : neighbour -> its gossip weight; the own model gets what they leave to 1. A neighbour without a letter
+            is missing, and a letter from somebody who is not in it is a stranger's. By default all count alike
+        state : what the last call told as `told.state`
+        occasion, short : as for :meth:`mix`
+
+        Raises
+        ------
+        UpdatesError : the own model cannot be read, or is not finite
+        ParameterError : the rule needs b, or a parameter is out of range
+
+        Examples
+        --------
+        >>> from robustfl.defenses import NNA
+        >>> own, letters = np.array([0.0, 0.0]), {"anna": np.array([1.0, 0.0]), "boris": [9.0, 9.0], "mallory": "hello"}
+        >>> model, told = NNA().mix_one(own, letters, b=2)
+        >>> model.tolist(), told.rejected, told.b
+        ([0.5, 0.0], {'mallory': 'unreadable (str)'}, 1)
+        """
+        expected = self.byzantine if b is None else b
+        if expected is None and self.uses_bound:
+            raise ParameterError(f"{self!r} should know how many neighbours may be malicious. Pass it: `b=1`.")
+        hood = read_one(own, letters, weights, expected or 0, tuple((state or {}).get("names", ())))
+        peer = replace(self)
+        if state:
+            peer.load_state_dict(state["rule"])
+        mixed, after = peer._run(hood.letters, hood.hoods, occasion or Occasion(), short, None)
+        if 0 in mixed.reasons.get(0, {}):
+            raise UpdatesError(f"The own model cannot be mixed: it is {mixed.reasons[0][0]}.")
+        told = _told(mixed, hood, None if after is None else {"names": hood.names, "rule": after})
+        slots = [slot for slot in range(hood.hoods.m) if hood.hoods.index[0, slot] >= 0 and not mixed.rejected[0, slot]]
+        shares = None if mixed.weights is None else mixed.weights[0, slots]
+        return hood.restore(mixed.models[0], hood.hoods.index[0, slots].tolist(), shares), told
 
     def state_of(self, peer: int) -> dict[str, Any]:
         """What one peer remembers: its part of every entry of the state."""
@@ -209,3 +267,17 @@ class Mixer(Defense):
     @abstractmethod
     def _mix(self, gathering: Gathering) -> Mixing:
         """Apply the rule itself to clean letters; every peer in a group heard at least one neighbour."""
+
+
+def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None) -> Told:
+    """What one peer is told of its mixing, by the names of its neighbours."""
+    names = [hood.names[number - 1] for number in hood.hoods.senders[0, 1:].tolist()]
+    rejected = {names[slot - 1]: reason for slot, reason in mixed.reasons.get(0, {}).items()}
+    shares = None
+    if mixed.weights is not None:
+        found = zip(names, mixed.weights[0, 1:].tolist(), strict=True)
+        shares = {name: share for name, share in found if name not in rejected}
+    own = None if mixed.weights is None else float(mixed.weights[0, 0])
+    kept = mixed.info["kept"].get(0)
+    rest = {key: value for key, value in mixed.info.items() if key not in ("bounds", "kept", "lowered")}
+    return Told(shares, own, rejected, kept, int(mixed.info["bounds"][0]), rest, state)

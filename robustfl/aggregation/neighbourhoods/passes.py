@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels, column_blocks
-from robustfl.aggregation.kernels.choice import kernels_for
+from robustfl.aggregation.kernels.choice import COMPILE_FROM, kernels_for
 from robustfl.aggregation.kernels.host import Host
 from robustfl.aggregation.kernels.threads import in_order
 from robustfl.aggregation.neighbourhoods import host_passes
@@ -46,7 +46,7 @@ class Passes:
 
     def __init__(self, rows: Array) -> None:
         self.rows = rows
-        self.kernels: Kernels = kernels_for(None, rows.size)
+        self.kernels: Kernels = kernels_for(None, COMPILE_FROM)  # whatever the size: one peer gets what all get
         self.passes: Any = host_passes
         if type(self.kernels) is not Host:
             from robustfl.aggregation.neighbourhoods import compiled_passes
@@ -99,7 +99,7 @@ class Passes:
         return lambda block, *target: self.passes.trimmed_means(block, index, maps, f, *target)
 
     def one_by_one(self, index: Index, maps: Floats | None, work: Callable[[Array, Kernels], Array]) -> Write:
-        """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, line by line."""
+        """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, one by one."""
 
         def write(block: Array, lines: Lines, first: int, out: Array) -> None:
             for place, line in enumerate(lines.tolist()):

@@ -15,6 +15,9 @@ from robustfl.aggregation.updates.ids import MISSING
 from robustfl.aggregation.updates.source import largest_magnitude
 from robustfl.errors import UpdatesError
 
+TWICE = "duplicate id"
+"""The reason for the rejection of letters under one id: nobody can see which of them is its owner's."""
+
 STRANGER = "no neighbour"
 """The reason for the rejection of a letter from somebody whom the receiver does not know."""
 
@@ -67,7 +70,7 @@ def sanitised(letters: Letters, hoods: Hoods, peaks: Callable[[NDArray[np.int64]
         elif unknown[line, slot]:
             reason = STRANGER
         elif twice[line, slot]:
-            reason = f"duplicate id {int(senders[line, slot])}"
+            reason = TWICE
         else:
             reason = faults[int(index[line, slot])]
         reasons.setdefault(line, {})[slot] = reason

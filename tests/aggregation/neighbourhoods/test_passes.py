@@ -1,0 +1,155 @@
+"""The passes over the letters: the compiled ones agree with numpy's, at every size and scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustfl.aggregation.kernels.base import Kernels
+from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, Occasion, host_passes, passes
+from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.neighbourhoods.tiles import tiled
+from robustfl.defenses import IOS, NNA
+from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, loss
+from tests.aggregation.neighbourhoods.networks import random_network
+
+OCCASION = Occasion(number=1, rounds=4, losses=lambda peer, models: loss(models), layers=(30, 40))
+
+each_type = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+each_width = pytest.mark.parametrize("d", [1, 63, 64, 700, 5000], ids=lambda d: f"d{d}")
+
+
+def both(rows: Any) -> tuple[Passes, Passes]:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    one, other = Passes(rows), Passes(rows)
+    one.passes, other.passes = compiled, host_passes
+    return one, other
+
+
+def drawn(dtype: Any, d: int) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(d)
+    rows = rng.standard_normal((11, d)).astype(dtype)
+    index = np.stack([rng.permutation(11)[:5] for _ in range(9)]).astype(np.int32)
+    weights = rng.random((9, 5))
+    return rows, index, weights / weights.sum(axis=1, keepdims=True)
+
+
+@each_type
+@each_width
+def test_compiled_passes_agree_with_numpy(dtype: Any, d: int) -> None:
+    rows, index, weights = drawn(dtype, d)
+    weights[0] = [0, 0, 1, 0, 0]
+    weights[1] = [0.5, 0, 0.2, 0, 0]
+    maps = np.random.default_rng(1).random((9, 4, 5))
+    pairs = np.array([[0, 1], [0, 2], [0, -1], [3, 9], [4, 4]], np.int32)
+    lines = np.random.default_rng(2).permutation(9)
+    found = []
+    for one in both(rows):
+        jobs = [
+            one.combining(index, weights),
+            one.medians(index, None),
+            one.medians(index, maps),
+            one.trimmed_means(index, None, 1),
+            one.trimmed_means(index, maps, 1),
+        ]
+        models = [np.empty((9, d), dtype) for _ in jobs]
+        for job, out in zip(jobs, models, strict=True):
+            one.write([(lines, job)], out)
+        distances = [one.squared_distances(pairs, peak) for peak in (1.0, 1e30)]
+        found.append([*models, *distances, one.peaks(np.arange(11))])
+    for compiled, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=3e-6 if dtype == np.float32 else 1e-12, atol=1e-6)
+    np.testing.assert_array_equal(found[0][0][lines[0]], rows[index[0, 2]])
+
+
+@each_type
+def test_magnitudes_never_miss_what_is_not_finite(dtype: Any) -> None:
+    rows = np.ones((5, 300), dtype)
+    rows[0, 299], rows[1, 0], rows[2, 130], rows[3, 7] = np.nan, -np.inf, -7.0, np.nan
+    rows[3, 8] = np.inf
+    for one in both(rows):
+        np.testing.assert_array_equal(one.peaks(np.arange(5)), [np.nan, np.inf, 7.0, np.nan, 1.0])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e18, 1e30], ids=str)
+def test_distances_neither_vanish_nor_overflow_at_any_scale(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    models = (rng.standard_normal((5, 400)) * scale).astype(np.float32)
+    models[4] = -models[:4].mean(axis=0)
+    around = Hoods([[0, 1, 2, 3, 4]], np.full((1, 5), 0.2), [1])
+    for rule in (NNA(), IOS()):
+        expected = rule.mix(Letters(models.astype(np.float64) / scale), around).weights
+        np.testing.assert_allclose(rule.mix(Letters(models), around).weights, expected, atol=1e-6)
+
+
+def test_equal_rows_have_distance_zero_and_the_sum_is_that_of_differences() -> None:
+    """Models far from the origin and near each other: products of float32 numbers would lose their distance."""
+    rows = np.full((3, 4000), 100.0, np.float32)
+    rows[1, ::2] += 1e-3
+    for one in both(rows):
+        found = one.squared_distances(np.array([[0, 1], [0, 2]], np.int32), 100.0)
+        exact = float(((rows[1].astype(np.float64) - rows[0]) ** 2).sum())
+        np.testing.assert_allclose(found, [exact, 0.0], rtol=1e-6)
+
+
+def test_the_cut_for_sums_is_the_same_for_any_number_of_letters() -> None:
+    rows = np.random.default_rng(4).standard_normal((200, 20_000)).astype(np.float32)
+    pair = np.array([[0, 1]], np.int32)
+    few, many = Passes(rows[:2]), Passes(rows)
+    assert few.passes is many.passes
+    assert few.width > many.width
+    assert few.squared_distances(pair, 1.0)[0] == many.squared_distances(pair, 1.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("work", "known"),
+    [
+        (lambda block, ops: ops.median(block), True),
+        (lambda block, ops: ops.trimmed_mean(block, (len(block) - 1) // 2), True),
+        (lambda block, ops: ops.trimmed_mean(block, len(block)), False),
+        (lambda block, ops: ops.median(block, exact=True), False),
+        (lambda block, ops: ops.median(block) / 2, False),
+        (lambda block, ops: ops.median(block + 1), False),
+        (lambda block, ops: ops.median(block[1:]), False),
+        (lambda block, ops: np.sign(block).sum(axis=0), False),
+        (lambda block, ops: np.median(block, axis=0), False),
+        (lambda block, ops: ops.mean_around(block, ops.median(block), 3), False),
+        (lambda block, ops: block[0], False),
+        (lambda block, ops: np.zeros(3), False),
+    ],
+    ids=[
+        *("median", "trimmed", "too-much", "exact", "half", "sum", "part", "sign", "numpy"),
+        *("around", "own", "nothing"),
+    ],
+)
+def test_a_kernel_steps_in_only_for_a_rule_that_is_one_order_statistic(work: Any, known: bool) -> None:
+    rows, index, _ = drawn(np.float64, 10)
+    write = tiled(work, 5, Passes(rows), index, None)
+    assert (write is not None) == known
+
+
+def test_a_rule_by_columns_is_told_blocks_of_its_own_neighbourhood() -> None:
+    rows, index, _ = drawn(np.float64, 3000)
+    one, seen = Passes(rows), []
+
+    def work(block: Any, ops: Kernels) -> Any:
+        seen.append(block.shape)
+        return ops.combine(np.arange(5.0), block)
+
+    out = np.empty((9, 3000))
+    one.write([(np.arange(9), one.one_by_one(index, None, work))], out, 2048)
+    np.testing.assert_allclose(out, np.einsum("m,nmd->nd", np.arange(5.0), rows[index]))
+    assert sorted(set(seen)) == [(5, 952), (5, 2048)]
+
+
+def test_numpy_steps_in_where_kernels_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_network(0)
+    expected = [case.rule.preview(network.letters, network.hoods, OCCASION).models for case in MIXERS]
+    monkeypatch.setattr(passes, "kernels_for", lambda *_: Host())
+    assert Passes(network.letters.rows).passes is host_passes
+    for case, models in zip(MIXERS, expected, strict=True):
+        found = case.rule.preview(network.letters, network.hoods, OCCASION).models
+        np.testing.assert_allclose(found, models, atol=1e-4, err_msg=case.name)
