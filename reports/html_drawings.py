@@ -43,7 +43,8 @@ def _shape(shape: Shape) -> Markup:
 
 
 def _meaning(shape: Path | Circle | Group) -> str:
-    return "" if shape.meaning == "plain" else shape.meaning
+    meaning = "" if shape.meaning == "plain" else shape.meaning
+    return meaning if not isinstance(shape, Circle) or shape.tone is None else f"{meaning} tone{shape.tone}"
 
 
 def _title(title: str) -> tuple[Markup, ...]:

@@ -25,7 +25,7 @@ UNREACHED = -1
 """The number of hops to a peer that no path reaches."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Graph:
     """Which of n peers are neighbours; the value is checked once, and never changes.
 
@@ -193,7 +193,12 @@ class Graph:
 
 def _checked_edges(given: ArrayLike, n: int, directed: bool) -> Edges:
     """The edges as a sorted array [m, 2] that nobody can change."""
-    found: NDArray[Any] = np.asarray(given)
+    try:
+        found: NDArray[Any] = np.asarray(given)
+    except ValueError:
+        raise ParameterError(
+            "Graph: `edges` should be pairs of integers, [m, 2]. Found rows of many lengths."
+        ) from None
     if not found.size:
         return _frozen(np.empty((0, 2), dtype=np.int64))
     if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind not in "iu":

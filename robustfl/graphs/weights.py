@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, assert_never
 
 import numpy as np
+from annotated_types import Ge
 
+from robustfl.components import checked
 from robustfl.errors import ParameterError
 from robustfl.graphs.fastest import fastest_weights
 from robustfl.graphs.graph import Graph
@@ -35,7 +37,7 @@ def mixing_weights(graph: Graph, weighting: Weighting = "metropolis", *, spare: 
 
     Raises
     ------
-    ParameterError : `spare` is negative, or the graph does not fit the weighting
+    ParameterError : there is no such weighting, `spare` is negative, or the graph does not fit the weighting
 
     References
     ----------
@@ -51,8 +53,8 @@ def mixing_weights(graph: Graph, weighting: Weighting = "metropolis", *, spare: 
     """
     from scipy.sparse import csr_array
 
-    if spare < 0:
-        raise ParameterError(f"mixing_weights: `spare` should satisfy spare >= 0. Found spare={spare}.")
+    weighting = checked(weighting, Weighting, (), "mixing_weights", "weighting")
+    spare = checked(spare, int, (Ge(0),), "mixing_weights", "spare")
     if weighting == "fastest":
         if spare:
             raise ParameterError(

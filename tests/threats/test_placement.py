@@ -203,6 +203,16 @@ def test_networks_repeat_with_their_seed() -> None:
     assert (first != other).any()
 
 
+@pytest.mark.parametrize("n", [1, 2, 30, 99])
+def test_without_a_radius_networks_are_connected(n: int) -> None:
+    assert [parts(geometric_graph(n, rng=seed)) for seed in range(20)] == [1] * 20
+
+
+def test_a_bound_that_parts_every_network_is_an_error() -> None:
+    with pytest.raises(ParameterError, match=r"none of 100 networks of 30 peers with max_degree=1 was connected"):
+        geometric_graph(30, max_degree=1, rng=0)
+
+
 def test_a_bound_of_one_breaks_bridges_where_it_must() -> None:
     assert geometric_graph(30, radius=2.0, max_degree=1, rng=0).sum(axis=0).max() == 1
 

@@ -5,7 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Meaning = Literal["grid", "base", "limit", "ghost", "band", "line", "thin line", "dot", "cross", "row", "bad", "plain"]
+Meaning = Literal[
+    "grid",
+    "base",
+    "limit",
+    "ghost",
+    "band",
+    "line",
+    "thin line",
+    "dot",
+    "cross",
+    "row",
+    "bad",
+    "plain",
+    "edge",
+    "attack",
+    "peer",
+    "ring",
+    "malicious",
+]
 """What a shape stands for: lines of the frame, of a comparison or of a limit, other curves, the curve, ..."""
 
 
@@ -21,13 +39,14 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Circle:
-    """A dot, whose size is in units of the drawing."""
+    """A dot, whose size is in units of the drawing; its tone is the step of a scale that it stands for."""
 
     x: float
     y: float
     r: float
     meaning: Meaning = "plain"
     title: str = ""
+    tone: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +85,15 @@ Shape = Path | Circle | Box | Words | Group
 class Drawing:
     """A drawing of `width` x `height` units, and a description for readers who cannot see it.
 
-    Its kind decides how it looks: a plot fills the available width, dots keep their size (`shown`, in pixels), and
-    pixels have sharp edges.
+    Its kind decides how it looks: a plot and a network fill the available width, dots keep their size (`shown`, in
+    pixels), and pixels have sharp edges.
     """
 
     width: float
     height: float
     words: str
     shapes: tuple[Shape, ...]
-    kind: Literal["plot", "dots", "pixels"] = "plot"
+    kind: Literal["plot", "network", "dots", "pixels"] = "plot"
     shown: float | None = None
 
 
