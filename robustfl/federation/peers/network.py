@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation, Peers
 from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
-from robustfl.graphs.exposure import exposure
+from robustfl.graphs.exposure import malicious_neighbours
 from robustfl.graphs.graph import Edges, Graph
 from robustfl.graphs.spectrum import fiedler
 from robustfl.graphs.weights import mixing_weights
@@ -28,6 +27,28 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """Who takes part in a round, and hears whom.
+
+    Attributes
+    ----------
+    graph, weights : the graph of the round, and its mixing weights
+    honest, malicious : the neighbourhoods of honest and of malicious peers
+    bounds : [h] the number of malicious neighbours that the rule of each honest peer is told
+    """
+
+    graph: Graph
+    weights: csr_array
+    honest: Hearing
+    malicious: Hearing
+    bounds: Ids
+
+    def of(self, honest: Ids, malicious: Ids) -> bool:
+        """Whether these are the peers who take part."""
+        return np.array_equal(self.honest.ids, honest) and np.array_equal(self.malicious.ids, malicious)
 
 
 @dataclass(kw_only=True)
@@ -62,7 +83,7 @@ class Network:
     malicious: Mask = field(init=False)
     _added: Edges = field(init=False)
     _last: tuple[int, Graph] | None = field(default=None, init=False)
-    _weighed: tuple[Graph, csr_array] | None = field(default=None, init=False)
+    _scene: Scene | None = field(default=None, init=False)
 
     def populate(self, malicious: Mask, leaders: Ids) -> None:
         """Say who is malicious, [n], and whose further identity each peer is, [n].
@@ -103,8 +124,9 @@ class Network:
             return np.full(graph.n, told)
         if told == "share":
             share = self.declared / self.clients
-            return np.array([math.ceil(share * degree - 1e-9) for degree in graph.degree.tolist()], dtype=np.int64)
-        return np.full(graph.n, exposure(graph, np.flatnonzero(self._suspected)).local_bound)
+            return np.asarray(np.ceil(share * graph.degree - 1e-9), dtype=np.int64)
+        counts = malicious_neighbours(graph, np.flatnonzero(self._suspected))
+        return np.full(graph.n, int(counts[~self._suspected].max(initial=0)))
 
     @property
     def _suspected(self) -> Mask:
@@ -120,12 +142,23 @@ class Network:
         left, _ = self.graph(number).without(np.setdiff1d(np.arange(self.n), honest))
         return fiedler(left) if left.n > 1 else np.zeros(left.n)
 
-    def hearing(self, number: int, receivers: Ids, up: Mask) -> Hearing:
-        """The neighbourhoods of some peers in round `number`, with letters from those that are `up` [n]."""
+    def scene(self, number: int, honest: Ids, malicious: Ids) -> Scene:
+        """The neighbourhoods of those who take part in round `number`; others send nothing."""
         graph = self.graph(number)
-        if self._weighed is None or self._weighed[0] is not graph:
-            self._weighed = graph, self.weights(graph)
-        return hearing(graph, self._weighed[1], receivers, up)
+        same = None if self._scene is None or self._scene.graph is not graph else self._scene
+        if same is not None and same.of(honest, malicious):
+            return same
+        weights = self.weights(graph) if same is None else same.weights
+        up = np.zeros(self.n, dtype=np.bool_)
+        up[honest] = up[malicious] = True
+        self._scene = Scene(
+            graph=graph,
+            weights=weights,
+            honest=hearing(graph, weights, honest, up),
+            malicious=hearing(graph, weights, malicious, up),
+            bounds=self.bounds(graph)[honest],
+        )
+        return self._scene
 
     def arranged(self, population: Population) -> Population:
         """The population with its data laid along the network, where the rules say so."""

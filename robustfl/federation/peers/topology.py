@@ -102,11 +102,8 @@ class PeerToPeer(Topology):
         """The models of honest peers [h, d] and of malicious ones [f, d] after all mixings of a round."""
         if not len(round.honest):
             return models, own
-        up = np.zeros(self.network.n, dtype=np.bool_)
-        up[round.honest] = up[round.malicious] = True
-        sent = self.network.hearing(round.number, round.honest, up)
-        ours = self.network.hearing(round.number, round.malicious, up)
-        bounds = self.network.bounds(self.network.graph(round.number))[round.honest]
+        scene = self.network.scene(round.number, round.honest, round.malicious)
+        sent, bounds = scene.honest, scene.bounds
         lost = self._lost(round.number, sent)
         heard, occasion = sent.without(lost), self._occasion(round)
         place = np.full(self.network.n, ABSENT)
@@ -138,7 +135,7 @@ class PeerToPeer(Topology):
                 hoods = self._hoods(heard, moment.index(forged.index), bounds)
                 letters = Letters(torch.cat([models, forged.letters]).cpu())
                 mixed = self.mixer.mix(letters, hoods, occasion, short=self.rules.short)
-                own = _averaged(ours, round, models, own)
+                own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
             round.exchanges.append(Exchange(hearing=sent, lost=lost, mixed=mixed))
         return models, own
