@@ -13,6 +13,7 @@ from robustfl.federation.graphs import Ring
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.peers.topology import PeerToPeer
 from robustfl.federation.round import Round
+from robustfl.federation.trace import Trace
 from robustfl.graphs.weights import mixing_weights
 from tests.federation.worlds import gradient, population
 
@@ -47,6 +48,7 @@ class Kept(Observer):
         self.rounds: list[Round] = []
         self.models: list[Tensor] = []
         self.topology: PeerToPeer | None = None
+        self.trace: Trace | None = None
 
     def hear(self, round: Round) -> None:
         self.rounds.append(round)
@@ -59,7 +61,7 @@ def played(sim: Simulation) -> Kept:
     kept = Kept()
     kept.topology = peers(sim)
     sim.observers.append(kept)
-    sim.run()
+    kept.trace = sim.run()
     return kept
 
 
