@@ -11,7 +11,6 @@ from typing_extensions import Doc
 
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
-from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.reputation.likeness import trust
 
 Histories = dict[int, dict[int, Array]]
@@ -126,10 +125,7 @@ class LocalFoolsGold(Mixer):
                         pool.append(vector)
                     rows[line, slot] = place[id(vector)]
             index.append(rows)
-        vectors = np.stack(pool)
-        passes = Passes(vectors)
-        peak = float(passes.peaks(np.arange(len(vectors))).max())
-        compared = gathering.about(vectors, index, passes, peak)
+        compared = gathering.about(np.stack(pool), index)
         numbers = range(len(index))
         return [self._shares(compared.squared_pairs(number), compared.squared_norms(number)) for number in numbers]
 

@@ -49,22 +49,25 @@ class Gathering:
 
     Attributes
     ----------
-    rows : [N, d] all letters
     groups : the peers that heard somebody
     occasion : when it is, and what else peers can find out
     """
 
-    def __init__(self, rows: Array, groups: Sequence[Group], occasion: Occasion, passes: Passes, peak: float) -> None:
-        self.rows = rows
+    def __init__(self, groups: Sequence[Group], occasion: Occasion, passes: Passes) -> None:
         self.groups = tuple(groups)
         self.occasion = occasion
         self.passes = passes
-        self._peak = peak
 
-    def about(self, rows: Array, index: Sequence[NDArray[np.int32]], passes: Passes, peak: float) -> Gathering:
+    @property
+    def rows(self) -> Array:
+        """All letters, [N, d]; those that stand in a group are clean."""
+        self.passes.verify()
+        return self.passes.rows
+
+    def about(self, rows: Array, index: Sequence[NDArray[np.int32]]) -> Gathering:
         """The same groups of peers over other rows, such as what they remember of letters; `index` [g, m] a group."""
         groups = [replace(group, index=own) for group, own in zip(self.groups, index, strict=True)]
-        return Gathering(rows, groups, self.occasion, passes, peak)
+        return Gathering(groups, self.occasion, Passes(rows))
 
     def squared_distances(self, number: int) -> Floats:
         """``||x_i - x_j||^2`` [g, k] between each peer of a group and its k neighbours."""
@@ -102,38 +105,44 @@ class Gathering:
     def _norms(self) -> Floats:
         used = np.unique(np.concatenate([group.index.ravel() for group in self.groups]))
         pairs = np.stack([used, np.full(len(used), ABSENT, np.int32)], axis=-1).astype(np.int32)
-        squares = np.zeros(len(self.rows))
-        squares[used] = self.passes.squared_distances(pairs, self._peak)
+        squares = np.zeros(len(self.passes.rows))
+        squares[used] = self.passes.squared_distances(pairs)
         return squares
 
     def _distances(self, asked: list[NDArray[np.int32]]) -> list[Floats]:
         """The squared distances of pairs of rows [..., 2]; two rows that meet in several places are compared once."""
         flat = np.concatenate([pairs.reshape(-1, 2) for pairs in asked]).astype(np.int64)
         low, high = flat.min(axis=1), flat.max(axis=1)
-        distinct, place = np.unique(low * len(self.rows) + high, return_inverse=True)
-        pairs = np.stack(np.divmod(distinct, len(self.rows)), axis=-1).astype(np.int32)
-        found = self.passes.squared_distances(pairs, self._peak)[place.reshape(-1)]
+        count = len(self.passes.rows)
+        distinct, place = np.unique(low * count + high, return_inverse=True)
+        pairs = np.stack(np.divmod(distinct, count), axis=-1).astype(np.int32)
+        found = self.passes.squared_distances(pairs)[place.reshape(-1)]
         ends = np.cumsum([pairs[..., 0].size for pairs in asked])
         return [part.reshape(pairs.shape[:-1]) for part, pairs in zip(np.split(found, ends[:-1]), asked, strict=True)]
 
-    def combine(self, shares: Sequence[Floats], out: Array) -> None:
-        """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group."""
+    def combine(self, shares: Sequence[Floats], out: Array) -> bool:
+        """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group.
+
+        Says whether they are finite for sure: letters are small enough for a sum of all of a neighbourhood.
+        """
         width = max(group.m for group in self.groups)
         lines = np.concatenate([group.lines for group in self.groups])
         index = np.zeros((len(lines), width), np.int32)
         weights = np.zeros((len(lines), width))
-        first = 0
+        first, safe = 0, True
         for group, share in zip(self.groups, shares, strict=True):
+            safe &= bool((np.abs(share).sum(axis=1) <= group.m).all())
             span = slice(first, first + len(group.lines))
             index[span, : group.m], weights[span, : group.m] = group.index, share
             first = span.stop
         self.passes.write([(lines, self.passes.combining(index, weights))], out)
+        return safe
 
-    def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> None:
+    def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> bool:
         """The lines of each group in `out` [n, d] become what its work makes of the columns of its letters.
 
         A work gets a block [m, b] of each peer's letters and returns [b]. With maps [g, m', m], it gets the m' sums of
-        the letters with these weights in place of the letters.
+        the letters with these weights in place of the letters. Says whether the models are finite for sure.
         """
         jobs, wide = [], False
         for group, work, mapped in zip(self.groups, works, maps, strict=True):
@@ -142,3 +151,4 @@ class Gathering:
             jobs.append((group.lines, write or self.passes.one_by_one(group.index, mapped, work)))
         width = self.passes.kernels.width(max(group.m for group in self.groups)) if wide else None
         self.passes.write(jobs, out, width)
+        return not wide and all(mapped is None for mapped in maps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +19,7 @@ from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
 from robustfl.aggregation.updates.gram import Gram
 from robustfl.aggregation.updates.readers import Dense
 from robustfl.aggregation.updates.rows import Rows
-from robustfl.aggregation.updates.source import Source
+from robustfl.aggregation.updates.source import Source, T, Work
 from robustfl.errors import ParameterError
 
 
@@ -203,11 +203,20 @@ def _write(answers: Sequence[tuple[int, Aggregation]], out: Array) -> None:
 class _Letters(Source):
     """The letters of one neighbourhood, whose Gram is known already and which were found to be clean."""
 
-    def __init__(self, rows: Array, index: list[int], ids: tuple[int, ...], gram: Gram, squares: Floats) -> None:
+    def __init__(self, gathering: Gathering, index: list[int], ids: tuple[int, ...], gram: Gram) -> None:
+        rows = gathering.passes.rows
         super().__init__(Dense(rows, str(rows.dtype)), ids, index)
-        self.geometric = True
-        self.extent = np.zeros(len(ids)), squares
+        self._gathering = gathering
+        self.extent = np.zeros(0), np.zeros(0)  # nobody has to look for hostile rows again
         self.__dict__["gram"] = gram
+
+    def sweep(self, work: Work[T]) -> Iterator[tuple[slice, T]]:
+        self._gathering.passes.verify()
+        return super().sweep(work)
+
+    @property
+    def squared_norms(self) -> Floats:
+        return self.gram.squared_norms
 
 
 def _sources(gathering: Gathering, number: int) -> list[Source]:
@@ -217,21 +226,36 @@ def _sources(gathering: Gathering, number: int) -> list[Source]:
     :meth:`robustfl.aggregation.updates.source.Source._centred_gram`.
     """
     group = gathering.groups[number]
-    squares, norms = gathering.squared_pairs(number), gathering.squared_norms(number)
-    g, m = norms.shape
-    apart = np.zeros((g, m + 1, m + 1))
-    apart[:, :m, :m] = squares
-    apart[:, m, :m] = apart[:, :m, m] = norms
-    central = np.argmin(np.median(squares, axis=2), axis=1)
-    to = np.take_along_axis(apart, central[:, None, None], axis=1)
-    centred = (to + to.transpose(0, 2, 1) - apart) / 2.0
+    grams = _Grams(gathering, number)
     found: list[Source] = []
-    for place in range(g):
-        gram = Gram(np.ascontiguousarray(centred[place]), m, norms=partial(norms.__getitem__, place))
-        gram.__dict__["squared_distances"] = squares[place]
-        ids = tuple(group.senders[place].tolist())
-        found.append(_Letters(gathering.rows, group.index[place].tolist(), ids, gram, norms[place]))
+    for place, (index, ids) in enumerate(zip(group.index.tolist(), group.senders.tolist(), strict=True)):
+        found.append(_Letters(gathering, index, tuple(ids), Gram(grams.of(place), group.m, norms=grams.norms(place))))
     return found
+
+
+class _Grams:
+    """The products of all neighbourhoods of a group, computed when a rule first asks for one: many rules never do."""
+
+    def __init__(self, gathering: Gathering, number: int) -> None:
+        self._gathering, self._number = gathering, number
+
+    def of(self, place: int) -> Callable[[], Floats]:
+        return lambda: np.ascontiguousarray(self._centred[place])
+
+    def norms(self, place: int) -> Callable[[], Floats]:
+        return lambda: self._gathering.squared_norms(self._number)[place]
+
+    @cached_property
+    def _centred(self) -> Floats:
+        squares, norms = self._gathering.squared_pairs(self._number), self._gathering.squared_norms(self._number)
+        g, m = norms.shape
+        apart = np.zeros((g, m + 1, m + 1))
+        apart[:, :m, :m] = squares
+        apart[:, m, :m] = apart[:, :m, m] = norms
+        central = np.argmin(np.median(squares, axis=2), axis=1)
+        to = np.take_along_axis(apart, central[:, None, None], axis=1)
+        centred: Floats = (to + to.transpose(0, 2, 1) - apart) / 2.0
+        return centred
 
 
 def with_bound(rule: Any, f: int) -> Any:

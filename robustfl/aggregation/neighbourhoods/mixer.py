@@ -20,15 +20,17 @@ from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
-from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised
+from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised, suspects
+from robustfl.aggregation.updates.source import HostileRows
 from robustfl.errors import ParameterError, RobustflError, UpdatesError
 
 Short = Literal["lower", "own"]
 """What a peer does whose neighbourhood is too small for the rule and its bound: `lower` the bound to what fits, or keep
 its `own` model. A neighbourhood that is too small for any bound keeps its own model."""
 
-Fill = Callable[[Array], None]
-"""Writes the new models of all groups into their lines of a matrix [n, d]."""
+Fill = Callable[[Array], bool | None]
+"""Writes the new models of all groups into their lines of a matrix [n, d], and says whether they have to be finite,
+which spares a look."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,25 @@ class Mixer(Defense):
         if short not in ("lower", "own"):
             raise ParameterError(f"`short` should be 'lower' or 'own'. Found short={short!r}.")
         made = self._target(letters, hoods, out)
-        passes = Passes(letters.rows)
-        clean = sanitised(letters, hoods, passes.peaks)
+        passes, faults = Passes(letters.rows, *suspects(letters, hoods)), dict(letters.faults)
+        while True:
+            try:
+                return self._attempt(letters, hoods, occasion, short, made, passes, faults)
+            except HostileRows as found:  # a pass met rows that nobody can use; nothing was remembered
+                faults |= found.reasons
+
+    def _attempt(
+        self,
+        letters: Letters,
+        hoods: Hoods,
+        occasion: Occasion,
+        short: Short,
+        made: Array,
+        passes: Passes,
+        faults: Mapping[int, str],
+    ) -> tuple[Mixed, dict[str, Any] | None]:
+        """The answer if no other rows are malformed than the `faults`."""
+        clean = sanitised(letters, hoods, faults)
         bounds = self._feasible(clean, short)
         info = {"bounds": bounds, "kept": clean.kept, "lowered": self._lowered(clean, bounds)}
         lines = np.array([line for line in range(hoods.n) if line not in clean.kept], np.int64)
@@ -203,9 +222,10 @@ class Mixer(Defense):
         groups = grouped(hoods, clean, lines, bounds[lines])
         mixing = Mixing(shares=[])
         if groups:
-            gathering = Gathering(letters.rows, groups, occasion, passes, clean.peak)
+            gathering = Gathering(groups, occasion, passes)
             mixing = self._mix(gathering)
             self._make(mixing, gathering, made)
+        passes.verify()  # for rules that read nothing
         for group, share in zip(groups, mixing.shares or (), strict=mixing.shares is not None):
             weights[group.lines[:, None], group.slots] = share
         told = weights if mixing.shares is not None else None
@@ -255,13 +275,13 @@ class Mixer(Defense):
                 if np.shape(share) != group.index.shape or not np.isfinite(share).all():
                     raise RobustflError(f"{self!r} gave shares that are not {list(group.index.shape)} finite numbers.")
         if mixing.fill is not None:
-            mixing.fill(out)
+            safe = mixing.fill(out)
         elif shares is not None:
-            gathering.combine(shares, out)
+            safe = gathering.combine(shares, out)
         else:
             raise RobustflError(f"{self!r} gave neither shares nor models.")
         lines = np.concatenate([group.lines for group in gathering.groups])
-        if not np.isfinite(Passes(out).peaks(lines)).all():
+        if not safe and not Passes(out).finite(lines):
             raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
 
     @abstractmethod

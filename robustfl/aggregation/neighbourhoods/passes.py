@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from robustfl.aggregation.kernels.choice import COMPILE_FROM, kernels_for
 from robustfl.aggregation.kernels.host import Host
 from robustfl.aggregation.kernels.threads import in_order
 from robustfl.aggregation.neighbourhoods import host_passes
+from robustfl.aggregation.updates.source import HostileRows
 
+T = TypeVar("T")
 Lines = NDArray[np.int64]
 Index = NDArray[np.int32]
 
@@ -41,10 +43,16 @@ NARROW = 1e-12, 1e15
 class Passes:
     """The passes over one matrix of letters [N, d].
 
-    `kernels` are the operations that rules may use on a block of one neighbourhood.
+    The first pass, whatever its purpose, also looks for hostile rows among the `suspects`: numbers that are not finite,
+    or larger than `limit`. If it finds some, it ends with :class:`HostileRows`, and no work has seen them.
+
+    Attributes
+    ----------
+    rows : the letters; by default all of them are suspects
+    kernels : the operations that rules may use on a block of one neighbourhood
     """
 
-    def __init__(self, rows: Array) -> None:
+    def __init__(self, rows: Array, suspects: Lines | None = None, limit: float = np.inf) -> None:
         self.rows = rows
         self.kernels: Kernels = kernels_for(None, COMPILE_FROM)  # whatever the size: one peer gets what all get
         self.passes: Any = host_passes
@@ -52,6 +60,10 @@ class Passes:
             from robustfl.aggregation.neighbourhoods import compiled_passes
 
             self.passes = compiled_passes
+        self._suspects = np.arange(len(rows)) if suspects is None else suspects
+        self._limit = limit
+        self._known = len(self._suspects) == 0
+        self._peaks = np.zeros(len(rows))
 
     @property
     def width(self) -> int:
@@ -59,21 +71,65 @@ class Passes:
         wanted = BLOCK_NUMBERS // max(len(self.rows), 1)
         return int(np.clip(1 << max(wanted.bit_length() - 1, 0), FEWEST, MOST))
 
-    def _blocks(self, work: Callable[[Array, slice], Any], width: int) -> list[Any]:
+    def verify(self) -> None:
+        """Look for hostile rows, if no pass did so yet."""
+        if not self._known:
+            self._blocks(lambda block, columns, peaks: None, self.width)
+
+    def _blocks(self, work: Callable[[Array, slice, Floats], T], width: int) -> list[T]:
+        """The results of `work` on all blocks, their columns, and the largest magnitudes [N] of the suspects."""
         cut = column_blocks(self.rows.shape[1], width)
-        return list(in_order(partial(work, self.rows[:, columns], columns) for columns in cut))
+        if self._known:
+            return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
+        tasks = (partial(self._survey, work, self.rows[:, columns], columns) for columns in cut)
+        results, total = [], self._peaks
+        for result, peaks in in_order(tasks):
+            total = np.maximum(total, peaks)
+            results.append(result)
+        self._known, self._peaks = True, total
+        found = {row: total[row] for row in self._suspects.tolist() if not total[row] <= self._limit}
+        if found:
+            told = {row: "too large to sum" if np.isfinite(peak) else "not finite" for row, peak in found.items()}
+            raise HostileRows(told)
+        return [result for result in results if result is not None]
 
-    def peaks(self, rows: Lines) -> Floats:
-        """The largest magnitude of each of these rows, [r]; NaN for a row that holds one."""
-        found = self._blocks(lambda block, columns: self.passes.peaks(block, rows), self.width)
-        return np.asarray(np.maximum.reduce(found))
+    def _survey(
+        self, work: Callable[[Array, slice, Floats], T], block: Array, columns: slice
+    ) -> tuple[T | None, Floats]:
+        """The work on a block without hostile numbers, and the largest magnitudes of the suspects in it."""
+        peaks = np.zeros(len(self.rows))
+        peaks[self._suspects] = self.passes.peaks(block, self._suspects)
+        clean = bool((peaks <= self._limit).all())
+        return work(block, columns, peaks) if clean else None, peaks
 
-    def squared_distances(self, pairs: Index, peak: float) -> Floats:
-        """``||x_p - x_q||^2`` [e] for pairs [e, 2]; -1 in the place of q is the origin. `peak` bounds all numbers."""
-        wide = not NARROW[0] <= peak <= NARROW[1]
+    def finite(self, lines: Lines) -> bool:
+        """Whether all numbers in these rows are finite."""
+        found = Passes(self.rows, lines)
+        try:
+            found.verify()
+        except HostileRows:
+            return False
+        return bool(np.isfinite(found._peaks).all())
+
+    def squared_distances(self, pairs: Index) -> Floats:
+        """``||x_p - x_q||^2`` [e] for pairs [e, 2]; -1 in the place of q is the origin.
+
+        Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
+        """
+
+        def part(block: Array, columns: slice, peaks: Floats) -> Floats:
+            largest = np.append(peaks, 0.0)[pairs].max(axis=1)  # the last place is the origin's
+            wide = ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
+            if not wide.any():
+                return np.asarray(self.passes.squared_distances(block, pairs, False))
+            found = np.empty(len(pairs))
+            for chosen, kind in ((~wide, False), (wide, True)):
+                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+            return found
+
         total = np.zeros(len(pairs))
-        for part in self._blocks(lambda block, columns: self.passes.squared_distances(block, pairs, wide), SUMMED):
-            total += part
+        for found in self._blocks(part, SUMMED):
+            total += found
         return total
 
     def combining(self, index: Index, weights: Floats) -> Write:
@@ -116,8 +172,10 @@ class Passes:
         Blocks are `width` columns wide, or as wide as fits a cache.
         """
         beside = out is not self.rows and out.flags.c_contiguous
+        if out is self.rows:
+            self.verify()  # what was overwritten could not be mixed again
 
-        def part(block: Array, columns: slice) -> None:
+        def part(block: Array, columns: slice, peaks: Floats) -> None:
             if beside:
                 for lines, work in jobs:
                     work(block, lines, columns.start, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,6 @@ class Clean:
     bounds : [n] the bounds, one less for each malformed letter, and at most the number of usable letters
     reasons : line -> slot -> why the letter there is not used
     kept : line -> why this peer keeps its model, whatever the rule
-    peak : the largest magnitude of a usable number
     """
 
     usable: Flags
@@ -41,11 +40,10 @@ class Clean:
     bounds: Integers
     reasons: dict[int, dict[int, str]]
     kept: dict[int, str]
-    peak: float
 
 
-def sanitised(letters: Letters, hoods: Hoods, peaks: Callable[[NDArray[np.int64]], Floats]) -> Clean:
-    """Look at every letter; `peaks` finds the largest magnitudes of rows.
+def sanitised(letters: Letters, hoods: Hoods, faults: Mapping[int, str]) -> Clean:
+    """Look at every letter; `faults` are the rows that are known to be malformed, with the reasons.
 
     A letter that is malformed (not finite, of a wrong shape or type, or too large to be summed) is its sender's doing,
     so its sender is one of the b that the receiver expected, and b falls by one. Letters that are missing, come from a
@@ -60,7 +58,6 @@ def sanitised(letters: Letters, hoods: Hoods, peaks: Callable[[NDArray[np.int64]
     unknown = arrived & hoods.strangers
     twice = arrived & ~unknown & _repeated(senders, arrived & ~unknown)
     candidates = arrived & ~unknown & ~twice
-    faults, peak = _faults(letters, hoods, candidates, peaks)
     malformed = candidates & np.isin(index, list(faults))
     usable = candidates & ~malformed
     reasons: dict[int, dict[int, str]] = {}
@@ -80,7 +77,7 @@ def sanitised(letters: Letters, hoods: Hoods, peaks: Callable[[NDArray[np.int64]
     weights = np.where(usable, hoods.weights, 0.0)
     weights[:, 0] = np.maximum(1.0 - weights[:, 1:].sum(axis=1), 0.0)
     bounds = np.clip(hoods.bounds - malformed[:, 1:].sum(axis=1), 0, heard)
-    return Clean(usable, weights, bounds, reasons, kept, peak)
+    return Clean(usable, weights, bounds, reasons, kept)
 
 
 def _repeated(senders: Integers, arrived: Flags) -> Flags:
@@ -98,21 +95,11 @@ def _repeated(senders: Integers, arrived: Flags) -> Flags:
     return found
 
 
-def _faults(
-    letters: Letters, hoods: Hoods, candidates: Flags, peaks: Callable[[NDArray[np.int64]], Floats]
-) -> tuple[dict[int, str], float]:
-    """The rows that are malformed, with the reasons, and the largest magnitude in the others."""
-    rows = np.unique(hoods.index[candidates]).astype(np.int64)
-    read = np.array([row for row in rows.tolist() if row not in letters.faults], np.int64)
-    faults = {row: letters.faults[row] for row in rows.tolist() if row in letters.faults}
-    if not len(read):
-        return faults, 0.0
-    found = peaks(read)
-    limit = largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
-    wrong = ~(found <= limit)
-    for row, peak in zip(read[wrong].tolist(), found[wrong].tolist(), strict=True):
-        faults[row] = "too large to sum" if np.isfinite(peak) else "not finite"
-    return faults, float(found[~wrong].max(initial=0.0))
+def suspects(letters: Letters, hoods: Hoods) -> tuple[NDArray[np.int64], float]:
+    """The rows that somebody is about to read, and the largest magnitude that a number in them may have."""
+    arrived = np.unique(hoods.index[(hoods.index != ABSENT) & ~hoods.strangers])
+    rows = [row for row in arrived.tolist() if row < len(letters) and row not in letters.faults]
+    return np.array(rows, np.int64), largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
 
 
 def grouped(hoods: Hoods, clean: Clean, lines: NDArray[np.int64], bounds: Integers) -> list[Group]:

@@ -58,8 +58,7 @@ def test_compiled_passes_agree_with_numpy(dtype: Any, d: int) -> None:
         models = [np.empty((9, d), dtype) for _ in jobs]
         for job, out in zip(jobs, models, strict=True):
             one.write([(lines, job)], out)
-        distances = [one.squared_distances(pairs, peak) for peak in (1.0, 1e30)]
-        found.append([*models, *distances, one.peaks(np.arange(11))])
+        found.append([*models, one.squared_distances(pairs), one.passes.squared_distances(rows, pairs, True)])
     for compiled, plain in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=3e-6 if dtype == np.float32 else 1e-12, atol=1e-6)
     np.testing.assert_array_equal(found[0][0][lines[0]], rows[index[0, 2]])
@@ -71,7 +70,7 @@ def test_magnitudes_never_miss_what_is_not_finite(dtype: Any) -> None:
     rows[0, 299], rows[1, 0], rows[2, 130], rows[3, 7] = np.nan, -np.inf, -7.0, np.nan
     rows[3, 8] = np.inf
     for one in both(rows):
-        np.testing.assert_array_equal(one.peaks(np.arange(5)), [np.nan, np.inf, 7.0, np.nan, 1.0])
+        np.testing.assert_array_equal(one.passes.peaks(rows, np.arange(5)), [np.nan, np.inf, 7.0, np.nan, 1.0])
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e18, 1e30], ids=str)
@@ -90,7 +89,7 @@ def test_equal_rows_have_distance_zero_and_the_sum_is_that_of_differences() -> N
     rows = np.full((3, 4000), 100.0, np.float32)
     rows[1, ::2] += 1e-3
     for one in both(rows):
-        found = one.squared_distances(np.array([[0, 1], [0, 2]], np.int32), 100.0)
+        found = one.squared_distances(np.array([[0, 1], [0, 2]], np.int32))
         exact = float(((rows[1].astype(np.float64) - rows[0]) ** 2).sum())
         np.testing.assert_allclose(found, [exact, 0.0], rtol=1e-6)
 
@@ -101,7 +100,7 @@ def test_the_cut_for_sums_is_the_same_for_any_number_of_letters() -> None:
     few, many = Passes(rows[:2]), Passes(rows)
     assert few.passes is many.passes
     assert few.width > many.width
-    assert few.squared_distances(pair, 1.0)[0] == many.squared_distances(pair, 1.0)[0]
+    assert few.squared_distances(pair)[0] == many.squared_distances(pair)[0]
 
 
 @pytest.mark.parametrize(

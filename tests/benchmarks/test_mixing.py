@@ -1,0 +1,125 @@
+"""How fast all peers of a network mix, as ratios to a copy of their models and to one call a peer.
+
+    OMP_NUM_THREADS=1 pytest tests/benchmarks/test_mixing.py --benchmark-enable
+
+Every ratio is one of times that took turns in one run, so a slow machine does not change it much; a busy one does,
+where other programs use up the caches. `MIXING_PEERS` and `MIXING_PARAMETERS` choose another size than 200 peers with
+1e5 parameters.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustfl.aggregation import Aggregator
+from robustfl.aggregation.kernels.threads import limit_threads
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
+from robustfl.defenses import NNA, Bridge, GeometricMedian, Gossip, Krum, Mean, Median, MoNNA, TrimmedMean
+from tests.benchmarks.timing import Turns
+
+DEGREE, F = 8, 2
+ROUNDS = 7
+
+TIERS: dict[str, tuple[Mixer, float]] = {
+    "linear": (Gossip(), 1.5),
+    "star": (NNA(), 2.5),
+    "Gram": (PerNeighbourhood(rule=Krum(f=F)), 6.0),
+    "order": (Bridge(), 6.0),
+}
+"""A rule of each tier, and the largest number of copies of all models that it may cost."""
+
+CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
+    "mean": (Gossip(), Mean(), 5.0),
+    "NNA": (NNA(), MoNNA(f=F), 5.0),
+    "Krum": (PerNeighbourhood(rule=Krum(f=F)), Krum(f=F), 5.0),
+    "geometric median": (PerNeighbourhood(rule=GeometricMedian()), GeometricMedian(), 5.0),
+    "median": (PerNeighbourhood(rule=Median()), Median(), 2.5),
+    "trimmed mean": (Bridge(), TrimmedMean(f=F), 2.5),
+}
+"""A rule for all peers, the same rule called once a peer, and how many times faster the first has to be."""
+
+GROWTH = 1.6
+"""How many times more than 16 times as much 800 peers may cost, compared with 50."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    with limit_threads(1):
+        yield
+
+
+def network(n: int, d: int) -> tuple[Letters, Hoods]:
+    """A random network of n peers that have eight neighbours each, with d parameters."""
+    rng = np.random.default_rng(n)
+    near = np.stack([np.delete(np.arange(n), peer)[rng.permutation(n - 1)[:DEGREE]] for peer in range(n)])
+    index = np.concatenate([np.arange(n)[:, None], near], axis=1)
+    hoods = Hoods(index, np.full(index.shape, 1 / (DEGREE + 1)), np.full(n, F))
+    return Letters(rng.standard_normal((n, d), dtype=np.float32)), hoods
+
+
+def size(benchmark: Any) -> tuple[int, int]:
+    if benchmark.disabled:
+        return 12, 100
+    return int(os.environ.get("MIXING_PEERS", "200")), int(os.environ.get("MIXING_PARAMETERS", "100000"))
+
+
+def called(rule: Aggregator, letters: Letters, hoods: Hoods) -> list[Any]:
+    """The rule, called once a peer."""
+    rows = letters.rows
+    trusted = rows if rule.wants_trusted else [None] * hoods.n
+    return [rule(rows[index], trusted=own) for index, own in zip(hoods.index, trusted, strict=False)]
+
+
+def measured(benchmark: Any, mix: Any, always: dict[str, Any], seldom: dict[str, Any]) -> dict[str, float]:
+    """How many times as long as each reference the mixing takes; empty when nothing is measured."""
+    mix()
+    turns = Turns(always, seldom)
+    benchmark.pedantic(mix, setup=turns, rounds=ROUNDS)
+    if benchmark.disabled or benchmark.stats is None:
+        return {}
+    ratios = {name: benchmark.stats.stats.min / best for name, best in turns.best.items()}
+    benchmark.extra_info.update(ratios)
+    return ratios
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_mixing_costs_few_copies_of_all_models(benchmark: Any, tier: str) -> None:
+    rule, most = TIERS[tier]
+    letters, hoods = network(*size(benchmark))
+    out = np.empty_like(letters.rows)
+    copy = {"copies": partial(np.copyto, np.empty_like(out), letters.rows)}
+    ratios = measured(benchmark, lambda: rule.mix(letters, hoods, out=out), copy, {})
+    if ratios:
+        assert ratios["copies"] <= most
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_mixing_is_faster_than_one_call_a_peer(benchmark: Any, name: str) -> None:
+    rule, single, least = CALLS[name]
+    letters, hoods = network(*size(benchmark))
+    out = np.empty_like(letters.rows)
+    calls = {"calls": partial(called, single, letters, hoods)}
+    models = rule.mix(letters, hoods, out=out).models
+    np.testing.assert_allclose(models[:3], called(single, letters, hoods.of([0, 1, 2])), atol=1e-4)
+    ratios = measured(benchmark, lambda: rule.mix(letters, hoods, out=out), {}, calls)
+    if ratios:
+        assert 1.0 / ratios["calls"] >= least
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_cost_grows_like_the_number_of_peers(benchmark: Any, tier: str) -> None:
+    rule, _ = TIERS[tier]
+    peers, d = size(benchmark)
+    few, many = (12, 48) if benchmark.disabled else (peers // 4, peers * 4)
+    small, large = network(few, d), network(many, d)
+    targets = [np.empty_like(letters.rows) for letters, _ in (small, large)]
+    rule.mix(*small, out=targets[0])
+    few_peers = {"few peers": lambda: rule.mix(*small, out=targets[0])}
+    ratios = measured(benchmark, lambda: rule.mix(*large, out=targets[1]), few_peers, {})
+    if ratios:
+        assert ratios["few peers"] <= GROWTH * many / few
