@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.graphs.exposure import malicious_neighbours
-from robustfl.graphs.graph import Graph, Nodes
+from robustfl.graphs.graph import Edges, Graph, Nodes, Points
 from robustfl.graphs.layout import layout
 from robustfl.graphs.spectrum import connectivity
 from robustfl.wording import counted
@@ -86,22 +87,26 @@ class _Scale:
         return round(min(max(share, 0.0), 1.0) * (TONES - 1))
 
 
-def _edges(graph: Graph, places: np.ndarray, bad: np.ndarray) -> list[Path]:
+def _edges(graph: Graph, places: Points, bad: NDArray[np.bool_]) -> list[Path]:
     """One path for the edges between honest peers, and one for all edges with a malicious end."""
     ends = graph.edges
     if graph.directed:
         ends = np.unique(np.sort(ends, axis=1), axis=0)
     attack = bad[ends].any(axis=1)
-    chosen = [(ends[~attack], "edge"), (ends[attack], "attack")]
-    lines = [("".join(_line(places[one], places[two]) for one, two in some), what) for some, what in chosen]
-    return [Path(d=d, meaning=what) for d, what in lines if d and (what == "attack" or graph.n <= MOST_WITH_EDGES)]
+    honest = _lines(places, ends[~attack]) if graph.n <= MOST_WITH_EDGES else ""
+    paths = (Path(d=honest, meaning="edge"), Path(d=_lines(places, ends[attack]), meaning="attack"))
+    return [path for path in paths if path.d]
 
 
-def _line(one: np.ndarray, two: np.ndarray) -> str:
+def _lines(places: Points, ends: Edges) -> str:
+    return "".join(_line(places[one], places[two]) for one, two in ends)
+
+
+def _line(one: Points, two: Points) -> str:
     return f"M{one[0]:.1f} {one[1]:.1f}L{two[0]:.1f} {two[1]:.1f}"
 
 
-def _peers(places: np.ndarray, peers: Sequence[Peer], attacked: Nodes, hops: Nodes, scale: _Scale) -> list[Shape]:
+def _peers(places: Points, peers: Sequence[Peer], attacked: Nodes, hops: Nodes, scale: _Scale) -> list[Shape]:
     size = min(8.0, max(1.6, 0.13 * float(np.sqrt(WIDTH * HEIGHT / len(peers)))))
     shapes: list[Shape] = []
     honest = [place for place, peer in enumerate(peers) if not peer.malicious and peer.accuracy is not None]
@@ -124,7 +129,7 @@ def _peers(places: np.ndarray, peers: Sequence[Peer], attacked: Nodes, hops: Nod
     return shapes
 
 
-def _cells(places: np.ndarray, peers: Sequence[Peer], scale: _Scale) -> list[Shape]:
+def _cells(places: Points, peers: Sequence[Peer], scale: _Scale) -> list[Shape]:
     """A circle for the honest peers of each cell and a diamond for the malicious ones, the larger the more they are."""
     across = np.minimum((places - MARGIN) / (np.array([WIDTH, HEIGHT]) - 2 * MARGIN) * CELLS, CELLS - 1).astype(int)
     held: dict[tuple[int, int], list[Peer]] = {}
