@@ -12,7 +12,7 @@ from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment, Scenario
-from robustfl.evaluation.suite.trial import Trial
+from robustfl.evaluation.suite.trial import SOURCES, Trial
 
 SUITE: dict[str, Any] = {
     "name": "ring",
@@ -117,9 +117,10 @@ def test_a_trial_of_peers_is_played_described_and_read_again() -> None:
     assert again.federation.topology == trial.scenario.federation.topology
 
 
-def test_the_code_of_a_family_of_graphs_is_part_of_what_decides_a_trial() -> None:
-    ring, regular = (
-        Plan(suite(federation={**SUITE["federation"], "topology": name})).trials[0]
-        for name in ("ring", {"watts_strogatz": {"degree": 4}})
-    )
-    assert ring.fingerprint("") != regular.fingerprint("")
+def test_the_code_of_graphs_and_placements_is_part_of_what_decides_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(SOURCES, "part", lambda part: asked.append(part) or "")
+    trial = next(trial for trial in Plan(suite()).trials if trial.attack == "Cut > ALIE(z=1.5)")
+    trial.fingerprint("")
+    assert trial.scenario.federation.topology in asked
+    assert trial.scenario.attack in asked
