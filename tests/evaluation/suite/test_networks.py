@@ -77,10 +77,11 @@ def test_worlds_differ_by_their_network_and_by_how_peers_mix() -> None:
         ("federation.peers.gossip_step=2", "federation.peers.gossip_step: unknown key. Did you mean 'gossip_steps'"),
         ("federation.server.momentum=0.5", "there is no server. Found server.momentum"),
         ("adversary.space=[models, models]", "`space` should name each space once"),
+        ("privacy={attacks: [analytic]}", "`privacy` says who watches clients of a server"),
         ("attacks=[in_steps]", "InSteps says in which space letters are crafted: list it with an attack"),
         ("attacks=[cut]", "Cut says where attackers are"),
     ],
-    ids=["name", "range", "parameter", "key", "server", "spaces", "steps alone", "place alone"],
+    ids=["name", "range", "parameter", "key", "server", "spies", "spaces", "steps alone", "place alone"],
 )
 def test_what_is_wrong_is_said_at_its_key(tmp_path: Path, text: str, told: str) -> None:
     import json
