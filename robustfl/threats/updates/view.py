@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.aggregation.updates.source import largest_magnitude
 from robustfl.threats.knowledge import Knowledge, RoundFacts, RoundView
 
 if TYPE_CHECKING:
@@ -315,11 +316,16 @@ def median_length(rows: Tensor) -> Tensor:
 
 
 def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
-    """Which rows of [n, d] have only finite values, as booleans [n].
+    """Which rows of [n, d] have only finite values, as booleans [n]; in float64, whose squares are finite as well.
 
     A finite sum has finite terms, and summing costs a tenth of a look at each value. Therefore only the values of rows
-    with a sum that is not finite are looked at.
+    with a sum that is not finite are looked at. Squares of float32 are summed in float64, and never overflow.
     """
+    import torch
+
+    if rows.dtype == torch.float64 and rows.numel():
+        within: NDArray[np.bool_] = (rows.abs().amax(dim=1) <= largest_magnitude("float64", *rows.shape)).cpu().numpy()
+        return within
     found: NDArray[np.bool_] = rows.sum(dim=1).isfinite().cpu().numpy()
     for row in np.flatnonzero(~found).tolist():
         found[row] = bool(rows[row].isfinite().all())
