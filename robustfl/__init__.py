@@ -11,8 +11,12 @@ them against each other and scores the result.
 
 from pathlib import Path as _Path
 
+from robustfl.moved import forward as _forward
+
 __version__ = "0.1.0"
 
 _here = _Path(__file__).resolve().parent
 if not (_here / "attacks").is_dir():  # a checkout keeps attacks/, defenses/, ... beside robustfl/, a wheel inside it
     __path__.append(str(_here.parent))
+
+_forward()

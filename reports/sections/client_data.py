@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .content import (
+    Block,
     Box,
+    Bullets,
     Circle,
     Content,
     Detailed,
@@ -25,6 +27,9 @@ from .content.figures import radius
 
 STEP = TOP = 18
 """The distance between clients and between classes, and the place of the first class."""
+
+READ = "When the files were read:"
+"""What stands before the notes about the values of the files."""
 
 MOST_CLIENTS, MOST_DOTS = 60, 4000
 """The largest numbers of clients and of dots that are drawn."""
@@ -47,7 +52,9 @@ def _of_world(world: World) -> Content | None:
     )
     drawing = _drawing(found["classes"], drawn, largest, malicious)
     gallery = Gallery(figures=(Figure(drawings=(drawing,)),), layout="wide")
-    return Content(title="Who holds which data", blocks=(Detailed(full=(Note(line=note), gallery)),))
+    notes = tuple((line, ()) for line in found.get("notes", ()))
+    blocks: tuple[Block, ...] = (Note(line=READ), Bullets(entries=notes)) if notes else ()
+    return Content(title="Who holds which data", blocks=(*blocks, Detailed(full=(Note(line=note), gallery))))
 
 
 def _drawing(

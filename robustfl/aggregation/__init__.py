@@ -8,6 +8,7 @@ A newcomer who wants to write a rule starts with one of these base classes:
 * :class:`PreAggregation` turns updates into updates, and ``>>`` puts it in front of a rule (as a :class:`Pipeline`) or
   of another pre-aggregation (as a :class:`Chain`). Most are a :class:`RowMap`.
 * :class:`ClientSide` is a pre-aggregation that clients carry out before they send anything.
+* :class:`Grouping` says which arrays of an update belong together; the rule behind it decides about each group.
 * :class:`Defense` is what all of them have in common.
 
 A rule meets these values:
@@ -29,6 +30,7 @@ from robustfl.aggregation.client_side import ClientSide
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline, PreAggregation
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome
 from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
+from robustfl.aggregation.layers import Grouping, Layered
 from robustfl.aggregation.mechanisms import Mechanism, Protected
 from robustfl.aggregation.protection import AdaptiveClip, Protection
 from robustfl.aggregation.updates.gram import Gram
@@ -46,6 +48,8 @@ __all__ = [
     "Defense",
     "Gram",
     "GramAggregator",
+    "Grouping",
+    "Layered",
     "Mechanism",
     "Outcome",
     "Pipeline",

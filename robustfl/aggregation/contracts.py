@@ -7,12 +7,12 @@ calls the rule, checks the result, and restores the caller's type. Authors of ru
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
-from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows
+from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows, layers_told
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.memory import holds_tensors
 from robustfl.aggregation.parts import commit_parts, infeasible_parts, most
@@ -97,9 +97,11 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Any:
         """The aggregate of `updates` in the caller's own type; :meth:`aggregate` returns the full answer."""
-        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted, beside=beside).value
+        more = {"beside": beside, "relative_to": relative_to}
+        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted, **more).value
 
     @final
     def aggregate(
@@ -110,6 +112,7 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Aggregation:
         """Aggregate, and return the aggregate with the weights, the rejected rows and other information.
 
@@ -127,6 +130,8 @@ class Aggregator(Defense):
         beside : patterns of names such as ``"*.ema"``; leaves of state dicts that match stand beside the geometry, as
             integers do. By default the running statistics of normalisation layers do; ``()`` puts them back. Each is
             aggregated by columns, with the weights that the rule gave the rows: `info["beside"]` says which, and how
+        relative_to : the model that clients started from, where `updates` (and `trusted`) are whole models. It is
+            subtracted while they are read; the answer is a difference to it, but integers are medians of the rows' own
 
         Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
         and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
@@ -144,7 +149,7 @@ class Aggregator(Defense):
         InfeasibleError : there are fewer accepted rows than the rule's precondition requires with the declared `f`
         ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
-        answer, state = self._run(updates, ids, hostile, trusted, beside)
+        answer, state = self._run(updates, ids, hostile, trusted, beside, relative_to)
         if state is not None:
             self._commit(state)
             self.answers_in(holds_tensors(answer.value))
@@ -159,9 +164,10 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Aggregation:
         """The answer that :meth:`aggregate` would give now, without any effect on the state."""
-        return self._run(updates, ids, hostile, trusted, beside)[0]
+        return self._run(updates, ids, hostile, trusted, beside, relative_to)[0]
 
     @final
     def sensitivity(self, n: int, clip: float, *, relation: Relation = "replace_one") -> float | None:
@@ -218,8 +224,9 @@ class Aggregator(Defense):
         hostile: Hostile,
         trusted: Any,
         beside: Iterable[str] | None,
+        relative_to: Any,
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        batch = read_updates(updates, ids, beside)
+        batch = read_updates(updates, ids, beside, relative_to)
         outcome, source = answered(self, batch, hostile, trusted, _outcome)
         if not source.agreed(source.kernels.is_finite(outcome.value)):
             raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
@@ -231,6 +238,7 @@ class Aggregator(Defense):
             "reasons": dict(sorted(batch.rejected.items())),
             "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
             **batch.told(outcome.weights, self.averages),
+            **layers_told(outcome.layers, accepted, len(batch.ids)),
         }
         kept = outcome.state is not None  # the caller may change the answer, but not the rule's memory
         value = batch.restore(outcome.value, accepted, outcome.weights, averages=self.averages, copy=kept)
@@ -312,6 +320,9 @@ class Pipeline(Aggregator):
     def released(self, value: Array) -> None:
         self.rule.released(value)
 
+    def shaped(self, columns: Mapping[str, int]) -> None:
+        self.rule.shaped(columns)
+
     def extra_points(self, source: Source) -> list[Array]:
         return self.rule.extra_points(source)
 
@@ -323,7 +334,8 @@ class Pipeline(Aggregator):
     def _aggregate(self, rows: Rows) -> Outcome:
         mixed, before = self.before.apply(rows)
         outcome = self.rule._aggregate(mixed)
-        return Outcome(outcome.value, outcome.weights, outcome.info, {"before": before, "rule": outcome.state})
+        state = {"before": before, "rule": outcome.state}
+        return Outcome(outcome.value, outcome.weights, outcome.info, state, outcome.layers)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -30,7 +31,8 @@ class Aggregation:
         centered clipping
     rejected : bool [n], the rows that were refused before the rule saw them
     info : `reasons` (row -> why it was refused), `ids`, `exceeded` (by how many the clients that were caught exceed
-        the declared f, else 0), and what the rule reports
+        the declared f, else 0), and what the rule reports; `layers` (name -> `weights` and reports) for rules that are
+        asked per layer
     """
 
     value: Any
@@ -47,6 +49,8 @@ class Outcome:
     weights: Floats | None = None
     info: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Any] | None = None
+    layers: dict[str, Outcome] | None = None
+    """What was decided about each layer, for rules that are asked per layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +194,12 @@ class Defense(Component, ABC):
     def unknown(self, reason: str = "") -> Unbounded:
         """That there is no bound for this defense, with the reason, by default `no_sensitivity`."""
         return Unbounded(f"{self.name}: {reason or self.no_sensitivity}")
+
+    def shaped(self, columns: Mapping[str, int]) -> None:
+        """Learn how many columns each array of the model has, by name and in order, for updates that are vectors [d].
+
+        Rules that see an update as one vector need not know.
+        """
 
     def released(self, value: Array) -> None:
         """Learn what was released in place of the last answer, a vector [d] such as the answer plus noise.

@@ -20,6 +20,7 @@ two clusters of n/2, and the replaced row is the tie-breaker. Take a rule that h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, overload
 
@@ -232,6 +233,9 @@ class Protected(Aggregator):
 
     def released(self, value: Any) -> None:
         self.rule.released(value)
+
+    def shaped(self, columns: Mapping[str, int]) -> None:
+        self.rule.shaped(columns)
 
     def extra_points(self, source: Source) -> list[Any]:
         return self.rule.extra_points(source)

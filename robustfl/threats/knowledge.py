@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from robustfl.errors import AttackError, KnowledgeError
+from robustfl.errors import KnowledgeError, NotGivenError
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -37,6 +37,10 @@ class Knowledge(enum.Flag):
     """The honest clients' data (with PEERS: an omniscient adversary)."""
     DEFENSE = enum.auto()
     """The defense itself, as a function that may be called (white-box)."""
+    NEIGHBOURS = enum.auto()
+    """In a network of peers: the models that malicious peers got from their own neighbours in this round."""
+    TOPOLOGY = enum.auto()
+    """In a network of peers: who hears whom, and with which weights."""
 
     def names(self) -> list[str]:
         """The members in words, for records: `["own", "peers"]`."""
@@ -97,14 +101,14 @@ class RoundView(ABC, Generic[M]):
 
     @property
     def honest(self) -> M:
-        """The honest messages (needs PEERS)."""
-        self._need(Knowledge.PEERS, f"the honest {self.messages}")
+        """The honest messages (needs PEERS; in a network of peers NEIGHBOURS are enough for those that were seen)."""
+        self._need_peers(f"the honest {self.messages}")
         return self._lend(self._facts.honest, f"the honest {self.messages}")
 
     @property
     def honest_ids(self) -> tuple[Hashable, ...]:
-        """The clients behind `honest`, in order (needs PEERS)."""
-        self._need(Knowledge.PEERS, "the honest clients' ids")
+        """The clients behind `honest`, in order (needs PEERS, or NEIGHBOURS)."""
+        self._need_peers("the honest clients' ids")
         return self._facts.honest_ids
 
     @property
@@ -125,6 +129,11 @@ class RoundView(ABC, Generic[M]):
     def _lend(self, messages: M, what: str) -> M:
         """Hand out messages that may only be read."""
 
+    def _need_peers(self, what: str) -> None:
+        """Where only NEIGHBOURS are declared, the facts hold what was seen and nothing else."""
+        if Knowledge.NEIGHBOURS not in self._knowledge:
+            self._need(Knowledge.PEERS, what)
+
     def _need(self, knowledge: Knowledge, what: str) -> None:
         if knowledge not in self._knowledge:
             declared = ", ".join(self._knowledge.names()) or "nothing"
@@ -135,5 +144,5 @@ class RoundView(ABC, Generic[M]):
 
     def _given(self, value: T | None, what: str) -> T:
         if value is None:
-            raise AttackError(f"{self._owner} needs {what}, which was not given.")
+            raise NotGivenError(f"{self._owner} needs {what}, which was not given.")
         return value

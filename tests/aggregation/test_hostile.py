@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from robustfl.defenses import NNM, CenteredClipping, Krum, Mean, Median, TrimmedMean
 from robustfl.errors import ExceededError, InfeasibleError, UpdatesError
@@ -160,8 +161,32 @@ def test_no_row_of_an_identity_that_comes_twice_counts_whichever_comes_first(ord
     assert answer.info["ids"] == tuple(names[row] for row in order)
 
 
+@pytest.mark.parametrize("form", ["lists", "array", "tensor", "state dicts"])
+def test_a_message_that_is_delivered_again_counts_once(form: str) -> None:
+    values, ids = [[0.0], [1.0], [9.0], [9.0], [9.0]], [1, 2, 3, 3, 3]
+    rows: Any = {
+        "lists": values,
+        "array": np.array(values),
+        "tensor": torch.tensor(values),
+        "state dicts": [{"w": torch.tensor(row), "step": torch.tensor(1)} for row in values],
+    }[form]
+    answer = Median().aggregate(rows, ids=ids, hostile="stop")
+    found = answer.value["w"] if form == "state dicts" else answer.value
+    assert found.tolist() == [1.0]
+    assert answer.info["reasons"] == {3: "a copy of row 2", 4: "a copy of row 2"}
+    assert answer.info["exceeded"] == 0
+
+
+def test_copies_of_rows_that_are_not_finite_and_copies_beside_another_row_count_for_nobody() -> None:
+    rows = [[1.0], [2.0], [np.nan], [np.nan], [9.0], [9.0], [8.0]]
+    answer = Mean().aggregate(rows, ids=["a", "b", "c", "c", "d", "d", "d"])
+    assert answer.value.tolist() == [1.5]
+    assert set(answer.info["reasons"].values()) == {"duplicate id 'c'", "duplicate id 'd'"}
+    assert answer.info["exceeded"] == 2
+
+
 def test_who_is_missing_is_not_caught_and_who_repeats_itself_is_caught_once() -> None:
-    rows: list[Any] = [[1.0], [2.0], [3.0], None, None, [9.0], [9.0], [9.0]]
+    rows: list[Any] = [[1.0], [2.0], [3.0], None, None, [9.0], [9.5], [9.0]]
     ids = [0, 1, 2, 3, 4, 5, 5, 5]
     answer = TrimmedMean(f=1).aggregate(rows, ids=ids, hostile="stop")
     assert (answer.value.tolist(), answer.info["exceeded"]) == ([2.0], 0)

@@ -209,7 +209,10 @@ def test_loading_is_cached_and_depends_on_the_parameters() -> None:
 
 
 def test_names() -> None:
-    assert set(registry.find("data")) == {"digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"}
+    assert set(registry.find("data")) == {
+        *("digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"),
+        *("flows", "sessions"),
+    }
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

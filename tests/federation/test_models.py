@@ -196,4 +196,5 @@ def test_names_and_what_dominates() -> None:
         "cnn": True,
         "resnet20": True,
         "precode": False,
+        "gru": False,
     }

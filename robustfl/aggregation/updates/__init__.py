@@ -11,6 +11,7 @@ call passes through them:
 * :mod:`~robustfl.aggregation.updates.readers` deliver the columns, block by block, from memory, files or streams.
 * :mod:`~robustfl.aggregation.updates.source` makes every pass over the columns, and finds hostile rows on the way.
 * :mod:`~robustfl.aggregation.updates.rows` is the matrix that a rule sees, possibly after pre-aggregations.
+* :mod:`~robustfl.aggregation.updates.division` makes sources of groups of columns, such as layers.
 * :mod:`~robustfl.aggregation.updates.gram` answers questions about distances and inner products.
 * :mod:`~robustfl.aggregation.updates.coordinates` expresses a few long vectors in a space of few dimensions, with the
   same distances and inner products.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,22 @@ from robustfl.errors import UpdatesError
 MISSING = "missing"
 """The reason for the rejection of a row that never arrived."""
 
+COPY = "a copy of row "
+"""How the reason begins for the rejection of a row that arrived before, under the same id and with the same values."""
 
-def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable, ...], dict[int, str]]:
-    """The client ids, and the rows that share an id with another row: none of these rows counts.
+
+def identify(
+    ids: Iterable[Hashable] | None, count: int, alike: Callable[[int, int], bool] | None = None
+) -> tuple[tuple[Hashable, ...], dict[int, str]]:
+    """The client ids, and the rows that share an id with another row: none of these counts if they differ.
 
     It cannot be seen which of the rows comes from the client itself. If one of them were kept, such as the first, an
     attacker could choose it: a faster answer under the id of an honest client would replace that client's row, and the
     declared f would no longer bound the malicious rows. An attacker that repeats its own row removes itself. If ids can
-    be forged, attackers can remove honest clients but can never speak for them. A transport that delivers messages more
-    than once should drop the copies before.
+    be forged, attackers can remove honest clients but can never speak for them.
+
+    If all rows of an id are `alike`, there is nothing to choose: the message was delivered more than once, or replayed,
+    and counts once. Without `alike`, as for streams whose rows cannot be compared, rows that share an id never count.
 
     Ids are compared by value: 3, ``numpy.int64(3)`` and ``torch.tensor(3)`` are one client, an id that is an array or a
     list is the tuple of what it holds. An id that is no number (NaN), as tables have it where one is missing, names
@@ -44,8 +51,18 @@ def identify(ids: Iterable[Hashable] | None, count: int) -> tuple[tuple[Hashable
     nobody = {row: f"id {name!r} names no client" for row, name in enumerate(names) if _nan(name)}
     if distinct == count:
         return names, nobody
-    rows = Counter(names)
-    return names, {row: f"duplicate id {name!r}" for row, name in enumerate(names) if rows[name] > 1} | nobody
+    times = Counter(names)
+    shared: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(names):
+        if times[name] > 1:
+            shared.setdefault(name, []).append(row)
+    reasons: dict[int, str] = {}
+    for name, (first, *others) in shared.items():
+        if alike is not None and all(alike(first, row) for row in others):
+            reasons |= dict.fromkeys(others, f"{COPY}{first}")
+        else:
+            reasons |= dict.fromkeys((first, *others), f"duplicate id {name!r}")
+    return names, reasons | nobody
 
 
 def _by_value(ids: Any) -> tuple[Any, ...]:
@@ -91,9 +108,9 @@ def exceeded(ids: Sequence[Hashable], rejected: Mapping[int, str], f: int | None
     """By how many the clients that were caught exceed the declared `f`, or 0 (also for a rule without `f`).
 
     A client is caught when at least one row under its id was rejected. A row that never arrived proves nothing and does
-    not count.
+    not count, nor does one that arrived twice.
     """
     if not rejected:
         return 0
-    caught = {ids[row] for row, reason in rejected.items() if reason != MISSING}
+    caught = {ids[row] for row, reason in rejected.items() if reason != MISSING and not reason.startswith(COPY)}
     return max(0, len(caught) - (f or 0))

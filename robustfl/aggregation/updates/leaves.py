@@ -62,6 +62,13 @@ class Layout:
         """The places of the other leaves: counters, and those that stand beside the geometry."""
         return tuple(place for place in range(len(self.leaves)) if place not in self.within)
 
+    @cached_property
+    def columns(self) -> tuple[tuple[str, int], ...]:
+        """The name and the size of each leaf in the geometry, in order; empty for a bare array."""
+        if self.form == "array":
+            return ()
+        return tuple((self.name(place), self.leaves[place].size) for place in self.within)
+
     @property
     def size(self) -> int:
         return sum(self.leaves[place].size for place in self.within)

@@ -56,6 +56,18 @@ def parse(update: Any) -> tuple[Layout, list[Array]] | str:
     return Layout(form, names, tuple(leaves)), [_plain(value) for value in values]
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two entries can be read and hold the same values; NaN is equal to nothing."""
+    first, second = parse(one), parse(other)
+    if isinstance(first, str) or isinstance(second, str) or first[0] != second[0]:
+        return False
+    return all(_equal(mine, theirs) for mine, theirs in zip(first[1], second[1], strict=True))
+
+
+def _equal(mine: Array, theirs: Array) -> bool:
+    return bool((mine == theirs).all()) if is_tensor(mine) else np.array_equal(mine, theirs)
+
+
 def read_leaf(value: Any) -> Leaf | str:
     """The description of one array, or what it is in place of an array of real numbers."""
     if is_tensor(value):

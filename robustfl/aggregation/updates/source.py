@@ -56,6 +56,7 @@ class Source:
     extras : points [d_here] that the geometry includes in addition to the rows
     geometric : whether the rule or a stage before it will ask for the Gram
     trusted : an update [d_here] that the server itself computed, or None
+    leaves : the name and the number of columns of each array in an update, in order; empty if arrays have no names
     share : factor from a row's weight to the weight of the update that came in (less than 1 after a momentum)
     """
 
@@ -79,6 +80,7 @@ class Source:
         self.extras: list[Array] = []
         self.geometric = False
         self.extent: Extent | None = None
+        self.leaves: tuple[tuple[str, int], ...] = ()
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -155,12 +157,14 @@ class Source:
         rest = self._alike(self.reader, tuple(self.ids[row] for row in kept), rows)
         if self.extent is not None:
             rest.extent = self.extent[0][kept], self.extent[1][kept]
+        rest.leaves = self.leaves
         return rest
 
     def replaced(self, matrix: Array, share: float) -> Source:
         """A source with other rows [n, d_here] of the same clients, which a pre-aggregation with a memory computed."""
         other = self._alike(Dense(matrix, self.reader.working), self.ids, None)
         other.extras, other.share, other.geometric = self.extras, self.share * share, self.geometric
+        other.leaves = self.leaves
         return other
 
     def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:

@@ -17,6 +17,7 @@ import numpy as np
 
 from robustfl.aggregation.kernels.base import is_tensor
 from robustfl.aggregation.updates.ids import MISSING, identify
+from robustfl.aggregation.updates.parsing import alike
 from robustfl.aggregation.votes.counting import MOST_ENTRIES, Ranking
 from robustfl.errors import UpdatesError
 
@@ -65,7 +66,7 @@ def read_ballots(rankings: Any, ids: Iterable[Hashable] | None, lengths: tuple[i
     entries, bare = _entries(rankings)
     if not entries:
         raise UpdatesError("`rankings` is empty. A vote needs at least one client.")
-    names, rejected = identify(ids, len(entries))
+    names, rejected = identify(ids, len(entries), lambda row, other: alike(entries[row], entries[other]))
     originals: dict[int, list[Any]] = {}
     for row, entry in enumerate(entries):
         if row in rejected:

@@ -95,10 +95,11 @@ class BaselineLevel(TypedDict):
 
 
 class ScoredWorldReport(TypedDict):
-    """All defenses in one world."""
+    """All defenses in one world; `settings` are its task and federation, by which equal worlds are found again."""
 
     world: str
     id: NotRequired[str]
+    settings: NotRequired[dict[str, Any]]
     clients: int
     rounds: NotRequired[int]
     seeds: list[int]
@@ -288,12 +289,16 @@ class Components(TypedDict):
 
 
 class Histogram(TypedDict):
-    """The number of samples of each class that each client has, for one seed."""
+    """The number of samples of each class that each client has, for one seed.
+
+    `notes` says what was done to the values of the data's files.
+    """
 
     classes: list[str]
     seed: int
     counts: list[list[int]]
     malicious: list[int]
+    notes: NotRequired[list[str]]
 
 
 class FrozenAttacks(TypedDict):

@@ -12,8 +12,10 @@ from typing_extensions import Doc
 
 from robustfl.federation.data.csv_tables import CSV
 from robustfl.federation.data.dataset import Data, Dataset
+from robustfl.federation.data.flows import Flows
 from robustfl.federation.data.images import CIFAR10, IDX, NPZ, FashionMNIST
 from robustfl.federation.data.labels import stratified_split
+from robustfl.federation.data.sessions import Sessions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +47,4 @@ class Digits(Data):
         )
 
 
-__all__ = ["CIFAR10", "CSV", "IDX", "NPZ", "Digits", "FashionMNIST"]
+__all__ = ["CIFAR10", "CSV", "IDX", "NPZ", "Digits", "FashionMNIST", "Flows", "Sessions"]

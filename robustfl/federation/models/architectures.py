@@ -168,6 +168,29 @@ class ResNet20(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GRU(Model):
+    """A gated recurrent unit over sequences [length, symbols], then one linear layer behind its last state.
+
+    Reference: Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine
+    translation", EMNLP 2014.
+    """
+
+    name: ClassVar[str] = "gru"
+
+    width: Annotated[Width, Doc("number of values in the state, 1 to 65536")] = 16
+
+    def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+        from robustfl.federation.models.modules import GatedRecurrence
+
+        if len(input_shape) != 2:
+            raise ParameterError(
+                f"GRU needs sequences [length, symbols]. Found input shape {input_shape}. Use `mlp` for tables and "
+                "`cnn` for images."
+            )
+        return GatedRecurrence(input_shape[1], self.width, classes)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Precode(Model):
     """A network that hides its gradients behind a random code: a variational bottleneck before the output layer.
 

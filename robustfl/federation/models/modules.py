@@ -144,6 +144,32 @@ class VariationalBottleneck(nn.Module):
         return rng.standard_normal((batch, self.columns))
 
 
+class GatedRecurrence(nn.Module):
+    """A gated recurrent unit over a sequence, and a linear layer behind its last state.
+
+    ``z = sigmoid(a_z + b_z)``, ``r = sigmoid(a_r + b_r)`` and ``h <- (1 - z) tanh(a_n + r b_n) + z h`` for each element
+    of the sequence, with a = input(x), b = state(h). It consists of linear layers, so that gradients of many clients
+    can be computed at once, which torch's own recurrent layers do not allow.
+    """
+
+    def __init__(self, symbols: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.width = width
+        self.input = nn.Linear(symbols, 3 * width)
+        self.state = nn.Linear(width, 3 * width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:  # [batch, length, symbols] -> [batch, classes]
+        hidden = x.new_zeros(x.shape[0], self.width)
+        for element in self.input(x).unbind(dim=1):
+            keeps, resets, news = element.chunk(3, dim=-1)
+            kept, reset, old = self.state(hidden).chunk(3, dim=-1)
+            share = torch.sigmoid(keeps + kept)
+            hidden = (1 - share) * torch.tanh(news + torch.sigmoid(resets + reset) * old) + share * hidden
+        logits: Tensor = self.head(hidden)
+        return logits
+
+
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw every parameter of `network` from `generator` alone, in the order of its modules.

@@ -224,13 +224,16 @@ def test_hostile_clients_leave_no_trace_in_large_votes_either() -> None:
 
 def test_a_client_votes_once_or_not_at_all() -> None:
     rankings = permutations(13, 3, 9)
-    again = np.concatenate([rankings, rankings[:1]])
+    again = np.concatenate([rankings, rankings[:1, ::-1]])
     answer = FRL().aggregate(again, ids=["a", "b", "c", "a"])
     assert answer.info["reasons"] == {0: "duplicate id 'a'", 3: "duplicate id 'a'"}
     assert answer.info["exceeded"] == 1
     np.testing.assert_array_equal(answer.value, oracle(rankings[1:]))
     with pytest.raises(ExceededError, match=r"f=0\. Found 1\. row 0: duplicate id 'a'"):
         FRL()(again, ids=["a", "b", "c", "a"], hostile="stop")
+    copied = FRL().aggregate(np.concatenate([rankings, rankings[:1]]), ids=["a", "b", "c", "a"], hostile="stop")
+    assert copied.info["reasons"] == {3: "a copy of row 0"}
+    np.testing.assert_array_equal(copied.value, oracle(rankings))
 
 
 def test_too_few_rankings_are_an_error_that_says_why_the_others_do_not_count() -> None:
