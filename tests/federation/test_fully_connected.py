@@ -22,6 +22,7 @@ from robustfl.federation.clients.training import (
     TracedTrainer,
     VmappedTrainer,
     objective_of,
+    predict,
     trainer_for,
 )
 from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
@@ -189,6 +190,17 @@ def test_clients_that_minimise_something_else_are_differentiated() -> None:
     assert isinstance(trainer_for(made, rules(), mixed), VmappedTrainer)
     assert isinstance(trainer_for(made, rules(), objective_of(made)), FullyConnectedTrainer)
     assert isinstance(trainer_for(made, rules(adversarial_training={"epsilon": 0.1, "steps": 2})), VmappedTrainer)
+
+
+@pytest.mark.parametrize("model", DENSE, ids=repr)
+def test_logits_are_those_of_the_network_to_the_last_bit(model: Model) -> None:
+    made = population(model)
+    models, samples = apart(made, 2), made.test_features[:14].unflatten(0, (2, 7))
+    for k in range(2):
+        expected = functional_call(made.module, made.views(models[k]), (samples[k],))
+        assert torch.equal(predict(made, models[k], samples[k]), expected)
+        assert torch.equal(predict(made, models[k : k + 1], samples[k : k + 1])[0], expected)
+        torch.testing.assert_close(predict(made, models, samples)[k], expected)
 
 
 def test_networks_with_hooks_or_with_one_layer_twice_are_not_recognised() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 Layers = list[tuple[Tensor, Tensor]]
 """The weights [k, out, in] and the biases [k, out, 1] of each layer."""
@@ -36,6 +37,17 @@ def widths_of(module: nn.Module) -> tuple[int, ...] | None:
     if any(before.out_features != after.in_features for before, after in pairwise(layers)):
         return None
     return layers[0].in_features, *(layer.out_features for layer in layers)
+
+
+def logits(parameters: Sequence[Tensor], features: Tensor) -> Tensor:
+    """What a network that :func:`widths_of` recognises says of samples [m, ...], with these weights and biases in turn.
+
+    The bits are those of the network itself, which takes several times as long to be called with other parameters.
+    """
+    reached = features.flatten(1)
+    for place in range(0, len(parameters), 2):
+        reached = linear(reached.relu() if place else reached, parameters[place], parameters[place + 1])
+    return reached
 
 
 def _hooked(module: nn.Module) -> bool:

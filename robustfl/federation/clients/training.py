@@ -17,7 +17,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from robustfl.federation.clients.fully_connected import gradients, summed_gradients, widths_of
+from robustfl.federation.clients.fully_connected import gradients, logits, summed_gradients, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.settings import Federation
 
@@ -248,8 +248,8 @@ class TracedTrainer:
             return gradients(models, features, labels, self._widths)
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
-            logits = predict(self._population, leaf, features).flatten(0, 1)
-            losses = cross_entropy(logits, labels.flatten(0, 1), reduction="sum")
+            guesses = predict(self._population, leaf, features).flatten(0, 1)
+            losses = cross_entropy(guesses, labels.flatten(0, 1), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
 
@@ -283,9 +283,14 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
     Shapes: [d], [m, ...] -> [m, classes]; [k, d], [k, m, ...] -> [k, m, classes].
     """
 
+    plain = widths_of(population.module) is not None
+
     def alone(model: Tensor, samples: Tensor) -> Tensor:
-        logits: Tensor = functional_call(population.module, population.views(model), (samples,))
-        return logits
+        named = population.views(model)
+        if plain:
+            return logits(list(named.values()), samples)
+        found: Tensor = functional_call(population.module, named, (samples,))
+        return found
 
     if weights.ndim == 1:
         return alone(weights, features)
