@@ -53,6 +53,7 @@ class Mixup(ClientSide):
     guarantee: ClassVar[str] = "none"
     reference: ClassVar[str] = "Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018"
     columns: ClassVar[int] = 2
+    plain_without_draws: ClassVar[bool] = True
 
     alpha: Annotated[float, Gt(0), Doc("parameter of the Beta distribution of shares: 1 is uniform")] = 1.0
 

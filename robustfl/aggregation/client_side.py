@@ -58,6 +58,8 @@ class ClientSide(PreAggregation):
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
     carried_out_by_clients: ClassVar[bool] = True
     columns: ClassVar[int] = 0
+    plain_without_draws: ClassVar[bool] = False
+    """Whether `objective` is the plain one wherever there are no random numbers."""
 
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:
         if rows.mixing is not None:

@@ -49,6 +49,11 @@ def numpy_noise(rows: Rows) -> Any:
     return np.random.random(rows.n) / rows.n  # noqa: NPY002 - the fault under test
 
 
+def numpy_noise_later(rows: Rows) -> Any:
+    weights = np.full(rows.n, 1.0 / rows.n)
+    return numpy_noise(rows) if float(rows.combine(weights).mean()) > 2 else weights
+
+
 def torch_noise(rows: Rows) -> Any:
     return torch.rand(rows.n).double().numpy() / rows.n
 
@@ -69,6 +74,7 @@ def knows_who(rows: Rows) -> Any:
 
 TRICKS: dict[str, Callable[[Rows], Any]] = {
     "numpy's generator": numpy_noise,
+    "numpy's generator, later": numpy_noise_later,
     "torch's generator": torch_noise,
     "entropy of its own": own_noise,
     "a list of attackers": knows_who,
@@ -310,6 +316,22 @@ def test_a_defense_is_not_blamed_for_what_another_thread_draws() -> None:
             rows = torch.randn(9, 40, generator=torch.Generator().manual_seed(0))
             for number in range(3):
                 ask(watch, rule, rows + number, number)
+            assert watch.seen == expected
+    finally:
+        torch.set_rng_state(places[0])
+        np.random.set_state(places[1])  # noqa: NPY002
+        random.setstate(places[2])
+
+
+def test_what_others_draw_between_the_rounds_is_nobodys_fault_and_hides_nothing() -> None:
+    places = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002 - kept for later tests
+    try:
+        for rule, expected in ((Median(), []), (Cheat(trick="numpy's generator, later"), [DRAWS.format("numpy")])):
+            watch = Conduct(Talk(), 12)  # the defense is also asked twice, but not in the rounds in which it draws
+            rows = torch.randn(9, 40, generator=torch.Generator().manual_seed(0))
+            for number in range(5):
+                ask(watch, rule, rows + number, number)
+                draw_from_all()
             assert watch.seen == expected
     finally:
         torch.set_rng_state(places[0])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from robustfl import registry
 from robustfl.errors import DataError
+from robustfl.federation.data import data_sets
 from robustfl.federation.data.data_sets import CIFAR10, CSV, IDX, NPZ, Digits
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.files import ROOT_VARIABLE, data_roots, inside
@@ -192,6 +193,14 @@ def test_digits() -> None:
     assert 0.1 < digits.chance < 0.11
     whole = np.bincount(np.concatenate([digits.train_y, digits.test_y]))
     assert np.abs(np.bincount(digits.test_y) - whole * 450 / 1797).max() < 1
+
+
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = data_sets._digits()
+    monkeypatch.setattr(data_sets, "find_spec", lambda name: None)
+    found = data_sets._digits()
+    assert found.shape == (1797, 65)
+    assert (table.dtype, table.tolist()) == (found.dtype, found.tolist())
 
 
 def test_reading_twice_gives_equal_arrays() -> None:

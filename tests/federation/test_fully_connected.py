@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +11,24 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from robustfl.aggregation import Aggregator
+from robustfl.attacks import ALIE, LabelFlip
+from robustfl.defenses import FLTrust, Mixup, TrimmedMean
 from robustfl.federation import Population
-from robustfl.federation.clients.fully_connected import gradients, widths_of
-from robustfl.federation.clients.training import TracedTrainer, VmappedTrainer
+from robustfl.federation.clients import fully_connected
+from robustfl.federation.clients.fully_connected import gradients, summed_gradients, widths_of
+from robustfl.federation.clients.training import (
+    FullyConnectedTrainer,
+    TracedTrainer,
+    VmappedTrainer,
+    objective_of,
+    predict,
+    trainer_for,
+)
 from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
+from robustfl.threats import Attack
 from tests.federation.test_training import MODELS, batches
-from tests.federation.worlds import SMALL_MLP, population
+from tests.federation.worlds import SMALL_MLP, population, rules, simulation
 
 
 def by_autograd(made: Population, models: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -107,3 +120,140 @@ def test_models_that_are_not_finite_have_no_finite_gradient() -> None:
     found = gradients(models, x[:, 0], y[:, 0], widths)
     assert found[0].isfinite().all()
     assert found[1].isnan().all()
+
+
+DENSE = [Softmax(), SMALL_MLP, MLP(hidden=(6, 4))]
+
+
+def apart(made: Population, k: int) -> torch.Tensor:
+    """k models near the initial one, each of which is another."""
+    return made.initial + torch.randn((k, made.d), generator=torch.Generator().manual_seed(2)) / 10
+
+
+@pytest.mark.parametrize("model", DENSE, ids=repr)
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("own", [False, True], ids=["one model", "own models"])
+def test_summed_gradients_are_those_of_autograd(
+    model: Model, steps: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = population(model)
+    widths = widths_of(made.module)
+    assert widths is not None
+    monkeypatch.setattr(fully_connected, "CHUNK", 2 * made.d)  # two clients at a time, and one that is left over
+    x, y = batches(made, k=5, steps=steps, size=7)
+    models = apart(made, 5) if own else made.initial
+    before = models.clone()
+    for dtype, rtol, atol in ((torch.float64, 1e-10, 1e-12), (torch.float32, 1e-5, 1e-6)):
+        found = summed_gradients(models.to(dtype), x.to(dtype), y, 0.2, widths)
+        expected = VmappedTrainer(made, 0.2)(models.to(dtype), x.to(dtype), y)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+    assert float(found.norm(dim=1).min()) > 0.1
+    assert torch.equal(models, before)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("own", [False, True], ids=["one model", "own models"])
+def test_the_bits_of_a_client_depend_on_no_other_client(steps: int, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = population(MLP(hidden=(24,)), side=8)
+    widths = widths_of(made.module)
+    assert widths is not None
+    x, y = batches(made, k=15, steps=steps, size=16)
+    models = apart(made, 15) if own else made.initial
+    whole = summed_gradients(models, x, y, 0.2, widths)
+    generator = torch.Generator().manual_seed(3)
+    for number in range(1, 16):
+        monkeypatch.setattr(fully_connected, "CHUNK", number * made.d // 2)
+        some = torch.randperm(15, generator=generator)[:number]
+        part = summed_gradients(models[some] if own else models, x[some], y[some], 0.2, widths)
+        assert torch.equal(part, whole[some]), number
+
+
+def test_what_is_not_written_out_is_answered_as_before() -> None:
+    made = population(SMALL_MLP)
+    x, y = batches(made, k=3, steps=2, size=5)
+    train, usual = trainer_for(made, rules()), VmappedTrainer(made, 0.1)
+    assert isinstance(train, FullyConnectedTrainer)
+    believed = torch.rand((*y.shape, made.classes), generator=torch.Generator().manual_seed(0)).softmax(dim=-1)
+    assert torch.equal(train(made.initial, x, believed), usual(made.initial, x, believed))
+    leaf, samples = made.initial.clone().requires_grad_(), x.clone().requires_grad_()
+    assert torch.equal(train(leaf, x, y), usual(leaf, x, y))
+    assert train(leaf, x, y).requires_grad
+    assert train(made.initial, samples, y).requires_grad
+    with torch.no_grad():
+        assert not train(leaf, x, y).requires_grad
+
+
+def test_clients_that_minimise_something_else_are_differentiated() -> None:
+    made = population(SMALL_MLP)
+    mixed = Mixup().objective(objective_of(made), made.classes)
+    assert isinstance(trainer_for(made, rules(), mixed), VmappedTrainer)
+    assert isinstance(trainer_for(made, rules(), objective_of(made)), FullyConnectedTrainer)
+    assert isinstance(trainer_for(made, rules(adversarial_training={"epsilon": 0.1, "steps": 2})), VmappedTrainer)
+
+
+@pytest.mark.parametrize("model", DENSE, ids=repr)
+def test_logits_are_those_of_the_network_to_the_last_bit(model: Model) -> None:
+    made = population(model)
+    models, samples = apart(made, 2), made.test_features[:14].unflatten(0, (2, 7))
+    for k in range(2):
+        expected = functional_call(made.module, made.views(models[k]), (samples[k],))
+        assert torch.equal(predict(made, models[k], samples[k]), expected)
+        assert torch.equal(predict(made, models[k : k + 1], samples[k : k + 1])[0], expected)
+        torch.testing.assert_close(predict(made, models, samples)[k], expected)
+
+
+def test_networks_with_hooks_or_with_one_layer_twice_are_not_recognised() -> None:
+    def network() -> list[nn.Module]:
+        return [nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)]
+
+    hooked = nn.Sequential(*network())
+    assert widths_of(hooked) == (4, 4, 4)
+    handle = hooked[1].register_forward_hook(lambda module, inputs, output: 2 * output)
+    assert widths_of(hooked) is None
+    handle.remove()
+    assert widths_of(hooked) == (4, 4, 4)
+    layer = nn.Linear(4, 4)
+    assert widths_of(nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer)) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e38])
+def test_hostile_models_and_samples_stay_with_their_client(bad: float) -> None:
+    made = population(SMALL_MLP)
+    x, y = batches(made, k=3, steps=2, size=4)
+    train = trainer_for(made, rules())
+    clean = train(made.initial, x, y)
+    models = made.initial.expand(3, -1).clone()
+    models[1, 0] = bad
+    assert torch.equal(train(models, x, y)[[0, 2]], clean[[0, 2]])
+    samples = x.clone()
+    samples[1, 0, 0] = bad
+    found = train(made.initial, samples, y)
+    assert torch.equal(found[[0, 2]], clean[[0, 2]])
+    assert torch.equal(found[1].isfinite(), VmappedTrainer(made, 0.1)(made.initial, samples, y)[1].isfinite())
+
+
+FEDAVG = {"algorithm": "fedavg", "local_steps": 3, "message": "delta"}
+
+
+@pytest.mark.parametrize(
+    ("defense", "attack", "values"),
+    [
+        (TrimmedMean(f=1), ALIE(), {"client_momentum": 0.9}),
+        (TrimmedMean(f=1), LabelFlip(), FEDAVG),
+        (FLTrust(), ALIE(), {}),
+        (TrimmedMean(f=1), None, {"augment": {"noise": 0.1}}),
+    ],
+    ids=["momentum", "local steps and poisoned labels", "trusted samples", "augmented samples"],
+)
+def test_whole_trainings_are_those_of_differentiated_networks(
+    defense: Aggregator, attack: Attack | None, values: dict[str, Any]
+) -> None:
+    played = []
+    for mode in ("auto", "vmap"):
+        made = simulation(defense, model=SMALL_MLP, attack=attack, f=1 if attack else 0, client_mode=mode, **values)
+        rounds = [made.play(number) for number in range(4)]
+        played.append(torch.stack([round.messages for round in rounds]))
+        assert isinstance(made.channel.work.trainer, FullyConnectedTrainer if mode == "auto" else VmappedTrainer)
+    torch.testing.assert_close(*played, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(played[0][0], played[0][-1])

@@ -229,16 +229,23 @@ def _read(content: bytes, name: str, *, is_package: bool, python: bool) -> Sourc
     return Source(digest=digest, imports=imports, bindings=bindings, is_package=is_package)
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree except those that only type checkers see."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for other in child.orelse:
-                yield other
-                yield from _running(other)
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a tree except those that only type checkers see, from its beginning to its end."""
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and _for_type_checkers(node.test):
+            left.extend(reversed(node.orelse))
         else:
-            yield child
-            yield from _running(child)
+            yield node
+            left.extend(reversed(list(ast.iter_child_nodes(node))))
+
+
+def _for_type_checkers(test: ast.expr) -> bool:
+    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
+    if isinstance(test, ast.Attribute):
+        return test.attr == "TYPE_CHECKING" and isinstance(test.value, ast.Name) and test.value.id == "typing"
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[tuple[str, Reference]]:

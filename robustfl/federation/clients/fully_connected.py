@@ -1,7 +1,8 @@
-"""The gradient of fully connected networks as one step of autograd, with its derivative written out.
+"""The gradients of fully connected networks, written out: for clients, and with their derivative for attackers.
 
-What an attacker imagines is differentiated through every gradient of a training. For autograd such a gradient is some
-forty steps, whose overhead is most of the time that a small network takes; here it is one.
+A small network takes far less time for its arithmetic than autograd for finding out what to compute. Clients train
+without it (:func:`summed_gradients`). What an attacker imagines is differentiated through every gradient of a training:
+for autograd such a gradient is some forty steps, and here it is one (:func:`gradients`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+
+Layers = list[tuple[Tensor, Tensor]]
+"""The weights [k, out, in] and the biases [k, out, 1] of each layer."""
 
 
 def widths_of(module: nn.Module) -> tuple[int, ...] | None:
@@ -27,9 +32,67 @@ def widths_of(module: nn.Module) -> tuple[int, ...] | None:
     if not all(type(layer) is nn.Linear and layer.bias is not None for layer in linear):
         return None
     layers = [layer for layer in linear if isinstance(layer, nn.Linear)]
+    if len(set(layers)) < len(layers) or any(_hooked(part) for part in module.modules()):
+        return None
     if any(before.out_features != after.in_features for before, after in pairwise(layers)):
         return None
     return layers[0].in_features, *(layer.out_features for layer in layers)
+
+
+def logits(parameters: Sequence[Tensor], features: Tensor) -> Tensor:
+    """What a network that :func:`widths_of` recognises says of samples [m, ...], with these weights and biases in turn.
+
+    The bits are those of the network itself, which takes several times as long to be called with other parameters.
+    """
+    reached = features.flatten(1)
+    for place in range(0, len(parameters), 2):
+        reached = linear(reached.relu() if place else reached, parameters[place], parameters[place + 1])
+    return reached
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether functions of others are called when the module is, which may change what it computes."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+CHUNK = 2**17
+"""So many parameters of models make their local steps together: they and their gradients stay in the processor's cache.
+"""
+
+
+def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: float, widths: Sequence[int]) -> Tensor:
+    """The sums of the gradients of the mean cross-entropy over the local steps of k clients.
+
+    Formula: ``s_0 = 0``, ``s_{t+1} = s_t + grad L_t(w - rate s_t)``, with the gradient of :func:`gradients`.
+
+    Shapes: models [d] or [k, d], features [k, steps, m, ...], labels [k, steps, m], which are numbers of classes;
+    `widths` are those of :func:`widths_of`. The result is [k, d].
+
+    Cost: three products of the size of the forward pass for each step. Beside the result, k d numbers of memory where
+    there is one step, and those of a chunk of clients where there are several.
+
+    Guarantee: the bits of a client's row depend on neither the number of the clients nor their order.
+    """
+    models, features = models.expand(len(features), -1), features.flatten(3)
+    total = models.new_empty(models.shape)
+    if features.shape[1] == 1:
+        _pass(_layers(models, widths), features[:, 0], labels[:, 0], _layers(total, widths))
+        return total
+    chunk = max(1, CHUNK // models.shape[1])
+    at, slope = (total.new_empty((min(chunk, len(models)), models.shape[1])) for _ in range(2))
+    for start in range(0, len(models), chunk):
+        rows = slice(start, start + chunk)
+        begun, reached = models[rows], total[rows]
+        here, change = at[: len(begun)], slope[: len(begun)]
+        places, sums, changes = (_layers(flat, widths) for flat in (here, reached, change))
+        _pass(_layers(begun, widths), features[rows, 0], labels[rows, 0], sums)
+        for step in range(1, features.shape[1]):
+            torch.mul(reached, -rate, out=here).add_(begun)
+            _pass(places, features[rows, step], labels[rows, step], changes)
+            reached.add_(change)
+    return total
 
 
 def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence[int]) -> Tensor:
@@ -51,26 +114,10 @@ def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence
 
 
 class _Gradients(torch.autograd.Function):
-    """Samples are columns here: a soft-max over the rows of [classes, m] takes a tenth of one over [m, classes]."""
-
     @staticmethod
     def forward(ctx: Any, models: Tensor, features: Tensor, labels: Tensor, widths: tuple[int, ...]) -> Tensor:
-        layers, samples = _layers(models, widths), labels.shape[1]
-        inputs, reached = [], features.mT
-        for place, (weights, biases) in enumerate(layers):
-            inputs.append(reached.relu_() if place else reached)
-            reached = torch.baddbmm(biases, weights, inputs[place])
-        likely = reached.softmax(dim=1)
-        slope = likely / samples
-        slope.scatter_add_(1, labels[:, None], slope.new_full((), -1 / samples).expand(len(labels), 1, samples))
         found = torch.empty_like(models, memory_format=torch.contiguous_format)
-        slopes: list[Tensor] = []
-        for place, (weights, biases) in reversed(list(enumerate(_layers(found, widths)))):
-            slopes.insert(0, slope)
-            torch.bmm(slope, inputs[place].mT, out=weights)
-            torch.sum(slope, dim=2, keepdim=True, out=biases)
-            if place:
-                slope = _gated(torch.bmm(layers[place][0].mT, slope), inputs[place])
+        likely, inputs, slopes = _pass(_layers(models, widths), features, labels, _layers(found, widths))
         ctx.save_for_backward(models, likely, *inputs, *slopes)
         ctx.widths = widths
         return found
@@ -103,13 +150,37 @@ class _Gradients(torch.autograd.Function):
         return found, None, None, None
 
 
+def _pass(layers: Layers, features: Tensor, labels: Tensor, found: Layers) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Write the gradients of the mean cross-entropy into `found`; features are [k, m, inputs], labels [k, m].
+
+    Returns the probabilities [k, classes, m], the inputs of each layer, and the derivatives by its outputs. Samples are
+    columns there: a soft-max over the rows of [classes, m] takes a tenth of one over [m, classes].
+    """
+    samples = labels.shape[1]
+    inputs, reached = [], features.mT
+    for place, (weights, biases) in enumerate(layers):
+        inputs.append(reached.relu_() if place else reached)
+        reached = torch.baddbmm(biases, weights, inputs[place])
+    likely = reached.softmax(dim=1)
+    slope = likely / samples
+    slope.scatter_add_(1, labels[:, None], slope.new_full((), -1 / samples).expand(len(labels), 1, samples))
+    slopes: list[Tensor] = []
+    for place, (weights, biases) in reversed(list(enumerate(found))):
+        slopes.insert(0, slope)
+        torch.bmm(slope, inputs[place].mT, out=weights)
+        torch.sum(slope, dim=2, keepdim=True, out=biases)
+        if place:
+            slope = _gated(torch.bmm(layers[place][0].mT, slope), inputs[place])
+    return likely, inputs, slopes
+
+
 def _gated(slope: Tensor, reached: Tensor) -> Tensor:
     """What a ReLU with the outputs `reached` lets through of a derivative."""
     found: Tensor = torch.ops.aten.threshold_backward(slope, reached, 0)
     return found
 
 
-def _layers(flat: Tensor, widths: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+def _layers(flat: Tensor, widths: Sequence[int]) -> Layers:
     """The weights [k, out, in] and the biases [k, out, 1] of each layer in vectors [k, d], as views."""
     found, start, k = [], 0, len(flat)
     for inputs, outputs in pairwise(widths):

@@ -39,8 +39,12 @@ class ClientObjective:
         for stage in reversed(stages):
             network = stage.network(network)
         self.loss: Objective = objective_of(population, network)
+        self.undrawn: Objective = self.loss
+        """The objective where there are no random numbers, without the stages that then leave it as it is."""
         for stage in reversed(stages):
             self.loss = stage.objective(self.loss, population.classes)
+            if not stage.plain_without_draws:
+                self.undrawn = stage.objective(self.undrawn, population.classes)
         sources: list[Any] = [*stages, network]
         self._sources = [source for source in sources if getattr(source, "columns", 0)]
 

@@ -1,13 +1,15 @@
 """What clients compute: gradients and local steps, for all clients at once or one by one.
 
+Fully connected networks have their gradients written out, for all clients together. Other networks are differentiated:
 `torch.func.vmap` computes all clients together; large convolutions on a CPU are faster one client after the other. In
-both cases the result is one matrix with one row per client.
+all cases the result is one matrix with one row per client.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +17,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from robustfl.federation.clients.fully_connected import gradients, widths_of
+from robustfl.federation.clients.fully_connected import gradients, logits, summed_gradients, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.settings import Federation
 
@@ -60,14 +62,49 @@ def trainer_for(population: Population, settings: Federation, objective: Objecti
     The choice is a rule on sizes, not a measurement, so that the same trial gives the same bits everywhere. Clients
     minimise `objective`, by default that of the population's model.
     """
-    mode = settings.client_mode
+    mode, objective = settings.client_mode, objective or objective_of(population)
     if mode == "auto":
         work = settings.batch_size * math.prod(population.features.shape[2:])
         slow = population.task.model.convolutional and population.device.type == "cpu" and work >= LOOP_FROM
         mode = "loop" if slow else "vmap"
     rate, search = settings.local_learning_rate, inner_search(population, settings)
-    made = VmappedTrainer if mode == "vmap" else LoopedTrainer
-    return made(population, rate, search, objective)
+    if mode == "loop":
+        return LoopedTrainer(population, rate, search, objective)
+    usual = VmappedTrainer(population, rate, search, objective)
+    if settings.client_mode == "vmap" or search is not None or not isinstance(objective, CrossEntropy):
+        return usual
+    widths = widths_of(objective.network)
+    return usual if widths is None else FullyConnectedTrainer(widths, rate, usual)
+
+
+class FullyConnectedTrainer:
+    """All clients in one batched computation, without autograd: fully connected networks under the cross-entropy.
+
+    The results are those of :class:`VmappedTrainer` up to rounding. What asks for more than gradients for labels that
+    are classes is answered by `usual`: probabilities as labels, and gradients that are to be differentiated.
+
+    Parameters
+    ----------
+    widths : the widths of the network, as :func:`~robustfl.federation.clients.fully_connected.widths_of` tells them
+    learning_rate : the rate of the local steps
+    usual : the trainer for everything else
+    """
+
+    def __init__(self, widths: tuple[int, ...], learning_rate: float, usual: Trainer) -> None:
+        self._widths, self._rate, self._usual = widths, learning_rate, usual
+
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
+        differentiated = torch.is_grad_enabled() and (weights.requires_grad or features.requires_grad)
+        if differentiated or labels.is_floating_point():
+            return self._usual(weights, features, labels, starts, draws)
+        return summed_gradients(weights, features, labels, self._rate, self._widths)
 
 
 class VmappedTrainer:
@@ -211,8 +248,8 @@ class TracedTrainer:
             return gradients(models, features, labels, self._widths)
         with torch.enable_grad():
             leaf = models if traced else models.detach().requires_grad_()
-            logits = predict(self._population, leaf, features).flatten(0, 1)
-            losses = cross_entropy(logits, labels.flatten(0, 1), reduction="sum")
+            guesses = predict(self._population, leaf, features).flatten(0, 1)
+            losses = cross_entropy(guesses, labels.flatten(0, 1), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
 
@@ -224,13 +261,20 @@ def objective_of(population: Population, network: nn.Module | None = None) -> Ob
     """
     module = population.module if network is None else network
     own: Objective | None = getattr(module, "objective", None)
-    if own is not None:
-        return own
+    return CrossEntropy(module) if own is None else own
 
-    def loss(parameters: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None) -> Tensor:
-        return cross_entropy(functional_call(module, parameters, (features,)), labels)
 
-    return loss
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The mean cross-entropy of a network, which is what clients minimise if nothing asks for anything else."""
+
+    network: nn.Module
+
+    def __call__(
+        self, parameters: dict[str, Tensor], features: Tensor, labels: Tensor, draws: Tensor | None = None
+    ) -> Tensor:
+        """The loss of the network with these parameters on samples [m, ...]; nothing about it is random."""
+        return cross_entropy(functional_call(self.network, parameters, (features,)), labels)
 
 
 def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor:
@@ -239,9 +283,14 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
     Shapes: [d], [m, ...] -> [m, classes]; [k, d], [k, m, ...] -> [k, m, classes].
     """
 
+    plain = widths_of(population.module) is not None
+
     def alone(model: Tensor, samples: Tensor) -> Tensor:
-        logits: Tensor = functional_call(population.module, population.views(model), (samples,))
-        return logits
+        named = population.views(model)
+        if plain:
+            return logits(list(named.values()), samples)
+        found: Tensor = functional_call(population.module, named, (samples,))
+        return found
 
     if weights.ndim == 1:
         return alone(weights, features)

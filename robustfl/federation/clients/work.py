@@ -52,6 +52,7 @@ class ClientWork:
         self._setup = setup
         self.objective = ClientObjective(setup.population, stages, setup.seed)
         self.trainer = trainer or trainer_for(setup.population, setup.settings, self.objective.loss)
+        self._undrawn = trainer or trainer_for(setup.population, setup.settings, self.objective.undrawn)
         self._samples = TrustedSamples(setup.clean, setup.settings, setup.seed) if trusted else None
         self._hardening = Hardening(setup.population, setup.settings, setup.seed, who="trusted ", members=1)
         self._drawn: Ids
@@ -85,7 +86,7 @@ class ClientWork:
     def gradients(self, models: Tensor, lesson: Lesson) -> Tensor:
         """The sums of gradients over the local steps, one row per client: [d] or [k, d] -> [k, d]."""
         data = (lesson.features, lesson.labels, lesson.starts)
-        return self.trainer(models, *data) if lesson.draws is None else self.trainer(models, *data, lesson.draws)
+        return self._undrawn(models, *data) if lesson.draws is None else self.trainer(models, *data, lesson.draws)
 
     def attackers_messages(self, round: Round, model: ServerModel) -> Tensor:
         """The messages [f, d] of malicious members who train in their own way, before they are crafted any further."""

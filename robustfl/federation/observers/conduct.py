@@ -88,6 +88,8 @@ class Conduct(Observer):
         self._channel, self._twin = channel, twin
         self._twin_names, self._apart, self._compared = Pseudonyms(0, "names for a twin"), 0, 0
         self._asked_again = {0, rounds // 2, rounds - 1}
+        self._places: dict[str, Any] = {}  # of the global generators after the last answer
+        self._restless: set[str] = set()  # the generators from which somebody else draws as well
         self.seen: list[str] = []
 
     def ask(self, receiver: Receiver, round: Round) -> Aggregation:
@@ -98,12 +100,14 @@ class Conduct(Observer):
         rows = receiver.arrived
         if round.number in self._asked_again:
             self._question(receiver, round, rows)
-        before, places = _sample(rows), {name: generator.place() for name, generator in _GENERATORS.items()}
+        before = _sample(rows)
+        for name, generator in _GENERATORS.items():
+            if name not in self._places or name in self._restless:
+                self._places[name] = generator.place()
         answer = self._channel.ask(receiver, rows, receiver.names)
         for name, generator in _GENERATORS.items():
-            known = DRAWS.format(name) in self.seen
-            if not known and generator.place() != places[name] and self._follows(generator, receiver, rows):
-                self._note(DRAWS.format(name))
+            if DRAWS.format(name) not in self.seen and generator.place() != self._places[name]:
+                self._examine(name, receiver, rows)
         if not torch.equal(before, _sample(rows)):
             self._note(CHANGES)
         if self._twin is not None and receiver.who == "server":
@@ -168,6 +172,16 @@ class Conduct(Observer):
             self._apart += not _close(self._channel.vector(other), self._channel.vector(answer), _TWIN_CLOSE)
         self._compared += 1
 
+    def _examine(self, name: str, receiver: Receiver, rows: Tensor) -> None:
+        """Find out whether the defense has moved a generator: since its last answer others may have done so.
+
+        To read the places of generators takes as long as a small rule, so they are read twice in a round only where
+        they have moved and the defense was innocent.
+        """
+        if self._follows(_GENERATORS[name], receiver, rows):
+            self._note(DRAWS.format(name))
+        self._restless.add(name)
+
     def _follows(self, generator: _Generator, receiver: Receiver, rows: Tensor) -> bool:
         """Whether the answer follows a generator: it is the same under one seed and differs under another seed.
 
@@ -231,7 +245,7 @@ def _holds(state: dict[str, Any]) -> bool:
 def _sample(rows: Tensor) -> Tensor:
     """Some columns of every row, as bits, because NaN is not equal to itself."""
     step = max(1, rows.shape[1] // 64)
-    return rows[:, ::step].contiguous().view(torch.uint8).clone()
+    return rows[:, ::step].clone(memory_format=torch.contiguous_format).view(torch.uint8)
 
 
 class _Generator(NamedTuple):

@@ -77,8 +77,9 @@ class Federation(Settings):
     often if that is too rare there: the accuracy of a trial is the mean over the last tenth of the rounds, with at
     least 5 measurements."""
     client_mode: Literal["auto", "vmap", "loop"] = "auto"
-    """How the training of clients is computed: vmap computes all clients at once, loop computes one after the other,
-    and auto chooses the faster of the two for the model and the device."""
+    """How the training of clients is computed: vmap differentiates all clients at once, loop one after the other, and
+    auto chooses the faster of the two for the model and the device, or gradients that are written out where the model
+    has them (fully connected networks)."""
 
     @model_validator(mode="before")
     @classmethod
