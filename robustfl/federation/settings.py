@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -10,6 +11,13 @@ from pydantic import BaseModel, ConfigDict, Strict, ValidationInfo, field_valida
 
 TAIL_MEASUREMENTS = 5
 """The number of measurements from which the accuracy of a training is averaged, at least, unless it is very short."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Stands beside a key that the model fills in from other keys where a file leaves it out, and says how."""
+
+    default: str
 
 
 class Settings(BaseModel):
@@ -186,7 +194,7 @@ class Federation(Settings):
     """The step size of the clients' local SGD (fedavg only)."""
     batch_size: Annotated[int, Ge(1)] = 16
     """The number of samples in a batch; they are drawn with replacement from the client's own data."""
-    message: Literal["gradient", "delta"]
+    message: Annotated[Literal["gradient", "delta"], Derived("'gradient' for fedsgd and 'delta' for fedavg")]
     """What clients send: a gradient that the server subtracts, or a model difference that it adds."""
     client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     """The beta of the exponential moving average that clients keep over their messages and send: m <- beta m +
