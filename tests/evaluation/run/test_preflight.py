@@ -131,12 +131,12 @@ def test_of_several_worlds_each_has_its_reason_unless_all_have_the_same(tmp_path
     federation = {"clients": [5000, 6000], "rounds": 2}
     found = reasons(tmp_path, federation=federation)
     plan = Plan(read_experiment(str(tmp_path / "s.yaml")))
-    with pytest.raises(ScenarioError, match="None of the 2 worlds .*clients=5000, .*clients=6000, "):
+    with pytest.raises(ScenarioError, match=r"None of the 2 worlds .*clients=5000, .*clients=6000, "):
         require_playable(plan, found)
     first, second = found
     require_playable(plan, {first: found[first]})
     same = ParameterError("a")
-    with pytest.raises(ParameterError, match="^a$"):
+    with pytest.raises(ParameterError, match=r"^a$"):
         require_playable(plan, {first: same, second: ParameterError("a")})
 
 
