@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robustfl.evaluation.score.levels import LEVELS, Level
-from robustfl.wording import decimals, lasting
+from robustfl.wording import counted, decimals, lasting
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Record
@@ -44,9 +44,13 @@ class RunProgress:
         self._console = console
         self._total = self._done = self._stored = 0
         self._batches = 0
+        self._failed: dict[str, list[str]] = {}
         self._began = self._last = time.monotonic()
         self._bar: Progress | None = None
         self._task: Any = None
+
+    def tell(self, line: str) -> None:
+        self._console.print(Text(line))
 
     def start(self, total: int, done: int) -> None:
         self.stop()
@@ -69,7 +73,10 @@ class RunProgress:
         if error is not None:
             labels = record["labels"]
             cell = f"{labels['defense']} / {labels['attack']} / f={record['f']} / seed {record['seed']}"
-            self._console.print(Text(f"failed: {cell}: {error.get('type')}: {error.get('message')}"))
+            reason = f"{error.get('type')}: {error.get('message')}"
+            if reason not in self._failed:
+                self._console.print(Text(f"failed: {cell}: {reason}"))
+            self._failed.setdefault(reason, []).append(cell)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done)
         elif time.monotonic() - self._last >= 10:
@@ -80,10 +87,14 @@ class RunProgress:
             self._console.print(f"{self._done}/{self._total} trials, {lasting(spent)} spent{left}")
 
     def stop(self) -> None:
-        """Remove the bar from the screen."""
+        """Remove the bar from the screen, and count the failures that were not told, as others had their reason."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        for first, *more in self._failed.values():
+            if more:
+                self._console.print(Text(f"{counted(len(more), 'more trial')} failed as {first} did."))
+        self._failed.clear()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,23 @@ def test_the_time_left_is_told_once_trials_have_shown_it(monkeypatch: pytest.Mon
     assert lines[-1] == "40/100 trials, 5 min spent, about 15 min left"
 
 
+def test_failures_of_one_reason_are_told_once_and_counted() -> None:
+    text = io.StringIO()
+    progress = RunProgress(Console(file=text, width=120))
+    progress.start(total=9, done=0)
+    for seed, message in enumerate(("too wide", "too wide", "no rows", "too wide")):
+        error = {"type": "ParameterError", "message": message}
+        labels = {"defense": "Mean", "attack": "none"}
+        progress.advance({"status": "failed", "labels": labels, "f": 0, "seed": seed, "error": error})
+    progress.stop()
+    progress.stop()
+    assert text.getvalue().splitlines() == [
+        "failed: Mean / none / f=0 / seed 0: ParameterError: too wide",
+        "failed: Mean / none / f=0 / seed 2: ParameterError: no rows",
+        "2 more trials failed as Mean / none / f=0 / seed 0 did.",
+    ]
+
+
 def test_of_many_worlds_the_table_counts_those_that_are_survived() -> None:
     def shown(*verdicts: str) -> str:
         breakdown = [{"verdict": verdict, "f": 3} for verdict in verdicts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from robustfl import registry
+from robustfl.evaluation.run.preflight import unplayable
+from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +64,25 @@ def test_the_suite_is_valid(tmp_path: Path) -> None:
 def test_the_defense_of_the_readme_works(own_rules: ModuleType) -> None:
     rows = np.array([[1.0, 0.0], [0.0, 2.0], [30.0, 40.0]])
     assert own_rules.Smallest(f=1)(rows).tolist() == [0.5, 1.0]
+
+
+def test_the_defense_beside_a_suite_of_the_catalogue_is_found_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_rules.py").write_text(next(block for block in blocks("python") if block.startswith("# my_rules")))
+    monkeypatch.chdir(tmp_path)
+    assert "--set 'defenses=[\"my_rules.py:Smallest\"]'" in README
+    experiment = read_experiment("leaderboard_digits", ('defenses=["my_rules.py:Smallest"]',))
+    assert [template.label for template in experiment.suite.defenses] == ["Smallest"]
+
+
+def test_the_model_of_the_readme_can_be_trained(tmp_path: Path) -> None:
+    (code,) = [block for block in blocks("python") if block.startswith("# my_models.py")]
+    (tmp_path / "my_models.py").write_text(code)
+    task = {"data": {"flows": {"rows": 600}}, "model": "my_models.py:Normed", "partition": "iid"}
+    (tmp_path / "s.yaml").write_text(json.dumps({"task": task, "defenses": ["mean"], "adversary": {"f": [0]}}))
+    plan = Plan(read_experiment(str(tmp_path / "s.yaml")))
+    assert unplayable(plan, tmp_path) == {}
 
 
 def test_the_modules_of_the_readme_exist() -> None:

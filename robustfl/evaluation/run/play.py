@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from robustfl.evaluation.run.exhibits import Exhibits
     from robustfl.evaluation.suite.scenario import TaskSettings
     from robustfl.evaluation.suite.trial import Trial
+    from robustfl.federation.engine import Simulation
+    from robustfl.federation.observers.contract import Observer
     from robustfl.federation.spying.plan import Spying
     from robustfl.federation.task import Population
     from robustfl.federation.trace import Trace
@@ -83,7 +85,6 @@ def _frame(trial: Trial, fingerprint: str) -> Frame:
 
 
 def _played(trial: Trial, place: Resources) -> dict[str, Any]:
-    from robustfl.federation.assembly import assemble
     from robustfl.federation.observers.leakage import Leakage
 
     scenario = trial.scenario
@@ -93,26 +94,7 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     defense = scenario.defense
     defense.reset()
     with kept_ledger(trial.id, defense, place.ledgers) as (observers, told), _asked(defense, place) as (asked, twin):
-        simulation = assemble(
-            population,
-            scenario.federation,
-            asked,
-            attack=scenario.attack,
-            f=scenario.f,
-            faults=scenario.faults,
-            aims=scenario.aims,
-            evasions=scenario.evasion,
-            evasion_samples=scenario.evasion_samples,
-            reference=scenario.reference,
-            declared=scenario.declared,
-            equivocation=scenario.equivocation,
-            root=place.data_root,
-            spying=_spying(trial, place),
-            seed=trial.seed,
-            observers=observers,
-            twin=twin,
-            opinions=_second_opinions(),
-        )
+        simulation = simulation_of(trial, population, asked, place, observers=observers, twin=twin)
         trace = simulation.run()
     for watcher in simulation.observers:
         if place.exhibits is not None and isinstance(watcher, Leakage) and watcher.exhibit is not None:
@@ -126,6 +108,41 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
         "account": trace.account,
         **told,
     }
+
+
+def simulation_of(
+    trial: Trial,
+    population: Population,
+    defense: Any,
+    place: Resources,
+    *,
+    observers: Sequence[Observer] = (),
+    twin: Any = None,
+) -> Simulation:
+    """The simulation of a trial, put together but not run; `defense` and `twin` are asked in place of the trial's."""
+    from robustfl.federation.assembly import assemble
+
+    scenario = trial.scenario
+    return assemble(
+        population,
+        scenario.federation,
+        defense,
+        attack=scenario.attack,
+        f=scenario.f,
+        faults=scenario.faults,
+        aims=scenario.aims,
+        evasions=scenario.evasion,
+        evasion_samples=scenario.evasion_samples,
+        reference=scenario.reference,
+        declared=scenario.declared,
+        equivocation=scenario.equivocation,
+        root=place.data_root,
+        spying=_spying(trial, place),
+        seed=trial.seed,
+        observers=observers,
+        twin=twin,
+        opinions=_second_opinions(),
+    )
 
 
 def _spying(trial: Trial, place: Resources) -> Spying | None:

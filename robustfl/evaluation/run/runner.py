@@ -20,6 +20,7 @@ from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.ledgers import Ledgers
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.run.played import Played
+from robustfl.evaluation.run.preflight import require_playable, unplayable
 from robustfl.evaluation.run.provenance import data_fingerprint
 from robustfl.evaluation.run.summary import Checked, RunFacts, summarised
 from robustfl.evaluation.score.breakdown import breakdown_point, minority
@@ -28,12 +29,13 @@ from robustfl.evaluation.suite.fitting import require_fit
 from robustfl.evaluation.suite.plan import Cell, Plan, distinct_trials
 from robustfl.evaluation.suite.scenario import Experiment, World
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.federation.clients.trainable import require_trainable
-from robustfl.federation.task import Task
 
 
 class Progress(Protocol):
     """Is told about the progress of a run."""
+
+    def tell(self, line: str) -> None:
+        """Take note of what is known before the first trial, of the data or of a world that cannot be played."""
 
     def start(self, total: int, done: int) -> None:
         """Take note that `total` trials are wanted and `done` of them are already stored."""
@@ -78,7 +80,8 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
     ScenarioError : an attack does not fit the data of a world
-    ParameterError : a model that brings its own initialiser cannot be trained
+    RobustflError : no world can be played, for example because its data cannot be divided over its clients, its model
+        cannot be trained, or an attack on test samples does not fit them
 
     These errors come before any trial is played.
     """
@@ -114,9 +117,12 @@ class _Run:
         self.wanted: dict[str, Trial] = {}
         self.data = {world.label: data_fingerprint(world.task.data, root) for world in experiment.worlds}
         require_fit(experiment.worlds, experiment.suite.played, root)
-        for world in experiment.worlds:
-            task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
-            require_trainable(task, task.data.load(root), world.federation)
+        reasons = unplayable(self.plan, root)
+        require_playable(self.plan, reasons)
+        for note in dict.fromkeys(note for w in experiment.worlds for note in w.task.data.load(root).notes):
+            progress.tell(f"data: {note}")
+        for label, reason in reasons.items():
+            progress.tell(f"{label} cannot be played, which costs the other worlds nothing: {reason}")
 
     def play(self) -> Summary:
         path = self.options.out / "records.jsonl"
@@ -239,6 +245,9 @@ def _is_done(record: Record | None, fingerprint: str, *, isolated: bool) -> bool
 
 class Quiet:
     """A progress that shows nothing."""
+
+    def tell(self, line: str) -> None:
+        """Nothing to show."""
 
     def start(self, total: int, done: int) -> None:
         """Nothing to show."""

@@ -73,7 +73,8 @@ def read_experiment(
         values = {**values, "attacks": list(attacks), "claims": []}
     values.setdefault("name", Path(str(source)).stem)
     folder = source.resolve().parent if isinstance(source, Path) else None
-    values = {key: value if key in _TEXTS else located(value, folder or Path.cwd()) for key, value in values.items()}
+    beside = Path.cwd() if folder is None or name in registry.scenario_files() else folder
+    values = {key: value if key in _TEXTS else located(value, beside) for key, value in values.items()}
     keys = [override.partition("=")[0].strip().split(".") for override in overrides]
     try:
         return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys), folder=folder)

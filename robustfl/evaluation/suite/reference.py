@@ -16,7 +16,10 @@ from pydantic.fields import FieldInfo
 
 from robustfl.evaluation.specs import PartSchema
 from robustfl.evaluation.suite.scenario import Suite
-from robustfl.federation.settings import Settings
+from robustfl.federation.settings import Derived, Settings
+
+REQUIRED = "required"
+"""What stands in place of the default of a key that has to be given."""
 
 
 @cache
@@ -54,8 +57,8 @@ def report(path: str) -> dict[str, Any]:
     keys = {
         key: {
             "type": _kind(field),
-            "required": field.is_required(),
-            **({} if field.is_required() else {"default": _default(field).removeprefix("default ")}),
+            "required": (default := _default(field)) == REQUIRED,
+            **({} if default == REQUIRED else {"default": default.removeprefix("default ")}),
             "doc": " ".join((field.description or "").split()),
         }
         for model in subjects()[path]
@@ -92,8 +95,11 @@ def _lower(text: str) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    derived = [one for one in field.metadata if isinstance(one, Derived)]
+    if derived:
+        return f"default {derived[0].default}"
     if field.is_required():
-        return "required"
+        return REQUIRED
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Settings):
         return "default: all of its defaults"

@@ -34,7 +34,12 @@ def require_trainable(task: Task, dataset: Dataset, settings: Federation) -> Non
 
     owner = type(model).__name__
     rows = np.resize(np.arange(len(dataset.train_y)), 2 * _CLIENTS)
-    population = Population(task, dataset, [rows[:_CLIENTS], rows[_CLIENTS:]], 0, "cpu")
+    try:
+        population = Population(task, dataset, [rows[:_CLIENTS], rows[_CLIENTS:]], 0, "cpu")
+    except Exception as error:  # whatever its own code does
+        raise ParameterError(
+            f"{owner} should build and initialise its network. {type(error).__name__}: {error}."
+        ) from error
     x, y = population.features[rows], population.labels[rows]
     before = {name: buffer.clone() for name, buffer in population.module.named_buffers()}
     try:

@@ -16,6 +16,7 @@ from robustfl.federation.data.csv_files import Layout, Table, read_tables
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.files import find_files
 from robustfl.federation.data.labels import Indices, stratified_split
+from robustfl.federation.data.telling import TOLD, told_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class CSV(Data):
     - A cell counts as missing when it is empty, `?`, `na`, `n/a`, `nan` or `null`; in a column whose other cells are
       numbers also when it is `-`, `--`, `none`, `nil`, `#n/a`, `#na`, `<na>`, `nat`, `(null)`, `missing` or `\\\\n`, in
       upper or lower case. A missing label is an error. What was taken for missing is told in `Dataset.notes`.
+    - `Dataset.notes` also names each column that alone tells the label, as a second label does that is no feature.
     - Labels, and clients, that are equal numbers are equal: `1` and `1.0` are one class.
     - Of columns with one name, the second is called `NAME.1`, the third `NAME.2`.
 
@@ -125,9 +127,12 @@ class CSV(Data):
         encoder = Encoder(table=table, train=train, most=self.max_categories, infinite=self.infinite)
         parts = [np.empty((len(y), 0), np.float32)]
         while table.columns:
-            features, note = encoder.features(table.columns.pop(next(iter(table.columns))))
+            name = next(iter(table.columns))
+            features, note = encoder.features(table.columns.pop(name))
             parts.append(features)
             notes += [note] if note else []
+            told = told_by(features, y, len(names), train, test)
+            notes += [] if told is None else [_telling(name, label, (*names, "")[told])]
         x = np.concatenate(parts, axis=1)
         if x.shape[1] == 0:
             raise DataError(
@@ -172,3 +177,12 @@ class CSV(Data):
             )
         place = np.searchsorted(seen, y)
         return place.astype(np.int64), tuple(names[label] for label in seen), known
+
+
+def _telling(column: str, label: str, told: str) -> str:
+    """The note about a column that tells the label by itself; `told` is the class that it tells from all others."""
+    what = f"the class {told!r}" if told else "the label"
+    return (
+        f"Column `{column}` alone tells {what} (right for more than {TOLD:.0%} of the test rows). If it is a second "
+        f"label, or known only once `{label}` is, the task is trivial and says little: `ignore` it."
+    )

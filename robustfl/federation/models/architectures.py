@@ -59,7 +59,8 @@ class Model(Component, ABC):
         with torch.device("meta"):  # no values yet: torch's own initialisation would use the global generator
             network = self._network(tuple(input_shape), classes)
         network = emptied(network.float(), generator.device)
-        self._initialise(network, generator)
+        with torch.no_grad():
+            self._initialise(network, generator)
         require_filled(network, type(self).__name__)
         return network
 
@@ -73,6 +74,8 @@ class Model(Component, ABC):
 
     def _initialise(self, network: torch.nn.Module, generator: torch.Generator) -> None:
         """Give every parameter and buffer of the network its value, in place, drawn from `generator` alone.
+
+        It is called without gradients.
 
         An override may know layers of any kind: LayerNorm, attention, embeddings. Whether such a network can be trained
         is then asked once before a run (:func:`robustfl.federation.clients.trainable.require_trainable`).

@@ -192,7 +192,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, (*_MIXING, *_RANDOM)) or _own_tensors(module):
             raise TypeError(
                 f"A model should consist of Linear, Conv2d, GroupNorm and layers without parameters or state. Found "
-                f"{type(module).__name__}. Use GroupNorm for batch norm, and leave dropout out."
+                f"{type(module).__name__}. Use GroupNorm for batch norm, and leave dropout out. A model with other "
+                "layers gives them their values in a method of its own, `_initialise(network, generator)`."
             )
 
 

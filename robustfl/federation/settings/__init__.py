@@ -3,7 +3,7 @@
 Start with :class:`Federation`, which holds all of them; :class:`Settings` is the base of all models of scenarios.
 """
 
-from robustfl.federation.settings.base import Settings
+from robustfl.federation.settings.base import Derived, Settings
 from robustfl.federation.settings.clients import AdversarialTraining, Augmentation, Distillation, VirtualData
 from robustfl.federation.settings.federation import TAIL_MEASUREMENTS, Federation
 from robustfl.federation.settings.peers import Peers
@@ -13,6 +13,7 @@ __all__ = [
     "TAIL_MEASUREMENTS",
     "AdversarialTraining",
     "Augmentation",
+    "Derived",
     "Distillation",
     "Federation",
     "FirstOrder",

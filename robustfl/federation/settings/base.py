@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Stands beside a key that the model fills in from other keys where a file leaves it out, and says how."""
+
+    default: str
 
 
 class Settings(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import PlainSerializer, field_validator, model_validator
 
 from robustfl.errors import RobustflError
 from robustfl.federation.graphs.contract import GraphFamily
-from robustfl.federation.settings.base import Settings
+from robustfl.federation.settings.base import Derived, Settings
 from robustfl.federation.settings.clients import AdversarialTraining, Augmentation, Distillation, VirtualData
 from robustfl.federation.settings.peers import Peers
 from robustfl.federation.settings.server import Server
@@ -40,7 +40,9 @@ class Federation(Settings):
     """The step size of the clients' local SGD (fedavg only)."""
     batch_size: Annotated[int, Ge(1)] = 16
     """The number of samples in a batch; they are drawn with replacement from the client's own data."""
-    message: Literal["gradient", "delta"]
+    message: Annotated[
+        Literal["gradient", "delta"], Derived("'gradient' for fedsgd and 'delta' for fedavg and among peers")
+    ]
     """What clients send: a gradient that the server subtracts, or a model difference that it adds."""
     client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     """The beta of the exponential moving average that clients keep over their messages and send: m <- beta m +

@@ -37,6 +37,8 @@ class Heard:
     def __init__(self) -> None:
         self.ran: list[Any] = []
 
+    def tell(self, line: str) -> None: ...
+
     def start(self, total: int, done: int) -> None: ...
 
     def advance(self, record: Any) -> None:

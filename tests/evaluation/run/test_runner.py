@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class Heard:
     total: int = 0
     done: int = 0
     ran: list[str] | None = None
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, line: str) -> None:
+        self.told.append(line)
 
     def start(self, total: int, done: int) -> None:
         self.total, self.done, self.ran = total, done, []
@@ -215,7 +219,7 @@ WORLDS: dict[str, Any] = {
 @pytest.mark.parametrize("breakdown", [False, True])
 def test_a_world_that_cannot_be_played_costs_the_others_nothing(tmp_path: Path, breakdown: bool) -> None:
     adversary = {"f": [0, 1], "breakdown": breakdown}
-    summary, _ = play(tmp_path, {**WORLDS, "adversary": adversary})
+    summary, heard = play(tmp_path, {**WORLDS, "adversary": adversary})
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     good, bad = summary["scores"]["worlds"]
     alone, _ = play(tmp_path / "alone", {**WORLDS, "federation": SUITE["federation"], "adversary": adversary})
@@ -228,6 +232,8 @@ def test_a_world_that_cannot_be_played_costs_the_others_nothing(tmp_path: Path, 
     reason = "IID: `clients` should satisfy 1 <= clients <= samples. Found clients=2000"
     remarks = [flag for flag in summary["scores"]["flags"] if flag["world"] == bad["world"]]
     assert [flag["code"] for flag in remarks] == ["WORLD_NOT_PLAYED"]
+    (told,) = heard.told
+    assert told.startswith(f"{bad['world']} cannot be played, which costs the other worlds nothing: {reason}")
     assert reason in remarks[0]["message"]
     assert list(summary["histograms"]) == [good["world"]]
     assert summary["trials"]["failed"] == sum(record["status"] == "failed" for record in timeless(tmp_path)) > 0
