@@ -100,7 +100,7 @@ def tiny(device: str) -> Plan:
         large=Cell(10, 1_000),
         small=(Cell(10, 100),),
         trials=2,
-        rounds=2,
+        rounds=1,
         clients=3,
         batch=2,
         repeats=0.0,
@@ -190,8 +190,8 @@ class Coloured(Data):
     samples: int = 2_000
 
     def _read(self, roots: tuple[Path, ...]) -> Dataset:
-        x = np.random.default_rng(0).random((self.samples + 100, 3, 32, 32), dtype=np.float32)
-        y, cut = np.arange(self.samples + 100) % 10, self.samples
+        x = np.random.default_rng(0).random((self.samples + 20, 3, 32, 32), dtype=np.float32)
+        y, cut = np.arange(self.samples + 20) % 10, self.samples
         return Dataset(
             name="generated", train_x=x[:cut], train_y=y[:cut], test_x=x[cut:], test_y=y[cut:],
             classes=tuple("0123456789"),
