@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.peers.results import TOLERANCE, Compared, Run
+from tests.benchmarks.table import duration, escaped, line
 
 NOTHING = "–"
 COLOURS = {
@@ -76,7 +77,7 @@ def _ratios(rows: list[Compared], run: Run, sized: bool = False) -> list[str]:
     names = [found.name for found in run.libraries if any(found.name in row.others for row in rows)]
     header = ("", *(["size"] if sized else []), "robustfl", *names)
     cells = [
-        (row.what, *([row.size] if sized else []), _duration(row.ours.middle), *(_cell(row, name) for name in names))
+        (row.what, *([row.size] if sized else []), duration(row.ours.middle), *(_cell(row, name) for name in names))
         for row in rows
     ]
     notes = [f"- {row.what}: {row.note}." for row in rows if row.note]
@@ -105,7 +106,7 @@ def _differences(run: Run) -> list[str]:
             if beside.differs:
                 said[f"- \\* {row.what}: {name} {beside.differs}."] = None
             if beside.failed:
-                said[f"- {row.what}, {row.size}: {name} fails with {_escaped(beside.failed[:160])}"] = None
+                said[f"- {row.what}, {row.size}: {name} fails with {escaped(beside.failed[:160])}"] = None
     unequal = {(id(row), name) for row, name, _ in run.unequal()}
     compared = sum(
         beside.deviation is not None for row in [*run.rules, *run.worlds] for beside in row.others.values()
@@ -158,20 +159,5 @@ def draw(run: Run, path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def _duration(value: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-6:.3g} µs"
-
-
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    return [_line(header), _line(("---",) * len(header)), *map(_line, rows)]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+    return [line(header), line(("---",) * len(header)), *map(line, rows)]
