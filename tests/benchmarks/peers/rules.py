@@ -153,7 +153,7 @@ def _pfl_mean(rows: Tensor, f: int) -> Prepared:
 _GEOMETRIC, _COLUMNS, _NORMS = "geometric_wise", "coordinate_wise", "norm_wise"
 _LOWER = "takes the lower of the two middle values where the number of rows is even"
 _EARLY = "stops after 3 steps from zero"
-_RANDOM = "a single power step from a random start stands in for the top eigenvector"
+_RANDOM = "takes a single power step from a random start in place of the top eigenvector"
 
 SHARED = (
     Shared("Mean", lambda n, f: Mean(), {
@@ -206,7 +206,7 @@ SHARED = (
     }, fresh=True),
     Shared("CAF", lambda n, f: CAF(f=f), {
         "byzfl": Peer(_byzfl("CAF", f="f"), _RANDOM),
-        "byzpy": Peer(_byzpy("norm_wise.caf", "CAF", f="f"), "three power steps stand in for the top eigenvector"),
+        "byzpy": Peer(_byzpy("norm_wise.caf", "CAF", f="f"), "takes three power steps in place of the top eigenvector"),
     }),
     Shared("CGE", lambda n, f: CGE(f=f), {
         "byzpy": Peer(_byzpy("norm_wise.comparative_gradient_elimination", "ComparativeGradientElimination", f="f")),
