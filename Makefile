@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
+SIZES ?= full
 ADAPTERS := flower nvflare pfl
 VENVS := .venvs
 
-.PHONY: demo test slow nightly explore floors lint types bench report clean $(ADAPTERS:%=adapter-%) \
+.PHONY: demo test slow nightly explore floors lint types bench bench-peers device-check report clean $(ADAPTERS:%=adapter-%) \
 	executor-ray executor-submitit
 .SECONDARY:
 
@@ -49,6 +50,23 @@ ALSO_flower := 'flwr[simulation]>=1.22'
 $(ADAPTERS:%=adapter-%): adapter-%: $(VENVS)/%/.ready  ## a framework's adapter, inside the framework itself
 	$(VENVS)/$*/bin/python -m pytest tests/adapters/$*
 	$(VENVS)/$*/bin/python -m pytest tests/test_doctests.py -k "adapters.$*"
+
+# Each is read from its own package, without what it declares beside: two of them would bring another torch along, and
+# nothing that is measured needs more than what stands here.
+$(VENVS)/peers/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENVS)/peers
+	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[figures,flower,pfl]' cloudpickle
+	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		byzfl==0.0.11 byzpy==0.1.4 torchjd==0.18.0
+	touch $@
+
+bench-peers: $(VENVS)/peers/.ready  ## speed beside other libraries, in one run; SIZES=check, small or full
+	$(VENVS)/peers/bin/python -m tests.benchmarks.peers --sizes $(SIZES)
+
+device-check: $(READY)  ## tests and speed on a CUDA device, in eight minutes at most, without a network
+	$(BIN)/python -m tests.benchmarks.device --out reports/benchmarks
 
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .

@@ -127,7 +127,7 @@ def test_the_reference_says_what_may_be_written_and_where_more_is() -> None:
     federation = reference.page("federation")
     assert "\n  clients: a whole number >= 1, default 15. " in federation
     assert "\n  algorithm: fedsgd or fedavg, default 'fedsgd'. " in federation
-    assert "\n  message: gradient or delta, default 'gradient' for fedsgd and 'delta' for fedavg. " in federation
+    assert "\n  message: gradient or delta, default 'gradient' for fedsgd and 'delta' for fedavg and among peers. " in federation
     assert reference.report("federation")["keys"]["message"]["required"] is False
     assert [key for key, facts in reference.report("task")["keys"].items() if facts["required"]]
     assert "robustfl describe federation.server" in federation.splitlines()[-1]

@@ -46,9 +46,9 @@ def markdown(run: Run) -> str:
     for section in sections(run):
         lines += ["", f"## {section.title}", ""]
         if section.rows:
-            lines += [_line(section.header), _line(("---",) * len(section.header)), *map(_line, section.rows)]
+            lines += [line(section.header), line(("---",) * len(section.header)), *map(line, section.rows)]
         if section.remarks:
-            lines += ["", *(f"- {_escaped(remark)}" for remark in section.remarks)]
+            lines += ["", *(f"- {escaped(remark)}" for remark in section.remarks)]
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +113,7 @@ def _cell(measurements: list[Measurement], device: str, cell: Cell) -> Section:
         against = [f"{name} {_times(m.faster_than(name))}" for name in m.references if name not in BOUND_NAMES]
         rate = NOTHING if m.traffic is None or m.seconds is None else f"{m.traffic / m.seconds / 1e9:.3g}"
         bounds = [_times(m.times(name)) for name in BOUND_NAMES]
-        rows.append((m.label, m.family, _duration(m.seconds), rate, *bounds, ", ".join(against) or NOTHING))
+        rows.append((m.label, m.family, duration(m.seconds), rate, *bounds, ", ".join(against) or NOTHING))
     left = tuple(f"{m.label} is left out: {m.left_out}" for m in measurements if m.left_out)
     header = ("rule", "family", "time", "GB/s", "x column mean", "x Gram pass", "times faster than")
     place = "" if device == "cpu" else f" on {device}"
@@ -127,7 +127,7 @@ def _mapped(found: list[Mapped]) -> Section:
             f"n={m.n}, d={m.d:,}",
             f"{m.file_bytes / 1e9:.2f} GB",
             f"{m.peak_bytes / 1e6:.0f} MB",
-            _duration(m.seconds),
+            duration(m.seconds),
         )
         for m in found
     ]
@@ -149,7 +149,7 @@ def _times(value: float | None) -> str:
     return f"{value:.0f}x" if value >= 100 else f"{value:.3g}x"
 
 
-def _duration(value: float | None) -> str:
+def duration(value: float | None) -> str:
     """Seconds with three digits in the unit that suits them."""
     if value is None:
         return NOTHING
@@ -169,9 +169,9 @@ def _style(cell: str) -> str:
     return {MARKS[True]: "green", MARKS[False]: "red", MARKS[None]: "dim"}.get(cell, "")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+def line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
