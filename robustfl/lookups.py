@@ -151,6 +151,8 @@ def described(facts: dict[str, Any]) -> str:
         default = "required" if parameter["required"] else f"default {shown}"
         limits = "".join(f", {limit}" for limit in parameter["limits"])
         lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
+    if facts.get("unfit"):
+        facts = {**facts, "unfit": f"do not use it {facts['unfit']}"}
     if "sensitivity" in facts:
         facts = {**facts, "sensitivity": sensitivity_in_words(facts["sensitivity"])}
     told = (
@@ -158,6 +160,7 @@ def described(facts: dict[str, Any]) -> str:
         "requires",
         "guarantee",
         "breakdown",
+        "unfit",
         "sensitivity",
         "channel",
         "knowledge",
