@@ -5,8 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 GRID ?= default
 BENCH ?=
+ADAPTERS := flower nvflare pfl
+VENVS := .venvs
 
-.PHONY: demo test slow nightly explore floors lint types bench report clean
+.PHONY: demo test slow nightly explore floors lint types bench report clean $(ADAPTERS:%=adapter-%) \
+	executor-ray executor-submitit
+.SECONDARY:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +36,20 @@ explore: $(READY)  ## property tests alone, with more examples where a test sets
 floors:  ## install the lowest versions that are declared in a folder of their own, and try them
 	$(PYTHON) .ci/floors
 
+# The frameworks have tight pins, so each lives in an environment of its own.
+$(VENVS)/%/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENVS)/$*
+	$(VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[$*,testing]' pytest-benchmark $(ALSO_$*)
+	touch $@
+
+ALSO_flower := 'flwr[simulation]>=1.22'
+
+$(ADAPTERS:%=adapter-%): adapter-%: $(VENVS)/%/.ready  ## a framework's adapter, inside the framework itself
+	$(VENVS)/$*/bin/python -m pytest tests/adapters/$*
+	$(VENVS)/$*/bin/python -m pytest tests/test_doctests.py -k "adapters.$*"
+
 lint: $(READY)  ## style and the two import laws
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,8 +60,11 @@ types: $(READY)  ## mypy --strict on the machine and the four plug-in folders
 bench: $(READY)  ## speed of aggregation and of the round, as ratios within one run; GRID=quick, default or full
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
 
+executor-ray executor-submitit: executor-%: $(VENVS)/%/.ready  ## trials on Ray or on submitit, inside an environment of its own
+	$(VENVS)/$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py
+
 report: $(READY)  ## write the reports of the last demo again
 	$(BIN)/robustfl report runs/quickstart
 
 clean:  ## remove what the other targets made, but no results
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(VENVS) build *.egg-info .mypy_cache .ruff_cache .benchmarks .hypothesis

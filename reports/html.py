@@ -1,12 +1,17 @@
-"""One HTML file that holds everything: it needs no network, no other files and no JavaScript, in light or dark."""
+"""One HTML file that holds everything: it needs no network and no other files, in light or dark.
+
+Without JavaScript it shows all tables and figures; a script adds the runs behind each cell, which are stored packed.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, ClassVar
+from zlib import compress
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,7 +21,7 @@ from robustfl.evaluation.results.reporting import ReportPage, RunResults
 from .html_drawings import svg
 from .html_tables import table
 from .sections import document
-from .sections.content import Code, Line, Strong
+from .sections.content import Behind, Code, Line, Strong
 from .sections.content.wording import well_formed
 
 
@@ -40,14 +45,30 @@ class HTML(ReportPage):
         style = _template("report.css")
         script = _template("report.js")
         policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
-        template = _environment().get_template("report.html.j2")
+        shown = document(results)
+        worlds = [part for part in shown.parts if part.parts]
+        behind: dict[str, Any] = {}
+        template = _environment(behind).get_template("report.html.j2")
         # The two files are the package's own; nothing that comes from the results is ever marked as safe.
-        page = template.render(document=document(results), style=Markup(style), script=Markup(script), policy=policy)
+        own = {"style": Markup(style), "script": Markup(script), "policy": policy, "packed": lambda: packed(behind)}
+        page = template.render(document=shown, worlds=worlds if len(worlds) > 1 else [], **own)
         return well_formed(page + "\n")
 
 
-def _environment() -> Environment:
-    """The templates; the macro in `blocks.html.j2` that has the name of a block shows it."""
+def packed(values: Any) -> str:
+    """JSON values, compressed, in letters that mean nothing in a page; empty if there are none.
+
+    Browsers unpack this themselves (``DecompressionStream``), so a page of 16 000 cells stays below two megabytes.
+    """
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return base64.b64encode(compress(text.encode(), 9)).decode() if values else ""
+
+
+def _environment(behind: dict[str, Any]) -> Environment:
+    """The templates; the macro in `blocks.html.j2` that has the name of a block shows it.
+
+    What lies behind the cells of tables is put into `behind`, by the keys of the tables.
+    """
     environment = Environment(
         loader=FunctionLoader(_template),
         autoescape=True,
@@ -57,6 +78,8 @@ def _environment() -> Environment:
     )
 
     def show(block: Any) -> Any:
+        if isinstance(block, Behind):
+            behind[block.key] = block.values
         return getattr(macros, type(block).__name__.lower())(block)
 
     environment.filters.update(line=_line, show=show, drawn=svg, laid_out=table)

@@ -35,6 +35,7 @@ def table(found: Table) -> Markup:
     if found.stacks:
         return whole
     region = {"tabindex": "0", "role": "region", "aria-label": found.caption or "Table"} if heat else {}
+    region |= {"data-behind": found.behind} if found.behind else {}
     return element("div", {"class": "scroll" if heat else "scroll plain", **region}, whole)
 
 
@@ -99,8 +100,6 @@ def _cell(cell: Cell, column: Column, classes: str, below: Sequence[Markup]) -> 
         shown = element("a", {"href": f"#{cell.to}"}, text)
     elif column.form.look == "code":
         shown = element("code", {}, text)
-    elif column.form.look == "heat":
-        shown = element("span", {}, text)
     parts = (classes, _colour(cell) if column.form.look == "heat" else "", "worst" if cell.strong else "")
     title = column.heading if classes.endswith("more") else ""
     return element("td", {"class": " ".join(filter(None, parts)), "data-title": title}, shown, *below)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -31,7 +30,7 @@ from .sections.content import (
     Table,
     World,
 )
-from .sections.content.wording import MISSING, named, number
+from .sections.content.wording import MISSING, distinct, named, number
 from .sections.ranking import LEVEL_COLUMNS, levels, mark, place, standard_line
 
 
@@ -97,14 +96,6 @@ def slowdowns(results: RunResults) -> dict[str, float]:
             spent.setdefault(record["labels"]["defense"], []).append(float(record["time"]["aggregate_s"]))
     unit = median(spent.get("Mean", [0.0]))
     return {defense: median(times) / unit for defense, times in spent.items()} if unit > 0 else {}
-
-
-def distinct(labels: Sequence[str]) -> list[str]:
-    """The labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
-    parts = [re.split(r", (?![^(]*\))", label) for label in labels]
-    shared = set.intersection(*map(set, parts)) if parts else set()
-    short = [", ".join(part for part in own if part not in shared) for own in parts]
-    return short if all(short) else list(labels)
 
 
 def front(points: Mapping[str, tuple[float, float]]) -> set[str]:

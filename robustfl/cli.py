@@ -27,8 +27,8 @@ from robustfl import __version__
 from robustfl.auditing import audit
 from robustfl.errors import RobustflError
 from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
-from robustfl.stored import publish, report, rescore, write_reports
-from robustfl.wording import counted
+from robustfl.stored import leaderboard, publish, report, rescore, write_reports
+from robustfl.wording import counted, remarks_counted
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.summaries import Summary
@@ -125,7 +125,7 @@ def run(
         str, typer.Option(help="Where clients train and updates are aggregated: cpu, cuda, cuda:1.")
     ] = "cpu",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value: --set federation.rounds=50. Repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a value: --set seeds=10. Repeatable.")
     ] = None,
     data_root: DataRoot = None,
     resume: Annotated[
@@ -156,6 +156,12 @@ def run(
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Give every defense a process of its own, which is handed rows alone.")
     ] = False,
+    executor: Annotated[
+        str | None, typer.Option(help="Play trials elsewhere: ray, submitit, or what a plug-in brings (default: here).")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Where the executor finds its cluster: auto, ray://HEAD:10001, slurm, local.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a suite, score it, print the ranking, and write records, summary and reports.
@@ -164,6 +170,7 @@ def run(
     """
     from robustfl import console
     from robustfl.evaluation.run.checking import Checks
+    from robustfl.evaluation.run.clusters.choosing import elsewhere
     from robustfl.evaluation.run.play import Resources
     from robustfl.evaluation.run.runner import RunOptions, run_experiment
     from robustfl.evaluation.suite.reading import read_experiment
@@ -190,8 +197,8 @@ def run(
         return
     progress = console.RunProgress(screen)
     try:
-        with terminations_raised():
-            summary = run_experiment(experiment, options, progress)
+        with terminations_raised(), elsewhere(executor, address, options) as placed:
+            summary = run_experiment(experiment, placed, progress)
     except KeyboardInterrupt as asked:
         progress.stop()
         screen.print("Interrupted. Finished trials are stored; run the same command again to continue.")
@@ -247,8 +254,9 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     screen, scores = console.output(), summary["scores"]
     suite, counts = summary["suite"], summary["trials"]
     screen.print(f"{suite['name']}: {suite['description']}", markup=False)
-    grids = "; ".join(f"{w['world']}: f in {w['f_grid']} of {w['clients']}" for w in scores["worlds"])
-    screen.print(f"{grids}; {counted(len(suite['seeds']), 'seed')}, {counts['total']} trials\n", markup=False)
+    for line in console.world_lines(scores):
+        screen.print(line, markup=False)
+    screen.print(f"{counted(len(suite['seeds']), 'seed')}, {counted(counts['total'], 'trial')}\n", markup=False)
     screen.print(console.ranking_table(scores))
     screen.print()
     for line in (*console.headline_lines(summary), *console.status_lines(summary)):
@@ -256,15 +264,14 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
     if summary["claims"]:
         screen.print("\nClaims", style="bold")
         screen.print(console.claims_table(summary["claims"]))
-    serious = [remark for remark in scores["flags"] if remark["level"] == "error"]
-    others = len(scores["flags"]) - len(serious)
-    if serious or others:
+    if scores["flags"]:
         screen.print()
-    for remark in serious:
-        screen.print(f"{remark['code']}: {remark['message']}", markup=False)
-    if others:
-        screen.print(f"{others} remarks on how far these numbers can be trusted are in the report.")
-        screen.print("robustfl explain CODE tells what a status or a remark means.")
+    for remark in scores["flags"]:
+        if remark["level"] == "error":
+            screen.print(f"{remark['code']}: {remark['message']}", markup=False)
+    if scores["flags"]:
+        screen.print(f"How far to trust this: see {remarks_counted(scores['flags'])} in the report.", soft_wrap=True)
+        screen.print("robustfl explain CODE tells what a status or a remark means.", soft_wrap=True)
     if (folder / "ledgers").exists():
         told = f"\nDecisions about clients: {folder / 'ledgers'} (robustfl verify {folder} checks them)"
         screen.print(told, markup=False, soft_wrap=True)
@@ -298,23 +305,27 @@ def compare(
     from robustfl import console
     from robustfl.evaluation.compare import comparison
     from robustfl.evaluation.compare import text as comparison_text
-    from robustfl.evaluation.results.baseline import load_stored, save_stored
+    from robustfl.evaluation.results.baseline import save_stored
 
     if save is not None and second is None:
-        save_stored(load_stored(first), save)
+        save_stored(comparison.load_run(first), save)
+        typer.echo(json.dumps([str(save)]) if as_json else f"{save}: what a comparison reads of {first}")
         return
     if second is None or save is not None:
         fail("Name a second run to compare FIRST with, or --save FILE to store FIRST: one of the two.")
     settings = comparison.GateSettings(delta=delta, alpha=alpha, looks=looks, look=look, different_suites=different)
-    found = comparison.compare_runs(load_stored(first), load_stored(second), settings)
+    found = comparison.compare_runs(comparison.load_run(first), comparison.load_run(second), settings)
     commands = comparison.next_commands(found, first, second)
     comparison_text.write(found, commands, out or [])
     if as_json:
         typer.echo(json.dumps(found.report(commands), indent=1))
     else:
         for part in comparison_text.parts(found, commands):
-            text = isinstance(part, str)
-            console.output().print(part if text else console.plain_table(*part), markup=False, soft_wrap=text)
+            if isinstance(part, str):
+                console.output().print(part, markup=False, soft_wrap=True)
+            else:
+                columns = [console.Column(heading=name, give=comparison_text.GIVE.get(name, 0)) for name in part[0]]
+                console.output().print(console.FittedTable(columns, part[1]))
     raise SystemExit(found.exit_code)
 
 
@@ -375,6 +386,7 @@ def doctor(as_json: Json = False) -> None:
 app.command(cls=HelpWithNames)(report)
 app.command()(rescore)
 app.command(cls=HelpWithNames)(publish)
+app.add_typer(leaderboard, name="leaderboard")
 app.command()(audit)
 app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)

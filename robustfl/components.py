@@ -113,6 +113,11 @@ class Component:
         """
         return (self,)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that decide what it does besides those of its classes, such as that of a function it calls."""
+        return ()
+
     def __str__(self) -> str:
         """The short label for tables and plots; it shows `label_parameters` and non-default values, but never `f`."""
         own = [(p, getattr(self, p.name)) for p in self.declared_parameters() if p.name != "f"]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from robustfl.evaluation.score.levels import LEVELS
+from robustfl.evaluation.score.levels import LEVELS, Level
 from robustfl.wording import decimals, lasting
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Record
-    from robustfl.evaluation.results.summaries import ClaimReport, Scores, Summary
+    from robustfl.evaluation.results.summaries import ClaimReport, RankRow, Scores, Summary
 
 
 def output() -> Console:
@@ -83,43 +86,109 @@ class RunProgress:
             self._bar = None
 
 
-def ranking_table(scores: Scores) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table: its heading, of several lines perhaps, and whether its texts are flush right.
+
+    Columns with a larger `give` are the first to leave a table that is too wide; those with 0 stay.
+    """
+
+    heading: str
+    right: bool = False
+    give: int = 0
+
+
+class FittedTable:
+    """A table that cuts no name: columns that find no room stand below their rows, as `heading: text`.
+
+    A text that is too long even so has a line of its own.
+    """
+
+    def __init__(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+        self._columns = tuple(columns)
+        self._rows = [tuple(cell.replace("\n", " ") for cell in row) for row in rows]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        room = options.max_width
+        shown = self._shown(room)
+        columns = [(number, self._columns[number]) for number in shown]
+        widths = {number: self._width(number) for number in shown}
+        heads = [column.heading.split("\n") for _, column in columns]
+        height = max((len(head) for head in heads), default=0)
+        for at in range(height):
+            cells = [head[at - height + len(head)] if at >= height - len(head) else "" for head in heads]
+            yield Text(self._line(columns, cells, widths), style="bold", no_wrap=True, overflow="ignore")
+        below = [number for number in range(len(self._columns)) if number not in shown]
+        for row in self._rows:
+            line = self._line(columns, [row[number] for number in shown], widths)
+            yield Text(line) if len(line) > room else Text(line, no_wrap=True, overflow="ignore")
+            told = "; ".join(self._named(n, row[n]) for n in below if row[n])
+            if told:
+                yield Padding(Text(told, overflow="fold"), (0, 0, 0, 5))
+
+    def _named(self, number: int, text: str) -> str:
+        heading = " ".join(self._columns[number].heading.split())
+        return f"{heading}: {text}" if heading else text
+
+    def _shown(self, room: int) -> list[int]:
+        """The columns that find room side by side."""
+        shown = list(range(len(self._columns)))
+        for give in sorted({column.give for column in self._columns if column.give}, reverse=True):
+            if sum(map(self._width, shown)) + 2 * (len(shown) - 1) <= room:
+                break
+            shown = [number for number in shown if self._columns[number].give != give]
+        return shown
+
+    def _width(self, number: int) -> int:
+        texts = [*self._columns[number].heading.split("\n"), *(row[number] for row in self._rows)]
+        return max(map(cell_len, texts))
+
+    def _line(self, columns: Sequence[tuple[int, Column]], cells: Sequence[str], widths: Mapping[int, int]) -> str:
+        padded = []
+        for (number, column), cell in zip(columns, cells, strict=True):
+            space = " " * (widths[number] - cell_len(cell))
+            padded.append(space + cell if column.right else cell + space)
+        return "  ".join(padded).rstrip()
+
+
+def ranking_table(scores: Scores) -> FittedTable:
     """The ranking: resilience with its interval and at the levels of knowledge, the worst case at the largest f, and
     the breakdown point.
 
     A sign marks the defenses that cannot be told apart from the first one.
     """
-    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
-    table.add_column("rank", justify="right")
-    table.add_column("defense", overflow="fold")
-    table.add_column("resilience", justify="right", no_wrap=True)
-    table.add_column("95 % interval", justify="right", no_wrap=True)
     rows = scores["ranking"]
     weaker = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in rows)]
-    for level in weaker:
-        table.add_column(HEADINGS[level], justify="right")
-    table.add_column("no\nattack", justify="right")
-    table.add_column("at max f", justify="right")
-    table.add_column("under", overflow="fold")
-    table.add_column("survives f", justify="right")
-    tested = any("status" in row for row in scores["ranking"])
-    if tested:
-        table.add_column("status", no_wrap=True)
-    for row in scores["ranking"]:
-        interval = row["R_ci"]
-        table.add_row(
-            "-" if row["rank"] is None else str(row["rank"]),
-            Text(row["defense"]),
-            f"{number(row['R_mean'])}{' ≈' if row.get('tied') else '  '}",
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "none",
-            *(number((row.get("R_levels") or {}).get(level)) for level in weaker),
-            number(row.get("undisturbed")),
-            number(row["W_at_max_f"]),
-            Text(row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else "")),
-            _survived(scores, row["defense"]),
-            *((row.get("status", ""),) if tested else ()),
-        )
-    return table
+    tested = any("status" in row for row in rows)
+    columns = (
+        Column(heading="rank", right=True),
+        Column(heading="defense"),
+        Column(heading="resilience", right=True),
+        Column(heading="95 % interval", right=True, give=1),
+        *(Column(heading=HEADINGS[level], right=True, give=3) for level in weaker),
+        Column(heading="no\nattack", right=True, give=2),
+        Column(heading="at max f", right=True, give=4),
+        Column(heading="under", give=6),
+        Column(heading="survives f", right=True, give=5),
+        *((Column(heading="status", give=2),) if tested else ()),
+    )
+    return FittedTable(columns, [_ranked(scores, row, weaker, tested) for row in rows])
+
+
+def _ranked(scores: Scores, row: RankRow, weaker: Sequence[Level], tested: bool) -> tuple[str, ...]:
+    interval = row["R_ci"]
+    return (
+        "-" if row["rank"] is None else str(row["rank"]),
+        row["defense"],
+        f"{number(row['R_mean'])}{' ≈' if row.get('tied') else '  '}",
+        f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "none",
+        *(number((row.get("R_levels") or {}).get(level)) for level in weaker),
+        number(row.get("undisturbed")),
+        number(row["W_at_max_f"]),
+        row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else ""),
+        _survived(scores, row["defense"]),
+        *((row.get("status", ""),) if tested else ()),
+    )
 
 
 HEADINGS = {"own": "own\ndata", "updates": "honest\nupdates"}
@@ -132,6 +201,16 @@ def headline_lines(summary: Summary) -> list[str]:
 
     tied = any(row.get("tied") for row in summary["scores"]["ranking"])
     return [headline(summary), *(["≈ cannot be told apart from the first row."] if tied else [])]
+
+
+def world_lines(scores: Scores) -> list[str]:
+    """Which worlds there are, each with its name once, and how many clients are malicious."""
+    grids = [f"f in {world['f_grid']} of {world['clients']}" for world in scores["worlds"]]
+    if len(grids) == 1:
+        return [f"{scores['worlds'][0]['world']}: {grids[0]}"]
+    if len(set(grids)) == 1:
+        return [f"{len(grids)} worlds, {grids[0]}:", *(f"  {world['world']}" for world in scores["worlds"])]
+    return [f"{world['world']}: {grid}" for world, grid in zip(scores["worlds"], grids, strict=True)]
 
 
 def status_lines(summary: Summary) -> list[str]:
@@ -194,10 +273,10 @@ def _survived(scores: Scores, defense: str) -> str:
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table without lines; cells are shown as they are and never interpreted as markup."""
+    """A table without lines; cells are shown as they are, never cut, and never interpreted as markup."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name)
+        table.add_column(name, overflow="fold", no_wrap=name == columns[0])
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

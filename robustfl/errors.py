@@ -48,6 +48,10 @@ class AttackError(RobustflError):
     """An attack broke its contract: a wrong shape, type or device, or a change to what it may only read."""
 
 
+class NotGivenError(AttackError):
+    """An attack looked at something that it may know, and that there is not where it was asked."""
+
+
 class UnknownNameError(RobustflError, LookupError):
     """Nothing is registered under a name."""
 

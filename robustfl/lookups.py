@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,9 @@ DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
 ]
 
+
+WIDE = 120
+"""In a terminal of so many columns the table of defenses has room for all that it tells side by side."""
 
 MEASURE = "measure"
 """The kind of a measure, in addition to the kinds of the registry."""
@@ -70,7 +74,12 @@ def list_(
     for name, entries in found.items():
         if kind and name == "defense":
             rows = registry.traits()
-            screen.print(console.plain_table(list(rows[0]), [list(row.values()) for row in rows]))
+            heads, cells = list(rows[0]), [list(row.values()) for row in rows]
+            if screen.width >= WIDE:
+                screen.print(console.plain_table(heads, cells))
+            else:  # what is last leaves first
+                columns = [console.Column(heading=head, give=give) for give, head in enumerate(heads)]
+                screen.print(console.FittedTable(columns, cells))
         else:
             screen.print(console.plain_table((name, ""), entries))
         screen.print()
@@ -98,41 +107,88 @@ def _catalogue(kind: str) -> list[tuple[str, str]]:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A name from robustfl list: one of the {kinds}.")],
+    name: Annotated[str, typer.Argument(help="A name from robustfl list ({kinds}), KIND:NAME, or a key of suites.")],
     rows: Annotated[int, typer.Option(help="Number of rows, for the sensitivity of a defense.", min=1)] = 100,
     clip: Annotated[float, typer.Option(help="Length to which rows are clipped, for the sensitivity.")] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Describe anything that has a name: what it does, its parameters, where it comes from."""
-    from robustfl import registry
+    """Describe anything that has a name: what it does, its parameters, where it comes from.
+
+    Where several kinds have the name, KIND:NAME says which is meant: robustfl describe data:csv. The keys of suites are
+    described as well: robustfl describe federation, task, adversary, score or suite.
+    """
     from robustfl.errors import UnknownNameError, did_you_mean
+
+    kind, _, alone = name.rpartition(":") if name.partition(":")[0].lower() in _all_kinds() else ("", "", name)
+    wanted = _all_kinds()[kind.lower()] if kind else ""
+    found = {one: page for one, page in _pages(alone, rows, clip) if wanted in ("", one)}
+    if not found:
+        known = [
+            entry for one in dict.fromkeys(_all_kinds().values()) if wanted in ("", one) for entry, _ in _entries(one)
+        ]
+        what = f"No {wanted} is" if wanted else "Nothing is"
+        raise UnknownNameError(f"{what} named {alone!r}. {did_you_mean(alone, known)}")
+    first, *others = found
+    facts, text = found[first]
+    typer.echo(json.dumps(facts, indent=1) if as_json else text)
+    if others and not as_json:
+        more = " or ".join(f"robustfl describe {one}:{alone}" for one in others)
+        typer.echo(f"\nSomething else has the same name: {more}.")
+
+
+KEY = "key"
+"""The kind of a key of suites that holds keys of its own, in addition to the kinds of the registry."""
+
+
+def _all_kinds() -> dict[str, str]:
+    """The kinds that may stand before a name, by the words for them."""
+    plurals = {**_plurals(), "keys": KEY}
+    return {**plurals, **{kind: kind for kind in plurals.values()}}
+
+
+def _keys() -> list[str]:
+    from robustfl.evaluation.suite.reference import subjects
+
+    return [*subjects()]
+
+
+def _entries(kind: str) -> list[tuple[str, str]]:
+    return [(key, "") for key in _keys()] if kind == KEY else _catalogue(kind)
+
+
+def _pages(name: str, rows: int, clip: float) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """The pages of everything that has a name, by kind: what is told as JSON, and as text. Names of data go first."""
+    from robustfl import registry
+    from robustfl.errors import UnknownNameError
+    from robustfl.own_files import is_reference
 
     scenarios = registry.scenario_files()
     if name in scenarios:
         text = scenarios[name].read_text(encoding="utf-8")
-        typer.echo(json.dumps({"name": name, "yaml": text}) if as_json else text.rstrip())
-        return
+        yield "scenario", ({"name": name, "yaml": text}, text.rstrip())
     if name in registry.suite_files():
         from robustfl.evaluation.suite.standard import load_standard
 
         suite = load_standard(name)
-        typer.echo(json.dumps(suite.report(), indent=1) if as_json else str(suite))
-        return
-    for kind in registry.component_kinds():
+        yield "suite", (suite.report(), str(suite))
+    for kind in sorted(registry.component_kinds(), key=lambda kind: kind == "report"):
         try:
             facts = {"kind": kind, **registry.describe(registry.get(kind, name), rows, clip)}
         except UnknownNameError:
             continue
-        typer.echo(json.dumps(facts, indent=1) if as_json else described(facts))
-        return
+        yield kind, (facts, described(facts))
+        if is_reference(name):  # a class in a file is of one kind alone
+            return
     from robustfl.evaluation.results.measures import known_measures
 
     if name in known_measures():
         measure = {"kind": MEASURE, **asdict(known_measures()[name])}
-        typer.echo(json.dumps(measure, indent=1) if as_json else measured(measure))
-        return
-    known = [entry for kind in (*registry.kinds(), MEASURE) for entry, _ in _catalogue(kind)]
-    raise UnknownNameError(f"Nothing is named {name!r}. {did_you_mean(name, known)}")
+        yield MEASURE, (measure, measured(measure))
+    from robustfl.evaluation.suite import reference
+
+    path = reference.found(name)
+    if path is not None:
+        yield KEY, (reference.report(path), _unmarked(reference.page(path)))
 
 
 def _unmarked(text: str) -> str:

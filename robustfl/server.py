@@ -87,7 +87,8 @@ class RobustServer:
 
     Shapes: a model is a mapping from names to arrays, a sequence of arrays, or one array; numpy and torch may be mixed,
     and the next model is of the kind that was sent. Units: those of the model.
-    Cost: one copy of each reply as differences, and one aggregation.
+    Cost: one aggregation, which subtracts what was sent while it reads; of the parameters in the replies nothing is
+    copied, of buffers and counters the differences are.
     Guarantee: that of the rule, for the parameters; that of the median, for buffers and counters. The next model is
     finite, or the model is kept.
 
@@ -172,25 +173,26 @@ class RobustServer:
             raise UpdatesError(f"`replies` should map ids of clients to replies. Found {type(replies).__name__}.")
         names = list(replies)
         clients = [names[place] for place in by_id(names)]
-        changes: dict[Hashable, dict[Hashable, Array]] = {}
-        refused: dict[Hashable, str] = {}
-        for client in clients:
-            try:
-                changes[client] = template.change(replies[client])
-            except UpdatesError as error:
-                refused[client] = str(error)
-        if len(changes) < self.least:
-            held = f"{len(changes)} of {len(names)} replies can be used, fewer than {self.least}."
-            return self._held(template, refused, held)
         parameters = [name for name in template.floating if not self._apart(name)]
         if not parameters:
             raise UpdatesError("All values of the model that was sent are buffers or counters: nothing to aggregate.")
-        own = None if trusted is None else _only(template.own(trusted), parameters)
+        usable: dict[Hashable, dict[Hashable, Array]] = {}
+        refused: dict[Hashable, str] = {}
+        for client in clients:
+            try:
+                usable[client] = template.read(replies[client], parameters)
+            except UpdatesError as error:
+                refused[client] = str(error)
+        if len(usable) < self.least:
+            held = f"{len(usable)} of {len(names)} replies can be used, fewer than {self.least}."
+            return self._held(template, refused, held)
+        own = None if trusted is None else _only(template.own(trusted, parameters), parameters)
         # The rule hears of clients that were refused here too: `exceeded` counts them among those that it catches.
-        rows = {c: _only(changes[c], parameters) if c in changes else _UNREADABLE for c in clients}
+        rows = {c: _only(usable[c], parameters) if c in usable else _UNREADABLE for c in clients}
         try:
             # What is a buffer has been decided here, so the rule sets nothing apart by itself.
-            answer = self.rule.aggregate(rows, trusted=own, hostile=self.hostile, beside=())
+            base = template.base(parameters)
+            answer = self.rule.aggregate(rows, trusted=own, hostile=self.hostile, beside=(), relative_to=base)
         except InfeasibleError as error:
             return self._held(template, refused, str(error))
         except (StateError, UpdatesError, ParameterError):  # what the caller has to mend
@@ -198,7 +200,7 @@ class RobustServer:
         except RobustflError as error:  # no finite answer
             return self._held(template, refused, str(error))
         refused = {clients[row]: refused.get(clients[row], why) for row, why in answer.info["reasons"].items()}
-        accepted = [changes[client] for client in clients if client not in refused]
+        accepted = [usable[client] for client in clients if client not in refused]
         model, problem = template.moved({**answer.value, **self._others(template, accepted)})
         return self._held(template, refused, problem) if problem else Step(model=model, answer=answer, refused=refused)
 
@@ -254,22 +256,30 @@ class _Template:
         if not any(math.prod(self.values[name].shape) for name in self.floating):
             raise UpdatesError("The model that was sent holds no floating-point values.")
 
-    def change(self, reply: Any) -> dict[Hashable, Array]:
-        """What a reply changes, value by value; UpdatesError says why it cannot be used."""
+    def base(self, parameters: Sequence[Hashable]) -> dict[Hashable, Array] | None:
+        """What is subtracted from parameters, in the type of the arithmetic; None where clients send differences."""
+        return {name: _as(self.values[name], self.values[name]) for name in parameters} if self.models else None
+
+    def read(self, reply: Any, parameters: Collection[Hashable]) -> dict[Hashable, Array]:
+        """The parameters of a reply as they came, and what it changes of the other values.
+
+        UpdatesError says why the reply cannot be used.
+        """
         try:
             form, values = _named(reply() if callable(reply) else reply)
             if form != self.form or set(values) != set(self.values):
                 raise UpdatesError(self._other_names(form, values))
-            return {name: self._difference(name, values[name]) for name in self.values}
+            changes = ((name, self._difference(name, values[name])) for name in self.values)
+            return {name: values[name] if name in parameters else change for name, change in changes}
         except UpdatesError:
             raise
         except Exception as error:  # a client chose the bytes that were decoded here: any of them refuses it alone
             raise UpdatesError(f"{type(error).__name__}: {error}") from error
 
-    def own(self, trusted: Any) -> dict[Hashable, Array]:
-        """What the server's own reply changes."""
+    def own(self, trusted: Any, parameters: Collection[Hashable]) -> dict[Hashable, Array]:
+        """The server's own reply, read as one of a client."""
         try:
-            return self.change(trusted)
+            return self.read(trusted, parameters)
         except UpdatesError as error:
             raise UpdatesError(f"`trusted` cannot be used: {error}") from None
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 trial`, `2 trials`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def remarks_counted(remarks: Iterable[Mapping[str, Any]]) -> str:
+    """How many kinds of remarks there are, in the words of every page: `1 error and 3 warnings`.
+
+    Remarks of one kind share their `code` and their `level`.
+    """
+    levels = [level for level, _ in {(remark["level"], remark["code"]) for remark in remarks}]
+    serious = levels.count("error")
+    counts = ((serious, "error"), (len(levels) - serious, "warning"))
+    return listed([counted(count, noun) for count, noun in counts if count])
 
 
 def listed(names: Sequence[str]) -> str:

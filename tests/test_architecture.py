@@ -14,6 +14,7 @@ from tests.imports import PLUGIN_FOLDERS, ROOT, Graph, circles, import_graph, mo
 FLOORS = (
     ("errors",),
     ("own_files",),
+    ("functions",),
     ("appending", "components", "measures", "wording"),
     ("graphs", "privacy"),
     ("aggregation.kernels",),

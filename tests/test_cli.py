@@ -17,7 +17,10 @@ from robustfl import __version__, registry
 from robustfl.evaluation.score.headline import headline
 
 Command = Callable[..., Any]
-COMMANDS = ("run", "report", "list", "describe", "explain", "compare", "schema", "data", "verify", "audit", "doctor")
+COMMANDS = (
+    *("run", "report", "list", "describe", "explain", "compare", "leaderboard", "schema", "data", "verify", "audit"),
+    "doctor",
+)
 
 
 def test_help_of_everything(command: Command, tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_help_names_what_the_registry_knows(name: str, told: list[str], inside: 
 def test_what_is_left_out_of_a_command_has_a_default_that_its_help_tells(inside: Command, tmp_path: Path) -> None:
     shown = " ".join(inside("run", "--help", cwd=tmp_path).stdout.split())
     assert "(default: runs/NAME)" in shown
-    assert "(default: all)" in inside("report", "--help", cwd=tmp_path).stdout
+    assert "(default: all but figures)" in inside("report", "--help", cwd=tmp_path).stdout
 
 
 def test_help_of_everything_looks_no_name_up() -> None:
@@ -90,6 +93,8 @@ def test_a_run_prints_the_ranking_and_nothing_else_on_standard_output(smoke: tup
 def test_a_run_leaves_records_summary_and_reports(smoke: tuple[Any, Path]) -> None:
     _, folder = smoke
     assert sorted(path.name for path in folder.iterdir()) == [
+        "ranking.csv",
+        "ranking.tex",
         "records.jsonl",
         "report.html",
         "report.md",
@@ -133,14 +138,16 @@ def test_a_run_compared_with_itself_passes(smoke: tuple[Any, Path], command: Com
     assert (answer.returncode, found["verdict"], found["remarks"], found["next"]) == (0, "PASS", [], [])
     assert {(cell["verdict"], cell["changed"]) for cell in found["cells"]} == {("PASS", False)}
     table = command("compare", str(folder), str(folder), cwd=folder.parent).stdout.splitlines()
-    assert table[0].split()[:4] == ["world", "defense", "f", "before"]
-    assert [line.split()[-1] for line in table[1:-2]] == ["PASS"] * len(found["rows"])
+    assert table[0] == found["rows"][0]["world"]  # the only world, named once
+    assert table[1].split()[:3] == ["defense", "f", "before"]
+    assert [line.split()[-1] for line in table[2:-2]] == ["PASS"] * len(found["rows"])
     assert table[-1].startswith(f"PASS: none of {len(found['cells'])} cells")
 
 
 def test_a_stored_baseline_gates_a_weaker_run(smoke: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
     _, folder = smoke
-    assert command("compare", str(folder), "--save", "main.json", cwd=tmp_path).returncode == 0
+    saved = command("compare", str(folder), "--save", "main.json", cwd=tmp_path)
+    assert (saved.returncode, saved.stdout.split(":")[0]) == (0, "main.json")
     summary = json.loads((folder / "summary.json").read_text())
     (world,) = summary["scores"]["worlds"]
     for cell in world["defenses"][0]["curve"][0]["attacks"].values():

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from robustfl import console
-from robustfl.console import SAMPLE, RunProgress
-from robustfl.wording import lasting
+from robustfl.console import SAMPLE, Column, FittedTable, RunProgress
+from robustfl.wording import lasting, remarks_counted
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,52 @@ def test_of_many_worlds_the_table_counts_those_that_are_survived() -> None:
     assert ">= 3 of 15, 3 of 15" in shown("at_least", "exact")
     assert "none" in shown("none")
     assert "all, in 2 of 3 worlds" in shown("at_least", "exact", "at_least")
+
+
+def fitted(width: int) -> list[str]:
+    columns = [Column(heading="rank", right=True), Column(heading="defense"), Column(heading="of the\nworst", give=1)]
+    rows = [("1", "NNM > GeometricMedian", "ConsistentWhiteBox(search_every=5, harm=relocated)"), ("10", "中位数", "")]
+    text = io.StringIO()
+    table = FittedTable([*columns, Column(heading="R", give=2)], [(*row, "0.5") for row in rows])
+    Console(file=text, width=width).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def test_a_table_that_fits_is_one_line_a_row() -> None:
+    head, *lines = fitted(120)
+    assert head.split() == ["of", "the"]
+    assert lines[0].split() == ["rank", "defense", "worst", "R"]
+    assert lines[1].split("  ")[-1] == "0.5"
+    assert len(lines) == 3
+    assert lines[2].index("0.5") == lines[1].index("0.5") - 3  # three letters that are two columns wide
+
+
+@pytest.mark.parametrize("width", [80, 60, 40, 20])
+def test_a_table_cuts_no_name(width: int) -> None:
+    lines = fitted(width)
+    assert max(map(len, lines)) <= width
+    whole = "".join("".join(lines).split())
+    for text in ("NNM>GeometricMedian", "ConsistentWhiteBox(search_every=5,harm=relocated)", "中位数"):
+        assert text in whole
+    assert "…" not in whole
+
+
+def test_columns_leave_in_their_order() -> None:
+    assert fitted(80)[-1] == "     R: 0.5"
+    assert fitted(60)[1].split()[:4] == ["1", "NNM", ">", "GeometricMedian"]
+    assert fitted(60)[2] == "     of the worst: ConsistentWhiteBox(search_every=5,"
+
+
+def test_worlds_have_their_names_once() -> None:
+    def shown(*worlds: tuple[str, list[int]]) -> list[str]:
+        return console.world_lines({"worlds": [{"world": w, "f_grid": f, "clients": 15} for w, f in worlds]})
+
+    assert shown(("a", [0, 3])) == ["a: f in [0, 3] of 15"]
+    assert shown(("a", [0, 3]), ("b", [0, 3])) == ["2 worlds, f in [0, 3] of 15:", "  a", "  b"]
+    assert shown(("a", [0, 3]), ("b", [0])) == ["a: f in [0, 3] of 15", "b: f in [0] of 15"]
+
+
+def test_remarks_are_counted_in_the_same_words_everywhere() -> None:
+    remarks = [{"code": code, "level": level} for code, level in (("A", "error"), ("B", "warning"), ("B", "warning"))]
+    assert remarks_counted(remarks) == "1 error and 1 warning"
+    assert remarks_counted(remarks[1:]) == "1 warning"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
+import typer
 from annotated_types import Le
+from typer.testing import CliRunner
 from typing_extensions import Doc
 
 from robustfl import registry
 from robustfl.defenses import Mean
-from robustfl.lookups import described
+from robustfl.errors import UnknownNameError
+from robustfl.evaluation.suite import reference
+from robustfl.lookups import describe, described
 
 KINDS = ("defense", "attack", "data", "model", "partition", "report")
 NAMED = [(kind, name) for kind in KINDS for name in registry.find(kind)]
@@ -90,3 +94,57 @@ def test_the_page_of_dp_fed_avg_says_in_one_line_which_number_epsilon_counts() -
     assert any(
         "rounds of the suite" in line and "Local steps and local epochs count for nothing." in line for line in page
     )
+
+
+def invoked(*arguments: str) -> Any:
+    return CliRunner().invoke(_app(), arguments)
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(describe)
+    return app
+
+
+def test_a_kind_before_a_name_says_which_is_meant() -> None:
+    shown = {kind: invoked(f"{kind}:csv").stdout.splitlines()[0] for kind in ("data", "report", "reports")}
+    assert shown["data"].startswith("csv (data, robustfl.federation.data")
+    assert shown["report"] == shown["reports"]
+    assert shown["report"].startswith("csv (report, robustfl.reports")
+    assert invoked("csv").stdout.startswith(shown["data"])
+    assert "Something else has the same name: robustfl describe report:csv." in invoked("csv").stdout
+    assert invoked("data:fashion_mnist").stdout.startswith("fashion_mnist (data, ")
+    assert "robustfl describe data:fashion_mnist" in invoked("fashion_mnist").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("data:krum", "No data is named 'krum'"), ("nothing:csv", "Nothing is named 'nothing:csv'")],
+)
+def test_what_is_not_of_the_kind_is_not_found(name: str, reason: str) -> None:
+    with pytest.raises(UnknownNameError, match=reason):
+        CliRunner().invoke(_app(), [name], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["suite", "task", "federation", "adversary", "score", "privacy", "server"])
+def test_every_key_of_a_suite_is_explained(name: str) -> None:
+    path = reference.found(name)
+    assert path is not None
+    page = reference.page(path)
+    for model in reference.subjects()[path]:
+        for key, field in model.model_fields.items():
+            (line,) = [line for line in page.splitlines() if line.startswith(f"  {key}: ")]
+            assert " ".join((field.description or "").split()) in line
+            assert field.description
+            assert re.search(rf"  {key}: .+, (required|default.*)\. ", line)
+    assert set(reference.report(path)["keys"]) >= set(reference.subjects()[path][0].model_fields)
+
+
+def test_the_reference_says_what_may_be_written_and_where_more_is() -> None:
+    federation = reference.page("federation")
+    assert "\n  clients: a whole number >= 1, default 15. " in federation
+    assert "\n  algorithm: fedsgd or fedavg, default 'fedsgd'. " in federation
+    assert "robustfl describe federation.server" in federation.splitlines()[-1]
+    assert "\n  data: a data set, required. " in reference.page("task")
+    assert "\n  attacks: a list of an attack, default nothing. " in reference.page("suite")
+    assert reference.found("nothing") is None

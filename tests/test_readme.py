@@ -70,8 +70,14 @@ def test_the_modules_of_the_readme_exist() -> None:
     groups = {f"robustfl.{word}" for word in ("data", "suites")}  # entry points, not modules
     named = set(re.findall(r"\brobustfl(?:\.[A-Za-z_]+)+", README)) - groups
     assert len(named) >= 8
-    for name in named:
+    adapters = {name for name in named if name.startswith("robustfl.adapters.")}  # their frameworks may be absent
+    for name in named - adapters:
         assert resolve_name(name) is not None
+    assert adapters
+    for name in adapters:
+        _, _, module, what = [*name.split("."), ""][:4]
+        source = (ROOT / "robustfl" / "adapters" / f"{module}.py").read_text(encoding="utf-8")
+        assert re.search(rf"^class {what}\b", source, flags=re.MULTILINE)
 
 
 def test_the_scenarios_that_the_readme_runs_exist() -> None:

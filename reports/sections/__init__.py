@@ -35,10 +35,12 @@ from .statuses import STATUSES
 from .targeted import TARGETED
 from .timing import TIMING
 from .training import TRAINING
+from .worlds import WORLDS
 
 SECTIONS: tuple[Section, ...] = (
     GUIDE,
     RANKING,
+    WORLDS,
     STATUSES,
     CLAIMS,
     HEAT_MAP,

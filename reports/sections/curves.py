@@ -44,11 +44,12 @@ def _of_world(world: World) -> Content:
         f"{accuracy} without an attack and {chance} by guessing. A defense survives f malicious clients when utility "
         f"stays at {limit} or above up to there.{_left_out(world)}"
     )
-    gallery = Gallery(figures=tuple(_figures(world)), layout="multiples")
-    return Content(
-        title="What happens as more clients turn malicious",
-        blocks=(Detailed(full=(Note(line=drawn), gallery), brief=(Note(line=written, tone="plain"), _table(world))),),
-    )
+    brief = (Note(line=written, tone="plain"), _table(world))
+    # Two points are no curve: the table says the same in less room.
+    curves = (Note(line=drawn), Gallery(figures=tuple(_figures(world)), layout="multiples"))
+    full = curves if len(world.grid) > 2 else (Note(line=written), _table(world))
+    title = "What happens as more clients turn malicious"
+    return Content(title=title, blocks=(Detailed(full=full, brief=brief),))
 
 
 def _left_out(world: World) -> str:

@@ -5,6 +5,15 @@ from __future__ import annotations
 from .content import Content, Definitions, Detailed, Line, Run, Section, Strong
 from .content.wording import number
 
+STATUSES = {
+    "ADAPTIVE": "attackers who know the defense searched for its weak point and planned ahead; believe the number "
+    "until somebody finds a stronger attack.",
+    "UPPER_BOUND": "some of these attacks are missing, so the defense may be weaker than its number says.",
+    "SUSPECT": "a check of the experiment itself failed; find out why before you believe the number.",
+    "CONFIG_INVALID": "the defense cannot be used with so many malicious clients, which counts as keeping nothing.",
+}
+"""What each status means for somebody who has never seen one."""
+
 
 def _of_run(run: Run) -> Content:
     entries: dict[str, Line] = {
@@ -51,6 +60,13 @@ def _of_run(run: Run) -> Content:
             "have been seen."
         ),
     }
+    told = {row["status"] for row in run.ranking if "status" in row}
+    if told:
+        entries["How hard each defense was tested"] = (
+            "A number holds for the attacks that were tried, so each defense has a status. ",
+            *(part for name in STATUSES if name in told for part in (Strong(name), f": {STATUSES[name]} ")),
+            "The reasons stand in the section below the ranking.",
+        )
     return Content(title="How to read this", blocks=(Detailed(full=(Definitions(entries=entries),)),), fold="open")
 
 

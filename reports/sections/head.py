@@ -46,15 +46,33 @@ def of_world(world: World) -> Content:
         " Even without an attack the model hardly learns more than guessing, so there is nothing to lose.",
     )
     silent = () if scored["informative"] else (Note(line=warning, tone="plain"),)
-    return Content(title=world.label, blocks=(Detailed(full=(facts,)), *silent))
+    return Content(title=world.label, label=world.short, blocks=(Detailed(full=(facts,)), *silent))
 
 
 def answer(run: Run) -> list[str]:
     """The result of a suite in a few plain sentences; the first are the headline, which the terminal shows, too."""
     scored = [row for row in run.ranking if row["R_mean"] is not None]
     ranked = [row for row in scored if row["rank"] is not None]
-    survivals = [_survival(world, ranked[0]["defense"]) for world in run.worlds] if ranked else []
+    survivals = _survivals(run, ranked[0]["defense"]) if ranked else []
     return [headline(run.results.summary), *survivals, *(_plain(run) if scored else [])]
+
+
+def _survivals(run: Run, name: str) -> list[str]:
+    """How many malicious clients a defense survives: in each of one or two worlds, else in the weakest one alone."""
+    if len(run.worlds) < 3:
+        return [_survival(world, name) for world in run.worlds]
+    known = [
+        (own["breakdown"]["f"] / world.clients, world)
+        for world in run.worlds
+        for own in world.defenses
+        if own["defense"] == name and own["breakdown"] is not None
+    ]
+    if len(known) < len(run.worlds):
+        return []
+    weakest, world = min(known, key=lambda pair: pair[0])
+    better = sum(share > weakest for share, _ in known)
+    others = f"in {better} of {len(known)} worlds" if better else ""
+    return [_survival(world, name), *([f"It survives more {others}."] if others else [])]
 
 
 def _survival(world: World, name: str) -> str:

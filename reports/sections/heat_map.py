@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from robustfl.evaluation.labels import PLAIN_ACCURACY
@@ -12,52 +13,42 @@ from robustfl.evaluation.score.costs import means
 from robustfl.evaluation.score.levels import LEVELS, level_of
 
 from .content import (
-    ACCURACY,
-    CODE,
-    COUNT,
     LABEL,
-    NUMBER,
-    TEXT,
     UTILITY,
-    Article,
+    Behind,
     Cell,
     ColourKey,
     Column,
     Content,
     Detailed,
-    Drawing,
-    Figure,
-    Gallery,
+    Facts,
+    Fold,
     Note,
-    Path,
     Records,
-    Rich,
     Row,
     Run,
     Section,
-    Shape,
     Sheet,
     Tab,
     Table,
     Tabs,
     Values,
-    Words,
     World,
     ends,
     labelled,
     labels,
 )
-from .content.figures import Frame, thinned
-from .content.wording import interval, number
+from .content.figures import thinned
 
+SELECT = "Select a cell for the runs behind it; without JavaScript, scores.csv has them."
 NOTE = (
     "Utility kept: 1 as good as attack-free training, 0 as bad as guessing. The strongest attack on each defense is "
-    "underlined. Select a cell for the runs behind it."
+    f"underlined. {SELECT}"
 )
 AIMS_FIRST = (
     "Kept of both, the main task and the samples aimed at: 1 is as good as attack-free training, and 0 means that the "
     "model is as bad as guessing or that the attack always succeeds. The strongest attack on each defense is "
-    "underlined. Select a cell for the runs behind it."
+    f"underlined. {SELECT}"
 )
 
 
@@ -71,8 +62,18 @@ def _of_world(world: World) -> Content:
         tabs=tuple(_tab(world, f, attacks) for f in world.grid),
     )
     note = AIMS_FIRST if world.run.scores["settings"].get("aims_first") else NOTE
-    shown = Detailed(full=(Note(line=note), tabs, ColourKey(low="0 destroyed", high="1 unharmed")))
+    key = ColourKey(low="0 destroyed", high="1 unharmed")
+    shown = Detailed(full=(Note(line=note), tabs, key, *_legend(world, attacks)))
     return Content(title="Each defense against each attack", blocks=(shown,))
+
+
+def _legend(world: World, attacks: Sequence[str]) -> tuple[Fold, ...]:
+    """The full names of attacks that the table shortens."""
+    short = world.run.short_attacks
+    told = tuple((short[attack], attack) for attack in attacks if short.get(attack, attack) != attack)
+    if not told:
+        return ()
+    return (Fold(summary="The attacks with their settings", blocks=(Facts(entries=tuple(sorted(told))),)),)
 
 
 def _attacks(world: World) -> list[str]:
@@ -98,30 +99,48 @@ def _telling(world: World) -> int | None:
 
 
 def _tab(world: World, f: int, attacks: Sequence[str]) -> Tab:
-    """The heat map for one number of malicious clients, and the details behind each cell."""
+    """The heat map for one number of malicious clients, and what lies behind its cells."""
     key = f"{world.key}-f{f}"
     points = [(own["defense"], next((p for p in own["curve"] if p["f"] == f), None)) for own in world.defenses]
     shown = [attack for attack in attacks if any(point and attack in point["attacks"] for _, point in points)]
-    rows, articles = [], []
-    for d, (name, point) in enumerate(points):
-        cells: dict[str, Any] = {}
-        for a, attack in enumerate(shown):
-            cell = point["attacks"].get(attack) if point else None
-            target, worst = f"{key}-d{d}-a{a}", point is not None and point["worst_attack"] == attack
-            played = cell is not None and any(cell["trials"])
-            cells |= labelled({attack: Cell(_value(cell), to=target if played else "", strong=worst)})
-            if cell is not None and played:
-                articles.append(_article(target, name, attack, f, cell, world))
+    rounds = _rounds(world, points)
+    rows, behind = [], []
+    for name, point in points:
+        found = {attack: point["attacks"].get(attack) if point else None for attack in shown}
+        worst = None if point is None else point["worst_attack"]
+        cells = labelled({attack: Cell(_value(cell), strong=attack == worst) for attack, cell in found.items()})
         empty = _empty(point)
         whole = {"defense": name, "worst": point["W"] if point else None}
         rows.append(Row(cells=whole if empty else cells | whole, instead=empty))
+        played = (None if empty or cell is None or not any(cell["trials"]) else cell for cell in found.values())
+        behind.append([cell and _behind(cell, world, rounds) for cell in played])
     columns = (
         Column(key="defense", heading="Defense", form=LABEL),
-        *labels(shown, UTILITY),
+        *labels(shown, UTILITY, world.run.short_attacks),
         Column(key="worst", heading="worst case", form=UTILITY, strong=True),
     )
+    values = {
+        "f": f,
+        "clients": world.clients,
+        "seeds": world.scored["seeds"],
+        "baseline": _rounded(world.scored["baseline"]["mean"], 3),
+        "chance": _rounded(world.scored["chance"], 3),
+        "defenses": [name for name, _ in points],
+        "attacks": shown,
+        "rounds": rounds,
+        "cells": behind,
+    }
     title = f"{f} malicious of {world.clients} clients"
-    return Tab(key=key, label=str(f), title=title, blocks=(Table(columns=columns, rows=tuple(rows)), *articles))
+    table = Table(columns=columns, rows=tuple(rows), behind=key)
+    return Tab(key=key, label=str(f), title=title, blocks=(table, Behind(key=key, values=values)))
+
+
+def _rounds(world: World, points: Sequence[tuple[str, Values | None]]) -> list[int]:
+    """The rounds that most curves of a tab share: those of the longest one."""
+    measure = world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)
+    trials = (t for _, p in points if p for cell in p["attacks"].values() for t in cell["trials"] if t)
+    curves = (_drawn(world.run.records.get(trial), measure) for trial in trials)
+    return max(([t for t, _ in curve] for curve in curves), key=len, default=[])
 
 
 def _value(cell: Values | None) -> float | str | None:
@@ -140,73 +159,54 @@ def _empty(point: Values | None) -> str:
     return point["invalid"] or "" if all(cell["U"] is None for cell in point["attacks"].values()) else ""
 
 
-def _article(key: str, name: str, attack: str, f: int, cell: Values, world: World) -> Article:
-    """What lies behind a cell: its seeds, and accuracy over the rounds."""
-    records = [world.run.records.get(trial or "") for trial in cell["trials"]]
-    found = [metrics_of(record) for record in records]
-    successes = [more_of(record).get("attack_success") for record in records]
-    runs = tuple(
-        Row(
-            cells={
-                "seed": seed,
-                "accuracy": accuracy,
-                "utility": utility,
-                "success": success,
-                "weight": metrics.get("malicious_weight"),
-                "state": Cell(status, note=f", {rejected} rows rejected" if rejected else ""),
-                "trial": trial or None,
-            }
-        )
-        for seed, trial, status, accuracy, utility, metrics, success in zip(
-            *(world.scored["seeds"], cell["trials"], cell["status"], cell["accuracy"], cell["u"], found, successes),
-            strict=False,
-        )
-        for rejected in (metrics.get("rejected_rows"),)
-    )
-    aimed = any(row.cells["success"] is not None for row in runs)
-    weighed = any(row.cells["weight"] is not None for row in runs)
-    columns = (
-        Column(key="seed", heading="Seed", form=COUNT),
-        Column(key="accuracy", heading="Accuracy", form=ACCURACY),
-        Column(key="utility", heading="Utility", form=NUMBER),
-        *((Column(key="success", heading="Success of the attack", form=ACCURACY),) if aimed else ()),
-        *((Column(key="weight", heading="Weight of malicious", form=ACCURACY),) if weighed else ()),
-        Column(key="state", heading="State", form=TEXT),
-        Column(key="trial", heading="Trial", form=CODE),
-    )
-    spread = "no interval" if cell["ci"] is None else f"95% interval {interval(cell['ci'])}"
-    spread = "one seed, so no interval" if cell["ci"] is None and len(runs) == 1 else spread
-    blocks: tuple[Rich, ...] = (Table(columns=columns, rows=runs),)
-    return Article(
-        key=key,
-        title=f"{name}{' without an attack' if attack == 'none' else f' under {attack}'}, {f} of {world.clients} "
-        "malicious",
-        introduction=f"Utility {number(cell['U'])}{',' if cell['ci'] is not None else ';'} {spread}.",
-        blocks=_accuracy(records, world) + blocks,
-    )
+def _behind(cell: Values, world: World, rounds: Sequence[int]) -> list[Any]:
+    """What lies behind a cell: its utility, the interval, and the runs, one list a column to keep the page small.
 
-
-def _accuracy(records: Sequence[Any], world: World) -> tuple[Rich, ...]:
-    """Accuracy over the rounds, beside that of guessing and that of plain averaging without an attack."""
+    The columns are those of `COLUMNS` in ``templates/report.js``, which lays them out: accuracy, utility, the success
+    of an attack with an aim, the weight of malicious rows, the state, the trial, and accuracy over the rounds.
+    """
     measure = world.run.scores["settings"].get("accuracy", PLAIN_ACCURACY)
-    curves = [curve_of(record, measure) for record in records]
-    last = max((curve[-1][0] for curve in curves if curve), default=1)
-    frame = Frame(width=330, height=150, low=0, high=last, left=26, right=6)
-    lines = [frame.line(thinned([(t, value) for t, value in curve])) for curve in curves]
-    if not any(lines):
-        return ()
-    baseline, chance = world.scored["baseline"]["mean"], world.scored["chance"]
-    compared = (("no attack, plain averaging", baseline), ("guessing", chance))
-    shapes: list[Shape] = list(frame.axes())
-    for text, value in compared:
-        if value is not None:
-            shapes.append(Path(d=frame.across(value), meaning="base"))
-            shapes.append(Words(x=frame.end, y=round(frame.y(value) - 4, 1), text=text, anchor="end"))
-    shapes += [Path(d=line, meaning="thin line") for line in lines if line]
-    shapes += [Words(x=frame.left, y=144, text="round 0"), Words(x=frame.end, y=144, text=str(last), anchor="end")]
-    words = "Test accuracy over the rounds, a line a seed"
-    drawing = Drawing(width=frame.width, height=frame.height, words=words, shapes=tuple(shapes))
-    return (Gallery(figures=(Figure(drawings=(drawing,), caption=f"{words}."),), layout="beside"),)
+    runs = []
+    for trial, status, accuracy, utility in zip(
+        *(cell["trials"], cell["status"], cell["accuracy"], cell["u"]), strict=False
+    ):
+        record = world.run.records.get(trial or "")
+        metrics = metrics_of(record)
+        rejected = f", {metrics['rejected_rows']} rows rejected" if metrics.get("rejected_rows") else ""
+        runs.append(
+            [
+                _rounded(accuracy, 3),
+                _rounded(utility, 2),
+                _rounded(more_of(record).get("attack_success"), 3),
+                _rounded(metrics.get("malicious_weight"), 3),
+                "" if status == "ok" and not rejected else f"{status}{rejected}",
+                trial[: world.run.trial_digits] if trial else "",
+                _curve(_drawn(record, measure), rounds),
+            ]
+        )
+    ci = cell["ci"] and [_rounded(end, 2) for end in cell["ci"]]
+    return [_rounded(cell["U"], 2), ci, [list(column) for column in zip(*runs, strict=True)]]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits) + 0.0
+
+
+def _drawn(record: Any, measure: str) -> list[tuple[int, float | None]]:
+    """The points of accuracy over the rounds that the page draws; none of a record that is gone."""
+    return [(int(t), value) for t, value in thinned(curve_of(record, measure))]
+
+
+def _curve(points: Sequence[tuple[int, float | None]], rounds: Sequence[int]) -> str | list[tuple[int, float | None]]:
+    """A curve in the fewest letters: a letter a value, for `rounds` from the first on; else the points themselves."""
+    if [t for t, _ in points] != list(rounds[: len(points)]):
+        return [(t, _rounded(value, 3)) for t, value in points]
+    top = len(LETTERS) - 1
+    return "".join("." if value is None else LETTERS[round(top * min(max(value, 0.0), 1.0))] for _, value in points)
+
+
+LETTERS = ascii_uppercase + ascii_lowercase + digits + "-_"
+"""The letters of values from 0 to 1; the script of the page has the same."""
 
 
 COLUMNS = (

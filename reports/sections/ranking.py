@@ -19,9 +19,11 @@ from .content import (
     Row,
     Run,
     Section,
+    Sheet,
     Span,
     Table,
     Values,
+    ends,
 )
 from .content.wording import MISSING, breakdown, named
 
@@ -159,4 +161,43 @@ def hardest(row: Values) -> str:
     return named(row["worst_attack"])
 
 
-RANKING = Section(key="ranking", of_run=_of_run)
+SHEET = (
+    *("rank", "defense", "resilience", "resilience_low", "resilience_high", "tied", "weakest_world", "own", "updates"),
+    *("undisturbed", "worst_case", "worst_case_low", "worst_case_high", "worst_attack", "world", "beats", "beaten_by"),
+    *("status", "remarks", "seeds", "suite_hash", "standard", "standard_hash"),
+)
+
+
+def _sheet(run: Run) -> Sheet:
+    """A row a defense, in the order of the ranking; `worst_case` is that with the most malicious clients."""
+    suite = run.summary["suite"]
+    frozen = suite.get("standard") or {}
+    rows = (
+        {
+            "rank": row["rank"] if row["R_mean"] is not None else None,
+            "defense": row["defense"],
+            "resilience": row["R_mean"],
+            **ends("resilience", row["R_ci"]),
+            "tied": row.get("tied"),
+            "weakest_world": row["R_min"],
+            **levels(row),
+            "undisturbed": row.get("undisturbed"),
+            "worst_case": row["W_at_max_f"],
+            **ends("worst_case", row.get("W_ci")),
+            "worst_attack": row["worst_attack"],
+            "world": row.get("world"),
+            "beats": "; ".join(row["beats"]),
+            "beaten_by": "; ".join(row.get("beaten_by", [])),
+            "status": row.get("status"),
+            "remarks": "; ".join(row.get("why", [])),
+            "seeds": len(run.seeds),
+            "suite_hash": suite["hash"],
+            "standard": frozen.get("name"),
+            "standard_hash": frozen.get("hash"),
+        }
+        for row in run.ranking
+    )
+    return Sheet(file="ranking.csv", columns=SHEET, rows=tuple(rows))
+
+
+RANKING = Section(key="ranking", of_run=_of_run, sheet=_sheet)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from robustfl.wording import counted
+from robustfl.wording import remarks_counted
 
 from .content import Content, Finding, Findings, Fold, Run, Section, Values
 from .content.explained import explained
-from .content.wording import listed
 
 
 def _of_run(run: Run) -> Content | None:
@@ -17,16 +16,11 @@ def _of_run(run: Run) -> Content | None:
     if not groups:
         return None
     found = [_finding(key[1], key[2], tuple(groups[key])) for key in sorted(groups, key=lambda key: key[0])]
-    serious = sum(one.serious for one in found)
-    counts = ((serious, "error"), (len(found) - serious, "warning"))
     return Content(
         title="Before you trust these numbers",
         label="Remarks",
         blocks=(Findings(entries=tuple(found)),),
-        announcement=(
-            "How far to trust this: see ",
-            listed([counted(count, noun) for count, noun in counts if count]),
-        ),
+        announcement=("How far to trust this: see ", remarks_counted(run.scores["flags"])),
     )
 
 

@@ -31,8 +31,10 @@ def _of_run(run: Run) -> Content:
 
 def _facts(run: Run) -> Facts:
     summary, time = run.summary, run.summary["time"]
+    frozen = summary["suite"].get("standard")
     extra = {
         "suite hash": summary["suite"]["hash"],
+        **({"attack list": f"{frozen['name']}, hash {frozen['hash']}"} if frozen else {}),
         "seeds": ", ".join(map(str, run.seeds)),
         "finished": time["created"],
         "run time": f"{seconds(time['elapsed_s'])} with {counted(time['workers'], 'worker')}",

@@ -97,9 +97,10 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Any:
         """The aggregate of `updates` in the caller's own type; :meth:`aggregate` returns the full answer."""
-        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted, beside=beside).value
+        return self._call(updates, ids, hostile, trusted, beside, relative_to).value
 
     @final
     def aggregate(
@@ -110,6 +111,7 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Aggregation:
         """Aggregate, and return the aggregate with the weights, the rejected rows and other information.
 
@@ -127,6 +129,9 @@ class Aggregator(Defense):
         beside : patterns of names such as ``"*.ema"``; leaves of state dicts that match stand beside the geometry, as
             integers do. By default the running statistics of normalisation layers do; ``()`` puts them back. Each is
             aggregated by columns, with the weights that the rule gave the rows: `info["beside"]` says which, and how
+        relative_to : the model that clients started from, where `updates` (and `trusted`) are whole models. It is
+            subtracted while they are read, without a copy of them; rows of another layout are rejected, however many.
+            The answer is a difference to it, except for integers, which are the median of the rows' own
 
         Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
         and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
@@ -144,7 +149,10 @@ class Aggregator(Defense):
         InfeasibleError : there are fewer accepted rows than the rule's precondition requires with the declared `f`
         ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
-        answer, state = self._run(updates, ids, hostile, trusted, beside)
+        return self._call(updates, ids, hostile, trusted, beside, relative_to)
+
+    def _call(self, *given: Any) -> Aggregation:
+        answer, state = self._run(*given)
         if state is not None:
             self._commit(state)
             self.answers_in(holds_tensors(answer.value))
@@ -159,9 +167,10 @@ class Aggregator(Defense):
         hostile: Hostile = "reject",
         trusted: Any = None,
         beside: Iterable[str] | None = None,
+        relative_to: Any = None,
     ) -> Aggregation:
         """The answer that :meth:`aggregate` would give now, without any effect on the state."""
-        return self._run(updates, ids, hostile, trusted, beside)[0]
+        return self._run(updates, ids, hostile, trusted, beside, relative_to)[0]
 
     @final
     def sensitivity(self, n: int, clip: float, *, relation: Relation = "replace_one") -> float | None:
@@ -218,8 +227,9 @@ class Aggregator(Defense):
         hostile: Hostile,
         trusted: Any,
         beside: Iterable[str] | None,
+        relative_to: Any,
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        batch = read_updates(updates, ids, beside)
+        batch = read_updates(updates, ids, beside, relative_to)
         outcome, source = answered(self, batch, hostile, trusted, _outcome)
         if not source.agreed(source.kernels.is_finite(outcome.value)):
             raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")

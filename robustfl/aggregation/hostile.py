@@ -12,7 +12,7 @@ from robustfl.aggregation.defense import Defense, Outcome
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.ids import exceeded
 from robustfl.aggregation.updates.layout import Batch
-from robustfl.aggregation.updates.source import HostileRows, Source, largest_magnitude
+from robustfl.aggregation.updates.source import HostileRows, Source
 from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
 
 T = TypeVar("T")
@@ -29,6 +29,8 @@ def answered(
     require_policy(hostile)
     source = batch.source()
     try:
+        if batch.base is not None and not source.agreed(bool((abs(batch.subtracted) < np.inf).all())):
+            raise UpdatesError("`relative_to` should be finite. It is not.")
         if defense.wants_trusted:
             source.trusted = _trusted(defense, batch, source, trusted)
         while True:
@@ -65,8 +67,7 @@ def _trusted(defense: Defense, batch: Batch, source: Source, update: Any) -> Arr
             f"{defense!r} measures the rows against an update of the server's own. Pass it: `trusted=update`."
         )
     vector = batch.vector(update)
-    limit = largest_magnitude(batch.layout.working, batch.reader.n, source.d)
-    if not source.agreed(bool((abs(vector) <= limit).all())):
+    if not source.agreed(batch.usable(vector, source.d)):
         raise UpdatesError("`trusted` should be finite, and small enough to be summed. It is not.")
     return vector
 

@@ -17,9 +17,11 @@ server.
 
 from __future__ import annotations
 
+import functools
 import zlib
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from robustfl.aggregation.contracts import Aggregator
+from robustfl.aggregation.defense import Aggregation
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.readers import Columns, Dense, Reader
 from robustfl.aggregation.updates.source import Source
@@ -59,6 +62,12 @@ class Shard(Dense, Columns):
     @property
     def row(self) -> Array:
         return self.matrix[0]
+
+    def whole(self, part: Tensor) -> Tensor:
+        """The whole answer [d] from the parts of all processes, for a shard of `exchange`; `part` is this process's."""
+        answer, work, _ = _gathering(part, self.total_columns, self.group)
+        work.wait()
+        return answer
 
     def open(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         """The source that a call reads: sums over its columns are sums over all processes."""
@@ -108,30 +117,128 @@ class _Spread(Source):
         return _Spread(reader, ids, rows, shard=self._shard, trusted=self.trusted, share=self.share)
 
 
-def exchange(update: Tensor, group: Any = None) -> Shard:
+def exchange(update: Tensor, group: Any = None, *, counts: Sequence[int] | None = None) -> Shard:
     """Send every process its columns of `update`, and get the values of all processes in this process's columns.
 
     Process r of n holds the columns from `r ceil(d/n)` on. `update` may have any shape, which must be the same on every
-    process.
+    process. With `counts`, a process has several rows: `update` is then [counts[r], d] on process r, and the rows of
+    the shard are those of process 0, then those of process 1, and so on. A process may have no row at all.
 
     Raises
     ------
     UpdatesError : on all processes, if one of them has no floating-point numbers, or if the number or the type of the
-        values differs between processes
+        values differs between processes, or the rows are not as many as `counts` says, the same on every process
     """
-    return _exchanged(update, group, None)
+    if counts is None:
+        _agree(update, group, None)
+        return Exchange([update.detach().reshape(-1)], group).shard()
+    _agree_on_rows(update, group, counts)
+    n, rank, d = dist.get_world_size(group), dist.get_rank(group), update.shape[1]
+    share, (m, _) = -(-d // n), update.shape
+    padded = torch.nn.functional.pad(update.detach(), (0, share * n - d))
+    sent = padded.view(m, n, share).transpose(0, 1).reshape(-1)  # [n, m, share]: first what goes to process 0
+    block = torch.empty(sum(counts) * share, dtype=update.dtype, device=update.device)
+    dist.all_to_all_single(block, sent, [count * share for count in counts], [m * share] * n, group=group)
+    here = _columns(d, n)[rank]
+    return Shard(block.view(sum(counts), share)[:, :here], d=d, offset=rank * share, group=group)
 
 
-def _exchanged(update: Tensor, group: Any, trusted: Tensor | None) -> Shard:
-    _agree(update, group, trusted)
-    flat = update.detach().reshape(-1)
-    n, rank, d = dist.get_world_size(group), dist.get_rank(group), flat.numel()
+def _columns(d: int, n: int) -> list[int]:
+    """How many of `d` columns each of `n` processes holds."""
     share = -(-d // n)
-    sent = torch.nn.functional.pad(flat, (0, share * n - d))
-    block = torch.empty_like(sent)
-    dist.all_to_all_single(block, sent, group=group)
-    here = max(min(share, d - rank * share), 0)
-    return Shard(block.view(n, share)[:, :here], d=d, offset=rank * share, group=group)
+    return [max(min(share, d - rank * share), 0) for rank in range(n)]
+
+
+class Exchange:
+    """The exchange of an update that comes in parts, one after the other, as the buckets of a backward pass do.
+
+    Every part goes out as soon as it is there, and :meth:`shard` waits for all of them. The columns of this process are
+    those of its share of the first part, then those of its share of the second, and so on. All processes should send
+    equal parts in the same order; unlike :func:`exchange`, nothing checks that.
+
+    Parameters
+    ----------
+    parts : the first parts [d_1], [d_2], ..., of floating-point numbers
+    group : the process group; None for the default group
+    """
+
+    def __init__(self, parts: Iterable[Tensor] = (), group: Any = None) -> None:
+        self.group, self.n, self.rank = group, dist.get_world_size(group), dist.get_rank(group)
+        self._parts: list[_Part] = []
+        for part in parts:
+            self.send(part)
+
+    def send(self, part: Tensor) -> None:
+        """Send the columns of one more part, without waiting for them."""
+        d = part.numel()
+        sent = torch.nn.functional.pad(part, (0, -(-d // self.n) * self.n - d))
+        block = torch.empty_like(sent)
+        work = dist.all_to_all_single(block, sent, group=self.group, async_op=True)
+        self._parts.append(_Part(d=d, block=block.view(self.n, -1), held=_columns(d, self.n), work=work, sent=sent))
+
+    def shard(self) -> Shard:
+        """The values of all processes in this process's columns of all parts, once they are there."""
+        for part in self._parts:
+            part.work.wait()
+        blocks = [part.block[:, : part.held[self.rank]] for part in self._parts]
+        block = blocks[0] if len(blocks) == 1 else torch.cat(_alike(blocks), dim=1)
+        offset = sum(sum(part.held[: self.rank]) for part in self._parts)
+        return Shard(block, d=sum(part.d for part in self._parts), offset=offset, group=self.group)
+
+    def gathered(self, answer: Tensor) -> list[Tensor]:
+        """From this process's columns of an answer: each part of the whole answer, [d_1], [d_2], ..., in its type."""
+        started = []
+        owned = torch.split(answer, [part.held[self.rank] for part in self._parts])
+        for part, own in zip(self._parts, owned, strict=True):
+            started.append(_gathering(own.to(part.block.dtype), part.d, self.group))
+        for _, work, _ in started:
+            work.wait()
+        return [whole for whole, _, _ in started]
+
+
+def _gathering(own: Tensor, d: int, group: Any) -> tuple[Tensor, Any, Tensor]:
+    """Begin to gather [d] from the columns of all processes; returned with what must live until the work has ended."""
+    n = dist.get_world_size(group)
+    share = -(-d // n)
+    padded = torch.nn.functional.pad(own, (0, share - len(own))).contiguous()
+    whole = torch.empty(share * n, dtype=padded.dtype, device=padded.device)
+    # newer versions deprecate the first name in favour of the second
+    gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+    return whole[:d], gather(whole, padded, group=group, async_op=True), padded
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A part on its way: `held` columns for each process, and what must live until the work has ended."""
+
+    d: int
+    block: Tensor
+    held: list[int]
+    work: Any
+    sent: Tensor
+
+
+def _alike(blocks: list[Tensor]) -> list[Tensor]:
+    """The blocks in the widest of their types."""
+    widest = functools.reduce(torch.promote_types, (block.dtype for block in blocks))
+    return [block.to(widest) for block in blocks]
+
+
+def _agree_on_rows(rows: Tensor, group: Any, counts: Sequence[int]) -> None:
+    """Raise the same UpdatesError on all processes if their rows do not fit together."""
+    n, rank = dist.get_world_size(group), dist.get_rank(group)
+    fits = rows.ndim == 2 and rows.is_floating_point() and len(counts) == n and rows.shape[0] == counts[rank]
+    told = zlib.crc32(str((rows.dtype, tuple(counts))).encode())
+    own = torch.tensor([rows.shape[-1] if fits else -1, told], dtype=torch.int64, device=rows.device)
+    everybody = [torch.empty_like(own) for _ in range(n)]
+    dist.all_gather(everybody, own, group=group)
+    widths, kinds = zip(*(one.tolist() for one in everybody), strict=True)
+    if len(set(widths)) > 1 or len(set(kinds)) > 1 or widths[0] < 1 or sum(counts) < 1:
+        raise UpdatesError(
+            "All processes should have rows [counts[r], d] of floating-point numbers, with the same d, type and "
+            f"`counts`, one count for each process. Found {list(rows.shape)} of {rows.dtype} with counts={list(counts)}"
+            f" on process {rank}; the numbers of columns are {['unfit' if w < 1 else w for w in widths]}."
+        )
 
 
 def _agree(update: Tensor, group: Any, trusted: Tensor | None) -> None:
@@ -162,7 +269,17 @@ def _agree(update: Tensor, group: Any, trusted: Tensor | None) -> None:
         )
 
 
-def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None) -> Tensor:
+@overload
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: Literal[False] = False
+) -> Tensor: ...
+@overload
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: Literal[True]
+) -> Aggregation: ...
+def robust_all_reduce(
+    update: Tensor, rule: Aggregator, group: Any = None, *, trusted: Tensor | None = None, full: bool = False
+) -> Tensor | Aggregation:
     """The robust counterpart of an averaging all-reduce: the aggregate of all processes' updates, on every process.
 
     Parameters
@@ -172,10 +289,12 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
         rule, and all processes should make their calls in the same order
     group : the process group; None for the default group; gloo for CPU tensors, nccl for CUDA tensors
     trusted : an update of the caller's own, for rules that compare the rows with one; equal on every process
+    full : return the full answer: its `weights`, `rejected` and `info["reasons"]` are about the processes, by their
+        ranks in the group, and the same everywhere; what else a rule reports is about this process's columns
 
     Returns
     -------
-    A new tensor like `update`, equal on all processes to the last bit.
+    A new tensor like `update`, equal on all processes to the last bit; with `full` the answer that has it as `value`.
 
     Raises
     ------
@@ -184,16 +303,13 @@ def robust_all_reduce(update: Tensor, rule: Aggregator, group: Any = None, *, tr
 
     The documentation of the module says what this protects against and what it does not protect against.
     """
-    shard = _exchanged(update, group, trusted)
+    _agree(update, group, trusted)
+    flight = Exchange([update.detach().reshape(-1)], group)
+    shard = flight.shard()
     own = slice(shard.offset, shard.offset + shard.d)
-    part = rule(shard, trusted=None if trusted is None else trusted.detach().reshape(-1)[own])
-    share = -(-update.numel() // shard.n)
-    padded = torch.nn.functional.pad(part, (0, share - shard.d))
-    whole = torch.empty(share * shard.n, dtype=padded.dtype, device=padded.device)
-    # newer versions deprecate the first name in favour of the second
-    gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
-    gather(whole, padded.contiguous(), group=group)
-    return whole[: update.numel()].view(update.shape)
+    answer = rule.aggregate(shard, trusted=None if trusted is None else trusted.detach().reshape(-1)[own])
+    value = flight.gathered(answer.value)[0].view(update.shape)
+    return replace(answer, value=value) if full else value
 
 
-__all__ = ["Shard", "exchange", "robust_all_reduce"]
+__all__ = ["Exchange", "Shard", "exchange", "robust_all_reduce"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +14,21 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def commit() -> str:
+    """The commit of the checkout that this package runs from, with a note if files were changed; empty without one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # installed from a wheel, or in a folder of somebody else's repository
+        return ""
+    try:
+        found, changes = (
+            subprocess.run(["git", "-C", str(root), *asked], capture_output=True, text=True, timeout=20, check=True)
+            for asked in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{found.stdout.strip()[:12]}{' with changes' if changes.stdout.strip() else ''}"
 
 
 def processor_name() -> str:

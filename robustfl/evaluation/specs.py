@@ -94,13 +94,22 @@ def reader(kind: str) -> BeforeValidator:
         if isinstance(value, Component):
             return value
         try:
-            component = registry.build(kind, from_canonical(value))
+            component = _built(kind, value)
             _require_storable(component)
         except RobustflError as error:
             raise ValueError(str(error)) from None
         return component
 
     return BeforeValidator(read)
+
+
+def _built(kind: str, value: Any) -> Any:
+    """The component of a specification; in Python a function may stand for an attack."""
+    if kind == "attack" and callable(value) and not isinstance(value, type):
+        from robustfl.threats.updates.function import AttackFromFunction  # trials without it do not depend on it
+
+        return AttackFromFunction(value)
+    return registry.build(kind, from_canonical(value))
 
 
 def from_canonical(value: Any) -> Any:
@@ -114,8 +123,9 @@ def from_canonical(value: Any) -> Any:
 
 def _require_storable(component: Component) -> None:
     """Records hold every hyper-parameter, and trials are named after them: JSON has no infinity."""
+    told = canonical(component)  # a function without a name says so itself
     try:
-        json.dumps(canonical(component), allow_nan=False)
+        json.dumps(told, allow_nan=False)
     except (TypeError, ValueError):
         raise ParameterError(
             f"Every parameter should be a finite number, a text, true, false or a list of these. Found {component!r}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -176,6 +176,42 @@ def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = 
     stratum are equal (up to rounding), the t statistic does not exist; then p is 0 if the mean differs from zero, and
     1 otherwise.
     """
+    found = _paired(first, second, strata)
+    if found.largest <= found.rounding:
+        return found.mean, 0.0 if abs(found.mean) > found.rounding else 1.0
+    t = found.mean / found.largest * found.strata / math.sqrt(found.errors)
+    return found.mean, float(2 * special.stdtr(found.freedom, -abs(t)))
+
+
+def paired_interval(
+    first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = None, confidence: float = 0.95
+) -> Interval:
+    """The interval of the mean of `first - second` that belongs to :func:`paired_test`.
+
+    It leaves out zero when that test is significant at the level `1 - confidence`. If all differences within each
+    stratum are equal (up to rounding), both ends are the mean.
+    """
+    _fraction(confidence, "confidence")
+    found = _paired(first, second, strata)
+    if found.largest <= found.rounding:
+        return found.mean, found.mean
+    error = found.largest * math.sqrt(found.errors) / found.strata
+    half = float(special.stdtrit(found.freedom, (1 + confidence) / 2)) * error
+    return found.mean - half, found.mean + half
+
+
+class _Paired(NamedTuple):
+    """The mean of paired differences and its error: `largest * sqrt(errors) / strata`, on `freedom` degrees."""
+
+    mean: float
+    rounding: float
+    largest: float
+    errors: float
+    freedom: float
+    strata: int
+
+
+def _paired(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None) -> _Paired:
     a, b = _sample(first, "first"), _sample(second, "second")
     blocks = np.zeros(a.size) if strata is None else np.asarray(strata)
     _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
@@ -189,13 +225,12 @@ def paired_test(first: ArrayLike, second: ArrayLike, strata: ArrayLike | None = 
     # The rounding error of a - b is relative to a and b, not to their difference.
     rounding = _ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
     spreads = np.array([group.std(ddof=1) for group in groups])
-    if (spreads <= rounding).all():
-        return mean, 0.0 if abs(mean) > rounding else 1.0
     largest = float(spreads.max())  # the squares of tiny spreads would underflow
+    if largest <= rounding:
+        return _Paired(mean, rounding, largest, 0.0, math.inf, sizes.size)
     errors = (spreads / largest) ** 2 / sizes
     freedom = float(errors.sum() ** 2 / (errors**2 / (sizes - 1)).sum())
-    t = mean / largest * sizes.size / math.sqrt(float(errors.sum()))
-    return mean, float(2 * special.stdtr(freedom, -abs(t)))
+    return _Paired(mean, rounding, largest, float(errors.sum()), freedom, sizes.size)
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:

@@ -31,6 +31,7 @@ What the room holds:
   :class:`ConformanceError`, which test runners see as an ``AssertionError``.
 * :func:`aggregator_checks` yields the checks one by one, and :func:`pytest_checks` is a parametrised test of them.
 * :func:`properties` lists what is examined.
+* :func:`check_attack` does the same for attacks on updates, or a function that makes them.
 
 A rule that does not promise everything (clipping is not translation equivariant) declares the exceptions in its
 attribute ``unclaimed``; for a plain callable, pass them as ``skip``.
@@ -41,6 +42,7 @@ What a rule withstands is tested by playing it (:mod:`robustfl.testing.resilienc
 The kit needs hypothesis: ``pip install 'robustfl[testing]'``.
 """
 
+from robustfl.testing.attacks import check_attack
 from robustfl.testing.conformance import aggregator_checks, check_aggregator, properties, pytest_checks
 from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
 
@@ -50,6 +52,7 @@ __all__ = [
     "Finding",
     "aggregator_checks",
     "check_aggregator",
+    "check_attack",
     "properties",
     "pytest_checks",
 ]

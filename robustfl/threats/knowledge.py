@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from robustfl.errors import AttackError, KnowledgeError
+from robustfl.errors import KnowledgeError, NotGivenError
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -135,5 +135,5 @@ class RoundView(ABC, Generic[M]):
 
     def _given(self, value: T | None, what: str) -> T:
         if value is None:
-            raise AttackError(f"{self._owner} needs {what}, which was not given.")
+            raise NotGivenError(f"{self._owner} needs {what}, which was not given.")
         return value

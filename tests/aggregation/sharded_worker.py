@@ -17,7 +17,7 @@ import torch.distributed as dist
 from robustfl.aggregation import CoordinateWise
 from robustfl.aggregation.kernels.base import Array, Kernels
 from robustfl.aggregation.sharded import Shard, exchange, robust_all_reduce
-from robustfl.defenses import CenteredClipping, Clipping, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
+from robustfl.defenses import NNM, CenteredClipping, Clipping, FLTrust, Krum, Mean, Median, MoNNA, TrimmedMean
 from robustfl.errors import InfeasibleError, RobustflError, StateError, UpdatesError
 from tests.aggregation.cases import RULES, gaussian
 
@@ -57,6 +57,22 @@ def a_lying_process_is_rejected_everywhere(rank: int, size: int) -> None:
         own = slice(shard.offset, shard.offset + shard.d)
         np.testing.assert_allclose(answer.value.numpy(), whole[own], rtol=0, atol=1e-6)
         assert not np.array_equal(answer.value.numpy(), x[1, own])
+
+
+def the_full_answer_says_who_counted(rank: int, size: int) -> None:
+    x = gaussian(6, size, 301).astype(np.float32)
+    x[2, 300] = np.nan  # only the last process sees it
+    for rule in (NNM(f=1) >> Mean(), Median()):
+        answer = robust_all_reduce(torch.as_tensor(x[rank]), rule, full=True)
+        whole = rule.aggregate(x)
+        assert torch.equal(answer.value, robust_all_reduce(torch.as_tensor(x[rank]), rule))
+        assert agreed(answer.value)
+        assert np.flatnonzero(answer.rejected).tolist() == [2]
+        assert answer.info["reasons"] == {2: "not finite"}
+        assert (answer.weights is None) == (whole.weights is None)
+        if answer.weights is not None:
+            np.testing.assert_allclose(answer.weights, whole.weights, rtol=0, atol=1e-6)
+            assert agreed(torch.as_tensor(answer.weights))
 
 
 def errors_are_the_same_everywhere(rank: int, size: int) -> None:
@@ -156,6 +172,7 @@ if __name__ == "__main__":
     dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=size)
     compared = every_rule_equals_itself_on_the_whole_matrix(rank, size)
     a_lying_process_is_rejected_everywhere(rank, size)
+    the_full_answer_says_who_counted(rank, size)
     errors_are_the_same_everywhere(rank, size)
     trusted_updates_may_leave_processes_without_columns(rank, size)
     what_one_process_raises_all_processes_raise(rank, size)

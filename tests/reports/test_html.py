@@ -5,19 +5,45 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 import random
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zlib import decompress
 
 import pytest
 
+from robustfl.evaluation.labels import PLAIN_ACCURACY
+from robustfl.evaluation.results.records import curve_of
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.score.headline import headline
 from robustfl.reports import HTML
+from robustfl.reports.sections.content.figures import thinned
+from robustfl.reports.sections.heat_map import LETTERS
 from tests.reports.hostile import SCRIPT, hostile
 from tests.reports.synthetic import ATTACKS, DEFENSES, run
+
+
+def unpacked(page: str) -> dict[str, Any]:
+    """What lies behind the cells of a page, by the keys of its tables, as the script of the page unpacks it."""
+    found = re.search(r'<script type="application/octet-stream" id="behind">([^<]*)</script>', page)
+    values: dict[str, Any] = json.loads(decompress(base64.b64decode(found[1]))) if found else {}
+    return values
+
+
+def cells(page: str) -> list[tuple[str, str, str, list[Any]]]:
+    """Every cell that can be selected: the key of its table, the defense, the attack, and what lies behind it."""
+    return [
+        (key, defense, attack, cell)
+        for key, tab in unpacked(page).items()
+        for defense, row in zip(tab["defenses"], tab["cells"], strict=True)
+        for attack, cell in zip(tab["attacks"], row, strict=True)
+        if cell is not None
+    ]
+
 
 VOID = {"meta", "input", "br", "wbr"}
 FULL = run()
@@ -80,8 +106,9 @@ def test_every_link_has_its_target() -> None:
     outline = Outline(PAGE)
     ids = {attrs["id"] for _, attrs in outline.tags if "id" in attrs}
     links = {attrs["href"] for tag, attrs in outline.tags if tag == "a"}
-    assert {f"#{name}" for name in ids} >= links - {"#closed"}
-    assert len(links) > 200
+    assert {f"#{name}" for name in ids} >= links
+    assert {"#ranking", "#worlds", "#each-world", "#remarks"} <= links
+    assert {f"{key}-cell" for key in unpacked(PAGE)} <= ids
 
 
 def test_the_page_asks_for_nothing_from_outside() -> None:
@@ -112,7 +139,7 @@ def test_the_policy_allows_this_style_and_this_script_and_nothing_else() -> None
 def test_hostile_strings_are_inert(text: str) -> None:
     results = hostile(text)
     page = HTML().render(results)
-    harmless = HTML().render(hostile("x"))
+    harmless = HTML().render(hostile("x(1)" if "(1)" in text else "x"))  # brackets are left out of short names
     shape = [(tag, sorted(attrs)) for tag, attrs in Outline(page).tags]
     assert [entry for entry in shape if entry[0] != "wbr"] == [
         (tag, sorted(attrs)) for tag, attrs in Outline(harmless).tags if tag != "wbr"
@@ -137,7 +164,7 @@ def test_the_usual_suite_stays_under_two_megabytes() -> None:
     page = HTML().render(results)
     assert len(page.encode()) < 2_000_000
     assert all(name.replace(">", "&gt;") in page for name in names)
-    assert page.count('<article class="cell"') == 7 * (1 + 4 * 8)
+    assert len(cells(page)) == 7 * (1 + 4 * 8)
 
 
 def test_the_answer_names_winner_survival_and_plain_averaging() -> None:
@@ -147,14 +174,53 @@ def test_the_answer_names_winner_survival_and_plain_averaging() -> None:
     assert "Plain averaging (Mean) falls to" in text
 
 
-def test_every_cell_has_its_details() -> None:
-    text, world = Outline(PAGE).text, FULL.summary["scores"]["worlds"][0]
-    for own in world["defenses"]:
-        for point in own["curve"]:
-            for cell in point["attacks"].values():
-                for trial, state in zip(cell["trials"], cell["status"], strict=True):
-                    assert state == "invalid" or trial in text
-    assert "NNM > Krum under ALIE(z=1.5), 3 of 15 malicious" in text
+def test_every_cell_has_its_runs_behind_it() -> None:
+    found = {(key, defense, attack): cell for key, defense, attack, cell in cells(PAGE)}
+    told = 0
+    for number, world in enumerate(FULL.summary["scores"]["worlds"]):
+        for own in world["defenses"]:
+            for point in own["curve"]:
+                for attack, cell in point["attacks"].items():
+                    behind = found.pop((f"w{number}-f{point['f']}", own["defense"], attack), None)
+                    if behind is None:
+                        assert not any(cell["trials"])
+                        continue
+                    told += 1
+                    utility, interval, (accuracies, utilities, _, _, states, trials, curves) = behind
+                    assert utility == (None if cell["U"] is None else pytest.approx(cell["U"], abs=0.0051))
+                    assert interval == (None if cell["ci"] is None else pytest.approx(cell["ci"], abs=0.0051))
+                    for shown, known in ((accuracies, cell["accuracy"]), (utilities, cell["u"])):
+                        assert [value is None for value in shown] == [value is None for value in known]
+                    assert [state.split(",")[0] or "ok" for state in states] == cell["status"]
+                    assert all(whole.startswith(shown) for shown, whole in zip(trials, cell["trials"], strict=True))
+                    assert len(curves) == len(world["seeds"])
+    assert found == {}
+    assert told > 200
+    ids = [record["trial"] for record in FULL.records]
+    digits = {len(trial) for *_, (_, _, columns) in cells(PAGE) for trial in columns[5]}
+    assert len({trial[: max(digits)] for trial in ids}) == len(ids)
+
+
+def test_curves_behind_cells_are_those_of_the_records() -> None:
+    record = next(record for record in FULL.records if record["status"] == "ok" and record["f"] == 3)
+    points = thinned(curve_of(record, PLAIN_ACCURACY))
+    tab = unpacked(PAGE)["w0-f3"]
+    row = tab["cells"][tab["defenses"].index(record["labels"]["defense"])]
+    columns = row[tab["attacks"].index(record["labels"]["attack"])][2]
+    at = next(at for at, trial in enumerate(columns[5]) if record["trial"].startswith(trial))
+    letters = columns[6][at]
+    assert [t for t, _ in points] == tab["rounds"]
+    assert [LETTERS.index(letter) / 63 for letter in letters] == pytest.approx([v for _, v in points], abs=0.5 / 63)
+
+
+def test_the_script_knows_the_same_letters() -> None:
+    assert f'const LETTERS = "{LETTERS}";' in PAGE
+
+
+def test_what_lies_behind_cells_cannot_leave_its_element() -> None:
+    page = HTML().render(hostile("</script><script>alert(1)</script>"))
+    assert page.count("<script") == 2
+    assert any("</script>" in defense + attack for _, defense, attack, _ in cells(page))
 
 
 def test_everything_that_limits_the_numbers_is_on_the_page() -> None:
@@ -176,8 +242,41 @@ def test_the_page_works_without_script() -> None:
         {"id": "theme", "type": "button", "hidden": None, "aria-label": "Switch between light and dark"}
     ]
     checked = [attrs["name"] for tag, attrs in tags if tag == "input" and "checked" in attrs]
-    assert checked == ["w0", "w1"]
-    assert ".cell:target { display: block; }" in without
+    assert checked == ["each-world", "w0", "w1"]
+    assert ".panel > input:checked ~ .body { display: block; }" in without
+    assert [attrs["id"] for tag, attrs in tags if tag == "article" and "hidden" not in attrs] == []
+
+
+def test_a_table_of_the_page_has_the_number_of_every_cell() -> None:
+    tables = PAGE.split('data-behind="')[1:]
+    for table in tables:
+        key = table.split('"')[0]
+        shown = Counter(re.findall(r'<td class="q\d+(?: worst)?">([^<]*)</td>', table.split("</table>")[0]))
+        known = [cell[0] for own, _, _, cell in cells(PAGE) if own == key and cell[0] is not None]
+        assert shown == Counter(f"{value:.2f}".replace("-", "−") for value in known)
+
+
+def test_worlds_are_tabs_and_told_once() -> None:
+    page = HTML().render(run(worlds=("digits, IID", "digits, Dirichlet(0.3)", "digits, shards")))
+    assert re.findall(r'<label for="w\d-tab">([^<]*)</label>', page) == ["IID", "Dirichlet(0.3)", "shards"]
+    assert re.findall(r'<div class="body" id="(w\d)">', page) == ["w0", "w1", "w2"]
+    assert 'name="each-world"' not in HTML().render(run(worlds=("digits, IID",)))
+
+
+def test_attacks_have_short_names_and_a_legend() -> None:
+    table = PAGE.split('data-behind="w0-f3"')[1].split("</table>")[0]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
+    assert {"ALIE", "IPM 1", "IPM 2", "Sign<wbr>Flip"} <= set(heads)
+    legend = PAGE.split("The attacks with their settings")[1].split("</dl>")[0]
+    assert "<dt>IPM 2</dt><dd>IPM(epsilon=10.0)</dd>" in legend
+    assert "SignFlip" not in legend
+
+
+def test_two_points_are_no_curve() -> None:
+    two, three = (HTML().render(run(worlds=("w",), f_grid=grid)) for grid in ((0, 3), (0, 1, 3)))
+    assert 'class="plot"' not in two
+    assert '<th scope="col" class="num">f = 3</th>' in two
+    assert three.count('class="plot"') == 7
 
 
 def test_one_seed_has_no_interval_and_says_so() -> None:
@@ -200,9 +299,9 @@ def test_an_empty_suite_renders() -> None:
 
 def test_records_that_are_gone_leave_scores_and_no_curves() -> None:
     page = HTML().render(RunResults(summary=FULL.summary, records=()))
-    assert "Test accuracy over the rounds, a line a seed" not in page
     assert "no finished trial" in page
-    assert page.count('<article class="cell"') == PAGE.count('<article class="cell"')
+    assert [cell[:3] for cell in cells(page)] == [cell[:3] for cell in cells(PAGE)]
+    assert not any(any(columns[6]) for *_, (_, _, columns) in cells(page))
 
 
 def luminance(colour: str) -> float:

@@ -10,7 +10,8 @@ import pytest
 
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Leaderboard
-from robustfl.reports.leaderboard import distinct, front, slowdowns
+from robustfl.reports.leaderboard import front, slowdowns
+from robustfl.reports.sections.content.wording import distinct
 from tests.reports.hostile import hostile
 from tests.reports.synthetic import run
 

@@ -22,7 +22,7 @@ from robustfl.reports.sections.content import (
     LOSS,
     NUMBER,
     UTILITY,
-    Article,
+    Behind,
     Block,
     Box,
     Bullets,
@@ -124,7 +124,7 @@ def every_block(text: str) -> tuple[Block, ...]:
             group="g", purpose=text, question=text, chosen="k",
             tabs=(Tab(key="k", label=text, title=text, blocks=(table,)),),
         ),
-        Article(key="article", title=text, introduction=text, blocks=(Note(line=text),)),
+        Behind(key="k", values={text: [text]}),
         ColourKey(low=text, high=text),
         *(Gallery(figures=(figure,), layout=layout) for layout in ("multiples", "loose", "wide", "beside")),
     )  # fmt: skip

@@ -8,7 +8,7 @@
 * :mod:`.wording`: numbers and labels in words
 """
 
-from .blocks import Article as Article
+from .blocks import Behind as Behind
 from .blocks import Block as Block
 from .blocks import Bullets as Bullets
 from .blocks import Card as Card

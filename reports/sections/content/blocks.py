@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .drawings import Gallery
 from .tables import Table
@@ -140,13 +140,15 @@ class Tabs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Article:
-    """The details of a table's cell that leads to its `key`; they are shown when the cell is selected."""
+class Behind:
+    """What lies behind the cells of the table with this `key`: JSON values, of which a page shows those of one cell.
+
+    A large suite has tens of thousands of cells, so a page stores these values once, packed, and lays out only what a
+    reader asks for.
+    """
 
     key: str
-    title: str
-    introduction: str
-    blocks: tuple[Rich, ...]
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,4 +168,4 @@ class Detailed:
 
 
 Block = Note | Facts | Bullets | Findings | Fold | Preformatted | Table | Detailed
-Rich = Block | Definitions | Cards | Tabs | Article | ColourKey | Gallery
+Rich = Block | Definitions | Cards | Tabs | Behind | ColourKey | Gallery

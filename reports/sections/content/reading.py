@@ -13,6 +13,8 @@ from typing import Any
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.reporting import RunResults
 
+from .wording import distinct, short_names, telling_digits
+
 Values = Mapping[str, Any]
 """An object of the results."""
 Records = Mapping[str, Record]
@@ -76,6 +78,22 @@ class Run:
         """The worlds in the order of the suite."""
         return tuple(World(run=self, key=f"w{number}", scored=own) for number, own in enumerate(self.scores["worlds"]))
 
+    @cached_property
+    def short_attacks(self) -> Mapping[str, str]:
+        """The labels of all attacks without their settings, for tables with a legend."""
+        return short_names(self.attacks)
+
+    @cached_property
+    def trial_digits(self) -> int:
+        """How many of the first digits of a trial's id tell all trials of the run apart."""
+        return telling_digits(trial for trial in self.records)
+
+    @cached_property
+    def short_worlds(self) -> Mapping[str, str]:
+        """The labels of the worlds without the parts that all share."""
+        labels = [world.label for world in self.worlds]
+        return dict(zip(labels, distinct(labels), strict=True))
+
     @property
     def attacks(self) -> frozenset[str]:
         """The labels of all attacks that were tried."""
@@ -105,6 +123,11 @@ class World:
     def label(self) -> str:
         """The name of the world."""
         return str(self.scored["world"])
+
+    @property
+    def short(self) -> str:
+        """What tells the world from the others of the run."""
+        return self.run.short_worlds[self.label]
 
     @property
     def clients(self) -> int:

@@ -24,7 +24,7 @@ class Content:
     title : its heading
     blocks : its tables, figures and notes, in order
     introduction : a paragraph below the heading that says how to read what follows
-    label : its name in a table of contents, if the heading is longer
+    label : its name in a table of contents or on a tab, if the heading is longer
     announcement : words for the top of a page, and the words of the link to the section
     fold : whether a large page lets readers fold it, and whether it is open or closed at first
     """

@@ -141,6 +141,7 @@ class Table:
     empty : the text that replaces a table without rows
     grouped : whether consecutive rows with the same name may share one cell for it
     stacks : whether each row becomes a block of its own on a narrow screen
+    behind : the key of what lies behind its cells, if a reader can select them
     """
 
     columns: tuple[Column, ...]
@@ -149,11 +150,15 @@ class Table:
     empty: str = ""
     grouped: bool = False
     stacks: bool = False
+    behind: str = ""
 
 
-def labels(names: Iterable[str], form: Form) -> tuple[Column, ...]:
-    """One column per label of the results, in the order of the labels."""
-    return tuple(Column(key=f"label {name}", heading=named(name), form=form, label=True) for name in names)
+def labels(names: Iterable[str], form: Form, short: Mapping[str, str] | None = None) -> tuple[Column, ...]:
+    """One column per label of the results, in the order of the labels; headings are the `short` names of labels."""
+    return tuple(
+        Column(key=f"label {name}", heading=named((short or {}).get(name, name)), form=form, label=True)
+        for name in names
+    )
 
 
 def labelled(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ Every function takes values as they are in the results, including null: an unkno
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from robustfl.wording import listed as listed
@@ -33,8 +34,8 @@ def interval(pair: Sequence[float] | None) -> str:
 
 
 def pieces(label: str) -> list[str]:
-    """The pieces of a label between which a line may break: before a bracket and inside camel case."""
-    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()", label)
+    """The pieces of a label between which a line may break: before a bracket, inside camel case, after `_` and `=`."""
+    return re.split(r"(?<=[a-z])(?=[A-Z])|(?=\()|(?<=[_=])(?=\w)", label)
 
 
 def seconds(value: float | None) -> str:
@@ -90,3 +91,50 @@ def percent(share: float | None) -> str:
     if 0 < share < 0.005:
         return "< 1 %"
     return f"{min(round(100 * share), 99) if share < 1 else 100} %"
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """The labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
+    parts = [re.split(r", (?![^(]*\))", label) for label in labels]
+    shared = set.intersection(*map(set, parts)) if parts else set()
+    short = [", ".join(part for part in own if part not in shared) for own in parts]
+    return short if all(short) else list(labels)
+
+
+def short_names(labels: Iterable[str]) -> dict[str, str]:
+    """Labels without what is in brackets; those that would be equal are numbered, in alphabetical order.
+
+    >>> short_names(["ALIE(z=1.5)", "IPM(epsilon=0.1)", "IPM(epsilon=10)"])
+    {'ALIE(z=1.5)': 'ALIE', 'IPM(epsilon=0.1)': 'IPM 1', 'IPM(epsilon=10)': 'IPM 2'}
+    """
+    groups: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        groups.setdefault(_without_brackets(label) or label, []).append(label)
+    taken = set(groups)
+    found: dict[str, str] = {}
+    for short, group in groups.items():
+        numbered = [f"{short} {number}" for number in range(1, len(group) + 1)]
+        alone = len(group) == 1
+        # An attack that is itself called `X 1` keeps the labels of its namesakes whole.
+        names = [short] if alone else group if taken & set(numbered) else numbered
+        found.update(zip(group, names, strict=True))
+    return found
+
+
+def _without_brackets(label: str) -> str:
+    """The label without brackets and what is in them; unchanged where brackets are not in pairs."""
+    shorter, count = label, 1
+    while count:
+        shorter, count = re.subn(r"\([^()]*\)", "", shorter)
+    return label if set("()") & set(shorter) else " ".join(shorter.split())
+
+
+def telling_digits(names: Iterable[str], least: int = 8) -> int:
+    """How many of the first letters tell all names apart, but not fewer than `least`."""
+    known = sorted(set(names))
+    return max([least, *(_shared(a, b) + 1 for a, b in pairwise(known))])
+
+
+def _shared(a: str, b: str) -> int:
+    """How many letters two texts begin with in common."""
+    return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

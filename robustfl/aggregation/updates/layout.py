@@ -4,14 +4,14 @@ A collection of updates is a stacked numpy array or torch tensor whose first axi
 entry per client, a mapping from client id to entry, or :class:`ColumnBlocks`. An entry is an array, a tensor, a list of
 numbers, a list of arrays, or a state dict. Nothing is copied here: readers read blocks of columns in place. Entries
 that cannot be read, or whose layout differs from that of the strict majority, become rejected rows with a reason; they
-never reach the arithmetic.
+never reach the arithmetic. Where updates are read relative to a model, its layout counts, and not theirs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -23,8 +23,8 @@ from robustfl.aggregation.updates.ids import MISSING, identify
 from robustfl.aggregation.updates.leaves import Layout, Leaf
 from robustfl.aggregation.updates.one_block import source_of
 from robustfl.aggregation.updates.parsing import RAW, alike, difference, named_like_a_model, parse, read_leaf, unmasked
-from robustfl.aggregation.updates.readers import Columns, Dense, Leaves, Reader, mapped_file
-from robustfl.aggregation.updates.source import Source
+from robustfl.aggregation.updates.readers import Columns, Dense, Leaves, Reader, Relative, mapped_file, subtracted
+from robustfl.aggregation.updates.source import Source, largest_magnitude
 from robustfl.errors import UpdatesError
 
 
@@ -33,7 +33,8 @@ class Batch:
     """Updates that were read: the readable rows, and everything that is needed to answer in the caller's own form.
 
     `origin` says which of the caller's rows each row of the reader is. `rows` are the rows of the reader that take part
-    (None for all). `rejected` holds the reasons for the caller's rows that do not take part.
+    (None for all). `rejected` holds the reasons for the caller's rows that do not take part. `base` is the model that
+    is subtracted from each row, or None.
     """
 
     reader: Reader
@@ -44,14 +45,26 @@ class Batch:
     origin: list[int]
     rows: list[int] | None
     rejected: dict[int, str]
+    base: list[Array] | None = None
 
     def source(self) -> Source:
         """The rows that take part; they are not read yet."""
         rows = range(self.reader.n) if self.rows is None else self.rows
+        reader = self.reader if self.base is None else Relative(self.reader, _over_leaves([self.base], self.layout))
         opened = getattr(self.reader, "open", source_of)  # columns spread over processes have their own source
-        source: Source = opened(self.reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
+        source: Source = opened(reader, tuple(self.ids[self.origin[row]] for row in rows), self.rows)
         source.leaves = self.layout.columns
         return source
+
+    def usable(self, vector: Array, d: int) -> bool:
+        """Whether a vector of the server's own, some or all of d columns, is finite and small enough to be summed."""
+        return bool((abs(vector) <= largest_magnitude(self.layout.working, self.reader.n, d)).all())
+
+    @property
+    def subtracted(self) -> Array:
+        """The vector [d] that is subtracted from each row, where there is a model to subtract."""
+        assert self.base is not None
+        return _over_leaves([self.base], self.layout).vector(0)
 
     def callers_rows(self, source: Source) -> list[int]:
         """The places of the source's rows in the caller's updates."""
@@ -59,11 +72,8 @@ class Batch:
 
     def vector(self, update: Any) -> Array:
         """One more update of this layout as a vector [d], for example the server's trusted update."""
-        entry = parse(update)
-        if isinstance(entry, str) or entry[0].signature != self.layout.signature:
-            found = entry if isinstance(entry, str) else difference(entry[0], self.layout)
-            raise UpdatesError(f"`trusted` should look like the updates, {self.layout.describe()}. Found {found}.")
-        return _over_leaves([entry[1]], self.layout).vector(0)
+        vector = _over_leaves([_entry(update, self.layout, "trusted")], self.layout).vector(0)
+        return vector if self.base is None else subtracted(vector, self.subtracted)
 
     def restore(
         self, vector: Array, accepted: list[int], weights: Floats | None, *, averages: bool = False, copy: bool = True
@@ -97,17 +107,24 @@ class Batch:
     def _others(self, accepted: list[int], weights: Floats | None, averages: bool) -> dict[int, Any]:
         if self.entries is None or not self.layout.outside:
             return {}
-        return combined(self.layout, [self.entries[row] for row in accepted], weights, averages)
+        others = combined(self.layout, [self.entries[row] for row in accepted], weights, averages)
+        if self.base is None:
+            return others
+        floating = [place for place in others if self.layout.leaves[place].floating]
+        return others | {place: subtracted(others[place], self.base[place]) for place in floating}
 
 
-def read_updates(updates: Any, ids: Iterable[Hashable] | None = None, beside: Iterable[str] | None = None) -> Batch:
+def read_updates(
+    updates: Any, ids: Iterable[Hashable] | None = None, beside: Iterable[str] | None = None, relative_to: Any = None
+) -> Batch:
     """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority.
 
     Leaves whose names match a pattern of `beside` stand beside the geometry, see
-    :func:`~robustfl.aggregation.updates.beside.set_beside`.
+    :func:`~robustfl.aggregation.updates.beside.set_beside`. The model `relative_to` is subtracted from each row while
+    it is read, and rows of another layout than its own are rejected.
     """
     if is_tensor(updates) or isinstance(updates, np.ndarray):
-        return _read_stacked(updates, ids, beside)
+        return _relative(_read_stacked(updates, ids, beside), relative_to)
     if isinstance(updates, Mapping):
         name = named_like_a_model(updates)
         if name is not None:
@@ -119,17 +136,31 @@ def read_updates(updates: Any, ids: Iterable[Hashable] | None = None, beside: It
             raise UpdatesError("`ids` and a mapping from ids to updates were both given. Pass one of them.")
         ids, updates = updates.keys(), list(updates.values())
     if isinstance(updates, Columns):
-        return _read_columns(updates, ids, beside)
+        return _relative(_read_columns(updates, ids, beside), relative_to)
     if isinstance(updates, (str, *RAW)) or not isinstance(updates, Iterable):
         raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
-    return _read_entries(list(updates), ids, beside)
+    return _read_entries(list(updates), ids, beside, relative_to)
+
+
+def _relative(batch: Batch, model: Any) -> Batch:
+    """Rows of one array each, relative to a model."""
+    return batch if model is None else replace(batch, base=_entry(model, batch.layout, "relative_to"))
+
+
+def _entry(model: Any, layout: Layout, name: str) -> list[Array]:
+    """The arrays of a model of the server's own, which has to look like the updates."""
+    entry = parse(model)
+    if isinstance(entry, str) or entry[0].signature != layout.signature:
+        found = entry if isinstance(entry, str) else difference(entry[0], layout)
+        raise UpdatesError(f"`{name}` should look like the updates, {layout.describe()}. Found {found}.")
+    return entry[1]
 
 
 def _read_stacked(updates: Array, ids: Iterable[Hashable] | None, beside: Iterable[str] | None) -> Batch:
     """Read a stacked array or tensor, without a copy if its type is the working type."""
     tensor = is_tensor(updates)
     if tensor and updates.is_nested:
-        return _read_entries(list(updates.unbind()), ids, beside)
+        return _read_entries(list(updates.unbind()), ids, beside, None)
     if updates.ndim < 2 or 0 in updates.shape:
         found = f"an array of shape {list(updates.shape)}"
         raise UpdatesError(
@@ -177,11 +208,16 @@ def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], reject
     return Batch(reader, layout, None, True, names, list(range(reader.n)), rows, rejected)
 
 
-def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: Iterable[str] | None) -> Batch:
+def _read_entries(
+    updates: list[Any], ids: Iterable[Hashable] | None, beside: Iterable[str] | None, relative_to: Any
+) -> Batch:
     """Read one entry per client; any entry may be missing, malformed or of another shape."""
     if not updates:
         raise UpdatesError("`updates` is empty. An aggregation needs at least one update.")
-    updates = _in_one_order(updates)
+    base = None if relative_to is None else parse(relative_to)
+    if isinstance(base, str):
+        raise UpdatesError(f"`relative_to` should be a model like the updates. Found {base}.")
+    updates = _in_one_order(updates, relative_to)
     names, rejected = identify(ids, len(updates), lambda row, other: alike(updates[row], updates[other]))
     parsed: dict[int, tuple[Layout, list[Array]]] = {}
     for row, update in enumerate(updates):
@@ -194,7 +230,10 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: It
             parsed[row] = entry
     if not parsed:
         raise UpdatesError(f"No update could be read. {_listed(rejected)}")
-    layout = set_beside(_majority(parsed), beside)
+    layout = _majority(parsed) if base is None else base[0]
+    if layout.size == 0:
+        raise UpdatesError("The updates hold no floating-point values to aggregate.")
+    layout = set_beside(layout, beside)
     for row, (own, arrays) in list(parsed.items()):
         fits = own.signature == layout.signature
         reason = not_finite(layout, arrays) if fits else f"wrong layout: {difference(own, layout)}"
@@ -206,7 +245,8 @@ def _read_entries(updates: list[Any], ids: Iterable[Hashable] | None, beside: It
     readable = sorted(parsed)
     entries = {row: parsed[row][1] for row in readable}
     reader = _over_leaves([entries[row] for row in readable], layout)
-    return Batch(reader, layout, _by_row(entries, len(updates)), False, names, readable, None, rejected)
+    by_row = _by_row(entries, len(updates))
+    return Batch(reader, layout, by_row, False, names, readable, None, rejected, None if base is None else base[1])
 
 
 def _listed(rejected: Mapping[int, str]) -> str:
@@ -218,9 +258,10 @@ def _listed(rejected: Mapping[int, str]) -> str:
     return " ".join(told) + (f" {len(first) - 4} more reasons." if len(first) > 4 else "")
 
 
-def _in_one_order(updates: list[Any]) -> list[Any]:
-    """Give state dicts with the same names the same order of names, which is the order of the first of them."""
-    orders: dict[frozenset[Hashable], list[Hashable]] = {}
+def _in_one_order(updates: list[Any], relative_to: Any) -> list[Any]:
+    """Give state dicts with the same names the same order of names: that of the model, or of the first of them."""
+    known = isinstance(relative_to, Mapping)
+    orders: dict[frozenset[Hashable], list[Hashable]] = {frozenset(relative_to): list(relative_to)} if known else {}
     ordered = []
     for update in updates:
         if isinstance(update, Mapping):
@@ -248,10 +289,7 @@ def _majority(parsed: dict[int, tuple[Layout, list[Array]]]) -> Layout:
             f"The updates have {len(counts)} different layouts and none has a majority: {found}. "
             "Pass one update a client; for one client's state dict, put it in a list."
         )
-    layout = Counter(same).most_common(1)[0][0]
-    if layout.size == 0:
-        raise UpdatesError("The updates hold no floating-point values to aggregate.")
-    return layout
+    return Counter(same).most_common(1)[0][0]
 
 
 def _over_leaves(entries: list[list[Array]], layout: Layout) -> Leaves:

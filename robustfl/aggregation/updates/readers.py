@@ -101,14 +101,15 @@ class Leaves:
     def pieces(self, rows: Sequence[int] | None, size: int) -> Iterator[Piece]:
         chosen = list(range(self.n)) if rows is None else list(rows)
         for columns in column_blocks(self.d, size):
-            yield columns, partial(self._values, chosen, columns)
+            yield columns, partial(self.block, chosen, columns)
 
     def vector(self, row: int) -> Array:
         """One row [d] as a whole; empty where this process holds no column."""
-        values: Array = self._values([row], slice(0, self.d))[0]
+        values: Array = self.block([row], slice(0, self.d))[0]
         return values
 
-    def _values(self, rows: list[int], columns: slice) -> Array:
+    def block(self, rows: list[int], columns: slice) -> Array:
+        """The values of some rows in some columns, in the working type and in memory of their own."""
         width = columns.stop - columns.start
         values = self._empty(len(rows), width)
         first = int(np.searchsorted(self._ends, columns.start, side="right"))
@@ -135,6 +136,26 @@ class Leaves:
         import torch
 
         return part if is_tensor(part) else torch.as_tensor(np.ascontiguousarray(part))
+
+
+@dataclass
+class Relative:
+    """The rows of another reader minus one vector, block by block: no matrix of differences ever exists."""
+
+    rows: Reader
+    base: Leaves
+    """A reader of one row, the vector that is subtracted."""
+
+    def __post_init__(self) -> None:
+        self.n, self.d = self.rows.n, self.rows.d
+        self.working, self.device = self.rows.working, self.rows.device
+
+    def pieces(self, rows: Sequence[int] | None, size: int) -> Iterator[Piece]:
+        for columns, values in self.rows.pieces(rows, size):
+            yield columns, partial(self._difference, values, columns)
+
+    def _difference(self, values: Callable[[], Array], columns: slice) -> Array:
+        return subtracted(values(), self.base.block([0], columns))
 
 
 class Columns(ABC):
@@ -253,6 +274,12 @@ def converted(values: Array, working: str) -> Array:
         return values
     with np.errstate(over="ignore"):
         return values.astype(working)
+
+
+def subtracted(values: Array, base: Array) -> Array:
+    """The difference; where it is too large for its type it is not finite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values - base
 
 
 def flattened(leaf: Array) -> Array:

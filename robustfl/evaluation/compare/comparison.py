@@ -13,7 +13,9 @@ from typing import Any, Literal
 from robustfl.evaluation.compare.pairing import SharedWorld, share
 from robustfl.evaluation.compare.regression import VERDICTS, CellVerdict, Judgement, judge_shared, reproducible
 from robustfl.evaluation.results.baseline import load_stored
+from robustfl.evaluation.results.store import exists, read_records
 from robustfl.evaluation.results.summaries import ScoredPoint, ScoredWorldReport, Summary
+from robustfl.evaluation.suite.matching import with_settings
 from robustfl.wording import counted
 
 GateOutcome = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]
@@ -127,6 +129,18 @@ def compare_runs(before: Summary, after: Summary, settings: GateSettings | None 
         judgement=judgement,
         seeds=min(len(world.seeds) for world in shared.worlds),
     )
+
+
+def load_run(path: Path) -> Summary:
+    """Read a run as :func:`load_stored` does, with the settings of its worlds, by which equal worlds are found.
+
+    Summaries of older versions have none; there the records tell them, if they are in the same folder.
+    """
+    run = load_stored(path)
+    worlds, records = run["scores"]["worlds"], path / "records.jsonl"
+    if all("settings" in world for world in worlds) or not exists(records):
+        return run
+    return {**run, "scores": {**run["scores"], "worlds": with_settings(worlds, read_records(records))}}
 
 
 def next_commands(found: Comparison, first: Path, second: Path) -> list[str]:

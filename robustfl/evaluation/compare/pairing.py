@@ -16,6 +16,7 @@ from robustfl.errors import DataError
 from robustfl.evaluation.labels import NOT_APPLICABLE, PLAIN_ACCURACY
 from robustfl.evaluation.results.summaries import ScoredCell, ScoredWorldReport, Summary
 from robustfl.evaluation.score.curve import utility
+from robustfl.evaluation.suite.matching import matched
 from robustfl.wording import counted
 
 Key = tuple[str, int, str]  # defense, f, attack
@@ -127,15 +128,20 @@ def share(before: Summary, after: Summary, *, different_suites: bool = False) ->
     remarks: list[str] = []
     worlds: list[SharedWorld] = []
     cells: list[CellPair] = []
-    first, second = ({w["world"]: w for w in run["scores"]["worlds"]} for run in (before, after))
-    for label in dict.fromkeys([*first, *second]):
-        if label not in first or label not in second:
-            differences.append(f"the world {label!r} is in the {'first' if label in first else 'second'} run alone")
+    for first, second in matched(before["scores"]["worlds"], after["scores"]["worlds"]):
+        if first is None or second is None:
+            alone = first or second
+            assert alone is not None  # a pair has at least one world
+            where = "first" if first is not None else "second"
+            differences.append(f"the world {alone['world']!r} is in the {where} run alone")
             continue
-        if any(first[label][key] != second[label][key] for key in ("chance", "test_size")):
+        label = first["world"]
+        if first["chance"] != second["chance"] or first["test_size"] != second["test_size"]:
             differences.append(f"the world {label!r} has other test data")
             continue
-        world = SharedWorld.of(first[label], second[label])
+        if second["world"] != label:
+            remarks.append(f"The world {label!r} is called {second['world']!r} in the second run.")
+        world = SharedWorld.of(first, second)
         if world is None:
             remarks.append(f"{label}: not judged, training without attack hardly beats guessing in the first run.")
             continue

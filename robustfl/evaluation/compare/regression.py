@@ -203,7 +203,8 @@ def reproducible(baseline: Summary, candidate: Summary) -> bool:
     """Whether the runs should agree in every bit: both ran on the CPU, on one kind of machine, in the same versions."""
     first, second = baseline["provenance"], candidate["provenance"]
     same = all(key in first and first[key] == second.get(key) for key in _SAME_MACHINE)
-    return same and first["device"] == "cpu"
+    several = "machines" in first or "machines" in second  # of a cluster, whose parts are unlike each other
+    return same and first["device"] == "cpu" and not several
 
 
 def _differences(cell: CellPair) -> Differences | None:

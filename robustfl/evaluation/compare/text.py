@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from robustfl.errors import ParameterError
@@ -18,6 +19,9 @@ Row = tuple[str, ...]
 OVERVIEW = ("world", "defense", "f", "before", "after", "change", "95 % interval", "verdict")
 DEFENSES = ("defense", "world", "cells", "mean change", "one-sided bounds", "verdict")
 CELLS = ("defense", "attack", "f", "world", "change", "one-sided bounds", "verdict", "")
+
+GIVE = {"world": 5, "attack": 4, "": 3, "one-sided bounds": 2, "95 % interval": 1}
+"""Which columns leave a table that is too wide for a terminal, the largest numbers first."""
 
 MOST_CELLS = 30
 """Largest number of cells that a terminal shows; files hold all of them."""
@@ -68,14 +72,27 @@ def cell_rows(found: Comparison) -> list[Row]:
 def parts(found: Comparison, commands: Sequence[str] = ()) -> list[str | tuple[Sequence[str], list[Row]]]:
     """The parts that a terminal shows, in order: texts, and tables, each as its header and its rows."""
     defenses, cells = defense_rows(found), cell_rows(found)
-    shown: list[str | tuple[Sequence[str], list[Row]]] = [*found.remarks, (OVERVIEW, overview_rows(found))]
+    shown: list[str | tuple[Sequence[str], list[Row]]] = [*found.remarks]
+    worlds = groupby(overview_rows(found), key=lambda row: row[0])
+    grouped = [(world, list(rows)) for world, rows in worlds]
+    for world, rows in grouped:
+        shown += [world, (OVERVIEW[1:], [row[1:] for row in rows])]
+    alone = grouped[0][0] if len(grouped) == 1 else None
     if defenses:
-        shown += ["", (DEFENSES, defenses)]
+        shown += ["", _told(DEFENSES, defenses, alone)]
     if cells:
-        shown += ["", (CELLS, cells[:MOST_CELLS])]
+        shown += ["", _told(CELLS, cells[:MOST_CELLS], alone)]
     if len(cells) > MOST_CELLS:
         shown.append(f"and {len(cells) - MOST_CELLS} more: write all of them with --out FILE")
     return [*shown, "", found.conclusion, *(f"  {command}" for command in commands)]
+
+
+def _told(header: Sequence[str], rows: Sequence[Row], alone: str | None) -> tuple[Sequence[str], list[Row]]:
+    """A table; without the world where there is only one, whose name stands above."""
+    if alone is None:
+        return header, list(rows)
+    at = header.index("world")
+    return (*header[:at], *header[at + 1 :]), [(*row[:at], *row[at + 1 :]) for row in rows]
 
 
 def write(found: Comparison, commands: Sequence[str], files: Sequence[Path]) -> None:

@@ -22,7 +22,7 @@ from robustfl.evaluation.results.summaries import ScoredWorldReport, Summary
 _CELL = dict.fromkeys(("accuracy", "trials", "status"))
 _POINT = {"f": None, "W": None, "worst_attack": None, "attacks": _CELL}
 _WORLD = {
-    **dict.fromkeys(("world", "seeds", "chance", "test_size", "informative")),
+    **dict.fromkeys(("world", "settings?", "seeds", "chance", "test_size", "informative")),
     "baseline": {"per_seed": None},
     "defenses": {"defense": None, "curve": _POINT},
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from robustfl.errors import DataError
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.evaluation.results.store import content, pack
+from robustfl.evaluation.results.store import content, encoded, pack
 
 FILES = ("summary.json", "records.jsonl")
 """The files of a published run; each is stored as `NAME.xz`, with about a fifteenth of its size."""
@@ -23,6 +24,23 @@ def publish(run: Path, folder: Path) -> list[Path]:
     DataError : there are no results, or `folder` is a file or holds a run that is not packed
     StoreError : the results cannot be read as such
     """
+    _require_room(folder)
+    RunResults.load(run)  # results that cannot be read are not published
+    folder.mkdir(parents=True, exist_ok=True)
+    return [pack(folder / name, content(run / name)) for name in FILES]
+
+
+def publish_results(results: RunResults, folder: Path) -> list[Path]:
+    """Pack results that are in no folder yet, as :func:`publish` does."""
+    _require_room(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = json.dumps(results.summary, indent=1, allow_nan=False).encode()
+    records = b"".join(encoded(record) for record in results.records)
+    return [pack(folder / name, text) for name, text in zip(FILES, (summary, records), strict=True)]
+
+
+def _require_room(folder: Path) -> None:
+    """Refuse a folder in which packed files would not be what is read."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file. Name a folder.")
     unpacked = [name for name in FILES if (folder / name).exists()]
@@ -30,6 +48,3 @@ def publish(run: Path, folder: Path) -> list[Path]:
         raise DataError(
             f"{folder} holds {unpacked[0]}, which would be read in place of what is packed. Name another folder."
         )
-    RunResults.load(run)  # results that cannot be read are not published
-    folder.mkdir(parents=True, exist_ok=True)
-    return [pack(folder / name, content(run / name)) for name in FILES]

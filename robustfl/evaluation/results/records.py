@@ -1,6 +1,7 @@
 """What a record holds: these declarations type the code, and stored records are checked against them.
 
-A key that is ``NotRequired`` may be absent from records of another version; this version writes all keys.
+A key that is ``NotRequired`` may be absent from records of another version; this version writes all keys, and `ran_on`
+where a cluster has played the trial.
 """
 
 from __future__ import annotations
@@ -94,6 +95,13 @@ class ExhibitHead(TypedDict):
     digest: str
 
 
+class RanOn(TypedDict):
+    """The machine on which a trial was played, where that need not be the machine of the run."""
+
+    processor: str
+    python: str
+
+
 class Frame(TypedDict):
     """The part of a record that does not depend on the outcome of its trial.
 
@@ -116,6 +124,7 @@ class Record(Frame):
     `status` is "ok", "diverged" (the model stopped being finite) or "failed"; a failed trial has an `error` and no
     metrics. `time` holds seconds by phase. `isolated` says whether the defense was in a process of its own. `account`
     is the privacy account of a defense that begins with a mechanism (:class:`robustfl.privacy.AccountReport`).
+    `ran_on` is where a trial of a cluster was played; like `time`, it is no part of what two runs are compared by.
     """
 
     status: str
@@ -127,6 +136,7 @@ class Record(Frame):
     ledger: NotRequired[LedgerHead | None]
     exhibit: NotRequired[ExhibitHead | None]
     account: NotRequired[Annotated[dict[str, Any] | None, Shape(Maybe(ACCOUNT))]]
+    ran_on: NotRequired[RanOn]
 
 
 def metrics_of(record: Record | None) -> Metrics:

@@ -59,13 +59,16 @@ class RunResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFormat(Component, ABC):
-    """One way to show results: a pure function from results to the texts of files."""
+    """One way to show results: a pure function from results to the contents of files."""
+
+    asked: ClassVar[bool] = False
+    """Whether it is only made when somebody asks for it by name, since it needs an optional package."""
 
     @abstractmethod
-    def files(self, results: RunResults) -> Mapping[str, str]:
-        """The texts by the names of the files, which are saved in the folder of the run, in UTF-8.
+    def files(self, results: RunResults) -> Mapping[str, str | bytes]:
+        """The contents by the names of the files, which are saved in the folder of the run, texts in UTF-8.
 
-        Equal results give equal texts. A text is empty if there is nothing to show; then no file is written.
+        Equal results give equal contents. One that is empty has nothing to show; then no file is written.
         """
 
 

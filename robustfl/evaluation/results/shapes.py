@@ -74,7 +74,8 @@ def shape_of(kind: Any) -> Any:
 def selected(shape: Any, names: Any) -> Any:
     """The part of a shape that `names` selects: ``{"key": names, ...}``, where None selects everything below a key.
 
-    The selection passes through lists, mappings and values that may be null. Every selected key is required.
+    The selection passes through lists, mappings and values that may be null. A selected key is required unless its name
+    ends with a question mark.
     """
     if names is None:
         return shape
@@ -85,7 +86,7 @@ def selected(shape: Any, names: Any) -> Any:
     if "*" in shape:
         return {"*": selected(shape["*"], names)}
     whole = {key.rstrip("?"): inner for key, inner in shape.items()}
-    return {key: selected(whole[key], below) for key, below in names.items()}
+    return {key: selected(whole[key.rstrip("?")], below) for key, below in names.items()}
 
 
 def _field(name: str, hint: Any) -> tuple[str, Any]:

@@ -59,7 +59,7 @@ class Store:
 
     def append(self, record: Record) -> None:
         """Add a record; from then on it survives the end of the process."""
-        write_all(self._file, _line(record))
+        write_all(self._file, encoded(record))
         self.records[record["trial"]] = record
 
     def finish(self, order: Iterable[str]) -> None:
@@ -69,7 +69,7 @@ class Store:
         """
         wanted = [trial for trial in dict.fromkeys(order) if trial in self.records]
         others = sorted(set(self.records) - set(wanted))
-        content = b"".join(_line(self.records[trial]) for trial in [*wanted, *others])
+        content = b"".join(encoded(self.records[trial]) for trial in [*wanted, *others])
         write_atomically(self.path, content)
         self.close()
 
@@ -99,6 +99,11 @@ def content(path: Path) -> bytes:
     if len(unpacked) > UNPACKED:
         raise StoreError(f"{packed} unpacks to more than {UNPACKED >> 30} GiB, which no run is. Do not use it.")
     return unpacked
+
+
+def exists(path: Path) -> bool:
+    """Whether :func:`content` finds a file, packed or not."""
+    return path.exists() or path.with_name(f"{path.name}.xz").exists()
 
 
 def pack(path: Path, unpacked: bytes) -> Path:
@@ -171,7 +176,8 @@ def set_aside(path: Path) -> Path | None:
         os.close(file)
 
 
-def _line(record: Record) -> bytes:
+def encoded(record: Record) -> bytes:
+    """A record as a line of a store."""
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 

@@ -95,10 +95,11 @@ class BaselineLevel(TypedDict):
 
 
 class ScoredWorldReport(TypedDict):
-    """All defenses in one world."""
+    """All defenses in one world; `settings` are its task and federation, by which equal worlds are found again."""
 
     world: str
     id: NotRequired[str]
+    settings: NotRequired[dict[str, Any]]
     clients: int
     rounds: NotRequired[int]
     seeds: list[int]

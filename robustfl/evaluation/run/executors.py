@@ -25,14 +25,14 @@ from robustfl.evaluation.suite.trial import Trial
 Job = tuple[Trial, str]
 """A trial and its fingerprint."""
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "ROBUSTFL_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
+"""The environment variables that give a process one thread."""
 
 _WORKER = "ROBUSTFL_WORKER"
 """The environment variable that tells a process that it is a worker of this module."""
@@ -208,7 +208,7 @@ def _single_threaded() -> Iterator[None]:
 
     They inherit the environment, and numerical libraries read these variables when they are loaded.
     """
-    before = {name: os.environ.get(name) for name in (*_THREAD_VARIABLES, _WORKER)}
+    before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, _WORKER)}
     os.environ.update(dict.fromkeys(before, "1"))
     try:
         yield

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robustfl import __version__
-from robustfl.evaluation.machine import installed, processor_name
+from robustfl.evaluation.machine import commit, installed, processor_name
+from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import Histogram
 from robustfl.evaluation.suite.scenario import World
 from robustfl.federation.data.dataset import Data
@@ -22,11 +24,24 @@ from robustfl.federation.task import Task
 
 def provenance(device: str) -> dict[str, Any]:
     """The versions and the properties of the machine that can change a number or a time."""
-    facts = {"robustfl": __version__, "python": platform.python_version()}
+    state = commit()
+    facts = {"robustfl": __version__, **({"commit": state} if state else {}), "python": platform.python_version()}
     facts |= {name: installed(name) for name in ("numpy", "torch", "scipy", "scikit-learn")}
     system = f"{platform.system()} {platform.release().partition('-')[0]}, {platform.machine()}"
     machine = {"platform": system, "processor": processor_name(), "cores": os.cpu_count() or 1}
     return {**facts, **machine, "device": device}
+
+
+def machines(records: Iterable[Record]) -> dict[str, Any]:
+    """The processors and the versions of Python of a cluster, where records come from one, in place of the driver's.
+
+    `machines` is their number. It is told only if there are several: then equal trials need not agree in every bit.
+    """
+    found = {(on["processor"], on["python"]) for record in records if (on := record.get("ran_on")) is not None}
+    if not found:
+        return {}
+    processors, versions = (" and ".join(sorted(set(names))) for names in zip(*found, strict=True))
+    return {"processor": processors, "python": versions, **({"machines": len(found)} if len(found) > 1 else {})}
 
 
 def data_fingerprint(data: Data, root: Path | None) -> str:

@@ -29,7 +29,7 @@ from robustfl.evaluation.results.summaries import (
 from robustfl.evaluation.run.exhibited import exhibited
 from robustfl.evaluation.run.exhibits import Exhibits
 from robustfl.evaluation.run.played import Played
-from robustfl.evaluation.run.provenance import histogram, provenance
+from robustfl.evaluation.run.provenance import histogram, machines, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
@@ -118,7 +118,10 @@ def summarised(
             "seeds": list(plan.seeds),
             "settings": suite.model_dump(mode="json"),
         },
-        "provenance": provenance(facts.device),
+        "provenance": {
+            **provenance(facts.device),
+            **machines(records[trial] for trial in wanted if trial in records),
+        },
         "time": {
             "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "elapsed_s": round(facts.seconds, 3),
@@ -161,7 +164,9 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, check
         evidence=_evidence(played, wanted, checked),
     )
     for place, world in zip(found["worlds"], experiment.worlds, strict=True):
-        place["id"], place["rounds"] = content_hash(world.model_dump(mode="json")), world.federation.rounds
+        settings = world.model_dump(mode="json")
+        place["id"], place["rounds"] = content_hash(settings), world.federation.rounds
+        place["settings"] = {key: settings[key] for key in ("task", "federation")}
         for defense in place["defenses"]:
             defense["breakdown"] = breakdowns.get((world.label, defense["defense"]), defense["breakdown"])
     return found

@@ -81,17 +81,8 @@ def score(
     Raises DataError when the outcomes contradict the worlds or each other.
     """
     settings = settings or ScoreSettings()
-    _check(outcomes, worlds)
     defenses = list(dict.fromkeys(outcome.defense for outcome in outcomes))
-    reports: list[ScoredWorldReport] = []
-    found: dict[str, dict[str, Standing | None]] = {}
-    for world in worlds:
-        own = [outcome for outcome in outcomes if outcome.world == world.label]
-        scale = Scale(world=world, settings=settings, lifts=lifts or {}, knowledge=knowledge, defenses=len(defenses))
-        report, standing = _world(scale, defenses, own, bounds)
-        reports.append(report)
-        if world.informative and max(report["f_grid"], default=0) > 0:  # without attackers nothing is withstood
-            found[world.label] = standing
+    reports, found = scored_worlds(outcomes, worlds, settings, bounds, knowledge=knowledge, lifts=lifts)
     flags = suite_remarks(
         reports,
         accuracy=settings.accuracy,
@@ -122,6 +113,33 @@ def score(
         "pairs": [asdict(pair) for pair in ranking.pairs],
         "flags": sorted(flags, key=lambda flag: str(flag["level"])),  # errors before warnings
     }
+
+
+def scored_worlds(
+    outcomes: Sequence[CellResult],
+    worlds: Sequence[ScoredWorld],
+    settings: ScoreSettings,
+    bounds: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    *,
+    knowledge: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    lifts: Mapping[str, float] | None = None,
+) -> tuple[list[ScoredWorldReport], dict[str, dict[str, Standing | None]]]:
+    """The scores of each world, and what ranks are made from, by world and defense; arguments as in :func:`score`.
+
+    A world in which nothing can be told (training hardly beats guessing, or nobody attacks) is not among the latter.
+    """
+    _check(outcomes, worlds)
+    defenses = list(dict.fromkeys(outcome.defense for outcome in outcomes))
+    reports: list[ScoredWorldReport] = []
+    found: dict[str, dict[str, Standing | None]] = {}
+    for world in worlds:
+        own = [outcome for outcome in outcomes if outcome.world == world.label]
+        scale = Scale(world=world, settings=settings, lifts=lifts or {}, knowledge=knowledge, defenses=len(defenses))
+        report, standing = _world(scale, defenses, own, bounds)
+        reports.append(report)
+        if world.informative and max(report["f_grid"], default=0) > 0:  # without attackers nothing is withstood
+            found[world.label] = standing
+    return reports, found
 
 
 def _world(

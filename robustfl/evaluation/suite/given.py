@@ -1,4 +1,4 @@
-"""Defenses that are given in Python, as a class or an instance, where a scenario would name them."""
+"""Defenses that are given in Python, as a class, an instance or a function, where a scenario would name them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from robustfl.aggregation import Defense, PreAggregation
 from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.functions import accepted_names
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class GivenDefense(DefenseTemplate):
 def given_defense(rule: Any) -> DefenseTemplate:
     """The template of a rule: a text or mapping as in a scenario, a class that is told f, or an instance as it is.
 
+    A function, or another object that can be called, becomes a :class:`FromFunction`, which is told f if it has a
+    parameter of this name.
+
     >>> from robustfl.defenses import MDA
     >>> [given_defense(rule).build(2).f for rule in (MDA, MDA(f=1), "mda")]
     [2, 1, 2]
@@ -61,9 +65,14 @@ def given_defense(rule: Any) -> DefenseTemplate:
     if isinstance(rule, Defense):
         f = rule.byzantine
         return made(lambda _: rule, title=str(rule) if f is None else _with_f(str(rule), f))
+    if callable(rule) and not inspect.isclass(rule):
+        from robustfl.aggregation.function import FromFunction  # trials without functions do not depend on it
+
+        told = "f" in accepted_names(rule)
+        return made(lambda f: FromFunction(rule, f=f if told else None))
     raise ParameterError(
-        "A rule is a text as in a scenario, a subclass of Aggregator, or an instance of one; trials are named after "
-        f"their classes and parameters, which a plain function does not have. Found {rule!r}."
+        "A rule is a text as in a scenario, a subclass of Aggregator, an instance of one, or a function from rows "
+        f"[n, d] to one row. Found {rule!r}."
     )
 
 

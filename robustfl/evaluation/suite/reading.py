@@ -26,7 +26,11 @@ _TEXTS = {"name", "description", "extends", "claims"}
 
 
 def read_experiment(
-    name: str, overrides: tuple[str, ...] = (), *, defenses: Sequence[DefenseTemplate] = ()
+    name: str,
+    overrides: tuple[str, ...] = (),
+    *,
+    defenses: Sequence[DefenseTemplate] = (),
+    attacks: Sequence[Any] = (),
 ) -> Experiment:
     """Read the suite of the catalogue with this name, or the suite in the file at this path.
 
@@ -39,6 +43,8 @@ def read_experiment(
         `task.model.mlp.hidden=[8]`, keeps its other parameters. `extends` merges in the same way.
     defenses : defenses in place of those of the suite, also such as no name is registered for; its claims, which are
         about its own defenses, are then left out
+    attacks : attacks in place of those that the suite lists: texts and mappings as in a file, instances, or functions
+        (:class:`~robustfl.threats.updates.function.AttackFromFunction`); its claims are then left out, too
 
     A part may be `file.py:Class`, a class of a file in the folder of the suite's file, or below; for a suite of the
     catalogue, in that of the process. Reading the suite runs that file.
@@ -63,6 +69,8 @@ def read_experiment(
         values = _overridden(values, override)
     if defenses:
         values = {**values, "defenses": list(defenses), "claims": []}
+    if attacks:
+        values = {**values, "attacks": list(attacks), "claims": []}
     values.setdefault("name", Path(str(source)).stem)
     folder = source.resolve().parent if isinstance(source, Path) else None
     values = {key: value if key in _TEXTS else located(value, folder or Path.cwd()) for key, value in values.items()}

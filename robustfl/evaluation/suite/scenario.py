@@ -25,6 +25,7 @@ from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.counts import require_counts, require_honest
+from robustfl.evaluation.suite.given import given_defense
 from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
@@ -54,7 +55,7 @@ def _template(value: Any) -> DefenseTemplate:
     if isinstance(value, DefenseTemplate):
         return value
     try:
-        return DefenseTemplate.read(value)
+        return given_defense(value)
     except RobustflError as error:
         raise ValueError(str(error)) from None
 

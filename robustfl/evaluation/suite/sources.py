@@ -77,11 +77,16 @@ class Sources:
     def part(self, component: Component) -> str:
         """The hash of the code of a component, of the components that it contains, and of all their base classes.
 
+        Modules that a component names, such as that of a function that it calls, count like those of its classes.
+
         A class without a file, such as one that was typed at a prompt, counts only through its base classes.
         """
-        classes = {base for cls in _classes(component) for base in cls.__mro__}
-        roots = {base.__module__ for base in classes if _top(base.__module__) not in sys.stdlib_module_names}
-        return self.digest(roots, {_top(base.__module__) for base in classes if issubclass(base, Component)} | {ROOT})
+        held = list(_held(component))
+        classes = {base for one in held for base in type(one).__mro__}
+        named = {module for one in held for module in one.modules}
+        roots = {name for name in {base.__module__ for base in classes} | named if not _standard(name)}
+        own = {base.__module__ for base in classes if issubclass(base, Component)} | (named & roots)
+        return self.digest(roots, {_top(name) for name in own} | {ROOT})
 
     def digest(self, roots: Iterable[str], within: Iterable[str]) -> str:
         """The hash of the names and the contents of all modules of a closure."""
@@ -166,15 +171,20 @@ class Sources:
         return PathFinder.find_spec(name, list(places))
 
 
-def _classes(component: Any) -> Iterator[type[Component]]:
-    """The class of a component and of every component that it holds, such as the stages of a pipeline."""
+def _held(component: Any) -> Iterator[Component]:
+    """A component and every component that it holds, such as the stages of a pipeline."""
     if isinstance(component, tuple):
         for item in component:
-            yield from _classes(item)
+            yield from _held(item)
     elif isinstance(component, Component):
-        yield type(component)
+        yield component
         for field in dataclasses.fields(component):
-            yield from _classes(getattr(component, field.name, None))
+            yield from _held(getattr(component, field.name, None))
+
+
+def _standard(module: str) -> bool:
+    """Whether a module belongs to Python itself, which versions distinguish."""
+    return _top(module) in sys.stdlib_module_names
 
 
 def _top(name: str) -> str:

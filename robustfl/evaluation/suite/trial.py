@@ -40,12 +40,16 @@ class Trial:
         run again. The code is that of the parts and of the simulation, with everything that they import: helper modules
         count in the same way as the files that define the classes (:mod:`robustfl.evaluation.suite.sources`).
         """
+        code = sorted({SOURCES.part(part) for part in self.parts})
+        return content_hash([SOURCES.machine(), [*versions().values()], code, data])
+
+    @property
+    def parts(self) -> list[Any]:
+        """Everything with code of its own: data, model, partition, attacks, faults and the defense."""
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
         parts += [] if scenario.privacy is None else [*scenario.privacy.attacks]
-        parts += [*scenario.aims, scenario.defense, *(() if scenario.attack is None else (scenario.attack,))]
-        code = sorted({SOURCES.part(part) for part in parts})
-        return content_hash([SOURCES.machine(), _versions(), code, data])
+        return [*parts, *scenario.aims, scenario.defense, *(() if scenario.attack is None else (scenario.attack,))]
 
 
 SOURCES = Sources()
@@ -53,14 +57,14 @@ SOURCES = Sources()
 
 
 @lru_cache(maxsize=1)
-def _versions() -> list[str]:
-    """The versions of robustfl and of the libraries that compute the results."""
+def versions() -> dict[str, str]:
+    """The versions of robustfl and of the libraries that compute the results; empty for one that is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = [__version__]
+    found = {"robustfl": __version__}
     for name in ("numpy", "torch", "scipy", "numba", "opacus"):
         try:
-            found.append(version(name))
+            found[name] = version(name)
         except PackageNotFoundError:  # numba does not exist on every platform, opacus is an extra
-            found.append("")
+            found[name] = ""
     return found

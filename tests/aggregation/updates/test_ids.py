@@ -58,8 +58,10 @@ def test_ids_without_values_are_an_error() -> None:
 
 
 def test_clients_are_remembered_from_tensor_to_tensor() -> None:
-    """Of the rows of client 3 none counts, as nobody knows which of them it sent."""
+    """Client 3 is counted once when its row comes again, and not at all when nobody knows which of its rows it sent."""
     rows = np.array([[0.0], [1.0], [9.0], [9.0], [9.0]])
+    assert Median().aggregate(rows, ids=torch.tensor([1, 2, 3, 3, 3])).value == [1.0]
+    rows[3] = 8.0
     assert Median().aggregate(rows, ids=torch.tensor([1, 2, 3, 3, 3])).value == [0.5]
     rule = ClientMomentum(beta=0.5) >> Median()
     for _ in range(3):

@@ -91,7 +91,7 @@ def test_the_environment_is_as_before_once_the_workers_are_started(monkeypatch: 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     with executors._single_threaded():
-        assert {os.environ[name] for name in executors._THREAD_VARIABLES} == {"1"}
+        assert {os.environ[name] for name in executors.THREAD_VARIABLES} == {"1"}
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
 

@@ -102,8 +102,8 @@ def test_nobody_scored_and_nobody_ranked() -> None:
     for row in found["scores"]["ranking"]:
         row["R_mean"] = None
     assert headline(found).startswith("No defense could be scored")
-    for world in found["scores"]["worlds"]:
-        for defense in world["defenses"]:
+    for place in found["scores"]["worlds"]:
+        for defense in place["defenses"]:
             for point in defense["curve"]:
                 point["attacks"] = {name: cell for name, cell in point["attacks"].items() if name == NO_ATTACK}
     assert headline(found).startswith("Nobody attacks here, so no defense is scored.")

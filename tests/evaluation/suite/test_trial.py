@@ -196,7 +196,7 @@ def test_the_fingerprint_follows_what_a_part_inherits(tmp_path: Path, monkeypatc
 def test_the_fingerprint_follows_data_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     one = trial(SCENARIO)
     found = [one.fingerprint("data"), one.fingerprint("other data")]
-    monkeypatch.setattr(module, "_versions", lambda: ["0"])
+    monkeypatch.setattr(module, "versions", lambda: {"numpy": "0"})
     found.append(one.fingerprint("data"))
     monkeypatch.setattr(module.SOURCES, "machine", lambda: "edited")
     found.append(one.fingerprint("data"))

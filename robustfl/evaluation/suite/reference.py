@@ -1,0 +1,138 @@
+"""A readable reference of the keys of suites, from the models that read them: nothing is written twice.
+
+>>> page("score").splitlines()[0]
+'score: how the records become a score'
+>>> "federation.server" in subjects()
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from robustfl.evaluation.specs import PartSchema
+from robustfl.evaluation.suite.scenario import Suite
+from robustfl.federation.settings import Settings
+
+
+@cache
+def subjects() -> dict[str, tuple[type[Settings], ...]]:
+    """The models behind keys, by their paths: `federation`, `federation.server`; `suite` is the whole."""
+    return {"suite": (Suite,), **dict(_beneath(Suite, ""))}
+
+
+def found(name: str) -> str | None:
+    """The path of a key that holds keys of its own, given whole or by its last word where that is one key alone."""
+    if name in subjects():
+        return name
+    ends = [path for path in subjects() if path.rpartition(".")[2] == name]
+    return ends[0] if len(ends) == 1 else None
+
+
+def page(path: str) -> str:
+    """The keys beneath a path as text: each with its type, its default and what it means."""
+    models = subjects()[path]
+    lines = [f"{path}: {_lower(_sentence(models[0]))}"]
+    for model in models:
+        if len(models) > 1:
+            lines += ["", _sentence(model)]
+        lines += [""]
+        for key, field in model.model_fields.items():
+            lines.append(f"  {key}: {_kind(field)}, {_default(field)}. {' '.join((field.description or '').split())}")
+    inner = [other for other in subjects() if other.rpartition(".")[0] == ("" if path == "suite" else path)]
+    if inner := [other for other in inner if other != "suite"]:
+        lines += ["", f"More: {', '.join(f'robustfl describe {other}' for other in inner)}"]
+    return "\n".join(lines)
+
+
+def report(path: str) -> dict[str, Any]:
+    """The same as JSON values."""
+    keys = {
+        key: {
+            "type": _kind(field),
+            "required": field.is_required(),
+            **({} if field.is_required() else {"default": _default(field).removeprefix("default ")}),
+            "doc": " ".join((field.description or "").split()),
+        }
+        for model in subjects()[path]
+        for key, field in model.model_fields.items()
+    }
+    return {"name": path, "kind": "key", "documentation": _sentence(subjects()[path][0]), "keys": keys}
+
+
+def _beneath(model: type[Settings], path: str) -> Iterator[tuple[str, tuple[type[Settings], ...]]]:
+    for key, field in model.model_fields.items():
+        inner = tuple(_models(field.annotation))
+        if inner:
+            own = f"{path}.{key}".lstrip(".")
+            yield own, inner
+            for one in inner:
+                yield from _beneath(one, own)
+
+
+def _models(annotation: Any) -> Iterator[type[Settings]]:
+    """The models in an annotation, which may be optional, one of several, or a tuple of them."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _sentence(model: type[Settings]) -> str:
+    """The first line of the documentation of a model."""
+    return (model.__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, Settings):
+        return "default: all of its defaults"
+    shown = "none" if value is None else "nothing" if value == () else repr(value) if isinstance(value, str) else value
+    return f"default {shown}"
+
+
+def _kind(field: FieldInfo) -> str:
+    """The type of a key in words, with its limits."""
+    parts = [one for one in field.metadata if isinstance(one, PartSchema)]
+    words = _named(parts[0].kind) if parts else _words(field.annotation)
+    limits = [text for one in field.metadata for text in _limits(one)]
+    return " ".join([words, *limits])
+
+
+def _named(kind: str) -> str:
+    return "a data set" if kind == "data" else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _words(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        kinds = [one.kind for one in arguments[1:] if isinstance(one, PartSchema)]
+        limits = [text for one in arguments[1:] for text in _limits(one)]
+        return " ".join([_named(kinds[0]) if kinds else _words(arguments[0]), *limits])
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin is tuple:
+        return f"a list of {_words(arguments[0])}"
+    if origin is not None:
+        return " or ".join(dict.fromkeys(_words(one) for one in arguments))
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return "keys"
+    named = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "none"}
+    return named.get(annotation, "a name with its parameters")
+
+
+def _limits(one: Any) -> Iterator[str]:
+    for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+        value = getattr(one, attribute, None)
+        if isinstance(value, int | float):
+            yield f"{sign} {value}"

@@ -1,0 +1,5 @@
+"""What a function of the user's imports."""
+
+
+def lowest(f: int) -> int:
+    return f

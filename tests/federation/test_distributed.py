@@ -1,0 +1,53 @@
+"""Federations on several processes: what is found does not depend on how many there are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import environment
+
+
+def played(folder: Path, size: int) -> list[dict[str, Any]]:
+    """What each of `size` processes has found."""
+    command = [sys.executable, "-m", "tests.federation.distributed_worker"]
+    workers = [
+        subprocess.Popen(
+            [*command, str(rank), str(size), str(folder / f"store{size}")],
+            env=environment(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    try:
+        ended = [(worker, *worker.communicate(timeout=300)) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for worker, _, errors in ended:
+        assert worker.returncode == 0, errors[-4000:]
+    return [json.loads(output) for _, output, _ in ended]
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    (one,) = played(tmp_path, 1)
+    three = played(tmp_path, 3)
+    assert three[0] == three[1] == three[2]
+    for name, alone in one.items():
+        together = three[0][name]
+        if name in ("trimmed", "krum"):  # whose answers do not depend on the order of sums
+            assert together == alone
+        assert together["malicious"] == alone["malicious"]
+        assert together["held"] == alone["held"] == 0
+        for key in ("accuracy", "loss"):
+            assert [at for at, _ in together[key]] == [at for at, _ in alone[key]] == [2, 3, 4]
+            assert [value for _, value in together[key]] == pytest.approx([value for _, value in alone[key]], abs=1e-3)
+    assert len({result["weights"] for result in one.values()}) == len(one), "the cases are different trainings"
