@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from robustfl import completion
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
@@ -59,7 +61,9 @@ def _plurals() -> dict[str, str]:
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="{kinds} (default: all).")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="{kinds} (default: all).", autocompletion=completion.kinds)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what has a name, with a line on each."""
@@ -107,7 +111,13 @@ def _catalogue(kind: str) -> list[tuple[str, str]]:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A name from robustfl list ({kinds}), KIND:NAME, or a key of suites.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name from robustfl list ({kinds}), KIND:NAME, or a key of suites.",
+            autocompletion=completion.named,
+        ),
+    ],
     rows: Annotated[int, typer.Option(help="Number of rows, for the sensitivity of a defense.", min=1)] = 100,
     clip: Annotated[float, typer.Option(help="Length to which rows are clipped, for the sensitivity.")] = 1.0,
     as_json: Json = False,
@@ -254,7 +264,7 @@ def measured(facts: dict[str, Any]) -> str:
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(help="A status, the code of a remark, or a guide; without: list all.")
+        str | None, typer.Argument(autocompletion=completion.codes, help="A status, the code of a remark, or a guide; without: list all.")
     ] = None,
     as_json: Json = False,
 ) -> None:

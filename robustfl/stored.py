@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from robustfl import completion
 from robustfl.lookups import DataRoot, Json
 
 if TYPE_CHECKING:
