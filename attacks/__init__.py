@@ -20,6 +20,8 @@ update that harms most through the actual defense. The rooms, each with a tour o
   :class:`BoundarySwap`.
 * ``predictions``: attacks on what clients predict for public samples. These are :class:`WrongClass`,
   :class:`ReversedBeliefs`, :class:`HiddenShift` and :class:`PredictionSearch`.
+* ``peers``: attacks that are made for networks of peers, such as :class:`Echo`, :class:`Dissensus` and
+  :class:`PeerWhiteBox`; :class:`InSteps` lets attacks on updates craft steps there.
 * ``identities``: Sybil strategies. These are :class:`Clones`, :class:`Whitewash` and :class:`TakingTurns`.
 * ``placement``: where malicious peers are in a network. These are :class:`Cut`, :class:`Degree`, :class:`Betweenness`,
   :class:`Connectivity`, :class:`Spread`, :class:`Attached` and :class:`RandomPeers`.
@@ -63,6 +65,13 @@ from .faults.straggler import Straggler as Straggler
 from .identities.clones import Clones as Clones
 from .identities.taking_turns import TakingTurns as TakingTurns
 from .identities.whitewash import Whitewash as Whitewash
+from .peers.dissensus import Dissensus as Dissensus
+from .peers.echo import Echo as Echo
+from .peers.edge import Edge as Edge
+from .peers.in_steps import InSteps as InSteps
+from .peers.peer_white_box import PeerWhiteBox as PeerWhiteBox
+from .peers.spectral import Spectral as Spectral
+from .peers.state_override import StateOverride as StateOverride
 from .placement.attached import Attached as Attached
 from .placement.betweenness import Betweenness as Betweenness
 from .placement.connectivity import Connectivity as Connectivity

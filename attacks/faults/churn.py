@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -31,6 +31,7 @@ class Churn(Fault):
     805
     """
 
+    among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("leave", "join")
 
     leave: Annotated[float, Gt(0), Le(1), Doc("chance per round that a present client leaves")] = 0.05

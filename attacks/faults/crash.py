@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -38,6 +38,7 @@ class Crash(Fault):
     reference: ClassVar[str] = (
         "de Vos et al., Decentralized Learning Made Practical with Client Sampling, arXiv 2302.13837, 2023"
     )
+    among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Gt(0), Le(1), Doc("chance per round that a running client crashes")] = 0.2

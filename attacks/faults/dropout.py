@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Lt
 from typing_extensions import Doc
@@ -32,6 +32,7 @@ class Dropout(Fault):
     """
 
     reference: ClassVar[str] = "Bonawitz et al., Towards Federated Learning at Scale: System Design, MLSys 2019"
+    among_peers: ClassVar[Literal["peers", "letters"] | None] = "letters"
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Ge(0), Lt(1), Doc("chance that a message is lost")] = 0.1

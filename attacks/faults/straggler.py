@@ -37,6 +37,7 @@ class Straggler(Fault):
     """
 
     reference: ClassVar[str] = "Dutta et al., Slow and Stale Gradients Can Win the Race, AISTATS 2018"
+    among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("on_time",)
 
     on_time: Annotated[float, Gt(0), Le(1), Doc("share of the messages that meet the deadline")] = 0.7

@@ -100,7 +100,8 @@ class Aggregator(Defense):
         relative_to: Any = None,
     ) -> Any:
         """The aggregate of `updates` in the caller's own type; :meth:`aggregate` returns the full answer."""
-        return self._call(updates, ids, hostile, trusted, beside, relative_to).value
+        more = {"beside": beside, "relative_to": relative_to}
+        return self.aggregate(updates, ids=ids, hostile=hostile, trusted=trusted, **more).value
 
     @final
     def aggregate(
@@ -130,8 +131,7 @@ class Aggregator(Defense):
             integers do. By default the running statistics of normalisation layers do; ``()`` puts them back. Each is
             aggregated by columns, with the weights that the rule gave the rows: `info["beside"]` says which, and how
         relative_to : the model that clients started from, where `updates` (and `trusted`) are whole models. It is
-            subtracted while they are read, without a copy of them; rows of another layout are rejected, however many.
-            The answer is a difference to it, except for integers, which are the median of the rows' own
+            subtracted while they are read; the answer is a difference to it, but integers are medians of the rows' own
 
         Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
         and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
@@ -149,10 +149,7 @@ class Aggregator(Defense):
         InfeasibleError : there are fewer accepted rows than the rule's precondition requires with the declared `f`
         ExceededError : more clients were caught than the declared `f`, with `hostile="stop"`
         """
-        return self._call(updates, ids, hostile, trusted, beside, relative_to)
-
-    def _call(self, *given: Any) -> Aggregation:
-        answer, state = self._run(*given)
+        answer, state = self._run(updates, ids, hostile, trusted, beside, relative_to)
         if state is not None:
             self._commit(state)
             self.answers_in(holds_tensors(answer.value))

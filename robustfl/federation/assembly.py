@@ -10,13 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustfl.aggregation import ClientSide, Defense
-from robustfl.aggregation.neighbourhoods import Mixer
 from robustfl.errors import ParameterError
+from robustfl.federation.channels.names import CHANNELS, channel_named, spoken_channel
+from robustfl.federation.peers.fitting import unfit_among_peers
 from robustfl.federation.settings import Federation
-from robustfl.threats import Attack, Fault, SybilAttack
+from robustfl.threats import Attack, Fault, PlacedAttack, SybilAttack
 from robustfl.threats.evasion import Evasion
 
 if TYPE_CHECKING:
@@ -35,71 +37,11 @@ if TYPE_CHECKING:
     from robustfl.federation.transforms import Transform
 
 
-def _dense() -> type[Channel]:
-    from robustfl.federation.channels.dense import Dense
-
-    return Dense
-
-
-def _rewards() -> type[Channel]:
-    from robustfl.federation.channels.dense import Rewarded
-
-    return Rewarded
-
-
-def _rankings() -> type[Channel]:
-    from robustfl.federation.channels.rankings import Rankings
-
-    return Rankings
-
-
-def _predictions() -> type[Channel]:
-    from robustfl.federation.channels.predictions import Predictions
-
-    return Predictions
-
-
-def _virtual_data() -> type[Channel]:
-    from robustfl.federation.channels.virtual_data import VirtualDataChannel
-
-    return VirtualDataChannel
-
-
-CHANNELS = {
-    "dense": _dense,
-    "rewards": _rewards,
-    "predictions": _predictions,
-    "rankings": _rankings,
-    "virtual_data": _virtual_data,
-}
-"""The channels by the names that defenses use (:attr:`robustfl.aggregation.Defense.channel`).
-
-Each value is a function that loads the channel when it is called.
-"""
-
-
-def channel_named(name: str) -> type[Channel]:
-    """The channel that defenses call by this name.
-
-    Raises ParameterError when there is no channel of this name.
-    """
-    if name not in CHANNELS:
-        raise ParameterError(f"There is no channel {name!r}. Channels that exist: {', '.join(CHANNELS)}.")
-    return CHANNELS[name]()
-
-
-def spoken_channel(name: str, settings: Federation) -> str:
-    """The channel that clients speak with a defense of the channel `name`; rules for updates take other messages."""
-    if name != "dense":
-        return name
-    return "virtual_data" if settings.virtual_data else "predictions" if settings.distillation else name
-
-
 def refusal(
     defense: Defense,
     settings: Federation,
     *,
-    attack: Attack | SybilAttack | None = None,
+    attack: Attack | SybilAttack | PlacedAttack | None = None,
     faults: Iterable[Fault] = (),
     channel: type[Channel] | None = None,
     transforms: Iterable[Transform] = (),
@@ -109,8 +51,9 @@ def refusal(
 
     `channel` replaces the channel that the defense names, and `trainer` computes what clients compute.
     """
-    if isinstance(defense, Mixer):
-        return f"{defense} mixes the models of peers, which have no server. Take a rule for updates."
+    apart = unfit_among_peers(defense, settings)
+    if apart is not None:
+        return apart
     name = spoken_channel(defense.channel, settings) if channel is None else channel.name
     stages = getattr(defense, "client_side", ())
     if stages and trainer is not None:
@@ -172,7 +115,7 @@ def assemble(
     settings: Federation,
     defense: Any,
     *,
-    attack: Attack | SybilAttack | None = None,
+    attack: Attack | SybilAttack | PlacedAttack | None = None,
     f: int = 0,
     faults: Sequence[Fault] = (),
     aims: Sequence[Attack] = (),
@@ -186,6 +129,9 @@ def assemble(
     trainer: Trainer | None = None,
     channel: type[Channel] | None = None,
     topology: Callable[[Setup, Channel], Topology] | None = None,
+    declared: int | None = None,
+    equivocation: bool = True,
+    root: Path | None = None,
     twin: Any = None,
     roles: int | None = None,
     protector: type[Protector] | None = None,
@@ -216,12 +162,16 @@ def assemble(
     protector : carries out the mechanism that the defense begins with; it replaces the one that the mechanism asks for
     opinions : whether the prices of a mechanism are compared with those of Opacus, where it has an accountant for them
     topology : makes a topology from the setup and the channel; it replaces the one that the settings ask for
+    declared : the number of malicious peers that rules of peers are told, by default f
+    equivocation : whether malicious peers may send different letters to different neighbours in a round
+    root : the folder of data files, for graphs of peers that are in one
 
     Raises
     ------
     ParameterError : the parts cannot be combined, `f` is out of range, or the population is for another number of
         clients
     """
+    from robustfl.aggregation.neighbourhoods.lifted import for_peers
     from robustfl.federation.clients.work import ClientWork
     from robustfl.federation.engine import Simulation
     from robustfl.federation.observers.conduct import Conduct
@@ -234,13 +184,19 @@ def assemble(
     if reason is not None:
         raise ParameterError(reason)
     stages = getattr(defense, "client_side", ())
+    if settings.topology is not None:
+        if spying is not None:
+            raise ParameterError("Spies watch clients of a server, which peers of a `topology` do not have.")
+        defense = for_peers(defense)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     asked = settings
-    setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+    given: dict[str, Any] = {"attack": attack, "f": f, "faults": faults, "seed": seed, "roles": roles}
+    given |= {"declared": declared, "root": root}
+    setup = set_up(population, settings, spoken.name, **given)
     course = course_for(setup, defense, protector)
     if course is not None and course.rounds < asked.rounds:  # the training is played as one of fewer rounds
         settings = settings.model_copy(update={"rounds": course.rounds})
-        setup = set_up(population, settings, spoken.name, attack=attack, f=f, faults=faults, seed=seed, roles=roles)
+        setup = set_up(population, settings, spoken.name, **given)
     for each in (defense, twin):
         tell = getattr(each, "shaped", None)
         if tell is not None:
@@ -256,7 +212,7 @@ def assemble(
     protecting = None if course is None else course.begin(setup, defense, twin)
     chosen = [*transforms_for(setup, stages), *([] if protecting is None else [protecting]), *transforms]
     talk = spoken(setup, work, defense, chosen)
-    around = topology_for(setup, talk) if topology is None else topology(setup, talk)
+    around = topology_for(setup, talk, equivocation) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
 
     def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
@@ -275,6 +231,9 @@ def assemble(
             trainer=train,
             channel=channel,
             topology=topology,
+            declared=declared,
+            equivocation=equivocation,
+            root=root,
             protector=protector,
             roles=setup.roles,
         )
@@ -327,8 +286,15 @@ def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Tran
     return found
 
 
-def topology_for(setup: Setup, channel: Channel) -> Topology:
-    """The topology with one server: its mode says who is heard when, and the channel says who owns a model."""
+def topology_for(setup: Setup, channel: Channel, equivocation: bool = True) -> Topology:
+    """The network that the settings ask for, or one server.
+
+    The mode of a server says who is heard when, and the channel says who owns a model.
+    """
+    if setup.network is not None:
+        from robustfl.federation.peers.topology import PeerToPeer
+
+        return PeerToPeer(setup, channel, equivocation)
     from robustfl.federation.channels.predictions import Predictions
     from robustfl.federation.topologies.asynchronous import schedule_for
     from robustfl.federation.topologies.distilled import Distilled
@@ -372,10 +338,15 @@ def observers_for(
     from robustfl.federation.observers.standalone import standalone_accuracies
     from robustfl.federation.observers.timing import Timing
     from robustfl.federation.observers.traffic import Traffic
+    from robustfl.federation.peers.topology import PeerToPeer
+    from robustfl.federation.peers.watching import peer_observers
     from robustfl.federation.topologies.rewards import OwnModels
 
     population, settings, seed = setup.population, setup.settings, setup.seed
     accuracy = Accuracy(population, settings)
+    among_peers: list[Observer] = []
+    if isinstance(topology, PeerToPeer):
+        accuracy, among_peers = peer_observers(topology, channel, reference=reference)
     found: list[Observer] = [
         accuracy,
         Timing(setup.strike, accuracy),
@@ -387,6 +358,7 @@ def observers_for(
     ]
     if settings.server.asynchronous:
         found.append(Staleness())
+    found += among_peers
     ownership = getattr(topology, "ownership", None)
     if isinstance(ownership, OwnModels):
         alone = partial(standalone_accuracies, population, settings, channel.defense, seed)

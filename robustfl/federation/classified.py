@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from robustfl.federation.clients.training import predict
+from robustfl.federation.clients.training import predict, predict_alike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +62,39 @@ class Classified:
         """
         tested = self.tested > 0
         return float((2 * self.right[tested] / (self.tested + self.found)[tested]).mean())
+
+
+MODELS = 1 << 22
+"""The number of logits that are computed at a time where many models are measured, at most."""
+
+
+@torch.no_grad()
+def all_classified(population: Population, models: Tensor, chosen: Tensor | None = None) -> list[Classified]:
+    """How each of the models [k, d] classifies the test samples, or those that are `chosen` [m].
+
+    Cost: one pass of all models over the samples, in batched computations.
+    """
+    features, truth = population.test_features, population.test_labels
+    if chosen is not None:
+        features, truth = features[chosen], truth[chosen]
+    classes = population.classes
+    tested = torch.bincount(truth, minlength=classes).cpu().numpy()
+    chunk = max(1, MODELS // (len(truth) * classes))
+    found: list[Classified] = []
+    for first in range(0, len(models), chunk):
+        logits = predict_alike(population, models[first : first + chunk], features)
+        k, guess = len(logits), logits.argmax(dim=2)
+        line = torch.arange(k, device=guess.device)[:, None] * classes
+        named = torch.bincount((line + guess).flatten(), minlength=k * classes).reshape(k, classes)
+        hit = (line + truth)[guess == truth]
+        right = torch.bincount(hit, minlength=k * classes).reshape(k, classes)
+        each = cross_entropy(logits.flatten(0, 1), truth.repeat(k), reduction="none")
+        loss = each.reshape(k, -1).double().mean(dim=1)
+        found += [
+            Classified(tested=tested, right=one, found=other, loss=value)
+            for one, other, value in zip(right.cpu().numpy(), named.cpu().numpy(), loss.tolist(), strict=True)
+        ]
+    return found
 
 
 @torch.no_grad()

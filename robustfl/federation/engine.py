@@ -68,6 +68,7 @@ class Simulation:
         topology, channel, watch = self.topology, self.channel, self.watch
         round = topology.sample(number)
         round.mark(self.setup.settings, self.setup.strike)
+        topology.gather(round, watch)
         with watch.phase("compute"):
             channel.compute(round, topology.models)
             for receiver in round.receivers:
@@ -80,6 +81,7 @@ class Simulation:
                 seen = transform.shown(seen, round.honest, round)
             round.seen = seen
             channel.craft(round)
+        topology.exchange(round, watch)
         for receiver in round.receivers:
             receiver.rows, receiver.ids = self.setup.faults.deliver(round, receiver)
             for transform in self.transforms:

@@ -108,6 +108,24 @@ class Faults:
         ages = np.sum([course.ages(number, ids) for course in self._courses], axis=0).clip(max=len(self._models) - 1)
         return torch.stack([self._models[-1 - age][1] for age in ages.tolist()]) if ages.any() else weights
 
+    def absent(self, number: int, members: int) -> Mask:
+        """Which peers of a network take no part in a round: they neither train, nor send, nor mix, [members]."""
+        ids, gone = np.arange(members), np.zeros(members, dtype=np.bool_)
+        for course in self._courses:
+            if course.fault.among_peers == "peers":
+                fate = course.fate(number, ids)
+                gone |= _any([fate.lost], members) | (_sum([fate.late], members) > 0)
+        return gone
+
+    def lost(self, number: int, senders: Ids, receivers: Ids) -> Mask:
+        """Which letters [k] between peers get lost in a round."""
+        gone = np.zeros(len(senders), dtype=np.bool_)
+        for course in self._courses:
+            if course.fault.among_peers == "letters":
+                gone |= _any([course.fate(number, senders, receivers).lost], len(senders))
+        self.mailboxes.setdefault("peers", Mailbox()).lost += int(gone.sum())
+        return gone
+
     def deliver(self, round: Round, receiver: Receiver) -> tuple[Tensor, Ids]:
         """The messages that reach a receiver in this round, and the members who sent them.
 

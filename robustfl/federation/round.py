@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation
+from robustfl.federation.peers.hearing import Exchange
 from robustfl.federation.settings import Federation
 from robustfl.federation.strike import Strike
 
@@ -152,6 +153,7 @@ class Round:
         transform hides them
     served : [s, d] the models that honest clients have after the round, or one row if all have the same model; None in
         rounds that are not measured
+    exchanges : in a network of peers, each mixing of the round; there are no receivers then
     diverged : whether a model has stopped being finite, which ends the training
     """
 
@@ -171,6 +173,7 @@ class Round:
     messages: Tensor | None = None
     seen: Tensor | None = None
     served: Tensor | None = None
+    exchanges: list[Exchange] = field(default_factory=list)
     diverged: bool = False
 
     def mark(self, rules: Federation, strike: Strike | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
 from robustfl.federation.faults import Faults
+from robustfl.federation.peers.network import Network, network_of
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation
 from robustfl.federation.streams import stream
@@ -21,6 +23,7 @@ from robustfl.federation.strike import Strike, strike_of
 from robustfl.federation.task import Population
 from robustfl.threats import Attack, Fault, Identities, SybilAttack
 from robustfl.threats.identities import divided
+from robustfl.threats.placement import PlacedAttack, placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class Setup:
     rng : the random streams "sampling", "batches" and "attack"
     seed : the seed of the simulation
     roles : the seed that decides who is malicious and who is spied on
+    network : who hears whom; None with a server
     """
 
     population: Population
@@ -63,6 +67,7 @@ class Setup:
     rng: dict[str, np.random.Generator]
     seed: int
     roles: int
+    network: Network | None = None
 
     @property
     def malicious(self) -> Ids:
@@ -85,15 +90,18 @@ def set_up(
     settings: Federation,
     channel: str,
     *,
-    attack: Attack | SybilAttack | None,
+    attack: Attack | SybilAttack | PlacedAttack | None,
     f: int,
     faults: Sequence[Fault],
     seed: int,
     roles: int | None = None,
+    declared: int | None = None,
+    root: Path | None = None,
 ) -> Setup:
     """Decide who is malicious, apply faults and poisonings to the data, and prepare the random streams.
 
-    `roles` is the seed that decides who is malicious; it is `seed` when it is not given.
+    `roles` is the seed that decides who is malicious; it is `seed` when it is not given. `declared` is the number of
+    malicious peers that their rules are told, by default f, and `root` is the folder of data files.
 
     Raises
     ------
@@ -111,11 +119,20 @@ def set_up(
         population, public = population.set_aside(settings.distillation.public_share, seed)
     failures = Faults(faults, settings.clients, channel, seed)
     clean, population = population, failures.data(population)
-    identities, inner = divided(attack if f else None)
+    place, carried = placed(attack if f else None)
+    identities, inner = divided(carried)
     rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
     roles = seed if roles is None else roles
-    order = stream(roles, "identities").permutation(settings.clients)
+    network: Network | None = None
+    if settings.topology is None:
+        order = stream(roles, "identities").permutation(settings.clients)
+    else:
+        told = f if declared is None else declared
+        network = network_of(settings, place, identities, f, told, seed=seed, roles=roles, root=root)
+        order, population = network.order, network.arranged(population)
     members = Members(population, settings, identities, order, f, seed)
+    if network is not None:
+        network.populate(members.malicious, members.leaders)
     poisoning = poisoning_for(population, members, inner, rng["attack"])
     return Setup(
         population=population,
@@ -134,4 +151,5 @@ def set_up(
         rng=rng,
         seed=seed,
         roles=roles,
+        network=network,
     )

@@ -16,6 +16,7 @@ The contracts:
   :class:`Backdoor` is a poisoning with a trigger. `poisoning >> attack` combines it with an attack on updates.
 * :class:`Identities` says under how many names malicious clients take part. `identities >> attack` combines it with
   any attack.
+* :class:`PeerAttack` crafts what malicious peers send to each of their neighbours in a network without a server.
 * :class:`Placement` says where malicious peers are in a network without a server. `placement >> identities >> attack`
   combines it with the rest.
 * :class:`Evasion` changes test samples so that the trained model errs. :class:`Victim` is what it may see of the model.
@@ -42,6 +43,7 @@ from robustfl.threats.evasion import Evasion, Victim
 from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.peers.contract import PeerAttack
 from robustfl.threats.placement import PlacedAttack, Placement
 from robustfl.threats.predictions import PredictionAttack
 from robustfl.threats.privacy.capability import Capability
@@ -69,6 +71,7 @@ __all__ = [
     "LocalAttack",
     "LocalData",
     "MessageAttack",
+    "PeerAttack",
     "PlacedAttack",
     "Placement",
     "PoisonedAttack",

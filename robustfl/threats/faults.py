@@ -11,7 +11,7 @@ import math
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -51,12 +51,16 @@ class FaultView:
 
     The clients at hand are those to whom the fault happens in this round. `memory` is kept between the rounds of a
     trial. The random numbers that a client gets from :meth:`uniform` do not depend on which other clients are at hand.
+
+    In a network of peers, a fault of single letters sees one entry for each letter: `ids` are the senders, and
+    `receivers` [k] who gets it. With a server, and for faults of whole peers, `receivers` is None.
     """
 
     number: int
     ids: Ids
     memory: dict[str, Any]
     generator: Callable[[str], np.random.Generator]
+    receivers: Ids | None = None
 
     def rng(self, purpose: str = "") -> np.random.Generator:
         """A generator for one purpose in this round; every call starts it anew."""
@@ -72,8 +76,29 @@ class FaultView:
         return int(self.ids.max()) + 1 if len(self.ids) else 0
 
     def uniform(self, purpose: str = "") -> Floats:
-        """One number from [0, 1) for each client at hand, [k]; they are drawn anew in every round."""
-        return self.rng(purpose).random(self.everybody)[self.ids]
+        """One number from [0, 1) for each client (or letter) at hand, [k]; they are drawn anew in every round."""
+        if self.receivers is None:
+            return self.rng(purpose).random(self.everybody)[self.ids]
+        return scattered(self.ids, self.receivers, int(self.rng(purpose).integers(2**63)))
+
+
+def scattered(senders: Ids, receivers: Ids, seed: int) -> Floats:
+    """Numbers from [0, 1) for letters [k] that depend on the seed and on both ends of a letter, and on nothing else.
+
+    Formula: the finaliser of SplitMix64, applied to ``seed + (sender 2^32 + receiver) golden`` (G. L. Steele, D. Lea,
+    C. H. Flood. Fast Splittable Pseudorandom Number Generators. OOPSLA 2014).
+
+    >>> one, two = scattered(np.array([3, 3]), np.array([1, 2]), seed=0)
+    >>> one == scattered(np.array([3]), np.array([1]), seed=0)[0] != two
+    np.True_
+    """
+    with np.errstate(over="ignore"):
+        mixed = (senders.astype(np.uint64) << np.uint64(32)) + receivers.astype(np.uint64)
+        mixed = np.uint64(seed) + (mixed + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return np.asarray((mixed >> np.uint64(11)) * 2.0**-53)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +125,9 @@ class Fault(Component, ABC):
     """
 
     surface: ClassVar[str] = "faults"
+    among_peers: ClassVar[Literal["peers", "letters"] | None] = None
+    """What a fault of the network loses where there is no server: whole peers for a round, or single letters. None if
+    it has no meaning there."""
 
     share: Annotated[
         float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")
@@ -134,7 +162,12 @@ class Fault(Component, ABC):
         return getattr(cls, hook) is not getattr(Fault, hook)
 
     def fits(self, channel: str) -> bool:
-        """Whether the fault can happen in this channel; only dense updates are numbers that can be damaged."""
+        """Whether the fault can happen in this channel; only dense updates are numbers that can be damaged.
+
+        Peers have models of their own, so none is stale: what decides there is `among_peers`.
+        """
+        if channel == "peers":
+            return self.among_peers is not None or not any(map(self.strikes, ("age", "message", "network")))
         dense = ("dense",) if self.strikes("age") else ("dense", "rewards")
         return channel in dense or not (self.strikes("age") or self.strikes("message"))
 
@@ -222,8 +255,8 @@ class FaultRun:
         hit = self.happens_to(ids)
         return hit if hit.any() else None
 
-    def moment(self, number: int, ids: Ids) -> FaultView:
-        return FaultView(number=number, ids=ids, memory=self.memory, generator=self.generator)
+    def moment(self, number: int, ids: Ids, receivers: Ids | None = None) -> FaultView:
+        return FaultView(number=number, ids=ids, memory=self.memory, generator=self.generator, receivers=receivers)
 
     def ages(self, number: int, ids: Ids) -> Ids:
         """The ages [k], in rounds, of the models that these members compute with."""
@@ -251,12 +284,12 @@ class FaultRun:
         result[rows] = after
         return result
 
-    def fate(self, number: int, ids: Ids) -> Delivery:
-        """What the network does to the messages of all these members."""
+    def fate(self, number: int, ids: Ids, receivers: Ids | None = None) -> Delivery:
+        """What the network does to the messages of all these members, or to their letters to these receivers."""
         hit = self.concerned("network", number, ids)
         if hit is None:
             return Delivery()
-        own = self.fault.network(self.moment(number, ids[hit]))
+        own = self.fault.network(self.moment(number, ids[hit], None if receivers is None else receivers[hit]))
         spread: dict[str, Any] = {}
         for name in ("lost", "late", "again", "twice"):
             values = getattr(own, name)

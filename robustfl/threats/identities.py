@@ -100,7 +100,7 @@ class SybilAttack(Component):
 
     def fits(self, channel: str) -> bool:
         """Whether the attack can be played against a defense of this channel; disguises only fit dense updates."""
-        known = channel == "dense" or (channel == "rankings" and not self.first.disguise)
+        known = channel == "dense" or (channel in ("rankings", "peers") and not self.first.disguise)
         return known and self.then.fits(channel)
 
 

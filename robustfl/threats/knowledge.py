@@ -37,6 +37,10 @@ class Knowledge(enum.Flag):
     """The honest clients' data (with PEERS: an omniscient adversary)."""
     DEFENSE = enum.auto()
     """The defense itself, as a function that may be called (white-box)."""
+    NEIGHBOURS = enum.auto()
+    """In a network of peers: the models that malicious peers got from their own neighbours in this round."""
+    TOPOLOGY = enum.auto()
+    """In a network of peers: who hears whom, and with which weights."""
 
     def names(self) -> list[str]:
         """The members in words, for records: `["own", "peers"]`."""
@@ -97,14 +101,14 @@ class RoundView(ABC, Generic[M]):
 
     @property
     def honest(self) -> M:
-        """The honest messages (needs PEERS)."""
-        self._need(Knowledge.PEERS, f"the honest {self.messages}")
+        """The honest messages (needs PEERS; in a network of peers NEIGHBOURS are enough for those that were seen)."""
+        self._need_peers(f"the honest {self.messages}")
         return self._lend(self._facts.honest, f"the honest {self.messages}")
 
     @property
     def honest_ids(self) -> tuple[Hashable, ...]:
-        """The clients behind `honest`, in order (needs PEERS)."""
-        self._need(Knowledge.PEERS, "the honest clients' ids")
+        """The clients behind `honest`, in order (needs PEERS, or NEIGHBOURS)."""
+        self._need_peers("the honest clients' ids")
         return self._facts.honest_ids
 
     @property
@@ -124,6 +128,11 @@ class RoundView(ABC, Generic[M]):
     @abstractmethod
     def _lend(self, messages: M, what: str) -> M:
         """Hand out messages that may only be read."""
+
+    def _need_peers(self, what: str) -> None:
+        """Where only NEIGHBOURS are declared, the facts hold what was seen and nothing else."""
+        if Knowledge.NEIGHBOURS not in self._knowledge:
+            self._need(Knowledge.PEERS, what)
 
     def _need(self, knowledge: Knowledge, what: str) -> None:
         if knowledge not in self._knowledge:

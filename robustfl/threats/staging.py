@@ -9,12 +9,17 @@ from robustfl.components import Component
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.data.contract import DataPoisoning
-from robustfl.threats.identities import SybilAttack
+from robustfl.threats.identities import Identities, SybilAttack
 
 
 def poisoning_of(attack: Attack | SybilAttack | None) -> DataPoisoning | None:
     """The stage of an attack that poisons data; None when there is none."""
     return next((stage for stage in stages(attack) if isinstance(stage, DataPoisoning)), None)
+
+
+def identities_of(attack: Any) -> Identities | None:
+    """Under how many names an attack's clients take part; None when each has one."""
+    return next((stage for stage in stages(attack) if isinstance(stage, Identities)), None)
 
 
 def aimed(attacks: Iterable[Any]) -> tuple[DataPoisoning, ...]:

@@ -28,6 +28,7 @@ from robustfl.threats import (
     PrivacyAttack,
     UpdateAttack,
 )
+from robustfl.threats.peers.space import Space
 from tests.attacks.table import TABLE, UPDATE, Row, crafted, models, updates, walk
 
 PAYLOADS = [np.nan, np.inf, -np.inf]
@@ -39,7 +40,8 @@ def test_every_attack_has_a_row() -> None:
         for value in vars(robustfl.attacks).values()
         if inspect.isclass(value) and issubclass(value, Component) and not inspect.isabstract(value)
     }
-    before = {value for value in folder if issubclass(value, Identities | Placement)}  # they stand before attacks
+    first = Identities | Placement | Space
+    before = {value for value in folder if issubclass(value, first)}  # they stand before attacks
     assert folder - before == {type(row.attack) for row in TABLE}
 
 
@@ -52,7 +54,7 @@ def test_names_itself_and_comes_back_from_the_registry(row: Row) -> None:
     assert registry.build("attack", {attack.name: attack.parameters()}) == attack
     assert str(attack)
     assert isinstance(attack, Attack | Evasion | Fault | PrivacyAttack)
-    assert attack.surface in ("updates", "predictions", "rankings", "data", "evasion", "faults", "privacy")
+    assert attack.surface in ("updates", "predictions", "rankings", "data", "evasion", "faults", "peers", "privacy")
 
 
 @walk(UPDATE)

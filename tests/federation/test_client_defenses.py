@@ -26,7 +26,8 @@ from robustfl.defenses import (
 )
 from robustfl.errors import ParameterError
 from robustfl.federation import assemble
-from robustfl.federation.assembly import channel_named, refusal
+from robustfl.federation.assembly import refusal
+from robustfl.federation.channels.names import channel_named
 from robustfl.federation.clients.training import trainer_for
 from robustfl.federation.models.architectures import CNN, MLP, Model, Precode, Softmax
 from robustfl.federation.task import Population

@@ -15,8 +15,8 @@ from robustfl.defenses import FRL, NNA, NNM, RFFL, Bucketing, Clipping, Mean
 from robustfl.errors import ParameterError, StateError
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.federation import Simulation
-from robustfl.federation.assembly import channel_named
 from robustfl.federation.channels.dense import Dense, Rewarded
+from robustfl.federation.channels.names import channel_named
 from robustfl.federation.channels.predictions import Predictions
 from robustfl.federation.channels.rankings import Rankings
 from robustfl.federation.topologies.distilled import Distilled

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+import robustfl.attacks
 from robustfl.attacks import ALIE, IPM, NonFinite, SignFlip
 from robustfl.defenses import Mean
 from robustfl.errors import AttackError
+from robustfl.threats.updates.contract import UpdateAttack
 
 MATRIX = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 
@@ -71,3 +73,27 @@ def test_nothing_that_is_sent_is_too_large_to_sum(dtype: torch.dtype) -> None:
     assert torch.isfinite(crafted).all()
     assert not Mean().aggregate(torch.cat([honest, crafted])).rejected.any()
     assert Mean().aggregate(torch.cat([honest, NonFinite(payload="inf")(honest, f=1)])).rejected[-1]
+
+
+NEED_A_FEDERATION = {"HiddenShift", "MPAF", "OmniscientLabelFlip", "PredictionSearch", "ReversedBeliefs", "WrongClass"}
+PLAIN = sorted(
+    name
+    for name, kind in vars(robustfl.attacks).items()
+    if isinstance(kind, type) and issubclass(kind, UpdateAttack) and not kind.overflows
+)
+
+
+@pytest.mark.parametrize("spoiled", ["one", "all"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_honest_rows_that_no_defense_can_sum_spoil_nothing_that_is_sent(name: str, spoiled: str) -> None:
+    """In float64, squares overflow long before the numbers do."""
+    honest = np.random.default_rng(0).normal(size=(7, 12))
+    honest[2 if spoiled == "one" else slice(None)] *= 1e300
+    attack, given = getattr(robustfl.attacks, name)(), {"own": honest[:2], "history": [np.zeros(12)] * 2}
+    if name in NEED_A_FEDERATION:
+        with pytest.raises(AttackError, match="needs"):
+            attack(honest, f=2, aggregate=Mean(), **given)
+        return
+    crafted = attack(honest, f=2, aggregate=Mean(), **given)
+    assert np.isfinite(crafted).all()
+    assert np.isfinite(Mean()(np.vstack([np.ones((5, 12)), crafted]))).all()

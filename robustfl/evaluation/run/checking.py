@@ -68,8 +68,11 @@ def to_replay(cells: Iterable[Cell], records: Mapping[str, Record], count: int) 
 def sealed(trial: Trial) -> Trial:
     """The trial as a process may get it that is not to import the module of its defense; its id stays the same.
 
-    A defense that cannot be sealed stays as it is, and the trial will say why it fails.
+    A defense that cannot be sealed stays as it is, and the trial will say why it fails. The rule of a network of peers
+    stays as well: it mixes inside the simulation, and is only played again in a new process.
     """
+    if trial.scenario.federation.topology is not None:
+        return trial
     try:
         defense = seal(trial.scenario.defense)
     except IsolationError:

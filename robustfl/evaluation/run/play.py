@@ -10,7 +10,7 @@ import importlib.util
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -87,6 +87,8 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
     from robustfl.federation.observers.leakage import Leakage
 
     scenario = trial.scenario
+    if scenario.federation.topology is not None:  # the rules of all peers mix at once, inside the simulation
+        place = replace(place, isolate=False, twin=False)
     population = population_of(scenario.task, scenario.federation.clients, trial.seed, place)
     defense = scenario.defense
     defense.reset()
@@ -102,6 +104,9 @@ def _played(trial: Trial, place: Resources) -> dict[str, Any]:
             evasions=scenario.evasion,
             evasion_samples=scenario.evasion_samples,
             reference=scenario.reference,
+            declared=scenario.declared,
+            equivocation=scenario.equivocation,
+            root=place.data_root,
             spying=_spying(trial, place),
             seed=trial.seed,
             observers=observers,

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from robustfl.evaluation.suite.standard import Opponent
-from robustfl.threats.identities import divided
+from robustfl.threats.staging import identities_of
 
 
 def require_honest(name: str, f: int, clients: int) -> None:
@@ -25,7 +25,7 @@ def require_counts(grid: Sequence[int], declared: int | None, clients: int, atta
     told: list[tuple[tuple[str | int, ...], str, int]] = [
         (("adversary", "f", number), "f", f) for number, f in enumerate(grid)
     ]
-    if declared is not None and all(divided(attack)[0] is None for attack in attacks):
+    if declared is not None and all(identities_of(attack) is None for attack in attacks):
         told.append((("adversary", "declared"), "declared", declared))
     errors: list[InitErrorDetails] = [
         {

@@ -15,10 +15,13 @@ from robustfl.evaluation.suite.fitting import needs_images, require_known_to_fit
 from robustfl.evaluation.suite.scenario import Experiment, Scenario, World
 from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.federation.assembly import refusal, spoken_channel
+from robustfl.federation.assembly import refusal
+from robustfl.federation.channels.names import spoken_channel
 from robustfl.threats import Attack, DataPoisoning, Fault, SybilAttack
-from robustfl.threats.identities import divided
-from robustfl.threats.staging import aimed
+from robustfl.threats.staging import aimed, identities_of
+
+NO_LIMIT = 10**9
+"""A number of rows that is enough for every rule that can be made at all."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Plan:
                     federation=world.federation,
                     faults=(*self.experiment.suite.faults, fault),
                     defense=template.build(self.declared_rows(world, told)),
+                    declared=told if world.networked else None,
                 )
                 trial = Trial(scenario, seed, world.label, template.label, str(fault))
             yield Cell(world.label, template.label, str(fault), told, seed, trial, reason, unfit)
@@ -155,6 +159,8 @@ class Plan:
             defense=template.build(told),
             attack=attack,
             f=f if attack is not None else 0,
+            declared=told if world.networked else None,
+            equivocation=self.experiment.suite.adversary.equivocation,
             aims=tuple(aim for aim in self.aims if attack is None and not needs_images(world, aim)),
             evasion=self.experiment.suite.evasion,
             evasion_samples=self.experiment.suite.evasion_samples,
@@ -175,7 +181,8 @@ class Plan:
         rows = world.federation.sampled(_members(world, f, opponent))
         found = []
         for told in (right - 1, right + 1):
-            if told < 0 or _infeasible(template, rows, told) or template.build(told) == template.build(right):
+            same = not world.networked and template.build(told) == template.build(right)
+            if told < 0 or same or _infeasible(template, NO_LIMIT if world.networked else rows, told):
                 continue
             scenario = self._scenario(world, template, opponent, f, told)
             cells = tuple(
@@ -212,7 +219,7 @@ class Plan:
     def declared_rows(self, world: World, f: int, attack: Attack | SybilAttack | None = None) -> int:
         """The declared number of rows that may be Byzantine in a round: one for each malicious identity."""
         declared = self.experiment.suite.adversary.declared
-        identities, _ = divided(attack)
+        identities = identities_of(attack)
         told = declared if declared is not None else f if identities is None else f * identities.count
         return world.federation.malicious_rows(told, _members(world, f, attack))
 
@@ -220,8 +227,10 @@ class Plan:
         self, world: World, template: DefenseTemplate, f: int, attack: Attack | SybilAttack | None = None
     ) -> str:
         """The reason why the defense cannot be deployed against `f` malicious clients, or an empty text."""
-        rows = world.federation.sampled(_members(world, f, attack))
         told = self.declared_rows(world, f, attack)
+        if world.networked:  # whether a neighbourhood is large enough, its peer finds out
+            return _infeasible(template, NO_LIMIT, told) or refusal(template.build(told), world.federation) or ""
+        rows = world.federation.sampled(_members(world, f, attack))
         return _infeasible(template, rows, told) or refusal(template.build(told), world.federation) or ""
 
     def bound(self, world: World, template: DefenseTemplate) -> str:
@@ -238,7 +247,7 @@ class Plan:
 
 def _members(world: World, f: int, attack: Attack | SybilAttack | None) -> int:
     """The number of all clients and identities."""
-    identities, _ = divided(attack)
+    identities = identities_of(attack)
     return world.federation.clients + (0 if identities is None else identities.added(f))
 
 

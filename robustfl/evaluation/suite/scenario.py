@@ -24,14 +24,17 @@ from robustfl.evaluation.claims.language import Expression, MeasureError
 from robustfl.evaluation.claims.names import Names
 from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
+from robustfl.evaluation.suite.adversary import AdversarySettings
 from robustfl.evaluation.suite.counts import require_counts, require_honest
 from robustfl.evaluation.suite.given import given_defense
+from robustfl.evaluation.suite.networks import FederationPart, require_server
 from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
-from robustfl.federation.settings import Federation, Settings
+from robustfl.federation.settings import Settings
 from robustfl.own_files import without_folder
 from robustfl.threats import Identities, PlacedAttack, Placement
+from robustfl.threats.peers.space import Space
 
 DataPart = Annotated[Any, PartSchema("data"), reader("data"), writer]
 ModelPart = Annotated[Any, PartSchema("model"), reader("model"), writer]
@@ -83,7 +86,7 @@ class Scenario(Settings):
 
     task: TaskSettings
     """Data, model and partition."""
-    federation: Federation
+    federation: FederationPart
     """The rules of the federation."""
     faults: tuple[AttackPart, ...] = ()
     """The faults: what goes wrong without malice."""
@@ -93,6 +96,10 @@ class Scenario(Settings):
     """The attack: what the malicious clients do."""
     f: Annotated[int, Ge(0)] = 0
     """The number of malicious clients."""
+    declared: Annotated[int, Ge(0)] | None = None
+    """The number of malicious peers that is declared, from which follows what rules are told; None with a server."""
+    equivocation: bool = True
+    """Whether malicious peers may send different letters to different neighbours."""
     aims: tuple[AttackPart, ...] = ()
     """Poisonings of data that nobody carries out; the trial measures how often the model makes the same mistakes
     without them."""
@@ -110,31 +117,6 @@ class Scenario(Settings):
     def _an_honest_client(self) -> Self:
         require_honest("f", self.f, self.federation.clients)
         return self
-
-
-class AdversarySettings(Settings):
-    """How many clients are malicious, and which number is declared to the defenses."""
-
-    fractions: tuple[Annotated[float, Ge(0), Lt(1)], ...] = ()
-    """The shares of malicious clients; each share becomes the number floor(share x clients)."""
-    f: tuple[Annotated[int, Ge(0)], ...] = ()
-    """The numbers of malicious clients, each less than the number of clients; they replace `fractions`."""
-    declared: Annotated[int, Ge(0)] | None = None
-    """The number of malicious clients, or identities, that is declared to the defenses; the true number when it is not
-    given."""
-    breakdown: bool = False
-    """Whether more trials are played to search, over all integers, the largest f that each defense withstands."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.fractions) == bool(self.f):
-            raise ValueError("give either `fractions` or `f`, with at least one value")
-        return self
-
-    def grid(self, clients: int) -> tuple[int, ...]:
-        """The numbers of malicious clients in ascending order, each once."""
-        counts = self.f or tuple(int(share * clients + 1e-9) for share in self.fractions)
-        return tuple(sorted(set(counts)))
 
 
 class Scoring(Settings):
@@ -189,7 +171,7 @@ class Suite(Settings):
     """A suite of the catalogue, or a file in the same folder, whose values are the defaults (one level)."""
     task: TaskSettings
     """Data, model and partition."""
-    federation: Federation
+    federation: FederationPart
     """The rules of the federation."""
     adversary: AdversarySettings
     """How many clients are malicious."""
@@ -223,9 +205,19 @@ class Suite(Settings):
     """The claims of papers, which are compared with what is measured; a suite that extends this one does not inherit
     them."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_mixing(cls, values: Any) -> Any:
+        """Among peers the plain rule is gossip averaging, and no mean of a server."""
+        federation = values.get("federation") if isinstance(values, dict) else None
+        networked = isinstance(federation, dict) and federation.get("topology") is not None
+        return {**values, "baseline": "gossip"} if networked and values.get("baseline") is None else values
+
     @model_validator(mode="after")
     def _watched_rounds(self) -> Self:
+        self.adversary.require_network(self.federation)
         if self.privacy is not None:
+            require_server(self.federation)
             self.privacy.require_rounds(self.federation.rounds)
         return self
 
@@ -248,10 +240,12 @@ class Suite(Settings):
             for part in listed:
                 if isinstance(part, Placement):
                     raise ValueError(f"{part} says where attackers are: list it with an attack, [placement, attack]")
-                if isinstance(part, PlacedAttack):
+                if isinstance(part, PlacedAttack) and self.federation.topology is None:
                     raise ValueError(
                         f"{part} needs a network of peers, and the clients here have a server: leave the placement out"
                     )
+                if isinstance(part, Space):
+                    raise ValueError(f"{part} says in which space letters are crafted: list it with an attack")
                 if isinstance(part, Identities):
                     raise ValueError(f"{part} says who attacks, not how: list it with an attack, [identities, attack]")
                 place, word = _PLACES.get(getattr(part, "surface", ""), ("attacks", "an attack"))
@@ -268,7 +262,8 @@ class Suite(Settings):
     def played(self) -> tuple[Opponent, ...]:
         """All attacks: first those of the standard suite, then those in `attacks`."""
         frozen = self.frozen_attacks
-        return self.attacks if frozen is None else (*frozen.attacks, *frozen.tailored, *self.attacks)
+        listed = self.attacks if frozen is None else (*frozen.attacks, *frozen.tailored, *self.attacks)
+        return self.adversary.spaced(listed)
 
 
 class World(Settings):
@@ -276,7 +271,12 @@ class World(Settings):
 
     label: str
     task: TaskSettings
-    federation: Federation
+    federation: FederationPart
+
+    @property
+    def networked(self) -> bool:
+        """Whether clients are peers in a network without a server."""
+        return self.federation.topology is not None
 
 
 class Experiment:
@@ -381,12 +381,14 @@ def _replaced(values: dict[str, Any], path: tuple[str, ...], value: Any) -> dict
 
 def _label(suite: Suite, swept: dict[str, Any]) -> str:
     """A label such as `Digits, MLP(hidden=(24,)), Dirichlet(alpha=0.5)`, with all values that differ between worlds."""
+    network = suite.federation.topology
     parts: list[Component] = [suite.task.data, suite.task.model, suite.task.partition]
+    parts += [] if network is None else [network]
     federation = suite.federation.model_dump(mode="json")
     extra = []
     for path, given in swept.items():
         section, *keys = path.split(".")
-        if section == "federation":
+        if section == "federation" and keys != ["topology"]:
             value: Any = federation
             for key in keys:
                 value = value[key]

@@ -18,6 +18,8 @@ def suite_schema() -> dict[str, Any]:
         for key, value in definitions[name]["properties"].items():
             if "$ref" in value or ("allOf" in value):
                 continue
+            if (name, key) == ("Federation", "topology"):
+                value = {**value, PART: "topology"}
             described = {k: v for k, v in value.items() if k in ("description", "default", "title")}
             single = {k: v for k, v in value.items() if k not in described}
             definitions[name]["properties"][key] = {
@@ -30,7 +32,7 @@ def suite_schema() -> dict[str, Any]:
     whole = {"required": schema.pop("required"), "properties": {"task": task}}
     schema |= {"if": {"not": {"required": ["extends"]}}, "then": whole}
     schema["properties"]["defenses"]["items"] = {PART: "defense"}
-    kinds = ("data", "model", "partition", "defense", "attack")
+    kinds = ("data", "model", "partition", "topology", "defense", "attack")
     schema = _with_references(schema)
     schema["$defs"] |= {kind: part_schema(kind) for kind in kinds}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -48,6 +48,7 @@ class Trial:
         """Everything with code of its own: data, model, partition, attacks, faults and the defense."""
         scenario = self.scenario
         parts = [scenario.task.data, scenario.task.model, scenario.task.partition, *scenario.faults, *scenario.evasion]
+        parts += [] if scenario.federation.topology is None else [scenario.federation.topology]
         parts += [] if scenario.privacy is None else [*scenario.privacy.attacks]
         return [*parts, *scenario.aims, scenario.defense, *(() if scenario.attack is None else (scenario.attack,))]
 

@@ -13,7 +13,7 @@ from robustfl.evaluation.suite.standard import made_for
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.leaks import Beyond
 from robustfl.evaluation.trust.privacy import Mismatches
-from robustfl.federation.assembly import spoken_channel
+from robustfl.federation.channels.names import spoken_channel
 from robustfl.federation.settings import Federation
 from robustfl.threats import Identities, TiledAttack
 from robustfl.threats.staging import stages

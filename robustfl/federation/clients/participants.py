@@ -76,6 +76,11 @@ class Members:
     def __len__(self) -> int:
         return len(self.leaders)
 
+    @property
+    def supplied(self) -> Mask:
+        """Which members have samples, [members]."""
+        return self._supplied
+
     def present(self) -> Mask:
         """Which members could take part in this round, [members]; a member without samples cannot."""
         if self._identities is None:

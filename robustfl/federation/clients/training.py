@@ -251,6 +251,17 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
     return several
 
 
+def predict_alike(population: Population, models: Tensor, features: Tensor) -> Tensor:
+    """The logits [k, m, classes] of k models [k, d] at once for the same samples [m, ...]."""
+
+    def alone(model: Tensor) -> Tensor:
+        logits: Tensor = functional_call(population.module, population.views(model), (features,))
+        return logits
+
+    several: Tensor = vmap(alone)(models)
+    return several
+
+
 def local_change(
     train: Trainer,
     weights: Tensor,

@@ -10,12 +10,13 @@ Start here:
 * Simulations of one kind are watched by ``staleness``, ``fairness`` (with ``standalone``), ``evasion``, ``leakage``
   (what do spies find out?) and ``membership`` (do they know who was trained on?), and trials of the plain rule without
   an attack by ``stability`` (is the step too large?) and ``central`` (what does training on all data at once reach?).
+  ``peers`` is the room of what is measured in networks without a server: every peer, and every letter.
   ``ledger`` records what a defense decides, and ``stopwatch`` measures the time.
 """
 
 import inspect
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 from robustfl.errors import RobustflError
 from robustfl.measures import Measure
@@ -29,7 +30,7 @@ def declared_measures() -> dict[str, Measure]:
     from robustfl.federation.observers.contract import Observer
 
     found: dict[str, Measure] = {}
-    for info in iter_modules(__path__, f"{__name__}."):
+    for info in walk_packages(__path__, f"{__name__}."):
         for value in vars(import_module(info.name)).values():
             if inspect.isclass(value) and issubclass(value, Observer):
                 for measure in value.measures:

@@ -73,19 +73,32 @@ class Accuracy(Observer):
         if round.served is None:
             return
         if bool(round.served.isfinite().all()):
-            found = [classified(self._population, model) for model in round.served]
+            found = self.classified(round.served, round)
             loss = _mean([one.loss for one in found])
             if np.isfinite(loss):
-                self._note(round.finished, found, loss)
-                self.best = round.served[int(np.argmax([one.plain for one in found]))]
+                self.note(round.finished, found, loss)
+                self.best = round.served[self.representative([one.plain for one in found])]
                 return
         self._diverged = round.diverged = True
 
-    def _note(self, finished: int, found: Sequence[Classified], loss: float) -> None:
+    def classified(self, models: Tensor, round: Round) -> list[Classified]:
+        """How each of the models [s, d] that honest clients have classifies the test set."""
+        return [classified(self._population, model) for model in models]
+
+    def reduced(self, values: Sequence[float]) -> float:
+        """One number for those of all models, [s]: their mean."""
+        return _mean(values)
+
+    def representative(self, accuracies: Sequence[float]) -> int:
+        """The model that stands for all, by their accuracies [s]: the best one."""
+        return int(np.argmax(accuracies))
+
+    def note(self, finished: int, found: Sequence[Classified], loss: float) -> None:
+        """Take note of a measurement; `loss` is the mean loss of all models."""
         self._loss.append((finished, loss))
-        self.plain.append((finished, _mean([one.plain for one in found])))
-        self.balanced.append((finished, _mean([one.balanced for one in found])))
-        self.macro_f1.append((finished, _mean([one.macro_f1 for one in found])))
+        self.plain.append((finished, self.reduced([one.plain for one in found])))
+        self.balanced.append((finished, self.reduced([one.balanced for one in found])))
+        self.macro_f1.append((finished, self.reduced([one.macro_f1 for one in found])))
 
     def report(self, trace: Trace) -> None:
         trace.accuracy, trace.loss, trace.diverged = self.plain, self._loss, self._diverged

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation import Aggregation
 from robustfl.federation.observers.contract import Observer
+from robustfl.federation.peers.hearing import Exchange
 from robustfl.federation.round import Round
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
@@ -64,6 +65,8 @@ class Detection(Observer):
     def hear(self, round: Round) -> None:
         for receiver in round.receivers:
             self.observe(receiver.ids, receiver.answer)
+        for exchange in round.exchanges:
+            self.observe_letters(exchange)
 
     def report(self, trace: Trace) -> None:
         trace.malicious_share = self.malicious_share()
@@ -83,6 +86,26 @@ class Detection(Observer):
             self._areas.append(auc(-shares[bad], -shares[~bad]))
         if answer.weights is not None and self._malicious.any() and shares.any():
             self._malicious_shares.append(float(shares[bad].sum()) / len(ids))
+
+    def observe_letters(self, exchange: Exchange) -> None:
+        """Take note of a mixing of peers: every letter counts in the neighbourhood of its receiver."""
+        arrived, senders, mixed = exchange.arrived, np.maximum(exchange.hearing.senders, 0), exchange.mixed
+        rejected = mixed.rejected & arrived
+        weights = np.where(arrived & ~rejected, 1.0 if mixed.weights is None else np.abs(mixed.weights), 0.0)
+        count, total = arrived.sum(axis=1), weights.sum(axis=1)
+        shares = np.round(weights * (count / np.where(total > 0, total, 1.0))[:, None], 9)
+        bad = self._malicious[senders] & arrived
+        self._telling |= mixed.weights is not None or bool(rejected.any())
+        self._messages += np.bincount(bad[arrived], minlength=2)
+        self._ignored += np.bincount(bad[arrived & (shares < NEAR_ZERO)], minlength=2)
+        np.add.at(self._received, senders[arrived], shares[arrived])
+        np.add.at(self._messages_of, senders[arrived], 1)
+        both = bad.any(axis=1) & (arrived & ~bad).any(axis=1)
+        if both.any():
+            self._areas.append(_area_within(shares[both], bad[both], (arrived & ~bad)[both]))
+        if mixed.weights is not None and self._malicious.any() and (total > 0).any():
+            part = np.where(bad, shares, 0.0).sum(axis=1) / np.maximum(count, 1)
+            self._malicious_shares.append(float(part[total > 0].mean()))
 
     def malicious_share(self) -> float | None:
         """The mean share of the weights that malicious messages got; None without weights or malicious members."""
@@ -123,6 +146,18 @@ def equal_shares(answer: Aggregation) -> Floats:
     total = float(weights.sum())
     scaled: Floats = np.round(weights * (len(weights) / total), 9) if total > 0 else weights
     return scaled
+
+
+def _area_within(shares: Floats, bad: NDArray[np.bool_], good: NDArray[np.bool_]) -> float:
+    """How often a malicious letter has a smaller share than an honest one to the same receiver; ties count half.
+
+    The mean over the lines of `shares` [k, m], each of which has letters of both kinds.
+    """
+    wins = np.zeros(len(shares))
+    for slot in range(shares.shape[1]):  # slots, not peers: their number does not grow with the network
+        below = (shares < shares[:, slot, None]) + 0.5 * (shares == shares[:, slot, None])
+        wins += good[:, slot] * np.where(bad, below, 0.0).sum(axis=1)
+    return float((wins / (bad.sum(axis=1) * good.sum(axis=1))).mean())
 
 
 def auc(positive: Floats, negative: Floats) -> float:

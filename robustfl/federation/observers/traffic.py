@@ -17,7 +17,8 @@ class Traffic(Observer):
     """Bytes per client and round; rows that were refused, lost, late or superfluous; rounds that came to nothing.
 
     It also counts the rounds in which a defense that is told f has caught more clients than that, and has answered all
-    the same. With several receivers a row, and a round, counts once for each of them.
+    the same. With several receivers a row, and a round, counts once for each of them, and among peers a letter once for
+    each edge.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
@@ -43,6 +44,9 @@ class Traffic(Observer):
             else:
                 self._rejected += int(receiver.answer.rejected.sum())
                 self._exceeded += receiver.defense.byzantine is not None and receiver.answer.info["exceeded"] > 0
+
+        for exchange in round.exchanges:
+            self._rejected += exchange.refused
 
     def report(self, trace: Trace) -> None:
         boxes = self._faults.mailboxes.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,13 @@ from robustfl.federation.setup import Setup
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Stopwatch(Protocol):
+    """Measures the time of each phase."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Add the time of the block to the phase `name`."""
 
 
 class Watch(Protocol):
@@ -51,6 +59,12 @@ class Topology(ABC):
     @abstractmethod
     def served(self) -> Tensor:
         """The weights that honest clients have: [1, d] of a common model, or [s, d] of each client's own."""
+
+    def gather(self, round: Round, watch: Stopwatch) -> None:  # noqa: B027 - most topologies have receivers
+        """What peers exchange before they compute; with receivers there is nothing to do here."""
+
+    def exchange(self, round: Round, watch: Stopwatch) -> None:  # noqa: B027
+        """What peers exchange once all have computed; with receivers there is nothing to do here."""
 
     def trust(self, round: Round, receiver: Receiver) -> None:
         """Give a receiver its trusted update, after all members have computed.

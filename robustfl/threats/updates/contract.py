@@ -30,14 +30,15 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     surface: ClassVar[str] = "updates"
     overflows: ClassVar[bool] = False
     """Whether numbers that are not finite, or too large to sum, are what the attack is about."""
-    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions", "virtual_data")
+    channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards", "predictions", "virtual_data", "peers")
 
     def fits(self, channel: str) -> bool:
         """Whether the attack can be played against a defense of this channel.
 
-        Where clients send predictions there is no global model, so an attack that computes with one does not fit.
+        Where clients send predictions, and among peers, there is no global model, so an attack that computes with one
+        does not fit.
         """
-        return super().fits(channel) and not (channel == "predictions" and self.needs_model)
+        return super().fits(channel) and not (channel in ("predictions", "peers") and self.needs_model)
 
     @property
     def needs_model(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robustfl.aggregation.updates.source import largest_magnitude
 from robustfl.threats.knowledge import Knowledge, RoundFacts, RoundView
 
 if TYPE_CHECKING:
@@ -98,6 +99,28 @@ class Facts(RoundFacts["Tensor"]):
     classes: int | None = None
 
 
+class Lent:
+    """Tensors that were handed out to be read only."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
+
+    def out(self, tensor: Tensor, what: str) -> Tensor:
+        """Hand out a tensor that may only be read, and remember its content."""
+        if what not in self._known:
+            self._known[what] = (tensor, _fingerprint(tensor))
+        return tensor
+
+    def changed(self) -> list[str]:
+        """The names of what has been changed since it was handed out."""
+        return [what for what, (tensor, before) in self._known.items() if _fingerprint(tensor) != before]
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether `tensor` shares memory with something that was handed out."""
+        place = tensor.untyped_storage().data_ptr()
+        return any(place == lent.untyped_storage().data_ptr() for lent, _ in self._known.values())
+
+
 class View(RoundView["Tensor"]):
     """What an attack sees of one round.
 
@@ -112,24 +135,20 @@ class View(RoundView["Tensor"]):
     def __init__(self, facts: Facts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
         super().__init__(facts, knowledge, owner, memory)
         self._usable: dict[str, NDArray[np.bool_]] = {}
-        self._lent: dict[str, tuple[Tensor, tuple[int, bytes]]] = {}
+        self._lent = Lent()
         self.h, self.d = int(facts.honest.shape[0]), int(facts.honest.shape[1])
         self.n, self.message = self.h + self.f, facts.message
 
     def _lend(self, tensor: Tensor, what: str) -> Tensor:
-        """Hand out a tensor that may only be read, and remember its content."""
-        if what not in self._lent:
-            self._lent[what] = (tensor, _fingerprint(tensor))
-        return tensor
+        return self._lent.out(tensor, what)
 
     def changed(self) -> list[str]:
         """The names of what was handed out to be read only, but has been changed since."""
-        return [what for what, (tensor, before) in self._lent.items() if _fingerprint(tensor) != before]
+        return self._lent.changed()
 
     def lends(self, tensor: Tensor) -> bool:
         """Whether `tensor` shares memory with something that was handed out."""
-        place = tensor.untyped_storage().data_ptr()
-        return any(place == lent.untyped_storage().data_ptr() for lent, _ in self._lent.values())
+        return self._lent.holds(tensor)
 
     def relabelled(self, change: Relabelling) -> Tensor:
         """The updates [h, d] that the honest clients would have sent, in order, with other labels (needs DATA).
@@ -297,11 +316,16 @@ def median_length(rows: Tensor) -> Tensor:
 
 
 def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
-    """Which rows of [n, d] have only finite values, as booleans [n].
+    """Which rows of [n, d] have only finite values, as booleans [n]; in float64, whose squares are finite as well.
 
     A finite sum has finite terms, and summing costs a tenth of a look at each value. Therefore only the values of rows
-    with a sum that is not finite are looked at.
+    with a sum that is not finite are looked at. Squares of float32 are summed in float64, and never overflow.
     """
+    import torch
+
+    if rows.dtype == torch.float64 and rows.numel():
+        within: NDArray[np.bool_] = (rows.abs().amax(dim=1) <= largest_magnitude("float64", *rows.shape)).cpu().numpy()
+        return within
     found: NDArray[np.bool_] = rows.sum(dim=1).isfinite().cpu().numpy()
     for row in np.flatnonzero(~found).tolist():
         found[row] = bool(rows[row].isfinite().all())

@@ -23,7 +23,7 @@ from robustfl.evaluation.suite.scenario import Experiment, Scenario, TaskSetting
 from robustfl.evaluation.suite.sources import Sources
 from robustfl.evaluation.suite.trial import Trial
 from robustfl.federation.data.data_sets import NPZ
-from robustfl.federation.settings import Federation, Server, Settings
+from robustfl.federation.settings import Federation, Peers, Server, Settings
 
 SCENARIO: dict[str, Any] = {
     "task": {"data": "digits", "model": "softmax", "partition": "iid"},
@@ -61,12 +61,26 @@ CHANGES: dict[str, Any] = {
     "federation.server.staleness_exponent": 0.75,
     "federation.server.staleness_grace": 2,
     "federation.server.speed_spread": 0.5,
+    "federation.topology": "ring",
+    "federation.peers.weights": "uniform",
+    "federation.peers.allow": "declared",
+    "federation.peers.gossip_steps": 2,
+    "federation.peers.order": "combine_then_adapt",
+    "federation.peers.start": "own",
+    "federation.peers.arrange": "along",
+    "federation.peers.redraw": "round",
+    "federation.peers.bound": 1,
+    "federation.peers.short": "own",
+    "federation.peers.evaluate_samples": 10,
+    "federation.peers.score_by": "mean",
     "federation.evaluate_every": 1,
     "federation.client_mode": "loop",
     "faults": ["dropout"],
     "defense": "trimmed_mean(f=2)",
     "attack": "sign_flip(start_round=1)",
     "f": 2,
+    "declared": 1,
+    "equivocation": False,
     "aims": ["bad_nets"],
     "evasion": ["fgsm"],
     "evasion_samples": 50,
@@ -90,6 +104,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         values["federation"]["malicious_per_round"] = "sampled"
     if path in ASYNCHRONOUS:
         values["federation"].setdefault("server", {})["mode"] = "asynchronous"
+    if path.startswith("federation.peers."):
+        values["federation"]["topology"] = "ring"
     *sections, key = path.split(".")
     target = values
     for section in sections:
@@ -107,10 +123,13 @@ def test_every_field_of_a_scenario_changes_the_id() -> None:
         "task.": TaskSettings,
         "federation.": Federation,
         "federation.server.": Server,
+        "federation.peers.": Peers,
         "": Scenario,
     }
     fields = {prefix + name for prefix, model in models.items() for name in model.model_fields}
-    assert set(CHANGES) == fields - {"task", "federation", "federation.server"}, "a new field needs a change here"
+    assert set(CHANGES) == fields - {"task", "federation", "federation.server", "federation.peers"}, (
+        "a new field needs a change here"
+    )
     ids = {path: trial(changed(path, value)).id for path, value in CHANGES.items()}
     ids["nothing"] = trial(SCENARIO).id
     assert len(set(ids.values())) == len(ids)

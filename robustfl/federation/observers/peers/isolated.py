@@ -1,0 +1,52 @@
+"""What every peer reaches without any network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robustfl.federation.channels.models import Models
+from robustfl.federation.classified import all_classified
+from robustfl.federation.clients.work import ClientWork
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.setup import Setup, set_up
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
+
+Floats = NDArray[np.float64]
+
+
+class Isolated(Observer):
+    """The accuracy of peers that train alone, with the batches and steps that they have in the network.
+
+    It is the true zero of learning together: a rule under which peers are worse than this has lost more than it has
+    protected.
+
+    Cost: as much as the training of peers in one trial. It watches only trials without an attack and with the plain
+    rule, once for each world and seed.
+    """
+
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("alone_mean", "mean accuracy of peers that train alone", unit="share"),
+        Measure("alone_worst", "accuracy of the peer that learns least alone", unit="share"),
+    )
+    phase: ClassVar[str] = "alone"
+
+    def __init__(self, setup: Setup, first: Models) -> None:
+        self._setup, self._channel = setup, first
+
+    def report(self, trace: Trace) -> None:
+        found = self._accuracies()
+        self.tell(trace, alone_mean=float(found.mean()), alone_worst=float(found.min()))
+
+    def _accuracies(self) -> Floats:
+        setup, settings = self._setup, self._setup.settings
+        fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed)
+        channel = Models(fresh, ClientWork(fresh), self._channel.defense)
+        models = setup.population.initial.repeat(settings.clients, 1)
+        everybody = np.arange(settings.clients)
+        for number in range(settings.rounds):
+            channel.train(models, channel.work.lesson(number, everybody, dirty=False))
+        return np.array([one.plain for one in all_classified(fresh.population, models)])

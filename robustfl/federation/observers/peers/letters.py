@@ -1,0 +1,54 @@
+"""What was sent over the edges of a network, what was lost or refused, and whom rules ignore."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from robustfl.federation.observers.contract import Observer
+from robustfl.federation.peers.topology import PeerToPeer
+from robustfl.federation.round import Round
+from robustfl.federation.trace import Trace
+from robustfl.measures import Measure
+
+
+class LetterCounts(Observer):
+    """Letters to honest peers over the whole training, and the bytes of one of them.
+
+    A letter is refused when it is no model of these peers (not finite, too large, of another shape); one that never
+    came is lost. A peer was short when it had too few letters for what its rule was told.
+    """
+
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("letters", "letters that honest peers got", unit="rows"),
+        Measure("rejected_letters", "letters that rules refused before they looked at them", unit="rows"),
+        Measure("short_peers", "honest peers whose rule was told less, or who kept their model, at most", unit="peers"),
+        Measure("edge_bytes", "bytes that go over an edge in one direction in a round", unit="bytes"),
+        Measure(
+            "unseen_letters",
+            "honest models that an attack which sees only its neighbours would have seen with all of them",
+            unit="rows",
+        ),
+    )
+
+    def __init__(self, topology: PeerToPeer) -> None:
+        self._topology, self._letters, self._refused, self._short = topology, 0, 0, 0
+
+    def hear(self, round: Round) -> None:
+        for exchange in round.exchanges:
+            self._letters += int(exchange.arrived.sum())
+            self._refused += exchange.refused
+            told = exchange.mixed.info
+            self._short = max(self._short, len(set(told["lowered"]) | set(told["kept"])))
+
+    def report(self, trace: Trace) -> None:
+        sent = self._topology.setup.population.initial
+        steps = self._topology.rules.gossip_steps
+        self.tell(
+            trace,
+            letters=self._letters,
+            rejected_letters=self._refused,
+            short_peers=self._short,
+            edge_bytes=float(sent.element_size() * sent.numel() * steps),
+        )
+        if self._topology.forger.unseen:
+            self.tell(trace, unseen_letters=self._topology.forger.unseen)

@@ -1,0 +1,10 @@
+"""The simulated world of peers that learn without a server.
+
+Start here:
+
+* ``network`` is who hears whom in a simulation, who in it is malicious, and what rules are told about that; ``hearing``
+  puts neighbourhoods into arrays.
+* ``topology`` is a round of peers: they train, malicious ones write letters, and all honest ones mix at once.
+* ``forging`` is what malicious peers write.
+* ``fitting`` says what peers cannot be combined with, and ``watching`` who watches them.
+"""

@@ -1,0 +1,45 @@
+"""The settings of a network without a server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Strict
+
+from robustfl.federation.settings.base import Settings
+from robustfl.graphs.weights import Weighting
+
+
+class Peers(Settings):
+    """How peers mix their models in a network without a server."""
+
+    weights: Weighting = "metropolis"
+    """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), fastest
+    are those that mix fastest; the rest of each sum of 1 is the peer's own."""
+    allow: Literal["nothing", "declared"] = "nothing"
+    """declared: the number of malicious neighbours that rules are told is added to the denominators of the weights."""
+    gossip_steps: Annotated[int, Ge(1), Le(1000)] = 1
+    """The number of times that peers send letters and mix in each round."""
+    order: Literal["adapt_then_combine", "combine_then_adapt"] = "adapt_then_combine"
+    """adapt_then_combine: peers train, and mix what they have then; combine_then_adapt: they mix first, and train from
+    there (BRIDGE)."""
+    start: Literal["common", "own"] = "common"
+    """common: all peers begin with one model; own: every peer begins with a random model of its own."""
+    arrange: Literal["random", "along"] = "random"
+    """random: chance deals the data to peers; along: sorted by their main class, across the narrowest place of the
+    network, so that its two sides know different classes."""
+    redraw: Literal["never", "round"] = "never"
+    """round: every round has a new graph of the family; who is malicious stays."""
+    bound: Literal["max", "share"] | Annotated[int, Strict(), Ge(0)] = "max"
+    """The number of malicious neighbours that rules are told: max is the largest number that any honest peer has, if as
+    many peers are malicious as are declared; share is ceil(f/n degree) for each peer; or it is a number."""
+    short: Literal["lower", "own"] = "lower"
+    """What peers do with too few letters for what their rule is told. lower: the rule is told the largest number that
+    fits, and the peer keeps its own model if none does; own: the peer keeps its own model."""
+    evaluate_samples: Annotated[int, Ge(1)] = 1000
+    """The number of test samples, in the proportions of the classes and the same in all trials, on which models are
+    measured before the last round; in the last round all test samples are used."""
+    score_by: Literal["worst", "lowest_tenth", "mean"] = "worst"
+    """What the score is made from: the honest peer with the lowest accuracy, the mean of the lowest tenth of them, or
+    the mean of all. Records hold all three."""
