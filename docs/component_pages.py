@@ -40,6 +40,7 @@ def write(folder: Path) -> list[Path]:
     """Write all generated pages below `folder`; the paths of what was written."""
     published = Published()
     pages = {"choosing_table.md": choosing_table(published), "api.rst": api()}
+    pages["leaderboard.md"] = section("Leaderboard")
     pages |= {"privacy_guide.md": guide("privacy"), "remarks.md": remarks()}
     for kind, place in KINDS.items():
         found = {name: cls for name, cls in registry.find(kind).items() if cls.__module__.startswith("robustfl.")}
@@ -176,6 +177,13 @@ def choosing_table(published: Published) -> str:
 def guide(name: str) -> str:
     """A page of `robustfl explain` without its heading, one level of headings as it is there."""
     return explain.page(name).text.partition("\n")[2].lstrip()
+
+
+def section(title: str) -> str:
+    """A section of the README without its heading; links to files of the repository become their names."""
+    text = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    (found,) = (part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(f"{title}\n"))
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"`\1`", found.partition("\n")[2]).lstrip()
 
 
 def remarks() -> str:

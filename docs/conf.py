@@ -17,7 +17,7 @@ project = "robustfl"
 author = "the robustfl authors"
 version = release = __version__
 extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
-exclude_patterns = ["generated/choosing_table.md", "generated/privacy_guide.md"]  # included by other pages
+exclude_patterns = ["generated/choosing_table.md", "generated/leaderboard.md", "generated/privacy_guide.md"]  # included
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"
