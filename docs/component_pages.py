@@ -138,7 +138,9 @@ def _parameters(parameters: Sequence[dict[str, Any]]) -> list[str]:
     for entry in parameters:
         default = "required" if entry["required"] else f"``{entry.get('default')!r}``"
         limits = ", ".join(entry["limits"])
-        rows.append([f"``{entry['name']}``", default, f"{entry['type']}{f', {limits}' if limits else ''}", entry["doc"]])
+        rows.append(
+            [f"``{entry['name']}``", default, f"{entry['type']}{f', {limits}' if limits else ''}", entry["doc"]]
+        )
     return _table(["name", "default", "type", "meaning"], rows)
 
 
@@ -195,7 +197,12 @@ def remarks() -> str:
 
 def api() -> str:
     """The reference of Python: what each module of :data:`API` gives to others."""
-    lines = ["API", "===", "", "Defenses and attacks have pages of their own. Everything else that is for others to use:"]
+    lines = [
+        "API",
+        "===",
+        "",
+        "Defenses and attacks have pages of their own. Everything else that is for others to use:",
+    ]
     for name, told in API.items():
         lines += ["", name, "-" * len(name), "", told, "", f".. automodule:: {name}", "   :no-members:", ""]
         for member, value in public(name):

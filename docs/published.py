@@ -52,14 +52,12 @@ class Published:
         return f"`{self.summary['suite']['name']}`: {self.summary['scores']['worlds'][0]['world']}"
 
     def standings(self, name: str = "") -> list[Standing]:
-        """The rows in the order of the ranking; with a name, those of the pipelines in which this defense is a stage."""
+        """The rows in the order of the ranking; with a name, those of the pipelines that this defense is a stage of."""
         rows = [row for row in self.summary["scores"]["ranking"] if not name or name in parts(row["defense"])]
         return [self._standing(row) for row in rows]
 
     def _standing(self, row: dict[str, Any]) -> Standing:
-        met = {
-            attack: cell["U"] for attack, cell in self._last(row["defense"]).items() if cell["U"] is not None
-        }
+        met = {attack: cell["U"] for attack, cell in self._last(row["defense"]).items() if cell["U"] is not None}
         worst = sorted((value, attack) for attack, value in met.items() if attack != "none")[:5]
         rank = "not ranked" if row["rank"] is None else f"≈{row['rank']}" if row["tied"] else str(row["rank"])
         low, high = row["R_ci"]

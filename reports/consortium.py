@@ -61,13 +61,15 @@ class Consortium(ReportPage):
                 "## Who and what was tested",
                 *written([Facts(entries=shown.facts)]),
                 *_sections(shown, ("contestants",)),
-                _blank("who the participants are, what data they hold, and how far those resemble the data of this test"),
+                _blank(
+                    "who the participants are, what data they hold, and how far those resemble the data of this test"
+                ),
                 "## Results",
                 *_sections(shown, RESULTS),
                 *(text for part in shown.parts if part.parts for text in _world(part)),
                 "## Limits",
                 "These numbers hold for the attacks, data and settings that were played, and for no others. They come "
-                "from a simulation: the implementation, the network and the people of the real system were not attacked.",
+                "from a simulation: implementation, network and people of the real system were not attacked.",
                 *_sections(shown, LIMITS),
                 _blank("attacks that were discussed and not tried, and why"),
                 _blank("differences between this test and the real system that matter"),

@@ -61,9 +61,7 @@ def _plurals() -> dict[str, str]:
 
 
 def list_(
-    kind: Annotated[
-        str | None, typer.Argument(help="{kinds} (default: all).", autocompletion=completion.kinds)
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="{kinds} (default: all).", autocompletion=completion.kinds)] = None,
     as_json: Json = False,
 ) -> None:
     """List what has a name, with a line on each."""
@@ -264,7 +262,10 @@ def measured(facts: dict[str, Any]) -> str:
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(autocompletion=completion.codes, help="A status, the code of a remark, or a guide; without: list all.")
+        str | None,
+        typer.Argument(
+            autocompletion=completion.codes, help="A status, the code of a remark, or a guide; without: list all."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

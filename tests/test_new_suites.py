@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +14,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from robustfl import completion, registry
+from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.new_suites import SUITE
-from tests.conftest import ROOT, environment
+from tests.conftest import environment
 
 Command = Callable[..., Any]
 
@@ -96,10 +96,14 @@ def test_files_are_completed_beside_names(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_shell_gets_the_names(tmp_path: Path) -> None:
     """As the script of `--show-completion bash` asks for them."""
     code = "import sys; sys.argv[0] = 'robustfl'; from robustfl.cli import main; main()"
-    asked = {"_ROBUSTFL_COMPLETE": "complete_bash", "COMP_WORDS": "robustfl describe tri", "COMP_CWORD": "2"}
+    typed = {"COMP_WORDS": "robustfl describe tri", "COMP_CWORD": "2"}
+    env = environment(_ROBUSTFL_COMPLETE="complete_bash", **typed)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(**asked), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(**asked),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split() == ["trimmed_mean"], done.stderr
-    assert ROOT not in tmp_path.parents
-    assert "_ROBUSTFL_COMPLETE" not in os.environ

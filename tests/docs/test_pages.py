@@ -67,7 +67,9 @@ def test_python_runs(page: Page, folder: Path) -> None:
 @EACH
 def test_what_is_imported_exists_also_where_a_framework_is_absent(page: Page) -> None:
     shown = [*page.blocks("python"), *page.blocks("text")]
-    for module, names in (found for block in shown for found in re.findall(r"^from (robustfl\S*) import (.*)$", block, re.M)):
+    for module, names in (
+        found for block in shown for found in re.findall(r"^from (robustfl\S*) import (.*)$", block, re.M)
+    ):
         try:
             loaded = importlib.import_module(module)
         except (MissingExtraError, ImportError):
