@@ -36,13 +36,13 @@ def terminal(results: RunResults) -> str:
 
 
 def page(results: RunResults, report: str) -> str:
-    """The terminal, and two places of the report beside it: its answer, and the map of attacks by defenses."""
+    """The terminal, and two places of the report beside it: its answer and its ranking."""
     return f"""<!doctype html><meta charset="utf-8"><style>
     body {{ margin: 0; display: flex; background: #fff; gap: 16px; align-items: flex-start; }}
     .terminal {{ width: 800px; flex: none; }} .terminal svg {{ width: 100%; height: auto; }}
     iframe {{ width: 1120px; display: block; border: 1px solid #ccc; zoom: 0.69; margin-bottom: 10px; }}
     </style><div class="terminal">{terminal(results)}</div>
-    <div><iframe src="{report}" height="480"></iframe><iframe src="{report}#w0-cells" height="560"></iframe></div>"""
+    <div><iframe src="{report}" height="480"></iframe><iframe src="{report}#ranking" height="560"></iframe></div>"""
 
 
 def draw(folder: Path, out: Path) -> None:

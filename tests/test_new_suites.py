@@ -101,7 +101,7 @@ def test_a_shell_gets_the_names(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env=environment(**asked),
+        env=env,
         capture_output=True,
         text=True,
         check=False,
