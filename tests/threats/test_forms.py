@@ -92,7 +92,7 @@ def test_honest_rows_that_no_defense_can_sum_spoil_nothing_that_is_sent(name: st
     attack, given = getattr(robustfl.attacks, name)(), {"own": honest[:2], "history": [np.zeros(12)] * 2}
     if name in NEED_A_FEDERATION:
         with pytest.raises(AttackError, match="needs"):
-            attack(honest, f=2, aggregate=Mean(), **given)
+            attack(np.ones((7, 12)), f=2, aggregate=Mean(), **given)
         return
     crafted = attack(honest, f=2, aggregate=Mean(), **given)
     assert np.isfinite(crafted).all()
