@@ -60,12 +60,12 @@ class Published:
         met = {attack: cell["U"] for attack, cell in self._last(row["defense"]).items() if cell["U"] is not None}
         worst = sorted((value, attack) for attack, value in met.items() if attack != "none")[:5]
         rank = "not ranked" if row["rank"] is None else f"≈{row['rank']}" if row["tied"] else str(row["rank"])
-        low, high = row["R_ci"]
+        interval = "none" if row["R_ci"] is None else "{:.2f} to {:.2f}".format(*row["R_ci"])
         return Standing(
             defense=row["defense"],
             rank=rank,
             resilience=f"{row['R_mean']:.2f}",
-            interval=f"{low:.2f} to {high:.2f}",
+            interval=interval,
             undisturbed=f"{row['undisturbed']:.2f}",
             kept=tuple(f"{row['R_levels'][level]:.2f}" for level in LEVELS),
             worst=tuple((attack, f"{value:.2f}") for value, attack in worst),
