@@ -170,7 +170,8 @@ def choosing_table(published: Published) -> str:
     for row in registry.traits():
         link = f"[`{row['defense']}`](generated/defenses/{row['defense']}.rst)"
         kept = best.get(registry.folded(row["defense"]), "")
-        cells = (link, row["family"], row["requires"], row["needs f"], row["memory"], row["breakdown"], kept)
+        requires = row["requires"].replace(" ", "\u00a0")  # on one line, also where columns are narrow
+        cells = (link, row["family"], requires, row["needs f"], row["memory"], row["breakdown"], kept)
         if registry.get("defense", row["defense"]).__module__.startswith("robustfl."):
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from robustfl import __version__, completion
+from robustfl import __version__
 from robustfl.auditing import audit
 from robustfl.errors import RobustflError
-from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
+from robustfl.lookups import DataRoot, HelpWithNames, Json, ScenarioName, data, describe, explain, list_, schema
 from robustfl.new_suites import init
 from robustfl.stored import leaderboard, publish, report, rescore, write_reports
 from robustfl.wording import counted, remarks_counted
@@ -115,13 +115,7 @@ def _options(
 
 @app.command()
 def run(
-    scenario: Annotated[
-        str,
-        typer.Argument(
-            help="A name of the catalogue (robustfl list scenarios) or a YAML file.",
-            autocompletion=completion.scenarios,
-        ),
-    ],
+    scenario: ScenarioName,
     out: Annotated[Path | None, typer.Option(help="Folder of the results (default: runs/NAME).")] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none (default: the cores).")
