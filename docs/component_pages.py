@@ -167,12 +167,12 @@ def choosing_table(published: Published) -> str:
             best[registry.folded(row.defense.split("(")[0])] = row.resilience
     head = ("defense", "family", "requires", "needs f", "memory", "breakdown point", "keeps")
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for row in registry.traits():
-        link = f"[`{row['defense']}`](generated/defenses/{row['defense']}.rst)"
-        kept = best.get(registry.folded(row["defense"]), "")
-        requires = row["requires"].replace(" ", "\u00a0")  # on one line, also where columns are narrow
-        cells = (link, row["family"], requires, row["needs f"], row["memory"], row["breakdown"], kept)
-        if registry.get("defense", row["defense"]).__module__.startswith("robustfl."):
+    for traits in registry.traits():
+        link = f"[`{traits['defense']}`](generated/defenses/{traits['defense']}.rst)"
+        kept = best.get(registry.folded(traits["defense"]), "")
+        requires = traits["requires"].replace(" ", "\u00a0")  # on one line, also where columns are narrow
+        cells = (link, traits["family"], requires, traits["needs f"], traits["memory"], traits["breakdown"], kept)
+        if registry.get("defense", traits["defense"]).__module__.startswith("robustfl."):
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -24,7 +24,9 @@ DataRoot = Annotated[
 
 
 WIDE = 120
-"""In a terminal of so many columns the table of defenses has room for all that it tells side by side."""ScenarioName = Annotated[
+"""In a terminal of so many columns the table of defenses has room for all that it tells side by side."""
+
+ScenarioName = Annotated[
     str,
     typer.Argument(
         help="A name of the catalogue (robustfl list scenarios) or a YAML file.", autocompletion=completion.scenarios
