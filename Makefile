@@ -3,23 +3,35 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+USABLE := $(VENV)/.usable
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 GRID ?= default
 BENCH ?=
 SIZES ?= full
 ADAPTERS := flower nvflare pfl
 VENVS := .venvs
 
-.PHONY: demo test slow nightly explore floors lint types bench bench-peers device-check report clean $(ADAPTERS:%=adapter-%) \
+.PHONY: demo test slow nightly explore floors lint types bench bench-peers device-check docs dist report clean \
+	$(ADAPTERS:%=adapter-%) \
 	executor-ray executor-submitit
 .SECONDARY:
 
-$(READY): pyproject.toml constraints.txt
+# What it takes to use robustfl; developers' tools come on top.
+$(USABLE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) torch
+	$(PIP) --editable .
 	touch $@
 
-demo: $(READY)  ## install, then score eight defenses against eight attacks on real data
+$(READY): $(USABLE)
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs $(VENV)/.release: $(VENV)/.%: $(USABLE)
+	$(PIP) --editable '.[$*]'
+	touch $@
+
+demo: $(USABLE)  ## install, then score eight defenses against eight attacks on real data
 	$(BIN)/robustfl run quickstart --out runs/quickstart
 
 test: $(READY)  ## all tests but the slowest
@@ -81,8 +93,22 @@ bench: $(READY)  ## speed of aggregation and of the round, as ratios within one 
 executor-ray executor-submitit: executor-%: $(VENVS)/%/.ready  ## trials on Ray or on submitit, inside an environment of its own
 	$(VENVS)/$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py
 
-report: $(READY)  ## write the reports of the last demo again
+# Where the system allows it, the pages are built without a network: they may need nothing from outside.
+OFFLINE := $(shell unshare --map-root-user --net true 2>/dev/null && echo unshare --map-root-user --net)
+
+docs: $(VENV)/.docs  ## the documentation site, in build/docs; every warning is an error
+	$(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+
+dist: $(VENV)/.release  ## sdist and wheel in dist/, checked, and the wheel tried in an environment of its own
+	rm -rf dist build/lib build/bdist.* build/tried
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/tried
+	build/tried/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd build/tried && bin/robustfl run smoke --out smoke
+
+report: $(USABLE)  ## write the reports of the last demo again
 	$(BIN)/robustfl report runs/quickstart
 
 clean:  ## remove what the other targets made, but no results
-	rm -rf $(VENV) $(VENVS) build *.egg-info .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(VENVS) build dist docs/generated *.egg-info .mypy_cache .ruff_cache .benchmarks .hypothesis

@@ -47,6 +47,10 @@ class ARC(RowMap):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "ARC >> F is (f, 3 kappa_F)-robust while n >= 2f + 1"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    unfit: ClassVar[str] = (
+        "alone, as it limits lengths and no directions: f rows of usual length still point anywhere in front of "
+        "the mean"
+    )
     reference: ClassVar[str] = "Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning, ICLR 2025"
 
     f: ByzantineCount

@@ -51,6 +51,10 @@ class Bucketing(RowMap):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "at most f of the ceil(n/size) buckets are contaminated"
     breakdown: ClassVar[str] = "the breakdown point of the next rule, divided by size"
+    unfit: ClassVar[str] = (
+        "where n/size buckets are too few for the rule behind it, which then has less than 2f + 1 rows, or where "
+        "attackers know the seed and so every bucket"
+    )
     reference: ClassVar[str] = (
         "Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022"
     )

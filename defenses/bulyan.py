@@ -48,6 +48,10 @@ class Bulyan(Aggregator):
     requires: ClassVar[tuple[int, int]] = (4, 3)
     guarantee: ClassVar[str] = "each coordinate is near honest ones, in any dimension, while n >= 4f + 3"
     breakdown: ClassVar[str] = "(n - 3)/4"
+    unfit: ClassVar[str] = (
+        "with fewer than 4f + 3 clients, or where each client holds data that others lack: what is rare among "
+        "clients is cut from every coordinate"
+    )
     no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, ICML 2018"

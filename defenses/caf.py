@@ -54,6 +54,10 @@ class CAF(GramAggregator):
         "the squared error is at most a constant times the largest eigenvalue of the honest covariance, n >= 2f + 1"
     )
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where honest clients differ most along one direction: that is the direction along which rows lose their "
+        "weight first, honest ones included"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Allouah et al., Towards Trustworthy Federated Learning with Untrusted Participants, ICML 2025"

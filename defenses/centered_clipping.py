@@ -51,6 +51,10 @@ class CenteredClipping(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "f rows move the result by at most f radius/n per step"
     breakdown: ClassVar[str] = "about n/10 in theory"
+    unfit: ClassVar[str] = (
+        "without client momentum, or with more than about n/10 malicious clients: small pushes in one direction "
+        "all get through and add up over the rounds"
+    )
     no_sensitivity: ClassVar[str] = "the radius is data: one row moves it, and with it half of all rows"
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("center",)

@@ -45,6 +45,10 @@ class CGE(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "the result is never longer than the longest honest row; its direction is not bounded"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "whenever attackers may send rows of usual length, as their direction is not looked at; and where clients "
+        "hold different data, as those that have most to learn send the longest rows"
+    )
     reference: ClassVar[str] = (
         "Gupta et al., Byzantine Fault-Tolerant Distributed Machine Learning with Norm-Based Comparative Gradient "
         "Elimination, DSN-W 2021"

@@ -59,6 +59,10 @@ class ClientMomentum(PreAggregation):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "shrinks the spread of honest rows by sqrt((1 - beta)/(1 + beta)) over time"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    unfit: ClassVar[str] = (
+        "alone, as it rejects nobody; or where clients seldom take part, as their average is then as old as their "
+        "last visit"
+    )
     no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("ids", "momenta", "away")

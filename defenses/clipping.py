@@ -42,6 +42,10 @@ class Clipping(RowMap):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "bounds the length of every update, not its direction"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    unfit: ClassVar[str] = (
+        "alone, as it limits lengths and no directions; and in front of rules that compare full models instead of "
+        "updates, where every length is that of the model"
+    )
     no_sensitivity: ClassVar[str] = (
         "the radius is data: one row moves it, and with it half of all rows, by up to clip/2 in the mean whatever n"
     )

@@ -42,6 +42,7 @@ class ConsistencyCheck(PreAggregation):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "all clients that answer have computed with the same model"
     breakdown: ClassVar[str] = "the breakdown point of the next rule"
+    unfit: ClassVar[str] = "against malicious clients: it only asks whether the server gave all clients one model"
     reference: ClassVar[str] = (
         "Pasquini et al., Eluding Secure Aggregation in Federated Learning via Model Inconsistency, CCS 2022"
     )

@@ -54,6 +54,10 @@ class DnC(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "removes rows whose common shift is large against the honest spread, n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2 for rows of equal length; a huge row hides others"
+    unfit: ClassVar[str] = (
+        "where one row may be much longer than the others, which it hides: clip first; and where attackers know "
+        "the seed, and so the columns that are looked at"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)

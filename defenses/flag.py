@@ -65,6 +65,10 @@ class Flag(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "no longer than the median update; no bound on the distance to the honest mean is known"
     breakdown: ClassVar[str] = "none proven"
+    unfit: ClassVar[str] = (
+        "where a proof is needed, as none is known; and where malicious clients agree on one direction, which fits"
+        " a subspace as well as honest rows do"
+    )
     no_sensitivity: ClassVar[str] = "none is proved: the subspace jumps where eigenvectors change their order"
     reference: ClassVar[str] = (
         "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "

@@ -57,6 +57,10 @@ class FLAME(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "no longer than the median update, noise aside, while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where honest clients fall into groups: the smaller group is filtered as if it were malicious; or where "
+        "attackers stay close to the direction of the majority, which passes"
+    )
     no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = "Nguyen et al., FLAME: Taming Backdoors in Federated Learning, USENIX Security 2022"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)

@@ -48,6 +48,10 @@ class FLTrust(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "no longer than the trusted update, and never against it, for any number of bad rows"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
+    unfit: ClassVar[str] = (
+        "without clean samples at the server that resemble the clients' data; and where they are good enough that "
+        "the server alone would learn as much"
+    )
     no_sensitivity: ClassVar[str] = "a row that alone points along the trusted update is the whole answer"
     reference: ClassVar[str] = (
         "Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021"

@@ -67,6 +67,10 @@ class FoolsGold(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "any number of clients with the same history together have almost no weight"
     breakdown: ClassVar[str] = "none: a single attacker is not stopped"
+    unfit: ClassVar[str] = (
+        "where clients hold similar data (IID): honest clients then look like Sybils, and a single attacker that "
+        "differs gets nearly all the weight"
+    )
     no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
     state_keys: ClassVar[tuple[str, ...]] = ("history", "excluded")

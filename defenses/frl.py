@@ -53,6 +53,10 @@ class FRL(RankAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "a client moves the vote on an edge of a layer by at most (edges - 1) while n >= 2f + 1"
     breakdown: ClassVar[str] = "1/2"
+    unfit: ClassVar[str] = (
+        "for models that have to start from weights of their own, or where real-valued updates are wanted: clients"
+        " only rank the edges of a random network"
+    )
     reference: ClassVar[str] = (
         "Mozaffari et al., Every Vote Counts: Ranking-Based Training of Federated Learning to Resist Poisoning "
         "Attacks, USENIX Security 2023"

@@ -48,6 +48,10 @@ class GeometricMedian(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "stays bounded whatever f rows hold, while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where attackers need no long rows: each row pulls with the same strength, so f rows that agree on a "
+        "direction move the result in every round"
+    )
     no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = "Pillutla et al., Robust Aggregation for Federated Learning, IEEE TSP 2022"
 

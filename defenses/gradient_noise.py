@@ -52,6 +52,9 @@ class GradientNoise(ClientSide):
     """
 
     guarantee: ClassVar[str] = "none; it is no differential privacy, however long the noise is"
+    unfit: ClassVar[str] = (
+        "as protection with a proof: no ε follows from it, and over rounds an observer averages the noise away"
+    )
     reference: ClassVar[str] = "Zhu et al., Deep Leakage from Gradients, NeurIPS 2019"
     label_parameters: ClassVar[tuple[str, ...]] = ("ratio",)
 

@@ -52,6 +52,10 @@ class GradientPruning(ClientSide):
     """
 
     guarantee: ClassVar[str] = "none"
+    unfit: ClassVar[str] = (
+        "in front of coordinate-wise rules, whose answer is 0 where most clients send 0; and as the only "
+        "protection, since 1 % of the values still shows samples"
+    )
     reference: ClassVar[str] = "Zhu et al., Deep Leakage from Gradients, NeurIPS 2019"
     label_parameters: ClassVar[tuple[str, ...]] = ("share",)
 

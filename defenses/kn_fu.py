@@ -61,6 +61,10 @@ class KnFu(Aggregator):
     no_sensitivity: ClassVar[str] = "each client has an answer of its own, which its own predictions weigh"
     guarantee: ClassVar[str] = "answers are mixtures of what clients sent; far predictions have next to no weight"
     breakdown: ClassVar[str] = "none in theory; by experiment"
+    unfit: ClassVar[str] = (
+        "where the identity of neighbours cannot be trusted: malicious clients that predict like a client are "
+        "heard by it, whatever their number"
+    )
     reference: ClassVar[str] = "Seyedmohammadi et al., KnFu: Effective Knowledge Fusion, arXiv:2403.11892, 2024"
 
     beta: Annotated[float, Gt(0), Le(1e6), Doc("how fast weights fall with the disagreement")] = 10.0

@@ -76,6 +76,10 @@ class Krum(KrumFamily):
     """
 
     guarantee: ClassVar[str] = "selects a row within a constant of the honest mean while n >= 2f + 3"
+    unfit: ClassVar[str] = (
+        "where clients hold different data, as one client's update is all that is learnt from; or with f near "
+        "(n - 3)/2, where attackers decide which honest row is nearest"
+    )
 
     def weights(self, gram: Gram) -> Floats:
         chosen = np.zeros(gram.n)

@@ -57,6 +57,10 @@ class MDA(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "within 2f/(n - f) honest diameters of the honest mean while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "with many clients and many attackers that hide among honest rows: the search takes 1.47^f steps at worst "
+        "and ends with an error"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "El-Mhamdi et al., Genuinely Distributed Byzantine Machine Learning, PODC 2020"
 

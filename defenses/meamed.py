@@ -38,6 +38,10 @@ class Meamed(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "averages values as near to the median as honest ones while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where honest values of a coordinate fall into groups, as with very different data: all values near the "
+        "median come from one of them"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "Xie et al., Generalized Byzantine-tolerant SGD, 2018"
 

@@ -40,6 +40,9 @@ class Mean(GramAggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "none: one malicious client moves the result anywhere"
     breakdown: ClassVar[str] = "0"
+    unfit: ClassVar[str] = (
+        "wherever a single client may be malicious or broken: one finite row moves the answer anywhere"
+    )
     reference: ClassVar[str] = (
         "McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, AISTATS 2017"
     )

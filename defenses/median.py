@@ -37,6 +37,10 @@ class Median(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "each coordinate lies between honest values while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where most clients send 0 in a coordinate, as with sparse or pruned updates: what few clients know is "
+        "never learnt; and with very different data"
+    )
     no_sensitivity: ClassVar[str] = TIE
     reference: ClassVar[str] = (
         "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"

@@ -82,6 +82,10 @@ class MeritRank(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "Sybils gain at most (1 - stop)/stop times what the working ones among them earned"
     breakdown: ClassVar[str] = "< 1/2 of the earned weight (at first, of the rows); less where honest updates differ"
+    unfit: ClassVar[str] = (
+        "where clients come and go under new names, as merit has to be earned again; or where honest updates are "
+        "nearly orthogonal, as nobody then agrees with anybody"
+    )
     no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = (
         "Nasrulin et al., MeritRank: Sybil Tolerant Reputation for Merit-based Tokenomics, BRAINS 2022"

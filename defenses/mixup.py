@@ -51,6 +51,10 @@ class Mixup(ClientSide):
     """
 
     guarantee: ClassVar[str] = "none"
+    unfit: ClassVar[str] = (
+        "as protection on its own: an attacker that inverts gradients finds the mixtures, and three batches in ten"
+        " are recognisable"
+    )
     reference: ClassVar[str] = "Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018"
     columns: ClassVar[int] = 2
     plain_without_draws: ClassVar[bool] = True

@@ -52,6 +52,10 @@ class MoNNA(Aggregator):
     public_inputs: ClassVar[str] = "the trusted update, which no client's data may go into except through releases"
     guarantee: ClassVar[str] = "within the largest honest distance from the trusted update while n >= f + 1"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
+    unfit: ClassVar[str] = (
+        "without an update that can be trusted, or where the peer's own data are unlike the others': all that "
+        "differs from it is then left out"
+    )
     reference: ClassVar[str] = (
         "Farhadkhani et al., Robust Collaborative Learning with Linear Gradient Overhead, ICML 2023"
     )

@@ -40,6 +40,10 @@ class MultiKrum(KrumFamily):
     """
 
     guarantee: ClassVar[str] = "averages rows within a constant of the honest mean while n >= 2f + 3"
+    unfit: ClassVar[str] = (
+        "where attackers agree closely with each other: close rows have the best scores, so all of them may be "
+        "among the rows that are averaged"
+    )
 
     k: Annotated[int | None, Ge(1), Doc("number of selected rows; n-f-2 when not given")] = None
 

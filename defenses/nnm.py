@@ -46,6 +46,10 @@ class NNM(RowMap):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "NNM >> F is (f, kappa)-robust with kappa <= 8f/(n - f) (kappa_F + 1)"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "alone, as it only prepares rows for a robust rule; or where f is not known even roughly, since n - f rows"
+        " are mixed"
+    )
     reference: ClassVar[str] = (
         "Allouah et al., Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity, AISTATS 2023"
     )

@@ -48,6 +48,10 @@ class NormBound(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "f rows move the result by at most 2 f radius/n"
     breakdown: ClassVar[str] = "none: the influence of a row is bounded, not its direction"
+    unfit: ClassVar[str] = (
+        "against many clients that push in one direction: f rows of allowed length move the result by 2 f radius/n"
+        " in every round"
+    )
     reference: ClassVar[str] = "Sun et al., Can You Really Backdoor Federated Learning?, 2019"
     state_keys: ClassVar[tuple[str, ...]] = ("round",)
 

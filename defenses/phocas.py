@@ -39,6 +39,10 @@ class Phocas(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "averages values as near to the trimmed mean as honest ones while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where honest values of a coordinate fall into groups, as with very different data: the values that are "
+        "kept come from one of them"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = "Xie et al., Phocas: dimensional Byzantine-resilient stochastic gradient descent, 2018"
 

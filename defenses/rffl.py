@@ -96,6 +96,10 @@ class RFFL(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "a client whose updates point away from the aggregate loses its weight and its reward"
     breakdown: ClassVar[str] = "the length is bounded; the direction for < 1/2 of the weight, by experiment"
+    unfit: ClassVar[str] = (
+        "where a client may be the only one with a class of data, as it is excluded for good; or where clients are"
+        " not authenticated, as an excluded one comes back"
+    )
     no_sensitivity: ClassVar[str] = MEMORY
     reference: ClassVar[str] = (
         "Xu and Lyu, A Reputation Mechanism Is All You Need: Collaborative Fairness and Adversarial Robustness in "

@@ -44,6 +44,10 @@ class RobustLearningRate(CoordinateWise):
 
     guarantee: ClassVar[str] = "never flips a coordinate on which all honest rows agree while n >= 2f + threshold"
     breakdown: ClassVar[str] = "the breakdown point of the base: none for the mean, < 1/2 for the median"
+    unfit: ClassVar[str] = (
+        "against large updates when the base is the mean, as it then only changes signs; and where honest clients "
+        "differ, as coordinates without agreement are trained backwards"
+    )
     no_sensitivity: ClassVar[str] = "one vote turns the sign of a coordinate, whatever its size"
     reference: ClassVar[str] = (
         "Ozdayi et al., Defending against Backdoors in Federated Learning with Robust Learning Rate, AAAI 2021"

@@ -39,6 +39,7 @@ class ServerAlone(Aggregator):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "the trusted update itself; no client is heard"
     breakdown: ClassVar[str] = "none while the trusted update is honest"
+    unfit: ClassVar[str] = "as a defense: it hears no client, so nothing is learnt from them"
     reference: ClassVar[str] = (
         "Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021"
     )

@@ -49,6 +49,10 @@ class SignMajority(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "the result has the sign on which more than n/2 honest rows agree; unit steps"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where the size of a step matters, as only signs are counted; or where clients hold different data, as "
+        "votes then cancel out"
+    )
     no_sensitivity: ClassVar[str] = "one vote turns the sign of a coordinate: up to 2 step sqrt(d), whatever n"
     reference: ClassVar[str] = (
         "Bernstein et al., signSGD with Majority Vote is Communication Efficient and Fault Tolerant, ICLR 2019"

@@ -64,6 +64,7 @@ class SignGuard(Aggregator):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "no longer than the median update while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = "against attackers who keep norms and shares of signs, which is all that its filters look at"
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Xu et al., Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering, ICDCS 2022"

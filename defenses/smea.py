@@ -65,6 +65,9 @@ class SMEA(GramAggregator):
         "(f, kappa)-robust in spectral norm with kappa = 4f/(n - f) (1 + f/(n - 2f))^2 while n >= 2f + 1"
     )
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "with many clients that are much alike: the search may try a large share of all subsets and ends with an error"
+    )
     no_sensitivity: ClassVar[str] = JUMP
     reference: ClassVar[str] = (
         "Allouah et al., On the Privacy-Robustness-Utility Trilemma in Distributed Learning, ICML 2023"

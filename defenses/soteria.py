@@ -59,6 +59,10 @@ class Soteria(ClientSide):
     """
 
     guarantee: ClassVar[str] = "none against an attacker who leaves the layer out"
+    unfit: ClassVar[str] = (
+        "in networks that begin with a fully connected layer, and against attackers who leave the protected layer "
+        "out of their search"
+    )
     reference: ClassVar[str] = "Sun et al., Soteria, CVPR 2021"
     label_parameters: ClassVar[tuple[str, ...]] = ("share",)
 

@@ -41,6 +41,9 @@ class TrimmedMean(CoordinateWise):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "(f, kappa)-robust with the optimal kappa = f/(n - 2f) while n >= 2f + 1"
     breakdown: ClassVar[str] = "< 1/2"
+    unfit: ClassVar[str] = (
+        "where f may be larger than it was told: one attacker more than f is averaged in every coordinate, at any size"
+    )
     reference: ClassVar[str] = (
         "Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates, ICML 2018"
     )

@@ -39,7 +39,7 @@ class Markdown(ReportPage):
         """The page; equal results give equal bytes."""
         shown = document(results)
         top = (f"# {escaped(shown.title)}", escaped(shown.description), escaped(" ".join(shown.answer)))
-        return page([*top, *(text for part in shown.parts for text in _part(part, "##"))])
+        return page([*top, *(text for part in shown.parts for text in told(part, "##"))])
 
 
 def page(texts: Iterable[str]) -> str:
@@ -47,11 +47,11 @@ def page(texts: Iterable[str]) -> str:
     return well_formed("\n\n".join(text for text in texts if text) + "\n")
 
 
-def _part(part: Part, mark: str) -> list[str]:
+def told(part: Part, mark: str) -> list[str]:
     """A section with its heading, then the sections inside it; nothing if only larger pages show its content."""
     content = part.content
     own = written(content.blocks)
-    inner = [text for inside in part.parts for text in _part(inside, f"{mark}#")]
+    inner = [text for inside in part.parts for text in told(inside, f"{mark}#")]
     return [f"{mark} {escaped(content.title)}", escaped(content.introduction), *own, *inner] if own or inner else []
 
 

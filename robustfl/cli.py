@@ -26,7 +26,8 @@ import typer
 from robustfl import __version__
 from robustfl.auditing import audit
 from robustfl.errors import RobustflError
-from robustfl.lookups import DataRoot, HelpWithNames, Json, data, describe, explain, list_, schema
+from robustfl.lookups import DataRoot, HelpWithNames, Json, ScenarioName, data, describe, explain, list_, schema
+from robustfl.new_suites import init
 from robustfl.stored import leaderboard, publish, report, rescore, write_reports
 from robustfl.wording import counted, remarks_counted
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="robustfl",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How well does learning together hold up when participants lie, fail, collude, multiply or spy?",
@@ -115,7 +115,7 @@ def _options(
 
 @app.command()
 def run(
-    scenario: Annotated[str, typer.Argument(help="A name of the catalogue (robustfl list scenarios) or a YAML file.")],
+    scenario: ScenarioName,
     out: Annotated[Path | None, typer.Option(help="Folder of the results (default: runs/NAME).")] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes, one thread each; 0: none (default: the cores).")
@@ -392,4 +392,5 @@ app.command(name="list", cls=HelpWithNames)(list_)
 app.command(cls=HelpWithNames)(describe)
 app.command()(explain)
 app.command()(schema)
+app.command()(init)
 app.command()(data)

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from robustfl import completion
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with data files; also the variable ROBUSTFL_DATA.")
@@ -23,6 +25,14 @@ DataRoot = Annotated[
 
 WIDE = 120
 """In a terminal of so many columns the table of defenses has room for all that it tells side by side."""
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(
+        help="A name of the catalogue (robustfl list scenarios) or a YAML file.", autocompletion=completion.scenarios
+    ),
+]
+
 
 MEASURE = "measure"
 """The kind of a measure, in addition to the kinds of the registry."""
@@ -59,7 +69,7 @@ def _plurals() -> dict[str, str]:
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="{kinds} (default: all).")] = None,
+    kind: Annotated[str | None, typer.Argument(help="{kinds} (default: all).", autocompletion=completion.kinds)] = None,
     as_json: Json = False,
 ) -> None:
     """List what has a name, with a line on each."""
@@ -107,7 +117,13 @@ def _catalogue(kind: str) -> list[tuple[str, str]]:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A name from robustfl list ({kinds}), KIND:NAME, or a key of suites.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name from robustfl list ({kinds}), KIND:NAME, or a key of suites.",
+            autocompletion=completion.named,
+        ),
+    ],
     rows: Annotated[int, typer.Option(help="Number of rows, for the sensitivity of a defense.", min=1)] = 100,
     clip: Annotated[float, typer.Option(help="Length to which rows are clipped, for the sensitivity.")] = 1.0,
     as_json: Json = False,
@@ -207,6 +223,8 @@ def described(facts: dict[str, Any]) -> str:
         default = "required" if parameter["required"] else f"default {shown}"
         limits = "".join(f", {limit}" for limit in parameter["limits"])
         lines.append(f"  {parameter['name']}: {parameter['type']}{limits}, {default}. {parameter['doc']}")
+    if facts.get("unfit"):
+        facts = {**facts, "unfit": f"do not use it {facts['unfit']}"}
     if "sensitivity" in facts:
         facts = {**facts, "sensitivity": sensitivity_in_words(facts["sensitivity"])}
     told = (
@@ -214,6 +232,7 @@ def described(facts: dict[str, Any]) -> str:
         "requires",
         "guarantee",
         "breakdown",
+        "unfit",
         "sensitivity",
         "channel",
         "knowledge",
@@ -251,7 +270,10 @@ def measured(facts: dict[str, Any]) -> str:
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(help="A status, the code of a remark, or a guide; without: list all.")
+        str | None,
+        typer.Argument(
+            autocompletion=completion.codes, help="A status, the code of a remark, or a guide; without: list all."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

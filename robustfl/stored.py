@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from robustfl import completion
 from robustfl.lookups import DataRoot, Json
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format_: Annotated[
         list[str] | None,
-        typer.Option("--format", help="{report} (default: all but figures). Repeatable."),
+        typer.Option(
+            "--format",
+            help="{report} (default: all but consortium and figures). Repeatable.",
+            autocompletion=completion.formats,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

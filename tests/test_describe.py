@@ -72,6 +72,23 @@ def test_a_rule_without_an_example_says_so() -> None:
     assert registry.sensitivity(Narrow, 20, 1.0)["value"] == 0.1
 
 
+UNFIT = [name for name, cls in registry.find("defense").items() if vars(cls).get("unfit")]
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_where_a_defense_is_unfit_is_told(name: str) -> None:
+    facts = registry.describe(registry.get("defense", name))
+    assert f"\nUnfit: do not use it {facts['unfit']}\n" in described({"kind": "defense", **facts})
+    assert re.match(r"(where|with|without|alone|in|for|as|against|when)", facts["unfit"])
+    assert not facts["unfit"].endswith(".")
+
+
+def test_the_ranked_rules_say_where_they_are_unfit_and_what_derives_from_them_speaks_for_itself() -> None:
+    assert {"mean", "median", "krum", "fools_gold", "fltrust", "nnm", "trimmed_mean"} <= set(UNFIT)
+    assert "similar data" in registry.describe(registry.get("defense", "fools_gold"))["unfit"]
+    assert registry.describe(Tuned)["unfit"] == ""
+
+
 def test_the_page_of_dp_fed_avg_says_in_one_line_which_number_epsilon_counts() -> None:
     page = described({"kind": "defense", **registry.describe(registry.get("defense", "dp_fed_avg"))}).splitlines()
     assert any(
@@ -127,7 +144,8 @@ def test_the_reference_says_what_may_be_written_and_where_more_is() -> None:
     federation = reference.page("federation")
     assert "\n  clients: a whole number >= 1, default 15. " in federation
     assert "\n  algorithm: fedsgd or fedavg, default 'fedsgd'. " in federation
-    assert "\n  message: gradient or delta, default 'gradient' for fedsgd and 'delta' for fedavg and among peers. " in federation
+    message = "gradient or delta, default 'gradient' for fedsgd and 'delta' for fedavg and among peers. "
+    assert f"\n  message: {message}" in federation
     assert reference.report("federation")["keys"]["message"]["required"] is False
     assert [key for key, facts in reference.report("task")["keys"].items() if facts["required"]]
     assert "robustfl describe federation.server" in federation.splitlines()[-1]

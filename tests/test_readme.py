@@ -1,4 +1,7 @@
-"""What the README shows is true: its Python runs, its suite is valid, its own defense is a complete one."""
+"""What the README shows is true: its suite is valid, its own defense and attack are complete ones.
+
+That each of its blocks runs by itself is tested with the other pages, in `tests/docs`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib.util
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
@@ -17,6 +21,7 @@ from robustfl import registry
 from robustfl.evaluation.run.preflight import unplayable
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
+from tests.docs.markdown import PAGES, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,33 +32,36 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.fixture
-def own_rules(tmp_path: Path) -> ModuleType:
-    """The README's defense as a module of its own."""
-    (code,) = [block for block in blocks("python") if block.startswith("# my_rules.py")]
-    path = tmp_path / "my_rules.py"
+def own(name: str, folder: Path) -> ModuleType:
+    """A file that the README shows, as a module of its own."""
+    (code,) = [block for block in blocks("python") if block.startswith(f"# {name}.py")]
+    path = folder / f"{name}.py"
     path.write_text(code)
-    spec = importlib.util.spec_from_file_location("my_rules", path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["my_rules"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_library_examples_run() -> None:
-    namespace: dict[str, object] = {}
-    for block in blocks("python"):
-        if not block.startswith("#"):
-            exec(block, namespace)
-    answer = namespace["answer"]
-    assert answer.info["reasons"] == {0: "not finite"}  # type: ignore[attr-defined]
-    assert namespace["malicious"].shape == (3, 1000)  # type: ignore[attr-defined]
+@pytest.fixture
+def own_rules(tmp_path: Path) -> Iterator[ModuleType]:
+    """The README's defense; its module is forgotten afterwards, since the pages show others of that name."""
+    yield own("my_rules", tmp_path)
+    del sys.modules["my_rules"]
+
+
+@pytest.fixture
+def own_attacks(tmp_path: Path) -> Iterator[ModuleType]:
+    """The README's attack."""
+    yield own("my_attacks", tmp_path)
+    del sys.modules["my_attacks"]
 
 
 def test_the_suite_is_valid(tmp_path: Path) -> None:
-    (text,) = blocks("yaml")
+    (text,) = (block for block in blocks("yaml") if block.startswith("name: my_suite"))
     path = tmp_path / "my_suite.yaml"
     path.write_text(text)
     experiment = read_experiment(str(path))
@@ -76,8 +84,9 @@ def test_the_defense_beside_a_suite_of_the_catalogue_is_found_where_the_command_
     assert [template.label for template in experiment.suite.defenses] == ["Smallest"]
 
 
-def test_the_model_of_the_readme_can_be_trained(tmp_path: Path) -> None:
-    (code,) = [block for block in blocks("python") if block.startswith("# my_models.py")]
+def test_the_model_of_the_page_on_tasks_can_be_trained(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "extending" / "task.md").read_text()
+    (code,) = re.findall(r"```python\n(# my_models.py\n.*?)```", page, flags=re.DOTALL)
     (tmp_path / "my_models.py").write_text(code)
     task = {"data": {"flows": {"rows": 600}}, "model": "my_models.py:Normed", "partition": "iid"}
     (tmp_path / "s.yaml").write_text(json.dumps({"task": task, "defenses": ["mean"], "adversary": {"f": [0]}}))
@@ -85,13 +94,18 @@ def test_the_model_of_the_readme_can_be_trained(tmp_path: Path) -> None:
     assert unplayable(plan, tmp_path) == {}
 
 
-def test_the_modules_of_the_readme_exist() -> None:
+def test_the_attack_of_the_readme_works(own_attacks: ModuleType) -> None:
+    malicious = own_attacks.Opposite()(np.array([[1.0, 2.0], [3.0, 4.0]]), f=2)
+    assert malicious.tolist() == [[-40.0, -60.0], [-40.0, -60.0]]
+
+
+def test_what_the_readme_and_the_pages_name_exists() -> None:
     assert (ROOT / "CONTRIBUTING.md").is_file()
-    for target in ("demo", "test"):
+    for target in ("demo", "docs", "dist", "test"):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    groups = {f"robustfl.{word}" for word in ("data", "suites")}  # entry points, not modules
-    named = set(re.findall(r"\brobustfl(?:\.[A-Za-z_]+)+", README)) - groups
-    assert len(named) >= 8
+    groups = {f"robustfl.{registry.plural(kind)}" for kind in registry.kinds()} | {"robustfl.executors"}
+    named = {name for page in PAGES for name in re.findall(r"\brobustfl(?:\.[A-Za-z_]+)+", Page(page).text)} - groups
+    assert len(named) >= 20
     adapters = {name for name in named if name.startswith("robustfl.adapters.")}  # their frameworks may be absent
     for name in named - adapters:
         assert resolve_name(name) is not None
@@ -99,18 +113,25 @@ def test_the_modules_of_the_readme_exist() -> None:
     for name in adapters:
         _, _, module, what = [*name.split("."), ""][:4]
         source = (ROOT / "robustfl" / "adapters" / f"{module}.py").read_text(encoding="utf-8")
-        assert re.search(rf"^class {what}\b", source, flags=re.MULTILINE)
+        assert re.search(rf"^(class|def) {what}\b", source, flags=re.MULTILINE)
 
 
-def test_the_scenarios_that_the_readme_runs_exist() -> None:
-    named = set(re.findall(r"robustfl run (\w+)(?![\w.])", README))
-    assert {"quickstart", "faults", "asynchronous"} <= named
-    assert named <= set(registry.scenario_files()) | set(re.findall(r"^name: (\w+)", README, flags=re.MULTILINE))
+def test_the_scenarios_that_the_readme_and_the_pages_run_exist() -> None:
+    texts = [Page(page).text for page in PAGES]
+    named = {name for text in texts for name in re.findall(r"robustfl run (\w+)(?![\w.])", text)}
+    assert {"smoke", "quickstart", "faults", "asynchronous", "backdoors", "membership"} <= named
+    suites = {name for text in texts for name in re.findall(r"^name: (\w+)", text, flags=re.MULTILINE)}
+    assert named <= set(registry.scenario_files()) | suites
+
+
+def test_the_first_commands_of_the_readme_take_seconds_and_then_minutes() -> None:
+    run = re.findall(r"^\$ robustfl run (\w+)", README, flags=re.MULTILINE)
+    assert run[:2] == ["smoke", "quickstart"]
 
 
 def test_the_files_that_contributors_are_sent_to_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:robustfl|attacks|defenses|scenarios|reports|tests)/[\w/.]*)`", text))
+    named = set(re.findall(r"`((?:robustfl|attacks|defenses|docs|scenarios|reports|tests)/[\w/.]*)`", text))
     shown = {name for name in named if re.search(r"/(my_|MY_|ROOM)|standard_v2", name)}  # those still to be written
     assert len(named - shown) > 25
     assert [name for name in sorted(named - shown) if not (ROOT / name).exists()] == []

@@ -18,7 +18,7 @@ class SentSamples(PrivacyAttack):
     It computes nothing. What it finds says how much virtual data look like the samples that they are made from; with as
     many virtual samples as a batch holds, making them is what an inversion of the gradient does.
 
-    Shapes: k sightings -> [k, m, *shape]. Cost: none.
+    Shapes: k sightings -> ``[k, m, *shape]``. Cost: none.
 
     Knowledge: the messages of clients, where these are samples.
 

@@ -58,6 +58,9 @@ class DPFedAvg(Mechanism):
 
     name: ClassVar[str] = "dp_fed_avg"
     guarantee: ClassVar[str] = "(epsilon, delta)-differential privacy of clients against whoever sees models"
+    unfit: ClassVar[str] = (
+        "with few clients: noise that hides one client among twenty hides what the twenty have learnt as well"
+    )
     reference: ClassVar[str] = "McMahan et al., Learning Differentially Private Recurrent Language Models, ICLR 2018"
     place: ClassVar[Place] = "server"
 

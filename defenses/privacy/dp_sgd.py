@@ -41,5 +41,9 @@ class DPSGD(Mechanism):
 
     name: ClassVar[str] = "dp_sgd"
     guarantee: ClassVar[str] = "(epsilon, delta)-differential privacy of single examples against all but their client"
+    unfit: ClassVar[str] = (
+        "where malicious clients are the concern: they need not clip or add noise, so it protects honest records "
+        "and filters nobody"
+    )
     reference: ClassVar[str] = "Abadi et al., Deep Learning with Differential Privacy, CCS 2016"
     place: ClassVar[Place] = "steps"

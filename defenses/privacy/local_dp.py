@@ -39,5 +39,8 @@ class LocalDP(Mechanism):
 
     name: ClassVar[str] = "local_dp"
     guarantee: ClassVar[str] = "(epsilon, delta)-differential privacy of each client's messages against everybody"
+    unfit: ClassVar[str] = (
+        "for large models with few clients: each message has all the noise, and what is learnt drowns in it"
+    )
     reference: ClassVar[str] = "Duchi et al., Local Privacy and Statistical Minimax Rates, FOCS 2013"
     place: ClassVar[Place] = "clients"

@@ -45,6 +45,10 @@ class SecureSumDP(Mechanism):
 
     name: ClassVar[str] = "secure_sum_dp"
     guarantee: ClassVar[str] = "(epsilon, delta)-differential privacy of clients against whoever sees sums"
+    unfit: ClassVar[str] = (
+        "where clients may be malicious: nobody sees their rows, so nothing is filtered, and their shares of the "
+        "noise are missing"
+    )
     reference: ClassVar[str] = "Kairouz et al., The Distributed Discrete Gaussian Mechanism, ICML 2021"
     place: ClassVar[Place] = "shares"
 

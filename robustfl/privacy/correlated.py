@@ -133,8 +133,8 @@ def square_root(rounds: int, bands: int | None = None) -> Factorisation:
 def optimal(rounds: int, bands: int | None = None) -> Factorisation:
     """The factorisation with the least mean square error, as a convex programme over X = CᵀC.
 
-    Minimise `tr(A X⁻¹ Aᵀ)` subject to `X[t, t] = 1` and, with `bands`, to `X[s, t] = 0` for |s − t| >= bands; C is then
-    the factor of X that is lower triangular. All columns of C have norm 1, so its sensitivity is √k for k well
+    Minimise `tr(A X⁻¹ Aᵀ)` subject to `X[t, t] = 1` and, with `bands`, to `X[s, t] = 0` for ``|s − t| >= bands``; C is
+    then the factor of X that is lower triangular. All columns of C have norm 1, so its sensitivity is √k for k well
     separated participations. It needs cvxpy (``pip install 'robustfl[privacy]'``); 16 rounds take
     0.2 s, and 32 take 3 s.
     """

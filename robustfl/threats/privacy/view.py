@@ -168,7 +168,7 @@ class PrivacyView:
 
     @property
     def samples(self) -> list[tuple[Tensor, Tensor]]:
-        """For each sighting the virtual samples [b, *shape] and labels [b] that its client sent (needs MESSAGE)."""
+        """For each sighting the virtual samples ``[b, *shape]`` and labels [b] that its client sent (needs MESSAGE)."""
         self._need(Capability.MESSAGE, "the samples that clients send")
         return [self._given(sighting.samples, "virtual samples") for sighting in self._facts.sightings]
 
@@ -217,13 +217,13 @@ class PrivacyView:
 
     @property
     def auxiliary(self) -> tuple[Tensor, Tensor]:
-        """Public samples [N, *shape] and their labels [N] (needs AUX)."""
+        """Public samples ``[N, *shape]`` and their labels [N] (needs AUX)."""
         self._need(Capability.AUX, "public samples")
         return self._given(self._facts.auxiliary, "public samples")
 
     @property
     def candidates(self) -> tuple[Tensor, Tensor]:
-        """The samples [q, *shape] and labels [q] of which an attack on membership speaks."""
+        """The samples ``[q, *shape]`` and labels [q] of which an attack on membership speaks."""
         return self._given(self._facts.candidates, "candidates for membership")
 
     @property
@@ -239,7 +239,7 @@ class PrivacyView:
         return self._given(self._facts.shadows, "shadow federations")
 
     def confidences(self, samples: tuple[Tensor, Tensor]) -> FloatArray:
-        """What the last model that was seen says of samples [m, *shape] with labels [m], [m] (needs MODEL and LOSS).
+        """What the last model that was seen says of samples ``[m, *shape]`` and labels [m], [m] (needs MODEL and LOSS).
 
         See :func:`robustfl.privacy.confidence`.
         """
@@ -273,7 +273,7 @@ class PrivacyView:
         return found / found.new_tensor([len(senders) for senders in self.senders])[:, None]
 
     def clamped(self, features: Tensor) -> Tensor:
-        """The features [..., *shape] within the range of the data."""
+        """The features ``[..., *shape]`` within the range of the data."""
         import torch
 
         low, high = (torch.as_tensor(end).to(features) for end in (self.low, self.high))

@@ -1,0 +1,38 @@
+"""The settings of Sphinx; `make docs` builds the site into build/docs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # the generator of pages, which is not installed
+
+from docs.component_pages import write  # noqa: E402 - the path comes first
+from robustfl import __version__  # noqa: E402
+
+project = "robustfl"
+author = "the robustfl authors"
+version = release = __version__
+extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
+exclude_patterns = ["generated/choosing_table.md", "generated/leaderboard.md", "generated/privacy_guide.md"]  # included
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+html_theme = "furo"
+html_title = f"robustfl {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_theme_options = {"sidebar_hide_name": False}
+
+
+def setup(app: Sphinx) -> None:
+    """Write the generated pages before the sources are read."""
+    app.connect("builder-inited", lambda app: write(HERE / "generated"))

@@ -1,0 +1,109 @@
+"""The generated pages: one for every defense and attack, with what metadata and published records say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from docs.component_pages import API, api, choosing_table, component_page, public, section, write
+from docs.published import Published, parts
+from robustfl import registry
+from tests.conftest import ROOT
+
+PUBLISHED = Published()
+
+
+def page(kind: str, name: str) -> str:
+    return component_page(kind, registry.get(kind, name), PUBLISHED)
+
+
+def test_every_defense_and_attack_has_a_page_and_nothing_else_stays(tmp_path: Path) -> None:
+    (tmp_path / "defenses").mkdir()
+    (tmp_path / "defenses" / "gone.rst").write_text("a rule that is no more")
+    written = write(tmp_path)
+    for kind, folder in (("defense", "defenses"), ("attack", "attacks")):
+        own = {name for name, cls in registry.find(kind).items() if cls.__module__.startswith("robustfl.")}
+        assert {path.stem for path in (tmp_path / folder).glob("*.rst")} == own
+        listed = (tmp_path / folder / "index.md").read_text()
+        assert all(f"({name}.rst)" in listed and re.search(rf"^{name}$", listed, re.M) for name in own)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
+    before = {path: path.stat().st_mtime_ns for path in written}
+    write(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in written} == before  # Sphinx reads again what is newer
+
+
+def test_where_a_defense_is_unfit_is_on_its_page() -> None:
+    shown = page("defense", "fools_gold")
+    told = shown.partition("When not to use it\n")[2].partition("\n\n")[2].partition("\n\n")[0]
+    assert told == f"Do not use it {registry.describe(registry.get('defense', 'fools_gold'))['unfit']}."
+    assert "\n:Requires: n >= 1\n" in shown
+    assert ".. autoclass:: robustfl.defenses.FoolsGold\n" in shown
+
+
+def test_the_rows_of_the_leaderboard_are_those_of_the_published_summary() -> None:
+    ranking = {row["defense"]: row for row in PUBLISHED.summary["scores"]["ranking"]}
+    assert [row.defense for row in PUBLISHED.standings()] == list(ranking)
+    shown = page("defense", "trimmed_mean")
+    for name in ("TrimmedMean", "NNM > TrimmedMean"):  # on the page of each stage
+        assert f"   * - {name}\n     - ≈1\n     - {ranking[name]['R_mean']:.2f}\n" in shown
+    assert "NNM > TrimmedMean" in page("defense", "nnm")
+    assert "ARC > CAF" not in shown
+    median = next(row for row in PUBLISHED.standings("median"))
+    assert median.worst[0] == (ranking["Median"]["worst_attack"], f"{ranking['Median']['W_at_max_f']:.2f}")
+    assert [value for _, value in median.worst] == sorted(value for _, value in median.worst)
+
+
+def test_what_was_not_published_says_so_and_names_its_attacks() -> None:
+    assert "It is not in the published leaderboard" in page("defense", "cge")
+    assert ":doc:`AntiCGE </generated/attacks/anti_cge>`" in page("defense", "cge")
+
+
+def test_the_page_of_an_attack_tells_what_it_does() -> None:
+    shown = page("attack", "planned_drift")
+    rows = PUBLISHED.under("planneddrift")
+    assert [value for *_, value in rows] == sorted(value for *_, value in rows)
+    assert f"   * - {rows[0][0]}\n     - {rows[0][1]}\n     - {rows[0][2]}\n" in shown
+    assert "It is not in the attack list" in page("attack", "dropout")
+    assert parts("BadNets > ModelReplacement(boost=2)") == ["badnets", "modelreplacement"]
+
+
+def test_the_table_to_choose_from_has_a_line_for_each_defense() -> None:
+    lines = choosing_table(PUBLISHED).splitlines()[2:]
+    assert len(lines) == sum(cls.__module__.startswith("robustfl.") for cls in registry.find("defense").values())
+    kept = next(row["R_mean"] for row in PUBLISHED.summary["scores"]["ranking"] if row["defense"] == "Median")
+    (median,) = (line for line in lines if line.startswith("| [`median`]"))
+    assert median.endswith(f"| < 1/2 | {kept:.2f} |")
+
+
+def test_the_reference_names_what_modules_give_to_others() -> None:
+    text = api()
+    assert ".. autofunction:: robustfl.testing.check_aggregator\n" in text
+    assert ".. autoclass:: robustfl.server.RobustServer\n" in text
+    assert all(public(name) for name in API if name != "robustfl.graphs")
+
+
+def test_a_section_of_the_readme_has_no_links_to_files() -> None:
+    text = section("Leaderboard")
+    assert "`FLTrust`, with clean data at the server" in text
+    assert not re.search(r"\]\((?!https?:)", text)
+
+
+def test_a_row_without_rank_and_interval_is_told_as_such(tmp_path: Path) -> None:
+    summary = json.loads(json.dumps(PUBLISHED.summary))
+    summary["scores"]["ranking"][0] |= {"rank": None, "R_ci": None}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    first = Published(folder=tmp_path).standings()[0]
+    assert (first.rank, first.interval) == ("not ranked", "none")
+
+
+def test_the_picture_of_the_readme_is_small() -> None:
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert 10_000 < (ROOT / picture).stat().st_size < 200_000
+
+
+def test_what_the_site_is_built_with_is_pinned() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (extra,) = re.findall(r"^docs = \[(.*)\]$", project, flags=re.MULTILINE)
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(re.findall(r'"([\w-]+)>=', extra)) <= set(pinned)
