@@ -230,7 +230,7 @@ def test_the_plugin_imports_nothing_but_pytest() -> None:
         """
     command = [sys.executable, "-c", dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "['robustfl', 'robustfl.pytest_plugin']"
+    assert done.stdout.strip() == "['robustfl', 'robustfl.moved', 'robustfl.pytest_plugin']"
 
 
 def test_installing_robustfl_installs_the_plugin() -> None:

@@ -111,7 +111,7 @@ def _not_told(subject: Subject) -> str | None:
 
 
 @promise(
-    "f malicious rows gain nothing from clients that repeat their rows, send none or send NaN: f is not lowered",
+    "f malicious rows gain nothing from clients that send two rows, none or NaN: f is not lowered",
     unless=_not_told,
 )
 def f_kept(subject: Subject, ask: Questions) -> None:
@@ -124,9 +124,9 @@ def f_kept(subject: Subject, ask: Questions) -> None:
     rows, ids = list(clean), list(range(n))
     for kind in ("sent twice", "missing", "nan"):
         for _ in range(ask.integer(0, 2)):
-            row = None if kind == "missing" else np.full(d, np.nan) if kind == "nan" else lies[0]
-            rows += [row] * (2 if kind == "sent twice" else 1)
-            ids += [max(ids) + 1] * (2 if kind == "sent twice" else 1)
+            sent = {"sent twice": [lies[0], 2.0 * lies[0]], "missing": [None], "nan": [np.full(d, np.nan)]}[kind]
+            rows += sent
+            ids += [max(ids) + 1] * len(sent)
     call = f"rule(x, ids={ids})"
     refusal = subject.rule.infeasible(n)
     try:

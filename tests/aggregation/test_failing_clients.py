@@ -16,7 +16,7 @@ from tests.aggregation.oracles import Matrix
 D = 4
 HOSTILE = ("far, together", "far, apart", "one column", "just outside", "copies of an honest row", "opposite")
 REJECTED: dict[str, list[Any]] = {
-    "sent twice by an attacker": [np.full(D, 1e6), np.full(D, 1e6)],
+    "sent twice by an attacker": [np.full(D, 1e6), np.full(D, 2e6)],
     "sent twice, by whoever is faster": [np.full(D, 1e6), np.full(D, 1.0)],
     "missing": [None],
     "not a number": [np.full(D, np.nan)],

@@ -101,7 +101,7 @@ def test_the_area_of_a_dot_is_in_proportion() -> None:
         (breakdown({"f": -1, "verdict": "none"}, 9), "fails without any"),
         (breakdown({"f": 4, "verdict": "at_least"}, 9), "4 or more of 9"),
         (breakdown({"f": 3, "verdict": "exact"}, 9), "3 of 9"),
-        (pieces("CenteredClipping(radius=10.0)"), ["Centered", "Clipping", "(radius=10.0)"]),
+        (pieces("CenteredClipping(radius=10.0)"), ["Centered", "Clipping", "(radius=", "10.0)"]),
     ],
 )
 def test_words(found: object, expected: object) -> None:

@@ -128,10 +128,15 @@ def share(before: Summary, after: Summary, *, different_suites: bool = False) ->
     remarks: list[str] = []
     worlds: list[SharedWorld] = []
     cells: list[CellPair] = []
+    labels = [{world["world"] for world in run["scores"]["worlds"]} for run in (before, after)]
     for first, second in matched(before["scores"]["worlds"], after["scores"]["worlds"]):
         if first is None or second is None:
             alone = first or second
             assert alone is not None  # a pair has at least one world
+            if alone["world"] in labels[0] & labels[1]:
+                if first is not None:  # once for the two of them
+                    differences.append(f"the world {alone['world']!r} is another scenario")
+                continue
             where = "first" if first is not None else "second"
             differences.append(f"the world {alone['world']!r} is in the {where} run alone")
             continue
