@@ -29,8 +29,8 @@ front of it with ``>>``:
   :class:`ARC`, :class:`ClientMomentum`.
 * These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`NNA`, :class:`GTS`,
   :class:`IOS`, :class:`ClippedGossip`, :class:`CSPlus`, :class:`CSHe`, :class:`Bridge`, :class:`Balance`,
-  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`VarianceCorrected`; :class:`Gossip` has no defense, and
-  :class:`Alone` is their yardstick.
+  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`SybilWall`, :class:`VarianceCorrected`; :class:`Gossip` has no
+  defense, and :class:`Alone` is their yardstick.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
 * These are carried out by clients before they send anything, against attackers who invert updates into samples:
   :class:`GradientNoise`, :class:`GradientPruning`, :class:`GradientQuantisation`, :class:`Mixup`, :class:`Soteria`.
@@ -82,6 +82,7 @@ from .peers import CSHe as CSHe
 from .peers import CSPlus as CSPlus
 from .peers import Gossip as Gossip
 from .peers import LocalFoolsGold as LocalFoolsGold
+from .peers import SybilWall as SybilWall
 from .peers import VarianceCorrected as VarianceCorrected
 from .phocas import Phocas as Phocas
 from .privacy import DPSGD as DPSGD

@@ -99,8 +99,8 @@ class SybilAttack(Component):
         return self.then.required_knowledge()
 
     def fits(self, channel: str) -> bool:
-        """Whether the attack can be played against a defense of this channel; disguises only fit dense updates."""
-        known = channel == "dense" or (channel in ("rankings", "peers") and not self.first.disguise)
+        """Whether the attack can be played against a defense of this channel; disguises do not fit rankings."""
+        known = channel in ("dense", "peers") or (channel == "rankings" and not self.first.disguise)
         return known and self.then.fits(channel)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
+from robustfl.threats.adversary import MessageAttack
 from robustfl.threats.attack import Attack, Labels
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
@@ -47,8 +48,12 @@ class DataPoisoning(Attack):
         return features
 
     def __rshift__(self, attack: Any) -> Any:
-        """An attack on updates that starts from updates on poisoned data: `BadNets() >> ModelReplacement()`."""
+        """An attack on updates that starts from updates on poisoned data: `BadNets() >> ModelReplacement()`.
 
+        What is crafted beside models, such as rumours, can follow as well.
+        """
+        if isinstance(attack, MessageAttack) and attack.beside:
+            return PoisonedAndMore(first=self, then=attack)
         if not isinstance(attack, UpdateAttack) or isinstance(attack, PoisonedAttack):
             raise ParameterError(f"{self!r} should stand before an attack on updates. Found {attack!r}.")
         return PoisonedAttack(first=self, then=attack)
@@ -59,6 +64,43 @@ class DataPoisoning(Attack):
         A malicious client that has none of these samples uses all of its samples.
         """
         return np.ones(len(labels), dtype=np.bool_)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PoisonedAndMore(Attack):
+    """A poisoning, by peers that also craft something beside their models: `LabelFlip() >> Framing()`.
+
+    Each stage has the rounds in which it is active itself.
+    """
+
+    first: DataPoisoning
+    then: Attack
+    start_round: int = field(default=0, init=False)
+    stop_round: int | None = field(default=None, init=False)
+    every: int = field(default=1, init=False)
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} >> {self.then!r}"
+
+    def __str__(self) -> str:
+        return f"{self.first} > {self.then}"
+
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
+    def required_knowledge(self) -> Knowledge:
+        """The knowledge that either stage needs."""
+        return self.first.required_knowledge() | self.then.required_knowledge()
+
+    def fits(self, channel: str) -> bool:
+        return self.first.fits(channel) and self.then.fits(channel)
+
+    def confusion(self) -> tuple[int, int] | None:
+        return self.first.confusion()
+
+    def active(self, number: int) -> bool:
+        return self.first.active(number) or self.then.active(number)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -3,6 +3,7 @@
 Start with :func:`~robustfl.threats.peers.gossip.dissensus`, and its example.
 
 * ``gossip``: `dissensus` crafts the model that pushes a peer away from its honest neighbours.
+* ``rumours``: `RumourAttack` is the contract of attacks by what malicious peers tell about others.
 * ``placement``: `place_sybils` chooses the peers to which Sybils attach, `geometric_graph` draws a random network of
   peers, and `k_medoids` and `hop_distances` are the mathematics of this choice.
 """
