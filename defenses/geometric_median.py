@@ -91,6 +91,34 @@ class GeometricMedian(GramAggregator):
                 break
         return weights
 
+    def weights_of_all(self, squared: Floats) -> Floats | None:
+        """With smoothing, which has no special cases at rows, and from a start that is a sum of the rows.
+
+        From weights w of sum 1 the squared distances are ``D w - w^T D w/2``. Sets that have converged stay where they
+        are.
+        """
+        if self.smoothing == 0.0 or self.start == "origin":
+            return None
+        g, n, _ = squared.shape
+        weights = np.full((g, n), 1.0 / n)
+        if self.start == "central":
+            weights = np.eye(n)[np.argmin(np.median(squared, axis=2), axis=1)]
+        moving = np.arange(g)
+        for _ in range(self.iterations):
+            here, before = squared[moving], weights[moving]
+            reach = np.einsum("gij,gj->gi", here, before)
+            size = np.einsum("gi,gi->g", before, reach) / 2.0
+            distances = np.sqrt(np.maximum(reach - size[:, None], 0.0))
+            pull = 1.0 / np.maximum(distances, self.smoothing)
+            after = pull / pull.sum(axis=1, keepdims=True)
+            weights[moving] = after
+            step = after - before
+            length = np.maximum(-np.einsum("gi,gij,gj->g", step, here, step) / 2.0, 0.0)
+            moving = moving[length > (self.tolerance * np.median(distances, axis=1)) ** 2]
+            if not len(moving):
+                break
+        return weights
+
     def _first(self, gram: Gram) -> Floats:
         if self.start == "mean":
             return np.full(gram.n, 1.0 / gram.n)

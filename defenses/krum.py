@@ -39,11 +39,15 @@ class KrumFamily(GramAggregator):
 
     def scores(self, gram: Gram) -> Floats:
         """The score of every row [n]; smaller is better."""
-        count = gram.n - self.f - (2 if self.neighbours == "n-f-2" else 1)
-        distances = gram.squared_distances if self.squared else np.sqrt(gram.squared_distances)
-        others = distances.copy()
-        np.fill_diagonal(others, np.inf)
-        scores: Floats = np.sort(others, axis=1)[:, :count].sum(axis=1)
+        return self.scores_of(gram.squared_distances)
+
+    def scores_of(self, squared: Floats) -> Floats:
+        """The scores [..., n] from squared distances [..., n, n]."""
+        n = squared.shape[-1]
+        count = n - self.f - (2 if self.neighbours == "n-f-2" else 1)
+        others = squared.copy() if self.squared else np.sqrt(squared)
+        others[..., np.arange(n), np.arange(n)] = np.inf
+        scores: Floats = np.sort(others, axis=-1)[..., :count].sum(axis=-1)
         return scores
 
 
@@ -76,4 +80,9 @@ class Krum(KrumFamily):
     def weights(self, gram: Gram) -> Floats:
         chosen = np.zeros(gram.n)
         chosen[np.argmin(self.scores(gram))] = 1.0
+        return chosen
+
+    def weights_of_all(self, squared: Floats) -> Floats:
+        chosen = np.zeros(squared.shape[:2])
+        np.put_along_axis(chosen, np.argmin(self.scores_of(squared), axis=1)[:, None], 1.0, axis=1)
         return chosen

@@ -83,7 +83,7 @@ class IsolationError(RobustflError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known names nearest to `name`, or with the first :data:`MOST_NAMES`; empty without any."""
     choices = sorted(known)
-    near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.51)  # more than half of it is the same
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
     shown = choices[:MOST_NAMES]

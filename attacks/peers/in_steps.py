@@ -23,7 +23,7 @@ class InSteps(Space):
     --------
     >>> from robustfl.attacks import InSteps, SignFlip
     >>> print(InSteps() >> SignFlip(mode="mean"))
-    InSteps > SignFlip
+    InSteps > SignFlip(mode=mean)
     """
 
     def shown(self, models: Tensor, before: Tensor) -> Tensor:

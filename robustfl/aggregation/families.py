@@ -37,6 +37,13 @@ class GramAggregator(Aggregator):
     def weights(self, gram: Gram) -> Floats:
         """The weights of the rows: [n], or [n + e] for a rule with e extra points."""
 
+    def weights_of_all(self, squared: Floats) -> Floats | None:
+        """The weights [g, n] of g sets of rows at once, from squared distances [g, n, n]; None if there is no way.
+
+        Peers without a server ask for it, once for all neighbourhoods of one size. It agrees with :meth:`weights`.
+        """
+        return None
+
     def next_state(self, value: Array) -> dict[str, Any] | None:
         """The state after this call, given the flat aggregate [d]; None leaves it unchanged."""
         return None

@@ -10,7 +10,8 @@ Start here:
   owns a model), transforms (what happens to messages), and observers (who watches).
 
 The folders ``data``, ``models``, ``clients``, ``channels``, ``topologies`` and ``observers`` hold these parts; each
-folder describes its files. ``spying`` holds what observers see of clients, and judges what attacks on privacy make of
+folder describes its files. ``peers`` is a network without a server, and ``graphs`` are the families of networks.
+``spying`` holds what observers see of clients, and judges what attacks on privacy make of
 it. ``faults`` applies the faults of a scenario, and ``transforms`` holds the transforms.
 ``classified`` has the measures of accuracy, and ``curvature`` says which steps are stable.
 """

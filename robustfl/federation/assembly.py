@@ -183,6 +183,8 @@ def assemble(
         raise ParameterError(reason)
     stages = getattr(defense, "client_side", ())
     if settings.topology is not None:
+        if spying is not None:
+            raise ParameterError("Spies watch clients of a server, which peers of a `topology` do not have.")
         defense = for_peers(defense)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     asked = settings

@@ -206,5 +206,5 @@ def test_steps_are_a_space_in_front_of_an_attack_on_updates() -> None:
     assert in_space(SignFlip(), InSteps()) == InSteps() >> SignFlip()
     assert in_space(attack, InSteps()) is None
     assert in_space(Echo(), InSteps()) is None
-    with pytest.raises(ParameterError, match="before an attack on updates. Found Echo"):
+    with pytest.raises(ParameterError, match=r"before an attack on updates\. Found Echo"):
         InSteps() >> Echo()

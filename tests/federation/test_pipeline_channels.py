@@ -11,12 +11,12 @@ from robustfl import registry
 from robustfl.aggregation import Aggregator
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.attacks import Clones, LabelFlip, SignFlip, Whitewash
-from robustfl.defenses import FRL, NNM, RFFL, Bucketing, Clipping, Mean
+from robustfl.defenses import FRL, NNA, NNM, RFFL, Bucketing, Clipping, Mean
 from robustfl.errors import ParameterError, StateError
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.federation import Simulation
-from robustfl.federation.channels.names import channel_named
 from robustfl.federation.channels.dense import Dense, Rewarded
+from robustfl.federation.channels.names import channel_named
 from robustfl.federation.channels.predictions import Predictions
 from robustfl.federation.channels.rankings import Rankings
 from robustfl.federation.topologies.distilled import Distilled
@@ -92,3 +92,8 @@ def test_votes_know_identities_by_their_names() -> None:
     assert answer is not None
     members = len(sim.setup.members)
     assert set(answer.info["ids"]) == {*range(CLIENTS), *(m + 3 * members for m in (CLIENTS, CLIENTS + 1))}
+
+
+def test_a_rule_for_peers_is_refused_where_there_is_a_server() -> None:
+    with pytest.raises(ParameterError, match="NNA mixes the models of peers"):
+        simulation(NNA())

@@ -13,8 +13,8 @@ from robustfl.attacks import IPM, BoundarySwap, Dropout, LabelFlip, ReverseRanki
 from robustfl.defenses import FRL, Mean
 from robustfl.errors import ParameterError
 from robustfl.federation import Federation, Simulation, Task, assemble
-from robustfl.federation.channels.names import channel_named
 from robustfl.federation.channels.dense import Dense
+from robustfl.federation.channels.names import channel_named
 from robustfl.federation.channels.rankings import RankedModel, Rankings
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.partitions import IID

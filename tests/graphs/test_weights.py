@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from robustfl.errors import MissingExtraError, ParameterError
 from robustfl.federation.graphs import Complete, ErdosRenyi, Exponential, GraphFamily, Ring, Star, TwoCliques
+from robustfl.graphs import fastest
 from robustfl.graphs.fastest import MOST_PEERS
 from robustfl.graphs.graph import Graph
 from robustfl.graphs.spectrum import spectral_gap
@@ -98,6 +99,20 @@ def test_the_fastest_weights_are_doubly_stochastic_and_faster(family: GraphFamil
     assert ((np.abs(dense) > 0) <= (graph.adjacency() | np.eye(n, dtype=bool))).all()
     others: list[Weighting] = ["metropolis", "max_degree"]
     assert spectral_gap(found) >= max(spectral_gap(mixing_weights(graph, other)) for other in others) - 1e-6
+
+
+def test_near_the_optimum_where_the_network_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = drawn(ErdosRenyi(p=0.5), 14)
+    best = spectral_gap(mixing_weights(graph, "fastest"))
+    monkeypatch.setattr(fastest, "MOST_EXACT", 10)
+    assert spectral_gap(mixing_weights(graph, "fastest")) == pytest.approx(best, abs=1e-3)
+
+
+def test_a_solver_that_is_stopped_never_makes_mixing_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = drawn(TwoCliques(), 12)
+    monkeypatch.setattr(fastest, "MOST_EXACT", 10)
+    monkeypatch.setattr(fastest, "MOST_STEPS", 1)
+    assert spectral_gap(mixing_weights(graph, "fastest")) >= spectral_gap(mixing_weights(graph)) > 0
 
 
 @pytest.mark.parametrize(

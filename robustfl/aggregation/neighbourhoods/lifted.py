@@ -132,8 +132,12 @@ class PerNeighbourhood(Mixer):
         return Mixing([self._shares(gathering, number) for number in range(len(gathering.groups))])
 
     def _shares(self, gathering: Gathering, number: int) -> Floats:
-        rule = self._with(gathering.groups[number].b).stages[-1]
+        *before, rule = self._with(gathering.groups[number].b).stages
         assert isinstance(rule, GramAggregator)
+        if not before and type(rule).weights_of_all is not GramAggregator.weights_of_all:
+            found = rule.weights_of_all(gathering.squared_pairs(number))
+            if found is not None:
+                return found
         return np.stack(
             [rows.source_weights(np.asarray(rule.weights(rows.gram))) for rows in self._rows(gathering, number)]
         )

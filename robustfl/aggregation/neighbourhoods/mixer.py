@@ -240,7 +240,7 @@ class Mixer(Defense):
             if not (hoods.index[:, 0] == np.arange(hoods.n)).all():
                 raise UpdatesError("Letters can be mixed in place if line i of `hoods` has its own model in row i.")
             return out
-        if out.shape != shape or out.dtype != letters.rows.dtype or np.shares_memory(out, letters.rows):
+        if out.shape != shape or out.dtype != letters.rows.dtype or np.may_share_memory(out, letters.rows):
             raise UpdatesError(
                 f"`out` should be the letters' own matrix, or one of {letters.rows.dtype} {list(shape)} that shares no "
                 f"memory with it. Found {out.dtype} {list(out.shape)}."
@@ -251,16 +251,16 @@ class Mixer(Defense):
         """The bounds that the rule can bear; peers whose neighbourhoods are too small for any are added to `kept`."""
         bounds = clean.bounds.copy()
         heard = clean.usable.sum(axis=1)
-        known: dict[tuple[int, int], int] = {}
-        for line, (m, b) in enumerate(zip(heard.tolist(), bounds.tolist(), strict=True)):
-            if line in clean.kept:
+        mixing = np.array([line not in clean.kept for line in range(len(bounds))])
+        for m, b in np.unique(np.stack([heard, bounds], axis=-1)[mixing], axis=0).tolist():
+            found = next((low for low in range(b, -1, -1) if self.infeasible(m, low) is None), -1)
+            if found == b:
                 continue
-            if (m, b) not in known:
-                known[m, b] = next((low for low in range(b, -1, -1) if self.infeasible(m, low) is None), -1)
-            found = known[m, b]
-            if found < 0 or (found < b and short == "own"):
-                clean.kept[line] = f"{m - 1} usable letters are too few for {self.name} with b={b}"
-            bounds[line] = max(found, 0)
+            lines = np.flatnonzero(mixing & (heard == m) & (clean.bounds == b))
+            bounds[lines] = max(found, 0)
+            if found < 0 or short == "own":
+                reason = f"{m - 1} usable letters are too few for {self.name} with b={b}"
+                clean.kept |= dict.fromkeys(lines.tolist(), reason)
         return bounds
 
     def _lowered(self, clean: Clean, bounds: Integers) -> dict[int, int]:

@@ -87,10 +87,9 @@ class Passes:
             total = np.maximum(total, peaks)
             results.append(result)
         self._known, self._peaks = True, total
-        found = {row: total[row] for row in self._suspects.tolist() if not total[row] <= self._limit}
+        found = np.flatnonzero(~(total <= self._limit)).tolist()
         if found:
-            told = {row: "too large to sum" if np.isfinite(peak) else "not finite" for row, peak in found.items()}
-            raise HostileRows(told)
+            raise HostileRows({row: "too large to sum" if np.isfinite(total[row]) else "not finite" for row in found})
         return [result for result in results if result is not None]
 
     def _survey(

@@ -28,3 +28,12 @@ def _named_network(value: Any) -> Any:
 
 
 FederationPart = Annotated[Federation, BeforeValidator(_named_network)]
+
+
+def require_server(federation: Federation) -> None:
+    """Raise ValueError where spies would watch peers, who have no server."""
+    if federation.topology is not None:
+        raise ValueError(
+            "`privacy` says who watches clients of a server, and peers of a `topology` have none. Leave it out; "
+            "records of peers say whose updates malicious ones can compute (`observable`)"
+        )

@@ -26,7 +26,7 @@ from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import DefenseTemplate, PartSchema, reader, with_yardstick, writer
 from robustfl.evaluation.suite.adversary import AdversarySettings
 from robustfl.evaluation.suite.counts import require_counts, require_honest
-from robustfl.evaluation.suite.networks import FederationPart
+from robustfl.evaluation.suite.networks import FederationPart, require_server
 from robustfl.evaluation.suite.privacy import AttackPart, Privacy
 from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.standard import Opponent, Standard, load_standard
@@ -216,6 +216,7 @@ class Suite(Settings):
     def _watched_rounds(self) -> Self:
         self.adversary.require_network(self.federation)
         if self.privacy is not None:
+            require_server(self.federation)
             self.privacy.require_rounds(self.federation.rounds)
         return self
 

@@ -46,6 +46,10 @@ REGISTERED = [
     if issubclass(cls, Aggregator) and cls.channel == "dense" and cls.__module__.startswith("robustfl.")
 ]
 PIPELINES: list[Aggregator] = [
+    Krum(f=1, squared=False, neighbours="n-f-1"),
+    GeometricMedian(smoothing=1e-6, iterations=32),
+    GeometricMedian(smoothing=1e-2, start="mean"),
+    GeometricMedian(smoothing=1e-2, start="origin"),
     NNM(f=1) >> Krum(f=1),
     NNM(f=1) >> TrimmedMean(f=1),
     NNM(f=1) >> Median(),
@@ -103,6 +107,22 @@ def test_rules_with_a_memory_have_one_of_each_peers_own() -> None:
         again.load_state_dict(lifted.state_dict())
         one, other = (mixer.preview(letters, network.hoods).models for mixer in (lifted, again))
         np.testing.assert_array_equal(one, other)
+
+
+def test_sets_of_rows_that_converge_at_different_times_end_where_they_do_on_their_own() -> None:
+    rng = np.random.default_rng(9)
+    points = rng.standard_normal((20, 7, 3)) * np.geomspace(1e-3, 1e3, 20)[:, None, None]
+    points[3] = points[3, 0]
+    squared = ((points[:, :, None] - points[:, None]) ** 2).sum(axis=-1)
+    for rule in (GeometricMedian(smoothing=1e-3), GeometricMedian(smoothing=1e-9, start="mean"), Krum(f=1)):
+        together = rule.weights_of_all(squared)
+        assert together is not None
+        for place in range(20):
+            expected = points[place].T @ rule.aggregate(points[place]).weights
+            np.testing.assert_allclose(
+                points[place].T @ together[place], expected, atol=1e-6 * np.abs(points[place]).max()
+            )
+    assert GeometricMedian().weights_of_all(squared) is None
 
 
 def test_the_f_of_every_stage_is_the_bound_of_the_peer() -> None:

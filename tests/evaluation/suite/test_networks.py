@@ -12,7 +12,7 @@ from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment, Scenario
-from robustfl.evaluation.suite.trial import Trial
+from robustfl.evaluation.suite.trial import SOURCES, Trial
 
 SUITE: dict[str, Any] = {
     "name": "ring",
@@ -77,10 +77,11 @@ def test_worlds_differ_by_their_network_and_by_how_peers_mix() -> None:
         ("federation.peers.gossip_step=2", "federation.peers.gossip_step: unknown key. Did you mean 'gossip_steps'"),
         ("federation.server.momentum=0.5", "there is no server. Found server.momentum"),
         ("adversary.space=[models, models]", "`space` should name each space once"),
+        ("privacy={attacks: [analytic]}", "`privacy` says who watches clients of a server"),
         ("attacks=[in_steps]", "InSteps says in which space letters are crafted: list it with an attack"),
         ("attacks=[cut]", "Cut says where attackers are"),
     ],
-    ids=["name", "range", "parameter", "key", "server", "spaces", "steps alone", "place alone"],
+    ids=["name", "range", "parameter", "key", "server", "spies", "spaces", "steps alone", "place alone"],
 )
 def test_what_is_wrong_is_said_at_its_key(tmp_path: Path, text: str, told: str) -> None:
     import json
@@ -117,9 +118,10 @@ def test_a_trial_of_peers_is_played_described_and_read_again() -> None:
     assert again.federation.topology == trial.scenario.federation.topology
 
 
-def test_the_code_of_a_family_of_graphs_is_part_of_what_decides_a_trial() -> None:
-    ring, regular = (
-        Plan(suite(federation={**SUITE["federation"], "topology": name})).trials[0]
-        for name in ("ring", {"watts_strogatz": {"degree": 4}})
-    )
-    assert ring.fingerprint("") != regular.fingerprint("")
+def test_the_code_of_graphs_and_placements_is_part_of_what_decides_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(SOURCES, "part", lambda part: asked.append(part) or "")
+    trial = next(trial for trial in Plan(suite()).trials if trial.attack == "Cut > ALIE(z=1.5)")
+    trial.fingerprint("")
+    assert trial.scenario.federation.topology in asked
+    assert trial.scenario.attack in asked
