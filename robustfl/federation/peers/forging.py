@@ -154,9 +154,10 @@ class Forger:
     def _theirs(self, moment: Moment, hit: Mask, rows: Tensor) -> Forged:
         """One letter from each malicious peer to all its neighbours, rows [f, d]."""
         places = _places(moment.malicious, len(self._setup.members))
-        if len(rows) and self._setup.attack is not None and self._setup.attack.active(moment.number):
-            rows = self._setup.members.disguised(rows, self._setup.members.names(moment.malicious))
-        return Forged(letters=rows, index=np.where(hit, places[np.maximum(moment.hearing.senders, 0)], ABSENT))
+        return Forged(
+            letters=self._disguised(rows, moment.malicious),
+            index=np.where(hit, places[np.maximum(moment.hearing.senders, 0)], ABSENT),
+        )
 
     def _for_all(self, moment: Moment, hit: Mask) -> Forged:
         """One letter for each victim, which all its malicious neighbours send."""
@@ -203,7 +204,7 @@ class Forger:
             facts = self._facts(moment, honest, senders[slots], moment.before[line], int(moment.bounds[line]))
             facts.receiver = int(senders[0])
             facts.aggregate = self._answers(moment, line, slots, honest)
-            found.append(self._sent(int(senders[0]), facts, moment.before[line]))
+            found.append(self._disguised(self._sent(int(senders[0]), facts, moment.before[line]), senders[slots]))
             index[line, slots] = count + np.arange(len(slots))
             count += len(slots)
         return Forged(letters=torch.cat(found), index=index)
@@ -264,6 +265,10 @@ class Forger:
 
     def _sent(self, victim: int, facts: Facts, before: Tensor) -> Tensor:
         return self._sending(self._adversary(victim).craft(facts), before)
+
+    def _disguised(self, rows: Tensor, senders: Ids) -> Tensor:
+        """What malicious peers [f] send, each with what hides under its name that several are one."""
+        return self._setup.members.disguised(rows, self._setup.members.names(senders)) if len(rows) else rows
 
     def _shown(self, rows: Tensor, before: Tensor) -> Tensor:
         return rows if self._space is None else self._space.shown(rows, before)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustfl.aggregation.neighbourhoods import Rumour
-from robustfl.attacks import Attached, Clones, Crash, Dropout, Framing, LabelFlip
+from robustfl.attacks import Attached, Clones, Crash, Dropout, Echo, Framing, LabelFlip, SignFlip
 from robustfl.defenses import Gossip, SybilWall
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.federation.graphs import Complete, Ring
@@ -155,11 +155,10 @@ def test_rules_that_do_not_listen_notice_no_rumours() -> None:
     torch.testing.assert_close(with_, without, rtol=0, atol=0)
 
 
-def test_disguises_let_sybils_send_different_models_that_average_to_theirs() -> None:
+@pytest.mark.parametrize("inner", [LabelFlip(mode="swap"), SignFlip(mode="mean")], ids=["trained", "crafted"])
+def test_disguises_let_sybils_send_different_models_that_average_to_theirs(inner: Any) -> None:
     def letters(disguise: float) -> Any:
-        attack = Attached(edges=1.0, max_degree=4) >> (
-            Clones(count=2, outside=True, disguise=disguise) >> LabelFlip(mode="swap")
-        )
+        attack = Attached(edges=2.0, max_degree=8) >> (Clones(count=2, outside=True, disguise=disguise) >> inner)
         sim = network(Gossip(), attack=attack, f=1, topology=Complete(), rounds=1)
         forger, found = peers(sim).forger, []
         forged = forger.forged
@@ -175,8 +174,16 @@ def test_disguises_let_sybils_send_different_models_that_average_to_theirs() -> 
 
     plain, disguised = letters(0.0), letters(0.3)
     torch.testing.assert_close(plain[0], plain[1])
-    torch.testing.assert_close(disguised.mean(dim=0), plain[0])
+    torch.testing.assert_close(disguised[:2].mean(dim=0), plain[0])
     assert float((disguised[0] - plain[0]).norm()) == pytest.approx(0.3 * float(plain[0].norm()), rel=1e-4)
+
+
+def test_letters_that_several_peers_share_cannot_be_disguised() -> None:
+    disguised = Clones(count=2, outside=True, disguise=0.3)
+    assert (disguised >> SignFlip()).fits("peers")
+    assert (disguised >> (LabelFlip() >> Framing())).fits("peers")
+    assert not (disguised >> Echo()).fits("peers")
+    assert (Clones(count=2, outside=True) >> Echo()).fits("peers")
 
 
 def test_a_poisoning_before_rumours_poisons_in_its_own_rounds() -> None:
