@@ -25,7 +25,7 @@ class Framing(RumourAttack):
     --------
     >>> from robustfl.attacks import Framing, LabelFlip
     >>> print(LabelFlip(mode="swap") >> Framing())
-    LabelFlip(swap, 0, 1) > Framing
+    LabelFlip(mode=swap) > Framing
     """
 
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS

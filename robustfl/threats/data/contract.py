@@ -66,8 +66,35 @@ class DataPoisoning(Attack):
         return np.ones(len(labels), dtype=np.bool_)
 
 
+class _Poisoned:
+    """What attacks after a poisoning of data have in common."""
+
+    first: DataPoisoning
+    then: Attack
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} >> {self.then!r}"
+
+    def __str__(self) -> str:
+        return f"{self.first} > {self.then}"
+
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
+    def required_knowledge(self) -> Knowledge:
+        """The knowledge that either stage needs."""
+        return self.first.required_knowledge() | self.then.required_knowledge()
+
+    def fits(self, channel: str) -> bool:
+        return self.first.fits(channel) and self.then.fits(channel)
+
+    def confusion(self) -> tuple[int, int] | None:
+        return self.first.confusion()
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PoisonedAndMore(Attack):
+class PoisonedAndMore(_Poisoned, Attack):
     """A poisoning, by peers that also craft something beside their models: `LabelFlip() >> Framing()`.
 
     Each stage has the rounds in which it is active itself.
@@ -79,32 +106,12 @@ class PoisonedAndMore(Attack):
     stop_round: int | None = field(default=None, init=False)
     every: int = field(default=1, init=False)
 
-    def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.first} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.first.stages, *self.then.stages
-
-    def required_knowledge(self) -> Knowledge:
-        """The knowledge that either stage needs."""
-        return self.first.required_knowledge() | self.then.required_knowledge()
-
-    def fits(self, channel: str) -> bool:
-        return self.first.fits(channel) and self.then.fits(channel)
-
-    def confusion(self) -> tuple[int, int] | None:
-        return self.first.confusion()
-
     def active(self, number: int) -> bool:
         return self.first.active(number) or self.then.active(number)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PoisonedAttack(UpdateAttack):
+class PoisonedAttack(_Poisoned, UpdateAttack):
     """An attack on updates that starts from updates on poisoned data: `BadNets(target=7) >> ModelReplacement()`.
 
     Data are poisoned in the rounds of the first stage. Updates are crafted in the rounds in which both stages are
@@ -116,26 +123,6 @@ class PoisonedAttack(UpdateAttack):
     start_round: int = field(default=0, init=False)
     stop_round: int | None = field(default=None, init=False)
     every: int = field(default=1, init=False)
-
-    def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.first} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.first.stages, *self.then.stages
-
-    def required_knowledge(self) -> Knowledge:
-        """The knowledge that either stage needs."""
-        return self.first.required_knowledge() | self.then.required_knowledge()
-
-    def fits(self, channel: str) -> bool:
-        return self.first.fits(channel) and self.then.fits(channel)
-
-    def confusion(self) -> tuple[int, int] | None:
-        return self.first.confusion()
 
     def active(self, number: int) -> bool:
         return self.first.active(number) and self.then.active(number)
