@@ -45,7 +45,9 @@ class SybilWall(HearsayMixer):
 
     Guarantee: no neighbour has more weight than the own model. With a quorum q, and fewer than q lying tellers next to
     a peer, what condemns a neighbour is no more than some honest teller has told; without one, whoever repeats the
-    letters of honest peers under invented names condemns these (framing). An adversary with a single Sybil has nobody to be compared with, and is not found.
+    letters of honest peers under invented names condemns these (framing). An adversary with a single Sybil has nobody
+    to be compared with, and is not found. With a quorum, a Sybil is found by peers of whom q neighbours meet other
+    Sybils: Sybils that each serve a part of the network of their own are found at its borders alone.
     Breakdown point: none is known.
 
     References
