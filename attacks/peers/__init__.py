@@ -4,5 +4,6 @@
 * :class:`Edge` stays just within the distance of honest neighbours, and :class:`Spectral` drives the two sides of the
   network apart. :class:`PeerWhiteBox` searches the distance that harms most, for all victims at once.
 * :class:`StateOverride` sets the models of peers that average.
+* :class:`Framing` tells peers that honest neighbours have doubles, for rules that listen to rumours.
 * :class:`InSteps` lets an attack on updates craft steps in place of models.
 """

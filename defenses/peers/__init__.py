@@ -14,6 +14,7 @@ Each rule mixes all peers of a network at a time (:mod:`robustfl.aggregation.nei
   yardstick of collaboration.
 * These compare the neighbours with the own model: :class:`NNA`, :class:`GTS`, :class:`ClippedGossip`, :class:`CSPlus`,
   :class:`CSHe`, :class:`Balance`. :class:`UBAR` also tries their models out.
+* :class:`SybilWall` also compares them with what neighbours tell about theirs, by rumours.
 * These compare neighbours with each other: :class:`IOS`, :class:`LocalFoolsGold`, and :class:`Bridge` in each column.
 
 Every rule for the updates of a server can be used by peers as well
@@ -31,5 +32,6 @@ from .gts import GTS as GTS
 from .ios import IOS as IOS
 from .local_fools_gold import LocalFoolsGold as LocalFoolsGold
 from .nna import NNA as NNA
+from .sybilwall import SybilWall as SybilWall
 from .ubar import UBAR as UBAR
 from .variance_corrected import VarianceCorrected as VarianceCorrected

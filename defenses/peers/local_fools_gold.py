@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
-from robustfl.reputation.likeness import trust
+from robustfl.reputation.likeness import trust, unit_step
 
 Histories = dict[int, dict[int, Array]]
 """receiver -> sender -> a vector [d]. Honest peers send one letter to all, so receivers share most of the vectors."""
@@ -106,7 +106,7 @@ class LocalFoolsGold(Mixer):
                     old, history = before.get(sender), sums.get(sender)
                     key = row, id(old), id(history)
                     if key not in moved:
-                        moved[key] = _moved(history, old, copies[row])
+                        moved[key] = unit_step(old, copies[row], history)
                     before[sender], sums[sender] = copies[row], moved[key]
         return {"latest": latest, "histories": histories}
 
@@ -128,14 +128,3 @@ class LocalFoolsGold(Mixer):
         compared = gathering.about(np.stack(pool), index)
         numbers = range(len(index))
         return [self._shares(compared.squared_pairs(number), compared.squared_norms(number)) for number in numbers]
-
-
-def _moved(history: Array | None, old: Array | None, new: Array) -> Array:
-    """The history with the direction from the old letter to the new one; with a first letter it is zero."""
-    step = np.zeros(len(new)) if old is None else new.astype(np.float64) - old
-    length = float(np.sqrt(step @ step))
-    if length > 0.0:
-        step /= length
-    if history is not None:
-        step += history
-    return step.astype(new.dtype)

@@ -281,7 +281,7 @@ def transforms_for(setup: Setup, stages: Sequence[ClientSide] = ()) -> list[Tran
     server = setup.settings.server
     if server.asynchronous and server.staleness != "constant":
         found.append(StalenessWeights(server) if isinstance(server.staleness, str) else repair_for(setup))
-    if setup.identities is not None and setup.identities.disguise:
+    if setup.identities is not None and setup.identities.disguise and setup.network is None:
         found.append(Disguise(setup.members))
     return found
 

@@ -17,6 +17,7 @@ The contracts:
 * :class:`Identities` says under how many names malicious clients take part. `identities >> attack` combines it with
   any attack.
 * :class:`PeerAttack` crafts what malicious peers send to each of their neighbours in a network without a server.
+* :class:`RumourAttack` invents what malicious peers tell each of them about others. A poisoning may stand before it.
 * :class:`Placement` says where malicious peers are in a network without a server. `placement >> identities >> attack`
   combines it with the rest.
 * :class:`Evasion` changes test samples so that the trained model errs. :class:`Victim` is what it may see of the model.
@@ -44,6 +45,7 @@ from robustfl.threats.faults import Delivery, Fault, FaultView, LocalData
 from robustfl.threats.identities import Identities, SybilAttack
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.peers.contract import PeerAttack
+from robustfl.threats.peers.rumours import RumourAttack, RumourView
 from robustfl.threats.placement import PlacedAttack, Placement
 from robustfl.threats.predictions import PredictionAttack
 from robustfl.threats.privacy.capability import Capability
@@ -80,6 +82,8 @@ __all__ = [
     "PrivacyView",
     "RankAttack",
     "RankView",
+    "RumourAttack",
+    "RumourView",
     "SybilAttack",
     "TiledAttack",
     "UpdateAttack",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from robustfl.threats.attack import Attack
 from robustfl.threats.knowledge import RoundFacts
@@ -19,6 +19,9 @@ class MessageAttack(Attack, Generic[F, M]):
 
     F are the facts of a round, M are the messages of several clients.
     """
+
+    beside: ClassVar[bool] = False
+    """Whether it crafts something beside the malicious clients' models, which stay what these have trained."""
 
     @abstractmethod
     def craft(self, view: Any) -> M:

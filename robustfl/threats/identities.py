@@ -19,6 +19,7 @@ from robustfl.errors import ParameterError
 from robustfl.threats.attack import Attack
 from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.peers.contract import PeerAttack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +100,13 @@ class SybilAttack(Component):
         return self.then.required_knowledge()
 
     def fits(self, channel: str) -> bool:
-        """Whether the attack can be played against a defense of this channel; disguises only fit dense updates."""
-        known = channel == "dense" or (channel in ("rankings", "peers") and not self.first.disguise)
+        """Whether the attack can be played against a defense of this channel.
+
+        Disguises change updates and models: they fit neither rankings nor letters that several peers share.
+        """
+        known = channel in ("dense", "peers", "rankings")
+        if self.first.disguise:
+            known = channel == "dense" or (channel == "peers" and not isinstance(self.then, PeerAttack))
         return known and self.then.fits(channel)
 
 

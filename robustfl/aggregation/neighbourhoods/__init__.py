@@ -8,8 +8,8 @@ A newcomer reads in this order:
   all peers at once, and answers with :class:`Mixed`. ``mixer.mix_one(own, {id: model})`` does so for one peer, in its
   own types, and tells it why (:class:`Told`).
 * Rules derive from a family: :class:`LinearMixer` (gossip weights alone), :class:`StarMixer` (distances from the own
-  model), :class:`GramMixer` (all distances in a neighbourhood), :class:`ColumnMixer` (column by column), or
-  :class:`Mixer` itself.
+  model), :class:`GramMixer` (all distances in a neighbourhood), :class:`ColumnMixer` (column by column),
+  :class:`HearsayMixer` (peers also tell each other about third ones: :class:`Rumour`), or :class:`Mixer` itself.
 
 * :class:`PerNeighbourhood` makes a mixer of any rule for the updates of a server, and :func:`for_peers` does so where
   it is needed.
@@ -19,16 +19,19 @@ Rules see a :class:`Gathering`: clean letters in a :class:`Group` for each size 
 
 from robustfl.aggregation.neighbourhoods.families import ColumnMixer, GramMixer, LinearMixer, StarMixer
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
+from robustfl.aggregation.neighbourhoods.hearsay import HearsayMixer
 from robustfl.aggregation.neighbourhoods.letters import Hoods, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.lifted import PerNeighbourhood, for_peers
 from robustfl.aggregation.neighbourhoods.mixer import Mixed, Mixer, Mixing
 from robustfl.aggregation.neighbourhoods.one_peer import Told
+from robustfl.aggregation.neighbourhoods.rumours import Rumour
 
 __all__ = [
     "ColumnMixer",
     "Gathering",
     "GramMixer",
     "Group",
+    "HearsayMixer",
     "Hoods",
     "Letters",
     "LinearMixer",
@@ -37,6 +40,7 @@ __all__ = [
     "Mixing",
     "Occasion",
     "PerNeighbourhood",
+    "Rumour",
     "StarMixer",
     "Told",
     "for_peers",

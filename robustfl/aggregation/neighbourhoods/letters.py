@@ -72,7 +72,7 @@ class Letters:
         rows[:n] = models
         faults = {}
         for row, letter in enumerate(crafted, n):
-            found = _vector(letter, d)
+            found = vector(letter, d)
             if isinstance(found, str):
                 faults[row], rows[row] = found, 0
             else:
@@ -88,7 +88,7 @@ class Letters:
         return len(self.rows)
 
 
-def _vector(letter: Any, d: int) -> Any:
+def vector(letter: Any, d: int) -> Any:
     """The letter as an array [d], or why it is none."""
     values = letter.detach().cpu().numpy() if is_tensor(letter) else letter
     if not isinstance(values, np.ndarray | list | tuple):
@@ -210,12 +210,14 @@ class Occasion:
     losses : (peer's id, models [c, d]) -> [c]: the losses of the models on samples of the peer's own, for rules that
         try letters out before they use them
     layers : the sizes of the layers that a model's d numbers consist of, in order; for rules that treat layers alike
+    rumours : peer's id -> what its neighbours tell it about third peers; for rules that listen to that
     """
 
     number: int = 0
     rounds: int | None = None
     losses: Callable[[int, Array], Floats] | None = None
     layers: tuple[int, ...] | None = None
+    rumours: Mapping[int, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def progress(self) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from robustfl.aggregation.neighbourhoods.hearsay import HearsayMixer
 from robustfl.federation.channels.dense import Dense
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 
@@ -59,6 +60,8 @@ class Models(Dense):
         network = self.setup.network
         assert network is not None
         size = self.setup.population.initial.element_size() * self.setup.population.d
+        if isinstance(self.defense, HearsayMixer):  # a rumour is as large as a letter
+            size *= 1 + self.defense.most
         honest, letters = self.setup.honest, size * network.rules.gossip_steps
         heard, hears = network.graph().matrix.sum(axis=0), network.graph().degree
         return float(heard[honest].mean() * letters), float(hears[honest].mean() * letters)

@@ -7,8 +7,10 @@ neighbours are the malicious clients.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from robustfl.aggregation.neighbourhoods.letters import ABSENT
+from robustfl.aggregation.neighbourhoods.rumours import Rumour
 from robustfl.federation.peers.hearing import Hearing
 from robustfl.federation.round import Ids
 from robustfl.federation.setup import Setup
 from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack
 from robustfl.threats.attack import Attack
 from robustfl.threats.peers.contract import PeerAttack
+from robustfl.threats.peers.rumours import RumourAttack, RumourFacts
 from robustfl.threats.peers.space import Space
 from robustfl.threats.peers.view import NOBODY, PeerFacts
 from robustfl.threats.staging import stages
@@ -92,6 +96,9 @@ class Forger:
         self._setup, self._equivocates = setup, equivocation
         self._attack: Attack | None = attack if isinstance(attack, UpdateAttack | PeerAttack) else None
         self._space = next((stage for stage in stages(attack) if isinstance(stage, Space)), None)
+        self._telling = next((stage for stage in stages(attack) if isinstance(stage, RumourAttack)), None)
+        self._tellers: dict[int, Adversary[RumourFacts, list[Rumour]]] = {}
+        self._invented = 0
         self._known = Knowledge.NOTHING if self._attack is None else self._attack.required_knowledge()
         self._adversaries: dict[int, Adversary[Any, Tensor]] = {}
         self.unseen = 0
@@ -106,10 +113,51 @@ class Forger:
             return self._for_all(moment, hit)
         return self._one_by_one(moment, hit) if self._equivocates else self._consistent(moment, hit)
 
+    def rumours(self, moment: Moment, names: Ids, allowed: int) -> dict[int, list[Rumour]]:
+        """What malicious peers tell: receiver -> rumours, by the names [n] by which rules call peers.
+
+        A peer may tell each neighbour `allowed` of them. Without an attack by rumours, malicious peers are silent.
+        """
+        found: dict[int, list[Rumour]] = {}
+        if self._telling is None or not self._telling.active(moment.number):
+            return found
+        hit = moment.hearing.heard(self._setup.members.malicious)
+        sees_all = Knowledge.PEERS in self._telling.required_knowledge()
+        victims = np.flatnonzero(hit.any(axis=1))
+        for line in victims.tolist():
+            victim, senders = int(moment.hearing.ids[line]), moment.hearing.senders[line]
+            around = moment.rows[line, 1:]
+            around = around[(around != ABSENT) & (sees_all | np.isin(around, victims))]
+            own = _index(_places(moment.malicious, len(names))[senders[hit[line]]])
+            facts = RumourFacts(
+                round=moment.number,
+                f=int(hit[line].sum()),
+                honest=moment.models[_index(around)],
+                honest_ids=tuple(names[moment.hearing.ids[around]].tolist()),
+                own=lambda own=own: moment.own[own],  # type: ignore[misc]
+                receiver=int(names[victim]),
+                model=moment.models[line],
+                tellers=tuple(names[senders[hit[line]]].tolist()),
+                allowed=allowed,
+                invent=partial(self._invent, len(names)),
+                rng=self._setup.rng["attack"],
+            )
+            told = self._tellers.setdefault(victim, Adversary(self._telling)).craft(facts)
+            found[int(names[victim])] = [replace(one, payload=_copied(one.payload)) for one in told]
+        return found
+
+    def _invent(self, taken: int) -> int:
+        """A name that nobody has; the first `taken` numbers are names of peers."""
+        self._invented += 1
+        return taken + self._invented - 1
+
     def _theirs(self, moment: Moment, hit: Mask, rows: Tensor) -> Forged:
         """One letter from each malicious peer to all its neighbours, rows [f, d]."""
         places = _places(moment.malicious, len(self._setup.members))
-        return Forged(letters=rows, index=np.where(hit, places[np.maximum(moment.hearing.senders, 0)], ABSENT))
+        return Forged(
+            letters=self._disguised(rows, moment.malicious),
+            index=np.where(hit, places[np.maximum(moment.hearing.senders, 0)], ABSENT),
+        )
 
     def _for_all(self, moment: Moment, hit: Mask) -> Forged:
         """One letter for each victim, which all its malicious neighbours send."""
@@ -156,7 +204,7 @@ class Forger:
             facts = self._facts(moment, honest, senders[slots], moment.before[line], int(moment.bounds[line]))
             facts.receiver = int(senders[0])
             facts.aggregate = self._answers(moment, line, slots, honest)
-            found.append(self._sent(int(senders[0]), facts, moment.before[line]))
+            found.append(self._disguised(self._sent(int(senders[0]), facts, moment.before[line]), senders[slots]))
             index[line, slots] = count + np.arange(len(slots))
             count += len(slots)
         return Forged(letters=torch.cat(found), index=index)
@@ -218,6 +266,10 @@ class Forger:
     def _sent(self, victim: int, facts: Facts, before: Tensor) -> Tensor:
         return self._sending(self._adversary(victim).craft(facts), before)
 
+    def _disguised(self, rows: Tensor, senders: Ids) -> Tensor:
+        """What malicious peers [f] send, each with what hides under its name that several are one."""
+        return self._setup.members.disguised(rows, self._setup.members.names(senders)) if len(rows) else rows
+
     def _shown(self, rows: Tensor, before: Tensor) -> Tensor:
         return rows if self._space is None else self._space.shown(rows, before)
 
@@ -234,6 +286,11 @@ def _places(ids: Ids, n: int) -> Index:
     found = np.full(n, ABSENT)
     found[ids] = np.arange(len(ids))
     return found
+
+
+def _copied(payload: Any) -> Any:
+    """A payload in memory of its own, on the host."""
+    return payload.detach().cpu().numpy().copy() if isinstance(payload, torch.Tensor) else copy.copy(payload)
 
 
 def _index(rows: Ids) -> Any:

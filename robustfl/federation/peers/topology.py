@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, Occasion
+from robustfl.aggregation.neighbourhoods import HearsayMixer, Hoods, Letters, Mixer, Occasion
 from robustfl.aggregation.neighbourhoods.letters import ABSENT
+from robustfl.aggregation.neighbourhoods.rumours import Rumour
 from robustfl.errors import ParameterError
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.training import predict
@@ -110,12 +112,15 @@ class PeerToPeer(Topology):
         place[round.honest] = np.arange(len(round.honest))
         rows = np.where(heard.present, place[np.maximum(heard.senders, 0)], ABSENT)
 
+        told: dict[int, list[Rumour]] = {}
+
         def asked(lines: Ids, letters: Tensor, index: Ids) -> Tensor:
             hoods = self._hoods(heard.of(lines), index, bounds[lines])
-            answer = self.mixer.preview(Letters(letters.cpu()), hoods, occasion, short=self.rules.short)
+            when = replace(occasion, rumours=told)
+            answer = self.mixer.preview(Letters(letters.cpu()), hoods, when, short=self.rules.short)
             return torch.as_tensor(answer.models, device=letters.device)
 
-        for _ in range(self.rules.gossip_steps):
+        for step in range(self.rules.gossip_steps):
             moment = Moment(
                 number=round.number,
                 hearing=heard,
@@ -129,16 +134,35 @@ class PeerToPeer(Topology):
                 rows=rows,
                 mixed=asked,
             )
+            if isinstance(self.mixer, HearsayMixer):
+                told.clear()
+                told |= self._told(self.mixer, moment, step, watch)
             with watch.phase("attack"):
                 forged = self.forger.forged(moment)
             with watch.phase("aggregate"):
                 hoods = self._hoods(heard, moment.index(forged.index), bounds)
                 letters = Letters(torch.cat([models, forged.letters]).cpu())
-                mixed = self.mixer.mix(letters, hoods, occasion, short=self.rules.short)
+                mixed = self.mixer.mix(letters, hoods, replace(occasion, rumours=told), short=self.rules.short)
                 own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
             round.exchanges.append(Exchange(hearing=sent, lost=lost, mixed=mixed))
         return models, own
+
+    def _told(self, mixer: HearsayMixer, moment: Moment, step: int, watch: Stopwatch) -> dict[int, list[Rumour]]:
+        """What peers are told in one mixing: by honest neighbours whose letter arrives, and by malicious ones."""
+        heard = moment.hearing
+        travels = heard.present & (moment.rows != ABSENT)
+        travels[:, 0] = False
+        line, _ = np.nonzero(travels)
+        edges = zip(self._names[heard.senders[travels]].tolist(), self._names[heard.ids[line]].tolist(), strict=True)
+        with watch.phase("aggregate"):
+            told = mixer.tell(
+                list(edges), stream(self.setup.seed, f"rumours of mixing {step} in round {moment.number}")
+            )
+        with watch.phase("attack"):
+            for receiver, rumours in self.forger.rumours(moment, self._names, mixer.most).items():
+                told.setdefault(receiver, []).extend(rumours)
+        return told
 
     def _lost(self, number: int, sent: Hearing) -> NDArray[np.bool_]:
         """Which letters [h, m] faults lose on their way."""

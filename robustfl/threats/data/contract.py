@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
+from robustfl.threats.adversary import MessageAttack
 from robustfl.threats.attack import Attack, Labels
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
@@ -47,8 +48,12 @@ class DataPoisoning(Attack):
         return features
 
     def __rshift__(self, attack: Any) -> Any:
-        """An attack on updates that starts from updates on poisoned data: `BadNets() >> ModelReplacement()`."""
+        """An attack on updates that starts from updates on poisoned data: `BadNets() >> ModelReplacement()`.
 
+        What is crafted beside models, such as rumours, can follow as well.
+        """
+        if isinstance(attack, MessageAttack) and attack.beside:
+            return PoisonedAndMore(first=self, then=attack)
         if not isinstance(attack, UpdateAttack) or isinstance(attack, PoisonedAttack):
             raise ParameterError(f"{self!r} should stand before an attack on updates. Found {attack!r}.")
         return PoisonedAttack(first=self, then=attack)
@@ -61,19 +66,11 @@ class DataPoisoning(Attack):
         return np.ones(len(labels), dtype=np.bool_)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class PoisonedAttack(UpdateAttack):
-    """An attack on updates that starts from updates on poisoned data: `BadNets(target=7) >> ModelReplacement()`.
-
-    Data are poisoned in the rounds of the first stage. Updates are crafted in the rounds in which both stages are
-    active, because in other rounds the malicious clients' updates contain nothing of the attack.
-    """
+class _Poisoned:
+    """What attacks after a poisoning of data have in common."""
 
     first: DataPoisoning
-    then: UpdateAttack
-    start_round: int = field(default=0, init=False)
-    stop_round: int | None = field(default=None, init=False)
-    every: int = field(default=1, init=False)
+    then: Attack
 
     def __repr__(self) -> str:
         return f"{self.first!r} >> {self.then!r}"
@@ -94,6 +91,38 @@ class PoisonedAttack(UpdateAttack):
 
     def confusion(self) -> tuple[int, int] | None:
         return self.first.confusion()
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PoisonedAndMore(_Poisoned, Attack):
+    """A poisoning, by peers that also craft something beside their models: `LabelFlip() >> Framing()`.
+
+    Each stage has the rounds in which it is active itself.
+    """
+
+    first: DataPoisoning
+    then: Attack
+    start_round: int = field(default=0, init=False)
+    stop_round: int | None = field(default=None, init=False)
+    every: int = field(default=1, init=False)
+
+    def active(self, number: int) -> bool:
+        return self.first.active(number) or self.then.active(number)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PoisonedAttack(_Poisoned, UpdateAttack):
+    """An attack on updates that starts from updates on poisoned data: `BadNets(target=7) >> ModelReplacement()`.
+
+    Data are poisoned in the rounds of the first stage. Updates are crafted in the rounds in which both stages are
+    active, because in other rounds the malicious clients' updates contain nothing of the attack.
+    """
+
+    first: DataPoisoning
+    then: UpdateAttack
+    start_round: int = field(default=0, init=False)
+    stop_round: int | None = field(default=None, init=False)
+    every: int = field(default=1, init=False)
 
     def active(self, number: int) -> bool:
         return self.first.active(number) and self.then.active(number)

@@ -22,6 +22,7 @@ from robustfl.defenses import (
     CSPlus,
     Gossip,
     LocalFoolsGold,
+    SybilWall,
     VarianceCorrected,
 )
 
@@ -183,5 +184,7 @@ MIXERS = [
     Case("ubar", UBAR(), ubar, bounded=True),
     Case("balance", Balance(gamma=0.7), balance, bounded=True),
     Case("local_fools_gold", LocalFoolsGold(), local_fools_gold, bounded=False),
+    Case("sybilwall", SybilWall(), local_fools_gold, bounded=False),
+    Case("sybilwall_quorum", SybilWall(quorum=2), local_fools_gold, bounded=False),
     Case("variance_corrected", VarianceCorrected(), variance_corrected, bounded=False),
 ]

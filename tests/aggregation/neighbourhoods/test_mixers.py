@@ -171,7 +171,7 @@ def test_neither_the_order_of_slots_nor_threads_nor_a_target_in_place_change_a_b
     with limit_threads(3):
         np.testing.assert_array_equal(case.rule.preview(network.letters, hoods, occasion).models, expected)
     inside = Letters(network.letters.rows.copy(), network.letters.faults)
-    mixed = case.rule.mix(inside, hoods, occasion, out=inside.rows)
+    mixed = replace(case.rule).mix(inside, hoods, occasion, out=inside.rows)
     assert np.shares_memory(mixed.models, inside.rows)
     np.testing.assert_array_equal(mixed.models, expected)
     np.testing.assert_array_equal(inside.rows[hoods.n :], network.letters.rows[hoods.n :])

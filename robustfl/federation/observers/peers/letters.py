@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from robustfl.aggregation.neighbourhoods import HearsayMixer
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.peers.topology import PeerToPeer
 from robustfl.federation.round import Round
@@ -23,6 +24,12 @@ class LetterCounts(Observer):
         Measure("rejected_letters", "letters that rules refused before they looked at them", unit="rows"),
         Measure("short_peers", "honest peers whose rule was told less, or who kept their model, at most", unit="peers"),
         Measure("edge_bytes", "bytes that go over an edge in one direction in a round", unit="bytes"),
+        Measure("rumours", "what peers told each other about third ones, and was believed", unit="rumours"),
+        Measure(
+            "refused_rumours",
+            "what peers were told about third ones, and did not believe: malformed, impossible, or too much",
+            unit="rumours",
+        ),
         Measure(
             "unseen_letters",
             "honest models that an attack which sees only its neighbours would have seen with all of them",
@@ -32,12 +39,15 @@ class LetterCounts(Observer):
 
     def __init__(self, topology: PeerToPeer) -> None:
         self._topology, self._letters, self._refused, self._short = topology, 0, 0, 0
+        self._believed, self._disbelieved = 0, 0
 
     def hear(self, round: Round) -> None:
         for exchange in round.exchanges:
             self._letters += int(exchange.arrived.sum())
             self._refused += exchange.refused
             told = exchange.mixed.info
+            self._believed += sum(told.get("believed", {}).values())
+            self._disbelieved += sum(map(len, told.get("refused", {}).values()))
             self._short = max(self._short, len(set(told["lowered"]) | set(told["kept"])))
 
     def report(self, trace: Trace) -> None:
@@ -48,7 +58,11 @@ class LetterCounts(Observer):
             letters=self._letters,
             rejected_letters=self._refused,
             short_peers=self._short,
-            edge_bytes=float(sent.element_size() * sent.numel() * steps),
+            edge_bytes=float(
+                sent.element_size() * sent.numel() * steps * (1 + getattr(self._topology.mixer, "most", 0))
+            ),
         )
+        if isinstance(self._topology.mixer, HearsayMixer):
+            self.tell(trace, rumours=self._believed, refused_rumours=self._disbelieved)
         if self._topology.forger.unseen:
             self.tell(trace, unseen_letters=self._topology.forger.unseen)
