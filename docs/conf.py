@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ html_copy_source = False
 html_theme_options = {"sidebar_hide_name": False}
 
 
+def initials_kept(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Escape the initials of authors at the start of a line, which would begin a list with letters."""
+    lines[:] = [re.sub(r"^(\s*)([A-Z])\. (?=[A-Z])", r"\1\\\2. ", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated pages before the sources are read."""
     app.connect("builder-inited", lambda app: write(HERE / "generated"))
+    app.connect("autodoc-process-docstring", initials_kept, priority=900)  # after numpydoc

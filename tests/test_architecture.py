@@ -42,9 +42,10 @@ FLOORS = (
     ("evaluation.score",),
     ("evaluation.run", "evaluation.compare"),
     ("evaluation",),
+    ("completion",),
     ("adapters", "console", "reports", "scenarios", "testing"),
     ("lookups", "pytest_plugin"),
-    ("auditing", "stored"),
+    ("auditing", "new_suites", "stored"),
     ("cli",),
     ("__main__",),
 )

@@ -89,7 +89,8 @@ def test_the_model_of_the_page_on_tasks_can_be_trained(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(# my_models.py\n.*?)```", page, flags=re.DOTALL)
     (tmp_path / "my_models.py").write_text(code)
     task = {"data": {"flows": {"rows": 600}}, "model": "my_models.py:Normed", "partition": "iid"}
-    (tmp_path / "s.yaml").write_text(json.dumps({"task": task, "defenses": ["mean"], "adversary": {"f": [0]}}))
+    suite = {"name": "s", "task": task, "federation": {"clients": 4, "rounds": 2}, "defenses": ["mean"]}
+    (tmp_path / "s.yaml").write_text(json.dumps({**suite, "adversary": {"f": [0]}}))
     plan = Plan(read_experiment(str(tmp_path / "s.yaml")))
     assert unplayable(plan, tmp_path) == {}
 
