@@ -189,7 +189,7 @@ class Population:
         return drawn
 
     def _only(self, chosen: NDArray[np.bool_], places: Indices | None = None) -> Sequence[Indices]:
-        """The clients' parts with the samples that `chosen` [N] marks alone, under new numbers if `places` gives any."""
+        """The clients' parts with the samples that `chosen` [N] marks alone, under the new numbers `places` if any."""
         if self.shared is not None:
             return self.shared.kept(chosen, places)
         kept = [part[chosen[part]] for part in self.parts]

@@ -9,8 +9,8 @@ from robustfl.aggregation import Aggregation
 from robustfl.federation.briefing import briefing
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.server_step import ServerStep
-from robustfl.federation.clients.training import predict
 from robustfl.federation.clients.momentum import Remembered
+from robustfl.federation.clients.training import predict
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup

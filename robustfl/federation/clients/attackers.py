@@ -59,7 +59,9 @@ class Attackers:
         """Whether they train in their own way in round `number`; otherwise they train as every client does."""
         return self._attack.active(number) and (self._poisoning is None or self._poisoning.active(number))
 
-    def messages(self, number: int, malicious: Ids, batches: Batches, weights: Tensor, previous: Tensor | None) -> Tensor:
+    def messages(
+        self, number: int, malicious: Ids, batches: Batches, weights: Tensor, previous: Tensor | None
+    ) -> Tensor:
         """The messages [f, d] of these members in round `number`, before they are crafted any further.
 
         `batches` are the samples on which they would train as clients. `weights` and `previous` [d] are the global

@@ -24,7 +24,7 @@ class Batches(ABC):
 
     @abstractmethod
     def begin(self, number: int, samples: int, attacking: bool) -> None:
-        """Begin round `number`, once; `attacking` says whether malicious members use the samples that attacks choose."""
+        """Begin round `number`, once; `attacking` says whether malicious members use what their attack chooses."""
 
     @abstractmethod
     def of(self, ids: Ids) -> Ids:

@@ -86,7 +86,7 @@ class Hardening:
         self._radius = wanted.epsilon if wanted is not None and wanted.random_start else 0.0
         self._rng = {name: stream(seed, who + name) for name in ("augment", "adversarial")}
         self._sharing, self._seed, self._who = population.shared is not None, seed, who
-        self._rounds = {name: 0 for name in self._rng}
+        self._rounds = dict.fromkeys(self._rng, 0)
 
     def __call__(self, features: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
         """The changed batches [k, steps, batch, ...] of the members `ids`, and the starts of the search in each.

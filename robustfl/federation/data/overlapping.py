@@ -101,9 +101,9 @@ class OverlappingParts(Sequence[Indices]):
             drawn = self._all(ids[start : start + TOGETHER])
             cells = np.arange(len(drawn))[:, None] * classes + labels[self._numbered(drawn)]
             cells = cells if self._kept is None else cells[self._kept[drawn]]
-            counts[start : start + len(drawn)] = np.bincount(
-                cells.reshape(-1), minlength=len(drawn) * classes
-            ).reshape(-1, classes)
+            counts[start : start + len(drawn)] = np.bincount(cells.reshape(-1), minlength=len(drawn) * classes).reshape(
+                -1, classes
+            )
         return counts
 
     def draw(self, ids: Indices, uniform: Floats, used: Mask | None = None) -> Indices:

@@ -44,9 +44,9 @@ class NoisedSteps(AtClients):
             raise ParameterError(f"{protection.name} does not know samples that are made harder. Leave it out.")
         if setup.members.sharing:
             raise ParameterError(
-                f"{protection.name} protects the examples of one client, and here several clients have the same ones, or "
-                "one of them more than once. Take a partition in which every sample belongs to one client, or protect "
-                "whole clients."
+                f"{protection.name} protects the examples of one client, and here several clients have the same ones, "
+                "or one of them more than once. Take a partition in which every sample belongs to one client, or "
+                "protect whole clients."
             )
         super().__init__(protection, setup, defense, noise_multiplier)
 

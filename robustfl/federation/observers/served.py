@@ -44,8 +44,8 @@ class Served(Observer):
     The accuracy of a client is the accuracy on test samples with the client's own mix of classes, `sum over c of
     p_ic a_c`. It needs only the accuracy a_c of each class, and no client gains from samples that it has memorised.
     Differences between clients within a class cannot be seen. Classes without test samples are left out, and so are
-    clients that have only such classes or no samples. Of very many clients that share samples, `MOST_CLIENTS` are looked
-    at.
+    clients that have only such classes or no samples. Of very many clients that share samples, `MOST_CLIENTS` are
+    looked at.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
