@@ -57,7 +57,7 @@ class Keyed:
 
     def uniform(self, ids: NDArray[np.int64], count: int) -> NDArray[np.float64]:
         """The first numbers [k, count] of these clients [k], each uniform on [0, 1), with 53 bits."""
-        return (self.words(ids, count) >> np.uint64(11)) * 2.0**-53
+        return np.asarray((self.words(ids, count) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
