@@ -44,6 +44,7 @@ Special ways to learn:
 * ``rffl_fairness``, ``rffl_fashion_mnist``: reputations and rewards (RFFL).
 * ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.
 * ``staleness_repair``: stale updates that are weighted, corrected, or computed again from data that the server inverts.
+* ``large_federation``: a hundred thousand clients, a hundred a round, from one malicious client in a thousand on.
 * ``distillation``: clients with models of their own that send predictions, beside clients that send updates.
 * ``virtual_data``: clients that send a few synthetic samples in place of updates, before a curious server.
 * ``adversarial_training``: clients that train on samples which they have made as hard as they can.

@@ -44,13 +44,16 @@ def _of_world(world: World) -> Content | None:
     drawn = counts[: max(1, min(MOST_CLIENTS, MOST_DOTS // len(found["classes"])))]
     largest = max((count for row in drawn for count in row), default=0)
     malicious = frozenset(found["malicious"])
+    numbers = found.get("clients") or list(range(len(counts)))
     marked = " Marked columns are the clients that are malicious when most of them are."
-    hidden = f" {len(counts) - len(drawn)} more clients are not drawn." if len(counts) > len(drawn) else ""
+    more = len(counts) - len(drawn) + found.get("left_out", 0)
+    spread = " The numbers of those that are drawn lie at even distances." if found.get("left_out") else ""
+    hidden = f" {more} more clients are not drawn.{spread}" if more else ""
     note = (
         f"Seed {found['seed']}: a column a client, a row a class, the area of a dot the number of samples (the largest "
-        f"is {largest}).{marked if any(client < len(drawn) for client in malicious) else ''}{hidden}"
+        f"is {largest}).{marked if any(number in malicious for number in numbers[: len(drawn)]) else ''}{hidden}"
     )
-    drawing = _drawing(found["classes"], drawn, largest, malicious)
+    drawing = _drawing(found["classes"], drawn, largest, malicious, numbers)
     gallery = Gallery(figures=(Figure(drawings=(drawing,)),), layout="wide")
     notes = tuple((line, ()) for line in found.get("notes", ()))
     blocks: tuple[Block, ...] = (Note(line=READ), Bullets(entries=notes)) if notes else ()
@@ -58,7 +61,11 @@ def _of_world(world: World) -> Content | None:
 
 
 def _drawing(
-    classes: Sequence[str], drawn: Sequence[Sequence[int]], largest: int, malicious: frozenset[int]
+    classes: Sequence[str],
+    drawn: Sequence[Sequence[int]],
+    largest: int,
+    malicious: frozenset[int],
+    numbers: Sequence[int],
 ) -> Drawing:
     left = 28 + 6 * min(12, max(map(len, classes)))
     width, height = left + STEP * len(drawn), TOP + STEP * len(classes) + 12
@@ -67,8 +74,9 @@ def _drawing(
         y = TOP + STEP * number
         shapes.append(Path(d=f"M{left - 8} {y}H{width - 4}", meaning="row"))
         shapes.append(Words(x=left - 12, y=y + 3, text=name if len(name) <= 12 else f"{name[:11]}…", anchor="end"))
-    for client, row in enumerate(drawn):
-        shapes.append(_column(client, row, classes, left + STEP * client, height, largest, client in malicious, drawn))
+    for place, (client, row) in enumerate(zip(numbers, drawn, strict=False)):
+        named = len(drawn) <= 30 or place % 5 == 0
+        shapes.append(_column(client, row, classes, left + STEP * place, height, largest, client in malicious, named))
     words = "Samples of each class at each client"
     return Drawing(width=width, height=height, words=words, shapes=tuple(shapes), kind="dots", shown=width * 1.25)
 
@@ -81,14 +89,14 @@ def _column(
     height: int,
     largest: int,
     bad: bool,
-    drawn: Sequence[Sequence[int]],
+    named: bool,
 ) -> Group:
     """The dots of a client, on a background of their own if the client is malicious."""
     shapes: list[Shape] = [Box(x=x - 9, y=6, width=18, height=height - 16)] if bad else []
     for number, count in enumerate(row[: len(classes)]):
         if count > 0:
             shapes.append(Circle(x=x, y=TOP + STEP * number, r=radius(count, largest, STEP / 2 - 1)))
-    if len(drawn) <= 30 or client % 5 == 0:
+    if named:
         shapes.append(Words(x=x, y=height - 4, text=str(client), anchor="middle"))
     title = f"client {client}{' (malicious)' if bad else ''}: {sum(row)} samples"
     return Group(title=title, shapes=tuple(shapes), meaning="bad" if bad else "plain")

@@ -16,3 +16,6 @@ PLAIN_ACCURACY = "plain_accuracy"
 
 NOT_APPLICABLE = "not applicable"
 """The status of a cell that was never meant to be played, because its attack does not fit its defense or world."""
+
+MOST_LISTED = 1000
+"""The largest number of clients that a record lists, and whose data a summary shows."""

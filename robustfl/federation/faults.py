@@ -70,6 +70,12 @@ class Faults:
         striking = [course for course in self._courses if course.fault.strikes("data")]
         if not striking:
             return population
+        if population.shared is not None:
+            raise ParameterError(
+                f"{', '.join(repr(course.fault) for course in striking)} changes what some clients hold, and here "
+                "others hold the same samples. Leave it out, or take a partition in which every sample belongs to one "
+                "client."
+            )
         features, labels, parts = population.features, population.labels, list(population.parts)
         for client, part in enumerate(population.parts):
             index = torch.as_tensor(part, device=population.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.federation.data.dataset import Data, Dataset
-from robustfl.federation.data.partitions import Given, Partition
+from robustfl.federation.data.overlapping import OverlappingParts
+from robustfl.federation.data.partitions import Given, Partition, class_histogram
 from robustfl.federation.models.architectures import Model
 from robustfl.federation.streams import stream, stream_seed
 
@@ -32,7 +34,7 @@ class Task:
     model: Model
     partition: Partition
 
-    def parts(self, clients: int, seed: int, root: Path | None = None) -> tuple[Dataset, list[Indices]]:
+    def parts(self, clients: int, seed: int, root: Path | None = None) -> tuple[Dataset, Sequence[Indices]]:
         """The data and the sample indices of every client, for one seed."""
         dataset = self.data.load(root)
         given = Given(
@@ -53,12 +55,13 @@ class Population:
     ----------
     module : the model's structure; its parameters are replaced by views of flat vectors when it is called
     initial : [d] the initial weights
+    parts : the places of each client's training samples; where clients share samples, they are computed when asked for
     features, labels : all training samples
     test_features, test_labels : the test set
     public : the places [m] of the training samples that everybody has; None as long as none are set aside
     """
 
-    def __init__(self, task: Task, dataset: Dataset, parts: list[Indices], seed: int, device: str) -> None:
+    def __init__(self, task: Task, dataset: Dataset, parts: Sequence[Indices], seed: int, device: str) -> None:
         import torch
 
         self.task, self.dataset, self.parts, self.device = task, dataset, parts, torch.device(device)
@@ -92,7 +95,34 @@ class Population:
         """The accuracy of a model that always answers the most frequent class of the test set."""
         return float(self.dataset.chance)
 
-    def with_data(self, features: Tensor, labels: Tensor, parts: list[Indices]) -> Population:
+    @property
+    def shared(self) -> OverlappingParts | None:
+        """The clients' samples where clients share them, see :class:`OverlappingParts`; None where nobody does."""
+        return self.parts if isinstance(self.parts, OverlappingParts) else None
+
+    @property
+    def sizes(self) -> Indices:
+        """The number of samples of each client, [clients]."""
+        return self._sizes if self.shared is None else self.shared.sizes
+
+    def held(self, clients: Indices) -> Indices:
+        """The places of all samples of some clients together; a sample that they share is there once."""
+        if self.shared is not None:
+            return self.shared.held(clients)
+        parts = [self.parts[client] for client in clients.tolist()]
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+    def others(self, clients: Indices) -> Indices:
+        """The places of the samples of everybody but some clients, who hold none of them."""
+        if self.shared is not None:
+            return np.setdiff1d(self.shared.held(np.arange(self.clients)), self.shared.held(clients))
+        return self.held(np.delete(np.arange(self.clients), clients[clients < self.clients]))
+
+    def histogram(self, clients: Indices) -> Indices:
+        """How many samples of each class, by their true labels, some clients have, [k, C]."""
+        return class_histogram(self.dataset.train_y, self.parts, self.classes, clients)
+
+    def with_data(self, features: Tensor, labels: Tensor, parts: Sequence[Indices]) -> Population:
         """The same task with other training samples for the same clients; some clients may have no samples."""
         other = copy.copy(self)
         other.features, other.labels, other.parts = features, labels, parts
@@ -113,13 +143,14 @@ class Population:
         if (share, seed) not in self._aside:
             count = max(1, round(share * len(self.labels)))
             public = stream(seed, "public samples").permutation(len(self.labels))[:count]
-            parts = [part[~np.isin(part, public)] for part in self.parts]
-            if not any(map(len, parts)):
+            private = np.ones(len(self.labels), dtype=np.bool_)
+            private[public] = False
+            rest = self.with_data(self.features, self.labels, self._only(private))
+            if not rest.sizes.any():
                 raise ParameterError(
                     f"Clients should have samples of their own beside the public ones. Found none, with {count} of "
                     f"{len(self.labels)} training samples public. Lower `public_share`."
                 )
-            rest = self.with_data(self.features, self.labels, parts)
             rest.public = public
             self._aside[share, seed] = rest, public
         return self._aside[share, seed]
@@ -140,7 +171,7 @@ class Population:
         owners = None if self.dataset.train_owners is None else self.dataset.train_owners[chosen]
         other.dataset = replace(self.dataset, train_x=train_x, train_y=train_y, train_owners=owners)
         other.features, other.labels = self.features[rows], self.labels[rows]
-        other.parts = [places[part[chosen[part]]] for part in self.parts]
+        other.parts = self._only(chosen, places)
         other.public = None if self.public is None else places[self.public[chosen[self.public]]]
         other._aside = {}
         other._index()
@@ -150,12 +181,23 @@ class Population:
         """Draw indices [clients, samples] of training samples, uniformly with replacement within each client's part.
 
         The row of a client without samples holds samples of other clients; the caller must not let it compute.
+        It is for clients that share no samples; :meth:`OverlappingParts.draw` draws for clients that do.
         """
+        assert self.shared is None, "what is drawn for everybody costs as much as there are clients"
         offsets = (rng.random((self.clients, samples)) * self._sizes[:, None]).astype(np.int64)
         drawn: Indices = self._order[np.minimum(self._starts[:, None] + offsets, len(self._order) - 1)]
         return drawn
 
+    def _only(self, chosen: NDArray[np.bool_], places: Indices | None = None) -> Sequence[Indices]:
+        """The clients' parts with the samples that `chosen` [N] marks alone, under the new numbers `places` if any."""
+        if self.shared is not None:
+            return self.shared.kept(chosen, places)
+        kept = [part[chosen[part]] for part in self.parts]
+        return kept if places is None else [places[part] for part in kept]
+
     def _index(self) -> None:
+        if self.shared is not None:
+            return
         self._order = np.concatenate(self.parts)
         self._sizes = np.array([len(part) for part in self.parts])
         self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])

@@ -238,11 +238,13 @@ class FaultRun:
     def __post_init__(self) -> None:
         count = max(1, math.floor(self.fault.share * self.clients + 1e-9))
         self.struck = np.sort(self.generator("who").permutation(self.clients)[:count])
+        self._hit = np.zeros(self.clients, dtype=np.bool_)
+        self._hit[self.struck] = True
 
     def happens_to(self, ids: Ids) -> Mask:
         """To which of these members the fault happens in its rounds, as booleans."""
-        hit = np.isin(ids, self.struck)
         added = ids >= self.clients
+        hit: Mask = self._hit[np.where(added, 0, ids)] & ~added
         if added.any():
             draws = self.generator("who else").random(int(ids.max()) + 1)
             hit[added] = draws[ids[added]] < self.fault.share

@@ -28,7 +28,8 @@ from robustfl.federation.data.partitions import (
 
 Indices = npt.NDArray[np.int64]
 
-EVERY = [registry.build("partition", name, alpha=0.5) for name in registry.find("partition") if name != "by_client"]
+SPLITTING = [name for name in registry.find("partition") if name not in ("by_client", "overlapping")]
+EVERY = [registry.build("partition", name, alpha=0.5) for name in SPLITTING]
 
 partitions = st.one_of(
     st.just(IID()),
@@ -44,7 +45,7 @@ def balanced(classes: int = 10, each: int = 100) -> Indices:
     return np.tile(np.arange(classes), each)
 
 
-def split(partition: Partition, labels: Indices, clients: int, seed: int = 0) -> list[Indices]:
+def split(partition: Partition, labels: Indices, clients: int, seed: int = 0) -> Sequence[Indices]:
     return partition.split(labels, clients, np.random.default_rng(seed))
 
 
@@ -260,4 +261,5 @@ def test_names() -> None:
         "power_law",
         "class_imbalance",
         "by_client",
+        "overlapping",
     }

@@ -85,7 +85,7 @@ def test_momentum_stays_out_and_as_it_was() -> None:
     momenta = [dense(sim)._momentum for sim in (heavy, silent)]
     assert momenta[0] is not None
     assert momenta[1] is not None
-    assert torch.equal(momenta[0][honest], momenta[1][honest])
+    assert torch.equal(momenta[0].of(honest), momenta[1].of(honest))
 
 
 def own_gradients(sim: Simulation, round: Round, models: Tensor) -> Tensor:

@@ -50,7 +50,11 @@ class Labels(TypedDict):
 
 
 class Metrics(TypedDict):
-    """What was measured in a trial; `more` holds the declared measures, by name."""
+    """What was measured in a trial; `more` holds the declared measures, by name.
+
+    `malicious` are the malicious clients, the first `MOST_LISTED` of them; `malicious_left_out` says how many more
+    there were, if there were more.
+    """
 
     accuracy: NotRequired[Curve]
     loss: NotRequired[Curve]
@@ -59,6 +63,7 @@ class Metrics(TypedDict):
     test_size: NotRequired[int]
     parameters: NotRequired[int]
     malicious: NotRequired[list[int]]
+    malicious_left_out: NotRequired[int]
     malicious_weight: NotRequired[float | None]
     rejected_rows: NotRequired[float | None]
     lost_rows: NotRequired[float | None]

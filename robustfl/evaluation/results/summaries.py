@@ -291,7 +291,9 @@ class Components(TypedDict):
 class Histogram(TypedDict):
     """The number of samples of each class that each client has, for one seed.
 
-    `notes` says what was done to the values of the data's files.
+    `notes` says what was done to the values of the data's files. Of many clients some are shown, spread evenly over the
+    numbers of all: `clients` are their numbers, and `left_out` says how many more there are. Without these keys all
+    clients are shown, in their order.
     """
 
     classes: list[str]
@@ -299,6 +301,8 @@ class Histogram(TypedDict):
     counts: list[list[int]]
     malicious: list[int]
     notes: NotRequired[list[str]]
+    clients: NotRequired[list[int]]
+    left_out: NotRequired[int]
 
 
 class FrozenAttacks(TypedDict):

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from robustfl.evaluation.labels import SCHEMA
+from robustfl.evaluation.labels import MOST_LISTED, SCHEMA
 from robustfl.evaluation.run.ledgers import Ledgers, kept_ledger
 from robustfl.isolation import isolated
 
@@ -173,6 +173,7 @@ def _asked(defense: Any, place: Resources) -> Iterator[tuple[Any, Any]]:
 
 
 def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
+    left_out = max(0, len(trace.malicious) - MOST_LISTED)
     return {
         "accuracy": [list(point) for point in trace.accuracy],
         "loss": [list(point) for point in trace.loss],
@@ -180,12 +181,13 @@ def _metrics(trace: Trace, population: Population) -> dict[str, Any]:
         "chance": population.chance,
         "test_size": len(population.test_labels),
         "parameters": population.d,
-        "malicious": trace.malicious,
+        "malicious": trace.malicious[:MOST_LISTED],
         "malicious_weight": trace.malicious_share,
         "rejected_rows": trace.rejected_rows,
         "lost_rows": trace.lost_rows,
         "held_rounds": trace.held_rounds,
         "more": trace.more,
+        **({"malicious_left_out": left_out} if left_out else {}),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from robustfl import __version__
+from robustfl.evaluation.labels import MOST_LISTED
 from robustfl.evaluation.machine import commit, installed, processor_name
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.summaries import Histogram
@@ -56,16 +57,21 @@ def data_fingerprint(data: Data, root: Path | None) -> str:
 
 
 def histogram(world: World, seed: int, f: int, root: Path | None) -> Histogram:
-    """The number of samples of each class that each client has, and the `f` malicious clients, for one seed."""
+    """The number of samples of each class that clients have, and the malicious ones of `f`, for one seed.
+
+    Of more than `MOST_LISTED` clients so many are shown, spread evenly over all.
+    """
     task = Task(data=world.task.data, model=world.task.model, partition=world.task.partition)
     clients = world.federation.clients
     dataset, parts = task.parts(clients, seed, root)
     malicious = stream(seed, "identities").permutation(clients)[:f]
-    counts = class_histogram(dataset.train_y, parts, len(dataset.classes))
-    return {
+    shown = np.linspace(0, clients - 1, min(clients, MOST_LISTED)).astype(np.int64)
+    counts = class_histogram(dataset.train_y, parts, len(dataset.classes), shown)
+    found: Histogram = {
         "classes": list(dataset.classes),
         "seed": seed,
         "counts": counts.tolist(),
-        "malicious": sorted(int(client) for client in malicious),
+        "malicious": np.intersect1d(malicious, shown).tolist(),
         "notes": list(dataset.notes),
     }
+    return found if len(shown) == clients else {**found, "clients": shown.tolist(), "left_out": clients - len(shown)}

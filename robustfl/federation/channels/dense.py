@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
 from robustfl.aggregation import Aggregation
 from robustfl.federation.briefing import briefing
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.server_step import ServerStep
+from robustfl.federation.clients.momentum import Remembered
 from robustfl.federation.clients.training import predict
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
@@ -52,8 +51,8 @@ class Dense(Channel):
         super().__init__(setup, work, defense, transforms)
         self.server_step = ServerStep(setup.settings.server, setup.settings.message)
         self._adversary = Adversary(setup.attack) if isinstance(setup.attack, UpdateAttack) else None
-        momentum, initial = setup.settings.client_momentum, setup.population.initial
-        self._momentum = initial.new_zeros((len(setup.members), setup.population.d)) if momentum else None
+        beta = setup.settings.client_momentum
+        self._momentum = Remembered(len(setup.members), setup.population.initial, beta) if beta else None
 
     def model(self) -> UpdatedModel:
         return UpdatedModel(self.setup.population.initial, self.server_step)
@@ -70,12 +69,7 @@ class Dense(Channel):
 
     def remembered(self, messages: Tensor, ids: Ids) -> Tensor:
         """Apply the clients' momentum. Formula: ``m <- beta m + (1 - beta) message``, and clients send m."""
-        if self._momentum is None:
-            return messages
-        rows = torch.as_tensor(ids, device=messages.device)
-        updated = self._momentum.index_select(0, rows).lerp_(messages, 1.0 - self.setup.settings.client_momentum)
-        self._momentum.index_copy_(0, rows, updated)
-        return updated
+        return messages if self._momentum is None else self._momentum(messages, ids)
 
     def wants_own(self, number: int) -> bool:
         """Also true when the honest messages matter in a later round, through momentum."""

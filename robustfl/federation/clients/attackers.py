@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robustfl.federation.clients.batches import Batches, batches_for
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning
 from robustfl.federation.clients.training import local_change, trainer_for
@@ -46,7 +47,8 @@ class Attackers:
         self._population, self._settings, self._members = population, settings, members
         self._attack, self._poisoning = attack, poisoning
         self._train = trainer_for(population, settings.model_copy(update={"adversarial_training": None}))
-        self._rng = stream(seed, "attackers' batches")
+        purpose = "attackers' batches"
+        self._batches = batches_for(members, stream(seed, purpose), seed, purpose)
         fedsgd = settings.algorithm == "fedsgd"
         honest_rate = settings.server.learning_rate if fedsgd else settings.local_learning_rate
         self._rate = honest_rate if attack.learning_rate is None else attack.learning_rate
@@ -57,18 +59,21 @@ class Attackers:
         """Whether they train in their own way in round `number`; otherwise they train as every client does."""
         return self._attack.active(number) and (self._poisoning is None or self._poisoning.active(number))
 
-    def messages(self, number: int, malicious: Ids, drawn: Ids, weights: Tensor, previous: Tensor | None) -> Tensor:
+    def messages(
+        self, number: int, malicious: Ids, batches: Batches, weights: Tensor, previous: Tensor | None
+    ) -> Tensor:
         """The messages [f, d] of these members in round `number`, before they are crafted any further.
 
-        `drawn` [members, steps x batch] are the samples on which they would train as clients. `weights` and `previous`
-        [d] are the global model now and one round earlier.
+        `batches` are the samples on which they would train as clients. `weights` and `previous` [d] are the global
+        model now and one round earlier.
         """
         population, settings, attack = self._population, self._settings, self._attack
         steps = attack.steps(settings.local_steps)
         if steps != settings.local_steps:
-            drawn = self._members.draw(self._rng, steps * settings.batch_size, True)
+            batches = self._batches
+            batches.begin(number, steps * settings.batch_size, True)
         ids, place = self._members.trained(malicious)
-        index = torch.as_tensor(drawn[ids], device=population.device).reshape(len(ids), steps, settings.batch_size)
+        index = torch.as_tensor(batches.of(ids), device=population.device).reshape(len(ids), steps, settings.batch_size)
         features, labels = population.features[index], population.labels[index]
         if self._poisoning is not None:
             poisoned = self._poisoning(features, labels, index, ids)

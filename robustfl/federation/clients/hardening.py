@@ -9,7 +9,7 @@ import numpy as np
 
 from robustfl.federation.clients.augmentation import Augmenter
 from robustfl.federation.settings import AdversarialTraining, Federation
-from robustfl.federation.streams import stream
+from robustfl.federation.streams import Keyed, stream, stream_seed
 from robustfl.threats.evasion import box, climbed
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Hardening:
     """The random part of augmentation and of adversarial training; each of the two has a stream of its own.
 
     In every round each member gets a seed, whether it takes part or not, so the changes depend neither on who takes
-    part, nor on the attack, nor on the defense.
+    part, nor on the attack, nor on the defense. Where clients share samples, and may be very many, the seed follows
+    from the round and the member, and is made for those who take part.
 
     Parameters
     ----------
@@ -84,6 +85,8 @@ class Hardening:
         wanted = settings.adversarial_training
         self._radius = wanted.epsilon if wanted is not None and wanted.random_start else 0.0
         self._rng = {name: stream(seed, who + name) for name in ("augment", "adversarial")}
+        self._sharing, self._seed, self._who = population.shared is not None, seed, who
+        self._rounds = dict.fromkeys(self._rng, 0)
 
     def __call__(self, features: Tensor, ids: Sequence[int] | NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
         """The changed batches [k, steps, batch, ...] of the members `ids`, and the starts of the search in each.
@@ -101,5 +104,9 @@ class Hardening:
         return features, features + self._radius * (2 * shifts - 1)
 
     def _seeds(self, name: str, ids: Any) -> list[int]:
+        if self._sharing:
+            numbers = Keyed(stream_seed(self._seed, f"{self._who}{name}, round {self._rounds[name]}"))
+            self._rounds[name] += 1
+            return (numbers.words(ids, 1)[:, 0] >> np.uint64(1)).tolist()
         seeds: list[int] = self._rng[name].integers(2**63, size=self._members)[ids].tolist()
         return seeds

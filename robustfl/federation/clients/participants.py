@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,10 +65,12 @@ class Members:
         self._identity = np.zeros(len(self), dtype=np.int64)
         self._identity[clients:] = np.tile(np.arange(0 if outside else 1, count), f)
         self._clients, self._outside = clients, outside
-        sizes = np.array([len(part) for part in population.parts] + [len(population.labels)] * (count * f * outside))
+        sizes = np.concatenate([population.sizes, np.repeat(len(population.labels), count * f * outside)])
         self._supplied: Mask = sizes[self.leaders] > 0
-        self._held = {m: self._samples(m) for m in np.flatnonzero(self.malicious).tolist()}
+        own = [] if self.sharing else np.flatnonzero(self.malicious).tolist()
+        self._held = {m: self._samples(m) for m in own}
         self._used: dict[int, Ids] = {}
+        self._chosen: Mask | None = None  # the samples on which attackers that share theirs with others train
         self._directions, self._spread = PairedDirections(), 0.0 if identities is None else identities.disguise
         self._rng = {name: stream(seed, f"identities' {name}") for name in ("batches", "disguise")}
         self._hardening = Hardening(population, settings, seed, members=clients)
@@ -81,12 +84,18 @@ class Members:
         """Which members have samples, [members]."""
         return self._supplied
 
+    @property
+    def sharing(self) -> bool:
+        """Whether clients share samples, so that there may be many more clients than take part in any round."""
+        return self._population.shared is not None
+
     def present(self) -> Mask:
         """Which members could take part in this round, [members]; a member without samples cannot."""
         if self._identities is None:
             return self._supplied
-        here = np.array([not bad or self._alias(m) is not None for m, bad in enumerate(self.malicious)])
-        return here & self._supplied
+        identities = range(self._identities.count)
+        absent = np.array([self._identities.alias(self.number, identity) is None for identity in identities])
+        return ~(self.malicious & absent[self._identity]) & self._supplied
 
     def names(self, ids: Ids) -> Ids:
         """The names by which defenses call these members in this round."""
@@ -95,15 +104,21 @@ class Members:
         aliases = [(self._alias(m) or 0) if self.malicious[m] else 0 for m in ids.tolist()]
         return ids + len(self) * np.array(aliases, dtype=np.int64)
 
+    @cached_property
+    def _together(self) -> Ids:
+        if self._outside:
+            return np.arange(len(self._population.labels))
+        clients = np.flatnonzero(self.malicious[: self._clients])
+        return self._population.held(clients)
+
     def samples(self) -> Ids:
         """All training samples that malicious members hold."""
-        parts = self.parts()
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+        return self._together
 
     def parts(self) -> list[Ids]:
         """The training samples of each malicious client; attackers from outside hold all samples together."""
         if self._outside:
-            return [np.arange(len(self._population.labels))]
+            return [self.samples()]
         clients = np.flatnonzero(self.malicious[: self._clients])
         return [self._population.parts[client] for client in clients]
 
@@ -112,6 +127,7 @@ class Members:
 
         A malicious client that has none of these samples uses all of its samples.
         """
+        self._chosen = None if used.all() else used
         for member, held in self._held.items():
             if not used[held].all() and used[held].any():
                 self._used[member] = held[used[held]]
@@ -137,6 +153,25 @@ class Members:
             if len(pool) and (member >= self._clients or pool is not held):
                 drawn[member] = pool[(uniform * len(pool)).astype(np.int64)]
         return drawn
+
+    def drawn(self, ids: Ids, uniform: NDArray[np.float64], attacking: bool) -> Ids:
+        """Samples [k, m] of these members, drawn with replacement by numbers [k, m] that are uniform on [0, 1).
+
+        It is for clients that share samples; :meth:`draw` is for the others.
+        """
+        parts = self._population.shared
+        assert parts is not None, "clients that share nothing have batches that are drawn for everybody"
+        leaders, found = self.leaders[ids], np.zeros(uniform.shape, dtype=np.int64)
+        choosing = self.malicious[ids] & (attacking and self._chosen is not None)
+        outside = leaders >= self._clients
+        for rows, used in ((~choosing & ~outside, None), (choosing & ~outside, self._chosen)):
+            if rows.any():
+                found[rows] = parts.draw(leaders[rows], uniform[rows], used)
+        if outside.any():  # they hold copies of all samples
+            pool = self.samples() if self._chosen is None or not attacking else np.flatnonzero(self._chosen)
+            pool = pool if len(pool) else self.samples()
+            found[outside] = pool[(uniform[outside] * len(pool)).astype(np.int64)]
+        return found
 
     def hardened(self, features: Tensor, ids: Ids) -> tuple[Tensor, Tensor | None]:
         """The batches of members after augmentation, and the starts of the search of adversarial training."""

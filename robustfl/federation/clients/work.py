@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from robustfl.aggregation.client_side import ClientSide
+from robustfl.federation.clients.batches import batches_for
 from robustfl.federation.clients.hardening import Hardening
 from robustfl.federation.clients.objective import ClientObjective
 from robustfl.federation.clients.poisoning import require_labels
@@ -55,7 +56,7 @@ class ClientWork:
         self._undrawn = trainer or trainer_for(setup.population, setup.settings, self.objective.undrawn)
         self._samples = TrustedSamples(setup.clean, setup.settings, setup.seed) if trusted else None
         self._hardening = Hardening(setup.population, setup.settings, setup.seed, who="trusted ", members=1)
-        self._drawn: Ids
+        self._batches = batches_for(setup.members, setup.rng["batches"], setup.seed, "batches")
 
     def apart(self, round: Round) -> bool:
         """Whether the malicious members of this round train in a way of their own."""
@@ -65,15 +66,15 @@ class ClientWork:
     def lesson(self, number: int, ids: Ids, *, dirty: bool) -> Lesson:
         """The batches of round `number` for the members `ids`; `dirty` says that malicious members are among them.
 
-        Batches are drawn for all members, so that no member's batches depend on who takes part.
+        No member's batches depend on who takes part.
         """
         setup, settings = self._setup, self._setup.settings
         poisoned = setup.poisoning is not None and setup.poisoning.active(number)
         samples = settings.local_steps * settings.batch_size
-        self._drawn = setup.members.draw(setup.rng["batches"], samples, poisoned)
+        self._batches.begin(number, samples, poisoned)
         ids, place = setup.members.trained(ids)
         shape = (len(ids), settings.local_steps, settings.batch_size)
-        index = torch.as_tensor(self._drawn[ids].reshape(-1), device=setup.population.device)
+        index = torch.as_tensor(self._batches.of(ids).reshape(-1), device=setup.population.device)
         features = setup.population.features.index_select(0, index)
         features = features.reshape(*shape, *setup.population.features.shape[1:])
         labels, index = setup.population.labels.index_select(0, index).reshape(shape), index.reshape(shape)
@@ -92,7 +93,7 @@ class ClientWork:
         """The messages [f, d] of malicious members who train in their own way, before they are crafted any further."""
         attackers = self._setup.attackers
         assert attackers is not None
-        return attackers.messages(round.number, round.malicious, self._drawn, model.weights, model.previous)
+        return attackers.messages(round.number, round.malicious, self._batches, model.weights, model.previous)
 
     def relabelled(self, round: Round, change: Relabelling) -> tuple[Tensor, Lesson]:
         """The models and the lesson of the honest members of a round, with other labels.

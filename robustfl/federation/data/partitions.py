@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, final
+from typing import Annotated, Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,12 @@ from typing_extensions import Doc
 
 from robustfl.components import Component
 from robustfl.errors import DataError, ParameterError
+from robustfl.federation.data.overlapping import OverlappingParts
 
 Indices = npt.NDArray[np.int64]
+
+MOST_CLIENTS = 10**7
+"""The largest number of clients whose parts overlap; a few numbers are kept for each of them."""
 
 Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small values give skewed parts, large values even ones")]
 
@@ -47,15 +51,21 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Partition(Component, ABC):
-    """A way to distribute samples: every sample goes to exactly one client, and every client gets at least one."""
+    """A way to distribute samples: every sample goes to exactly one client, and every client gets at least one.
+
+    Only where parts overlap, each client has samples whatever the others have.
+    """
+
+    overlaps: ClassVar[bool] = False
+    """Whether clients may hold the same samples; there may then be more clients than samples, up to `MOST_CLIENTS`."""
 
     @final
-    def split(self, samples: Given | npt.NDArray[Any], clients: int, rng: np.random.Generator) -> list[Indices]:
+    def split(self, samples: Given | npt.NDArray[Any], clients: int, rng: np.random.Generator) -> Sequence[Indices]:
         """The sorted sample indices of each client.
 
         Labels [N] alone stand for samples of which nothing else is known.
 
-        Shapes: N samples -> `clients` index arrays that together hold 0 .. N - 1 once.
+        Shapes: N samples -> `clients` index arrays that together hold 0 .. N - 1 once, unless parts overlap.
 
         Raises DataError when the labels are not class numbers, ParameterError when there are not enough samples.
         """
@@ -63,12 +73,20 @@ class Partition(Component, ABC):
         y = given.labels
         if y.ndim != 1 or y.dtype.kind not in "iu" or y.size == 0 or y.min() < 0:
             raise DataError(f"Labels should be class numbers from 0, [N]. Found dtype {y.dtype}, shape {y.shape}.")
+        given = replace(given, labels=y.astype(np.int64))
+        if self.overlaps:
+            if not 1 <= clients <= MOST_CLIENTS:
+                raise ParameterError(
+                    f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= {MOST_CLIENTS}. Found "
+                    f"clients={clients}. Use fewer clients."
+                )
+            return self._deal(given, clients, rng)
         if not 1 <= clients <= len(y):
             raise ParameterError(
                 f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= samples. Found clients={clients}, "
-                f"samples={len(y)}. Use fewer clients or more data."
+                f"samples={len(y)}. Use fewer clients, more data, or the partition `overlapping`, in which clients "
+                "share samples."
             )
-        given = replace(given, labels=y.astype(np.int64))
         parts = [np.sort(part).astype(np.int64) for part in self._deal(given, clients, rng)]
         sizes = [len(part) for part in parts]
         dealt = np.sort(np.concatenate(parts)) if parts else np.empty(0)
@@ -81,7 +99,7 @@ class Partition(Component, ABC):
 
     @abstractmethod
     def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        """One index array per client, each in any order; 1 <= clients <= N holds."""
+        """One index array per client, each in any order; 1 <= clients <= N holds unless parts overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,16 +279,58 @@ class ByClient(Partition):
         return [np.flatnonzero(of == client) for client in range(clients)]
 
 
-def class_histogram(labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int) -> Indices:
-    """How many samples of each class each client has.
+@dataclass(frozen=True, kw_only=True)
+class Overlapping(Partition):
+    """Each client draws samples of its own from all of them: a small data set serves a million clients.
 
-    Shapes: `labels` [N], one index array per client -> [clients, classes].
+    A client's samples follow from the seed and the client's number alone, and are drawn with replacement, so clients
+    share samples and some samples may belong to nobody. Without `alpha` all clients see the same distribution. With it,
+    a client first draws its mix of classes ``q ~ Dirichlet(alpha p)``, where p are the shares of the classes among all
+    samples, and then its samples from q. Note that a class has the concentration ``alpha p_c``: with ten equal classes
+    a tenth of what :class:`Dirichlet` would give it, so that alpha = 5 here is about as skewed as 0.5 there.
+
+    Memory and time: nothing is kept for clients that take no part, and their batches are not drawn. Clients that
+    take part differ from those of other partitions in this: their batches are drawn by the seed, the round and the
+    client.
+
+    References: Hsu, Qi, Brown, "Measuring the effects of non-identical data distribution for federated visual
+    classification", 2019 (the mix of classes of a client).
+
+    >>> labels = np.repeat(np.arange(10), 100)
+    >>> parts = Overlapping(samples=5).split(labels, clients=1_000_000, rng=np.random.default_rng(0))
+    >>> len(parts), len(parts[999_999])
+    (1000000, 5)
+    """
+
+    overlaps: ClassVar[bool] = True
+
+    samples: Annotated[int, Ge(1), Le(100_000), Doc("number of samples of each client")] = 20
+    alpha: Annotated[
+        float | None,
+        Gt(0),
+        Le(1e6),
+        Doc("concentration of the classes at each client; all clients see the same distribution when it is not given"),
+    ] = None
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return OverlappingParts(samples.labels, clients, self.samples, self.alpha, int(rng.integers(2**63)))
+
+
+def class_histogram(
+    labels: npt.NDArray[Any], parts: Sequence[npt.NDArray[Any]], classes: int, clients: Indices | None = None
+) -> Indices:
+    """How many samples of each class each client has; the clients [k] that are asked for, or all of them.
+
+    Shapes: `labels` [N], one index array per client -> [k, classes].
     """
     y = np.asarray(labels)
     if y.size and not 0 <= int(y.min()) <= int(y.max()) < classes:
         raise DataError(f"Labels should lie from 0 to {classes - 1}. Found {y.min()} to {y.max()}.")
-    rows = [np.bincount(y[part], minlength=classes) for part in parts]
-    return np.array(rows, dtype=np.int64).reshape(len(parts), classes)
+    if isinstance(parts, OverlappingParts):
+        return parts.classes(y, np.arange(len(parts)) if clients is None else clients, classes)
+    chosen = parts if clients is None else [parts[client] for client in clients.tolist()]
+    rows = [np.bincount(y[part], minlength=classes) for part in chosen]
+    return np.array(rows, dtype=np.int64).reshape(len(chosen), classes)
 
 
 def _topped_up(parts: Sequence[Indices], minimum: int, owner: str) -> list[Indices]:

@@ -42,6 +42,12 @@ class NoisedSteps(AtClients):
     def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
         if setup.settings.adversarial_training is not None:
             raise ParameterError(f"{protection.name} does not know samples that are made harder. Leave it out.")
+        if setup.members.sharing:
+            raise ParameterError(
+                f"{protection.name} protects the examples of one client, and here several clients have the same ones, "
+                "or one of them more than once. Take a partition in which every sample belongs to one client, or "
+                "protect whole clients."
+            )
         super().__init__(protection, setup, defense, noise_multiplier)
 
     def unit(self) -> float:
@@ -176,8 +182,7 @@ class NoisedWork(ClientWork):
     def _pool(self, member: int) -> Ids:
         """The examples of a member; those of a malicious one are what it has drawn for this round."""
         if self._setup.members.malicious[member]:
-            drawn: Ids = self._drawn[member][: self._setup.settings.batch_size]
-            return drawn
+            return self._batches.of(np.array([member]))[0, : self._setup.settings.batch_size]
         part: Ids = self._setup.population.parts[member]
         return part
 

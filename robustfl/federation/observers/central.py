@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import torch
 
 from robustfl.federation.channels.server_step import ServerStep
@@ -70,7 +69,7 @@ class Central(Observer):
         """
         setup, settings, population = self._setup, self._setup.settings, self._setup.population
         train, rng = trainer_for(population, settings), stream(setup.seed, "central")
-        held = np.concatenate([population.parts[c] for c in setup.honest.tolist() if c < population.clients])
+        held = population.held(setup.honest[setup.honest < population.clients])
         weights, memory = population.initial, step.start(population.initial)
         shape = (1, local_steps, settings.per_round * settings.batch_size)
         for _ in range(settings.rounds * settings.local_steps // local_steps):

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.federation.classified import classified
-from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round
 from robustfl.federation.setup import Setup
@@ -22,15 +21,20 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+MOST_CLIENTS = 10_000
+"""The largest number of honest clients whose mixes of classes are looked at where clients share samples."""
+
 
 def honest_mixes(population: Population, malicious: NDArray[np.int64]) -> Floats:
     """The share of each class in the training data of each honest client, [h, C], by the true labels.
 
-    `malicious` holds the clients that are left out. A client without samples has zeros.
+    `malicious` holds the clients that are left out. A client without samples has zeros. Where clients share samples,
+    `MOST_CLIENTS` of the honest ones, spread evenly over their numbers, stand for more than these.
     """
     honest = np.delete(np.arange(population.clients), malicious[malicious < population.clients])
-    parts = [population.parts[client] for client in honest]
-    counts = class_histogram(population.dataset.train_y, parts, population.classes)
+    if population.shared is not None and len(honest) > MOST_CLIENTS:
+        honest = honest[np.linspace(0, len(honest) - 1, MOST_CLIENTS).astype(np.int64)]
+    counts = population.histogram(honest)
     return np.asarray(counts / counts.sum(axis=1, keepdims=True).clip(min=1))
 
 
@@ -40,7 +44,8 @@ class Served(Observer):
     The accuracy of a client is the accuracy on test samples with the client's own mix of classes, `sum over c of
     p_ic a_c`. It needs only the accuracy a_c of each class, and no client gains from samples that it has memorised.
     Differences between clients within a class cannot be seen. Classes without test samples are left out, and so are
-    clients that have only such classes or no samples.
+    clients that have only such classes or no samples. Of very many clients that share samples, `MOST_CLIENTS` are
+    looked at.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (

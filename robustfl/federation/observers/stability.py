@@ -22,7 +22,7 @@ LOOKS = 8
 """The number of rounds, equally far apart, after which the curvature is measured; the last round is one of them."""
 
 SAMPLES = 512
-"""About how many training samples stand for all of them; every honest client gives as many."""
+"""About how many training samples stand for all of them; every honest client gives as many, or chance chooses."""
 
 
 class Stability(Observer):
@@ -61,6 +61,12 @@ class Stability(Observer):
     def _samples(self) -> Tensor:
         """The places of the samples among all training samples."""
         population, setup = self._setup.population, self._setup
+        if population.shared is not None:  # very many clients may share samples, so chance chooses among them
+            able = setup.honest[setup.honest < population.clients]
+            able = able[population.sizes[able] > 0]
+            some = np.sort(self._rng.choice(able, SAMPLES, replace=len(able) < SAMPLES))
+            drawn = population.shared.draw(some, self._rng.random((SAMPLES, 1)))
+            return torch.as_tensor(drawn.reshape(-1), device=population.device)
         clients = [client for client in setup.honest if client < population.clients and len(population.parts[client])]
         drawn = population.draw(self._rng, -(-SAMPLES // max(1, len(clients))))[clients]
         return torch.as_tensor(drawn.reshape(-1), device=population.device)

@@ -162,8 +162,7 @@ class Judge:
     def _prior(self, count: int, originals: Tensor, senders: Sequence[int], place: int) -> dict[str, float]:
         """The shares that random training images of other clients seem to recover."""
         rng = stream(self._seed, f"privacy prior {place}")
-        parts = [part for client, part in enumerate(self._population.parts) if client not in senders]
-        others = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+        others = self._population.others(np.array(senders, dtype=np.int64))
         if not len(others):
             return {f"prior_{level:g}": 0.0 for level in LEVELS}
         draws = [

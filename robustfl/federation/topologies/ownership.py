@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from robustfl.federation.channels.contract import Channel
@@ -52,7 +53,7 @@ class CommonModel(Ownership):
         if round.started is None:
             return self._faults.models(self.server.state, round.number, ids)
         self._versions[round.number] = self.server.state
-        for step in self._versions.keys() - set(round.started.tolist()) - {round.number}:
+        for step in self._versions.keys() - set(np.unique(round.started).tolist()) - {round.number}:
             del self._versions[step]
         return torch.stack([self._versions[step] for step in round.started[ids].tolist()])
 
