@@ -1,4 +1,4 @@
-"""Figures about networks of peers: the network, peers over rounds, how far they agree, who is hit, and what it costs."""
+"""Figures about networks of peers: the network, peers over rounds, how far they agree, who is hit, what it costs."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ def rounds(duel: Duel, yard: Yardstick) -> Figure | None:
         if meaning in ("line", "base"):
             shapes.append(Path(d=frame.line(points), meaning="line" if meaning == "line" else "base", title=title))
     shapes += _rounds_below(frame, finished)
-    words = f"Accuracy of honest peers over rounds, {duel.name}; in the end {', '.join(told)}; alone {number(yard.alone, 3)}"
+    end = f"in the end {', '.join(told)}; alone {number(yard.alone, 3)}"
+    words = f"Accuracy of honest peers over rounds, {duel.name}; {end}"
     return Figure(
         title=duel.name,
         lines=("Peers over rounds",),
         drawings=(_drawing(words, shapes),),
         caption=(
-            "Line: the mean peer. Dashed: the lowest tenth. Filled: from the worst to the best. Dotted: what peers reach "
-            "alone."
+            "Line: the mean peer. Dashed: the lowest tenth. Filled: from the worst to the best. Dotted: what peers "
+            "reach alone."
         ),
     )
 
@@ -172,7 +173,10 @@ def against_bytes(points: Sequence[Place], yard: Yardstick) -> Figure | None:
 
 def _rounds_below(frame: Frame, finished: Sequence[int]) -> list[Shape]:
     return [
-        *(Words(x=frame.x(one), y=HEIGHT - 5, text=str(one), anchor="middle") for one in ticks(list(finished), 5)),
+        *(
+            Words(x=frame.x(one), y=HEIGHT - 5, text=str(one), anchor="middle")
+            for one in sorted({0, finished[-1] // 2, finished[-1]})
+        ),
         Words(x=134, y=HEIGHT + 9, text="rounds", anchor="middle"),
     ]
 

@@ -142,7 +142,7 @@ def _figures(world: World, shown: tuple[Duel, ...]) -> Iterator[Note | Gallery]:
         yield Note(
             line="The worst pair of a defense and an attack, and the defense that keeps most under the same attack."
         )
-        yield Gallery(figures=drawn, layout="beside")
+        yield Gallery(figures=drawn, layout="pair")
     more = (
         *(rounds(duel, yard) for duel in shown),
         consensus(shown),
