@@ -94,7 +94,8 @@ class MixerConduct:
             random.setstate(kept[0])
             np.random.set_state(kept[1])  # noqa: NPY002
             torch.set_rng_state(kept[2])
-        return answers[0] == answers[1] != answers[2]
+        first, again, other = answers
+        return bool(first == again and first != other)
 
 
 def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
