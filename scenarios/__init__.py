@@ -38,6 +38,14 @@ Privacy:
 * ``dp_tradeoff``: accuracy under epsilon from 1 to 8, for rules that can be released with noise, and one that cannot.
 * ``privacy_and_robustness``: poisoning, a backdoor, faults and a curious server in one report.
 
+Networks of peers without a server:
+
+* ``peers_quickstart``: ten rules of peers against thirteen attacks.
+* ``degree_sweep``: how many neighbours peers need, undisturbed and under attack.
+* ``topology_attack``: malicious peers at places of their choice, in networks with and without a weak cut.
+* ``monna``: averaging the nearest models with local momentum, and a world in which it fails.
+* ``monna_fashion_mnist``, ``topology_attack_fashion_mnist``: the same on Fashion-MNIST, unattended.
+
 Special ways to learn:
 
 * ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.

@@ -27,6 +27,7 @@ from .faults import FAULTS
 from .further import FURTHER
 from .guide import GUIDE
 from .heat_map import HEAT_MAP
+from .peers import NETWORKS, PEERS
 from .privacy import PRIVACY
 from .ranking import RANKING
 from .remarks import REMARKS
@@ -41,10 +42,12 @@ SECTIONS: tuple[Section, ...] = (
     GUIDE,
     RANKING,
     WORLDS,
+    NETWORKS,
     STATUSES,
     CLAIMS,
     HEAT_MAP,
     CURVES,
+    PEERS,
     TIMING,
     TRAINING,
     CLIENT_DATA,

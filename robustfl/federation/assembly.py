@@ -175,6 +175,8 @@ def assemble(
     from robustfl.federation.clients.work import ClientWork
     from robustfl.federation.engine import Simulation
     from robustfl.federation.observers.conduct import Conduct
+    from robustfl.federation.observers.peers.conduct import MixerConduct
+    from robustfl.federation.peers.topology import PeerToPeer
     from robustfl.federation.setup import set_up
     from robustfl.federation.spying.siblings import Kin
 
@@ -214,6 +216,8 @@ def assemble(
     talk = spoken(setup, work, defense, chosen)
     around = topology_for(setup, talk, equivocation) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
+    if isinstance(around, PeerToPeer):
+        around.asked = MixerConduct(around.mixer, conduct, settings.rounds, around.rules.short).mix
 
     def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
         """A federation like this one, with other data and other randomness."""

@@ -16,6 +16,7 @@ from robustfl.errors import DataError, ParameterError
 from robustfl.federation.data.partitions import (
     IID,
     ByClient,
+    ClassGroups,
     ClassImbalance,
     Dirichlet,
     Given,
@@ -38,6 +39,7 @@ partitions = st.one_of(
     st.builds(QuantitySkew, alpha=st.sampled_from([1e-300, 1e-3, 0.1, 1.0, 1e6])),
     st.builds(PowerLaw, exponent=st.sampled_from([1e-300, 1e-3, 1.6591, 1e6])),
     st.just(ClassImbalance()),
+    st.builds(ClassGroups, groups=st.integers(1, 9)),
 )
 
 
@@ -108,6 +110,21 @@ def test_shards_give_at_most_per_client_classes_when_shards_divide_classes() -> 
     counts = class_histogram(labels, split(Shards(per_client=2), labels, 25), 10)
     assert ((counts > 0).sum(axis=1) <= 2).all()
     assert set(counts.sum(axis=1)) == {40}
+
+
+def test_groups_of_clients_know_groups_of_classes_and_share_them_evenly() -> None:
+    counts = class_histogram(balanced(), split(ClassGroups(), balanced(), 20), 10)
+    knows = counts > 0
+    low, high = (
+        knows[:, :5].all(axis=1) & ~knows[:, 5:].any(axis=1),
+        knows[:, 5:].all(axis=1) & ~knows[:, :5].any(axis=1),
+    )
+    assert (low ^ high).all()
+    assert (low.sum(), high.sum()) == (10, 10)
+    assert set(counts.sum(axis=1)) == {50}
+    three = class_histogram(balanced(), split(ClassGroups(groups=3), balanced(), 7), 10)
+    assert sorted(np.unique(three > 0, axis=0).sum(axis=1).tolist()) == [3, 3, 4]
+    assert len(split(ClassGroups(groups=9), np.array([4, 4, 4]), 2)) == 2, "one class is one group"
 
 
 def test_quantity_skew_skews_sizes_and_not_labels() -> None:
@@ -257,6 +274,7 @@ def test_names() -> None:
         "iid",
         "dirichlet",
         "shards",
+        "class_groups",
         "quantity_skew",
         "power_law",
         "class_imbalance",

@@ -109,7 +109,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Figures side by side: small multiples, separate figures, or a single one that may be wider than the page."""
+    """Figures side by side: small multiples, large ones, separate ones, or one that may be wider than the page."""
 
     figures: tuple[Figure, ...]
-    layout: Literal["multiples", "loose", "wide", "beside"] = "loose"
+    layout: Literal["multiples", "pair", "loose", "wide", "beside"] = "loose"

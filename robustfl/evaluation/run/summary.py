@@ -181,10 +181,10 @@ def _evidence(played: Played, wanted: Sequence[str], checked: Checked) -> Eviden
     return Evidence(
         threats={str(attack): Threat.of(attack) for attack in suite.played},
         subjects={template.label: DefenseFacts.of(template) for template in suite.defenses},
-        distilling={
+        elsewhere={
             (world.label, template.label): DefenseFacts.of(template, world.federation)
             for world in experiment.worlds
-            if world.federation.distillation is not None
+            if world.federation.distillation is not None or world.federation.topology is not None
             for template in suite.defenses
         },
         rounds=rounds,

@@ -53,15 +53,16 @@ class AdversarySettings(Settings):
             )
 
     def spaced(self, attacks: tuple[Opponent, ...]) -> tuple[Opponent, ...]:
-        """The attacks in every space; those that do not craft updates stand there once."""
+        """The attacks in every space, each once; those that do not craft updates are in none."""
         if self.space == ("models",):
             return attacks
         steps: Any = registry.make("attack", "in_steps", {})
-        found: list[Opponent] = []
+        listed, found = {str(attack) for attack in attacks}, list[Opponent]()
         for attack in attacks:
             other = in_space(attack, steps)
             if other is None:
                 found.append(attack)
             else:
-                found += [attack if space == "models" else other for space in self.space]
+                spaced = (attack if space == "models" else other for space in self.space)
+                found += [one for one in spaced if one is attack or str(one) not in listed]
         return tuple(found)

@@ -26,10 +26,13 @@ from robustfl.evaluation.hashing import content_hash
 from robustfl.evaluation.specs import canonical, reader, writer
 from robustfl.evaluation.suite.yaml import read_yaml
 from robustfl.federation.settings import Settings
-from robustfl.threats import Attack, SybilAttack
+from robustfl.threats import Attack, PlacedAttack, SybilAttack
 from robustfl.threats.staging import stages
 
 Opponent = Attack | SybilAttack
+PEERS = "standard-peers-v1"
+"""The standard suite whose attacks an evaluation in a network without a server needs."""
+
 _Opponent = Annotated[Any, reader("attack"), writer]
 
 
@@ -98,7 +101,7 @@ def load_standard(name: str) -> Standard:
     if content.name != name:
         raise ScenarioError(f"{where}: `name` should be that of its file. Found {content.name!r}.")
     for attack in (*content.attacks, *content.tailored):
-        if not isinstance(attack, Opponent):
+        if not isinstance(attack, Opponent | PlacedAttack):
             raise ScenarioError(f"{where}: {attack!r} is no attack on the training. Leave it out.")
     labels = [str(attack) for attack in (*content.attacks, *content.tailored)]
     twice = sorted({label for label in labels if labels.count(label) > 1})

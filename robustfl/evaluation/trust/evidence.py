@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from robustfl import registry
 from robustfl.evaluation.results.records import Record, metrics_of, more_of
 from robustfl.evaluation.specs import DefenseTemplate
-from robustfl.evaluation.suite.standard import made_for
+from robustfl.evaluation.suite.standard import PEERS, load_standard, made_for
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.leaks import Beyond
 from robustfl.evaluation.trust.privacy import Mismatches
@@ -38,6 +38,7 @@ class Threat:
     start : its first round
     late : whether it starts after a share of the rounds
     tailored : whether it is made for some defenses
+    label : its label in results
     """
 
     classes: tuple[str, ...]
@@ -49,6 +50,7 @@ class Threat:
     start: int = 0
     late: bool = False
     tailored: bool = False
+    label: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, attack: Any) -> Threat:
@@ -69,6 +71,7 @@ class Threat:
             start=max(getattr(part, "start_round", 0) for part in parts),
             late=any(getattr(part, "late", 0.0) > 0 for part in parts),
             tailored=bool(made_for(attack)),
+            label=str(attack),
         )
 
 
@@ -84,6 +87,7 @@ class DefenseFacts:
     stateful : whether it keeps a history
     trusting : whether it uses an update that the server computes on clean samples of its own
     made_for : the registered attacks that are made for one of its stages
+    among_peers : the labels of the attacks that its evaluation needs where it mixes the models of peers
     """
 
     channel: str = "dense"
@@ -92,6 +96,7 @@ class DefenseFacts:
     stateful: bool = False
     trusting: bool = False
     made_for: tuple[str, ...] = ()
+    among_peers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, template: DefenseTemplate, federation: Federation | None = None) -> DefenseFacts:
@@ -110,8 +115,19 @@ class DefenseFacts:
             plannable=any(kind.plans for kind in searches),
             stateful=bool(whole.stateful),
             trusting=bool(getattr(whole, "wants_trusted", False)),
-            made_for=tuple(name for name, kind in attacks.items() if names & set(made_for(kind))),
+            made_for=tuple(
+                name
+                for name, kind in attacks.items()
+                if names & set(made_for(kind)) and (channel != "peers" or _among_peers(kind))
+            ),
+            among_peers=tuple(map(str, load_standard(PEERS).attacks)) if channel == "peers" else (),
         )
+
+
+def _among_peers(kind: Any) -> bool:
+    """Whether attacks of a kind can be played in a network without a server."""
+    channels = getattr(kind, "channels", None)
+    return channels is None or "peers" in channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +151,7 @@ class Evidence:
     ----------
     threats : label of an attack -> its facts
     subjects : label of a defense -> its facts
-    distilling : (world, defense) -> these facts in a world whose clients send predictions
+    elsewhere : (world, defense) -> these facts in a world whose clients send predictions, or have no server
     rounds : label of a world -> the number of rounds of its training
     doubled : label of a search -> label of the same search with at least twice the effort
     conduct : (world, defense) -> the misbehaviour of the defense that was seen in its trials
@@ -151,7 +167,7 @@ class Evidence:
 
     threats: Mapping[str, Threat] = field(default_factory=dict)
     subjects: Mapping[str, DefenseFacts] = field(default_factory=dict)
-    distilling: Mapping[tuple[str, str], DefenseFacts] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[str, str], DefenseFacts] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     doubled: Mapping[str, str] = field(default_factory=dict)
     conduct: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)

@@ -15,6 +15,9 @@ For each defense an evaluation needs:
   chose the row or the attack is made for some defenses;
 - if it keeps a history, an attack that starts late, within the training;
 - an attack of each level of knowledge, where the level is the most that the attack may look at.
+
+In networks without a server, the attacks of the standard suite for peers stand for the searches and plans: a rule is
+asked for there by every peer about its own neighbourhood, and searches craft a letter for each of them.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.summaries import ScoredDefense, ScoredWorldReport
+from robustfl.evaluation.suite.standard import PEERS
 from robustfl.evaluation.trust.checks import DOUBTS
 from robustfl.evaluation.trust.evidence import DefenseFacts, Evidence, Threat
 from robustfl.evaluation.trust.remark import Remark
@@ -121,7 +125,7 @@ def verdict(
     threats = [evidence.threats.get(attack) for attack in played(defense)]
     met = [threat for threat in threats if threat is not None]
     name = defense["defense"]
-    subject = evidence.distilling.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())
+    subject = evidence.elsewhere.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())
     lacking = missing(met, subject, evidence.rounds.get(world["world"]))
     status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
     return StatusVerdict(status=status, why=(*doubts, *lacking))
@@ -139,11 +143,19 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     found = []
     wanted = PREDICTION_GOALS if subject.channel == "predictions" else GOALS
     goals = [goal for goal in wanted if all(threat.goal != goal for threat in met)]
-    if goals and not subject.searchable:
+    if subject.among_peers:
+        labels = {threat.label for threat in met}
+        if absent := [label for label in subject.among_peers if label not in labels]:
+            found.append(f"not met, of {PEERS}: {', '.join(absent)}")
+    elif goals and not subject.searchable:
         found.append(f"no white-box search: there is none for the channel {subject.channel!r} yet")
     elif goals:
         found.append(f"no white-box search for {', '.join(goals)}")
-    if subject.plannable and not any(threat.planned and set(threat.knowledge) >= EVERYTHING for threat in met):
+    if (
+        subject.plannable
+        and not subject.among_peers
+        and not any(threat.planned and set(threat.knowledge) >= EVERYTHING for threat in met)
+    ):
         found.append("no planned attack that knows everything")
     classes = {name for threat in met for name in threat.classes}
     if absent := [name for name in subject.made_for if name not in classes]:
@@ -158,7 +170,8 @@ def missing(met: Sequence[Threat], subject: DefenseFacts, rounds: int | None = N
     most = {threat.knowledge[-1] for threat in met if threat.knowledge}
     levels = most | {"peers"} if "data" in most else most
     # Without any search, the first reason already says what is missing at the highest level of knowledge.
-    needed = [level for level in LEVELS if level != "defense" or subject.searchable]
+    spared = {"history"} if subject.among_peers else set()  # peers have no common model that everybody has seen
+    needed = [level for level in LEVELS if level not in spared and (level != "defense" or subject.searchable)]
     found += [f"no attack that knows {LEVELS[level]}" for level in needed if level not in levels]
     return found
 

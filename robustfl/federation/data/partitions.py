@@ -164,6 +164,29 @@ class Shards(Partition):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassGroups(Partition):
+    """Classes and clients are divided into `groups`, and the samples of a group of classes are dealt to one of clients.
+
+    Within a group samples are dealt at random, and sizes differ by at most one. With two groups, one half of the
+    clients knows one half of the classes, and the other half the others. Which clients are in a group is left to
+    chance. There are no more groups than classes or clients.
+    """
+
+    groups: Annotated[int, Ge(1), Doc("number of groups of classes, and of clients")] = 2
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        classes = np.unique(samples.labels)
+        groups = min(self.groups, len(classes), clients)
+        parts: list[Indices] = [np.empty(0, dtype=np.int64)] * clients
+        hands = np.array_split(rng.permutation(clients), groups)
+        for known, hand in zip(np.array_split(classes, groups), hands, strict=True):
+            members = rng.permutation(np.flatnonzero(np.isin(samples.labels, known)))
+            for client, piece in zip(hand.tolist(), np.array_split(members, len(hand)), strict=True):
+                parts[client] = piece
+        return _topped_up(parts, 1, type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantitySkew(Partition):
     """Sizes are in Dirichlet(alpha) proportions and samples are random.
 

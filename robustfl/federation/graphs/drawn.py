@@ -34,6 +34,8 @@ class Regular(GraphFamily):
 
     random: ClassVar[bool] = True
 
+    label_parameters: ClassVar[tuple[str, ...]] = ("degree",)
+
     degree: Annotated[int, Ge(1), Doc("number of neighbours of each peer; clients * degree is even")] = 8
 
     def _draw(self, clients: int, rng: np.random.Generator, number: int, root: Path | None) -> Graph:

@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ from robustfl.measures import Measure
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 CHANGES = "changes the updates that it is given"
 DRAWS = "draws from the global random generator of {}"
@@ -109,34 +111,34 @@ class Conduct(Observer):
             if DRAWS.format(name) not in self.seen and generator.place() != self._places[name]:
                 self._examine(name, receiver, rows)
         if not torch.equal(before, _sample(rows)):
-            self._note(CHANGES)
+            self.note(CHANGES)
         if self._twin is not None and receiver.who == "server":
             self._compare(receiver, round, rows, answer)
         return answer
 
     def report(self, trace: Trace) -> None:
         if self._apart > max(1.0, _TWIN_APART * self._compared):
-            self._note(TWIN)
+            self.note(TWIN)
         if self.seen:
             self.tell(trace, conduct=list(self.seen))
 
     def _question(self, receiver: Receiver, round: Round, rows: Tensor) -> None:
         """Ask the defense twice, in another order, and under other names if names cannot mean anything yet."""
         names, defense = receiver.names, receiver.defense
-        fresh = not defense.stateful or not _holds(defense.state_dict())
+        fresh = not defense.stateful or not holds(defense.state_dict())
         others = [_renamed(names, keep_order="names" in defense.unclaimed)] if fresh else []
         try:
             first, again, *renamed = (self._previewed(receiver, rows, ids) for ids in [names, names, *others])
         except InfeasibleError:
             return
         if not torch.equal(first, again):
-            self._note(VARIES)
+            self.note(VARIES)
             return
         if not all(_close(other, first) for other in renamed):
-            self._note(NAMES)
+            self.note(NAMES)
         order = row_order(0, round.number, receiver.who, len(names), AGAIN)
         if ORDER not in self.seen and not self._same_in(order, receiver, rows):
-            self._note(ORDER)
+            self.note(ORDER)
 
     def _same_in(self, order: Ids, receiver: Receiver, rows: Tensor) -> bool:
         """Whether the same rows, each with its name, get the same answer in another order.
@@ -179,7 +181,7 @@ class Conduct(Observer):
         they have moved and the defense was innocent.
         """
         if self._follows(_GENERATORS[name], receiver, rows):
-            self._note(DRAWS.format(name))
+            self.note(DRAWS.format(name))
         self._restless.add(name)
 
     def _follows(self, generator: _Generator, receiver: Receiver, rows: Tensor) -> bool:
@@ -207,7 +209,8 @@ class Conduct(Observer):
         """The answer to a copy of the rows, so that a careless defense cannot change the rows of the round."""
         return self._channel.vector(self._channel.ask(receiver, rows.clone(), names, preview=True))
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Keep what was seen, once."""
         if what not in self.seen:
             self.seen.append(what)
 
@@ -237,15 +240,22 @@ def _renamed(names: list[Hashable], *, keep_order: bool) -> list[Hashable]:
     return [name + shift if isinstance(name, int) else name for name in names]
 
 
-def _holds(state: dict[str, Any]) -> bool:
+def holds(state: dict[str, Any]) -> bool:
     """Whether a state holds anything; the state of a pipeline consists of the states of its parts."""
-    return any(_holds(value) if isinstance(value, dict) else True for value in state.values())
+    return any(holds(value) if isinstance(value, dict) else True for value in state.values())
 
 
 def _sample(rows: Tensor) -> Tensor:
     """Some columns of every row, as bits, because NaN is not equal to itself."""
     step = max(1, rows.shape[1] // 64)
     return rows[:, ::step].clone(memory_format=torch.contiguous_format).view(torch.uint8)
+
+
+def generators_moved(call: Callable[[], T]) -> tuple[T, list[str]]:
+    """The answer of a call, and the global generators that have moved meanwhile."""
+    places = {name: generator.place() for name, generator in _GENERATORS.items()}
+    answer = call()
+    return answer, [name for name, generator in _GENERATORS.items() if generator.place() != places[name]]
 
 
 class _Generator(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.neighbourhoods import HearsayMixer, Hoods, Letters, Mixer, Occasion
+from robustfl.aggregation.neighbourhoods import HearsayMixer, Hoods, Letters, Mixed, Mixer, Occasion
 from robustfl.aggregation.neighbourhoods.letters import ABSENT
 from robustfl.aggregation.neighbourhoods.rumours import Rumour
 from robustfl.errors import ParameterError
@@ -53,6 +54,8 @@ class PeerToPeer(Topology):
             raise ParameterError(f"Peers need a rule that mixes their models. Found {channel.defense!r}.")
         self.network, self.rules, self.mixer = setup.network, setup.settings.network, channel.defense
         self.combines_first = self.rules.order == "combine_then_adapt"
+        self.asked: Callable[[Letters, Hoods, Occasion], Mixed] = partial(self.mixer.mix, short=self.rules.short)
+        """Asks the rule; whoever watches its conduct puts a question of its own in place of this one."""
         self.forger = Forger(setup, equivocation)
         self.own = _first_models(setup)
         self._before = self.own.clone() if self.combines_first else None
@@ -142,7 +145,7 @@ class PeerToPeer(Topology):
             with watch.phase("aggregate"):
                 hoods = self._hoods(heard, moment.index(forged.index), bounds)
                 letters = Letters(torch.cat([models, forged.letters]).cpu())
-                mixed = self.mixer.mix(letters, hoods, replace(occasion, rumours=told), short=self.rules.short)
+                mixed = self.asked(letters, hoods, replace(occasion, rumours=told))
                 own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
             round.exchanges.append(Exchange(hearing=sent, lost=lost, mixed=mixed))

@@ -219,7 +219,14 @@ def test_the_command_lists_and_describes_suites(command: Callable[..., Any], tmp
     assert len(facts["attacks"]) == len(frozen.attacks)
 
 
-@pytest.mark.parametrize(("name", "frozen"), [("standard-v1", "a29c897024e67d5c"), ("standard-v2", "bffd8a88d3a2d027")])
+FROZEN = [
+    ("standard-v1", "a29c897024e67d5c"),
+    ("standard-v2", "bffd8a88d3a2d027"),
+    ("standard-peers-v1", "1ff515f3938bdce9"),
+]
+
+
+@pytest.mark.parametrize(("name", "frozen"), FROZEN)
 def test_standard_suites_are_frozen(name: str, frozen: str) -> None:
     """Scores carry this hash. Whoever changes an attack of a suite, or one of its defaults, makes a new version."""
     assert load_standard(name).hash == frozen

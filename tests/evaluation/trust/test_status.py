@@ -311,7 +311,7 @@ def test_where_statuses_are_only_shown_ranks_stay_what_they_were() -> None:
     assert all(row["status"] == UPPER_BOUND for row in with_["ranking"])
 
 
-ATTACKS = [row for row in TABLE if isinstance(row.attack, Attack)]
+ATTACKS = [row for row in TABLE if isinstance(row.attack, Attack) and row.attack.fits("dense")]
 
 
 def trained(attack: Any, defense: str = "mean", **settings: Any) -> tuple[Any, Any]:
@@ -337,7 +337,7 @@ def test_what_is_asked_of_a_defense_where_clients_send_predictions() -> None:
     """In a suite with both kinds of worlds, each world asks for the searches of its own channel."""
     place, defense = report(point(3, ALL), label="w")
     facts = DefenseFacts(channel="predictions", plannable=False)
-    both = replace(EVIDENCE, distilling={("w", "D"): facts})
+    both = replace(EVIDENCE, elsewhere={("w", "D"): facts})
     assert "no white-box search for permutation, flips" in verdict(place, defense, both, ()).why  # type: ignore[arg-type]
-    elsewhere = replace(EVIDENCE, distilling={("v", "D"): facts})
+    elsewhere = replace(EVIDENCE, elsewhere={("v", "D"): facts})
     assert verdict(place, defense, elsewhere, ()) == verdict(place, defense, EVIDENCE, ())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustfl.federation.clients.training import predict
+from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.observers.aims import aim_of
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.observers.peers.accuracy import PeerAccuracy
@@ -24,6 +25,11 @@ from robustfl.measures import Measure
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+DRAWN_PEERS, DRAWN_EDGES = 400, 4000
+"""Records hold networks up to this size."""
+NO_CLASS = -1
+"""The main class of a peer without samples, or of one whom an adversary has added."""
 
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -58,6 +64,13 @@ class Places(Observer):
         Measure(
             "hop_attack_success", "success of the attack by hops from malicious peers", unit="share", form="by name"
         ),
+        Measure("malicious_peers", "the numbers of malicious peers, in networks that can be drawn", form="list"),
+        Measure("network_edges", "both ends of each edge, one edge after the other; a reader may draw it", form="list"),
+        Measure("network_places", "x and y of each peer, one after the other, where peers have a place", form="list"),
+        Measure(
+            "network_directed", "whether the first end of an edge hears the second, and not the reverse", form="flag"
+        ),
+        Measure("main_classes", "the class of which each peer has most samples; -1 without samples", form="list"),
     )
 
     def __init__(self, setup: Setup, accuracy: PeerAccuracy) -> None:
@@ -88,7 +101,26 @@ class Places(Observer):
             observable=facts.observable,
             touched=facts.touched,
             **self._by_hops(left, touched),
+            **self._drawn(graph, malicious),
         )
+
+    def _drawn(self, graph: Graph, malicious: Ids) -> dict[str, Any]:
+        """What a drawing of the network needs, where it is small enough to be drawn with its edges."""
+        if graph.n > DRAWN_PEERS or len(graph.edges) > DRAWN_EDGES:
+            return {}
+        population = self._setup.population
+        mixes = class_histogram(population.labels.cpu().numpy(), population.parts, population.classes)
+        main = np.where(mixes.sum(axis=1) > 0, mixes.argmax(axis=1), NO_CLASS)
+        added = np.full(graph.n - len(main), NO_CLASS)
+        found: dict[str, Any] = {
+            "malicious_peers": malicious.tolist(),
+            "network_edges": graph.edges.ravel().tolist(),
+            "network_directed": graph.directed,
+            "main_classes": np.concatenate([main, added]).tolist(),
+        }
+        if graph.positions is not None:
+            found["network_places"] = graph.positions.ravel().round(4).tolist()
+        return found
 
     def _by_hops(self, left: Graph, touched: Mask) -> dict[str, Any]:
         accuracy = self._accuracy.last

@@ -1,0 +1,121 @@
+"""Watches how a rule of peers behaves while it mixes, as rules of servers are watched.
+
+In a few rounds the rule is asked again: the same question once more, and, before there is any history, under other
+names. Names tell who is malicious only to a rule that has found it out elsewhere. The order of letters needs no
+question: rules get them in the order of the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from robustfl.aggregation.kernels.base import Array
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixed, Mixer, Occasion
+from robustfl.aggregation.neighbourhoods.mixer import Short
+from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct, generators_moved, holds
+
+_CLOSE = 1e-5
+"""Sums in another order may differ by this share of the largest number."""
+_NUDGES, _NUDGE = 3, 1e-3
+"""How often letters are moved to break ties, and by which share of their spread."""
+_EMPTY = -1
+
+
+class MixerConduct:
+    """Asks the rule of a network of peers, and tells `conduct` what it sees.
+
+    A rule that picks letters may pick another one of two equally good letters under other names. A difference therefore
+    counts only if it remains when the letters are moved a little.
+
+    Parameters
+    ----------
+    mixer : the rule
+    conduct : keeps what was seen, for the record
+    rounds : the number of rounds; the rule is questioned in the first, the middle and the last one
+    short : what peers do with too few letters
+    """
+
+    def __init__(self, mixer: Mixer, conduct: Conduct, rounds: int, short: Short) -> None:
+        self._mixer, self._conduct, self._short = mixer, conduct, short
+        self._asked_again = {0, rounds // 2, rounds - 1}
+
+    def mix(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> Mixed:
+        """What the rule makes of the letters of a round."""
+        if occasion.number in self._asked_again:
+            self._question(letters, hoods, occasion)
+        before = np.array(letters.rows[:, :: max(1, letters.d // 64)])
+        answer, moved = generators_moved(lambda: self._mixer.mix(letters, hoods, occasion, short=self._short))
+        for name in moved:
+            if self._follows(letters, hoods, occasion):
+                self._conduct.note(DRAWS.format(name))
+        if before.tobytes() != np.ascontiguousarray(letters.rows[:, :: max(1, letters.d // 64)]).tobytes():
+            self._conduct.note(CHANGES)
+        return answer
+
+    def _question(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> None:
+        first, again = (self._asked(letters, hoods, occasion) for _ in range(2))
+        if first.tobytes() != again.tobytes():
+            self._conduct.note(VARIES)
+            return
+        if not holds(self._mixer.state_dict()) and not self._alike(
+            letters, hoods, occasion, *_renamed(hoods, occasion)
+        ):
+            self._conduct.note(NAMES)
+
+    def _alike(self, letters: Letters, hoods: Hoods, occasion: Occasion, other: Hoods, then: Occasion) -> bool:
+        """Whether other neighbourhoods, which say the same, get the same models."""
+        for rows in (letters.rows, *_nudged(letters.rows)):
+            moved = Letters(rows.copy(), dict(letters.faults))
+            one, two = self._asked(moved, hoods, occasion), self._asked(moved, other, then)
+            if (np.abs(one - two) <= _CLOSE * max(np.abs(one).max(initial=0), 1e-30)).all():
+                return True
+        return False
+
+    def _asked(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> Array:
+        copied = Letters(letters.rows.copy(), dict(letters.faults))
+        return self._mixer.preview(copied, hoods, occasion, short=self._short).models
+
+    def _follows(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> bool:
+        """Whether the answer follows the global generators: it differs under another seed, and not under the same."""
+        import random
+
+        kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        answers = []
+        try:
+            for seed in (1, 1, 2):
+                random.seed(seed)
+                np.random.seed(seed)  # noqa: NPY002
+                torch.manual_seed(seed)
+                answers.append(self._asked(letters, hoods, occasion).tobytes())
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])  # noqa: NPY002
+            torch.set_rng_state(kept[2])
+        first, again, other = answers
+        return bool(first == again and first != other)
+
+
+def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
+    """The same neighbourhoods where every peer has the name of another, and the occasion on which they mix."""
+    known = np.unique(hoods.senders[hoods.senders != _EMPTY])
+    others = np.roll(known, 1)
+    new = dict(zip(known.tolist(), others.tolist(), strict=True))
+    old = {name: before for before, name in new.items()}
+    senders = np.where(
+        hoods.senders == _EMPTY, _EMPTY, others[np.searchsorted(known, np.maximum(hoods.senders, known.min()))]
+    )
+    losses = occasion.losses
+    told = None if losses is None else lambda name, models: losses(old[name], models)
+    return replace(hoods, senders=senders), replace(occasion, losses=told)
+
+
+def _nudged(rows: Array) -> list[Array]:
+    finite = np.isfinite(rows)
+    spread = float(rows[finite].std()) if finite.any() else 0.0
+    return [
+        rows + (_NUDGE * (spread or 1.0) * np.random.default_rng(n).uniform(-1, 1, rows.shape)).astype(rows.dtype)
+        for n in range(_NUDGES)
+    ]
