@@ -90,7 +90,9 @@ class Duel:
     @property
     def finished(self) -> list[int]:
         """The rounds that were finished at each measurement."""
-        return [int(pair[0]) for pair in self.record["metrics"]["accuracy"]]
+        metrics = self.record["metrics"]
+        assert metrics is not None  # only trials that have ended are shown
+        return [int(pair[0]) for pair in metrics["accuracy"]]
 
     @property
     def name(self) -> str:

@@ -107,6 +107,7 @@ class Hardening:
         if self._sharing:
             numbers = Keyed(stream_seed(self._seed, f"{self._who}{name}, round {self._rounds[name]}"))
             self._rounds[name] += 1
-            return (numbers.words(ids, 1)[:, 0] >> np.uint64(1)).tolist()
+            drawn: list[int] = (numbers.words(ids, 1)[:, 0] >> np.uint64(1)).tolist()
+            return drawn
         seeds: list[int] = self._rng[name].integers(2**63, size=self._members)[ids].tolist()
         return seeds

@@ -95,7 +95,8 @@ class Members:
             return self._supplied
         identities = range(self._identities.count)
         absent = np.array([self._identities.alias(self.number, identity) is None for identity in identities])
-        return ~(self.malicious & absent[self._identity]) & self._supplied
+        present: Mask = ~(self.malicious & absent[self._identity]) & self._supplied
+        return present
 
     def names(self, ids: Ids) -> Ids:
         """The names by which defenses call these members in this round."""
@@ -119,7 +120,7 @@ class Members:
         """The training samples of each malicious client; attackers from outside hold all samples together."""
         if self._outside:
             return [self.samples()]
-        clients = np.flatnonzero(self.malicious[: self._clients])
+        clients = np.flatnonzero(self.malicious[: self._clients]).tolist()
         return [self._population.parts[client] for client in clients]
 
     def restrict(self, used: Mask) -> None:
