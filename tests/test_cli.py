@@ -55,7 +55,7 @@ def test_help_names_what_the_registry_knows(name: str, told: list[str], inside: 
 def test_what_is_left_out_of_a_command_has_a_default_that_its_help_tells(inside: Command, tmp_path: Path) -> None:
     shown = " ".join(inside("run", "--help", cwd=tmp_path).stdout.split())
     assert "(default: runs/NAME)" in shown
-    assert "(default: all but figures)" in inside("report", "--help", cwd=tmp_path).stdout
+    assert "(default: all but consortium and figures)" in inside("report", "--help", cwd=tmp_path).stdout
 
 
 def test_help_of_everything_looks_no_name_up() -> None:

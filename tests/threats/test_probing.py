@@ -127,10 +127,20 @@ def test_rows_that_are_not_finite_meet_the_defense_as_they_are() -> None:
 
 
 def test_values_too_large_for_products_are_asked_in_full() -> None:
-    honest = honest_rows()
+    huge = torch.ones(D, dtype=torch.float64)
+    huge[0] = 1e200
+    assert Probe(view_of(Krum(f=F), honest_rows()), {"mean": huge}).dimensions == D
+
+
+def test_an_honest_row_that_is_too_large_to_sum_is_refused_in_a_small_space_as_well() -> None:
+    honest, ones = honest_rows(), torch.ones(D, dtype=torch.float64)
     honest[0, 0] = 1e200
-    probe = Probe(view_of(Krum(f=F), honest), {"mean": torch.ones(D, dtype=torch.float64)})
-    assert probe.dimensions == D
+    small, whole = (Probe(view_of(Krum(f=F), honest), {"mean": ones}, full=full) for full in (False, True))
+    assert small.dimensions < D == whole.dimensions
+    one, other = small.answer(small.vectors["mean"]), whole.answer(ones)
+    assert one is not None
+    assert other is not None
+    assert float(one.norm()) == pytest.approx(float(other.norm()), rel=1e-9)
 
 
 def test_a_round_that_cannot_be_aggregated_has_no_answer() -> None:

@@ -222,7 +222,7 @@ def test_the_command_lists_and_describes_suites(command: Callable[..., Any], tmp
 FROZEN = [
     ("standard-v1", "a29c897024e67d5c"),
     ("standard-v2", "bffd8a88d3a2d027"),
-    ("standard-peers-v1", "1ff515f3938bdce9"),
+    ("standard-peers-v1", "e8481cb1ad29c4d5"),
 ]
 
 
