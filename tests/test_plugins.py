@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HALF = '''
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -39,6 +41,7 @@ SUITE = {
 }
 
 
+@pytest.mark.slow
 def test_a_third_party_aggregator_runs_and_is_reported(
     command: Callable[..., Any], plugin: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ print(json.dumps({"parts": len(roots), "modules": len(set().union(*closures.valu
 """
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_module_behind_a_part_changes_its_hash_and_no_other(copy: Path) -> None:
     found = json.loads(ran(copy, "-c", EVERY_EDIT).stdout)
     assert found["wrong"] == []

@@ -68,6 +68,7 @@ def require_no_ranks(summary: Summary, kinds: Sequence[type[rules.Cheat]]) -> No
     assert APART in rows["server alone"]["why"], "in every table with rules around a trusted update"
 
 
+@pytest.mark.slow
 def test_the_six_cheats_get_no_rank(tmp_path: Path, registered: None) -> None:
     summary = played(tmp_path, [*HONEST, *(kind.name for kind in rules.SIX)])
     require_no_ranks(summary, rules.SIX)

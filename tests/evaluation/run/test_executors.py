@@ -168,6 +168,7 @@ def script(folder: Path, **parts: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(run, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=180)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_refused_once_with_the_guard_to_write(tmp_path: Path) -> None:
     done = script(tmp_path)
     assert done.returncode == 1
@@ -178,6 +179,7 @@ def test_a_script_without_a_guard_is_refused_once_with_the_guard_to_write(tmp_pa
     assert (tmp_path / "out" / "records.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_script_whose_workers_cannot_import_it_is_refused_once(tmp_path: Path) -> None:
     done = script(tmp_path, before="if __name__ != '__main__':\n    raise SystemExit(7)", guard="if True: ")
     assert done.returncode == 1
