@@ -17,9 +17,9 @@ from tests.conftest import environment
 @pytest.mark.parametrize(
     ("scene", "size"),
     [
-        pytest.param("ddp", 3, marks=pytest.mark.slow),
-        pytest.param("buckets", 3, marks=pytest.mark.slow),
-        pytest.param("fsdp", 3, marks=pytest.mark.slow),
+        pytest.param("ddp", 3, marks=[pytest.mark.slow, pytest.mark.together]),
+        pytest.param("buckets", 3, marks=[pytest.mark.slow, pytest.mark.together]),
+        pytest.param("fsdp", 3, marks=[pytest.mark.slow, pytest.mark.together]),
         pytest.param("buckets", 5, marks=pytest.mark.nightly),
     ],
 )

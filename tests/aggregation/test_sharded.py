@@ -14,6 +14,7 @@ SIZE = 5
 
 
 @pytest.mark.slow
+@pytest.mark.together
 def test_sharded_rules_equal_the_whole_on_every_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.aggregation.sharded_worker"]
     workers = [

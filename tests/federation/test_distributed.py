@@ -37,6 +37,7 @@ def played(folder: Path, size: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.together
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     (one,) = played(tmp_path, 1)
     three = played(tmp_path, 3)
