@@ -31,6 +31,7 @@ html_title = f"robustfl {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_theme_options = {"sidebar_hide_name": False}
 
 
