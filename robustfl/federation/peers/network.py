@@ -126,6 +126,8 @@ class Network:
             share = self.declared / self.clients
             return np.asarray(np.ceil(share * graph.degree - 1e-9), dtype=np.int64)
         counts = malicious_neighbours(graph, np.flatnonzero(self._suspected))
+        if told == "local":
+            return counts
         return np.full(graph.n, int(counts[~self._suspected].max(initial=0)))
 
     @property

@@ -31,9 +31,10 @@ class Peers(Settings):
     network, so that its two sides know different classes."""
     redraw: Literal["never", "round"] = "never"
     """round: every round has a new graph of the family; who is malicious stays."""
-    bound: Literal["max", "share"] | Annotated[int, Strict(), Ge(0)] = "max"
+    bound: Literal["max", "share", "local"] | Annotated[int, Strict(), Ge(0)] = "max"
     """The number of malicious neighbours that rules are told: max is the largest number that any honest peer has, if as
-    many peers are malicious as are declared; share is ceil(f/n degree) for each peer; or it is a number."""
+    many peers are malicious as are declared; share is ceil(f/n degree) for each peer; local is each peer's own number,
+    which nobody knows outside of a simulation (published results are often told so); or it is a number."""
     short: Literal["lower", "own"] = "lower"
     """What peers do with too few letters for what their rule is told. lower: the rule is told the largest number that
     fits, and the peer keeps its own model if none does; own: the peer keeps its own model."""

@@ -263,13 +263,16 @@ def test_redrawn_graphs_differ_from_round_to_round_and_malicious_peers_stay() ->
     assert again.graph(2).digest == net.graph(2).digest
 
 
-@pytest.mark.parametrize("bound", ["max", "share", 1])
+@pytest.mark.parametrize("bound", ["max", "share", "local", 1])
 def test_what_rules_are_told(bound: Any) -> None:
     sim = network(Gossip(), declared=2, topology=Star(), peers={"bound": bound})
     net = peers(sim).network
     told = net.bounds(net.graph())
     if bound == 1:
         assert told.tolist() == [1] * 8
+    elif bound == "local":
+        each = [int(net.supposed[net.graph().neighbours(peer)].sum()) for peer in range(8)]
+        assert told.tolist() == each
     elif bound == "share":  # 2 of 8 are a quarter of the 7 neighbours of the hub, and of the one of each leaf
         assert told.tolist() == [2, *[1] * 7]
     else:
