@@ -15,10 +15,10 @@ from robustfl import registry
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.components import Component
 from robustfl.errors import NotGivenError, ParameterError, RobustflError
-from robustfl.testing.catalogue import Catalogue, Property, known_names
+from robustfl.testing.catalogue import Catalogue, Property, examined, known_names
 from robustfl.testing.conduct import global_generators
-from robustfl.testing.questions import Questions, decimals, load_hypothesis, search
-from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
+from robustfl.testing.questions import Questions, decimals, load_hypothesis
+from robustfl.testing.report import ConformanceError, ConformanceReport
 from robustfl.testing.subject import array, numeric
 from robustfl.testing.violation import Violation
 from robustfl.threats import Adversary, Facts, UpdateAttack
@@ -294,7 +294,7 @@ def check_attack(
     own = attack if isinstance(attack, UpdateAttack) else AttackFromFunction(attack)
     subject = Attacked(own, f)
     _answerable(subject)
-    findings = tuple(_find(each, subject, chosen, max_examples, seed) for each in OF_ATTACKS.values())
+    findings = tuple(examined(each, subject, chosen, max_examples, seed, "attack") for each in OF_ATTACKS.values())
     report = ConformanceReport(repr(own), f, subject.least, findings)
     if raise_on_violation and not report.conforms:
         raise ConformanceError(report)
@@ -311,15 +311,3 @@ def _answerable(subject: Attacked) -> None:
         raise ParameterError(f"This attack cannot be examined by questions: {error} Play it in a scenario.") from None
     except Exception:  # whatever else is wrong with it, the properties say
         return
-
-
-def _find(each: Property, subject: Any, chosen: frozenset[str], max_examples: int, seed: int) -> Finding:
-    if each.name not in chosen:
-        return Finding(each.name, each.statement, "not claimed", "not among the promises of this attack")
-    reason = each.inapplicable(subject)
-    if reason is not None:
-        return Finding(each.name, each.statement, "not applicable", reason)
-    violation = search(each.check, subject, examples=max_examples, seed=seed)
-    if violation is None:
-        return Finding(each.name, each.statement, "held")
-    return Finding(each.name, each.statement, "violated", violation.complaint, violation.code)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from robustfl.errors import ParameterError, did_you_mean
-from robustfl.testing.questions import Questions
+from robustfl.testing.questions import Questions, search
+from robustfl.testing.report import Finding
 from robustfl.testing.subject import Subject
 
 Check = Callable[[Subject, Questions], None]
@@ -64,3 +66,16 @@ def known_names(names: Iterable[str], where: str, among: Catalogue) -> frozenset
 def not_own(subject: Subject) -> str | None:
     """The reason why properties of robustfl's contracts do not apply to a plain callable; None for other rules."""
     return "a plain callable makes no such promise" if subject.own is None else None
+
+
+def examined(each: Property, subject: Any, chosen: frozenset[str], examples: int, seed: int, what: str) -> Finding:
+    """What is found out about one property of a subject; `what` it is, a rule or an attack, is for the reader."""
+    if each.name not in chosen:
+        return Finding(each.name, each.statement, "not claimed", f"not among the promises of this {what}")
+    reason = each.inapplicable(subject)
+    if reason is not None:
+        return Finding(each.name, each.statement, "not applicable", reason)
+    violation = search(each.check, subject, examples=examples, seed=seed)
+    if violation is None:
+        return Finding(each.name, each.statement, "held")
+    return Finding(each.name, each.statement, "violated", violation.complaint, violation.code)

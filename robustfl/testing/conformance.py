@@ -10,9 +10,9 @@ from robustfl.aggregation import Aggregator, PreAggregation
 from robustfl.aggregation.votes.contract import RankAggregator
 from robustfl.errors import MissingExtraError, ParameterError
 from robustfl.testing import conduct, intake, robustness, symmetry
-from robustfl.testing.catalogue import ALL, OF_VOTES, Catalogue, Property, known_names
-from robustfl.testing.questions import load_hypothesis, search
-from robustfl.testing.report import ConformanceError, ConformanceReport, Finding
+from robustfl.testing.catalogue import ALL, OF_VOTES, Catalogue, Property, examined, known_names
+from robustfl.testing.questions import load_hypothesis
+from robustfl.testing.report import ConformanceError, ConformanceReport
 from robustfl.testing.subject import Subject, examine
 from robustfl.testing.votes import Vote
 
@@ -100,7 +100,7 @@ def check_aggregator(
             # found    np.array([np.nan])
     """
     subject, chosen, known = _prepared(rule, f, least, accepts, skip, claims, max_examples, channel)
-    findings = tuple(_find(each, subject, chosen, max_examples, seed) for each in known.values())
+    findings = tuple(examined(each, subject, chosen, max_examples, seed, "rule") for each in known.values())
     report = ConformanceReport(repr(rule), subject.f, subject.least, findings)
     if raise_on_violation and not report.conforms:
         raise ConformanceError(report)
@@ -210,21 +210,8 @@ def _of_channel(rule: Any, told: Channel | None) -> tuple[type[Subject], Catalog
     return Vote if channel == "rankings" else Subject, _known(channel)
 
 
-def _find(each: Property, subject: Subject, chosen: frozenset[str], max_examples: int, seed: int) -> Finding:
-    """The finding about one property."""
-    if each.name not in chosen:
-        return Finding(each.name, each.statement, "not claimed", "not among the promises of this rule")
-    reason = each.inapplicable(subject)
-    if reason is not None:
-        return Finding(each.name, each.statement, "not applicable", reason)
-    violation = search(each.check, subject, examples=max_examples, seed=seed)
-    if violation is None:
-        return Finding(each.name, each.statement, "held")
-    return Finding(each.name, each.statement, "violated", violation.complaint, violation.code)
-
-
 def _run_alone(each: Property, subject: Subject, max_examples: int, seed: int) -> None:
     __tracebackhide__ = True
-    finding = _find(each, subject, frozenset([each.name]), max_examples, seed)
+    finding = examined(each, subject, frozenset([each.name]), max_examples, seed, "rule")
     if finding.status == "violated":
         raise ConformanceError(ConformanceReport(repr(subject.rule), subject.f, subject.least, (finding,)))

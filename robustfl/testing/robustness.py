@@ -111,7 +111,7 @@ def _not_told(subject: Subject) -> str | None:
 
 
 @promise(
-    "f malicious rows gain nothing from clients that send two rows, none or NaN: f is not lowered",
+    "f malicious rows gain nothing from rows that arrive again, nor from clients that send two, none or NaN",
     unless=_not_told,
 )
 def f_kept(subject: Subject, ask: Questions) -> None:
@@ -127,6 +127,10 @@ def f_kept(subject: Subject, ask: Questions) -> None:
             sent = {"sent twice": [lies[0], 2.0 * lies[0]], "missing": [None], "nan": [np.full(d, np.nan)]}[kind]
             rows += sent
             ids += [max(ids) + 1] * len(sent)
+    for _ in range(ask.integer(0, 2)):  # a message that is delivered twice, or replayed
+        again = ask.integer(0, n - 1)
+        rows.append(clean[again])
+        ids.append(again)
     call = f"rule(x, ids={ids})"
     refusal = subject.rule.infeasible(n)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -74,3 +74,40 @@ class Attack(Component, ABC):
         """Whether the attack acts in round `number`."""
         started = number >= self.start_round and (number - self.start_round) % self.every == 0
         return started and (self.stop_round is None or number < self.stop_round)
+
+
+class Staged:
+    """What attacks of two stages have in common: how they are written, and the parts that they consist of."""
+
+    first: Any
+    then: Any
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} >> {self.then!r}"
+
+    def __str__(self) -> str:
+        return f"{self.first} > {self.then}"
+
+    @property
+    def stages(self) -> tuple[Component, ...]:
+        return *self.first.stages, *self.then.stages
+
+    def required_knowledge(self) -> Knowledge:
+        """The knowledge that the attack needs."""
+        needed: Knowledge = self.then.required_knowledge()
+        return needed
+
+
+class CarriedOut(Staged):
+    """An attack of which the first stage says by whom it is carried out, and nothing else."""
+
+    @property
+    def surface(self) -> str:
+        """The surface of the attack."""
+        surface: str = self.then.surface
+        return surface
+
+    def fits(self, channel: str) -> bool:
+        """Whether the attack can be played against a defense of this channel."""
+        fits: bool = self.then.fits(channel)
+        return fits

@@ -16,9 +16,8 @@ from typing_extensions import Doc
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
-from robustfl.threats.attack import Attack
+from robustfl.threats.attack import Attack, CarriedOut
 from robustfl.threats.data.contract import DataPoisoning
-from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.peers.contract import PeerAttack
 
 
@@ -68,36 +67,17 @@ class Identities(Component, ABC):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SybilAttack(Component):
+class SybilAttack(CarriedOut, Component):
     """An attack by clients with several identities: `Clones(count=5) >> LabelFlip()`."""
 
     first: Identities
     then: Attack
-
-    def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.first} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.first.stages, *self.then.stages
 
     def __rshift__(self, attack: Any) -> SybilAttack:
         """The same identities with one more stage of the attack: `Clones() >> BadNets() >> ModelReplacement()`."""
         if not isinstance(self.then, DataPoisoning):
             raise ParameterError(f"Only a poisoning of data stands before another attack. Found {self.then!r}.")
         return SybilAttack(first=self.first, then=self.then >> attack)
-
-    @property
-    def surface(self) -> str:
-        """The surface of the attack."""
-        return self.then.surface
-
-    def required_knowledge(self) -> Knowledge:
-        """The knowledge that the attack needs."""
-        return self.then.required_knowledge()
 
     def fits(self, channel: str) -> bool:
         """Whether the attack can be played against a defense of this channel.
@@ -107,7 +87,7 @@ class SybilAttack(Component):
         known = channel in ("dense", "peers", "rankings")
         if self.first.disguise:
             known = channel == "dense" or (channel == "peers" and not isinstance(self.then, PeerAttack))
-        return known and self.then.fits(channel)
+        return known and super().fits(channel)
 
 
 def divided(attack: Attack | SybilAttack | None) -> tuple[Identities | None, Attack | None]:

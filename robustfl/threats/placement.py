@@ -15,10 +15,9 @@ import numpy as np
 from robustfl.components import Component
 from robustfl.errors import AttackError, ParameterError
 from robustfl.graphs.graph import Graph, Nodes
-from robustfl.threats.attack import Attack
+from robustfl.threats.attack import Attack, CarriedOut
 from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.identities import Identities, SybilAttack
-from robustfl.threats.knowledge import Knowledge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ class Placement(Component, ABC):
             return PlacedIdentities(place=self, first=attack)
         if not isinstance(attack, Attack | SybilAttack):
             raise ParameterError(f"{self!r} should stand before an attack on the training. Found {attack!r}.")
-        return PlacedAttack(place=self, then=attack)
+        return PlacedAttack(first=self, then=attack)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,46 +117,23 @@ class PlacedIdentities:
 
     def __rshift__(self, attack: Any) -> PlacedAttack:
         """The attack, carried out by these identities at these places."""
-        return PlacedAttack(place=self.place, then=self.first >> attack)
+        return PlacedAttack(first=self.place, then=self.first >> attack)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PlacedAttack(Component):
+class PlacedAttack(CarriedOut, Component):
     """An attack by peers at chosen places of a network: `Cut() >> SignFlip()`."""
 
-    place: Placement
+    first: Placement
     then: Attack | SybilAttack
-
-    def __repr__(self) -> str:
-        return f"{self.place!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.place} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.place.stages, *self.then.stages
 
     def __rshift__(self, attack: Any) -> PlacedAttack:
         """The same places with one more stage of the attack: `Cut() >> BadNets() >> ModelReplacement()`."""
         if not isinstance(self.then, SybilAttack | DataPoisoning):
             raise ParameterError(f"Only a poisoning of data stands before another attack. Found {self.then!r}.")
-        return PlacedAttack(place=self.place, then=self.then >> attack)
-
-    @property
-    def surface(self) -> str:
-        """The surface of the attack."""
-        return self.then.surface
-
-    def required_knowledge(self) -> Knowledge:
-        """The knowledge that the attack needs."""
-        return self.then.required_knowledge()
-
-    def fits(self, channel: str) -> bool:
-        """Whether the attack can be played against a defense of this channel."""
-        return self.then.fits(channel)
+        return PlacedAttack(first=self.first, then=self.then >> attack)
 
 
 def placed(attack: Attack | SybilAttack | PlacedAttack | None) -> tuple[Placement | None, Attack | SybilAttack | None]:
     """The placement and the attack; None when the places are left to chance, and None when nobody attacks."""
-    return (attack.place, attack.then) if isinstance(attack, PlacedAttack) else (None, attack)
+    return (attack.first, attack.then) if isinstance(attack, PlacedAttack) else (None, attack)

@@ -5,13 +5,11 @@ Two processes test nothing, as the median of two is their mean, and four cannot 
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
+from tests.processes import outputs
 
 
 @pytest.mark.parametrize(
@@ -24,21 +22,5 @@ from tests.conftest import environment
     ],
 )
 def test_processes_train_together_with_a_rule(scene: str, size: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.adapters.torch_worker", scene]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(size), str(tmp_path / "store")],
-            env=environment(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    try:
-        ended = [(worker, *worker.communicate(timeout=300)) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for worker, output, errors in ended:
-        assert (worker.returncode, output) == (0, "done\n"), errors[-4000:]
+    ended = outputs("tests.adapters.torch_worker", size, tmp_path / "store", scene)
+    assert ended == ["done\n"] * size

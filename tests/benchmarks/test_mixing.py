@@ -43,7 +43,7 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
 }
 """A rule for all peers, the same rule called once a peer, and how many times faster the first has to be."""
 
-GROWTH = {"linear": 1.6, "star": 1.6, "Gram": 2.25, "order": 1.6}
+GROWTH = {"linear": 1.6, "star": 1.6, "Gram": 1.6, "order": 1.6}
 """How many times more than 16 times as much 800 peers may cost, compared with 50. The pairs that meet somewhere grow 26
 times: among 50 peers, most pairs meet in several neighbourhoods."""
 

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import environment
+from tests.processes import outputs
 
 
 def played(folder: Path, size: int) -> list[dict[str, Any]]:
     """What each of `size` processes has found."""
-    command = [sys.executable, "-m", "tests.federation.distributed_worker"]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(size), str(folder / f"store{size}")],
-            env=environment(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
-    try:
-        ended = [(worker, *worker.communicate(timeout=300)) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for worker, _, errors in ended:
-        assert worker.returncode == 0, errors[-4000:]
-    return [json.loads(output) for _, output, _ in ended]
+    found = outputs("tests.federation.distributed_worker", size, folder / f"store{size}")
+    return [json.loads(output) for output in found]
 
 
 @pytest.mark.slow

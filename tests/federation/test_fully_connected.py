@@ -143,11 +143,11 @@ def test_summed_gradients_are_those_of_autograd(
     x, y = batches(made, k=5, steps=steps, size=7)
     models = apart(made, 5) if own else made.initial
     before = models.clone()
-    for dtype, rtol, atol in ((torch.float64, 1e-10, 1e-12), (torch.float32, 1e-5, 1e-6)):
+    for dtype, rtol, atol in ((torch.float64, 1e-10, 1e-12), (torch.float32, 0.0, 1e-6)):  # of the largest entry
         found = summed_gradients(models.to(dtype), x.to(dtype), y, 0.2, widths)
         expected = VmappedTrainer(made, 0.2)(models.to(dtype), x.to(dtype), y)
         assert found.dtype == dtype
-        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol * float(expected.abs().max()))
     assert float(found.norm(dim=1).min()) > 0.1
     assert torch.equal(models, before)
 

@@ -85,7 +85,7 @@ class Models(Dense):
         return found
 
     def crafted(self, round: Round, receiver: Receiver, messages: Tensor) -> Tensor | None:
-        raise NotImplementedError("letters are crafted for all peers at once, where they are exchanged")
+        return None  # letters are crafted for all peers at once, where they are exchanged
 
 
 def _part(lesson: Lesson, rows: slice, steps: slice) -> Lesson:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robustfl.components import Component
 from robustfl.errors import ParameterError
 from robustfl.threats.adversary import MessageAttack
-from robustfl.threats.attack import Attack, Labels
+from robustfl.threats.attack import Attack, Labels, Staged
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
 from robustfl.threats.updates.view import View
@@ -66,21 +65,11 @@ class DataPoisoning(Attack):
         return np.ones(len(labels), dtype=np.bool_)
 
 
-class _Poisoned:
+class _Poisoned(Staged):
     """What attacks after a poisoning of data have in common."""
 
     first: DataPoisoning
     then: Attack
-
-    def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.first} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.first.stages, *self.then.stages
 
     def required_knowledge(self) -> Knowledge:
         """The knowledge that either stage needs."""

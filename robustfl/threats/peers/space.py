@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError
-from robustfl.threats.knowledge import Knowledge
+from robustfl.threats.attack import Staged
 from robustfl.threats.updates.contract import UpdateAttack
 from robustfl.threats.updates.view import View
 
@@ -42,7 +42,7 @@ class Space(Component, ABC):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SpacedAttack(UpdateAttack):
+class SpacedAttack(Staged, UpdateAttack):
     """An attack on updates that crafts letters of a network of peers in another space: `InSteps() >> SignFlip()`."""
 
     first: Space
@@ -50,20 +50,6 @@ class SpacedAttack(UpdateAttack):
     start_round: int = field(default=0, init=False)
     stop_round: int | None = field(default=None, init=False)
     every: int = field(default=1, init=False)
-
-    def __repr__(self) -> str:
-        return f"{self.first!r} >> {self.then!r}"
-
-    def __str__(self) -> str:
-        return f"{self.first} > {self.then}"
-
-    @property
-    def stages(self) -> tuple[Component, ...]:
-        return *self.first.stages, *self.then.stages
-
-    def required_knowledge(self) -> Knowledge:
-        """The knowledge that the attack needs."""
-        return self.then.required_knowledge()
 
     @property
     def needs_model(self) -> bool:
