@@ -180,30 +180,16 @@ class Conduct(Observer):
         To read the places of generators takes as long as a small rule, so they are read twice in a round only where
         they have moved and the defense was innocent.
         """
-        if self._follows(_GENERATORS[name], receiver, rows):
+        if self._follows(name, receiver, rows):
             self.note(DRAWS.format(name))
         self._restless.add(name)
 
-    def _follows(self, generator: _Generator, receiver: Receiver, rows: Tensor) -> bool:
-        """Whether the answer follows a generator: it is the same under one seed and differs under another seed.
-
-        A generator that has moved does not prove this, since another thread may have drawn from it.
-        """
-        kept = generator.save()
+    def _follows(self, name: str, receiver: Receiver, rows: Tensor) -> bool:
+        """Whether the answer follows a global generator; what the defense has just learnt may leave it with none."""
         try:
-            for _ in range(_ATTEMPTS):
-                answers = []
-                for seed in (_SEEDS[0], _SEEDS[0], _SEEDS[1]):
-                    generator.seed(seed)
-                    answers.append(self._previewed(receiver, rows, receiver.names))
-                first, again, other = answers
-                if torch.equal(first, again) and not torch.equal(first, other):
-                    return True
+            return follows(name, lambda: self._previewed(receiver, rows, receiver.names), torch.equal)
+        except InfeasibleError:
             return False
-        except InfeasibleError:  # what the defense has just learnt may leave it with too few rows
-            return False
-        finally:
-            generator.restore(kept)
 
     def _previewed(self, receiver: Receiver, rows: Tensor, names: list[Hashable]) -> Tensor:
         """The answer to a copy of the rows, so that a careless defense cannot change the rows of the round."""
@@ -256,6 +242,27 @@ def generators_moved(call: Callable[[], T]) -> tuple[T, list[str]]:
     places = {name: generator.place() for name, generator in _GENERATORS.items()}
     answer = call()
     return answer, [name for name, generator in _GENERATORS.items() if generator.place() != places[name]]
+
+
+def follows(name: str, ask: Callable[[], T], same: Callable[[T, T], bool]) -> bool:
+    """Whether an answer follows a global generator: it is the same under one seed and differs under another seed.
+
+    A generator that has moved does not prove this, since another thread may have drawn from it.
+    """
+    generator = _GENERATORS[name]
+    kept = generator.save()
+    try:
+        for _ in range(_ATTEMPTS):
+            answers = []
+            for seed in (_SEEDS[0], _SEEDS[0], _SEEDS[1]):
+                generator.seed(seed)
+                answers.append(ask())
+            first, again, other = answers
+            if same(first, again) and not same(first, other):
+                return True
+        return False
+    finally:
+        generator.restore(kept)
 
 
 class _Generator(NamedTuple):

@@ -10,12 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from robustfl.aggregation.kernels.base import Array
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixed, Mixer, Occasion
 from robustfl.aggregation.neighbourhoods.mixer import Short
-from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES, Conduct, generators_moved, holds
+from robustfl.federation.observers.conduct import (
+    CHANGES,
+    DRAWS,
+    NAMES,
+    VARIES,
+    Conduct,
+    follows,
+    generators_moved,
+    holds,
+)
 
 _CLOSE = 1e-5
 """Sums in another order may differ by this share of the largest number."""
@@ -49,7 +57,7 @@ class MixerConduct:
         before = np.array(letters.rows[:, :: max(1, letters.d // 64)])
         answer, moved = generators_moved(lambda: self._mixer.mix(letters, hoods, occasion, short=self._short))
         for name in moved:
-            if self._follows(letters, hoods, occasion):
+            if follows(name, lambda: self._asked(letters, hoods, occasion), np.array_equal):
                 self._conduct.note(DRAWS.format(name))
         if before.tobytes() != np.ascontiguousarray(letters.rows[:, :: max(1, letters.d // 64)]).tobytes():
             self._conduct.note(CHANGES)
@@ -77,25 +85,6 @@ class MixerConduct:
     def _asked(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> Array:
         copied = Letters(letters.rows.copy(), dict(letters.faults))
         return self._mixer.preview(copied, hoods, occasion, short=self._short).models
-
-    def _follows(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> bool:
-        """Whether the answer follows the global generators: it differs under another seed, and not under the same."""
-        import random
-
-        kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-        answers = []
-        try:
-            for seed in (1, 1, 2):
-                random.seed(seed)
-                np.random.seed(seed)  # noqa: NPY002
-                torch.manual_seed(seed)
-                answers.append(self._asked(letters, hoods, occasion).tobytes())
-        finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
-            torch.set_rng_state(kept[2])
-        first, again, other = answers
-        return bool(first == again and first != other)
 
 
 def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
