@@ -75,6 +75,17 @@ def modules_of(function: Any) -> tuple[str, ...]:
     return () if module is None else (str(module),)
 
 
+def given_function(given: Any) -> Any:
+    """The function that is given, itself or as `module:function`.
+
+    Raises ParameterError when it is no function, and no object to call.
+    """
+    found = function_named(given) if isinstance(given, str) else given
+    if not callable(found) or isinstance(found, type):
+        raise ParameterError(f"`function` should be a function, or an object to call. Found {found!r}.")
+    return found
+
+
 def function_named(name: str) -> Callable[..., Any]:
     """The function with a name `module:function`.
 

@@ -15,7 +15,7 @@ from robustfl.aggregation.defense import Outcome
 from robustfl.aggregation.kernels.base import Array, is_tensor
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.errors import ParameterError, RobustflError, UpdatesError
-from robustfl.functions import accepted_names, function_named, label_of, modules_of, name_of
+from robustfl.functions import accepted_names, given_function, label_of, modules_of, name_of
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -58,15 +58,12 @@ which does not lower f. Lower f, use a rule with a weaker precondition, or colle
         kw_only=False
     )
     f: Annotated[int | None, Ge(0), Doc("number of rows that may be Byzantine, if the function is told it")] = None
-    requires: Annotated[tuple[int, int], Doc("(a, b) of the precondition n >= a f + b")] = (2, 1)  # type: ignore[misc]
+    requires: Annotated[tuple[int, int], Doc("(a, b) of the precondition n >= a f + b")] = (2, 1)  # type: ignore[misc]  # other rules have it as a class
     accepts: Annotated[Literal["numpy", "torch"], Doc("kind of array that the function gets")] = "numpy"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.function, str):
-            object.__setattr__(self, "function", function_named(self.function))
-        if not callable(self.function) or isinstance(self.function, type):
-            raise ParameterError(f"`function` should be a function, or an object to call. Found {self.function!r}.")
+        object.__setattr__(self, "function", given_function(self.function))
         if len(self.requires) != 2 or min(self.requires) < 0:
             raise ParameterError(f"`requires` should be (a, b), both at least 0. Found requires={self.requires!r}.")
 

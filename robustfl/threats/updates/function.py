@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from typing_extensions import Doc
 
 from robustfl.errors import AttackError, ParameterError
-from robustfl.functions import accepted_names, function_named, label_of, modules_of, name_of
+from robustfl.functions import accepted_names, given_function, label_of, modules_of, name_of
 from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.contract import UpdateAttack
 from robustfl.threats.updates.view import View
@@ -66,10 +66,7 @@ class AttackFromFunction(UpdateAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.function, str):
-            object.__setattr__(self, "function", function_named(self.function))
-        if not callable(self.function) or isinstance(self.function, type):
-            raise ParameterError(f"`function` should be a function, or an object to call. Found {self.function!r}.")
+        object.__setattr__(self, "function", given_function(self.function))
         if not self._asks:
             raise ParameterError(
                 f"An attack should ask for what it needs by parameters named {', '.join(SHOWN)}. "
