@@ -161,7 +161,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc]  # Flower may be absent wher
         return lambda: {name: array.numpy() for name, array in reply[self.arrayrecord_key].items()}
 
 
-class LegacyRobustStrategy(LegacyFedAvg):  # type: ignore[misc]
+class LegacyRobustStrategy(LegacyFedAvg):  # type: ignore[misc]  # as above
     """The same for Flower's older strategies, with `aggregate_fit`; see :class:`RobustStrategy`.
 
     Arrays have no names there. Running statistics of normalisation layers are therefore parameters like all others,

@@ -89,8 +89,9 @@ which does not lower f. Lower f, use a rule with a weaker precondition, or colle
 
     @property
     def _function(self) -> Callable[..., Any]:
-        function: Any = self.function
-        return function  # type: ignore[no-any-return]
+        given: Any = self.function
+        function: Callable[..., Any] = given
+        return function
 
     def _aggregate(self, rows: Rows) -> Outcome:
         if rows.source.d_here != rows.source.d:

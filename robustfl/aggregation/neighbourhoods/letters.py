@@ -125,7 +125,7 @@ class Hoods:
     weights: Floats
     bounds: Integers
     senders: Integers = None  # type: ignore[assignment]  # filled in below
-    strangers: Flags = None  # type: ignore[assignment]
+    strangers: Flags = None  # type: ignore[assignment]  # likewise
 
     def __post_init__(self) -> None:
         index = np.asarray(self.index)

@@ -93,7 +93,9 @@ def place(published: RunResults, run: RunResults, *, around: int = 2) -> Placed:
     allowed = {name for name, row in rows.items() if row["rank"] is not None}
     ranking, tests = standings(found, [*old, *added], margin=rules.margin, alpha=rules.alpha, ranked=allowed)
     for row in ranking:
-        row |= {key: rows[row["defense"]][key] for key in ("status", "why") if key in rows[row["defense"]]}  # type: ignore[typeddict-item]
+        known_row = rows[row["defense"]]
+        if "status" in known_row and "why" in known_row:
+            row["status"], row["why"] = known_row["status"], known_row["why"]
     return Placed(
         added=tuple(added),
         labels=labels,

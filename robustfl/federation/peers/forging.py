@@ -134,7 +134,7 @@ class Forger:
                 f=int(hit[line].sum()),
                 honest=moment.models[_index(around)],
                 honest_ids=tuple(names[moment.hearing.ids[around]].tolist()),
-                own=lambda own=own: moment.own[own],  # type: ignore[misc]
+                own=partial(moment.own.__getitem__, own),
                 receiver=int(names[victim]),
                 model=moment.models[line],
                 tellers=tuple(names[senders[hit[line]]].tolist()),

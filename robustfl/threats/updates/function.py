@@ -104,8 +104,9 @@ class AttackFromFunction(UpdateAttack):
 
     @property
     def _function(self) -> Callable[..., Any]:
-        function: Any = self.function
-        return function  # type: ignore[no-any-return]
+        given: Any = self.function
+        function: Callable[..., Any] = given
+        return function
 
     @property
     def _asks(self) -> tuple[str, ...]:
