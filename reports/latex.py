@@ -15,7 +15,7 @@ from .tex import commented, table
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaTeX(ReportPage):
+class Latex(ReportPage):
     r"""The ranking as a table with the rules of booktabs, to be read by ``\input{ranking.tex}``.
 
     A suite of several worlds has a second table, with the resilience in each of them. The preamble of the document

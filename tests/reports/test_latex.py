@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robustfl import registry
 from robustfl.evaluation.results.reporting import RunResults
-from robustfl.reports import LaTeX
+from robustfl.reports import Latex
 from robustfl.reports.tex import commented, escaped
 from tests.reports.hostile import SCRIPT, hostile
 from tests.reports.synthetic import run
 
 FULL = run()
-PAGE = LaTeX().render(FULL)
+PAGE = Latex().render(FULL)
 
 COMMANDS = {
     *("footnotesize", "setlength", "tabcolsep"),
@@ -87,7 +88,7 @@ def test_each_world_has_a_column_where_there_are_several() -> None:
     for name in ("Mean", "GeometricMedian"):
         values = [next(d["R_unt"] for d in world["defenses"] if d["defense"] == name) for world in (first, second)]
         assert found[name] == [f"{value:.2f}" for value in values]
-    assert "tab:worlds" not in LaTeX().render(run(worlds=("w",)))
+    assert "tab:worlds" not in Latex().render(run(worlds=("w",)))
 
 
 def test_what_the_numbers_are_from_stands_above() -> None:
@@ -97,7 +98,7 @@ def test_what_the_numbers_are_from_stands_above() -> None:
     summary: dict[str, Any] = copy.deepcopy(FULL.summary)
     summary["provenance"]["commit"] = "0123456789ab with changes"
     summary["suite"]["standard"] = {"name": "standard-v2", "hash": "abc"}
-    page = LaTeX().render(RunResults(summary=summary, records=()))  # type: ignore[arg-type]
+    page = Latex().render(RunResults(summary=summary, records=()))  # type: ignore[arg-type]
     assert "% Attacks: standard-v2, hash abc.\n% robustfl 0.1.0, commit 0123456789ab with changes.\n" in page
 
 
@@ -115,7 +116,7 @@ def test_what_the_numbers_are_from_stands_above() -> None:
     ids=["script", "command", "comment", "braces", "row", "ligatures", "letters"],
 )
 def test_hostile_labels_leave_the_tables_whole(text: str) -> None:
-    page = LaTeX().render(hostile(text))
+    page = Latex().render(hostile(text))
     whole(page)
     assert len(rows(page)) == len(hostile(text).summary["scores"]["ranking"])
 
@@ -140,4 +141,8 @@ def test_signs_have_their_forms() -> None:
 def test_without_a_ranking_there_is_no_table() -> None:
     summary: dict[str, Any] = copy.deepcopy(FULL.summary)
     summary["scores"]["ranking"] = []
-    assert LaTeX().render(RunResults(summary=summary, records=())) == ""  # type: ignore[arg-type]
+    assert Latex().render(RunResults(summary=summary, records=())) == ""  # type: ignore[arg-type]
+
+
+def test_the_format_is_listed_under_the_name_that_people_type() -> None:
+    assert "latex" in registry.find("report")
