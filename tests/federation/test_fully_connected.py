@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from robustfl.aggregation import Aggregator
 from robustfl.attacks import ALIE, LabelFlip
 from robustfl.defenses import FLTrust, Mixup, TrimmedMean
+from robustfl.evaluation.run.executors import one_thread
 from robustfl.federation import Population
 from robustfl.federation.clients import fully_connected
 from robustfl.federation.clients.fully_connected import gradients, summed_gradients, widths_of
@@ -154,19 +155,23 @@ def test_summed_gradients_are_those_of_autograd(
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("own", [False, True], ids=["one model", "own models"])
-def test_the_bits_of_a_client_depend_on_no_other_client(steps: int, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 16])
+def test_the_bits_of_a_client_depend_on_no_other_client(
+    steps: int, own: bool, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = population(MLP(hidden=(24,)), side=8)
     widths = widths_of(made.module)
     assert widths is not None
-    x, y = batches(made, k=15, steps=steps, size=16)
+    x, y = batches(made, k=15, steps=steps, size=size)
     models = apart(made, 15) if own else made.initial
-    whole = summed_gradients(models, x, y, 0.2, widths)
-    generator = torch.Generator().manual_seed(3)
-    for number in range(1, 16):
-        monkeypatch.setattr(fully_connected, "CHUNK", number * made.d // 2)
-        some = torch.randperm(15, generator=generator)[:number]
-        part = summed_gradients(models[some] if own else models, x[some], y[some], 0.2, widths)
-        assert torch.equal(part, whole[some]), number
+    with one_thread():
+        whole = summed_gradients(models, x, y, 0.2, widths)
+        generator = torch.Generator().manual_seed(3)
+        for number in range(1, 16):
+            monkeypatch.setattr(fully_connected, "CHUNK", number * made.d // 2)
+            some = torch.randperm(15, generator=generator)[:number]
+            part = summed_gradients(models[some] if own else models, x[some], y[some], 0.2, widths)
+            assert torch.equal(part, whole[some]), number
 
 
 def test_what_is_not_written_out_is_answered_as_before() -> None:

@@ -73,17 +73,26 @@ def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: flo
     Cost: three products of the size of the forward pass for each step. Beside the result, k d numbers of memory where
     there is one step, and those of a chunk of clients where there are several.
 
-    Guarantee: the bits of a client's row depend on neither the number of the clients nor their order.
+    Guarantee: where torch has one thread, as it has in trials and their workers, the bits of a client's row depend on
+    neither the number of the clients nor their order. With more threads a product is divided among them in another way
+    for other numbers of clients, so that rows may differ in the last digits.
     """
     models, features = models.expand(len(features), -1), features.flatten(3)
+    lonely = labels.shape[2] == 1  # where one client has one sample, torch multiplies by another routine
+    if lonely and len(models) == 1:
+        twice = torch.zeros(2, dtype=torch.long, device=models.device)
+        return summed_gradients(models[twice], features[twice], labels[twice], rate, widths)[:1]
     total = models.new_empty(models.shape)
     if features.shape[1] == 1:
         _pass(_layers(models, widths), features[:, 0], labels[:, 0], _layers(total, widths))
         return total
-    chunk = max(1, CHUNK // models.shape[1])
+    chunk = max(1 + lonely, CHUNK // models.shape[1])
     at, slope = (total.new_empty((min(chunk, len(models)), models.shape[1])) for _ in range(2))
     for start in range(0, len(models), chunk):
         rows = slice(start, start + chunk)
+        if lonely and start + 1 == len(models):
+            total[rows] = summed_gradients(models[rows], features[rows], labels[rows], rate, widths)
+            break
         begun, reached = models[rows], total[rows]
         here, change = at[: len(begun)], slope[: len(begun)]
         places, sums, changes = (_layers(flat, widths) for flat in (here, reached, change))
