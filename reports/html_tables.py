@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from markupsafe import Markup
@@ -15,6 +16,9 @@ STEPS = 10
 
 FEW = 6
 """A heat map with fewer columns than this is only as wide as it needs to be."""
+
+LONG = 4
+"""A note with more characters than this stands beneath its value."""
 
 
 def table(found: Table) -> Markup:
@@ -93,7 +97,9 @@ def _row(found: Table, row: Row, shown: Sequence[Column], classes: dict[str, str
 
 
 def _cell(cell: Cell, column: Column, classes: str, below: Sequence[Markup]) -> Markup:
-    shown = text = column.text(cell)
+    aside = cell.note.strip(", ") if len(cell.note) > LONG else ""  # on a line of its own, so that tables stay narrow
+    shown = text = column.text(replace(cell, note="") if aside else cell)
+    below = [element("small", {}, breakable(aside)), *below] if aside else below
     if isinstance(cell.value, Span):
         shown = _bar(cell.value, marked=bool(column.scale))
     elif cell.to:

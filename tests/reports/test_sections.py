@@ -207,7 +207,7 @@ def test_what_a_section_says_never_becomes_markup(monkeypatch: pytest.MonkeyPatc
         return HTML().render(SMALL), Markdown().render(SMALL)
 
     page, markdown = render(SCRIPT)
-    harmless, _ = render("x")
+    harmless, _ = render("x" * len(SCRIPT))  # long notes have a line of their own
     tags, expected = (
         [(tag, sorted(attrs)) for tag, attrs in Outline(own).tags if tag != "wbr"] for own in (page, harmless)
     )
