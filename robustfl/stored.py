@@ -157,6 +157,7 @@ def add(
         )
         columns = [console.Column(heading=head, give=give) for head, give in heads]
         screen.print(console.FittedTable(columns, [_beside(entry) for entry in _told(found)["neighbours"][name]]))
+        screen.print("Differences are of utility as it was measured: below 0 where a model is worse than guessing.")
         screen.print()
     for remark in found.remarks:
         screen.print(remark, markup=False, soft_wrap=True)

@@ -237,6 +237,7 @@ def test_the_command_changes_no_published_file_unless_told(tmp_path: Path) -> No
     arguments = ["add", str(folders[1]), "--to", str(folders[0])]
     shown = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
     assert f"{OWN}: rank 1, resilience 0.16 (95 % interval" in shown.stdout
+    assert "below 0 where a model is worse than guessing" in shown.stdout
     assert "Nothing was written" in shown.stdout
     assert {file: file.read_bytes() for file in folders[0].iterdir()} == before
     shown = CliRunner().invoke(leaderboard, [*arguments, "--out", str(tmp_path / "new"), "--json"])
