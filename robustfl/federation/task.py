@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Indices = NDArray[np.int64]
 
+REFERENCE = 256
+"""A model with batch normalisation is judged with the statistics of so many training samples."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -196,6 +199,10 @@ class Population:
         return kept if places is None else [places[part] for part in kept]
 
     def _index(self) -> None:
+        if getattr(self.module, "normalises", False):
+            places = np.linspace(0, len(self.labels) - 1, min(len(self.labels), REFERENCE)).astype(np.int64)
+            self.module = copy.copy(self.module)  # populations of other samples keep theirs
+            self.module.reference = self.features[places]
         if self.shared is not None:
             return
         self._order = np.concatenate(self.parts)

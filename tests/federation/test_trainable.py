@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.run.checking import Checks
@@ -39,20 +40,67 @@ class Attentive(nn.Module):
         return logits
 
 
+class Noise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5)
+
+
+class Whitening(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(dim=0)
+
+
+class Counting(nn.Module):
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return x
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(8, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answers: Tensor = self.gru(x.reshape(-1, 8, 8))[0]
+        return answers.flatten(1)
+
+
+class Summed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout(x.sum(dim=0))
+        return x + dropped
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mine(Model):
     """A network of mine."""
 
     kind: Literal[
-        "attention", "batch_norm", "batch_norm_without_state", "dropout", "narrow", "overflowing", "raising"
-    ] = "attention"
+        "attention", "batch_norm", "dropout", "gru", "late_dropout", "narrow", "noise", "overflowing", "raising",
+        "state", "whitening",
+    ] = "attention"  # fmt: skip
 
     def _network(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         head = nn.Linear(64, 9 if self.kind == "narrow" else classes)
         layers: dict[str, list[nn.Module]] = {
             "batch_norm": [nn.BatchNorm1d(64)],
-            "batch_norm_without_state": [nn.BatchNorm1d(64, track_running_stats=False)],
             "dropout": [nn.Dropout(0.5)],
+            "gru": [Recurrent()],
+            "late_dropout": [Summed()],
+            "noise": [Noise()],
+            "state": [Counting()],
+            "whitening": [Whitening()],
             "raising": [nn.Conv2d(3, 3, 3)],
         }
         return (
@@ -75,18 +123,24 @@ def asked(kind: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["vmap", "loop", "auto"])
-def test_attention_and_layer_norm_can_be_trained(mode: str) -> None:
-    asked("attention", mode)
+@pytest.mark.parametrize("kind", ["attention", "batch_norm", "dropout"])
+def test_attention_norms_and_dropout_can_be_trained(kind: str, mode: str) -> None:
+    asked(kind, mode)
+
+
+def test_recurrence_of_torch_can_be_trained_client_by_client() -> None:
+    asked("gru", "loop")
 
 
 @pytest.mark.parametrize(
     ("kind", "mode", "message"),
     [
-        ("batch_norm", "loop", "keep no state. Its buffer `1.running_mean` changes"),
-        ("batch_norm", "vmap", "client_mode: loop|keep no state"),
-        ("batch_norm_without_state", "loop", "answer each sample by itself"),
-        ("dropout", "loop", "draw no random numbers"),
-        ("dropout", "vmap", "randomness|random numbers"),
+        ("state", "loop", "keep no state. Its buffer `1.calls` changes"),
+        ("whitening", "loop", "answer each sample by itself"),
+        ("noise", "loop", "draw no random numbers"),
+        ("noise", "vmap", "randomness|random numbers"),
+        ("gru", "vmap", "client_mode: loop"),
+        ("late_dropout", "loop", r"A dropout should be handed tensors \[batch, ...\]. Found \[64\]|first"),
         ("narrow", "loop", r"logits \[4, 10\]\. Found \[4, 9\]|and be trainable"),
         ("raising", "loop", r"samples \[batch, 1, 8, 8\] to logits \[batch, classes\], and be trainable. RuntimeError"),
         ("overflowing", "loop", "finite gradients"),
@@ -144,7 +198,7 @@ def test_a_model_of_a_file_runs_or_is_refused_before_the_run(tmp_path: Path) -> 
     }
     (tmp_path / "s.yaml").write_text(json.dumps(suite))
     (tmp_path / "good.py").write_text(OWN + "\n\nLAYERS = []\n")
-    (tmp_path / "bad.py").write_text(OWN + "\n\nLAYERS = [nn.Dropout()]\n")
+    (tmp_path / "bad.py").write_text(OWN + "\n\nLAYERS = [nn.AlphaDropout()]\n")
     options = RunOptions(out=tmp_path / "out", workers=0, checks=Checks(replays=0))
     summary = run_experiment(read_experiment(str(tmp_path / "s.yaml")), options)
     assert (summary["trials"]["ok"], summary["trials"]["failed"]) == (1, 0)

@@ -20,6 +20,7 @@ from robustfl.aggregation.votes.contract import MaskTraining
 from robustfl.aggregation.votes.counting import stable_order
 from robustfl.errors import ParameterError
 from robustfl.federation.clients.training import Trainer
+from robustfl.federation.models.modes import BatchStatistics, TwoModes
 from robustfl.federation.streams import stream_seed
 from robustfl.threats.rankings import dropped_edges
 
@@ -55,11 +56,15 @@ class Supermask:
     weights : [d] the frozen weights
     scores : [d] the initial scores, uniform in ±1/sqrt(fan_in)
 
-    Raises ParameterError when the model has no edges.
+    Raises ParameterError when the model has no edges, and for dropouts: masks are trained without random numbers.
     """
 
     def __init__(self, population: Population, training: MaskTraining, train: Trainer, seed: int) -> None:
         self._training, self._train = training, train
+        if isinstance(population.module, TwoModes) and population.module.columns:
+            raise ParameterError(
+                f"{population.task.model!r} has dropouts, and clients that rank draw none. Leave them out."
+            )
         self.weights = torch.zeros_like(population.initial)
         self.scores = torch.zeros_like(population.initial)
         generator = torch.Generator().manual_seed(stream_seed(seed, "scores"))
@@ -70,7 +75,8 @@ class Supermask:
             place, start = slice(start, start + edges), start + edges
             initial = population.initial[place]
             if len(shape) < 2:
-                norm = isinstance(population.module.get_submodule(name.rpartition(".")[0]), nn.GroupNorm)
+                owner = population.module.get_submodule(name.rpartition(".")[0])
+                norm = isinstance(owner, nn.GroupNorm | BatchStatistics)
                 self.weights[place] = initial if norm else 0.0
                 continue
             bound = 1 / math.sqrt(shape[1:].numel())

@@ -15,6 +15,7 @@ from robustfl.errors import ParameterError
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.mechanisms.clipping import clipped
 from robustfl.federation.mechanisms.contract import PURPOSE, AtClients
+from robustfl.federation.models.modes import TwoModes
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.settings import Federation
 from robustfl.federation.setup import Setup
@@ -103,6 +104,11 @@ class NoisedWork(ClientWork):
         self._masks = stream(setup.seed, "examples in steps")
         self._number = 0
         module, views = setup.population.module, setup.population.views
+        if isinstance(module, TwoModes) and module.normalises:
+            raise ParameterError(
+                f"{setup.population.task.model!r} has batch normalisation: no example has a gradient of its own, which "
+                "could be clipped. Use GroupNorm, or a mechanism whose unit is the client."
+            )
 
         def loss(model: Tensor, features: Tensor, label: Tensor) -> Tensor:
             return cross_entropy(functional_call(module, views(model), (features[None],)), label[None])

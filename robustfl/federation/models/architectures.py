@@ -30,8 +30,16 @@ Width = Annotated[int, Ge(1), Le(65_536)]
 class Model(Component, ABC):
     """A network architecture that maps samples of one shape to one logit per class.
 
-    The network keeps no state except its parameters and draws no random numbers when it runs (no batch norm, no
-    dropout), so that one `torch.func.vmap` can compute the gradients of many clients.
+    The network keeps no state except its parameters and draws no random numbers when it runs, so that one
+    `torch.func.vmap` can compute the gradients of many clients. Two kinds of layers are therefore replaced when it is
+    built. The numbers of torch's `Dropout` layers come from a stream of each client's own, and nothing is dropped when
+    a model is judged. Batch normalisation is static: clients use the statistics of each batch, nobody keeps or sends
+    any, and a model is judged with those of 256 samples of the training set under its own weights.
+
+    References
+    ----------
+    Diao, Ding, Tarokh, HeteroFL: Computation and Communication Efficient Federated Learning for Heterogeneous Clients,
+    ICLR 2021 (static batch normalisation).
     """
 
     convolutional: ClassVar[bool] = False
@@ -47,6 +55,7 @@ class Model(Component, ABC):
         """
         import torch
 
+        from robustfl.federation.models.modes import in_two_modes
         from robustfl.federation.models.modules import emptied, require_filled
 
         if not input_shape or min(input_shape) < 1:
@@ -62,7 +71,7 @@ class Model(Component, ABC):
         with torch.no_grad():
             self._initialise(network, generator)
         require_filled(network, type(self).__name__)
-        return network
+        return in_two_modes(network, tuple(input_shape))
 
     @abstractmethod
     def _network(self, input_shape: tuple[int, ...], classes: int) -> torch.nn.Module:

@@ -19,8 +19,8 @@ from robustfl.errors import ParameterError
 _STAGES = (16, 32, 64)
 _BLOCKS = 3
 
-_MIXING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_NORMS = (nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_RANDOM = (nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def dense(input_shape: tuple[int, ...], hidden: Sequence[int], classes: int) -> nn.Module:
@@ -175,25 +175,27 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draw every parameter of `network` from `generator` alone, in the order of its modules.
 
     Weights and biases of linear layers and convolutions are uniform in ±1/sqrt(fan_in), which is torch's default
-    (Kaiming uniform, a = sqrt 5). Group norms have weight 1 and bias 0.
+    (Kaiming uniform, a = sqrt 5). Group and batch norms have weight 1 and bias 0.
 
-    Raises TypeError for a layer of another kind that has parameters or buffers (batch norm), and for dropout: they
-    would not be initialised, or would not work per client.
+    Raises TypeError for a layer of another kind that has parameters or buffers, which would not be initialised, and for
+    alpha dropout, which would draw from torch's global generator.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(module.weight[0].numel())
             for parameter in module.parameters(recurse=False):
                 parameter.uniform_(-bound, bound, generator=generator)
-        elif isinstance(module, nn.GroupNorm):
+        elif isinstance(module, _NORMS):
             if module.affine:
                 module.weight.fill_(1)
                 module.bias.fill_(0)
-        elif isinstance(module, (*_MIXING, *_RANDOM)) or _own_tensors(module):
+            for buffer in module.buffers(recurse=False):  # statistics, which no simulation reads
+                buffer.fill_(0)
+        elif isinstance(module, _RANDOM) or _own_tensors(module):
             raise TypeError(
-                f"A model should consist of Linear, Conv2d, GroupNorm and layers without parameters or state. Found "
-                f"{type(module).__name__}. Use GroupNorm for batch norm, and leave dropout out. A model with other "
-                "layers gives them their values in a method of its own, `_initialise(network, generator)`."
+                f"A model should consist of Linear, Conv2d, GroupNorm, batch norms, Dropout and layers without "
+                f"parameters or state. Found {type(module).__name__}. A model with other layers gives them their "
+                "values in a method of its own, `_initialise(network, generator)`."
             )
 
 

@@ -22,6 +22,7 @@ import torch
 from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
+from robustfl.errors import ParameterError
 from robustfl.privacy.membership import confidence
 from robustfl.privacy.pairs import FloatArray
 
@@ -105,7 +106,13 @@ class Network:
         Shapes: [k, d], [k, b, *shape], labels [k, b] or probabilities [k, b, C] -> [k, d].
 
         Cost: one forward and one backward pass over all batches together.
+
+        Raises ParameterError for a network that trains otherwise than it answers, as with batch normalisation.
         """
+        if getattr(self.module, "normalises", False):
+            raise ParameterError(
+                "Spies that imitate gradients know networks without batch normalisation alone. Use GroupNorm."
+            )
         with torch.enable_grad():
             leaf = weights if traced and weights.requires_grad else weights.detach().requires_grad_()
             total = self.losses(leaf, features, labels).sum() / labels.shape[1]
