@@ -99,6 +99,7 @@ from .privacy.nearest_sample import NearestSample as NearestSample
 from .privacy.rmia import RMIA as RMIA
 from .privacy.row_ratios import RowRatios as RowRatios
 from .privacy.sent_samples import SentSamples as SentSamples
+from .privacy.surrogate_model import SurrogateModel as SurrogateModel
 from .privacy.update_alignment import UpdateAlignment as UpdateAlignment
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimising(PrivacyAttack, ABC):
-    """Searches for samples that explain a message."""
+    """Searches for samples that explain a message, all of them as one batch."""
 
     observers: ClassVar[tuple[str, ...]] = ("server", "wire", "sum")
     knowledge: ClassVar[Capability] = (
@@ -33,10 +33,6 @@ class Optimising(PrivacyAttack, ABC):
         Literal["features", "auxiliary", "uniform", "given"],
         Doc("how labels are found, see `label_counts`; `given` takes the true ones, which no spy has"),
     ] = "features"
-    local: Annotated[
-        Literal["unrolled", "one_batch"],
-        Doc("how several local steps are explained: step by step, or as one gradient of all their samples"),
-    ] = "unrolled"
 
     def required_knowledge(self) -> Capability:
         more = {"auxiliary": Capability.AUX, "given": Capability.LABELS}.get(self.labels, Capability.NOTHING)
@@ -47,6 +43,10 @@ class Optimising(PrivacyAttack, ABC):
             return "the last layer of the model is not linear with a bias, so that labels cannot be read off"
         return None
 
+    def told_apart(self, view: PrivacyView) -> int:
+        """The number of local steps of which each has samples of its own; 1 where all are one batch."""
+        return 1
+
     def target(self, view: PrivacyView) -> Target:
         """What is searched for, for every sighting of the view.
 
@@ -55,9 +55,8 @@ class Optimising(PrivacyAttack, ABC):
         from robustfl.threats.privacy.inversion import Target
         from robustfl.threats.privacy.labels import label_counts, listed
 
-        senders = {len(found) for found in view.senders}
-        steps = view.steps if self.local == "unrolled" and senders == {1} else 1
-        total = view.batch_size * view.steps * max(senders)
+        steps = self.told_apart(view)
+        total = view.batch_size * view.steps * max(len(found) for found in view.senders)
         gradients = view.gradients()
         if self.labels == "given":
             labels = view.labels
@@ -85,3 +84,16 @@ class Optimising(PrivacyAttack, ABC):
             labels=list(target.labels.flatten(1, 2)) if target.labels.ndim == 3 else None,
             losses=losses.detach(),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrolling(Optimising, ABC):
+    """Searches for samples that explain a message, step by step where a client made several local steps."""
+
+    local: Annotated[
+        Literal["unrolled", "one_batch"],
+        Doc("how several local steps are explained: step by step, or as one gradient of all their samples"),
+    ] = "unrolled"
+
+    def told_apart(self, view: PrivacyView) -> int:
+        return view.steps if self.local == "unrolled" and all(len(found) == 1 for found in view.senders) else 1
