@@ -85,6 +85,7 @@ from .predictions.prediction_search import PredictionSearch as PredictionSearch
 from .predictions.reversed_beliefs import ReversedBeliefs as ReversedBeliefs
 from .predictions.wrong_class import WrongClass as WrongClass
 from .privacy.analytic import Analytic as Analytic
+from .privacy.class_fishing import ClassFishing as ClassFishing
 from .privacy.dlg import DLG as DLG
 from .privacy.exact_batches import ExactBatches as ExactBatches
 from .privacy.grad_inversion import GradInversion as GradInversion

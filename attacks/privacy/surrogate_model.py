@@ -1,4 +1,4 @@
-"""Searches for the samples of several local steps at one model between the one that was sent and the one that came back."""
+"""Searches for the samples of several local steps at one model between the one sent and the one that came back."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class SurrogateModel(Optimising):
     sign of the slope with Adam, and alpha follows its own slope ``<dL/dw_s, w_0 - w_T>`` with Adam, from one half. Of
     `restarts` searches the one with the smallest distance, without TV, is handed in.
 
-    It stands between two ways of :class:`~robustfl.attacks.InvertingGradients`. With alpha = 1 it is `one_batch`, which
-    asks for the gradient at w_0, where no step but the first was made. It is not `unrolled`, which computes every step
-    again: that explains the message exactly, at T times the cost, and has to know which samples share a step.
+    It is made for clients that go over the same few samples again and again: `samples` says how many. Each of them has
+    then taught at all models on the way, and one in the middle stands for these. Where every step has samples of its
+    own, it is the wrong picture: at w_s all of them are half learnt, while each taught when it was new. Then w_0, which
+    is `one_batch` of :class:`~robustfl.attacks.InvertingGradients` and alpha = 1 here, is as good or better, and
+    `unrolled`, which computes every step again at T times the cost, is the right one.
 
     With one local step w_0 is where the gradient was computed. Alpha is then 1, and the search is that of
     `InvertingGradients`, to the last bit.
@@ -64,8 +66,8 @@ class SurrogateModel(Optimising):
     >>> facts = PrivacyFacts(
     ...     observer="server", sightings=[seen], circumstances=about, network=network, labels=torch.tensor([[1, 1]])
     ... )
-    >>> found = SurrogateModel(iterations=200, restarts=2, labels="given").spy(facts)
-    >>> bool((found.features[0].mean(dim=0) - x[0, 0]).abs().max() < 0.02)
+    >>> found = SurrogateModel(samples=1, iterations=200, restarts=2, labels="given").spy(facts)
+    >>> bool((found.features[0] - x[0, 0]).abs().max() < 0.02)
     True
     """
 

@@ -78,20 +78,16 @@ class Target:
         """The shape of what is searched for, without the rows: [T, b, *shape]."""
         return (*self.labels.shape[1:3], *self.network.shape)
 
-    def explained(self, features: Tensor, labels: Tensor | None = None, shares: Tensor | None = None) -> Tensor:
-        """The gradients [r, d] that samples [r, T, b, *shape] would give; differentiable in them.
+    def between(self, shares: Tensor) -> Target:
+        """The target at the models ``shares models + (1 - shares) received``, differentiable in the shares [r]."""
+        assert self.received is not None, "there is no other end"
+        return dataclasses.replace(self, models=self.received.lerp(self.models, shares[:, None]))
 
-        With `shares` [r] they are those at the models ``shares models + (1 - shares) received``, and differentiable in
-        the shares too.
-        """
+    def explained(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The gradients [r, d] that samples [r, T, b, *shape] would give; differentiable in them."""
         given = self.labels if labels is None else labels
-        found: Tensor = self.network.update(self._models(shares), features, given, self.rate, traced=True)
+        found: Tensor = self.network.update(self.models, features, given, self.rate, traced=True)
         return found
-
-    def _models(self, shares: Tensor | None) -> Tensor:
-        if shares is None or self.received is None:
-            return self.models
-        return self.received.lerp(self.models, shares[:, None])
 
 
 def cosine_distance(found: Tensor, seen: Tensor) -> Tensor:
@@ -187,7 +183,7 @@ def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[
 
 def inverted_from(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
     """The same as :func:`inverted`, with restarts that begin at ``1/2 + start/2``: [k, restarts, T, b, *shape]."""
-    return _best(dataclasses.replace(target, received=None), search, start)[:2]
+    return _best(target, search, start)[:2]
 
 
 def inverted_along(target: Target, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,32 +222,33 @@ def _best(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor
 def _searched(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The samples [r, T, b, *shape] at the end of each search, their distances [r], and the shares [r] of `models`."""
     low, high = target.ends(start)
-    span, between = high - low, target.received is not None
+    span, line = high - low, target.received is not None
     x = (low + span * (0.5 + 0.5 * start)).clamp(low, high)
-    shares = x.new_full((len(x),), 0.5 if between else 1.0)
+    shares = x.new_full((len(x),), 0.5 if line else 1.0)
     adams = [_Adam(x), _Adam(shares)]
     drops = {search.iterations * share // 8 for share in (3, 5, 7)}
     rate = search.step_size
     for step in range(search.iterations):
         leaf = x.detach().requires_grad_()
-        along = shares.detach().requires_grad_(between)
+        along = shares.detach().requires_grad_(line)
         with torch.enable_grad():
-            loss = search.distance(target.explained(leaf, shares=along), target.gradients)
+            here = target.between(along) if line else target
+            loss = search.distance(here.explained(leaf), target.gradients)
             if search.smoothness and target.images:
                 loss = loss + search.smoothness * total_variation(leaf)
             if search.agreement:
                 groups = leaf.reshape(-1, search.restarts, *leaf.shape[1:])
                 apart = (groups - groups.mean(dim=1, keepdim=True).detach()).square()
                 loss = loss + search.agreement * apart.flatten(2).mean(dim=2).flatten()
-            slope, *slopes = torch.autograd.grad(loss.sum(), [leaf, along] if between else [leaf])
+            slope, *slopes = torch.autograd.grad(loss.sum(), [leaf, along] if line else [leaf])
         if step in drops:
             rate /= 10
         x = (x - adams[0].step(slope.sign().nan_to_num(0.0), span * rate)).clamp(low, high)
         for own in slopes:
             shares = (shares - adams[1].step(own.nan_to_num(0.0, 0.0, 0.0), search.share_step)).clamp(0.0, 1.0)
     with torch.no_grad():
-        explained = target.explained(x, shares=shares).detach()
-        return x, search.distance(explained, target.gradients), shares
+        here = target.between(shares) if line else target
+        return x, search.distance(here.explained(x).detach(), target.gradients), shares
 
 
 class _Adam:

@@ -6,8 +6,10 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from annotated_types import Ge
 from typing_extensions import Doc
 
+from robustfl.errors import ParameterError
 from robustfl.threats.privacy.capability import TO_GRADIENTS, Capability
 from robustfl.threats.privacy.contract import PrivacyAttack
 from robustfl.threats.privacy.findings import Reconstruction
@@ -33,6 +35,11 @@ class Optimising(PrivacyAttack, ABC):
         Literal["features", "auxiliary", "uniform", "given"],
         Doc("how labels are found, see `label_counts`; `given` takes the true ones, which no spy has"),
     ] = "features"
+    samples: Annotated[
+        int | None,
+        Ge(1),
+        Doc("how many different samples of a client its local steps share, if they are one batch; None if no two do"),
+    ] = None
 
     def required_knowledge(self) -> Capability:
         more = {"auxiliary": Capability.AUX, "given": Capability.LABELS}.get(self.labels, Capability.NOTHING)
@@ -52,14 +59,19 @@ class Optimising(PrivacyAttack, ABC):
 
         The samples of a sum of several senders are one batch.
         """
-        from robustfl.threats.privacy.inversion import Target
-        from robustfl.threats.privacy.labels import label_counts, listed
+        import torch
 
-        steps = self.told_apart(view)
-        total = view.batch_size * view.steps * max(len(found) for found in view.senders)
+        from robustfl.threats.privacy.inversion import Target
+        from robustfl.threats.privacy.labels import counted, label_counts, listed
+
+        steps, senders = self.told_apart(view), max(len(found) for found in view.senders)
+        total = (self.samples or view.batch_size * view.steps) * senders
         gradients = view.gradients()
         if self.labels == "given":
             labels = view.labels
+            if self.samples is not None:
+                found = [row.bincount(minlength=view.classes) for row in labels]
+                labels = listed(counted(torch.stack(found), total))
         else:
             public = view.auxiliary if self.labels == "auxiliary" else None
             labels = listed(
@@ -94,6 +106,14 @@ class Unrolling(Optimising, ABC):
         Literal["unrolled", "one_batch"],
         Doc("how several local steps are explained: step by step, or as one gradient of all their samples"),
     ] = "unrolled"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples is not None and self.local == "unrolled":
+            raise ParameterError(
+                f"{type(self).__name__}: `samples` is for local='one_batch', as unrolled steps have each its own. "
+                f"Found samples={self.samples} and local={self.local!r}."
+            )
 
     def told_apart(self, view: PrivacyView) -> int:
         return view.steps if self.local == "unrolled" and all(len(found) == 1 for found in view.senders) else 1
