@@ -85,6 +85,7 @@ from .predictions.prediction_search import PredictionSearch as PredictionSearch
 from .predictions.reversed_beliefs import ReversedBeliefs as ReversedBeliefs
 from .predictions.wrong_class import WrongClass as WrongClass
 from .privacy.analytic import Analytic as Analytic
+from .privacy.class_fishing import ClassFishing as ClassFishing
 from .privacy.dlg import DLG as DLG
 from .privacy.exact_batches import ExactBatches as ExactBatches
 from .privacy.grad_inversion import GradInversion as GradInversion
@@ -99,6 +100,7 @@ from .privacy.nearest_sample import NearestSample as NearestSample
 from .privacy.rmia import RMIA as RMIA
 from .privacy.row_ratios import RowRatios as RowRatios
 from .privacy.sent_samples import SentSamples as SentSamples
+from .privacy.surrogate_model import SurrogateModel as SurrogateModel
 from .privacy.update_alignment import UpdateAlignment as UpdateAlignment
 from .rankings.boundary_swap import BoundarySwap as BoundarySwap
 from .rankings.reverse_ranking import ReverseRanking as ReverseRanking

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.optimising import Optimising
+from robustfl.threats.privacy.optimising import Unrolling
 
 if TYPE_CHECKING:
     from robustfl.threats.privacy.network import Network
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DLG(Optimising):
+class DLG(Unrolling):
     """Deep leakage from gradients: samples and labels are searched together whose gradient is the message (L-BFGS).
 
     Formula: minimise ``|grad L(x, softmax(v)) - g|^2 / |g|^2`` over samples x and label scores v; both begin at random.

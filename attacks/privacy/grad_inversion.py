@@ -9,14 +9,14 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.optimising import Optimising
+from robustfl.threats.privacy.optimising import Unrolling
 
 if TYPE_CHECKING:
     from robustfl.threats.privacy.view import PrivacyView
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradInversion(Optimising):
+class GradInversion(Unrolling):
     """GradInversion without batch norm: several searches from different starts are drawn to their mean.
 
     Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2 + smoothness TV(x) + agreement |x - mean of the searches|^2`` with

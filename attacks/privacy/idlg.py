@@ -9,14 +9,14 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.optimising import Optimising
+from robustfl.threats.privacy.optimising import Unrolling
 
 if TYPE_CHECKING:
     from robustfl.threats.privacy.view import PrivacyView
 
 
 @dataclass(frozen=True, kw_only=True)
-class IDLG(Optimising):
+class IDLG(Unrolling):
     """iDLG: labels are read off the message, and samples are searched whose gradient is the message (L-BFGS).
 
     Formula: minimise ``|grad L(x, y) - g|^2 / |g|^2`` over x, which begins at random in the range of the data and may

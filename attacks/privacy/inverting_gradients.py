@@ -9,14 +9,14 @@ from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from robustfl.threats.privacy.findings import Reconstruction
-from robustfl.threats.privacy.optimising import Optimising
+from robustfl.threats.privacy.optimising import Unrolling
 
 if TYPE_CHECKING:
     from robustfl.threats.privacy.view import PrivacyView
 
 
 @dataclass(frozen=True, kw_only=True)
-class InvertingGradients(Optimising):
+class InvertingGradients(Unrolling):
     """Inverting gradients: the samples whose gradient has the direction of the message.
 
     Formula: minimise ``1 - cos(grad L(x, y), g) + smoothness TV(x)`` over x in the range of the data, with Adam on the

@@ -218,7 +218,7 @@ class Gathering:
             refused = self._compared and _told_apart(models, given)
             sent = torch.zeros_like(round.sent) if refused else self._sent(round, given)
             if summed:
-                seen = self._summed(round, sent, given, victim, [victim] if attack.singles_out else round.honest)
+                seen = self._summed(round, sent, given, victim, [victim] if attack.one_sender() else round.honest)
             else:
                 seen = self._single(round, sent, given, victim)
             # Nothing arrives from clients that refuse, and the momentum of nothing is nothing.

@@ -210,7 +210,7 @@ class Judge:
         """
         about, capability = self._gathering.about, attack.required_knowledge()
         reads = attack.explains and capability & (Capability.MESSAGE | Capability.SUM)
-        if not reads or attack.singles_out or any(s.message is None for s, _ in seen):
+        if not reads or attack.one_sender() or any(s.message is None for s, _ in seen):
             return [None] * len(seen)
         given = attack.view(facts).gradients().double()
         found: list[float | None] = []

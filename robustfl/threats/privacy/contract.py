@@ -56,6 +56,10 @@ class PrivacyAttack(Component, ABC):
         """What the attack needs with these hyper-parameters: `knowledge`, unless overridden."""
         return self.knowledge
 
+    def one_sender(self) -> bool:
+        """Whether it singles one client out with these hyper-parameters: `singles_out`, unless overridden."""
+        return self.singles_out
+
     def not_applicable(self, about: Circumstances, network: Network) -> str | None:
         """The reason why the attack cannot say anything about such a federation; None when it can.
 

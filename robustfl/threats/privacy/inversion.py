@@ -1,9 +1,10 @@
 """Searches for samples whose gradient is the one that was seen: all restarts of all sightings in one computation.
 
 A :class:`Target` holds what k sightings give. :func:`inverted` follows the sign of the slope with Adam, and answers for
-each sighting the restart that explains its message best. :func:`lbfgs` minimises any smooth function of many rows, each
-with a history of its own. Rows never influence each other, so a sighting has the same answer whoever else is searched
-with it, up to rounding.
+each sighting the restart that explains its message best; :func:`inverted_along` also searches for the model at which a
+message of several local steps looks most like one gradient. :func:`lbfgs` minimises any smooth function of many rows,
+each with a history of its own. Rows never influence each other, so a sighting has the same answer whoever else is
+searched with it, up to rounding.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Target:
     rate : the local learning rate, with which the T steps are unrolled
     low, high : the range of the data
     images : whether samples are images, so that neighbouring pixels are alike
+    received : [k, d] the models at which clients arrived, if all of their samples are explained at a model between
+        these and `models`
     """
 
     network: Network
@@ -53,11 +56,16 @@ class Target:
     low: Tensor | float
     high: Tensor | float
     images: bool = True
+    received: Tensor | None = None
 
     def rows(self, places: Tensor) -> Target:
         """The target of some sightings, which may be repeated."""
         return dataclasses.replace(
-            self, models=self.models[places], gradients=self.gradients[places], labels=self.labels[places]
+            self,
+            models=self.models[places],
+            gradients=self.gradients[places],
+            labels=self.labels[places],
+            received=None if self.received is None else self.received[places],
         )
 
     def ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,6 +77,11 @@ class Target:
     def shape(self) -> tuple[int, ...]:
         """The shape of what is searched for, without the rows: [T, b, *shape]."""
         return (*self.labels.shape[1:3], *self.network.shape)
+
+    def between(self, shares: Tensor) -> Target:
+        """The target at the models ``shares models + (1 - shares) received``, differentiable in the shares [r]."""
+        assert self.received is not None, "there is no other end"
+        return dataclasses.replace(self, models=self.received.lerp(self.models, shares[:, None]))
 
     def explained(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """The gradients [r, d] that samples [r, T, b, *shape] would give; differentiable in them."""
@@ -145,6 +158,7 @@ class Search:
     smoothness : the weight of the total variation, for images
     agreement : the weight of the squared distance from the mean of the restarts of a sighting
     distance : how far a gradient is from what was seen
+    share_step : the step size of Adam for the share of the model that was sent, where that is searched for
     """
 
     iterations: int
@@ -153,6 +167,7 @@ class Search:
     smoothness: float = 1e-3
     agreement: float = 0.0
     distance: Distance = cosine_distance
+    share_step: float = 1e-3
 
 
 def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -163,53 +178,95 @@ def inverted(target: Target, search: Search, rng: np.random.Generator) -> tuple[
 
     Cost: `iterations` forward passes and two backward passes for k times `restarts` batches.
     """
-    drawn = rng.standard_normal((len(target.models), search.restarts, *target.shape), dtype=np.float32)
-    return inverted_from(target, search, torch.as_tensor(drawn, device=target.models.device))
+    return inverted_from(target, search, _drawn(target, search, rng))
 
 
 def inverted_from(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
     """The same as :func:`inverted`, with restarts that begin at ``1/2 + start/2``: [k, restarts, T, b, *shape]."""
+    return _best(target, search, start)[:2]
+
+
+def inverted_along(target: Target, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as :func:`inverted`, at the model on the line to `received` that explains what was seen best.
+
+    The third part of the answer are the shares [k] of the model that was sent in that model. Each restart begins at one
+    half and follows the slope of its own share, within [0, 1].
+
+    Cost: as for :func:`inverted`.
+    """
+    assert target.received is not None, "the line ends at the models at which clients arrived"
+    return _best(target, search, _drawn(target, search, rng))
+
+
+def _drawn(target: Target, search: Search, rng: np.random.Generator) -> Tensor:
+    drawn = rng.standard_normal((len(target.models), search.restarts, *target.shape), dtype=np.float32)
+    return torch.as_tensor(drawn, device=target.models.device)
+
+
+def _best(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The samples, distances and shares of the best restart of each sighting."""
     k, rows = len(target.models), search.restarts
     at_once = max(1, ROWS_TIMES_PARAMETERS // (rows * target.network.d))
-    found, losses = [], []
+    found = []
     for first in range(0, k, at_once):
         group = torch.arange(first, min(k, first + at_once), device=start.device)
-        best, loss = _searched(target.rows(group.repeat_interleave(rows)), search, start[group].flatten(0, 1))
-        loss = loss.reshape(-1, rows)
+        parts = _searched(target.rows(group.repeat_interleave(rows)), search, start[group].flatten(0, 1))
+        samples, loss, shares = (part.reshape(len(group), rows, *part.shape[1:]) for part in parts)
         place = torch.where(loss.isfinite(), loss, torch.inf).argmin(dim=1)
         within = torch.arange(len(group), device=start.device)
-        found.append(best.reshape(-1, rows, *target.shape)[within, place])
-        losses.append(loss[within, place])
-    return torch.cat(found), torch.cat(losses)
+        found.append([part[within, place] for part in (samples, loss, shares)])
+    samples, losses, shares = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return samples, losses, shares
 
 
-def _searched(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor]:
-    """The samples [r, T, b, *shape] at the end of each search, and their distances [r]."""
+def _searched(target: Target, search: Search, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The samples [r, T, b, *shape] at the end of each search, their distances [r], and the shares [r] of `models`."""
     low, high = target.ends(start)
-    span = high - low
+    span, line = high - low, target.received is not None
     x = (low + span * (0.5 + 0.5 * start)).clamp(low, high)
-    mean, square = torch.zeros_like(x), torch.zeros_like(x)
+    shares = x.new_full((len(x),), 0.5 if line else 1.0)
+    adams = [_Adam(x), _Adam(shares)]
     drops = {search.iterations * share // 8 for share in (3, 5, 7)}
     rate = search.step_size
     for step in range(search.iterations):
         leaf = x.detach().requires_grad_()
+        along = shares.detach().requires_grad_(line)
         with torch.enable_grad():
-            loss = search.distance(target.explained(leaf), target.gradients)
+            here = target.between(along) if line else target
+            loss = search.distance(here.explained(leaf), target.gradients)
             if search.smoothness and target.images:
                 loss = loss + search.smoothness * total_variation(leaf)
             if search.agreement:
                 groups = leaf.reshape(-1, search.restarts, *leaf.shape[1:])
                 apart = (groups - groups.mean(dim=1, keepdim=True).detach()).square()
                 loss = loss + search.agreement * apart.flatten(2).mean(dim=2).flatten()
-            (slope,) = torch.autograd.grad(loss.sum(), leaf)
-        sign = slope.sign().nan_to_num(0.0)
-        mean, square = mean.lerp(sign, 0.1), square.lerp(sign * sign, 0.001)
+            slope, *slopes = torch.autograd.grad(loss.sum(), [leaf, along] if line else [leaf])
         if step in drops:
             rate /= 10
-        unbiased = (square / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
-        x = (x - span * rate * (mean / (1 - 0.9 ** (step + 1))) / unbiased).clamp(low, high)
+        x = (x - adams[0].step(slope.sign().nan_to_num(0.0), span * rate)).clamp(low, high)
+        for own in slopes:
+            shares = (shares - adams[1].step(own.nan_to_num(0.0, 0.0, 0.0), search.share_step)).clamp(0.0, 1.0)
     with torch.no_grad():
-        return x, search.distance(target.explained(x).detach(), target.gradients)
+        here = target.between(shares) if line else target
+        return x, search.distance(here.explained(x).detach(), target.gradients), shares
+
+
+class _Adam:
+    """The steps of Adam for values whose entries never influence each other.
+
+    Reference: D. P. Kingma, J. Ba. Adam: A Method for Stochastic Optimization. ICLR 2015.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._mean, self._square = torch.zeros_like(like), torch.zeros_like(like)
+        self._taken = 0
+
+    def step(self, slope: Tensor, size: Tensor | float) -> Tensor:
+        """What is to be subtracted, of about `size` in every entry."""
+        self._taken += 1
+        self._mean, self._square = self._mean.lerp(slope, 0.1), self._square.lerp(slope * slope, 0.001)
+        unbiased = (self._square / (1 - 0.999**self._taken)).sqrt() + 1e-8
+        return size * (self._mean / (1 - 0.9**self._taken)) / unbiased
 
 
 def leaked(

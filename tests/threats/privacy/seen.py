@@ -76,13 +76,17 @@ def scene(
     pruned: float = 0.0,
     classes: int = CLASSES,
     seed: int = 0,
+    again: bool = False,
+    rate: float = RATE,
 ) -> Scene:
     """`victims` clients, with distinct samples; `noise` is a share of the norm, `pruned` one of the entries.
 
-    The samples of a client are of so many `classes`, which differ from client to client.
+    The samples of a client are of so many `classes`, which differ from client to client. If they come `again`, all
+    local steps are made with the same ones.
     """
     population, network, rng = digits(model), network_of(model), np.random.default_rng(seed)
-    count = steps * batch
+    different = 1 if again else steps
+    count = different * batch
     held, order = population.labels.numpy(), rng.permutation(len(population.labels))
     chosen = []
     for _ in range(victims):
@@ -90,10 +94,11 @@ def scene(
         chosen.append(order[own][:count])
         order = np.concatenate([order[own][count:], order[~own]])
     rows = torch.as_tensor(np.concatenate(chosen))
-    x = population.features[rows].reshape(victims, steps, batch, *SHAPE)
-    y = population.labels[rows].reshape(victims, steps, batch)
+    x = population.features[rows].reshape(victims, different, batch, *SHAPE)
+    y = population.labels[rows].reshape(victims, different, batch)
     start = (population.initial if weights is None else weights).expand(victims, -1)
-    message = network.update(start, x, y, RATE)
+    x_of_steps, y_of_steps = x.expand(-1, steps, -1, *SHAPE), y.expand(-1, steps, -1)
+    message = network.update(start, x_of_steps, y_of_steps, rate)
     drawn = torch.as_tensor(rng.standard_normal(tuple(message.shape)), dtype=message.dtype)
     message = message + noise * drawn * (message.norm(dim=1) / drawn.norm(dim=1))[:, None]
     if pruned:
@@ -108,11 +113,11 @@ def scene(
             observer="server",
             sightings=seen,
             circumstances=Circumstances(
-                shape=SHAPE, classes=CLASSES, clients=victims, batch_size=batch, steps=steps, learning_rate=RATE
+                shape=SHAPE, classes=CLASSES, clients=victims, batch_size=batch, steps=steps, learning_rate=rate
             ),
             network=network,
             auxiliary=(population.test_features, population.test_labels),
-            labels=y.flatten(1),
+            labels=y_of_steps.flatten(1),
             rng=np.random.default_rng(seed),
         ),
         features=x.flatten(1, 2),
