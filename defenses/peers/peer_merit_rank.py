@@ -43,11 +43,12 @@ class PeerMeritRank(Mixer):
     over K remembered neighbours, and n k d for the sums. Memory: K^2 numbers a peer, independent of d.
 
     Guarantee: no neighbour weighs more than ``cap/k`` of what all neighbours together have in gossip, and none whose
-    letter is farther than the k - b nearest weighs anything. Suppose that a peer's own test is passed by the identities
-    A of an adversary, and not by its others: then the merit of all others together is at most ``(1 - stop)/stop`` times
-    the hits of A, however many they are, and half of that behind a single one (with the default `decay`). Walks that A
-    leads to its own Sybils do not come to honest neighbours, whose merit is smaller for that; the cap bounds what A gets
-    by it. Merit belongs to an identity and can be earned by honest letters; `fading` says how long it lasts.
+    letter is farther than the k - b nearest weighs anything. Suppose that a peer's own test is passed by the
+    identities A of an adversary, and not by its others: then the merit of all others together is at most ``(1 -
+    stop)/stop`` times the hits of A, however many they are, and half of that behind a single one (with the default
+    `decay`). Walks that A leads to its own Sybils do not come to honest neighbours, whose merit is smaller for that;
+    the cap bounds what A gets by it. Merit belongs to an identity and can be earned by honest letters; `fading` says
+    how long it lasts.
     Breakdown point: not known; with more than b malicious neighbours near the own model, those earn merit like others.
 
     References
