@@ -21,7 +21,7 @@ class Samples:
     the names and the round knows the order. Names are drawn for a trial: who could choose its own would choose one that
     comes first.
 
-    >>> samples = Samples(names=np.array([2, 0, 1]), size=2, aggregators=1)
+    >>> samples = Samples(names=np.arange(10), size=2, aggregators=1)
     >>> samples.order(0).tolist() == samples.order(0).tolist() != samples.order(1).tolist()
     True
 
