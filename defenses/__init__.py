@@ -29,8 +29,8 @@ front of it with ``>>``:
   :class:`ARC`, :class:`ClientMomentum`.
 * These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`NNA`, :class:`GTS`,
   :class:`IOS`, :class:`ClippedGossip`, :class:`CSPlus`, :class:`CSHe`, :class:`Bridge`, :class:`Balance`,
-  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`SybilWall`, :class:`VarianceCorrected`; :class:`Gossip` has no
-  defense, and :class:`Alone` is their yardstick.
+  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`PeerMeritRank`, :class:`SybilWall`, :class:`VarianceCorrected`;
+  :class:`Gossip` has no defense, and :class:`Alone` is their yardstick.
 * :class:`PerLayer` in front of a rule or pipeline lets it decide about each layer of a model by itself.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
 * These are carried out by clients before they send anything, against attackers who invert updates into samples:
@@ -83,6 +83,7 @@ from .peers import CSHe as CSHe
 from .peers import CSPlus as CSPlus
 from .peers import Gossip as Gossip
 from .peers import LocalFoolsGold as LocalFoolsGold
+from .peers import PeerMeritRank as PeerMeritRank
 from .peers import SybilWall as SybilWall
 from .peers import VarianceCorrected as VarianceCorrected
 from .per_layer import PerLayer as PerLayer

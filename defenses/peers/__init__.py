@@ -16,6 +16,7 @@ Each rule mixes all peers of a network at a time (:mod:`robustfl.aggregation.nei
   :class:`CSHe`, :class:`Balance`. :class:`UBAR` also tries their models out.
 * :class:`SybilWall` also compares them with what neighbours tell about theirs, by rumours.
 * These compare neighbours with each other: :class:`IOS`, :class:`LocalFoolsGold`, and :class:`Bridge` in each column.
+  :class:`PeerMeritRank` also remembers who stood near whom, and trusts by random walks over that.
 
 Every rule for the updates of a server can be used by peers as well
 (:class:`~robustfl.aggregation.neighbourhoods.PerNeighbourhood`).
@@ -32,6 +33,7 @@ from .gts import GTS as GTS
 from .ios import IOS as IOS
 from .local_fools_gold import LocalFoolsGold as LocalFoolsGold
 from .nna import NNA as NNA
+from .peer_merit_rank import PeerMeritRank as PeerMeritRank
 from .sybilwall import SybilWall as SybilWall
 from .ubar import UBAR as UBAR
 from .variance_corrected import VarianceCorrected as VarianceCorrected

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from robustfl.aggregation import ClientSide, Defense
 from robustfl.errors import ParameterError
 from robustfl.federation.channels.names import CHANNELS, channel_named, spoken_channel
-from robustfl.federation.peers.fitting import unfit_among_peers
+from robustfl.federation.peers.fitting import rule_for, unfit_among_peers
 from robustfl.federation.settings import Federation
 from robustfl.threats import Attack, Fault, PlacedAttack, SybilAttack
 from robustfl.threats.evasion import Evasion
@@ -171,7 +171,6 @@ def assemble(
     ParameterError : the parts cannot be combined, `f` is out of range, or the population is for another number of
         clients
     """
-    from robustfl.aggregation.neighbourhoods.lifted import for_peers
     from robustfl.federation.clients.work import ClientWork
     from robustfl.federation.engine import Simulation
     from robustfl.federation.observers.conduct import Conduct
@@ -189,7 +188,7 @@ def assemble(
     if settings.topology is not None:
         if spying is not None:
             raise ParameterError("Spies watch clients of a server, which peers of a `topology` do not have.")
-        defense = for_peers(defense)
+        defense = rule_for(defense, settings)
     spoken = channel or channel_named(spoken_channel(defense.channel, settings))
     asked = settings
     given: dict[str, Any] = {"attack": attack, "f": f, "faults": faults, "seed": seed, "roles": roles}
@@ -296,9 +295,11 @@ def topology_for(setup: Setup, channel: Channel, equivocation: bool = True) -> T
     The mode of a server says who is heard when, and the channel says who owns a model.
     """
     if setup.network is not None:
+        from robustfl.federation.peers.sampled import SampledPeers
         from robustfl.federation.peers.topology import PeerToPeer
 
-        return PeerToPeer(setup, channel, equivocation)
+        kind = PeerToPeer if setup.network.samples is None else SampledPeers
+        return kind(setup, channel, equivocation)
     from robustfl.federation.channels.predictions import Predictions
     from robustfl.federation.topologies.asynchronous import schedule_for
     from robustfl.federation.topologies.distilled import Distilled

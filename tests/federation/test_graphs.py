@@ -50,7 +50,7 @@ def test_the_registry_knows_every_family() -> None:
     assert set(registry.find("topology")) == {
         *("ring", "chain", "star", "complete", "torus", "grid", "hypercube", "exponential", "one_peer_exponential"),
         *("regular", "erdos_renyi", "watts_strogatz", "random_geometric"),
-        *("two_cliques", "dumbbell", "two_worlds", "two_castle", "edges"),
+        *("two_cliques", "dumbbell", "two_worlds", "two_castle", "edges", "sampled"),
     }
 
 

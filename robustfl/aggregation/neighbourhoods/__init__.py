@@ -11,8 +11,8 @@ A newcomer reads in this order:
   model), :class:`GramMixer` (all distances in a neighbourhood), :class:`ColumnMixer` (column by column),
   :class:`HearsayMixer` (peers also tell each other about third ones: :class:`Rumour`), or :class:`Mixer` itself.
 
-* :class:`PerNeighbourhood` makes a mixer of any rule for the updates of a server, and :func:`for_peers` does so where
-  it is needed.
+* :class:`PerNeighbourhood` makes a mixer of any rule for the updates of a server; :func:`for_peers` does so where it is
+  needed, and :func:`for_samples` where who mixes combines the models of others.
 
 Rules see a :class:`Gathering`: clean letters in a :class:`Group` for each size of neighbourhood and bound.
 """
@@ -21,7 +21,7 @@ from robustfl.aggregation.neighbourhoods.families import ColumnMixer, GramMixer,
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
 from robustfl.aggregation.neighbourhoods.hearsay import HearsayMixer
 from robustfl.aggregation.neighbourhoods.letters import Hoods, Letters, Occasion
-from robustfl.aggregation.neighbourhoods.lifted import PerNeighbourhood, for_peers
+from robustfl.aggregation.neighbourhoods.lifted import PerNeighbourhood, for_peers, for_samples
 from robustfl.aggregation.neighbourhoods.mixer import Mixed, Mixer, Mixing
 from robustfl.aggregation.neighbourhoods.one_peer import Told
 from robustfl.aggregation.neighbourhoods.rumours import Rumour
@@ -44,4 +44,5 @@ __all__ = [
     "StarMixer",
     "Told",
     "for_peers",
+    "for_samples",
 ]

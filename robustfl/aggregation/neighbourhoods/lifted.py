@@ -14,6 +14,7 @@ from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline
 from robustfl.aggregation.defense import Aggregation, Defense
 from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.neighbourhoods.families import LinearMixer
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
 from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
 from robustfl.aggregation.updates.gram import Gram
@@ -38,7 +39,8 @@ class PerNeighbourhood(Mixer):
     ----------
     rule : the rule; its own f is the default for peers that mix on their own with `mix_one`
     own : whether a peer's own model is one of the rows, as in all public code, or `trusted`: passed to the rule as its
-        trusted update, and no row. A rule that wants a trusted update gets the own model as that in either case
+        trusted update, and no row. A rule that wants a trusted update gets the own model as that in either case. With
+        `unheard` the own model is not used at all: the receiver is somebody who combines the models of others
 
     Examples
     --------
@@ -54,7 +56,8 @@ class PerNeighbourhood(Mixer):
 
     rule: Annotated[Aggregator, Doc("the rule for updates")]
     own: Annotated[
-        Literal["row", "trusted"], Doc("whether the own model is one of the rows, or the rule's trusted update alone")
+        Literal["row", "trusted", "unheard"],
+        Doc("whether the own model is one of the rows, or the rule's trusted update alone, or not used"),
     ] = "row"
 
     def __post_init__(self) -> None:
@@ -64,6 +67,10 @@ class PerNeighbourhood(Mixer):
                 f"`own` should be 'row' for {self.rule!r}, which has no use for a trusted update: a peer's own model "
                 "would count for nothing. Found own='trusted'."
             )
+        if self.own == "unheard" and self.rule.wants_trusted:
+            raise ParameterError(
+                f"{self.rule!r} needs a trusted update, which who combines the models of others does not have."
+            )
         if self.rule.channel != "dense" or self.rule.protection is not None:
             raise ParameterError(
                 f"`rule` should be a rule for updates, without a mechanism for privacy: peers send each other models. "
@@ -71,7 +78,7 @@ class PerNeighbourhood(Mixer):
             )
 
     def __str__(self) -> str:
-        return str(self.rule) if self.own == "row" else f"{self.rule} (own model trusted)"
+        return f"{self.rule} (own model trusted)" if self.own == "trusted" else str(self.rule)
 
     @property
     def stateful(self) -> bool:
@@ -113,7 +120,12 @@ class PerNeighbourhood(Mixer):
         maps = tuple(stage for stage in before if isinstance(stage, RowMap))
         if not isinstance(end, GramAggregator | CoordinateWise) or len(maps) < len(before):
             return None
-        alone = self.rule.stateful or self.rule.wants_trusted or type(end).extra_points is not Aggregator.extra_points
+        alone = (
+            self.own != "row"
+            or self.rule.stateful
+            or self.rule.wants_trusted
+            or type(end).extra_points is not Aggregator.extra_points
+        )
         return None if alone else (maps, end)
 
     def _mix(self, gathering: Gathering) -> Mixing:
@@ -196,6 +208,8 @@ def _told(weights: Sequence[Floats | None], own: str) -> list[Floats]:
     shares = np.stack([np.asarray(line) for line in weights])
     if own == "row":
         return [shares]
+    if own == "unheard":
+        return [np.concatenate([np.zeros_like(shares[:, :1]), shares], axis=1)]
     return [np.concatenate([np.maximum(1.0 - shares.sum(axis=1, keepdims=True), 0.0), shares], axis=1)]
 
 
@@ -283,3 +297,22 @@ def for_peers(defense: Defense) -> Mixer:
     if isinstance(defense, Aggregator):
         return PerNeighbourhood(rule=defense)
     raise ParameterError(f"{defense!r} makes no model from letters. Peers need a mixer or a rule for updates.")
+
+
+def for_samples(defense: Defense) -> Mixer:
+    """The defense as a rule for those who combine the models of others: a rule for updates, or plain gossip.
+
+    Raises
+    ------
+    ParameterError : it needs a model of the receiver's own
+    """
+    if isinstance(defense, LinearMixer):
+        equal = np.array([[0.0, 0.5, 0.5]])
+        if np.array_equal(defense.shares(equal, 0), equal):
+            return defense
+    if isinstance(defense, Mixer) or not isinstance(defense, Aggregator):
+        raise ParameterError(
+            f"{defense!r} starts from a peer's own model, and aggregators of a sample combine models of others. Take a "
+            "rule for updates."
+        )
+    return PerNeighbourhood(rule=defense, own="unheard")

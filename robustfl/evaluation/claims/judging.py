@@ -22,6 +22,7 @@ from robustfl.evaluation.claims.claim import UNDECIDED, UNMEASURED, Claim, Expec
 from robustfl.evaluation.claims.language import Expression, MeasureError, Node, Number, Reading
 from robustfl.evaluation.claims.names import Cells, Names
 from robustfl.evaluation.labels import NO_ATTACK
+from robustfl.evaluation.results.axes import BorneFault, FaultsWorld
 from robustfl.evaluation.results.records import Record, more_of
 from robustfl.evaluation.results.summaries import (
     ClaimReport,
@@ -57,9 +58,18 @@ class Estimate:
         return self.value if self.per_seed is None else self.per_seed
 
 
-def judged(claims: Sequence[Claim], names: Names, scores: Scores, records: Mapping[str, Record]) -> list[ClaimReport]:
-    """Every claim with its measured value and verdict, as JSON values; `records` maps the ids of trials to records."""
-    results = _Results(names, scores, records)
+def judged(
+    claims: Sequence[Claim],
+    names: Names,
+    scores: Scores,
+    records: Mapping[str, Record],
+    faults: Sequence[FaultsWorld] = (),
+) -> list[ClaimReport]:
+    """Every claim with its measured value and verdict, as JSON values.
+
+    `records` maps the ids of trials to records, and `faults` is what became of the fault suite.
+    """
+    results = _Results(names, scores, records, faults)
     return [_judged(claim, results, 1 - scores["settings"]["alpha"]) for claim in claims]
 
 
@@ -164,6 +174,7 @@ class _Results:
     names: Names
     scores: Scores
     records: Mapping[str, Record]
+    faults: Sequence[FaultsWorld]
 
     def read(self, measure: Expression, reading: Reading) -> Estimate:
         try:
@@ -190,6 +201,8 @@ class _Results:
             raise Unmeasured(f"{where}: utility means nothing where training without attack hardly beats guessing")
         if reading.function == "R":
             return _resilience(defense, where, len(world["seeds"]))
+        if place.fault is not None:
+            return self._read_cell(reading, *self._borne(world["world"], place, where))
         f = place.f[world["world"]]
         point = next((point for point in defense["curve"] if point["f"] == f), None)
         if point is None:
@@ -201,13 +214,27 @@ class _Results:
         where = f"{where} under {shown} with f={f}"
         if cell is None:
             raise Unmeasured(f"{where} was not played")
+        return self._read_cell(reading, cell, where)
+
+    def _borne(self, world: str, place: Cells, where: str) -> tuple[BorneFault, str]:
+        """What became of a defense under a fault of the fault suite, and how that is called."""
+        told = [own for found in self.faults if found["world"] == world for own in found["defenses"]]
+        defense = next((own for own in told if own["defense"] == place.defense), None)
+        where = f"{where} under the fault {place.fault}"
+        cell = None if defense is None else defense["faults"].get(place.fault or "")
+        if cell is None:
+            reason = None if defense is None else defense["invalid"]
+            raise Unmeasured(f"{where} was not played{f': {reason}' if reason else ''}")
+        return cell, where
+
+    def _read_cell(self, reading: Reading, cell: ScoredCell | BorneFault, where: str) -> Estimate:
         if reading.function in ("U", "accuracy"):
             return _of_cell(reading.function, cell, where)
         values = [self._of_trial(reading, trial, cell, where) for trial in cell["trials"]]
         fixed = reading.function.startswith("bytes") and len(set(values)) == 1
         return Estimate(float(np.mean(values)), None if fixed else np.array(values))
 
-    def _of_trial(self, reading: Reading, trial: str | None, cell: ScoredCell, where: str) -> float:
+    def _of_trial(self, reading: Reading, trial: str | None, cell: ScoredCell | BorneFault, where: str) -> float:
         record = self.records.get(trial or "")
         metrics = None if record is None else record.get("metrics")
         if record is None or metrics is None:
@@ -232,10 +259,11 @@ class _Results:
 _UTILITIES = ("R", "W", "M", "U")
 
 
-def _state(cell: ScoredCell) -> str:
+def _state(cell: ScoredCell | BorneFault) -> str:
     """Why a cell has no value: the statuses of its unfinished trials, and the first reason."""
     states = [state for state in dict.fromkeys(cell["status"]) if state not in ("ok", "diverged")]
-    return ": ".join([", ".join(states) or "no record", *cell.get("reasons", [])[:1]])
+    reasons: Any = cell.get("reasons", [])
+    return ": ".join([", ".join(states) or "no record", *reasons[:1]])
 
 
 def _worst(point: ScoredPoint, where: str, seeds: int) -> FloatArray:
@@ -273,8 +301,8 @@ def _over_attacks(function: str, point: ScoredPoint, where: str, seeds: int) -> 
     return Estimate(point["M"], np.mean(np.array([cell["u"] for cell in cells], dtype=np.float64), axis=0))
 
 
-def _of_cell(function: str, cell: ScoredCell, where: str) -> Estimate:
-    values = cell["u" if function == "U" else "accuracy"]
+def _of_cell(function: str, cell: ScoredCell | BorneFault, where: str) -> Estimate:
+    values = cell["u"] if function == "U" else cell["accuracy"]
     if None in values:
         raise Unmeasured(f"{where}: {_state(cell)}")
     sample = np.array(values, dtype=np.float64)

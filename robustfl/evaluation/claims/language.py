@@ -39,13 +39,13 @@ class Function:
     takes: tuple[str, ...] = ("world",)
 
 
-_CELL = ("attack", "f", "world")
+_CELL = ("attack", "f", "world", "fault")
 
 FUNCTIONS: Mapping[str, Function] = {
     "R": Function(summary="resilience of a defense", needs=("defense",)),
     "W": Function(summary="worst-case utility with f malicious clients", needs=("defense", "f")),
     "M": Function(summary="mean utility over the attacks with f malicious clients", needs=("defense", "f")),
-    "U": Function(summary="utility under one attack", needs=("defense",), takes=_CELL),
+    "U": Function(summary="utility under one attack or one fault", needs=("defense",), takes=_CELL),
     "accuracy": Function(summary="test accuracy", needs=("defense",), takes=_CELL),
     "malicious_weight": Function(
         summary="share of the aggregation weights that malicious clients got", needs=("defense",), takes=_CELL

@@ -19,21 +19,29 @@ from robustfl.threats.staging import stages
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
-    """The cells of the results that a reading uses: labels, and the number of malicious clients in each world."""
+    """The cells of the results that a reading uses: labels, and the number of malicious clients in each world.
+
+    With a `fault` of the fault suite nobody attacks, and the numbers of malicious clients mean nothing.
+    """
 
     worlds: tuple[str, ...]
     defense: str
     attack: str
     f: Mapping[str, int]
+    fault: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Everything in a suite that a measure can name; `grids` are the numbers of malicious clients of each world."""
+    """Everything in a suite that a measure can name; `grids` are the numbers of malicious clients of each world.
+
+    `faults` are those of the fault suite.
+    """
 
     defenses: Sequence[DefenseTemplate]
     attacks: Sequence[Component]
     grids: Mapping[str, tuple[int, ...]]
+    faults: Sequence[Component] = ()
 
     def place(self, measure: Expression, reading: Reading) -> Cells:
         """The cells that a reading of the measure asks for; :class:`MeasureError` if the suite has no such cells.
@@ -50,10 +58,17 @@ class Names:
         if "attack" in given and given["attack"].text != NO_ATTACK:
             attack = self._found(measure, given["attack"], "attack", [_Named.attack(a) for a in self.attacks])
         worlds = self._worlds(measure, given.get("world"))
+        if "fault" in given:
+            for other in ("attack", "f"):
+                if other in given:
+                    problem = "Faults are played without an attack. Leave `attack` and `f` out."
+                    raise measure.error(problem, given[other])
+            fault = self._found(measure, given["fault"], "fault", [_Named.fault(one) for one in self.faults])
+            return Cells(worlds=worlds, defense=label, attack=attack, f={}, fault=fault)
         return Cells(worlds=worlds, defense=label, attack=attack, f=self._counts(measure, reading, attack, worlds))
 
     def _found(self, measure: Expression, argument: Argument, kind: str, named: Sequence[_Named]) -> str:
-        """The label of the defense or attack that an argument means.
+        """The label of the defense, attack or fault that an argument means.
 
         It has this label or text, or exactly these parameters, or else it is the only one that fits the given ones.
         """
@@ -109,7 +124,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class _Named:
-    """A defense or attack of the suite: its label, and its stages with the parameters that the suite gives them."""
+    """A defense, attack or fault of the suite: its label, and its stages with the parameters that it is given."""
 
     label: str
     kind: str
@@ -124,6 +139,10 @@ class _Named:
     def attack(cls, attack: Component) -> _Named:
         parts = tuple((part, _not_default(part)) for part in stages(attack))
         return cls(label=str(attack), kind="attack", stages=parts)
+
+    @classmethod
+    def fault(cls, fault: Component) -> _Named:
+        return cls(label=str(fault), kind="attack", stages=((fault, _not_default(fault)),))
 
     @property
     def bare(self) -> str:

@@ -104,7 +104,7 @@ def summarised(
     checked = checked or Checked()
     plan, experiment, records = played.plan, played.plan.experiment, played.records
     suite, frozen = experiment.suite, experiment.suite.frozen_attacks
-    scores = _scores(played, wanted, breakdowns, checked)
+    scores, faults = _scores(played, wanted, breakdowns, checked), _faults(played)
     statuses = Counter(records[trial]["status"] for trial in wanted if trial in records)
     return {
         "schema": SCHEMA,
@@ -140,11 +140,11 @@ def summarised(
         "scores": scores,
         "side_effects": side_effects(scores, records, _baselines(played)),
         "targeted": targeted(scores, records, plan.plain.label),
-        "faults": _faults(played),
+        "faults": faults,
         "privacy": _privacy(played),
         "exhibits": [] if exhibits is None else exhibited(played, exhibits),
         "triggers": pictures(experiment.worlds, plan.aims, played.root),
-        "claims": judged(suite.claims, experiment.names, scores, records),
+        "claims": judged(suite.claims, experiment.names, scores, records, faults),
     }
 
 

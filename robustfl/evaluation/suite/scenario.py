@@ -327,7 +327,8 @@ class Experiment:
     def names(self) -> Names:
         """The names that a claim may use."""
         grids = {world.label: self.suite.adversary.grid(world.federation.clients) for world in self.worlds}
-        return Names(defenses=self.suite.defenses, attacks=self.suite.played, grids=grids)
+        suite = self.suite
+        return Names(defenses=suite.defenses, attacks=suite.played, grids=grids, faults=suite.fault_suite)
 
     @cached_property
     def hash(self) -> str:

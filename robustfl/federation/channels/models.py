@@ -62,9 +62,8 @@ class Models(Dense):
         size = self.setup.population.initial.element_size() * self.setup.population.d
         if isinstance(self.defense, HearsayMixer):  # a rumour is as large as a letter
             size *= 1 + self.defense.most
-        honest, letters = self.setup.honest, size * network.rules.gossip_steps
-        heard, hears = network.graph().matrix.sum(axis=0), network.graph().degree
-        return float(heard[honest].mean() * letters), float(hears[honest].mean() * letters)
+        sent, heard = network.letters(self.setup.honest)
+        return sent * size * network.rules.gossip_steps, heard * size * network.rules.gossip_steps
 
     def train(self, models: Tensor, lesson: Lesson) -> None:
         """Let each peer make its local steps, in place, [k, d].

@@ -7,6 +7,7 @@ Start here:
 * ``fixed``: graphs without chance, such as `Ring`, `Torus`, `Hypercube`, `Exponential` and `Complete`.
 * ``joined``: dense groups of peers with few edges between them, such as `TwoCliques`, `TwoWorlds` and `Dumbbell`.
 * ``drawn``: random graphs, such as `Regular`, `ErdosRenyi`, `WattsStrogatz` and `RandomGeometric`.
+* ``sampled``: `Sampled`, where everybody can reach everybody and a few do in each round.
 * ``files``: `EdgeList`, a graph from a file of one's own.
 
 A graph itself, weights for it and its spectrum are in :mod:`robustfl.graphs`.
@@ -36,3 +37,4 @@ from .joined import Dumbbell as Dumbbell
 from .joined import TwoCastle as TwoCastle
 from .joined import TwoCliques as TwoCliques
 from .joined import TwoWorlds as TwoWorlds
+from .sampled import Sampled as Sampled

@@ -44,15 +44,18 @@ class Moment:
     Attributes
     ----------
     number : the round
-    hearing : the neighbourhoods of the honest peers who mix
+    hearing : the neighbourhoods of the honest peers who mix, [h, m]
     bounds : [h] the number of malicious neighbours that the rule of each is told
-    models : [h, d] their models, as they send them
-    before : [h, d] their models before the steps that they have made last
+    models : [h', d] the models of honest peers, as they send them: first of those who mix, then of others who write
+    before : [h', d] their models before the steps that they have made last
     malicious : [f] the malicious peers who take part
     own : [f, d] the models that these have
     own_before : [f, d] the same before their last steps
-    cut : makes the entry of the Fiedler vector for each of the honest peers, [h]
+    cut : makes the entry of the Fiedler vector for each of these honest peers, [h']
     rows : [h, m] the row of `models` that stands in each slot; -1 where no honest peer's letter arrives
+    ids : [h'] the peers whose models these are; there may be more than lines, whose peers come first
+    overheard : [h'] which of the models malicious peers have received themselves
+    combines : whether receivers combine the models of others, and not their own
     mixed : what the rules of some lines [v] make of letters [e, d], of which each slot has the row index [v, m],
         without any effect -> [v, d]
     """
@@ -67,6 +70,9 @@ class Moment:
     own_before: Tensor
     cut: Callable[[], NDArray[np.float64]]
     rows: Index
+    ids: Ids
+    overheard: Mask
+    combines: bool
     mixed: Callable[[Ids, Tensor, Index], Tensor]
 
     def index(self, crafted: Index) -> Index:
@@ -169,7 +175,7 @@ class Forger:
             round=moment.number,
             f=len(moment.malicious),
             honest=moment.models,
-            honest_ids=tuple(moment.hearing.ids.tolist()),
+            honest_ids=tuple(moment.ids.tolist()),
             own=lambda: moment.own,
             victims=lines,
             around=around,
@@ -199,8 +205,10 @@ class Forger:
         found, count = [], 0
         for line in np.flatnonzero(hit.any(axis=1)).tolist():
             slots, senders = np.flatnonzero(hit[line]), moment.hearing.senders[line]
-            around = moment.rows[line]
+            around = moment.rows[line, 1 if moment.combines else 0 :]
             honest = self._visible(moment, around[around != NOBODY])
+            if not len(honest):  # everybody who writes to this victim is malicious
+                honest = moment.rows[line, :1]
             facts = self._facts(moment, honest, senders[slots], moment.before[line], int(moment.bounds[line]))
             facts.receiver = int(senders[0])
             facts.aggregate = self._answers(moment, line, slots, honest)
@@ -233,7 +241,7 @@ class Forger:
             f=len(senders),
             declared_f=bound,
             honest=self._shown(moment.models[_index(honest)], before),
-            honest_ids=tuple(moment.hearing.ids[honest].tolist()),
+            honest_ids=tuple(moment.ids[honest].tolist()),
             ids=tuple(names),
             own=lambda: self._shown(moment.own[_index(places)], before),
             layers=population.layers,
@@ -245,7 +253,7 @@ class Forger:
         """Those of some rows of honest models that the attack may know: all, or what malicious peers got themselves."""
         if Knowledge.PEERS in self._known or Knowledge.NEIGHBOURS not in self._known:
             return honest
-        seen = np.isin(honest, np.flatnonzero(moment.hearing.heard(self._setup.members.malicious).any(axis=1)))
+        seen = moment.overheard[honest]
         self.unseen += int((~seen).sum())
         return honest[seen]
 
@@ -254,6 +262,7 @@ class Forger:
         place = np.full(len(moment.models) + 1, ABSENT)  # the last entry is that of slots without an honest letter
         place[honest] = len(slots) + np.arange(len(honest))
         index = place[moment.rows[line]]
+        index[0] = max(int(index[0]), 0)  # a model of its own that it does not use may be unknown
         index[slots] = np.arange(len(slots))
         before = moment.before[line]
 

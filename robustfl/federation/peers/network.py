@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.graphs.contract import GraphFamily
+from robustfl.federation.graphs.sampled import Sampled
 from robustfl.federation.peers.hearing import Hearing, hearing
+from robustfl.federation.peers.sampling import Samples
 from robustfl.federation.round import Ids
 from robustfl.federation.settings import Federation, Peers
 from robustfl.federation.streams import stream
@@ -61,6 +64,7 @@ class Network:
     ----------
     family : the family of graphs
     rules : how peers mix
+    rounds : the number of rounds
     clients : the number of the federation's own peers
     seed : the seed of the simulation
     declared : the number of peers that are malicious as far as rules are told
@@ -73,6 +77,7 @@ class Network:
 
     family: GraphFamily
     rules: Peers
+    rounds: int
     clients: int
     seed: int
     declared: int
@@ -122,6 +127,8 @@ class Network:
         told = self.rules.bound
         if isinstance(told, int):
             return np.full(graph.n, told)
+        if self.samples is not None:
+            return np.full(graph.n, self._bound_of_samples(self.samples))
         if told == "share":
             share = self.declared / self.clients
             return np.asarray(np.ceil(share * graph.degree - 1e-9), dtype=np.int64)
@@ -129,6 +136,32 @@ class Network:
         if told == "local":
             return counts
         return np.full(graph.n, int(counts[~self._suspected].max(initial=0)))
+
+    def _bound_of_samples(self, samples: Samples) -> int:
+        """How many malicious members of a sample the rule of its aggregators is told; `local` is for each round."""
+        if self.rules.bound == "share":
+            return int(np.ceil(self.declared / self.clients * min(samples.size, self.n) - 1e-9))
+        return samples.most(self._suspected, self.rounds)
+
+    @cached_property
+    def names(self) -> Ids:
+        """The names by which rules call the peers, [n]; they are drawn for the trial and tell nothing."""
+        return stream(self.seed, "names of peers").permutation(self.n)
+
+    @cached_property
+    def samples(self) -> Samples | None:
+        """Who takes part in which round; None where all peers do."""
+        if not isinstance(self.family, Sampled):
+            return None
+        return Samples(names=self.names, size=self.family.size, aggregators=self.family.aggregators)
+
+    def letters(self, honest: Ids) -> tuple[float, float]:
+        """How many letters an honest peer sends in one mixing and gets, in the mean over honest peers."""
+        if self.samples is not None:
+            size, aggregators = (min(count, self.n) for count in (self.samples.size, self.samples.aggregators))
+            return (2.0 * size * aggregators / self.n,) * 2
+        graph = self.graph()
+        return float(graph.matrix.sum(axis=0)[honest].mean()), float(graph.degree[honest].mean())
 
     @property
     def _suspected(self) -> Mask:
@@ -217,6 +250,7 @@ def network_of(
     return Network(
         family=settings.topology,
         rules=settings.network,
+        rounds=settings.rounds,
         clients=clients,
         seed=seed,
         declared=declared,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,37 @@ from robustfl.federation.topologies.contract import Stopwatch, Topology
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One mixing before the adversary has written its letters.
+
+    Attributes
+    ----------
+    sent, heard : the neighbourhoods of the honest peers who mix, [h, m], and what of them arrives
+    lost : [h, m] which letters faults have lost
+    bounds : [h] the number of malicious neighbours that the rule of each is told
+    ids : [h'] the honest peers whose models these are: first those who mix, then others who write
+    models, before : [h', d] what they have, and what they had before their last steps
+    malicious : [f] the malicious peers who may write
+    own, own_before : [f, d] what these have, and had
+    combines : whether receivers combine the models of others, and not their own
+    overheard : [h'] which of the models malicious peers have received; by default those of who hears malicious peers
+    """
+
+    sent: Hearing
+    lost: NDArray[np.bool_]
+    heard: Hearing
+    bounds: Ids
+    ids: Ids
+    models: Tensor
+    before: Tensor
+    malicious: Ids
+    own: Tensor
+    own_before: Tensor
+    combines: bool = False
+    overheard: NDArray[np.bool_] | None = None
 
 
 class PeerToPeer(Topology):
@@ -59,16 +90,21 @@ class PeerToPeer(Topology):
         self.forger = Forger(setup, equivocation)
         self.own = _first_models(setup)
         self._before = self.own.clone() if self.combines_first else None
-        self._names = stream(setup.seed, "names of peers").permutation(self.network.n)
+        self.unanswered = 0
+        """The pings that nobody answered, where peers have to be asked whether they take part."""
+        self._names = self.network.names
         self._peers = np.argsort(self._names)
 
     def sample(self, number: int) -> Round:
+        up, malicious = self.up(number), self.setup.members.malicious
+        return Round(number=number, malicious=np.flatnonzero(up & malicious), honest=np.flatnonzero(up & ~malicious))
+
+    def up(self, number: int) -> NDArray[np.bool_]:
+        """Which peers are there in round `number`, [n]."""
         setup = self.setup
         setup.members.number = number
         named = setup.members.present() | ~setup.members.malicious  # a peer without samples mixes all the same
-        up = named & ~setup.faults.absent(number, len(setup.members))
-        malicious = setup.members.malicious
-        return Round(number=number, malicious=np.flatnonzero(up & malicious), honest=np.flatnonzero(up & ~malicious))
+        return named & ~setup.faults.absent(number, len(setup.members))
 
     def models(self, round: Round, ids: Ids) -> Tensor:
         return self.own[torch.as_tensor(ids, device=self.own.device)]
@@ -108,48 +144,74 @@ class PeerToPeer(Topology):
         if not len(round.honest):
             return models, own
         scene = self.network.scene(round.number, round.honest, round.malicious)
-        sent, bounds = scene.honest, scene.bounds
-        lost = self._lost(round.number, sent)
-        heard, occasion = sent.without(lost), self._occasion(round)
-        place = np.full(self.network.n, ABSENT)
-        place[round.honest] = np.arange(len(round.honest))
-        rows = np.where(heard.present, place[np.maximum(heard.senders, 0)], ABSENT)
-
-        told: dict[int, list[Rumour]] = {}
-
-        def asked(lines: Ids, letters: Tensor, index: Ids) -> Tensor:
-            hoods = self._hoods(heard.of(lines), index, bounds[lines])
-            when = replace(occasion, rumours=told)
-            answer = self.mixer.preview(Letters(letters.cpu()), hoods, when, short=self.rules.short)
-            return torch.as_tensor(answer.models, device=letters.device)
-
+        lost = self._lost(round.number, scene.honest)
+        post = Post(
+            sent=scene.honest,
+            lost=lost,
+            heard=scene.honest.without(lost),
+            bounds=scene.bounds,
+            ids=round.honest,
+            models=models,
+            before=before,
+            malicious=round.malicious,
+            own=own,
+            own_before=own_before,
+        )
         for step in range(self.rules.gossip_steps):
-            moment = Moment(
-                number=round.number,
-                hearing=heard,
-                bounds=bounds,
-                models=models,
-                before=before,
-                malicious=round.malicious,
-                own=own,
-                own_before=own_before,
-                cut=partial(self.network.sides, round.number, round.honest),
-                rows=rows,
-                mixed=asked,
-            )
-            if isinstance(self.mixer, HearsayMixer):
-                told.clear()
-                told |= self._told(self.mixer, moment, step, watch)
-            with watch.phase("attack"):
-                forged = self.forger.forged(moment)
+            mixed = self.mixed(round, replace(post, models=models, own=own), watch, step=step)
             with watch.phase("aggregate"):
-                hoods = self._hoods(heard, moment.index(forged.index), bounds)
-                letters = Letters(torch.cat([models, forged.letters]).cpu())
-                mixed = self.asked(letters, hoods, replace(occasion, rumours=told))
                 own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
-            round.exchanges.append(Exchange(hearing=sent, lost=lost, mixed=mixed))
         return models, own
+
+    def mixed(self, round: Round, post: Post, watch: Stopwatch, *, mixer: Mixer | None = None, step: int = 0) -> Mixed:
+        """What the rule makes of the letters of one mixing, once the adversary has written its own.
+
+        Another `mixer` takes the place of the rule; nobody watches its conduct.
+        """
+        heard, bounds, occasion = post.heard, post.bounds, self._occasion(round)
+        place = np.full(self.network.n, ABSENT)
+        place[post.ids] = np.arange(len(post.ids))
+        rows = np.where(heard.present, place[np.maximum(heard.senders, 0)], ABSENT)
+        told: dict[int, list[Rumour]] = {}
+        rule = mixer or self.mixer
+
+        def asked(lines: Ids, letters: Tensor, index: Ids) -> Tensor:
+            hoods = self._hoods(heard.of(lines), index, bounds[lines], post.combines)
+            when = replace(occasion, rumours=told)
+            answer = rule.preview(Letters(letters.cpu()), hoods, when, short=self.rules.short)
+            return torch.as_tensor(answer.models, device=letters.device)
+
+        overheard = post.overheard
+        if overheard is None:  # edges go both ways, for the most part: who hears malicious peers also writes to them
+            overheard = np.asarray(heard.heard(self.setup.members.malicious).any(axis=1))
+        moment = Moment(
+            number=round.number,
+            hearing=heard,
+            bounds=bounds,
+            models=post.models,
+            before=post.before,
+            malicious=post.malicious,
+            own=post.own,
+            own_before=post.own_before,
+            cut=partial(self.network.sides, round.number, post.ids),
+            rows=rows,
+            ids=post.ids,
+            overheard=overheard,
+            combines=post.combines,
+            mixed=asked,
+        )
+        if isinstance(rule, HearsayMixer):
+            told |= self._told(rule, moment, step, watch)
+        with watch.phase("attack"):
+            forged = self.forger.forged(moment)
+        with watch.phase("aggregate"):
+            hoods = self._hoods(heard, moment.index(forged.index), bounds, post.combines)
+            letters, when = Letters(torch.cat([post.models, forged.letters]).cpu()), replace(occasion, rumours=told)
+            ask = self.asked if mixer is None else partial(mixer.mix, short=self.rules.short)
+            mixed = ask(letters, hoods, when)
+        round.exchanges.append(Exchange(hearing=post.sent, lost=post.lost, mixed=mixed))
+        return mixed
 
     def _told(self, mixer: HearsayMixer, moment: Moment, step: int, watch: Stopwatch) -> dict[int, list[Rumour]]:
         """What peers are told in one mixing: by honest neighbours whose letter arrives, and by malicious ones."""
@@ -176,9 +238,13 @@ class PeerToPeer(Topology):
         lost[travels] = self.setup.faults.lost(number, sent.senders[travels], sent.ids[line])
         return lost
 
-    def _hoods(self, heard: Hearing, index: Ids, bounds: Ids) -> Hoods:
-        """The neighbourhoods as the rule sees them, under the names of the trial."""
+    def _hoods(self, heard: Hearing, index: Ids, bounds: Ids, combines: bool = False) -> Hoods:
+        """The neighbourhoods as the rule sees them, under the names of the trial.
+
+        Who combines the models of others has another name for that, as it may write to itself.
+        """
         senders = np.where(heard.senders == ABSENT, ABSENT, self._names[np.maximum(heard.senders, 0)])
+        senders[:, 0] += self.network.n if combines else 0
         return Hoods(index=index.astype(np.int32), weights=heard.weights, bounds=bounds, senders=senders)
 
     def _occasion(self, round: Round) -> Occasion:

@@ -10,6 +10,7 @@ from robustfl.federation.observers.peers.accuracy import PeerAccuracy
 from robustfl.federation.observers.peers.isolated import Isolated
 from robustfl.federation.observers.peers.letters import LetterCounts
 from robustfl.federation.observers.peers.places import Places, largest_part
+from robustfl.federation.observers.peers.presence import Presence
 from robustfl.federation.peers.topology import PeerToPeer
 
 
@@ -17,7 +18,7 @@ def peer_observers(topology: PeerToPeer, channel: Channel, *, reference: bool) -
     """The observer of accuracy, and the others; `reference` says whether to measure what peers reach alone."""
     setup = topology.setup
     accuracy = PeerAccuracy(setup, largest_part(topology.network, setup.honest))
-    found: list[Observer] = [LetterCounts(topology), Places(setup, accuracy)]
+    found: list[Observer] = [LetterCounts(topology), Places(setup, accuracy), Presence(setup, accuracy)]
     if reference and isinstance(channel, Models):
         found.append(Isolated(setup, channel))
     return accuracy, found

@@ -10,10 +10,14 @@ from pydantic import PlainSerializer, field_validator, model_validator
 
 from robustfl.errors import RobustflError
 from robustfl.federation.graphs.contract import GraphFamily
+from robustfl.federation.graphs.sampled import Sampled
 from robustfl.federation.settings.base import Derived, Settings
 from robustfl.federation.settings.clients import AdversarialTraining, Augmentation, Distillation, VirtualData
 from robustfl.federation.settings.peers import Peers
 from robustfl.federation.settings.server import Server
+
+OF_NEIGHBOURS = ("weights", "allow", "gossip_steps", "order", "start", "arrange", "redraw")
+"""The settings of peers that mean nothing where a sample trains one model."""
 
 TAIL_MEASUREMENTS = 5
 """The number of measurements from which the accuracy of a training is averaged, at least, unless it is very short."""
@@ -162,6 +166,14 @@ class Federation(Settings):
                 "all peers of a `topology` take part: it should satisfy participation = 1. Found participation="
                 f"{self.participation} ({self.participation_sampling}). Faults such as `churn` say who is absent"
             )
+        if isinstance(self.topology, Sampled):
+            mine, usual = self.network, Peers()
+            odd = [name for name in OF_NEIGHBOURS if getattr(mine, name) != getattr(usual, name)]
+            if odd:
+                raise ValueError(
+                    f"peers.{', peers.'.join(odd)} belongs to networks of neighbours, who all have their own models. "
+                    "Leave it out with the topology `sampled`"
+                )
         if self.distillation is not None or self.virtual_data is not None or self.message != "delta":
             raise ValueError(
                 "peers of a `topology` send models. Leave `distillation` and `virtual_data` out, and `message` as it "

@@ -22,6 +22,7 @@ from robustfl.defenses import (
     CSPlus,
     Gossip,
     LocalFoolsGold,
+    PeerMeritRank,
     SybilWall,
     VarianceCorrected,
 )
@@ -171,6 +172,49 @@ def variance_corrected(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matri
     return np.concatenate(result)
 
 
+def reached(steps: Matrix, start: int, goal: int, taboo: int | None = None) -> float:
+    """The chance that a walk from `start` meets `goal`, before it meets `taboo`: a system of equations of its own."""
+    n = len(steps)
+    system, right = np.eye(n), np.zeros(n)
+    for node in range(n):
+        if node == goal:
+            right[node] = 1.0
+        elif node != taboo:
+            system[node] -= steps[node]
+    return float(np.linalg.solve(system, right)[start])
+
+
+def merits(edges: Matrix, stop: float, decay: float, threshold: float) -> Matrix:
+    """The scores of all nodes but the first, from which walks start."""
+    total = edges.sum(axis=1, keepdims=True)
+    steps = (1 - stop) * np.divide(edges, total, out=np.zeros_like(edges), where=total > 0)
+    hits = np.array([reached(steps, 0, v) for v in range(1, len(edges))])
+    scores: Matrix = hits / hits.sum()
+    for v in range(1, len(edges)):
+        through = [reached(steps, 0, u, v) * reached(steps, u, v) for u in range(1, len(edges)) if u != v]
+        if max(through, default=0.0) > threshold * hits[v - 1]:
+            scores[v - 1] *= 1 - decay
+    return scores
+
+
+def peer_merit_rank(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
+    k = len(letters)
+    edges = np.zeros((k + 1, k + 1))
+    survivors = nearest(own, letters)[: k - b]
+    edges[0, [1 + place for place in survivors]] = 1.0
+    for place in range(k):
+        others = [other for other in nearest(letters[place], letters) if other != place]
+        edges[1 + place, [1 + other for other in others[: max(k - 1 - b, 0)]]] = 1.0
+    if not survivors:
+        return own
+    scores = merits(edges, 0.15, 0.5, 0.95)
+    total, result = sum(scores[place] for place in survivors), own.copy()
+    for place in survivors:
+        part = 0.95 * scores[place] / total + 0.05 / len(survivors)
+        result = result + w.sum() * min(part, 3.0 / k) * (letters[place] - own)
+    return result
+
+
 MIXERS = [
     Case("alone", Alone(), alone, bounded=True),
     Case("gossip", Gossip(), gossip, bounded=False),
@@ -186,5 +230,6 @@ MIXERS = [
     Case("local_fools_gold", LocalFoolsGold(), local_fools_gold, bounded=False),
     Case("sybilwall", SybilWall(), local_fools_gold, bounded=False),
     Case("sybilwall_quorum", SybilWall(quorum=2), local_fools_gold, bounded=False),
+    Case("peer_merit_rank", PeerMeritRank(), peer_merit_rank, bounded=True),
     Case("variance_corrected", VarianceCorrected(), variance_corrected, bounded=False),
 ]

@@ -23,6 +23,7 @@ from robustfl.defenses import (
     CSHe,
     CSPlus,
     LocalFoolsGold,
+    PeerMeritRank,
     VarianceCorrected,
 )
 from robustfl.errors import ParameterError
@@ -92,6 +93,7 @@ FIVE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [10.0, 10.0]])
         (Bridge(), 2, [1.0, 1.0]),
         (ClippedGossip(tau=1.0), 1, [0.482843, 0.482843]),
         (ClippedGossip(tau=2.0), 1, [0.682843, 0.682843]),
+        (PeerMeritRank(), 1, [1.6 / 3, 1.6 / 3]),  # three letters that all survive at each other, and at the own model
         *((rule, 0, [2.4, 2.4]) for rule in (GTS(), NNA(), CSPlus(), CSHe())),
     ],
     ids=lambda value: str(value) if isinstance(value, Mixer) else f"b{value}" if isinstance(value, int) else "",

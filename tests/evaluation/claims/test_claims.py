@@ -122,6 +122,7 @@ def test_a_short_name_means_the_only_one_that_fits_or_the_one_with_defaults(
             "        ",
         ),
         ("R(mean, world='')", "No world of this suite", "              ^^"),
+        ("U(mean, fault=crash)", "This suite has no fault 'crash'.", "              ^^^^^"),
         ("R(mean, world=oftma)", "No world of this suite", "              ^^^^^"),
     ],
 )
@@ -130,6 +131,28 @@ def test_names_that_the_suite_does_not_have_are_found_before_a_run(measure: str,
     assert "claims.0.measure" in told
     assert message in told
     assert any(line.removeprefix("      ").startswith(pointer) for line in told.splitlines() if "^" in line)
+
+
+@pytest.mark.parametrize(
+    ("argument", "label"),
+    [
+        ("dropout", "Dropout(probability=0.1)"),
+        ("crash(probability=0.5)", "Crash(probability=0.5)"),
+        ("'Crash(probability=0.2)'", "Crash(probability=0.2)"),
+    ],
+)
+def test_a_fault_of_the_fault_suite_is_named_like_an_attack(argument: str, label: str) -> None:
+    text = f"accuracy(mean, fault={argument})"
+    suite = ["dropout", "crash", {"crash": {"probability": 0.5}}]
+    experiment, measure = Experiment(claiming(text, fault_suite=suite)), Expression.read(text)
+    (reading,) = measure.readings()
+    assert experiment.names.place(measure, reading).fault == label
+
+
+def test_a_fault_is_played_without_an_attack() -> None:
+    for more in ("f=1", "attack=ipm"):
+        told = refusal(f"U(mean, fault=dropout, {more})", fault_suite=["dropout"])
+        assert "Faults are played without an attack. Leave `attack` and `f` out." in told
 
 
 def test_the_grid_of_every_world_counts() -> None:

@@ -236,6 +236,41 @@ def test_trials_that_failed_hold_no_measurements() -> None:
     assert found["reason"] == "Mean under no attack with f=0: no record"
 
 
+def borne(u: list[float | None], invalid: str | None = None) -> Any:
+    """What became of the mean under a fault: utilities, and as many trials as there are records."""
+    cell = {
+        "u": u,
+        "U": None,
+        "accuracy": u,
+        "trials": [f"{WORLD}-Mean-none-0-{seed}" for seed in range(len(u))],
+        "status": ["missing" if value is None else "ok" for value in u],
+    }
+    defense = {"defense": "Mean", "invalid": invalid, "faults": {} if invalid else {"Dropout(probability=0.1)": cell}}
+    return [{"world": WORLD, "defenses": [defense]}]
+
+
+@pytest.mark.parametrize("measure", ["U(mean, fault=dropout)", "more(mean, fairness, fault=dropout)"])
+def test_a_reading_under_a_fault_is_that_of_the_fault_suite(measure: str) -> None:
+    found = under_a_fault(measure, borne([0.9, 0.8, 0.7]), recorded([0.9, 0.8, 0.7]))
+    assert found["per_seed"] == pytest.approx([0.9, 0.8, 0.7])
+    assert found["verdict"] == "confirmed"
+
+
+def test_a_fault_that_was_not_played_says_why() -> None:
+    missing = under_a_fault("U(mean, fault=dropout)", borne([0.9, None, 0.7]), {})
+    assert missing["reason"] == "Mean under the fault Dropout(probability=0.1): missing"
+    refused = under_a_fault("U(mean, fault=dropout)", borne([], invalid="n is too small"), {})
+    assert refused["reason"] == "Mean under the fault Dropout(probability=0.1) was not played: n is too small"
+    nobody = under_a_fault("U(mean, fault=dropout)", [], {})
+    assert nobody["reason"] == "Mean under the fault Dropout(probability=0.1) was not played"
+
+
+def under_a_fault(measure: str, faults: Any, records: Any) -> Any:
+    experiment = Experiment(claiming(measure, expect="> 0.1", fault_suite=["dropout"]))
+    scores = score(OUTCOMES, [world(3, label=WORLD)])
+    return judged(experiment.suite.claims, experiment.names, scores, records, faults)[0]
+
+
 def test_over_several_worlds_a_reading_is_the_mean_unless_one_is_named() -> None:
     values = claiming("U(mean)", "U(mean, world='rounds=3')", "U(mean, world='Softmax')", "R(mean, world='rounds=4')")
     values["adversary"] = {"f": [1]}

@@ -80,7 +80,7 @@ def test_every_function_can_be_read_with_and_without_names(name: str) -> None:
         ("W(mean, atack=ipm, f=3)", "`W` has no argument 'atack'.", "ipm"),
         ("U(mean, attac=ipm, f=3)", "Did you mean 'attack'?", "ipm"),
         ("W(mean, 3, f=4)", "`W` is given `f` twice.", "4"),
-        ("U(mean, ipm)", "`U` takes `attack`, `f`, `world` by name, as in attack=...", "ipm"),
+        ("U(mean, ipm)", "`U` takes `attack`, `f`, `world`, `fault` by name, as in attack=...", "ipm"),
         ("W(mean, **{'f': 1})", "`W` has no argument '**'.", "{'f': 1}"),
         ("W(mean, f=1.0)", "`f` is a number of malicious clients", "1.0"),
         ("W(mean, f=True)", "`f` is a number of malicious clients", "True"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustfl.aggregation import Aggregation
-from robustfl.attacks import Cut, Dissensus, Echo, LabelFlip, SignFlip
+from robustfl.attacks import Crash, Cut, Dissensus, Echo, LabelFlip, SignFlip
 from robustfl.defenses import NNA, Gossip, Krum, Median
 from robustfl.federation.classified import all_classified, classified
 from robustfl.federation.graphs import Chain, Complete, Regular, Ring
@@ -32,6 +32,29 @@ def test_many_models_are_classified_at_once_as_one_by_one(monkeypatch: pytest.Mo
         assert one.loss == pytest.approx(alone.loss, rel=1e-5)
     few = torch.tensor([0, 3, 4])
     assert all_classified(made, models, few)[0].tested.sum() == 3
+
+
+def test_peers_who_have_left_do_not_count_among_the_present() -> None:
+    gone = Crash(probability=1.0, permanent=True, share=0.5, start_round=2)
+    sim = network(rounds=12, faults=[gone], evaluate_every=6)
+    kept = played(sim)
+    there = sorted(kept.rounds[-1].honest.tolist())
+    assert len(there) == 4
+    assert kept.trace is not None
+    more, each = kept.trace.more, np.array(kept.trace.more["peer_accuracy"])
+    assert more["present_peers"] == 0.5
+    assert more["present_mean"] == pytest.approx(each[there].mean())
+    assert more["present_worst"] == pytest.approx(each[there].min())
+    assert more["present_worst"] != pytest.approx(each.min()) or more["present_mean"] != pytest.approx(each.mean())
+
+
+def test_peers_who_come_and_go_count_among_the_present() -> None:
+    more = network(rounds=20, faults=[Crash(probability=0.1)], evaluate_every=20).run().more
+    assert more["present_peers"] == 1.0
+    assert more["present_mean"] == pytest.approx(np.mean(more["peer_accuracy"]))
+    everybody = network(rounds=2, faults=[Crash(probability=1.0, permanent=True)]).run().more
+    assert everybody["present_peers"] == 0.0
+    assert "present_mean" not in everybody
 
 
 @pytest.mark.parametrize("score_by", ["worst", "lowest_tenth", "mean"])

@@ -23,6 +23,7 @@ class LetterCounts(Observer):
         Measure("letters", "letters that honest peers got", unit="rows"),
         Measure("rejected_letters", "letters that rules refused before they looked at them", unit="rows"),
         Measure("short_peers", "honest peers whose rule was told less, or who kept their model, at most", unit="peers"),
+        Measure("unanswered_pings", "peers who were asked whether they take part, and were not there", unit="peers"),
         Measure("edge_bytes", "bytes that go over an edge in one direction in a round", unit="bytes"),
         Measure("rumours", "what peers told each other about third ones, and was believed", unit="rumours"),
         Measure(
@@ -64,5 +65,7 @@ class LetterCounts(Observer):
         )
         if isinstance(self._topology.mixer, HearsayMixer):
             self.tell(trace, rumours=self._believed, refused_rumours=self._disbelieved)
+        if self._topology.unanswered:
+            self.tell(trace, unanswered_pings=self._topology.unanswered)
         if self._topology.forger.unseen:
             self.tell(trace, unseen_letters=self._topology.forger.unseen)
