@@ -12,7 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs.published import LEVELS, Published
+from docs.curves import figure
+from docs.published import LEVELS, Course, Published
+from docs.snippets import snippets
 from robustfl import registry
 from robustfl.components import Component
 from robustfl.evaluation.trust import explain
@@ -63,13 +65,12 @@ def component_page(kind: str, cls: type[Component], published: Published) -> str
     facts = registry.describe(cls)
     heading = cls.__name__
     parts = [heading, "=" * len(heading), "", *_facts(facts)]
-    if kind == "defense":
-        parts += [*_section("When not to use it"), _unfit(facts), "", *_standing(facts, published)]
-    else:
-        parts += _damage(facts, published)
+    parts += [*_section("When not to use it"), f"Do not use it {_code(facts['unfit'])}.", ""]
     parts += [*_section("Definition"), f".. autoclass:: {_public(cls)}", ""]
     if facts["parameters"]:
         parts += [*_section("Parameters"), *_parameters(facts["parameters"])]
+    parts += [*_section("How to use it"), *_usage(cls)]
+    parts += _standing(facts, published) if kind == "defense" else _damage(facts, published)
     return "\n".join(parts)
 
 
@@ -89,10 +90,26 @@ def _facts(facts: dict[str, Any]) -> list[str]:
     return [line for key, value in told.items() if value for line in (f":{key}: {value}",)] + [""]
 
 
-def _unfit(facts: dict[str, Any]) -> str:
-    if not facts["unfit"]:
-        return "Nothing is declared. Read its guarantee and its reference before you rely on it."
-    return f"Do not use it {facts['unfit']}."
+def _usage(cls: type[Component]) -> list[str]:
+    lines: list[str] = []
+    for snippet in snippets(cls):
+        lines += [f"**{snippet.title}**", "", *([snippet.note, ""] if snippet.note else [])]
+        lines += [
+            f".. code-block:: {snippet.language}",
+            "",
+            *(f"   {line}".rstrip() for line in snippet.code.split("\n")),
+            "",
+        ]
+    return lines
+
+
+def _drawn(course: Course, published: Published, grey: str) -> list[str]:
+    """A curve with what it shows."""
+    told = (
+        f"Balanced accuracy of ``{course.defense}`` over the rounds, the mean over the seeds. Coloured: under "
+        f"``{course.attack}``. Dashed: without an attack. Grey: {grey}. Dotted: guessing."
+    )
+    return [told, "", ".. raw:: html", "", f"   {figure(course, published)}", ""]
 
 
 def _standing(facts: dict[str, Any], published: Published) -> list[str]:
@@ -109,6 +126,7 @@ def _standing(facts: dict[str, Any], published: Published) -> list[str]:
     out += ["", *_table(head, body)]
     out += _section("What breaks it")
     for row in rows:
+        out += _drawn(published.course(row.defense), published, "all other pipelines, each under its worst attack")
         out += [f"What ``{row.defense}`` keeps under the attacks that take most:", ""]
         out += _table(["attack", "utility"], [list(pair) for pair in row.worst])
     return [*out, *_made_for(facts["name"])]
@@ -129,6 +147,7 @@ def _damage(facts: dict[str, Any], published: Published) -> list[str]:
     out = _section("What it does")
     if not rows:
         return [*out, "It is not in the attack list of the published leaderboard.", ""]
+    out += _drawn(published.course_under(registry.folded(facts["name"])), published, "all other pipelines under it")
     out += [f"What pipelines keep under it, the lowest utility first. {_code(published.title)}.", ""]
     return [*out, *_table(["pipeline", "variant", "utility"], [list(row) for row in rows[:12]])]
 
