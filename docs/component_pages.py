@@ -117,9 +117,12 @@ def _standing(facts: dict[str, Any], published: Published) -> list[str]:
     rows = published.standings(registry.folded(facts["name"]))
     out = _section("In the leaderboard")
     if not rows:
-        command = f"``robustfl run leaderboard_complete --set 'defenses=[{facts['name']}]'``"
-        out += [f"It is not in the published leaderboard. {command} plays it, if it is a rule for updates."]
-        return [*out, "", *_section("What breaks it"), *_made_for(facts["name"])]
+        among_peers = facts["family"].startswith("peers")
+        suite = "peers_quickstart" if among_peers else "leaderboard_complete"
+        command = f"``robustfl run {suite} --set 'defenses=[{facts['name']}]'``"
+        told = "plays it." if among_peers else "plays it, if it is a rule for updates."
+        out += [f"It is not in the published leaderboard. {command} {told}"]
+        return [*out, "", *_section("What breaks it"), *_made_for(facts)]
     head = ["pipeline", "rank", "resilience", "95 % interval", "no attack", *LEVELS.values()]
     body = [[s.defense, s.rank, s.resilience, s.interval, s.undisturbed, *s.kept] for s in rows]
     out += [f"{_code(published.title)}. The last columns are what is kept by what attackers know."]
@@ -129,14 +132,15 @@ def _standing(facts: dict[str, Any], published: Published) -> list[str]:
         out += _drawn(published.course(row.defense), published, "all other pipelines, each under its worst attack")
         out += [f"What ``{row.defense}`` keeps under the attacks that take most:", ""]
         out += _table(["attack", "utility"], [list(pair) for pair in row.worst])
-    return [*out, *_made_for(facts["name"])]
+    return [*out, *_made_for(facts)]
 
 
-def _made_for(name: str) -> list[str]:
+def _made_for(facts: dict[str, Any]) -> list[str]:
     """The attacks that were made for a defense, as links."""
+    name, search = facts["name"], "PeerWhiteBox" if facts["family"].startswith("peers") else "WhiteBox"
     against = [cls for cls in registry.find("attack").values() if name in getattr(cls, "made_for", ())]
     if not against:
-        return ["No attack of the catalogue is made for it alone; the searches of ``WhiteBox`` ask any rule.", ""]
+        return [f"No attack of the catalogue is made for it alone; the searches of ``{search}`` ask any rule.", ""]
     links = ", ".join(f":doc:`{cls.__name__} </generated/attacks/{cls.name}>`" for cls in against)
     return [f"Made for it: {links}.", ""]
 

@@ -48,7 +48,7 @@ class PoisonedFL(TiledAttack):
         "Xie et al., Model Poisoning Attacks to Federated Learning via Multi-Round Consistency, CVPR 2025"
     )
     unfit: ClassVar[str] = (
-        "in trainings of a few `period`s or less, as its size is fitted once in such a period, 50 rounds by default"
+        "in trainings that are hardly longer than `period`, as its size is fitted once in so many rounds, 50 by default"
     )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 

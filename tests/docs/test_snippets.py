@@ -1,4 +1,4 @@
-"""How to use each defense and attack: what the pages show runs, is a suite that is played, or is taken by the adapter."""
+"""How to use each defense and attack: what pages show runs, is a suite that is played, or is taken by the adapter."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def _is_taken(snippet: Snippet) -> None:
 def test_rules_are_shown_where_they_fit_and_nowhere_else() -> None:
     everywhere = ["In plain numpy", "In torch DDP", "In Flower", "In a suite"]
     assert list(shown("defense", "krum")) == list(shown("defense", "nnm")) == everywhere
-    assert list(shown("defense", "fltrust")) == ["In plain numpy", "In a suite"]  # the server's update has no place there
+    assert list(shown("defense", "fltrust")) == [
+        "In plain numpy",
+        "In a suite",
+    ]  # whose update is it there?
     assert list(shown("defense", "nna")) == ["One peer, in plain numpy", "In a suite"]
     assert list(shown("defense", "mixup")) == list(shown("attack", "dropout")) == ["In a suite"]
 
