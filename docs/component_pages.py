@@ -22,6 +22,9 @@ from robustfl.evaluation.trust import explain
 KINDS = {"defense": "defenses", "attack": "attacks"}
 """The kinds that have a page for each of their members, with the folders of these pages."""
 
+HIDDEN = ":exclude-members: __new__"
+"""Sphinx shows how objects are allocated otherwise, which says nothing about any of them."""
+
 API = {
     "robustfl.aggregation": "What a defense is, and what it answers.",
     "robustfl.server": "A rule as a server: the model that was sent, the replies to it, the next model.",
@@ -66,7 +69,7 @@ def component_page(kind: str, cls: type[Component], published: Published) -> str
     heading = cls.__name__
     parts = [heading, "=" * len(heading), "", *_facts(facts)]
     parts += [*_section("When not to use it"), f"Do not use it {_code(facts['unfit'])}.", ""]
-    parts += [*_section("Definition"), f".. autoclass:: {_public(cls)}", ""]
+    parts += [*_section("Definition"), f".. autoclass:: {_public(cls)}", f"   {HIDDEN}", ""]
     if facts["parameters"]:
         parts += [*_section("Parameters"), *_parameters(facts["parameters"])]
     parts += [*_section("How to use it"), *_usage(cls)]
@@ -164,7 +167,7 @@ def _parameters(parameters: Sequence[dict[str, Any]]) -> list[str]:
         rows.append(
             [f"``{entry['name']}``", default, f"{entry['type']}{f', {limits}' if limits else ''}", entry["doc"]]
         )
-    return _table(["name", "default", "type", "meaning"], rows)
+    return _table(["name", "default", "type", "meaning"], rows, "stacked")
 
 
 def component_index(kind: str, found: dict[str, type[Component]]) -> str:
@@ -231,7 +234,8 @@ def api() -> str:
         lines += ["", name, "-" * len(name), "", told, "", f".. automodule:: {name}", "   :no-members:", ""]
         for member, value in public(name):
             directive = "autofunction" if inspect.isfunction(value) else "autoclass"
-            lines += [f".. {directive}:: {name}.{member}", *(["   :members:"] if directive == "autoclass" else []), ""]
+            options = ["   :members:", f"   {HIDDEN}"] if directive == "autoclass" else []
+            lines += [f".. {directive}:: {name}.{member}", *options, ""]
     return "\n".join(lines)
 
 
@@ -256,9 +260,9 @@ def _section(title: str) -> list[str]:
     return [title, "-" * len(title), ""]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "data") -> list[str]:
     """A table in reStructuredText; the cells hold inline markup alone."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :class: data", ""]
+    lines = [".. list-table::", "   :header-rows: 1", f"   :class: {kind}", ""]
     for row in (head, *rows):
         lines += [f"   {'*' if not place else ' '} - {cell}" for place, cell in enumerate(row)]
     return [*lines, ""]

@@ -32,6 +32,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
+SECTIONS = {"Parameters", "Attributes", "Raises"}
 html_theme_options = {"sidebar_hide_name": False}
 
 
@@ -40,7 +41,19 @@ def initials_kept(app: Sphinx, what: str, name: str, value: object, options: obj
     lines[:] = [re.sub(r"^(\s*)([A-Z])\. (?=[A-Z])", r"\1\\\2. ", line) for line in lines]
 
 
+def meanings_apart(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Give what stands behind the name of a parameter a line of its own, or numpydoc takes it for a type."""
+    section, found = "", []
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if re.fullmatch(r"-{3,}", following.strip()):
+            section = line.strip()
+        meaning = re.match(r"(\*{0,2}\w[\w, *]*) : (.+)", line) if section in SECTIONS else None
+        found += [meaning[1], f"    {meaning[2]}"] if meaning else [line]
+    lines[:] = found
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated pages before the sources are read."""
     app.connect("builder-inited", lambda app: write(HERE / "generated"))
+    app.connect("autodoc-process-docstring", meanings_apart, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", initials_kept, priority=900)  # after numpydoc

@@ -57,13 +57,15 @@ FACTS = {
     "own": "own=own",
     "history": "history=[np.zeros(1000)]",
     "defense": "aggregate=Krum(f=3)",
-    "data": "relabelled=-honest",
 }
 """What an attack is told outside of a federation, by what it has to know."""
 
 
 CHOSEN = {"mpaf": 'base="initial"'}
 """What is chosen otherwise outside of a federation, where no other model can be drawn."""
+
+TRAINED = {"omniscient_label_flip": "relabelled=-honest"}
+"""What comes from training, which nobody does outside of a federation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,7 @@ def _mixed(cls: Any, text: str) -> Snippet:
 
 
 def _crafted(cls: Any) -> Snippet:
-    chosen = CHOSEN.get(cls.name, "")
+    chosen, trained = CHOSEN.get(cls.name, ""), [TRAINED[cls.name]] if cls.name in TRAINED else []
     known = {fact: given for fact, given in FACTS.items() if fact in cls().required_knowledge().names()}
     rule = "from robustfl.defenses import Krum\n" if "defense" in known else ""
     others = "own = rng.normal(loc=1.0, size=(3, 1000))  # what malicious clients would send if they were honest\n"
@@ -196,7 +198,7 @@ def _crafted(cls: Any) -> Snippet:
         "rng = np.random.default_rng(0)\n"
         "honest = rng.normal(loc=1.0, size=(12, 1000))  # one update a client\n"
         f"{others if 'own' in known else ''}"
-        f"malicious = {cls.__name__}({chosen})({', '.join(['honest', 'f=3', *known.values()])})\n"
+        f"malicious = {cls.__name__}({chosen})({', '.join(['honest', 'f=3', *known.values(), *trained])})\n"
         "assert malicious.shape == (3, 1000)"
     )
     return Snippet(title="In plain numpy", language="python", code=code)
