@@ -179,10 +179,17 @@ def component_index(kind: str, found: dict[str, type[Component]]) -> str:
     lines = [f"# {title}", "", "One page each: what it computes, what is promised, and what was measured.", ""]
     for group, members in sorted(groups.items()):
         lines += [f"## {group[:1].upper()}{group[1:]}", ""]
-        lines += [f"- [{cls.__name__}]({cls.name}.rst): {_plain(cls.summary())}" for cls in members]
+        lines += [f"- [{cls.__name__}]({cls.name}.rst): {_plain(_told(cls))}" for cls in members]
         lines += [""]
     names = "\n".join(cls.name for cls in sorted(found.values(), key=lambda cls: cls.__name__.lower()))
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
+
+
+def _told(cls: type[Component]) -> str:
+    """The summary of a class, without its name in front."""
+    summary = cls.summary()
+    head, _, rest = summary.partition(": ")
+    return rest if rest and registry.folded(head.replace(" ", "")) == registry.folded(cls.__name__) else summary
 
 
 def choosing_table(published: Published) -> str:

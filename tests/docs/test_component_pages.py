@@ -30,6 +30,7 @@ def test_every_defense_and_attack_has_a_page_and_nothing_else_stays(tmp_path: Pa
         listed = (tmp_path / folder / "index.md").read_text()
         assert all(f"({name}.rst)" in listed and re.search(rf"^{name}$", listed, re.M) for name in own)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
+    assert "[DBA](dba.rst): each malicious client" in (tmp_path / "attacks" / "index.md").read_text()  # named once
     before = {path: path.stat().st_mtime_ns for path in written}
     write(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in written} == before  # Sphinx reads again what is newer
