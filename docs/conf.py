@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -44,7 +45,7 @@ def initials_kept(app: Sphinx, what: str, name: str, value: object, options: obj
 def meanings_apart(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Give what stands behind the name of a parameter a line of its own, or numpydoc takes it for a type."""
     section, found = "", []
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in pairwise([*lines, ""]):
         if re.fullmatch(r"-{3,}", following.strip()):
             section = line.strip()
         meaning = re.match(r"(\*{0,2}\w[\w, *]*) : (.+)", line) if section in SECTIONS else None
