@@ -33,8 +33,10 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
-SECTIONS = {"Parameters", "Attributes", "Raises"}
 html_theme_options = {"sidebar_hide_name": False}
+
+SECTIONS = {"Parameters", "Attributes", "Raises"}
+"""The sections of docstrings in which names have meanings, and no types."""
 
 
 def initials_kept(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
@@ -44,7 +46,8 @@ def initials_kept(app: Sphinx, what: str, name: str, value: object, options: obj
 
 def meanings_apart(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Give what stands behind the name of a parameter a line of its own, or numpydoc takes it for a type."""
-    section, found = "", []
+    section = ""
+    found: list[str] = []
     for line, following in pairwise([*lines, ""]):
         if re.fullmatch(r"-{3,}", following.strip()):
             section = line.strip()
