@@ -46,6 +46,10 @@ class PerLayer(Grouping):
     requires: ClassVar[tuple[int, int]] = (0, 1)
     guarantee: ClassVar[str] = "that of the rule behind it, in each layer and not for the whole"
     breakdown: ClassVar[str] = "the breakdown point of the next rule, in each layer"
+    unfit: ClassVar[str] = (
+        "where a proof about whole updates is needed, as a client that is caught in one layer may be heard in the "
+        "next; or with many small layers, whose errors add up"
+    )
     reference: ClassVar[str] = "Blanchard et al., Machine Learning with Adversaries, NeurIPS 2017 (whole vectors)"
 
     groups: Annotated[

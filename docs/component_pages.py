@@ -12,13 +12,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from docs.published import LEVELS, Published
+from docs.curves import figure
+from docs.published import LEVELS, Course, Published
+from docs.snippets import snippets
 from robustfl import registry
 from robustfl.components import Component
 from robustfl.evaluation.trust import explain
 
 KINDS = {"defense": "defenses", "attack": "attacks"}
 """The kinds that have a page for each of their members, with the folders of these pages."""
+
+HIDDEN = ":exclude-members: __new__"
+"""Sphinx shows how objects are allocated otherwise, which says nothing about any of them."""
 
 API = {
     "robustfl.aggregation": "What a defense is, and what it answers.",
@@ -63,13 +68,12 @@ def component_page(kind: str, cls: type[Component], published: Published) -> str
     facts = registry.describe(cls)
     heading = cls.__name__
     parts = [heading, "=" * len(heading), "", *_facts(facts)]
-    if kind == "defense":
-        parts += [*_section("When not to use it"), _unfit(facts), "", *_standing(facts, published)]
-    else:
-        parts += _damage(facts, published)
-    parts += [*_section("Definition"), f".. autoclass:: {_public(cls)}", ""]
+    parts += [*_section("When not to use it"), f"Do not use it {_code(facts['unfit'])}.", ""]
+    parts += [*_section("Definition"), f".. autoclass:: {_public(cls)}", f"   {HIDDEN}", ""]
     if facts["parameters"]:
         parts += [*_section("Parameters"), *_parameters(facts["parameters"])]
+    parts += [*_section("How to use it"), *_usage(cls)]
+    parts += _standing(facts, published) if kind == "defense" else _damage(facts, published)
     return "\n".join(parts)
 
 
@@ -89,10 +93,26 @@ def _facts(facts: dict[str, Any]) -> list[str]:
     return [line for key, value in told.items() if value for line in (f":{key}: {value}",)] + [""]
 
 
-def _unfit(facts: dict[str, Any]) -> str:
-    if not facts["unfit"]:
-        return "Nothing is declared. Read its guarantee and its reference before you rely on it."
-    return f"Do not use it {facts['unfit']}."
+def _usage(cls: type[Component]) -> list[str]:
+    lines: list[str] = []
+    for snippet in snippets(cls):
+        lines += [f"**{snippet.title}**", "", *([snippet.note, ""] if snippet.note else [])]
+        lines += [
+            f".. code-block:: {snippet.language}",
+            "",
+            *(f"   {line}".rstrip() for line in snippet.code.split("\n")),
+            "",
+        ]
+    return lines
+
+
+def _drawn(course: Course, published: Published, grey: str) -> list[str]:
+    """A curve with what it shows."""
+    told = (
+        f"Balanced accuracy of ``{course.defense}`` over the rounds, the mean over the seeds. Coloured: under "
+        f"``{course.attack}``. Dashed: without an attack. Grey: {grey}. Dotted: guessing."
+    )
+    return [told, "", ".. raw:: html", "", f"   {figure(course, published)}", ""]
 
 
 def _standing(facts: dict[str, Any], published: Published) -> list[str]:
@@ -100,25 +120,30 @@ def _standing(facts: dict[str, Any], published: Published) -> list[str]:
     rows = published.standings(registry.folded(facts["name"]))
     out = _section("In the leaderboard")
     if not rows:
-        command = f"``robustfl run leaderboard_complete --set 'defenses=[{facts['name']}]'``"
-        out += [f"It is not in the published leaderboard. {command} plays it, if it is a rule for updates."]
-        return [*out, "", *_section("What breaks it"), *_made_for(facts["name"])]
+        among_peers = facts["family"].startswith("peers")
+        suite = "peers_quickstart" if among_peers else "leaderboard_complete"
+        command = f"``robustfl run {suite} --set 'defenses=[{facts['name']}]'``"
+        told = "plays it." if among_peers else "plays it, if it is a rule for updates."
+        out += [f"It is not in the published leaderboard. {command} {told}"]
+        return [*out, "", *_section("What breaks it"), *_made_for(facts)]
     head = ["pipeline", "rank", "resilience", "95 % interval", "no attack", *LEVELS.values()]
     body = [[s.defense, s.rank, s.resilience, s.interval, s.undisturbed, *s.kept] for s in rows]
     out += [f"{_code(published.title)}. The last columns are what is kept by what attackers know."]
     out += ["", *_table(head, body)]
     out += _section("What breaks it")
     for row in rows:
+        out += _drawn(published.course(row.defense), published, "all other pipelines, each under its worst attack")
         out += [f"What ``{row.defense}`` keeps under the attacks that take most:", ""]
         out += _table(["attack", "utility"], [list(pair) for pair in row.worst])
-    return [*out, *_made_for(facts["name"])]
+    return [*out, *_made_for(facts)]
 
 
-def _made_for(name: str) -> list[str]:
+def _made_for(facts: dict[str, Any]) -> list[str]:
     """The attacks that were made for a defense, as links."""
+    name, search = facts["name"], "PeerWhiteBox" if facts["family"].startswith("peers") else "WhiteBox"
     against = [cls for cls in registry.find("attack").values() if name in getattr(cls, "made_for", ())]
     if not against:
-        return ["No attack of the catalogue is made for it alone; the searches of ``WhiteBox`` ask any rule.", ""]
+        return [f"No attack of the catalogue is made for it alone; the searches of ``{search}`` ask any rule.", ""]
     links = ", ".join(f":doc:`{cls.__name__} </generated/attacks/{cls.name}>`" for cls in against)
     return [f"Made for it: {links}.", ""]
 
@@ -129,6 +154,7 @@ def _damage(facts: dict[str, Any], published: Published) -> list[str]:
     out = _section("What it does")
     if not rows:
         return [*out, "It is not in the attack list of the published leaderboard.", ""]
+    out += _drawn(published.course_under(registry.folded(facts["name"])), published, "all other pipelines under it")
     out += [f"What pipelines keep under it, the lowest utility first. {_code(published.title)}.", ""]
     return [*out, *_table(["pipeline", "variant", "utility"], [list(row) for row in rows[:12]])]
 
@@ -141,7 +167,7 @@ def _parameters(parameters: Sequence[dict[str, Any]]) -> list[str]:
         rows.append(
             [f"``{entry['name']}``", default, f"{entry['type']}{f', {limits}' if limits else ''}", entry["doc"]]
         )
-    return _table(["name", "default", "type", "meaning"], rows)
+    return _table(["name", "default", "type", "meaning"], rows, "stacked")
 
 
 def component_index(kind: str, found: dict[str, type[Component]]) -> str:
@@ -153,10 +179,17 @@ def component_index(kind: str, found: dict[str, type[Component]]) -> str:
     lines = [f"# {title}", "", "One page each: what it computes, what is promised, and what was measured.", ""]
     for group, members in sorted(groups.items()):
         lines += [f"## {group[:1].upper()}{group[1:]}", ""]
-        lines += [f"- [{cls.__name__}]({cls.name}.rst): {_plain(cls.summary())}" for cls in members]
+        lines += [f"- [{cls.__name__}]({cls.name}.rst): {_plain(_told(cls))}" for cls in members]
         lines += [""]
     names = "\n".join(cls.name for cls in sorted(found.values(), key=lambda cls: cls.__name__.lower()))
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", names, "```", ""])
+
+
+def _told(cls: type[Component]) -> str:
+    """The summary of a class, without its name in front."""
+    summary = cls.summary()
+    head, _, rest = summary.partition(": ")
+    return rest if rest and registry.folded(head.replace(" ", "")) == registry.folded(cls.__name__) else summary
 
 
 def choosing_table(published: Published) -> str:
@@ -208,7 +241,8 @@ def api() -> str:
         lines += ["", name, "-" * len(name), "", told, "", f".. automodule:: {name}", "   :no-members:", ""]
         for member, value in public(name):
             directive = "autofunction" if inspect.isfunction(value) else "autoclass"
-            lines += [f".. {directive}:: {name}.{member}", *(["   :members:"] if directive == "autoclass" else []), ""]
+            options = ["   :members:", f"   {HIDDEN}"] if directive == "autoclass" else []
+            lines += [f".. {directive}:: {name}.{member}", *options, ""]
     return "\n".join(lines)
 
 
@@ -233,9 +267,9 @@ def _section(title: str) -> list[str]:
     return [title, "-" * len(title), ""]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "data") -> list[str]:
     """A table in reStructuredText; the cells hold inline markup alone."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :class: data", ""]
+    lines = [".. list-table::", "   :header-rows: 1", f"   :class: {kind}", ""]
     for row in (head, *rows):
         lines += [f"   {'*' if not place else ' '} - {cell}" for place, cell in enumerate(row)]
     return [*lines, ""]

@@ -1,4 +1,4 @@
-"""What the published leaderboard says of one defense or one attack, read from its packed summary."""
+"""What the published leaderboard says of one defense or one attack, read from its packed summary and records."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from robustfl.evaluation.results.store import content
+from robustfl.evaluation.results.records import Record, mean_curve
+from robustfl.evaluation.results.store import content, read_records
 from robustfl.registry import folded
 
 LEADERBOARD = Path(__file__).resolve().parent.parent / "reports" / "published" / "leaderboard_digits"
+
+Points = list[tuple[int, float]]
 
 LEVELS = {"own": "own data", "updates": "honest updates", "everything": "everything"}
 """What attackers know, by the keys of summaries."""
@@ -35,6 +38,19 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Course:
+    """How the accuracy of a pipeline goes over the rounds, as means over the seeds, beside that of all others."""
+
+    defense: str
+    attack: str
+    attacked: Points
+    calm: Points
+    """Without an attack."""
+    others: tuple[Points, ...]
+    """The other pipelines under an attack: the same one, or each under its worst."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """A published run of one world, such as that of :data:`LEADERBOARD`."""
 
@@ -50,6 +66,17 @@ class Published:
     def title(self) -> str:
         """The name of the suite and what was played."""
         return f"`{self.summary['suite']['name']}`: {self.summary['scores']['worlds'][0]['world']}"
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The records by the id of their trial."""
+        return {record["trial"]: record for record in read_records(self.folder / "records.jsonl")}
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing."""
+        chance: float = self.summary["scores"]["worlds"][0]["chance"]
+        return chance
 
     def standings(self, name: str = "") -> list[Standing]:
         """The rows in the order of the ranking; with a name, those of the pipelines that this defense is a stage of."""
@@ -80,6 +107,31 @@ class Published:
             if attack in parts(label) and cell["U"] is not None
         ]
         return [(defense, label, f"{value:.2f}") for value, defense, label in sorted(found)]
+
+    def course(self, defense: str) -> Course:
+        """A pipeline under the attack that takes most from it, beside all others under theirs."""
+        return self._course({row["defense"]: row["worst_attack"] for row in self.summary["scores"]["ranking"]}, defense)
+
+    def course_under(self, attack: str) -> Course:
+        """The pipeline from which an attack takes most, beside all others under that attack."""
+        worst: dict[str, str] = {}
+        for defense, label, _ in self.under(attack):
+            worst.setdefault(defense, label)
+        return self._course(worst, next(iter(worst)))
+
+    def _course(self, met: dict[str, str], defense: str) -> Course:
+        attacked = {other: self._curve(self._last(other)[label]) for other, label in met.items()}
+        return Course(
+            defense=defense,
+            attack=met[defense],
+            attacked=attacked[defense],
+            calm=self._curve(self._last(defense)["none"]),
+            others=tuple(curve for other, curve in attacked.items() if other != defense and curve),
+        )
+
+    def _curve(self, cell: dict[str, Any]) -> Points:
+        accuracy: str = self.summary["scores"]["settings"]["accuracy"]
+        return mean_curve((self.records.get(trial) for trial in cell["trials"] if trial), accuracy)
 
     def _last(self, defense: str) -> dict[str, dict[str, Any]]:
         """The cells of a defense by attack, at the largest number of malicious clients."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from robustfl.errors import MissingExtraError
 from robustfl.evaluation.labels import PLAIN_ACCURACY
-from robustfl.evaluation.results.records import curve_of
+from robustfl.evaluation.results.records import mean_curve
 from robustfl.evaluation.results.reporting import ReportFormat, RunResults
 
 from .leaderboard import front, slowdowns
@@ -177,9 +177,7 @@ def _mean_curve(own: Values, world: World, measure: str) -> list[tuple[int, floa
     cell = None if point is None else point["attacks"].get(point["worst_attack"] or "")
     if cell is None:
         return []
-    curves = [dict(curve_of(world.run.records.get(trial or ""), measure)) for trial in cell["trials"]]
-    shared = sorted(set.intersection(*map(set, curves))) if curves else []
-    return [(t, sum(curve[t] for curve in curves) / len(curves)) for t in shared]
+    return mean_curve((world.run.records.get(trial or "") for trial in cell["trials"]), measure)
 
 
 def _pareto(run: Run, figure: Any) -> bool:

@@ -78,6 +78,8 @@ class Component:
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    unfit: ClassVar[str] = ""
+    """Where it should not be used, as the rest of a sentence that begins with "do not use it"."""
     label_parameters: ClassVar[tuple[str, ...]] = ()
     """Parameters that the short label shows even when they have their default values."""
 

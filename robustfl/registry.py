@@ -267,7 +267,6 @@ def describe(cls: type[Component], rows: int = 100, clip: float = 1.0) -> dict[s
     if requires is not None:
         a, b = requires
         facts |= {key: getattr(cls, key) for key in ("family", "guarantee", "breakdown", "channel")}
-        facts["unfit"] = vars(cls).get("unfit", "")  # what derives from a rule may have mended what it is unfit for
         facts["needs_f"] = any(parameter["name"] == "f" for parameter in facts["parameters"])
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
         facts["stateful"] = bool(getattr(cls, "state_keys", ()))
@@ -279,6 +278,8 @@ def describe(cls: type[Component], rows: int = 100, clip: float = 1.0) -> dict[s
         facts |= {"made_for": list(made_for)} if made_for else {}
     elif getattr(cls, "surface", ""):  # identities, faults
         facts["surface"] = getattr(cls, "surface", "")
+    if requires is not None or "surface" in facts:  # what derives from a rule may have mended what it is unfit for
+        facts["unfit"] = vars(cls).get("unfit", "")
     return facts
 
 

@@ -319,6 +319,7 @@ def test_the_command_of_a_row_gives_its_numbers_again(
     whole = json.loads((smoke[1] / "summary.json").read_text())
     words = shlex.split(whole["suite"]["rows"]["NNM > Krum"])
     assert words[0] == "robustfl"
+    assert words.count("--out") == 1  # the folder of the whole run is not named as well
     done = command(*words[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     alone = json.loads((tmp_path / "results-alone" / "summary.json").read_text())

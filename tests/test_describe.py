@@ -72,19 +72,26 @@ def test_a_rule_without_an_example_says_so() -> None:
     assert registry.sensitivity(Narrow, 20, 1.0)["value"] == 0.1
 
 
-UNFIT = [name for name, cls in registry.find("defense").items() if vars(cls).get("unfit")]
+EVERY = [
+    (kind, name)
+    for kind in ("defense", "attack")
+    for name, cls in registry.find(kind).items()
+    if cls.__module__.startswith("robustfl.")
+]
 
 
-@pytest.mark.parametrize("name", UNFIT)
-def test_where_a_defense_is_unfit_is_told(name: str) -> None:
-    facts = registry.describe(registry.get("defense", name))
-    assert f"\nUnfit: do not use it {facts['unfit']}\n" in described({"kind": "defense", **facts})
-    assert re.match(r"(where|with|without|alone|in|for|as|against|when)", facts["unfit"])
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_where_a_defense_or_an_attack_is_unfit_is_told(kind: str, name: str) -> None:
+    facts = registry.describe(registry.get(kind, name))
+    assert f"\nUnfit: do not use it {facts['unfit']}" in described({"kind": kind, **facts})
+    assert re.match(r"(where|with|without|alone|in|for|as|against|when|beside)\w*\b", facts["unfit"])
     assert not facts["unfit"].endswith(".")
+    assert len(facts["unfit"]) > 40  # it says why
+    named = set(re.findall(r"`([a-z_]+)`", facts["unfit"])) - {parameter["name"] for parameter in facts["parameters"]}
+    assert all(any(other == name for _, other in EVERY) or name == "attack_success" for name in named)
 
 
-def test_the_ranked_rules_say_where_they_are_unfit_and_what_derives_from_them_speaks_for_itself() -> None:
-    assert {"mean", "median", "krum", "fools_gold", "fltrust", "nnm", "trimmed_mean"} <= set(UNFIT)
+def test_what_derives_from_a_rule_says_for_itself_where_it_is_unfit() -> None:
     assert "similar data" in registry.describe(registry.get("defense", "fools_gold"))["unfit"]
     assert registry.describe(Tuned)["unfit"] == ""
 

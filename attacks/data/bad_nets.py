@@ -47,6 +47,10 @@ class BadNets(Backdoor):
     reference: ClassVar[str] = (
         "Gu et al., BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain, 2017"
     )
+    unfit: ClassVar[str] = (
+        "as a test of utility, which it hardly changes: read `attack_success`; or where samples are no images, "
+        "which have no corner to mark"
+    )
 
     ratio: Annotated[float, Gt(0), Le(1), Doc("share of the malicious clients' eligible samples that is poisoned")] = (
         0.1

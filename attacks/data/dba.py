@@ -44,6 +44,10 @@ class DBA(Backdoor):
     label: ClassVar[str] = "DBA"
     needs_images: ClassVar[bool] = True
     reference: ClassVar[str] = "Xie et al., DBA: Distributed Backdoor Attacks against Federated Learning, ICLR 2020"
+    unfit: ClassVar[str] = (
+        "with fewer than four malicious clients, as nobody then trains on some bars of the trigger; or where "
+        "samples are no images"
+    )
 
     target: Annotated[int, Ge(0), Doc("class that samples with the trigger should be taken for")] = 2
     ratio: Annotated[float, Gt(0), Le(1), Doc("share of the malicious clients' eligible samples that is poisoned")] = (

@@ -52,6 +52,9 @@ class EdgeCase(Backdoor):
     reference: ClassVar[str] = (
         "Wang et al., Attack of the Tails: Yes, You Really Can Backdoor Federated Learning, NeurIPS 2020"
     )
+    unfit: ClassVar[str] = (
+        "where many samples have to decide: success is counted on half of `count` rare ones, which are ten by default"
+    )
 
     source: Annotated[int, Ge(0), Doc("class of the rare samples")] = 7
     target: Annotated[int, Ge(0), Doc("class that the rare samples should be taken for")] = 1

@@ -42,6 +42,10 @@ class LabelFlip(DataPoisoning):
     reference: ClassVar[str] = (
         "Tolpegin et al., Data Poisoning Attacks Against Federated Learning Systems, ESORICS 2020"
     )
+    unfit: ClassVar[str] = (
+        "as the only attack: malicious clients still train as honest ones do, so nothing that they could send on "
+        "purpose is tried"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     mode: Annotated[Literal["reverse", "cyclic", "random", "targeted", "swap"], Doc("how labels change")] = "reverse"

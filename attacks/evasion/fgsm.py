@@ -36,6 +36,10 @@ class FGSM(Evasion):
     """
 
     reference: ClassVar[str] = "Goodfellow et al., Explaining and Harnessing Adversarial Examples, ICLR 2015"
+    unfit: ClassVar[str] = (
+        "alone: one step often stays far from the worst change, and a model that hides its gradients looks robust; "
+        "play `pgd` and `zeroth_order` beside it"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.HISTORY
 
     def perturb(self, victim: Victim) -> Tensor:

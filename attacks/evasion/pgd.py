@@ -43,6 +43,10 @@ class PGD(Evasion):
     """
 
     reference: ClassVar[str] = "Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018"
+    unfit: ClassVar[str] = (
+        "alone, as a model that hides its gradients looks robust to it, which `zeroth_order` finds out; or with an "
+        "epsilon so large that people would take changed samples for another class"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.HISTORY
 
     steps: Annotated[int, Ge(1), Doc("number of steps from each start")] = 20

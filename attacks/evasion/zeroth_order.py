@@ -48,6 +48,10 @@ class ZerothOrder(Evasion):
     reference: ClassVar[str] = (
         "Ilyas et al., Black-box Adversarial Attacks with Limited Queries and Information, ICML 2018"
     )
+    unfit: ClassVar[str] = (
+        "with few queries for many features, as its slope is an estimate: it is a check on `pgd`, and no bound by "
+        "itself"
+    )
 
     queries: Annotated[int, Ge(3), Doc("largest number of questions per sample")] = 1000
     directions: Annotated[int, Ge(1), Doc("number of directions per estimate; each costs two questions")] = 5

@@ -40,6 +40,10 @@ class AWGN(Fault):
         "Amiri, Gunduz, Federated Learning over Wireless Fading Channels, IEEE Transactions on Wireless Communications "
         "2020"
     )
+    unfit: ClassVar[str] = (
+        "in place of malicious noise: it is in proportion to each message and has the mean zero, so that averaging "
+        "removes most of it"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("snr",)
 
     snr: Annotated[float, Ge(-100), Le(300), Doc("signal-to-noise ratio of a message in dB")] = 10.0

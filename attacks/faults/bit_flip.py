@@ -39,6 +39,9 @@ class BitFlip(Fault):
     """
 
     reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
+    unfit: ClassVar[str] = (
+        "with a rate far below 1/(w d), for d numbers of w bits, at which most messages stay as they are"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Annotated[float, Gt(0), Le(1), Doc("chance that a bit is flipped")] = 1e-6

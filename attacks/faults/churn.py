@@ -31,6 +31,11 @@ class Churn(Fault):
     805
     """
 
+    unfit: ClassVar[str] = (
+        "for losses of single messages, which `dropout` plays: clients that were absent also compute with old "
+        "models, and both effects are mixed"
+    )
+
     among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("leave", "join")
 

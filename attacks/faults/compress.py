@@ -46,6 +46,10 @@ class Compress(Fault):
         "Alistarh et al., QSGD, NIPS 2017; Stich et al., Sparsified SGD with Memory, NeurIPS 2018; Karimireddy et al., "
         "Error Feedback Fixes SignSGD, ICML 2019"
     )
+    unfit: ClassVar[str] = (
+        "for comparisons of traffic, as the bytes that are saved are not counted; or without `feedback` where your "
+        "compression has it"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("method",)
 
     method: Annotated[Literal["top_k", "qsgd", "sign", "fp16"], Doc("how messages are compressed")] = "top_k"

@@ -38,6 +38,7 @@ class Crash(Fault):
     reference: ClassVar[str] = (
         "de Vos et al., Decentralized Learning Made Practical with Client Sampling, arXiv 2302.13837, 2023"
     )
+    unfit: ClassVar[str] = "for messages that are late and not lost, which `straggler` and `out_of_order` play"
     among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 

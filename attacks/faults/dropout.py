@@ -32,6 +32,10 @@ class Dropout(Fault):
     """
 
     reference: ClassVar[str] = "Bonawitz et al., Towards Federated Learning at Scale: System Design, MLSys 2019"
+    unfit: ClassVar[str] = (
+        "where the same clients fail again and again, which `partial` and `crash` play: losses are independent in "
+        "every round"
+    )
     among_peers: ClassVar[Literal["peers", "letters"] | None] = "letters"
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -26,6 +26,11 @@ class DuplicateClient(Fault):
     >>> len(DuplicateClient(share=0.25)(np.ones((8, 2)))[1])
     10
     """
+
+    unfit: ClassVar[str] = (
+        "for an adversary with many names, which `clones` plays: here nobody is malicious, and no client has more "
+        "than two names"
+    )
 
     share: Annotated[
         float, Gt(0), Le(1), Doc("share of the clients to whom the fault happens, the same ones in all rounds")

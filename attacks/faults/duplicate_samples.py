@@ -30,6 +30,8 @@ class DuplicateSamples(Fault):
     [0, 1, 1, 1, 2, 2, 2]
     """
 
+    unfit: ClassVar[str] = "for duplicates that several clients share: samples are repeated within a client's own data"
+
     label_parameters: ClassVar[tuple[str, ...]] = ("times", "fraction")
 
     times: Annotated[int, Ge(2), Doc("how often a duplicated sample appears in the data")] = 10

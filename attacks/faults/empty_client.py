@@ -31,6 +31,8 @@ class EmptyClient(Fault):
     [0, 2]
     """
 
+    unfit: ClassVar[str] = "with `classes` as large as the number of classes that clients hold, which changes nothing"
+
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "classes")
 
     share: Annotated[

@@ -41,6 +41,7 @@ class FeatureNoise(Fault):
         "Hendrycks, Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, "
         "ICLR 2019"
     )
+    unfit: ClassVar[str] = "for noise at test time, as test samples stay as they are"
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
 
     mode: Annotated[Literal["gaussian", "swapped"], Doc("what is wrong with the features")] = "gaussian"

@@ -36,6 +36,7 @@ class LabelNoise(Fault):
     """
 
     reference: ClassVar[str] = "Natarajan et al., Learning with Noisy Labels, NIPS 2013"
+    unfit: ClassVar[str] = "as an attack: labels are wrong by chance, and nobody chooses which; `label_flip` does"
     label_parameters: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Annotated[float, Gt(0), Le(1), Doc("chance that a label is wrong")] = 0.2

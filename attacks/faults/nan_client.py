@@ -32,6 +32,11 @@ class NaNClient(Fault):
     1
     """
 
+    unfit: ClassVar[str] = (
+        "for failures that are hard to see: NaN is refused before any rule computes, and a message a thousand "
+        "times as long is found by any bound on lengths"
+    )
+
     name: ClassVar[str] = "nan_client"
 
     share: Annotated[

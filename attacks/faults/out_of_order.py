@@ -29,6 +29,11 @@ class OutOfOrder(Fault):
     4
     """
 
+    unfit: ClassVar[str] = (
+        "where the server takes whatever comes: here a late message counts only if no newer one of its client came "
+        "before"
+    )
+
     label_parameters: ClassVar[tuple[str, ...]] = ("probability",)
 
     probability: Annotated[float, Ge(0), Le(1), Doc("chance that a message is late")] = 0.3

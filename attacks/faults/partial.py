@@ -34,6 +34,9 @@ class Partial(Fault):
     reference: ClassVar[str] = (
         "Wang, Ji, A Unified Analysis of Federated Learning with Arbitrary Client Participation, NeurIPS 2022"
     )
+    unfit: ClassVar[str] = (
+        "where who takes part depends on the data that they hold, as the chances are drawn without looking at these"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     alpha: Annotated[float, Gt(0), Doc("first parameter of Beta(alpha, beta), whose mean is alpha/(alpha + beta)")] = (

@@ -28,6 +28,10 @@ class Replay(Fault):
     'Replay(share=0.2, rounds=5)'
     """
 
+    unfit: ClassVar[str] = (
+        "for attackers who choose what to repeat: a client sends what it sent some rounds ago, whatever that was"
+    )
+
     label_parameters: ClassVar[tuple[str, ...]] = ("share", "rounds")
 
     share: Annotated[

@@ -34,6 +34,10 @@ class Stale(Fault):
     reference: ClassVar[str] = (
         "Lian et al., Asynchronous Parallel Stochastic Gradient for Nonconvex Optimization, NIPS 2015"
     )
+    unfit: ClassVar[str] = (
+        "with the default `share` for slow clients among quick ones, which `straggler` plays: it makes everybody's "
+        "models equally old"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("rounds",)
 
     rounds: Annotated[int, Ge(1), Doc("age of the model that clients compute with, in rounds")] = 5

@@ -37,6 +37,10 @@ class Straggler(Fault):
     """
 
     reference: ClassVar[str] = "Dutta et al., Slow and Stale Gradients Can Win the Race, AISTATS 2018"
+    unfit: ClassVar[str] = (
+        "with the default `lasting` where chance alone decides who is late: half of the variance belongs to the "
+        "client, so that data of slow clients count less"
+    )
     among_peers: ClassVar[Literal["peers", "letters"] | None] = "peers"
     label_parameters: ClassVar[tuple[str, ...]] = ("on_time",)
 

@@ -35,6 +35,7 @@ LabelFlip(start_round=0, stop_round=None, every=1, mode='cyclic', source=0, targ
     """
 
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
+    unfit: ClassVar[str] = "where clients are authenticated, so that one adversary has one name"
     label_parameters: ClassVar[tuple[str, ...]] = ("count",)
 
     join_round: Annotated[int, Ge(0), Doc("first round in which the identities take part")] = 0

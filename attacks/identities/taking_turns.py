@@ -27,6 +27,10 @@ class TakingTurns(Identities):
     [0, 1, 2, 0, 1, 2]
     """
 
+    unfit: ClassVar[str] = (
+        "against rules without a memory, which do not notice a change of names; or where clients are authenticated"
+    )
+
     label_parameters: ClassVar[tuple[str, ...]] = ("count", "names")
 
     names: Annotated[int, Ge(2), Doc("number of names of each identity")] = 2

@@ -31,6 +31,9 @@ class Whitewash(Identities):
     """
 
     reference: ClassVar[str] = "Feldman et al., Free-Riding and Whitewashing in Peer-to-Peer Systems, IEEE JSAC 2006"
+    unfit: ClassVar[str] = (
+        "against rules without a memory, which have no history to forget; or where clients are authenticated"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("count", "lifetime")
 
     lifetime: Annotated[int, Ge(1), Doc("number of rounds for which a name is used")] = 1

@@ -44,6 +44,10 @@ class Dissensus(PeerAttack):
     reference: ClassVar[str] = (
         "He et al., Byzantine-Robust Decentralized Learning via ClippedGossip, arXiv 2202.01545, 2022"
     )
+    unfit: ClassVar[str] = (
+        "as the only attack: it is computed against averages, and rules that keep the nearest letters may drop it, "
+        "for which `echo` and `edge` are made"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.TOPOLOGY
     label_parameters: ClassVar[tuple[str, ...]] = ("strength",)
 

@@ -31,6 +31,8 @@ class Echo(PeerAttack):
     [1.0, 2.0]
     """
 
+    unfit: ClassVar[str] = "against averages, in which it does no more than keep weight on the own model"
+
     knowledge: ClassVar[Knowledge] = Knowledge.NEIGHBOURS
 
     def craft(self, view: PeerView) -> Tensor:

@@ -38,6 +38,8 @@ class Edge(PeerAttack):
     [-0.885483, -1.770966]
     """
 
+    unfit: ClassVar[str] = "against rules that do not drop the farthest letters, for which its distance is not chosen"
+
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
     label_parameters: ClassVar[tuple[str, ...]] = ("direction",)
 

@@ -28,6 +28,8 @@ class Framing(RumourAttack):
     LabelFlip(mode=swap) > Framing
     """
 
+    unfit: ClassVar[str] = "against rules that listen to no rumours, which never hear of it"
+
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
     made_for: ClassVar[tuple[str, ...]] = ("sybilwall",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robustfl.threats.peers.space import Space
 
@@ -25,6 +25,11 @@ class InSteps(Space):
     >>> print(InSteps() >> SignFlip(mode="mean"))
     InSteps > SignFlip(mode=mean)
     """
+
+    unfit: ClassVar[str] = (
+        "alone, as it only says in which space the attack behind it is crafted; or in place of attacks that are "
+        "crafted in models, as neither is always stronger"
+    )
 
     def shown(self, models: Tensor, before: Tensor) -> Tensor:
         return models - before

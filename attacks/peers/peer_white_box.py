@@ -46,6 +46,11 @@ class PeerWhiteBox(PeerAttack):
     [-17.89, -35.78]
     """
 
+    unfit: ClassVar[str] = (
+        "as proof of the worst case: it searches distances along one direction, and what moves a peer most does "
+        "not always harm most"
+    )
+
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.TOPOLOGY | Knowledge.DEFENSE
     label_parameters: ClassVar[tuple[str, ...]] = ("direction",)
 

@@ -40,6 +40,10 @@ class Spectral(PeerAttack):
     """
 
     reference: ClassVar[str] = "Gaucher et al., Unified Breakdown Analysis for Byzantine Robust Gossip, ICML 2025"
+    unfit: ClassVar[str] = (
+        "in networks without a weak cut, where averaging is quick in every direction; or in place of "
+        "`peer_white_box`, which also searches its length"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.TOPOLOGY
     label_parameters: ClassVar[tuple[str, ...]] = ("amplitude",)
 

@@ -45,6 +45,9 @@ class StateOverride(PeerAttack):
     reference: ClassVar[str] = (
         "Pasquini et al., On the (In)security of Peer-to-Peer Decentralized Machine Learning, IEEE S&P 2023"
     )
+    unfit: ClassVar[str] = (
+        "against rules that bound what a letter may do: it is computed for averages, and shows what these allow"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.TOPOLOGY | Knowledge.HISTORY
 
     scale: Annotated[float, Gt(-1e6), Lt(1e6), Doc("factor on the first model, which victims are to have")] = 1.0

@@ -38,6 +38,7 @@ class Attached(Placement):
     """
 
     reference: ClassVar[str] = "Werthenbach and Pouwelse, Towards Sybil Resilience in Decentralized Learning, 2023"
+    unfit: ClassVar[str] = "for peers of the network that turn malicious: it puts Sybils beside them, and nobody inside"
 
     edges: Annotated[float, Gt(0), Le(1e6), Doc("edges between honest peers and Sybils, per honest peer")] = 1.0
     max_degree: Annotated[int, Ge(1), Doc("largest number of neighbours of a Sybil")] = MAX_DEGREE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Betweenness(Placement):
     >>> Betweenness().choose(chain, 2, np.random.default_rng(0)).tolist()
     [2, 1]
     """
+
+    unfit: ClassVar[str] = (
+        "in networks whose peers are all alike, such as rings and complete ones, where the numbers of peers decide"
+    )
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:
         return np.argsort(-betweenness(graph, rng).round(9), kind="stable")[:f]

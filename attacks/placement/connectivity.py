@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,10 @@ class Connectivity(Placement):
     >>> Connectivity().choose(chain, 1, np.random.default_rng(0)).tolist()
     [2]
     """
+
+    unfit: ClassVar[str] = (
+        "with many malicious peers in a large network, as every one of them costs up to 50 eigenvalue problems"
+    )
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:
         rest, numbers, taken = graph, np.arange(graph.n), []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Cut(Placement):
     >>> Cut().choose(triangles, 2, np.random.default_rng(0)).tolist()
     [2, 3]
     """
+
+    unfit: ClassVar[str] = "in expanders, which have no weak cut: there the placement is little better than chance"
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:
         vector = fiedler(graph).round(9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,10 @@ class Degree(Placement):
     >>> Degree().choose(chain, 1, np.random.default_rng(0)).tolist()
     [1]
     """
+
+    unfit: ClassVar[str] = (
+        "in regular networks, where all peers have equally many neighbours and the lower numbers are taken"
+    )
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:
         return np.argsort(-graph.degree, kind="stable")[:f]

@@ -23,6 +23,10 @@ class RandomPeers(Placement):
     [3, 4]
     """
 
+    unfit: ClassVar[str] = (
+        "as the worst case: the same number of malicious peers does more harm at a weak cut, see `cut`"
+    )
+
     name: ClassVar[str] = "random"
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:

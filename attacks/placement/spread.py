@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Spread(Placement):
     >>> Spread().choose(ring, 3, np.random.default_rng(0)).tolist()
     [0, 4, 2]
     """
+
+    unfit: ClassVar[str] = (
+        "where the question is what several malicious neighbours do to one peer, as it keeps them apart"
+    )
 
     def _choose(self, graph: Graph, f: int, rng: np.random.Generator) -> Any:
         chosen = [int(graph.degree.argmax())]

@@ -51,6 +51,9 @@ class HiddenShift(PredictionAttack):
     reference: ClassVar[str] = (
         "Baruch et al., A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019"
     )
+    unfit: ClassVar[str] = (
+        "where clients agree, as the shift is in proportion to what they differ by, and late in a training near 0"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("z",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 

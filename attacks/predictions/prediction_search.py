@@ -67,6 +67,7 @@ class PredictionSearch(SearchedAttack):
     surface: ClassVar[str] = "predictions"
     channels: ClassVar[tuple[str, ...] | None] = ("predictions",)
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    unfit: ClassVar[str] = "where a defense is slow to answer, as it is asked some fifty times in a round with a search"
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DEFENSE
     label_parameters: ClassVar[tuple[str, ...]] = ("harm",)
     reach: ClassVar[tuple[float, float]] = (0.02, 1.0)

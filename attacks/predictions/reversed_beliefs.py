@@ -40,6 +40,8 @@ class ReversedBeliefs(PredictionAttack):
     [[0.15, 0.4, 0.45]]
     """
 
+    unfit: ClassVar[str] = 'with `mode="complement"` and many classes, where the claim is nearly uniform'
+
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 

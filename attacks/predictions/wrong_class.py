@@ -47,6 +47,11 @@ class WrongClass(PredictionAttack):
     [[0.0, 0.0, 1.0]]
     """
 
+    unfit: ClassVar[str] = (
+        "with full confidence against rules that look at confidence, which see one-hot claims at once: "
+        "`reversed_beliefs` has the confidence of an honest row"
+    )
+
     label_parameters: ClassVar[tuple[str, ...]] = ("choice",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 

@@ -55,6 +55,7 @@ class Analytic(PrivacyAttack):
     reference: ClassVar[str] = (
         "Phong et al., Privacy-Preserving Deep Learning via Additively Homomorphic Encryption, IEEE TIFS 2018"
     )
+    unfit: ClassVar[str] = "for batches of more than one sample, of which it returns a weighted mean"
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = Capability.MESSAGE | Capability.LOSS | TO_GRADIENTS
 

@@ -52,6 +52,9 @@ class DLG(Unrolling):
     """
 
     reference: ClassVar[str] = "Zhu et al., Deep Leakage from Gradients, NeurIPS 2019"
+    unfit: ClassVar[str] = (
+        "as the strongest search: it is the historical baseline, and fails often because it also searches for labels"
+    )
 
     iterations: Annotated[int, Ge(1), Doc("number of steps of each search")] = 300
     restarts: Annotated[int, Ge(1), Doc("number of searches for each sighting")] = 4

@@ -66,6 +66,10 @@ class ExactBatches(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Dimitrov et al., SPEAR: Exact Gradient Inversion of Batches, NeurIPS 2024"
+    unfit: ClassVar[str] = (
+        "where messages hold noise or several local steps, which stop it; or for batches of more than 12 samples, "
+        "which it does not try"
+    )
     observers: ClassVar[tuple[str, ...]] = ("server", "wire", "sum")
     knowledge: ClassVar[Capability] = (
         Capability.MESSAGE

@@ -53,6 +53,9 @@ class GradInversion(Unrolling):
     """
 
     reference: ClassVar[str] = "Yin et al., See Through Gradients, CVPR 2021"
+    unfit: ClassVar[str] = (
+        "as the published attack, whose quality owes much to batch norm, which the models here do not have"
+    )
 
     iterations: Annotated[int, Ge(1), Doc("number of steps of each search")] = 600
     restarts: Annotated[int, Ge(1), Doc("number of searches that agree with each other")] = 4

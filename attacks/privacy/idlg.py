@@ -52,6 +52,7 @@ class IDLG(Unrolling):
     """
 
     reference: ClassVar[str] = "Zhao et al., iDLG: Improved Deep Leakage from Gradients, 2020"
+    unfit: ClassVar[str] = "in networks with ReLU, whose gradients jump: `inverting_gradients` is made for them"
 
     iterations: Annotated[int, Ge(1), Doc("number of steps of each search")] = 300
     restarts: Annotated[int, Ge(1), Doc("number of searches for each sighting")] = 4

@@ -78,6 +78,9 @@ class Imprint(PrivacyAttack):
         "Fowl et al., Robbing the Fed: Directly Obtaining Private Data in Federated Learning with Modified Models, "
         "ICLR 2022"
     )
+    unfit: ClassVar[str] = (
+        "where the server follows the protocol, or somebody examines the models that it sends: it needs a prepared one"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("summed",)
     observers: ClassVar[tuple[str, ...]] = ("active",)
     knowledge: ClassVar[Capability] = (

@@ -68,6 +68,10 @@ class InconsistentModel(PrivacyAttack):
     reference: ClassVar[str] = (
         "Pasquini et al., Eluding Secure Aggregation in Federated Learning via Model Inconsistency, CCS 2022"
     )
+    unfit: ClassVar[str] = (
+        "where clients compare the models that they got, see `consistency_check`; or where the server follows the "
+        "protocol"
+    )
     observers: ClassVar[tuple[str, ...]] = ("active",)
     knowledge: ClassVar[Capability] = (
         Capability.SUM

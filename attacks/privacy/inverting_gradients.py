@@ -58,6 +58,10 @@ class InvertingGradients(Unrolling):
     """
 
     reference: ClassVar[str] = "Geiping et al., Inverting Gradients, NeurIPS 2020"
+    unfit: ClassVar[str] = (
+        "as proof that nothing leaks where it fails: it has no guarantee, and finds less the larger the batch and "
+        "the longer the training"
+    )
 
     iterations: Annotated[int, Ge(1), Doc("number of steps of each search")] = 600
     restarts: Annotated[int, Ge(1), Doc("number of searches for each sighting")] = 4

@@ -54,6 +54,10 @@ class LabelCounts(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Ma et al., Instance-wise Batch Label Restoration via Gradients, ICLR 2023"
+    unfit: ClassVar[str] = (
+        "in trained models as a verdict on the attack: what is learnt well leaves little in a gradient, so a low "
+        "number tells of the model"
+    )
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = (
         Capability.MESSAGE | Capability.MODEL | Capability.LOSS | Capability.BATCH_SIZE | TO_GRADIENTS

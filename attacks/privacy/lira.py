@@ -63,6 +63,10 @@ class LiRA(PrivacyAttack):
 
     name: ClassVar[str] = "lira"
     reference: ClassVar[str] = "Carlini et al., Membership Inference Attacks From First Principles, S&P 2022"
+    unfit: ClassVar[str] = (
+        "with few shadow models, from which it estimates means and deviations; or as what any attacker can do, as "
+        "its shadows share settings and initial weights with the federation"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
     knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS | Capability.SHADOWS

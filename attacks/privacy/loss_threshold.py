@@ -52,6 +52,9 @@ class LossThreshold(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Yeom et al., Privacy Risk in Machine Learning, CSF 2018"
+    unfit: ClassVar[str] = (
+        "as the only audit of membership: it takes easy samples for members, and finds hardly any at few false alarms"
+    )
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
     knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS
     channels: ClassVar[tuple[str, ...]] = (*PrivacyAttack.channels, "predictions")

@@ -49,6 +49,7 @@ class NearestSample(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Chen, Yu, Zhang and Fritz, GAN-Leaks, CCS 2020"
+    unfit: ClassVar[str] = "where messages are no samples, as candidates are compared with those that were sent"
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = Capability.MESSAGE
     channels: ClassVar[tuple[str, ...]] = ("virtual_data",)

@@ -60,6 +60,9 @@ class RMIA(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Zarifzadeh, Liu and Shokri, Low-Cost High-Power Membership Inference Attacks, ICML 2024"
+    unfit: ClassVar[str] = (
+        "without public samples of the same distribution and shadow models, to which its score is relative"
+    )
     observers: ClassVar[tuple[str, ...]] = tuple(OBSERVERS)
     knowledge: ClassVar[Capability] = Capability.MODEL | Capability.LOSS | Capability.SHADOWS | Capability.AUX
     judges_members: ClassVar[bool] = True

@@ -60,6 +60,7 @@ class RowRatios(PrivacyAttack):
     reference: ClassVar[str] = (
         "Phong et al., Privacy-Preserving Deep Learning via Additively Homomorphic Encryption, IEEE TIFS 2018"
     )
+    unfit: ClassVar[str] = "as more than a baseline: a neuron that several samples activate gives a mean of these"
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = Capability.MESSAGE | Capability.LOSS | Capability.BATCH_SIZE | TO_GRADIENTS
 

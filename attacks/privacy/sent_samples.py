@@ -49,6 +49,7 @@ class SentSamples(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Carlini, Feldman and Nasr, No Free Lunch in 'Privacy for Free', 2022"
+    unfit: ClassVar[str] = "where messages are no samples, as it hands in what was sent"
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = Capability.MESSAGE
     channels: ClassVar[tuple[str, ...]] = ("virtual_data",)

@@ -63,6 +63,9 @@ class UpdateAlignment(PrivacyAttack):
     """
 
     reference: ClassVar[str] = "Nasr, Shokri and Houmansadr, Comprehensive Privacy Analysis of Deep Learning, S&P 2019"
+    unfit: ClassVar[str] = (
+        "where only sums of messages are seen, as a candidate is compared with the messages of one client"
+    )
     observers: ClassVar[tuple[str, ...]] = ("server", "wire")
     knowledge: ClassVar[Capability] = (
         Capability.MESSAGE

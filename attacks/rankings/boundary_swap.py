@@ -46,6 +46,10 @@ class BoundarySwap(CommonRankAttack):
     """
 
     reference: ClassVar[str] = "after Vulnerable Edge Manipulation, IEEE S&P 2025"
+    unfit: ClassVar[str] = (
+        'where honest rankings are not known: with `estimate="own"` the limit of selection is that of the '
+        "malicious clients' own votes"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS | Knowledge.DEFENSE
 
     width: Annotated[

@@ -37,6 +37,10 @@ class ReverseRanking(CommonRankAttack):
     """
 
     reference: ClassVar[str] = "Mozaffari et al., Every Vote Counts, USENIX Security 2023"
+    unfit: ClassVar[str] = (
+        "as the only attack on votes: it wastes extreme positions on edges on which honest clients agree, and "
+        "`boundary_swap` does not"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     estimate: Annotated[Literal["own", "peers"], Doc("whose rankings are reversed")] = "own"

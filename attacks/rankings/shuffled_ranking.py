@@ -28,6 +28,8 @@ class ShuffledRanking(RankAttack):
     [[2, 0, 1, 3], [3, 2, 1, 0]]
     """
 
+    unfit: ClassVar[str] = "as evidence of robustness: it shows the harm that clients do when they know nothing"
+
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
     def craft(self, view: RankView) -> Layers:

@@ -60,6 +60,9 @@ class AGRTailored(Perturbation):
     """
 
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    unfit: ClassVar[str] = (
+        "as the worst case of a training: it moves the answer as far as it can in one round, and distance is not harm"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS | Knowledge.DEFENSE
 
     candidates: Annotated[int, Ge(2), Doc("number of values of gamma on the grid, including 0")] = 14

@@ -43,6 +43,10 @@ class ALIE(TiledAttack):
     reference: ClassVar[str] = (
         "Baruch et al., A Little Is Enough: Circumventing Defenses For Distributed Learning, NeurIPS 2019"
     )
+    unfit: ClassVar[str] = (
+        'with `z="formula"` and few malicious clients, where z_max is 0 or less; or where honest updates hardly '
+        "differ, as it hides in their spread"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("z",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 

@@ -39,6 +39,10 @@ class AlternatingMinimisation(LocalAttack):
     """
 
     reference: ClassVar[str] = "Bhagoji et al., Analyzing Federated Learning through an Adversarial Lens, ICML 2019"
+    unfit: ClassVar[str] = (
+        "alone, as it only says how malicious clients train: put poisoned data before it, such as `bad_nets`; or "
+        "against rules that bound lengths, which take its boost away"
+    )
 
     malicious_steps: Annotated[int, Ge(1), Doc("number of steps on poisoned data per turn")] = 1
     benign_steps: Annotated[int, Ge(0), Doc("number of steps on clean data per turn")] = 10

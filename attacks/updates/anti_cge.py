@@ -43,6 +43,9 @@ class AntiCGE(TiledAttack):
         "Gupta et al., Byzantine Fault-Tolerant Distributed Machine Learning with Norm-Based Comparative Gradient "
         "Elimination, DSN-W 2021 (the rule under attack)"
     )
+    unfit: ClassVar[str] = (
+        "against rules other than those that keep the shortest updates, for which its length is not chosen"
+    )
     made_for: ClassVar[tuple[str, ...]] = ("cge",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 

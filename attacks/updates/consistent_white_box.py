@@ -55,6 +55,10 @@ class ConsistentWhiteBox(SearchedAttack):
     """
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
+    unfit: ClassVar[str] = (
+        "as the only search: it pushes in one direction that it keeps, and other aims may harm more, see "
+        "`white_box` and `planned_drift`"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
 
     steady: Annotated[Steady, Doc("the direction u in which the weights are pushed for the whole run")] = "ones"

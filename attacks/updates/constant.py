@@ -33,6 +33,8 @@ class Constant(TiledAttack):
     [[-2.0, -2.0]]
     """
 
+    unfit: ClassVar[str] = "as evidence of robustness: it is a test of rules that divide by a norm"
+
     label_parameters: ClassVar[tuple[str, ...]] = ("value",)
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 

@@ -38,6 +38,9 @@ class ConstantDirection(TiledAttack):
     """
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
+    unfit: ClassVar[str] = (
+        "against rules that drop long updates, as it is three times as long as honest ones by default"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 

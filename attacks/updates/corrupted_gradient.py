@@ -41,6 +41,7 @@ class CorruptedGradient(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Dixit et al., Silent Data Corruptions at Scale, arXiv 2102.11245, 2021"
+    unfit: ClassVar[str] = "as an attack: bits flip by chance, and most of them are noise in the mantissa"
     label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
     overflows: ClassVar[bool] = True  # broken hardware does not look at what it writes
     knowledge: ClassVar[Knowledge] = Knowledge.OWN

@@ -40,6 +40,7 @@ class Drift(TiledAttack):
     """
 
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
+    unfit: ClassVar[str] = "in short trainings, as its shift is within the noise of a round and has to add up over many"
     label_parameters: ClassVar[tuple[str, ...]] = ("steady",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 

@@ -41,6 +41,7 @@ class DroppedCoordinates(UpdateAttack):
         "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
         "Convex Optimization, ICLR 2024"
     )
+    unfit: ClassVar[str] = "as an attack: what is lost is drawn by chance and read as 0, which turns no sign"
     label_parameters: ClassVar[tuple[str, ...]] = ("fraction",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 

@@ -56,6 +56,10 @@ class FangKrum(UpdateAttack):
     reference: ClassVar[str] = (
         "Fang et al., Local Model Poisoning Attacks to Byzantine-Robust Federated Learning, USENIX Security 2020"
     )
+    unfit: ClassVar[str] = (
+        "as a test of rules unlike Krum, whose selection it simulates; or where its search fails, as "
+        '`memory["failed"]` tells'
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     estimate: Annotated[

@@ -46,6 +46,10 @@ class FangTrimmedMean(UpdateAttack):
     reference: ClassVar[str] = (
         "Fang et al., Local Model Poisoning Attacks to Byzantine-Robust Federated Learning, USENIX Security 2020"
     )
+    unfit: ClassVar[str] = (
+        "against rules that compare whole updates: it goes beyond the honest values in every coordinate at once, "
+        "which distances show"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     b: Annotated[float, Gt(1), Doc("factor by which values may lie beyond the honest extremes")] = 2.0

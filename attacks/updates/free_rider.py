@@ -49,6 +49,10 @@ class FreeRider(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
+    unfit: ClassVar[str] = (
+        "as evidence of robustness: it is weak where there is no reward to earn, and asks who gets something for "
+        "nothing"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
     mode: Annotated[

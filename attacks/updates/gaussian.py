@@ -43,6 +43,7 @@ class Gaussian(UpdateAttack):
     reference: ClassVar[str] = (
         "Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, NeurIPS 2017"
     )
+    unfit: ClassVar[str] = "as evidence of robustness: it breaks only the plain mean"
     label_parameters: ClassVar[tuple[str, ...]] = ("scale",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 

@@ -54,6 +54,9 @@ class Geodesic(UpdateAttack):
         "Li et al., Blades: A Unified Benchmark Suite for Byzantine Attacks and Defenses in Federated Learning, "
         "IoTDI 2024"
     )
+    unfit: ClassVar[str] = (
+        "against rules that do not cluster updates by cosine distance, for which its steps are not chosen"
+    )
     made_for: ClassVar[tuple[str, ...]] = ("flame",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 

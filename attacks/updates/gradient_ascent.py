@@ -36,6 +36,7 @@ class GradientAscent(LocalAttack):
         "Li et al., Blades: A Unified Benchmark Suite for Byzantine Attacks and Defenses in Federated Learning, "
         "IoTDI 2024"
     )
+    unfit: ClassVar[str] = "beside `sign_flip` where clients make one local step, as both are the same there"
 
     def follow(self, change: Tensor, gradient: Tensor, step: int, start: Start) -> Tensor:
         return change + start.rate * gradient

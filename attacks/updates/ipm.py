@@ -40,6 +40,10 @@ class IPM(TiledAttack):
     reference: ClassVar[str] = (
         "Xie et al., Fall of Empires: Breaking Byzantine-Tolerant SGD by Inner Product Manipulation, UAI 2019"
     )
+    unfit: ClassVar[str] = (
+        "with one epsilon alone: a small one hides and does a mean little harm, and a large one defeats a mean and "
+        "is dropped by rules that select"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("epsilon",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 

@@ -46,6 +46,7 @@ class Mimic(TiledAttack):
     reference: ClassVar[str] = (
         "Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, ICLR 2022"
     )
+    unfit: ClassVar[str] = "where clients hold similar data: copies of an honest update harm only where clients differ"
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS
 
     warmup: Annotated[int, Ge(1), Doc("number of attacked rounds in which the target is searched for")] = 20

@@ -39,6 +39,9 @@ class MinMax(Perturbation):
     """
 
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    unfit: ClassVar[str] = (
+        "as the only attack: distances between honest updates bound it, whether or not the defense looks at distances"
+    )
 
     def reach(self, view: View, rows: Tensor, mean: Tensor, direction: Tensor) -> float:
         import torch

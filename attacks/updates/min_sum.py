@@ -40,6 +40,9 @@ class MinSum(Perturbation):
     """
 
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    unfit: ClassVar[str] = (
+        "as the only attack: sums of squared distances bound it, whether or not the defense looks at these"
+    )
 
     bound: Annotated[
         Literal["max", "min"], Doc("whether the bound is the largest or the smallest sum of an honest update")

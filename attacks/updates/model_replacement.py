@@ -42,6 +42,10 @@ class ModelReplacement(LocalAttack):
     """
 
     reference: ClassVar[str] = "Bagdasaryan et al., How To Backdoor Federated Learning, AISTATS 2020"
+    unfit: ClassVar[str] = (
+        "alone, as it only says how malicious clients train: put poisoned data before it, such as `bad_nets`; or "
+        "against rules that bound lengths, unless `bound` stays within that"
+    )
 
     boost: Annotated[float | None, Gt(0), Doc("factor gamma; when not given, the factor that replaces the model")] = (
         None

@@ -41,6 +41,7 @@ class MPAF(TiledAttack):
     reference: ClassVar[str] = (
         "Cao and Gong, MPAF: Model Poisoning Attacks to Federated Learning based on Fake Clients, CVPR-W 2022"
     )
+    unfit: ClassVar[str] = "against rules that drop long updates, as its factor is a million by default"
     knowledge: ClassVar[Knowledge] = Knowledge.HISTORY
 
     base: Annotated[

@@ -40,6 +40,9 @@ class Neurotoxin(LocalAttack):
     """
 
     reference: ClassVar[str] = "Zhang et al., Neurotoxin: Durable Backdoors in Federated Learning, ICML 2022"
+    unfit: ClassVar[str] = (
+        "alone, as it only says how malicious clients train: put poisoned data before it, such as `bad_nets`"
+    )
 
     keep: Annotated[float, Gt(0), Le(1), Doc("share of the coordinates that may change")] = 0.95
     guide: Annotated[

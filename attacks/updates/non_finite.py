@@ -34,6 +34,11 @@ class NonFinite(UpdateAttack):
     [[inf, inf]]
     """
 
+    unfit: ClassVar[str] = (
+        "as evidence of robustness: rules here refuse such rows before they compute, so it is a test of the code "
+        "around them"
+    )
+
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 
     overflows: ClassVar[bool] = True

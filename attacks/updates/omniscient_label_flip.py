@@ -45,6 +45,10 @@ class OmniscientLabelFlip(TiledAttack):
     """
 
     reference: ClassVar[str] = "Allen-Zhu et al., Byzantine-Resilient Non-Convex Stochastic Gradient Descent, ICLR 2021"
+    unfit: ClassVar[str] = (
+        "for adversaries that poison their own data alone, who are played by `label_flip`: it needs the honest "
+        "clients' data"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DATA
 
     mode: Annotated[Literal["reverse", "cyclic"], Doc("how labels change")] = "reverse"

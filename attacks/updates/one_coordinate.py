@@ -48,6 +48,7 @@ class OneCoordinate(SearchedAttack):
     reference: ClassVar[str] = (
         "El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, ICML 2018"
     )
+    unfit: ClassVar[str] = "against column-wise rules, which bound every coordinate by itself"
     label_parameters: ClassVar[tuple[str, ...]] = ("coordinate",)
     made_for: ClassVar[tuple[str, ...]] = ("krum", "multi_krum")
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DEFENSE

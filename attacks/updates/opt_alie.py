@@ -43,6 +43,10 @@ class OptALIE(LineSearch):
     """
 
     reference: ClassVar[str] = "Baruch et al., A Little Is Enough, NeurIPS 2019"
+    unfit: ClassVar[str] = (
+        "as the strongest search: it looks at distance in one round alone, and is kept for comparison with other "
+        "libraries; `white_box` is stronger"
+    )
 
     sign: Annotated[
         Literal["plus", "minus"], Doc("direction of the shift: towards larger or towards smaller values")

@@ -41,6 +41,10 @@ class OptIPM(LineSearch):
     """
 
     reference: ClassVar[str] = "Xie et al., Fall of Empires, UAI 2020"
+    unfit: ClassVar[str] = (
+        "as the strongest search: it looks at distance in one round alone, and is kept for comparison with other "
+        "libraries; `white_box` is stronger"
+    )
 
     def line(self, view: View) -> tuple[Tensor, Tensor]:
         return view.full(0.0), -view.mean()

@@ -44,6 +44,9 @@ class PGDConstrained(LocalAttack):
     reference: ClassVar[str] = (
         "Wang et al., Attack of the Tails: Yes, You Really Can Backdoor Federated Learning, NeurIPS 2020"
     )
+    unfit: ClassVar[str] = (
+        "alone, as it only says how malicious clients train: put poisoned data before it, such as `edge_case`"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("radius",)
 
     radius: Annotated[float, Gt(0), Doc("largest distance from the global model in the first round")] = 2.0

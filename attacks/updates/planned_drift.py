@@ -83,6 +83,10 @@ class PlannedDrift(SearchedAttack):
 
     channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
+    unfit: ClassVar[str] = (
+        "in quick checks, as a trial takes up to 25 times as long as one without an attack; or without a "
+        "federation, where nothing can be planned"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("data", "estimate")
     plans: ClassVar[bool] = True
     reach: ClassVar[tuple[float, float]] = (0.08, 5.0)

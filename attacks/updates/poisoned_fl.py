@@ -47,6 +47,9 @@ class PoisonedFL(TiledAttack):
     reference: ClassVar[str] = (
         "Xie et al., Model Poisoning Attacks to Federated Learning via Multi-Round Consistency, CVPR 2025"
     )
+    unfit: ClassVar[str] = (
+        "in trainings that are hardly longer than `period`, as its size is fitted once in so many rounds, 50 by default"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.HISTORY
 
     scale: Annotated[float, Gt(0), Doc("c at first: length of an update, in lengths of the model's last step")] = 8.0

@@ -37,6 +37,7 @@ class RandomRescaling(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
+    unfit: ClassVar[str] = "as evidence of robustness: its rows are long, which any rule that looks at lengths sees"
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     spread: Annotated[float, Gt(0), Doc("largest magnitude of a random factor")] = 10.0

@@ -45,6 +45,7 @@ class ROP(TiledAttack):
         "Özfatura et al., Byzantines Can Also Learn From History: Fall of Centered Clipping in Federated Learning, "
         "IEEE TIFS 2024"
     )
+    unfit: ClassVar[str] = "against rules that do not start from the previous aggregate, around which it is made"
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 
     z: Annotated[

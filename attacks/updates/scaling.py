@@ -36,6 +36,7 @@ class Scaling(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Bagdasaryan et al., How To Backdoor Federated Learning, AISTATS 2020"
+    unfit: ClassVar[str] = "against rules that bound lengths, which see no more than an honest direction"
     label_parameters: ClassVar[tuple[str, ...]] = ("factor",)
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 

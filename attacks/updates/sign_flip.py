@@ -39,6 +39,9 @@ class SignFlip(UpdateAttack):
     reference: ClassVar[str] = (
         "Li et al., RSA: Byzantine-Robust Stochastic Aggregation Methods for Distributed Learning, AAAI 2019"
     )
+    unfit: ClassVar[str] = (
+        "as the only attack: it adapts to nothing, and a rule that withstands it may fall to attacks that hide"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN | Knowledge.PEERS
 
     mode: Annotated[

@@ -34,6 +34,7 @@ class SignRandomising(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
+    unfit: ClassVar[str] = "as evidence of robustness: random signs are noise, which cancels in a mean of many"
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     def craft(self, view: View) -> Tensor:

@@ -49,6 +49,7 @@ class SignStatistics(TiledAttack):
         "Li et al., Blades: A Unified Benchmark Suite for Byzantine Attacks and Defenses in Federated Learning, "
         "IoTDI 2024"
     )
+    unfit: ClassVar[str] = "against rules that do not count signs, for which it spares what nobody looks at"
     label_parameters: ClassVar[tuple[str, ...]] = ("mode",)
     made_for: ClassVar[tuple[str, ...]] = ("signguard",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS

@@ -59,6 +59,7 @@ class SparseHybrid(TiledAttack):
         "Özfatura et al., Aggressive or Imperceptible, or Both: Network Pruning Assisted Hybrid Byzantines in "
         "Federated Learning, arXiv:2404.06230, 2024"
     )
+    unfit: ClassVar[str] = "in models of a few hundred weights, of which the share `sensitive` is a handful"
     label_parameters: ClassVar[tuple[str, ...]] = ("budget",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY
 

@@ -50,6 +50,7 @@ class TrustCosine(TiledAttack):
         "Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, NDSS 2021 (the rule under "
         "attack)"
     )
+    unfit: ClassVar[str] = "against rules without a trusted update, which weigh nothing by its direction"
     made_for: ClassVar[tuple[str, ...]] = ("fltrust",)
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.HISTORY | Knowledge.DEFENSE
 

@@ -42,6 +42,10 @@ class UniformNoise(UpdateAttack):
         "Almasi et al., Flag Aggregator: Scalable Distributed Training under Failures and Augmented Losses using "
         "Convex Optimization, ICLR 2024"
     )
+    unfit: ClassVar[str] = (
+        "as evidence of robustness: the length of its rows has nothing to do with honest updates, so that any rule "
+        "that looks at lengths sees them"
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("low", "high")
     knowledge: ClassVar[Knowledge] = Knowledge.NOTHING
 

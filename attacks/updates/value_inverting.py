@@ -38,6 +38,10 @@ class ValueInverting(UpdateAttack):
     """
 
     reference: ClassVar[str] = "Xu and Lyu, A Reputation Mechanism Is All You Need, FL-ICML 2021"
+    unfit: ClassVar[str] = (
+        "as evidence of robustness: reciprocals of small entries make very long rows, which any rule that looks at "
+        "lengths sees"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.OWN
 
     probability: Annotated[float, Gt(0), Le(1), Doc("chance that an entry is inverted")] = 0.5

@@ -75,6 +75,10 @@ class WhiteBox(SearchedAttack):
     """
 
     reference: ClassVar[str] = "Shejwalkar and Houmansadr, Manipulating the Byzantine, NDSS 2021"
+    unfit: ClassVar[str] = (
+        "as the worst case of a training: it looks one round ahead, and `planned_drift` at all; or with "
+        '`harm="l2"` alone, the weakest of its four aims'
+    )
     label_parameters: ClassVar[tuple[str, ...]] = ("harm",)
 
     harm: Annotated[

@@ -39,6 +39,9 @@ class Alone(LinearMixer):
     uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "the peer's own model; no neighbour is heard"
     breakdown: ClassVar[str] = "none"
+    unfit: ClassVar[str] = (
+        "as a defense: it hears nobody, so nothing is learnt from others; it is what collaboration is compared with"
+    )
     reference: ClassVar[str] = "Smith et al., Federated Multi-Task Learning, NeurIPS 2017"
 
     def shares(self, w: Floats, b: int) -> Floats:

@@ -52,6 +52,11 @@ class Balance(Mixer):
     state_keys: ClassVar[tuple[str, ...]] = ("lonely",)
     guarantee: ClassVar[str] = "uses no model farther away than a share of the own model's length"
     breakdown: ClassVar[str] = "none in a single mixing"
+    unfit: ClassVar[str] = (
+        "where models begin at or near zero, as a threshold in units of the own length then accepts hardly "
+        "anybody; or where peers hold very different data, as honest models far away are refused like malicious "
+        "ones"
+    )
     reference: ClassVar[str] = "Fang et al., Byzantine-Robust Decentralized Federated Learning, CCS 2024"
 
     gamma: Annotated[

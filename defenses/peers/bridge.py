@@ -42,6 +42,10 @@ class Bridge(ColumnMixer):
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = "within the range of the honest letters of each coordinate while m >= 2b + 1"
     breakdown: ClassVar[str] = "(m - 1)/2"
+    unfit: ClassVar[str] = (
+        "where peers have few neighbours, as each needs 2b + 1 letters with its own; or where honest values of a "
+        "coordinate fall into groups, as what is trimmed is then the smaller group"
+    )
     reference: ClassVar[str] = "Fang et al., BRIDGE: Byzantine-Resilient Decentralized Gradient Descent, 2022"
 
     def columns(self, block: Array, b: int, ops: Kernels) -> Array:

@@ -48,6 +48,10 @@ class ClippedGossip(StarMixer):
     label_parameters: ClassVar[tuple[str, ...]] = ("tau",)
     guarantee: ClassVar[str] = "each letter moves its receiver by at most its weight times tau"
     breakdown: ClassVar[str] = "none in a single mixing"
+    unfit: ClassVar[str] = (
+        "where nobody knows how far honest models are apart, in whose unit tau is: below that peers hardly learn "
+        "from each other, and above it each liar moves them by its weight times tau"
+    )
     reference: ClassVar[str] = "He et al., Byzantine-Robust Decentralized Learning via ClippedGossip, 2022"
 
     tau: Annotated[

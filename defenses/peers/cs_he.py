@@ -48,6 +48,10 @@ class CSHe(StarMixer):
     label: ClassVar[str] = "CS_He"
     guarantee: ClassVar[str] = "each letter moves its receiver by at most its weight times the radius"
     breakdown: ClassVar[str] = "not known"
+    unfit: ClassVar[str] = (
+        "where a proof is needed: the published bound is for the radius of the honest letters, and this one is "
+        "that of the nearest, which neighbours that send a peer its own model make small"
+    )
     reference: ClassVar[str] = "He et al., Byzantine-Robust Decentralized Learning via ClippedGossip, 2022"
 
     def weights(self, distances: Floats, w: Floats, b: int) -> Floats:

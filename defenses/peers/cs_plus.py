@@ -47,6 +47,10 @@ class CSPlus(StarMixer):
     label: ClassVar[str] = "CS+"
     guarantee: ClassVar[str] = "honest peers stay together while 2b is below the algebraic connectivity of their graph"
     breakdown: ClassVar[str] = "2b = mu_2 of the honest graph"
+    unfit: ClassVar[str] = (
+        "in networks with weak cuts: parts with at most 2b edges a peer between them hardly learn from each other, "
+        "also when nobody attacks"
+    )
     reference: ClassVar[str] = "Gaucher et al., Unified Breakdown Analysis for Byzantine Robust Gossip, ICML 2025"
 
     def weights(self, distances: Floats, w: Floats, b: int) -> Floats:

@@ -37,6 +37,7 @@ class Gossip(LinearMixer):
     uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "keeps the mean of all models with doubly stochastic weights, while nobody lies"
     breakdown: ClassVar[str] = "0"
+    unfit: ClassVar[str] = "wherever a single neighbour may lie: one letter moves its receiver anywhere"
     reference: ClassVar[str] = "Xiao and Boyd, Fast linear iterations for distributed averaging, 2004"
 
     def shares(self, w: Floats, b: int) -> Floats:

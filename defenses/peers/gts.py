@@ -45,6 +45,9 @@ class GTS(StarMixer):
     name: ClassVar[str] = "gts"
     guarantee: ClassVar[str] = "honest peers converge while 4b is below the algebraic connectivity of their graph"
     breakdown: ClassVar[str] = "4b = mu_2 of the honest graph"
+    unfit: ClassVar[str] = (
+        "where 4b exceeds the algebraic connectivity of the honest peers' network, as these can then be driven apart"
+    )
     reference: ClassVar[str] = "Gaucher et al., Unified Breakdown Analysis for Byzantine Robust Gossip, ICML 2025"
 
     def weights(self, distances: Floats, w: Floats, b: int) -> Floats:

@@ -44,6 +44,10 @@ class IOS(GramMixer):
     name: ClassVar[str] = "ios"
     guarantee: ClassVar[str] = "near the honest average while less than a third of the weight is malicious"
     breakdown: ClassVar[str] = "1/3 of the gossip weight"
+    unfit: ClassVar[str] = (
+        "where a third or more of a neighbourhood's gossip weight may be malicious, which in sparse networks is "
+        "one neighbour or two"
+    )
     reference: ClassVar[str] = (
         "Wu et al., Byzantine-Resilient Decentralized Stochastic Optimization with Robust Aggregation Rules, TSP 2023"
     )

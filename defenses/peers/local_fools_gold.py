@@ -56,6 +56,10 @@ class LocalFoolsGold(Mixer):
     uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "no neighbour has more weight than the own model"
     breakdown: ClassVar[str] = "not known"
+    unfit: ClassVar[str] = (
+        "where each peer meets one Sybil at most, which it has nobody to compare with; or where neighbours hold "
+        "similar data, as honest ones then lose their weight"
+    )
     reference: ClassVar[str] = "Fung et al., The Limitations of Federated Learning in Sybil Settings, RAID 2020"
     state_keys: ClassVar[tuple[str, ...]] = ("latest", "histories")
 

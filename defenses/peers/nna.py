@@ -47,6 +47,10 @@ class NNA(StarMixer):
     name: ClassVar[str] = "nna"
     guarantee: ClassVar[str] = "averages no model farther from the own one than some honest model"
     breakdown: ClassVar[str] = "none in a single mixing"
+    unfit: ClassVar[str] = (
+        "where peers hold very different data: whoever sends a peer its own model is always kept, and displaces "
+        "the honest model that is farthest away, from which there was most to learn"
+    )
     reference: ClassVar[str] = (
         "Farhadkhani et al., Robust Collaborative Learning with Linear Gradient Overhead, ICML 2023"
     )

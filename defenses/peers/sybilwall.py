@@ -74,6 +74,11 @@ class SybilWall(HearsayMixer):
     uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "no neighbour has more weight than the own model"
     breakdown: ClassVar[str] = "not known"
+    unfit: ClassVar[str] = (
+        "without a quorum where liars may repeat honest letters under invented names, which condemns honest "
+        "neighbours; against a single Sybil, which resembles nobody; or where neighbours hold similar data, as "
+        "they lose weight"
+    )
     reference: ClassVar[str] = "Werthenbach and Pouwelse, Towards Sybil Resilience in Decentralized Learning, 2023"
     state_keys: ClassVar[tuple[str, ...]] = ("latest", "direct", "hearsay")
 

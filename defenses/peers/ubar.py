@@ -50,6 +50,7 @@ class UBAR(Mixer):
     family: ClassVar[str] = "peers, by losses"
     guarantee: ClassVar[str] = "averages no model farther from the own one than some honest model"
     breakdown: ClassVar[str] = "k - 1 of k neighbours"
+    unfit: ClassVar[str] = "where peers have few samples to tell losses by, as noise then refuses honest neighbours"
     reference: ClassVar[str] = "Guo et al., Byzantine-Resilient Decentralized Stochastic Gradient Descent, TCSVT 2022"
 
     alpha: Annotated[float, Ge(0), Le(1), Doc("share of the own model")] = 0.5

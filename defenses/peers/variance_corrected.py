@@ -50,6 +50,10 @@ class VarianceCorrected(Mixer):
     uses_bound: ClassVar[bool] = False
     guarantee: ClassVar[str] = "keeps the average variance of each layer, while nobody lies"
     breakdown: ClassVar[str] = "0"
+    unfit: ClassVar[str] = (
+        "against malicious neighbours, as it is an average; or late in a training, when models are correlated and "
+        "it changes little"
+    )
     reference: ClassVar[str] = (
         "Tian et al., Vanishing Variance Problem in Fully Decentralized Neural-Network Systems, 2024"
     )

@@ -116,6 +116,15 @@ class Aggregator(Defense):
     ) -> Aggregation:
         """Aggregate, and return the aggregate with the weights, the rejected rows and other information.
 
+        Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
+        and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
+        rule to the accepted rows alone, with the guarantee of the rule, or an error if these rows are too few for it. A
+        rule that needs ``n >= 2f + 1`` rows tolerates c rejected rows in addition to f malicious ones if
+        ``n >= 2f + 1 + c``.
+
+        `info["exceeded"]` says by how many the clients that were caught exceed the declared `f` (0 for rules without
+        `f`). A client is caught when a row under its id was rejected for any reason except that it is missing.
+
         Parameters
         ----------
         updates : [n, d] array or tensor (in memory or a `np.memmap`); a list of arrays, of lists of arrays or of state
@@ -132,15 +141,6 @@ class Aggregator(Defense):
             aggregated by columns, with the weights that the rule gave the rows: `info["beside"]` says which, and how
         relative_to : the model that clients started from, where `updates` (and `trusted`) are whole models. It is
             subtracted while they are read; the answer is a difference to it, but integers are medians of the rows' own
-
-        Rejected rows never lower `f`. A row that is missing or not finite may come from an honest client that failed,
-        and then all `f` malicious rows are still among the accepted ones. The answer is therefore the answer of the
-        rule to the accepted rows alone, with the guarantee of the rule, or an error if these rows are too few for it. A
-        rule that needs ``n >= 2f + 1`` rows tolerates c rejected rows in addition to f malicious ones if
-        ``n >= 2f + 1 + c``.
-
-        `info["exceeded"]` says by how many the clients that were caught exceed the declared `f` (0 for rules without
-        `f`). A client is caught when a row under its id was rejected for any reason except that it is missing.
 
         Raises
         ------

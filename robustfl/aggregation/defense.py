@@ -59,15 +59,13 @@ class Defense(Component, ABC):
 
     The runner, the documentation and the tests read these class attributes: `requires` = (a, b) for the precondition
     `n >= a f + b`; `family`, how the rule works; `guarantee`, one line; `breakdown`, the largest tolerated share of
-    Byzantine rows, as text; `unfit`, where it should not be used, as the rest of a sentence that begins with "do not
-    use it"; `state_keys`, the entries of :meth:`state_dict`; `no_sensitivity`, the reason why no bound is known for
-    how far one row moves the answer; `public_inputs`, what else such a bound takes to be public.
+    Byzantine rows, as text; `state_keys`, the entries of :meth:`state_dict`; `no_sensitivity`, the reason why no bound
+    is known for how far one row moves the answer; `public_inputs`, what else such a bound takes to be public.
     """
 
     requires: ClassVar[tuple[int, int]] = (2, 1)
     guarantee: ClassVar[str] = ""
     breakdown: ClassVar[str] = ""
-    unfit: ClassVar[str] = ""
     channel: ClassVar[str] = "dense"
     family: ClassVar[str] = "other"
     state_keys: ClassVar[tuple[str, ...]] = ()

@@ -282,6 +282,8 @@ def robust_all_reduce(
 ) -> Tensor | Aggregation:
     """The robust counterpart of an averaging all-reduce: the aggregate of all processes' updates, on every process.
 
+    The documentation of the module says what this protects against and what it does not protect against.
+
     Parameters
     ----------
     update : this process's update; every process has the same shape and floating-point type
@@ -300,8 +302,6 @@ def robust_all_reduce(
     ------
     UpdatesError, InfeasibleError : as in :meth:`Aggregator.aggregate`, on all processes. An error that a single process
         raises inside the rule ends the call on all processes with an error of the same kind
-
-    The documentation of the module says what this protects against and what it does not protect against.
     """
     _agree(update, group, trusted)
     flight = Exchange([update.detach().reshape(-1)], group)

@@ -95,6 +95,8 @@ def isolated(defense: Any, *, device: str = "cpu", since: float | None = None) -
     ------
     IsolationError : the process cannot be started, the defense cannot be sent there, or the process ends early
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from robustfl.defenses import Median
     >>> with isolated(Median()) as rule:

@@ -72,15 +72,15 @@ def log_likelihood(confidences: ArrayLike) -> FloatArray:
 class Shadows:
     """What shadow models say about samples, and which of these were among their training data.
 
-    Attributes
-    ----------
-    confidences : [s, m] what :func:`confidence` says of s models
-    inside : [s, m] whether the sample was among the model's training data
-
     Every sample needs a model that does not know it. Whether a model is a shadow must not depend on whether the target
     knows the sample, or the mere number of shadows would tell who is a member.
 
     Raises ParameterError for numbers that are not finite, for other shapes, and for samples that every model knows.
+
+    Attributes
+    ----------
+    confidences : [s, m] what :func:`confidence` says of s models
+    inside : [s, m] whether the sample was among the model's training data
     """
 
     confidences: FloatArray
@@ -144,12 +144,12 @@ class Shadows:
         do not know x the mean over models that do and do not: with a = 1 they are equal, with a = 0 those that know it
         are sure of it.
 
+        Reference: Zarifzadeh, Liu and Shokri, "Low-Cost High-Power Membership Inference Attacks", ICML 2024.
+
         Parameters
         ----------
         population : [s, q] confidences of the same shadow models in samples that no model was trained on
         population_target : [q] those of the target
-
-        Reference: Zarifzadeh, Liu and Shokri, "Low-Cost High-Power Membership Inference Attacks", ICML 2024.
         """
         if not 0 <= a <= 1:
             raise ParameterError(f"`a` should satisfy 0 <= a <= 1. Found a={a}.")

@@ -55,6 +55,8 @@ class LedgerRecorder:
     ----------
     head, entries : the head and the number of entries of the finished ledger; None and 0 when there is none
 
+    Examples
+    --------
     >>> import tempfile
     >>> from robustfl.defenses import FoolsGold
     >>> from robustfl.reputation import read_entries

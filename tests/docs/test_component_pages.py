@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from docs.component_pages import API, api, choosing_table, component_page, public, section, write
 from docs.published import Published, parts
 from robustfl import registry
@@ -28,9 +30,15 @@ def test_every_defense_and_attack_has_a_page_and_nothing_else_stays(tmp_path: Pa
         listed = (tmp_path / folder / "index.md").read_text()
         assert all(f"({name}.rst)" in listed and re.search(rf"^{name}$", listed, re.M) for name in own)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(written)
+    assert "[DBA](dba.rst): each malicious client" in (tmp_path / "attacks" / "index.md").read_text()  # named once
     before = {path: path.stat().st_mtime_ns for path in written}
     write(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in written} == before  # Sphinx reads again what is newer
+
+
+def test_where_an_attack_is_unfit_is_on_its_page() -> None:
+    told = page("attack", "poisoned_fl").partition("When not to use it\n")[2].partition("\n\n")[2].partition("\n\n")[0]
+    assert told.startswith("Do not use it in trainings that are hardly longer than ``period``, as")
 
 
 def test_where_a_defense_is_unfit_is_on_its_page() -> None:
@@ -54,8 +62,31 @@ def test_the_rows_of_the_leaderboard_are_those_of_the_published_summary() -> Non
     assert [value for _, value in median.worst] == sorted(value for _, value in median.worst)
 
 
+def test_curves_are_means_over_the_seeds_of_published_records() -> None:
+    course = PUBLISHED.course("Median")
+    (own,) = (row for row in PUBLISHED.summary["scores"]["ranking"] if row["defense"] == "Median")
+    assert course.attack == own["worst_attack"]
+    cell = PUBLISHED._last("Median")[course.attack]
+    ends = [PUBLISHED.records[trial]["metrics"]["more"]["balanced_accuracy_curve"][-1] for trial in cell["trials"]]
+    assert course.attacked[-1] == (120, pytest.approx(sum(ends) / 5))
+    assert course.calm[-1][1] > course.attacked[-1][1]
+    assert len(course.others) == len(PUBLISHED.summary["scores"]["ranking"]) - 1
+    worst = PUBLISHED.under("alie")[0]
+    assert (PUBLISHED.course_under("alie").defense, PUBLISHED.course_under("alie").attack) == worst[:2]
+
+
+def test_a_curve_is_on_the_page_of_each_stage_and_of_each_attack_that_was_published() -> None:
+    for shown in (page("defense", "median"), page("defense", "nnm"), page("attack", "alie")):
+        (drawn,) = re.findall(r'<figure class="curve"><svg .*?</svg></figure>', shown)
+        assert drawn.count('class="line"') == drawn.count('class="base"') == 1
+        assert drawn.count('class="ghost"') >= 10
+        assert not re.search(r"nan|inf", drawn)
+    assert '<figure class="curve">' not in page("defense", "cge") + page("attack", "dropout")
+
+
 def test_what_was_not_published_says_so_and_names_its_attacks() -> None:
     assert "It is not in the published leaderboard" in page("defense", "cge")
+    assert "robustfl run peers_quickstart --set 'defenses=[gts]'" in page("defense", "gts")
     assert ":doc:`AntiCGE </generated/attacks/anti_cge>`" in page("defense", "cge")
 
 

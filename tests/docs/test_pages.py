@@ -22,6 +22,13 @@ from tests.docs.markdown import LANGUAGES, PAGES, Page, parsed
 
 EACH = pytest.mark.parametrize("page", [Page(path) for path in PAGES], ids=lambda page: page.name)
 
+FEDERATION = """name: asked
+description: what a threat model asks for
+task: {data: digits, model: softmax, partition: iid}
+federation: {clients: 10, rounds: 2}
+adversary: {f: [1]}
+defenses: [mean]"""
+
 FLOWS = "sensor,timestamp,length,port,attack\n" + "".join(
     f"s{number % 8},{number},{number * 7 % 50},{number % 3},{'yes' if number % 2 else 'no'}\n" for number in range(64)
 )
@@ -88,6 +95,17 @@ def test_suites_are_valid(page: Page, folder: Path) -> None:
             continue
         path = folder / "suite.yaml"
         path.write_text(block)
+        assert read_experiment(str(path)).suite.defenses
+
+
+def test_the_keys_by_which_threat_models_are_asked_for_are_those_of_suites(tmp_path: Path) -> None:
+    text = Page(ROOT / "docs" / "threat_models.md").text
+    asked = re.findall(r"\| `((?:attacks|evasion|faults): \[.*\])` \|", text)
+    assert len(asked) >= 3
+    for number, line in enumerate(asked):
+        keys = [line, *(["attacks: [alie]"] if not line.startswith("attacks") else [])]
+        path = tmp_path / f"suite_{number}.yaml"
+        path.write_text(f"{FEDERATION}\n" + "\n".join(keys))
         assert read_experiment(str(path)).suite.defenses
 
 

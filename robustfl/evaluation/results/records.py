@@ -6,6 +6,7 @@ where a cluster has played the trial.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from robustfl.evaluation.labels import PLAIN_ACCURACY, SCHEMA
@@ -166,3 +167,10 @@ def curve_of(record: Record | None, accuracy: str) -> list[tuple[int, float]]:
         return plain
     values = more_of(record).get(f"{accuracy}_curve") or ()
     return [(finished, float(value)) for (finished, _), value in zip(plain, values, strict=False)]
+
+
+def mean_curve(records: Iterable[Record | None], accuracy: str) -> list[tuple[int, float]]:
+    """The mean of the curves of several records, such as those of all seeds, where all of them were measured."""
+    curves = [dict(curve_of(record, accuracy)) for record in records]
+    shared = sorted(set.intersection(*map(set, curves))) if curves else []
+    return [(finished, sum(curve[finished] for curve in curves) / len(curves)) for finished in shared]

@@ -243,12 +243,23 @@ def _row_commands(suite: Suite, facts: RunFacts) -> dict[str, str]:
     """For each defense the command that plays only this defense again, in a folder of its own."""
     if not facts.command:
         return {}
-    folder = shlex.quote(f"{facts.out}-alone")
+    command, folder = _elsewhere(facts.command), shlex.quote(f"{facts.out}-alone")
     specs = {t.label: [{name: dict(given)} for name, given in t.stages] for t in suite.defenses}
     return {
-        label: f"{facts.command} --out {folder} --set {shlex.quote(f'defenses={json.dumps([spec])}')}"
+        label: f"{command} --out {folder} --set {shlex.quote(f'defenses={json.dumps([spec])}')}"
         for label, spec in specs.items()
     }
+
+
+def _elsewhere(command: str) -> str:
+    """A command without the folder that it writes to."""
+    words, kept = iter(shlex.split(command)), []
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _components(suite: Suite) -> Components:
