@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,17 @@ def row_order(seed: int, number: int, receiver: Hashable, rows: int, purpose: st
 
     It depends on the arguments alone, so the same rows have the same order against every defense.
     """
-    return stream(seed, f"{purpose}, round {number}, receiver {receiver}").permutation(rows)
+    purpose = f"{purpose}, round {number}, receiver {receiver}"
+    return _order(seed, purpose, rows).copy() if rows <= KEPT_ROWS else stream(seed, purpose).permutation(rows)
+
+
+KEPT_ROWS = 128
+"""Orders of so many rows are kept for the next trial with the same seed: to begin a random stream takes longest."""
+
+
+@lru_cache(maxsize=4096)
+def _order(seed: int, purpose: str, rows: int) -> Ids:
+    return stream(seed, purpose).permutation(rows)
 
 
 class Pseudonyms:
@@ -80,6 +91,8 @@ class Pseudonyms:
 
         Mappings, lists, tuples, sets and dataclasses are searched; everything else stays as it is.
         """
+        if type(value) is tuple and set(map(type, value)) == {int}:  # ids, in every answer
+            return tuple(map(self._given.get, value, value))
         if isinstance(value, int) and not isinstance(value, bool):
             return self._given.get(value, value)
         if isinstance(value, dict):

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Literal, TypedDict
 
 from robustfl.errors import ParameterError, did_you_mean
@@ -120,8 +121,15 @@ class Entry:
     def followed_by(self, other: Entry) -> Entry | None:
         """Both as one entry, when the other one is the same in the rounds that come next; else None."""
         (first, last), (start, end) = self.rounds, other.rounds
-        same = start == last + 1 and replace(self, rounds=other.rounds) == other
+        same = start == last + 1 and _but_rounds(self) == _but_rounds(other)
         return replace(self, rounds=(first, end)) if same else None
+
+    def again(self, round: int) -> Entry:
+        """The same in one other round."""
+        return replace(self, rounds=(round, round))
+
+
+_but_rounds = attrgetter(*(part.name for part in fields(Entry) if part.name != "rounds"))
 
 
 @dataclass(frozen=True, kw_only=True)

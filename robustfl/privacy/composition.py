@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import fft, special
+from scipy import special
 
 from robustfl.privacy.pairs import FloatArray, Pair
 
@@ -244,6 +244,8 @@ class Composition:
 
     def _window(self, tilt: float, low: float, high: float, log_delta: float, points: int) -> _Window:
         """δ between two sums of losses, from one Fourier transform of the distribution tilted by `tilt`."""
+        from scipy import fft  # slow to import
+
         total = sum(count for _, count in self.releases)
         rare = math.exp(max(log_delta + _BEYOND - math.log(total), -700.0))
         spans = [_span(pair, rare) for pair, _ in self.releases]
@@ -347,6 +349,8 @@ def _convolved(parts: list[tuple[FloatArray, int]]) -> tuple[FloatArray, float]:
     transforms, and so does the product of these while it is large: with tiny sampling rates nearly everything is
     there, and its rounding errors would be larger than a small δ.
     """
+    from scipy import fft  # slow to import
+
     size = parts[0][0].size
     log_atom, place, length = 0.0, 0, 0.0
     exponent = np.zeros(size // 2 + 1, dtype=np.complex128)

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg
 
 from robustfl.errors import MissingExtraError, ParameterError
 from robustfl.privacy.pairs import FloatArray
@@ -68,6 +67,8 @@ class Factorisation:
 
     def unmixed(self, noise: FloatArray) -> FloatArray:
         """C⁻¹ Z for independent noise Z [rounds, d]: row t is the noise of round t's update. -> [rounds, d]"""
+        from scipy import linalg  # slow to import
+
         return np.asarray(linalg.solve_triangular(self.encoder, noise, lower=True))
 
     def sensitivity(self, participations: int = 1, separation: int | None = None) -> float:
@@ -124,6 +125,8 @@ def square_root(rounds: int, bands: int | None = None) -> Factorisation:
     (Fichtenberger, Henzinger and Upadhyay, "Constant Matters: Fine-grained Error Bound on Differentially Private
     Continual Observation", ICML 2023). `bands` cuts the coefficients off, for records that take part repeatedly.
     """
+    from scipy import linalg  # slow to import
+
     steps = np.arange(1, _positive(rounds))
     coefficients = np.concatenate([[1.0], np.cumprod((2 * steps - 1) / (2 * steps))])
     coefficients[_banded(rounds, bands) :] = 0.0

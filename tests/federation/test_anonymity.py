@@ -16,7 +16,8 @@ from torch import Tensor
 from robustfl.aggregation import Aggregator, Outcome, Rows
 from robustfl.attacks import IPM, Clones, DuplicateClient, LabelFlip, ReverseRanking, SignFlip, WhiteBox, Whitewash
 from robustfl.defenses import FRL, RFFL, FoolsGold, Krum, Mean, Median
-from robustfl.federation.anonymity import ARRIVAL, IMAGINED, Pseudonyms, row_order
+from robustfl.federation.anonymity import ARRIVAL, IMAGINED, KEPT_ROWS, Pseudonyms, row_order
+from robustfl.federation.streams import stream
 from robustfl.threats import Knowledge, UpdateAttack, View
 from tests.federation.worlds import CLIENTS, SMALL_MLP, Kept, simulation, weights
 
@@ -162,3 +163,20 @@ def test_what_an_adversary_learns_does_not_depend_on_the_order_of_its_rows(
     one.run()
     two.run()
     assert weights(one).tolist() == weights(two).tolist()
+
+
+@pytest.mark.parametrize("rows", [1, 8, KEPT_ROWS, KEPT_ROWS + 1])
+def test_an_order_that_is_kept_is_the_one_of_its_stream_whatever_its_owner_does_to_it(rows: int) -> None:
+    drawn = stream(3, f"{ARRIVAL}, round 5, receiver server").permutation(rows)
+    for _ in range(2):
+        order = row_order(3, 5, "server", rows)
+        assert order.tolist() == drawn.tolist()
+        order[:] = 0
+
+
+def test_a_tuple_of_pseudonyms_is_restored_and_others_stay() -> None:
+    hidden = Pseudonyms(seed=0)
+    (one,) = hidden.of([1])
+    assert hidden.restored((one, 7, one)) == (1, 7, 1)
+    assert hidden.restored((one, True, 0.5, None)) == (1, True, 0.5, None)
+    assert hidden.restored(()) == ()

@@ -28,7 +28,7 @@ from robustfl.defenses import (
     Median,
     MeritRank,
 )
-from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, ORDER, TWIN, VARIES, Conduct
+from robustfl.federation.observers.conduct import _GENERATORS, CHANGES, DRAWS, NAMES, ORDER, TWIN, VARIES, Conduct
 from robustfl.federation.round import Receiver, Round
 from tests.federation.worlds import SMALL_MLP, simulation, topology
 
@@ -352,3 +352,30 @@ def test_watching_a_sound_defense_draws_nothing() -> None:
     before = place()
     observed(Median())
     assert place() == before
+
+
+def test_the_place_of_a_global_generator_moves_with_every_draw_and_comes_back() -> None:
+    for generator in _GENERATORS.values():
+        kept = generator.save()
+        try:
+            generator.seed(7)
+            start = generator.place()
+            assert generator.place() == start, "to look moves nothing"
+            random.random(), np.random.random(), torch.rand(1)  # noqa: NPY002
+            assert generator.place() != start
+            generator.seed(7)
+            assert generator.place() == start
+        finally:
+            generator.restore(kept)
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64], ids=["twister", "another kind"])
+def test_another_global_generator_of_numpy_is_watched_too(kind: Any) -> None:
+    place, before = _GENERATORS["numpy"].place, np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(kind(11))
+        start = place()
+        np.random.random()  # noqa: NPY002
+        assert place() != start
+    finally:
+        np.random.set_bit_generator(before)

@@ -311,6 +311,19 @@ def test_momentum_is_what_it_is_in_a_full_matrix() -> None:
     assert torch.equal(remembered.of(np.arange(50)), full)
 
 
+def test_momentum_of_the_same_members_in_every_round_is_theirs_to_keep() -> None:
+    """All who ever took part come in their order, then in another one; what is answered is no view of the memory."""
+    rng, beta = np.random.default_rng(1), 0.8
+    remembered, full = Remembered(9, torch.zeros(3), beta), torch.zeros(9, 3)
+    for ids in ([7, 2, 5], [7, 2, 5], [2, 7, 5], [7, 2, 5], [7, 2], [7, 2, 5, 0], [7, 2, 5, 0]):
+        messages = torch.tensor(rng.normal(size=(len(ids), 3)), dtype=torch.float32)
+        full[ids] = full[ids].lerp(messages, 1 - beta)
+        found = remembered(messages, np.array(ids))
+        assert torch.equal(found, full[ids])
+        found.zero_()
+    assert torch.equal(remembered.of(np.arange(9)), full)
+
+
 def peak(make: Callable[[], Any]) -> int:
     tracemalloc.start()
     try:

@@ -67,6 +67,7 @@ class Members:
         self._clients, self._outside = clients, outside
         sizes = np.concatenate([population.sizes, np.repeat(len(population.labels), count * f * outside)])
         self._supplied: Mask = sizes[self.leaders] > 0
+        self._suppliers = int(self._supplied.sum())
         own = [] if self.sharing else np.flatnonzero(self.malicious).tolist()
         self._held = {m: self._samples(m) for m in own}
         self._used: dict[int, Ids] = {}
@@ -97,6 +98,11 @@ class Members:
         absent = np.array([self._identities.alias(self.number, identity) is None for identity in identities])
         present: Mask = ~(self.malicious & absent[self._identity]) & self._supplied
         return present
+
+    @property
+    def presence(self) -> int:
+        """The number of members who could take part in this round."""
+        return self._suppliers if self._identities is None else int(self.present().sum())
 
     def names(self, ids: Ids) -> Ids:
         """The names by which defenses call these members in this round."""

@@ -9,7 +9,6 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from robustfl.federation.streams import Keyed
 
@@ -146,6 +145,8 @@ def dirichlet(concentrations: Floats, uniform: Floats) -> Floats:
     variable of shape a, and such variables divided by their sum have the Dirichlet distribution. In logarithms no
     concentration is too small.
     """
+    from scipy.special import gammaincinv  # slow to import
+
     shapes, count = np.maximum(concentrations, TINY), len(concentrations)
     logs = np.log(gammaincinv(shapes + 1.0, uniform[:, :count]).clip(min=TINY))
     logs = logs + np.log(1.0 - uniform[:, count:]) / shapes

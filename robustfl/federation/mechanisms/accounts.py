@@ -34,9 +34,17 @@ class Accounts:
         self._of: dict[int, Account] = {}
         self._voids: list[Void] = []
 
-    def release(self, entry: Entry, client: int = EVERYBODY) -> None:
-        """Add a release of a client's record, or of everybody's."""
-        self._of[client] = self._of.get(client, self._empty).with_entry(entry)
+    def release(self, entry: Entry, clients: Iterable[int] = (EVERYBODY,)) -> None:
+        """Add a release of the record of each of these clients, or of everybody's.
+
+        Clients with one account go on having one, so that a round costs what the different accounts of its clients do.
+        """
+        after: dict[int, tuple[Account, Account]] = {}  # by identity: the account before, which stays alive, and after
+        for client in clients:
+            before = self._of.get(client, self._empty)
+            if id(before) not in after:
+                after[id(before)] = before, before.with_entry(entry)
+            self._of[client] = after[id(before)][1]
 
     def void(self, code: str, round: int, text: str) -> None:
         """Withdraw the claim, for the first reason of each kind."""

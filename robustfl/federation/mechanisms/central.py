@@ -37,6 +37,7 @@ class CentralNoise(Protector):
     def prepare(self) -> None:
         self._everybody = self.population
         self._bounds: dict[tuple[int, float], Sensitivity] = {}
+        self._planned: tuple[tuple[int, float, float], Entry] | None = None  # an entry, and what it depends on
         self.length = Clip(self.protection.clip, self.protection.adaptive)
 
     def restart(self, rng: np.random.Generator) -> None:
@@ -85,6 +86,13 @@ class CentralNoise(Protector):
         return self.length.value if value is None else value / 2
 
     def entry(self, number: int) -> Entry:
+        asked = self.population, self.length.value, self.unit()
+        if self._planned is None or self._planned[0] != asked:
+            self._planned = asked, self._entry(number)
+        return self._planned[1].again(number + 1)
+
+    def _entry(self, number: int) -> Entry:
+        """What a round releases; but for its number it stays the same while population, clip and unit do."""
         sampling, unit = self.sampling, self.unit()
         joining: float | None = 1.0
         if not self.facts.averages:
@@ -121,8 +129,8 @@ class CentralNoise(Protector):
         rows = clipped(rows, self.length.value)
         cohort = np.concatenate([receiver.malicious, receiver.honest])
         self._watch(ids, cohort, round)
-        silent = np.setdiff1d(cohort, ids)
-        if self.facts.averages or not len(silent):
+        silent = sorted({*cohort.tolist()}.difference(ids.tolist()))
+        if self.facts.averages or not silent:
             return rows, ids
         return torch.cat([rows, rows.new_zeros(len(silent), rows.shape[1])]), np.concatenate([ids, silent])
 

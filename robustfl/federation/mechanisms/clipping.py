@@ -34,13 +34,13 @@ def clipped(rows: Tensor, length: float) -> Tensor:
     >>> clipped(torch.tensor([[3.0, 4.0], [0.3, 0.4], [float("nan"), 0.0], [1e38, 0.0]]), 1.0).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.30000001192092896, 0.4000000059604645], [0.0, 0.0], [1.0, 0.0]]
     """
-    norms = lengths(rows)
-    long = ~(norms <= length * (1 + 2 * torch.finfo(rows.dtype).eps))
-    if not bool(long.any()):
+    norms, limit = lengths(rows), length * (1 + 2 * torch.finfo(rows.dtype).eps)
+    longest = norms.max().item() if norms.numel() else 0.0  # NaN if any is
+    if longest <= limit:
         return rows
-    factors = torch.where(long, length / norms, 1.0).to(rows.dtype)
-    scaled, finite = rows * factors[..., None], norms.isfinite()
-    return scaled if bool(finite.all()) else torch.where(finite[..., None], scaled, 0.0)
+    factors = (length / norms).masked_fill_(norms <= limit, 1.0)
+    scaled = rows * factors.to(rows.dtype)[..., None]
+    return scaled if math.isfinite(longest) else torch.where(norms.isfinite()[..., None], scaled, 0.0)
 
 
 def lengths(rows: Tensor) -> Tensor:

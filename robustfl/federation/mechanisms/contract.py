@@ -58,6 +58,7 @@ class Protector(Transform):
     def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
         self.protection, self.setup, self.defense = protection, setup, defense
         self.noise_multiplier = noise_multiplier
+        self._sampling: tuple[int, Sampling] | None = None  # for the last population
         self.facts: RuleFacts = facts_of(defense, self.rows, protection.clip)
         self.prepare()
         found = standing(self.situation())
@@ -103,12 +104,15 @@ class Protector(Transform):
     @property
     def sampling(self) -> Sampling:
         """Who takes part in a round, as the accountant counts it."""
-        return sampling_of(self.setup.settings, self.population)
+        population = self.population
+        if self._sampling is None or self._sampling[0] != population:
+            self._sampling = population, sampling_of(self.setup.settings, population)
+        return self._sampling[1]
 
     @property
     def population(self) -> int:
         """The number of members who could take part in this round; it is public."""
-        return int(self.setup.members.present().sum())
+        return self.setup.members.presence
 
     @property
     def clips(self) -> list[float]:
@@ -182,7 +186,7 @@ class AtClients(Protector):
 
 def once_each(receiver: Receiver) -> tuple[Tensor, Ids]:
     """The messages that have arrived, without second copies, which would count their clients twice."""
-    places = np.sort(np.unique(receiver.ids, return_index=True)[1])
-    if len(places) == len(receiver.ids):
+    if len(set(receiver.ids.tolist())) == len(receiver.ids):
         return receiver.arrived, receiver.ids
+    places = np.sort(np.unique(receiver.ids, return_index=True)[1])
     return receiver.arrived[torch.as_tensor(places, device=receiver.arrived.device)], receiver.ids[places]

@@ -67,14 +67,14 @@ class LocalNoise(AtClients):
         if not len(ids):
             return messages
         seed, length = self.setup.seed, messages.shape[1]
-        draws = [stream(seed, f"{PURPOSE}, round {number}, client {i}").standard_normal(length) for i in ids.tolist()]
-        return messages.new_tensor(np.stack(draws))
+        draws = np.empty((len(ids), length))
+        for row, client in zip(draws, ids.tolist(), strict=True):
+            stream(seed, f"{PURPOSE}, round {number}, client {client}").standard_normal(out=row)
+        return messages.new_tensor(draws)
 
     def shared(self, round: Round, receiver: Receiver) -> None:
         """Each honest client that has sent a message has released it, whether it arrived or not."""
-        entry = self.entry(round.number)
-        for client in round.honest.tolist():
-            self.accounts.release(entry, client)
+        self.accounts.release(self.entry(round.number), round.honest.tolist())
 
 
 class SharedNoise(LocalNoise):
@@ -116,5 +116,4 @@ class SharedNoise(LocalNoise):
         sigma = self.noise_multiplier * math.sqrt(len(honest) / self.least)
         release = Release(noise_multiplier=sigma, sampling=Everyone())
         entry = replace(self.entry(round.number), release=release, released=("sum",))
-        for client in honest.tolist():
-            self.accounts.release(entry, client)
+        self.accounts.release(entry, honest.tolist())

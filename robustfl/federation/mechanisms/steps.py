@@ -82,7 +82,7 @@ class NoisedSteps(AtClients):
     def shared(self, round: Round, receiver: Receiver) -> None:
         """Each honest client has released its steps, whether its message arrived or not."""
         for client in round.honest.tolist():
-            self.accounts.release(self.entry_of(self.rate(client), round.number), client)
+            self.accounts.release(self.entry_of(self.rate(client), round.number), (client,))
 
 
 class NoisedWork(ClientWork):

@@ -16,6 +16,7 @@ before cannot answer as its twin does.
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
@@ -110,7 +111,7 @@ class Conduct(Observer):
         for name, generator in _GENERATORS.items():
             if DRAWS.format(name) not in self.seen and generator.place() != self._places[name]:
                 self._examine(name, receiver, rows)
-        if not torch.equal(before, _sample(rows)):
+        if before != _sample(rows):
             self.note(CHANGES)
         if self._twin is not None and receiver.who == "server":
             self._compare(receiver, round, rows, answer)
@@ -231,10 +232,12 @@ def holds(state: dict[str, Any]) -> bool:
     return any(holds(value) if isinstance(value, dict) else True for value in state.values())
 
 
-def _sample(rows: Tensor) -> Tensor:
+def _sample(rows: Tensor) -> bytes:
     """Some columns of every row, as bits, because NaN is not equal to itself."""
     step = max(1, rows.shape[1] // 64)
-    return rows[:, ::step].clone(memory_format=torch.contiguous_format).view(torch.uint8)
+    if rows.device.type != "cpu" or rows.dtype is torch.bfloat16:  # numpy has no such numbers
+        return rows.detach()[:, ::step].cpu().contiguous().view(torch.uint8).numpy().tobytes()
+    return rows.detach().numpy()[:, ::step].tobytes()
 
 
 def generators_moved(call: Callable[[], T]) -> tuple[T, list[str]]:
@@ -279,16 +282,45 @@ def _python_place() -> Any:
     return words[-1], words[0]
 
 
-def _numpy_place() -> Any:
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 - the global generator is what is watched
-    return state["pos"], state["key"][0]
+class _NumpyPlace:
+    """The place of numpy's global generator, read where it lies: numpy itself copies all of its words one by one."""
+
+    def __init__(self) -> None:
+        self._watched: Any = None
+        self._words: Any = None
+
+    def __call__(self) -> Any:
+        generator = np.random.get_bit_generator()  # type: ignore[attr-defined]  # the stubs do not know it
+        if generator is not self._watched:
+            self._watched, self._words = generator, _words_of(generator)
+        if self._words is None:
+            return _told(generator)
+        return self._words[_TWISTER], self._words[0]
+
+
+_TWISTER = 624
+"""The words of a Mersenne twister; its place in them stands behind them."""
+
+
+def _words_of(generator: Any) -> Any:
+    """The memory of a generator; None where it does not hold what the generator says of itself."""
+    if type(generator) is not np.random.MT19937:
+        return None
+    words = (ctypes.c_uint32 * (_TWISTER + 1)).from_address(generator.ctypes.state_address)
+    state = generator.state["state"]
+    return words if [*words] == [*state["key"].tolist(), state["pos"]] else None
+
+
+def _told(generator: Any) -> Any:
+    """The place of a generator of any kind, in its own words."""
+    return repr(generator.state)
 
 
 # The position of a Mersenne twister is a place in a block of words; the first word of the block identifies the block.
 _GENERATORS = {
     "Python": _Generator(_python_place, random.seed, random.getstate, random.setstate),
     "numpy": _Generator(
-        _numpy_place,
+        _NumpyPlace(),
         np.random.seed,
         lambda: np.random.get_state(legacy=False),  # noqa: NPY002
         np.random.set_state,

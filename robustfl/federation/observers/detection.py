@@ -53,7 +53,7 @@ class Detection(Observer):
     )
 
     def __init__(self, malicious: Mask) -> None:
-        self._malicious = malicious
+        self._malicious, self._anybody = malicious, bool(malicious.any())
         self._telling = False  # whether any round had weights or a refused message
         self._ignored = np.zeros(2, dtype=np.int64)  # numbers of honest and of malicious messages
         self._messages = np.zeros(2, dtype=np.int64)
@@ -77,14 +77,20 @@ class Detection(Observer):
         if answer is None:
             return
         bad, shares = self._malicious[ids], equal_shares(answer)
+        count, ignored = int(np.count_nonzero(bad)), shares < NEAR_ZERO
+        caught = int(np.count_nonzero(ignored & bad))
         self._telling |= answer.weights is not None or bool(answer.rejected.any())
-        self._messages += np.bincount(bad, minlength=2)
-        self._ignored += np.bincount(bad[shares < NEAR_ZERO], minlength=2)
-        np.add.at(self._received, ids, shares)  # a client may occur twice in a round
-        np.add.at(self._messages_of, ids, 1)
-        if bad.any() and not bad.all():
+        self._messages += (len(ids) - count, count)
+        self._ignored += (int(np.count_nonzero(ignored)) - caught, caught)
+        if len(set(ids.tolist())) == len(ids):
+            self._received[ids] += shares
+            self._messages_of[ids] += 1
+        else:  # a client may occur twice in a round
+            np.add.at(self._received, ids, shares)
+            np.add.at(self._messages_of, ids, 1)
+        if 0 < count < len(ids):
             self._areas.append(auc(-shares[bad], -shares[~bad]))
-        if answer.weights is not None and self._malicious.any() and shares.any():
+        if answer.weights is not None and self._anybody and shares.any():
             self._malicious_shares.append(float(shares[bad].sum()) / len(ids))
 
     def observe_letters(self, exchange: Exchange) -> None:

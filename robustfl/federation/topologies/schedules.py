@@ -42,10 +42,11 @@ class Synchronous(Schedule):
     def __init__(self, setup: Setup) -> None:
         self._members, self._settings, self._rng = setup.members, setup.settings, setup.rng["sampling"]
         self._seed = setup.seed
+        self._all: tuple[Mask, Ids, Ids] | None = None  # those who are present, by kind, where all take part
 
     def sample(self, number: int) -> tuple[Ids, Ids]:
         present, malicious = self._members.present(), self._members.malicious
-        everybody = int(present.sum())
+        everybody = self._members.presence
         if self._members.sharing:
             return self._few(number, present, everybody)
         if self._settings.participation_sampling == "poisson":
@@ -54,7 +55,9 @@ class Synchronous(Schedule):
             return chosen[mask], chosen[~mask]
         k = self._settings.sampled(everybody)
         if k == everybody:
-            return np.flatnonzero(present & malicious), np.flatnonzero(present & ~malicious)
+            if self._all is None or self._all[0] is not present:
+                self._all = present, np.flatnonzero(present & malicious), np.flatnonzero(present & ~malicious)
+            return self._all[1].copy(), self._all[2].copy()
         order = self._rng.permutation(len(self._members))
         order = order[present[order]]
         if self._settings.malicious_per_round == "sampled":

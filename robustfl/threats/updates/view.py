@@ -342,5 +342,7 @@ def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:
 
     if tensor.device.type != "cpu":
         return tensor._version, b""
-    columns = tensor.detach()[..., :: max(1, tensor.shape[-1] // 64)].contiguous()
-    return tensor._version, columns.view(torch.uint8).numpy().tobytes()
+    step = max(1, tensor.shape[-1] // 64)
+    if tensor.dtype is not torch.bfloat16:
+        return tensor._version, tensor.detach().numpy()[..., ::step].tobytes()
+    return tensor._version, tensor.detach()[..., ::step].contiguous().view(torch.uint8).numpy().tobytes()

@@ -13,6 +13,7 @@ from robustfl.attacks import Dropout
 from robustfl.defenses import DPSGD, DPFedAvg, LocalDP, Mean, SecureSumDP, TrimmedMean
 from robustfl.federation import Task
 from robustfl.federation.data.partitions import IID
+from robustfl.federation.mechanisms.accounts import EVERYBODY, Accounts
 from robustfl.federation.mechanisms.choosing import course_of
 from robustfl.federation.mechanisms.contract import Protector
 from robustfl.federation.mechanisms.planning import sampling_of
@@ -155,3 +156,32 @@ def test_a_second_opinion_is_asked_where_there_is_one() -> None:
     price = part.accounts.report(opinions=True)["epsilon"]["participant"]
     assert price["rdp"] == pytest.approx(2.7342, abs=1e-4)
     assert price["prv"] == pytest.approx(2.3658, abs=1e-3)
+
+
+def test_clients_who_share_an_account_share_it_until_their_releases_differ() -> None:
+    part = after(LocalDP(clip=0.3, delta=1e-3, noise_multiplier=2.0) >> Mean(), 0)
+    together, alone = (Accounts(part.protection, part.relation) for _ in range(2))
+    for number, clients in enumerate([[0, 1, 2], [0, 1, 2], [2], [1, 2, 0], [0, 3, 3]]):
+        together.release(part.entry(number), clients)
+        for client in clients:
+            alone.release(part.entry(number), [client])
+    assert together.prices("server") == alone.prices("server")
+    assert together._of == alone._of, "a client that is named twice has released twice"
+    assert together._of[1] is not together._of[0]
+    assert together._of[1].entries != together._of[0].entries
+
+
+@pytest.mark.parametrize("rule", [Mean(), TrimmedMean(f=1)], ids=str)
+def test_an_entry_follows_the_clip_and_the_members_though_it_is_kept(rule: Any) -> None:
+    part: Any = after(private() >> rule, 0)
+    first, second = part.entry(0), part.entry(1)
+    assert (first.rounds, second.rounds) == ((1, 1), (2, 2))
+    assert first.followed_by(second).rounds == (1, 2)
+    part.length.value *= 2
+    wider = part.entry(2)
+    assert wider.value == pytest.approx(2 * first.value)
+    assert second.followed_by(wider) is None
+    part.length.value /= 2
+    assert part.entry(7) == first.again(8)
+    part.accounts.release(part.entry(0))
+    assert [*part.accounts._of] == [EVERYBODY]
