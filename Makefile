@@ -8,10 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 GRID ?= default
 BENCH ?=
 SIZES ?= full
+MARKS ?= not nightly
 ADAPTERS := flower nvflare pfl
 VENVS := .venvs
 
-.PHONY: demo test slow nightly explore floors lint types bench bench-peers device-check docs dist report clean \
+.PHONY: demo test slow nightly explore floors lint types bench bench-peers functions-peers device-check docs dist report clean \
 	$(ADAPTERS:%=adapter-%) \
 	executor-ray executor-submitit
 .SECONDARY:
@@ -50,33 +51,37 @@ explore: $(READY)  ## property tests alone, with more examples where a test sets
 floors:  ## install the lowest versions that are declared in a folder of their own, and try them
 	$(PYTHON) .ci/floors
 
-# The frameworks have tight pins, so each lives in an environment of its own.
+# The frameworks have tight pins, so each lives in an environment of its own. What a few tests import is a small part of
+# it, so nothing is compiled before it is imported; but Ray gives its processes seconds to start.
+APART = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(if $(filter ray,$*),--compile,--no-compile)
+
 $(VENVS)/%/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENVS)/$*
-	$(VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[$*,testing]' pytest-benchmark $(ALSO_$*)
+	$(VENVS)/$*/bin/python $(APART) torch
+	$(VENVS)/$*/bin/python $(APART) --editable '.[$*,testing]' pytest-benchmark $(ALSO_$*)
 	touch $@
 
 ALSO_flower := 'flwr[simulation]>=1.22'
 
 $(ADAPTERS:%=adapter-%): adapter-%: $(VENVS)/%/.ready  ## a framework's adapter, inside the framework itself
-	$(VENVS)/$*/bin/python -m pytest tests/adapters/$*
+	$(VENVS)/$*/bin/python -m pytest tests/adapters/$* -m "$(MARKS)"
 	$(VENVS)/$*/bin/python -m pytest tests/test_doctests.py -k "adapters.$*"
 
 # Each is read from its own package, without what it declares beside: two of them would bring another torch along, and
 # nothing that is measured needs more than what stands here.
 $(VENVS)/peers/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENVS)/peers
-	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[figures,flower,pfl]' cloudpickle
-	$(VENVS)/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		byzfl==0.0.11 byzpy==0.1.4 torchjd==0.18.0
+	$(VENVS)/peers/bin/python $(APART) torch
+	$(VENVS)/peers/bin/python $(APART) --editable '.[figures,flower,pfl,testing]' pytest-benchmark cloudpickle
+	$(VENVS)/peers/bin/python $(APART) --no-deps byzfl==0.0.11 byzpy==0.1.4 torchjd==0.18.0
 	touch $@
 
 bench-peers: $(VENVS)/peers/.ready  ## speed beside other libraries, in one run; SIZES=check, small or full
 	$(VENVS)/peers/bin/python -m tests.benchmarks.peers --sizes $(SIZES)
+
+functions-peers: $(VENVS)/peers/.ready  ## rules of other libraries as defenses, under the standard attacks
+	$(VENVS)/peers/bin/python -m pytest tests/adapters/on_libraries.py
 
 device-check: $(READY)  ## tests and speed on a CUDA device, in eight minutes at most, without a network
 	$(BIN)/python -m tests.benchmarks.device --out reports/benchmarks
@@ -92,7 +97,7 @@ bench: $(READY)  ## speed of aggregation and of the round, as ratios within one 
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-quiet --grid $(GRID) $(BENCH)
 
 executor-ray executor-submitit: executor-%: $(VENVS)/%/.ready  ## trials on Ray or on submitit, inside an environment of its own
-	$(VENVS)/$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py
+	$(VENVS)/$*/bin/python -m pytest tests/evaluation/run/clusters/on_$*.py -m "$(MARKS)"
 
 # Where the system allows it, the pages are built without a network: they may need nothing from outside.
 OFFLINE := $(shell unshare --map-root-user --net true 2>/dev/null && echo unshare --map-root-user --net)

@@ -160,7 +160,7 @@ def run(
         str | None, typer.Option(help="Play trials elsewhere: ray, submitit, or what a plug-in brings (default: here).")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Where the executor finds its cluster: auto, ray://HEAD:10001, slurm, local.")
+        str | None, typer.Option(help="Where the executor finds its cluster: auto, HEAD:6379, slurm, local.")
     ] = None,
     as_json: Json = False,
 ) -> None:

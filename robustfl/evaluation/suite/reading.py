@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -115,12 +116,14 @@ def _source(name: str) -> Path | Traversable:
         return catalogue[name]
     path = Path(name)
     try:
-        found, exists = path.is_file(), path.exists()
+        mode = path.stat().st_mode  # `is_file` tells no reasons, from Python 3.14 on
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        mode = None
     except OSError as error:
         raise ScenarioError(f"There is no scenario named {name[:60]!r}...: {error.strerror}.") from None
-    if found:
+    if mode is not None and stat.S_ISREG(mode):
         return path
-    if path.suffix in (".yaml", ".yml") or exists:
+    if path.suffix in (".yaml", ".yml") or mode is not None:
         raise ScenarioError(f"There is no scenario file at {path}.")
     raise ScenarioError(f"There is no scenario named {name!r}. {did_you_mean(name, catalogue)}")
 

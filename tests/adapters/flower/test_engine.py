@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,15 @@ REASONS = {
     "pickled": "ValueError: Object arrays cannot be loaded",
     "no arrays": "names differ",
 }
+
+
+PORTS = ("FLWR_LOCAL_SUPERLINK_HTTP_API_PORT", "FLWR_LOCAL_CONTROL_API_PORT")
+
+
+def free_ports(number: int) -> list[str]:
+    with ExitStack() as held:
+        taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [str(one.getsockname()[1]) for one in taken]
 
 
 def of_home(home: Path) -> list[int]:
@@ -61,15 +72,17 @@ def test_six_nodes_with_one_liar_learn_as_well_as_five_honest_ones(home: Path, t
     out = tmp_path / "told.json"
     quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     quiet |= {"FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    # Without ports of its own it would find the server of another home, if one runs on this machine.
+    quiet |= dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [str(Path(sys.executable).parent / "flwr"), "run", str(APP), "--stream"]
+    command = [sys.executable, str(APP.parent / "patient.py"), "run", str(APP), "--stream"]
     command += ["--run-config", f'out="{out}"', "--federation-config", "num-supernodes=6"]
     ended = subprocess.run(
         command,
         env={**os.environ, **quiet, "PATH": path, "FLWR_HOME": str(home), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
         cwd=tmp_path,
     )
     assert out.exists(), ended.stdout[-4000:] + ended.stderr[-4000:]

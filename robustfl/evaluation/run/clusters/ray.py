@@ -31,6 +31,7 @@ from robustfl.errors import MissingExtraError, ParameterError, WorkerError
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.clusters.contract import Arrived, Ended, Event, Handle, Parcel, Refused, Wanted
 from robustfl.evaluation.run.clusters.probing import Look, Subject
+from robustfl.evaluation.run.clusters.reaching import none_at, reach
 from robustfl.evaluation.run.clusters.retrying import played
 from robustfl.evaluation.run.clusters.working import unpacked, work
 from robustfl.evaluation.run.executors import THREAD_VARIABLES, Job
@@ -43,6 +44,9 @@ WINDOW = 4
 REREAD = 10.0
 """Seconds after which the CPUs of the cluster are counted again: nodes may join and leave."""
 
+ANSWER = 60.0
+"""Seconds in which a cluster has to answer at an address."""
+
 PATIENCE = 600.0
 """Seconds in which every node has to answer what code it has; a first import from a slow disk takes minutes."""
 
@@ -52,9 +56,10 @@ class RayExecutor:
 
     Parameters
     ----------
-    address : what ``ray.init`` takes, such as "auto" or "ray://head:10001"; None for a local cluster of `cpus`
+    address : what ``ray.init`` takes, such as "auto" or "head:6379"; None for a local cluster of `cpus`
     cpus : the CPUs of a local cluster; None for all cores
     environment : environment variables of the workers, besides those that give them one thread each
+    answer : seconds in which a cluster has to answer at `address`, before that is an error
 
     A connection that exists already is used and left open. Otherwise the executor connects before the first trial,
     and :meth:`close` or the end of a ``with`` block ends the connection.
@@ -69,22 +74,31 @@ class RayExecutor:
     Raises
     ------
     MissingExtraError : Ray is not installed
+    ParameterError : `answer` is no number of seconds
     """
 
     _calls = count(1)
 
     def __init__(
-        self, address: str | None = None, *, cpus: int | None = None, environment: dict[str, str] | None = None
+        self,
+        address: str | None = None,
+        *,
+        cpus: int | None = None,
+        environment: dict[str, str] | None = None,
+        answer: float = ANSWER,
     ) -> None:
         # A driver that `uv run` started would otherwise give its workers another interpreter.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not 0 < answer < float("inf"):
+            raise ParameterError(f"`answer` should be a number of seconds above 0. Found answer={answer!r}.")
         try:
             import ray
         except ImportError:
             raise MissingExtraError("`--executor ray` needs Ray: pip install 'robustfl[ray]'.") from None
         self._ray: Any = ray
         self._address, self._cpus, self._environment = address, cpus, environment or {}
+        self._answer = answer
         self._connected = False
 
     @classmethod
@@ -109,8 +123,8 @@ class RayExecutor:
         Raises
         ------
         ParameterError : `place` asks for a device other than the CPU
-        WorkerError : the cluster cannot be reached, a node has other code, versions or data than the driver, or several
-            trials failed on workers for the same reason
+        WorkerError : no cluster answers at the address in time, a node has other code, versions or data than the
+            driver, or several trials failed on workers for the same reason
         """
         if place.device != "cpu":
             raise ParameterError(f"On a Ray cluster, `device` should be 'cpu'. Found device={place.device!r}.")
@@ -126,17 +140,15 @@ class RayExecutor:
     def _connect(self) -> None:
         if self._ray.is_initialized():
             return
+        if self._address is not None:
+            reach(self._address, self._answer)
         local: dict[str, Any] = {"num_cpus": self._cpus, "include_dashboard": False}
         options = {"address": "local", **local} if self._address is None else {"address": self._address}
         try:
             self._ray.init(log_to_driver=False, **options)
         except Exception as error:  # connections fail in many ways, and all of them mean the same here
             reason = str(error).strip().splitlines()
-            raise WorkerError(
-                f"A Ray cluster should be at the address {self._address!r}. Found none: "
-                f"{reason[0] if reason else type(error).__name__} Start one with `ray start --head`, or leave out "
-                "--address for a local one."
-            ) from error
+            raise WorkerError(none_at(self._address, reason[0] if reason else type(error).__name__)) from error
         self._connected = True
 
 

@@ -78,9 +78,14 @@ def experiment(folder: Path, text: str = SUITE) -> Experiment:
     return read_experiment(str(path))
 
 
-def play(suite: Experiment, out: Path, executor: Executor | None = None, progress: Any = None) -> dict[str, Any]:
-    """What is comparable of the records of a run, by trial; without an executor it is played in this process."""
-    run_experiment(suite, RunOptions(out=out, workers=0, checks=NO_CHECKS, executor=executor), progress)
+def play(
+    suite: Experiment, out: Path, executor: Executor | None = None, progress: Any = None, *, workers: int = 0
+) -> dict[str, Any]:
+    """What is comparable of the records of a run, by trial.
+
+    Without an executor it is played in this process, or by worker processes.
+    """
+    run_experiment(suite, RunOptions(out=out, workers=workers, checks=NO_CHECKS, executor=executor), progress)
     return comparable(out)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +19,34 @@ import pytest
 
 os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+# A busy machine takes long to start what a node consists of.
+os.environ.update(RAY_agent_register_timeout_ms="600000", RAY_worker_register_timeout_seconds="600")
 
 import ray
+import ray._private.services as services
 from ray.cluster_utils import Cluster
 
-from robustfl.errors import WorkerError
+from robustfl.errors import ParameterError, WorkerError
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run.clusters.ray import RayExecutor
 from robustfl.evaluation.run.play import Resources
+from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.conftest import ROOT
 from tests.evaluation.run.clusters.elsewhere import DEADLY, SUITE, Told, experiment, ledgers, play, suite_of
 
-NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
+PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+
+
+def node() -> dict[str, Any]:
+    """What a node is made with: one CPU, little memory, and ports.
+
+    A node that chooses its ports itself dies when the processes that listen there take long to start.
+    """
+    with ExitStack() as held:
+        taken = [held.enter_context(socket.create_server(("", 0))) for _ in PORTS]
+        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, taken, strict=True)}
+    return {"num_cpus": 1, "object_store_memory": 100_000_000, **ports}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +63,30 @@ def suite_at(folder: Path) -> Experiment:
     return experiment(folder, SUITE.replace("[sign_flip,", "['deadly.py:KillsOnce',"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def patience() -> Iterator[None]:
+    """Ray gives a node thirty seconds to start, and no setting changes that; here it is given ten minutes."""
+    once = services.get_node
+
+    def often(*arguments: Any) -> Any:
+        last = time.monotonic() + 600
+        while True:
+            try:
+                return once(*arguments)
+            except RuntimeError:
+                if time.monotonic() > last:
+                    raise
+                time.sleep(0.2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "get_node", often)
+        yield
+
+
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A head with one CPU; tests add nodes."""
-    started = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    started = Cluster(initialize_head=True, head_node_args={**node(), "include_dashboard": False})
     try:
         yield started
     finally:
@@ -75,13 +113,46 @@ def test_a_local_cluster_gives_the_same_records_and_ledgers_also_when_a_worker_i
 def test_a_node_that_is_lost_costs_nothing_but_time(
     alone: tuple[dict[str, Any], Path], cluster: Cluster, tmp_path: Path
 ) -> None:
-    second = cluster.add_node(**NODE)
+    second = cluster.add_node(**node())
     with RayExecutor(cluster.address) as executor:
         (alone[1].parent / "deadly.mark").touch()
         lose = Told(4, lambda: cluster.remove_node(second))
         found = play(suite_at(alone[1].parent), tmp_path / "out", executor, lose)
-        assert sum(node["Alive"] for node in ray.nodes()) == 1
+        assert living() == 1
     assert found == alone[0]
+
+
+def living() -> int:
+    """The number of nodes that Ray knows to be alive."""
+    return sum(each["Alive"] for each in ray.nodes())
+
+
+SMALLER = ("seeds=1", "federation.rounds=5", "adversary.fractions=[0, 0.2]")
+
+
+@pytest.mark.parametrize(
+    "changes", [pytest.param(SMALLER, id="smaller"), pytest.param(("seeds=1",), id="whole", marks=pytest.mark.nightly)]
+)
+def test_quickstart_on_two_nodes_of_which_one_is_killed_has_the_records_of_worker_processes(
+    changes: tuple[str, ...], cluster: Cluster, tmp_path: Path
+) -> None:
+    suite = read_experiment("quickstart", changes)
+    second = cluster.add_node(**node())
+    expected = play(suite, tmp_path / "processes", workers=2)
+    alive = []
+
+    def kill() -> None:
+        alive.append(living())
+        cluster.remove_node(second, allow_graceful=False)
+
+    with RayExecutor(cluster.address) as executor:
+        found = play(suite, tmp_path / "out", executor, Told(len(expected) // 2, kill))
+        last = time.monotonic() + 120  # Ray notes such a death when the node has not answered for a while
+        while living() > 1 and time.monotonic() < last:
+            time.sleep(0.2)
+        alive.append(living())
+    assert found == expected
+    assert alive == [2, 1]
 
 
 def test_a_node_with_other_code_is_refused_by_name_before_anything_is_played(
@@ -121,6 +192,31 @@ def test_a_trial_that_kills_its_worker_twice_has_failed_and_one_that_does_it_onc
     assert errors == {"none": None, "KillsOnce": None, "KillsAlways": "WorkerDied"}
 
 
-def test_a_cluster_that_is_not_there_is_an_error() -> None:
-    with RayExecutor("127.0.0.1:1") as executor, pytest.raises(WorkerError, match="Found none"):
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        pytest.param("127.0.0.1:1", "", id="nobody listens"),
+        pytest.param("auto", "Could not find any running Ray instance", id="no cluster here"),
+        pytest.param("http://127.0.0.1:1", "", id="another protocol"),
+    ],
+)
+def test_an_address_without_a_cluster_is_an_error(address: str, reason: str) -> None:
+    with RayExecutor(address, answer=30.0) as executor, pytest.raises(WorkerError, match=f"Found none: {reason}"):
         next(executor.run([], Resources()))
+
+
+def test_an_address_that_never_answers_is_an_error_after_the_time_that_was_given() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections and says nothing
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            RayExecutor(address, answer=2.0) as executor,
+            pytest.raises(WorkerError, match=r"it has not answered in 2 s\. Start one with `ray start --head`"),
+        ):
+            next(executor.run([], Resources()))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("answer", [0.0, -1.0, float("inf"), float("nan")])
+def test_the_time_for_an_answer_is_bounded(answer: float) -> None:
+    with pytest.raises(ParameterError, match="`answer` should be a number of seconds above 0"):
+        RayExecutor("auto", answer=answer)
