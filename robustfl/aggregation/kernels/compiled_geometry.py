@@ -13,6 +13,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     add_product,
     address_of,
     fetch,
+    fetch_number,
     fill,
     from_image,
     larger,
@@ -31,6 +32,10 @@ from robustfl.aggregation.kernels.compiling import kernel
 
 BESIDE = 4
 """Number of output rows that are summed side by side: 4 rows of 4 registers leave registers for the operands."""
+
+SUMS, LINE = 1024, 8
+"""Columns whose float64 sums a combination keeps at a time (8 kB, beside the rows in a first-level cache), and the
+float64 of a cache line, at which they begin."""
 
 PANEL = 16
 """Rows of a tile that stay in a first-level cache while all rows before them are multiplied with them."""
@@ -74,6 +79,29 @@ def row_extents(address: int, stride: int, n: int, columns: int, lanes: int, res
 
 
 @kernel
+def fits(address: int, stride: int, n: int, columns: int, lanes: int, like: Any, limit: float) -> bool:
+    """Whether no value of a matrix is larger than `limit` in magnitude; NaN is larger than everything."""
+    lane = np.empty(lanes, like.dtype)
+    whole = columns - columns % lanes
+    if whole:
+        largest = fill(rank_image(fetch(like, address)), 0)
+        for i in range(n):
+            at = address + i * stride
+            for _ in range(0, whole, lanes):
+                largest = larger(largest, rank_image(magnitude(fetch(like, at))))
+                at += lanes * like.itemsize
+        store(lane, 0, from_image(largest))
+        for q in range(lanes):
+            if not lane[q] <= limit:
+                return False
+    for i in range(n):
+        for j in range(whole, columns):
+            if not abs(fetch_number(like, address + i * stride + j * like.itemsize)) <= limit:
+                return False
+    return True
+
+
+@kernel
 def combine(
     address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
 ) -> None:
@@ -102,10 +130,31 @@ def combination(
 ) -> None:
     """:func:`combine` for any number of columns; see :func:`pad`."""
     whole = pad(address, stride, n, columns, lanes, rest)
-    if whole:
-        combine(address, stride, n, whole, lanes, rows, weights, out, sums, out)
-    if whole < columns:
-        combine(address_of(rest), lanes * rest.itemsize, n, lanes, lanes, rows, weights, out, sums, out[whole:])
+    at, step, first, width = address, stride, 0, whole
+    for _ in range(2):  # one place where the kernel is called is compiled in half the time that two take
+        if width:
+            combine(at, step, n, width, lanes, rows, weights, out, sums, out[first:])
+        at, step, first, width = address_of(rest), lanes * rest.itemsize, whole, lanes * (whole < columns)
+
+
+@kernel
+def clean_combination(
+    address: int, stride: int, n: int, columns: int, lanes: int, limit: float, weights: Any, out: Any
+) -> bool:
+    """:func:`combination` with the `weights` of all rows, if :func:`fits`; says whether it does."""
+    if not fits(address, stride, n, columns, lanes, out, limit):
+        return False
+    rest = np.zeros((n if columns % lanes else 0, lanes), out.dtype)
+    rows, chosen, count = np.empty(n, np.intp), np.empty(n), 0
+    for i in range(n):
+        if weights[i] != 0.0:
+            rows[count], chosen[count] = i, weights[i]
+            count += 1
+    space = np.empty(SUMS + LINE)
+    skip = -address_of(space) % (8 * LINE) // 8
+    sums = space[skip : skip + SUMS]
+    combination(address, stride, n, columns, lanes, rest, rows[:count], chosen[:count], sums, out)
+    return True
 
 
 @kernel
@@ -278,11 +327,11 @@ def whole_gram(
 ) -> None:
     """:func:`centred_gram` for any number of columns (see :func:`pad`), with both triangles of `gram`, which was 0."""
     whole = pad(address, stride, n, columns, lanes, rest)
-    if whole:
-        centred_gram(address, stride, n, whole, lanes, rest, 0, reference, others, tile, gram)
-    if whole < columns:
-        at, step = address_of(rest), lanes * rest.itemsize
-        centred_gram(at, step, n, lanes, lanes, rest, whole, reference, others, tile, gram)
+    at, step, first, width = address, stride, 0, whole
+    for _ in range(2):  # one place where the kernel is called is compiled in half the time that two take
+        if width:
+            centred_gram(at, step, n, width, lanes, rest, first, reference, others, tile, gram)
+        at, step, first, width = address_of(rest), lanes * rest.itemsize, whole, lanes * (whole < columns)
     for i in range(len(gram)):
         for j in range(i):
             gram[i, j] = gram[j, i]

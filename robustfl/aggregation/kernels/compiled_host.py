@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robustfl.aggregation.kernels import compiled
 from robustfl.aggregation.kernels.base import Array, Floats
-from robustfl.aggregation.kernels.host import Host
+from robustfl.aggregation.kernels.host import Host, WholeGram
 
 
 class Compiled(Host):
@@ -18,6 +18,17 @@ class Compiled(Host):
 
     def combine(self, weights: Floats, block: Array) -> Array:
         return compiled.combine(weights, block)
+
+    def fits(self, block: Array, limit: float) -> bool:
+        return compiled.fits(block, limit)
+
+    def clean_combine(self, weights: Floats, block: Array, limit: float) -> Array | None:
+        return compiled.clean_combine(weights, block, limit)
+
+    def clean_gram(
+        self, block: Array, limit: float, extras: Array | None, alike: float, ratio: float, rounding: float
+    ) -> WholeGram:
+        return compiled.clean_gram(block, limit, extras, alike, ratio, rounding)
 
     def median(self, block: Array, *, exact: bool = False) -> Array:
         return compiled.median(block, exact=exact)

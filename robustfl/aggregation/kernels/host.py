@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
+
+
+class WholeGram(NamedTuple):
+    """What a single call finds out about all rows of one block.
+
+    `extent` is that of :meth:`Host.row_extent`. If the rows are not `clean`, the other fields have no meaning. Else
+    `centred` and `squared_distances` are those of a Gram around the typical row, which may be `far` from most rows.
+    """
+
+    extent: tuple[Floats, Floats]
+    clean: bool
+    centred: Floats
+    squared_distances: Floats
+    far: bool
 
 
 class Host:
@@ -27,6 +44,21 @@ class Host:
 
     def combine(self, weights: Floats, block: Array) -> Array:
         return (weights @ block.astype(np.float64, copy=False)).astype(block.dtype, copy=False)
+
+    def fits(self, block: Array, limit: float) -> bool:
+        """Whether no value of the block is larger than `limit` in magnitude; NaN is larger than everything."""
+        with np.errstate(invalid="ignore"):
+            return bool(float(block.max()) <= limit and -float(block.min()) <= limit)
+
+    def clean_combine(self, weights: Floats, block: Array, limit: float) -> Array | None:
+        """:meth:`combine` for one output if the block :meth:`fits`, else None."""
+        return self.combine(weights, block) if self.fits(block, limit) else None
+
+    def clean_gram(
+        self, block: Array, limit: float, extras: Array | None, alike: float, ratio: float, rounding: float
+    ) -> WholeGram | None:
+        """The Gram in one call, or None where that is no quicker than several; see `compiled.clean_gram`."""
+        return None
 
     def median(self, block: Array, *, exact: bool = False) -> Array:
         n, ordered = len(block), _sorted_columns(block.astype(np.float64) if exact else block)
@@ -66,7 +98,8 @@ class Host:
         return host.astype(working, copy=False)
 
     def is_finite(self, vector: Array) -> bool:
-        return bool(np.isfinite(vector).all())
+        # A sum of squares that is finite says the same, and is quicker; one that is not may have overflowed.
+        return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
 
 
 def _power_of_two(numbers: int, n: int, least: int, most: int) -> int:

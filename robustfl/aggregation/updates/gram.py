@@ -86,7 +86,8 @@ class Gram:
     @cached_property
     def central(self) -> int:
         """The row with the smallest median distance to the others, near honest rows if those are a strict majority."""
-        return int(np.argmin(row_medians(self.squared_distances)))
+        squared = self.squared_distances
+        return int(np.argmin(row_medians(squared))) if self._same is None else self._same.central
 
     @cached_property
     def squared_norms(self) -> Floats:
@@ -164,6 +165,6 @@ def row_medians(matrix: Floats) -> Floats:
     if n % 2:
         odd: Floats = np.partition(matrix, half, axis=1)[:, half]
         return odd
-    middle = np.partition(matrix, (half - 1, half), axis=1)
+    middle = np.sort(matrix, axis=1)  # numpy sorts with whole registers, but looks for two places without them
     even: Floats = (middle[:, half - 1] + middle[:, half]) / 2.0
     return even

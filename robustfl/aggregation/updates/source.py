@@ -9,7 +9,7 @@ rule is called again with the other rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -278,6 +278,7 @@ class Source:
         return self.place(result)
 
 
+@cache
 def largest_magnitude(working: str, n: int, d: int) -> float:
     """Entries larger than this are hostile, because sums of `n` rows, or squared norms in float64, could overflow.
 
