@@ -156,10 +156,8 @@ def combine(weights: Floats, block: Block) -> Block:
         raise ValueError(f"`weights` should have shape [{n}] or [m, {n}]. Found {list(weights.shape)}.")
     if weights.ndim == 2:
         return _combine_many(weights, block)
-    rows = np.flatnonzero(weights)
-    chosen, out = weights[rows], _output(block)
-    sums = _aligned(geometry.SUMS, np.dtype(np.float64))
-    geometry.combination(*_memory(block), _rest(block), rows, chosen, sums, out)
+    out = _output(block)
+    geometry.combination(*_memory(block), np.ascontiguousarray(weights), out)
     return out[:b]
 
 
@@ -171,8 +169,9 @@ def fits(block: Block, limit: float) -> bool:
 
 def clean_combine(weights: Floats, block: Block, limit: float) -> Block | None:
     """:func:`combine` for one output, or None if a value of the block is larger than `limit` in magnitude, or NaN."""
-    block, out = _checked(block), _output(block)
-    clean = geometry.clean_combination(*_memory(block), limit, weights, out)
+    block = _checked(block)
+    out = _output(block)
+    clean = geometry.clean_combination(*_memory(block), limit, np.ascontiguousarray(weights), out)
     return out[: block.shape[1]] if clean else None
 
 
@@ -182,8 +181,8 @@ def clean_gram(
     """The :func:`row_extent` of the block, and its whole :func:`centred_gram` around the typical row.
 
     The typical row is that of median norm, or the origin if no majority of the rows is about equally long: within the
-    ratio `alike` of squared norms. It is far if ``||r - x_i||^2`` may be more than `ratio` times the squared distance of
-    a row x_i from most rows. See :func:`~robustfl.aggregation.kernels.compiled_gram.clean_gram`.
+    ratio `alike` of squared norms. It is far if ``||r - x_i||^2`` may be more than `ratio` times the squared
+    distance of a row x_i from most rows. See :func:`~robustfl.aggregation.kernels.compiled_gram.clean_gram`.
     """
     block = _checked(block)
     n = len(block)

@@ -125,15 +125,23 @@ def combine(
 
 
 @kernel
-def combination(
-    address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, rows: Any, weights: Any, sums: Any, out: Any
-) -> None:
-    """:func:`combine` for any number of columns; see :func:`pad`."""
-    whole = pad(address, stride, n, columns, lanes, rest)
+def combination(address: int, stride: int, n: int, columns: int, lanes: int, weights: Any, out: Any) -> None:
+    """:func:`combine` for any number of columns (see :func:`pad`) and the weights of all rows, some of them 0."""
+    rest = np.zeros((n if columns % lanes else 0, lanes), out.dtype)
+    rows, chosen, count = np.empty(n, np.intp), np.empty(n), 0
+    for i in range(n):
+        if weights[i] != 0.0:
+            rows[count], chosen[count] = i, weights[i]
+            count += 1
+    rows, chosen = rows[:count], chosen[:count]
+    space = np.empty(SUMS + LINE)
+    skip = -address_of(space) % (8 * LINE) // 8
+    sums = space[skip : skip + SUMS]
+    whole = pad(address, stride, n, columns, lanes, rest) if columns % lanes else columns
     at, step, first, width = address, stride, 0, whole
     for _ in range(2):  # one place where the kernel is called is compiled in half the time that two take
         if width:
-            combine(at, step, n, width, lanes, rows, weights, out, sums, out[first:])
+            combine(at, step, n, width, lanes, rows, chosen, out, sums, out[first:])
         at, step, first, width = address_of(rest), lanes * rest.itemsize, whole, lanes * (whole < columns)
 
 
@@ -141,19 +149,10 @@ def combination(
 def clean_combination(
     address: int, stride: int, n: int, columns: int, lanes: int, limit: float, weights: Any, out: Any
 ) -> bool:
-    """:func:`combination` with the `weights` of all rows, if :func:`fits`; says whether it does."""
+    """:func:`combination`, if :func:`fits`; says whether it does."""
     if not fits(address, stride, n, columns, lanes, out, limit):
         return False
-    rest = np.zeros((n if columns % lanes else 0, lanes), out.dtype)
-    rows, chosen, count = np.empty(n, np.intp), np.empty(n), 0
-    for i in range(n):
-        if weights[i] != 0.0:
-            rows[count], chosen[count] = i, weights[i]
-            count += 1
-    space = np.empty(SUMS + LINE)
-    skip = -address_of(space) % (8 * LINE) // 8
-    sums = space[skip : skip + SUMS]
-    combination(address, stride, n, columns, lanes, rest, rows[:count], chosen[:count], sums, out)
+    combination(address, stride, n, columns, lanes, weights, out)
     return True
 
 

@@ -24,7 +24,7 @@ BYTES = 256
 
 
 def _register() -> int:
-    """The size in bytes of a register of this processor; the features of others than Intel's and AMD's are not named."""
+    """The bytes of a register of this processor; the least there is where its features are not known by these names."""
     features = binding.get_host_cpu_features()
     return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
 
