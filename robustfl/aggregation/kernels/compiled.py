@@ -194,6 +194,19 @@ def clean_gram(
     return WholeGram((extent[0], extent[1]), found > 0, centred, squared, found > 1)
 
 
+def clipped(block: Block, center: Block, iterations: int, radius: float) -> tuple[Block, Floats]:
+    """The answer of centered clipping in the dtype of the block, and the weights [n + 1] of the rows and the center.
+
+    See :class:`robustfl.defenses.CenteredClipping`. The radius is the median distance if it is not positive.
+    """
+    block = _checked(block)
+    n, b = block.shape
+    point, weights = np.zeros(b + lanes(block.dtype)), np.empty(n + 1)
+    point[:b] = center
+    loops.clipped_rows(*_memory(block), _like(block.dtype), iterations, radius, point, weights)
+    return point[:b].astype(block.dtype), weights
+
+
 def _combine_many(weights: Floats, block: Block) -> Block:
     m, n = weights.shape
     b, count, beside = block.shape[1], lanes(block.dtype), geometry.BESIDE
@@ -235,8 +248,8 @@ def _memory(block: Block) -> tuple[int, int, int, int, int]:
 
 @cache
 def _like(dtype: np.dtype[Any]) -> Block:
-    """An array that tells kernels the type of a matrix."""
-    return np.empty(1, dtype)
+    """A vector that tells kernels the type of a matrix."""
+    return np.zeros(lanes(dtype), dtype)
 
 
 def _rest(block: Block) -> Block:

@@ -157,6 +157,49 @@ def clean_combination(
 
 
 @kernel
+def squares_around(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, point: Any, squares: Any
+) -> None:
+    """The squared distances [n] of the rows from `point`, which holds a vector more than there are columns."""
+    whole, wide = columns - columns % lanes, np.empty(lanes)
+    for i in range(n):
+        at = address + i * stride
+        total = fill(load_beside(point, 0, widen(fetch(like, address_of(like)))), 0.0)
+        for q in range(0, whole, lanes):
+            x = widen(fetch(like, at + q * like.itemsize))
+            away = minus(x, load_beside(point, q, x))
+            total = add_product(total, away, away)
+        store(wide, 0, total)
+        square = 0.0
+        for q in range(lanes):
+            square += wide[q]
+        for q in range(whole, columns):
+            left = fetch_number(like, at + q * like.itemsize) - point[q]
+            square += left * left
+        squares[i] = square
+
+
+@kernel
+def pull(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, shares: Any, point: Any, shift: Any
+) -> None:
+    """Move `point` by the sum of ``shares[i] (x_i - point)``; `shift` is work space as long as it."""
+    whole = columns - columns % lanes
+    shift[:] = 0.0
+    for i in range(n):
+        at = address + i * stride
+        share = fill(widen(fetch(like, address_of(like))), shares[i])
+        for q in range(0, whole, lanes):
+            x = widen(fetch(like, at + q * like.itemsize))
+            away = minus(x, load_beside(point, q, x))
+            store(shift, q, add_product(load_beside(shift, q, x), share, away))
+        for q in range(whole, columns):
+            shift[q] += shares[i] * (fetch_number(like, at + q * like.itemsize) - point[q])
+    for q in range(columns):
+        point[q] += shift[q]
+
+
+@kernel
 def combine_many(
     address: int,
     stride: int,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.compiled_geometry import BESIDE, row_extents, whole_gram
+from robustfl.aggregation.kernels.compiled_geometry import BESIDE, pull, row_extents, squares_around, whole_gram
 from robustfl.aggregation.kernels.compiled_vectors import fetch_number
 from robustfl.aggregation.kernels.compiling import kernel
 
@@ -139,6 +139,57 @@ def clipped(centred: Any, n: int, iterations: int, radius: float) -> Any:
         for i in range(n):
             weights[i] += kept[i] / n
     return weights
+
+
+@kernel
+def clipped_rows(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    like: Any,
+    iterations: int,
+    radius: float,
+    point: Any,
+    weights: Any,
+) -> None:
+    """Centered clipping of the rows themselves: moves `point`, and fills in its `weights`; see :func:`clipped`.
+
+    `like` and the end of `point` have room for a vector.
+    """
+    squares, kept, shift = np.empty(n), np.empty(n), np.empty(len(point))
+    weights[:] = 0.0
+    weights[n] = 1.0
+    for _ in range(iterations):
+        squares_around(address, stride, n, columns, lanes, like, point, squares)
+        distances = np.sqrt(squares)
+        length = radius if radius > 0.0 else median(distances)
+        for i in range(n):
+            kept[i] = length / distances[i] if distances[i] > length else 1.0
+        left = 1.0 - total(kept) / n
+        for i in range(n):
+            kept[i] /= n
+            weights[i] = weights[i] * left + kept[i]
+        weights[n] *= left
+        pull(address, stride, n, columns, lanes, like, kept, point, shift)
+
+
+@kernel
+def spread(inner: Any, share: Any) -> Any:
+    """Of rows with inner products [m, m] and shares [m]: the inner products around their mean, both [m, m], plain and
+    times the roots of the shares from both sides.
+
+    See :class:`robustfl.defenses.CAF`.
+    """
+    m = len(inner)
+    to_mean, root, around, scaled = inner @ share, np.sqrt(share), np.empty((m, m)), np.empty((m, m))
+    between = total(share * to_mean)
+    for i in range(m):
+        for j in range(m):
+            around[i, j] = inner[i, j] - to_mean[i] - to_mean[j] + between
+            scaled[i, j] = root[i] * around[i, j] * root[j]
+    return around, scaled
 
 
 @kernel

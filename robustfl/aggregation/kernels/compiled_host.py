@@ -30,6 +30,9 @@ class Compiled(Host):
     ) -> WholeGram:
         return compiled.clean_gram(block, limit, extras, alike, ratio, rounding)
 
+    def clipped(self, block: Array, center: Array, iterations: int, radius: float) -> tuple[Array, Floats] | None:
+        return compiled.clipped(block, center, iterations, radius)
+
     def median(self, block: Array, *, exact: bool = False) -> Array:
         return compiled.median(block, exact=exact)
 

@@ -60,6 +60,10 @@ class Host:
         """The Gram in one call, or None where that is no quicker than several; see `compiled.clean_gram`."""
         return None
 
+    def clipped(self, block: Array, center: Array, iterations: int, radius: float) -> tuple[Array, Floats] | None:
+        """Centered clipping without a Gram, or None where that is no quicker; see `compiled.clipped`."""
+        return None
+
     def median(self, block: Array, *, exact: bool = False) -> Array:
         n, ordered = len(block), _sorted_columns(block.astype(np.float64) if exact else block)
         return ordered[:, n // 2] if n % 2 else (ordered[:, n // 2 - 1] + ordered[:, n // 2]) / 2

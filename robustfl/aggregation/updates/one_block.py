@@ -92,6 +92,10 @@ class OneBlock(Source):
         result[...] = work(self.block)
         return result
 
+    def whole(self) -> Array:
+        self.verify()
+        return self.block
+
     def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         if rows is not None or not isinstance(reader, Dense):
             return super()._alike(reader, ids, rows)

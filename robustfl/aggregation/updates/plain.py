@@ -34,8 +34,8 @@ def plain_source(updates: Any) -> OneBlock | None:
         return None
     if kind is not np.ndarray and updates.untyped_storage().nbytes() == 0:
         return None
-    n = len(updates)
-    source = source_of(Dense(updates, working), tuple(range(n)), None)
+    matrix = updates if kind is np.ndarray else updates.detach().numpy()
+    source = source_of(Dense(matrix, working), tuple(range(len(matrix))), None)
     return source if type(source) is OneBlock else None
 
 
