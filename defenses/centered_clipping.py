@@ -18,7 +18,7 @@ from robustfl.aggregation.updates.source import Source
 from robustfl.errors import StateError
 
 QUICK, SLOW = 3, 8
-"""So many rows for each step make steps quicker on a small matrix itself than on its Gram: within a cache and beyond."""
+"""So many rows for each step make steps on a small matrix quicker than its Gram: within a cache, and beyond."""
 
 CACHED = 1 << 18
 """The numbers of a matrix that stays in a second-level cache between steps."""
@@ -97,7 +97,9 @@ class CenteredClipping(GramAggregator):
         if rows.mixing is not None or rows.n < rows_per_step * self.iterations:
             return None
         kernels = rows.kernels
-        block = rows.source.whole() if isinstance(kernels, Host) else None
+        if not isinstance(kernels, Host) or not kernels.compiled:
+            return None
+        block = rows.source.whole()
         radius = 0.0 if self.radius == "median" else self.radius
         return None if block is None else kernels.clipped(block, rows.source.extras[0], self.iterations, radius)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from robustfl.aggregation.kernels import compiled
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.kernels.host import Host, WholeGram
@@ -9,6 +11,8 @@ from robustfl.aggregation.kernels.host import Host, WholeGram
 
 class Compiled(Host):
     """The operations in numba; those that are not listed here stay in numpy, because they take little time."""
+
+    compiled: ClassVar[bool] = True
 
     def row_extent(self, block: Array) -> tuple[Floats, Floats]:
         return compiled.row_extent(block)

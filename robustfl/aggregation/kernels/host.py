@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -26,6 +25,9 @@ class WholeGram(NamedTuple):
 
 class Host:
     """The operations in numpy."""
+
+    compiled: ClassVar[bool] = False
+    """Whether steps over the rows themselves are compiled, so that they may be quicker than a Gram."""
 
     def width(self, n: int) -> int:
         return _power_of_two(1 << 20, n, 1 << 10, 1 << 14)
@@ -61,7 +63,7 @@ class Host:
         return None
 
     def clipped(self, block: Array, center: Array, iterations: int, radius: float) -> tuple[Array, Floats] | None:
-        """Centered clipping without a Gram, or None where that is no quicker; see `compiled.clipped`."""
+        """Centered clipping without a Gram, or None without compiled steps; see `compiled.clipped`."""
         return None
 
     def median(self, block: Array, *, exact: bool = False) -> Array:
@@ -102,8 +104,7 @@ class Host:
         return host.astype(working, copy=False)
 
     def is_finite(self, vector: Array) -> bool:
-        # A sum of squares that is finite says the same, and is quicker; one that is not may have overflowed.
-        return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
+        return bool(np.isfinite(vector).all())
 
 
 def _power_of_two(numbers: int, n: int, least: int, most: int) -> int:
