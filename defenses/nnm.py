@@ -68,7 +68,7 @@ class NNM(RowMap):
         nearest, tied = distances < farthest, distances == farthest
         room = kept - nearest.sum(axis=1, keepdims=True)
         nearest |= tied & (tied.cumsum(axis=1) <= room)
-        return nearest * (1.0 / kept), None
+        return np.asarray(nearest * (1.0 / kept), dtype=np.float64), None
 
     def carried(self, change: Change) -> Change | Unbounded:
         if change.changed > 1:

@@ -189,8 +189,8 @@ def clean_gram(
     more = NO_EXTRAS if extras is None else np.ascontiguousarray(extras, dtype=np.float64)
     points = n + 1 + len(more)
     extent, centred, squared = np.zeros((2, n)), np.empty((points, points)), np.empty((n, n))
-    limits = limit, GRAM_COLUMNS, more, alike, ratio, rounding
-    found = loops.clean_gram(*_memory(block), _like(block.dtype), *limits, extent, centred, squared)
+    work = limit, GRAM_COLUMNS, more, alike, ratio, rounding, extent, centred, squared
+    found = loops.clean_gram(*(*_memory(block), _like(block.dtype), *work))
     return WholeGram((extent[0], extent[1]), found > 0, centred, squared, found > 1)
 
 
