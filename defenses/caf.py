@@ -10,11 +10,14 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.kernels.choice import gram_loops
 from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 
 ALIKE = 1e-12
 """Distances whose relative difference is below this differ only by rounding, so copies of a row are filtered alike."""
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +74,9 @@ class CAF(GramAggregator):
         trust, least, answer = np.ones(n), np.inf, np.full(n, 1.0 / n)
         while trust.sum() > n - 2 * self.f:
             active = np.flatnonzero(trust)  # a distant row without weight must not cost the others precision
-            share = trust[active] / trust[active].sum()
-            among = inner.copy() if len(active) == n else inner[np.ix_(active, active)]
+            share = trust[active]
+            share /= share.sum()
+            among = inner[active[:, None], active]
             variance, distances = widest_direction(among, share)
             if variance < least:
                 least, answer = variance, np.zeros(n)
@@ -92,13 +96,17 @@ def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:
     is 1. The distances [m] are in an arbitrary unit. They are all 0 when only rounding errors are left of the
     covariance.
     """
-    m = len(inner)
-    to_mean = inner @ share
-    centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
+    m, loops = len(inner), gram_loops(len(inner))
     root = np.sqrt(share)
-    value, vector = largest_eigenpair(root[:, None] * centred * root)
+    if loops is not None:
+        centred, scaled = loops.spread(inner, share)
+    else:
+        to_mean = inner @ share
+        centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
+        scaled = root[:, None] * centred * root
+    value, vector = largest_eigenpair(scaled)
     variance = max(value, 0.0)
-    if variance <= m * np.finfo(np.float64).eps * inner.diagonal().max():
+    if variance <= m * EPSILON * inner.diagonal().max():
         return variance, np.zeros(m)
     return variance, np.abs(centred @ (root * vector))
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from robustfl.defenses import Median
+from tests.benchmarks import references
 from tests.benchmarks.grid import Cell
 from tests.benchmarks.peers import libraries, worlds
 from tests.benchmarks.peers.__main__ import main
@@ -23,6 +24,7 @@ from tests.benchmarks.peers.page import draw, markdown
 from tests.benchmarks.peers.results import Beside, Compared, Run
 from tests.benchmarks.peers.rules import SHARED, Peer, Shared
 from tests.benchmarks.peers.turns import Times, play_rounds, take_turns
+from tests.benchmarks.subjects import Subject
 
 
 def installed(folder: Path, name: str, entrance: str) -> None:
@@ -54,6 +56,21 @@ def test_submodules_are_reached_without_the_entrance(folder: Path) -> None:
     found = find(Library("peer_with_a_runner", ("peer_with_a_runner.part",), "alone", own_entrance=False))
     assert found == Found("peer_with_a_runner", "1.5", "alone")
     assert sys.modules["peer_with_a_runner.part"].VALUE == 3
+
+
+def test_the_speeds_of_rules_reach_byzfl_by_the_same_entrance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(folder, "byzfl", "raise RuntimeError('needs torchvision')\n")
+    for module in references.BYZFL_LIBRARY.modules:
+        (folder / "byzfl" / f"{module.rpartition('.')[2]}.py").touch()
+    (folder / "byzfl" / "aggregators.py").write_text("def Median():\n    return lambda rows: rows.median(0).values\n")
+    monkeypatch.setattr(references, "byzfl_rules", references.byzfl_rules.__wrapped__)
+    theirs = references.peers(Subject(Median), Cell(5, 3))["byzfl"]
+    rows = np.arange(15.0).reshape(5, 3)
+    np.testing.assert_array_equal(theirs(rows, 1), rows[2])
+    (folder / "byzfl" / "attacks.py").write_text("raise RuntimeError('no operator nms')\n")
+    del sys.modules["byzfl.attacks"]
+    with pytest.raises(ImportError, match=r"byzfl 1\.5 takes no part: .*no operator nms"):
+        references.byzfl_rules()
 
 
 def test_everybody_has_as_many_turns_in_the_same_order() -> None:

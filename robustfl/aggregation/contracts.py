@@ -11,17 +11,16 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final, overload
 
+from robustfl.aggregation.answering import long_answer, short_answer
 from robustfl.aggregation.defense import Aggregation, Defense, Outcome, without_mechanism
-from robustfl.aggregation.hostile import Hostile, answered, by_callers_rows, layers_told
+from robustfl.aggregation.hostile import Hostile, answered
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.memory import holds_tensors
 from robustfl.aggregation.parts import commit_parts, infeasible_parts, most
 from robustfl.aggregation.sensitivity import Change, Sensitivity, Term, Unbounded, concluded, neighbours
-from robustfl.aggregation.updates.ids import exceeded
 from robustfl.aggregation.updates.layout import read_updates
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import Source
-from robustfl.errors import RobustflError
 
 if TYPE_CHECKING:
     from robustfl.privacy.releases import Relation
@@ -226,23 +225,11 @@ class Aggregator(Defense):
         beside: Iterable[str] | None,
         relative_to: Any,
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        batch = read_updates(updates, ids, beside, relative_to)
-        outcome, source = answered(self, batch, hostile, trusted, _outcome)
-        if not source.agreed(source.kernels.is_finite(outcome.value)):
-            raise RobustflError(f"{self!r} produced a value that is not finite from {source.n} finite rows.")
-        accepted = batch.callers_rows(source)
-        weights, rejected = by_callers_rows(outcome.weights, accepted, len(batch.ids))
-        info = {
-            **outcome.info,
-            "ids": batch.ids,
-            "reasons": dict(sorted(batch.rejected.items())),
-            "exceeded": exceeded(batch.ids, batch.rejected, self.byzantine),
-            **batch.told(outcome.weights, self.averages),
-            **layers_told(outcome.layers, accepted, len(batch.ids)),
-        }
-        kept = outcome.state is not None  # the caller may change the answer, but not the rule's memory
-        value = batch.restore(outcome.value, accepted, outcome.weights, averages=self.averages, copy=kept)
-        return Aggregation(value, weights, rejected, info), outcome.state
+        if ids is None and trusted is None and beside is None and relative_to is None:
+            answer = short_answer(self, updates, hostile, _outcome)
+            if answer is not None:
+                return answer
+        return long_answer(self, read_updates(updates, ids, beside, relative_to), hostile, trusted, _outcome)
 
     def extra_points(self, source: Source) -> list[Array]:
         """Points [d] that the geometry should include in addition to the rows, such as the previous aggregate."""

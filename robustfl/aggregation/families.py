@@ -44,16 +44,24 @@ class GramAggregator(Aggregator):
         """
         return None
 
+    def direct(self, rows: Rows) -> tuple[Array, Floats] | None:
+        """The answer [d] and its weights from the rows themselves, where that takes less time than a Gram; else None.
+
+        It agrees with :meth:`weights`.
+        """
+        return None
+
     def next_state(self, value: Array) -> dict[str, Any] | None:
         """The state after this call, given the flat aggregate [d]; None leaves it unchanged."""
         return None
 
     @final
     def _aggregate(self, rows: Rows) -> Outcome:
-        weights = np.asarray(self.weights(rows.gram), dtype=np.float64)
+        found = self.direct(rows)
+        weights = np.asarray(self.weights(rows.gram) if found is None else found[1], dtype=np.float64)
         if weights.shape not in ((rows.n,), (rows.n + len(rows.source.extras),)) or not np.isfinite(weights).all():
             raise RobustflError(f"{self!r} computed weights that are not {rows.n} finite numbers: {weights}.")
-        value = rows.combine(weights)
+        value = rows.combine(weights) if found is None else found[0]
         return Outcome(value, rows.source_weights(weights[: rows.n]), state=self.next_state(value))
 
 

@@ -83,6 +83,9 @@ class _Spread(Source):
         self._shard = shard
         self.d, self.offset = shard.total_columns, shard.offset
 
+    def whole(self) -> None:
+        """Processes decide alike, also one that happens to hold all columns."""
+
     def total(self, value: Array) -> Array:
         return self._reduced(np.asarray(value), dist.ReduceOp.SUM)
 

@@ -27,7 +27,7 @@ from tests.aggregation.oracles import Matrix
 loops = pytest.mark.skipif(gram_loops(1) is None, reason="needs numba")
 few = settings(deadline=None, max_examples=4)
 F = 2
-SIZES = st.sampled_from([(13, 3), (15, 20), (13, 1400)])  # plain numpy twice, and compiled
+SIZES = st.sampled_from([(13, 3), (15, 20), (13, 1400), (60, 300)])  # plain numpy twice, and compiled twice
 
 PIPELINES: dict[str, Callable[[], Aggregator]] = {
     "arc, caf": lambda: ARC(f=F) >> CAF(f=F),

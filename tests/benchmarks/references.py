@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
-from importlib.util import find_spec
+from functools import cache, partial
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from tests.benchmarks.grid import Cell
+from tests.benchmarks.peers.libraries import BYZFL as BYZFL_LIBRARY
+from tests.benchmarks.peers.libraries import find
 from tests.benchmarks.subjects import Subject
 
 Array = Any
@@ -112,12 +115,23 @@ BYZFL_BEFORE: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
+@cache
+def byzfl_rules() -> ModuleType | None:
+    """The rules of ByzFL, or None where it is not installed.
+
+    Raises ImportError where it is installed and cannot be imported.
+    """
+    found = find(BYZFL_LIBRARY)
+    if found.missing and found.version:
+        raise ImportError(f"byzfl {found.version} takes no part: {found.missing}. Mend or uninstall it.")
+    return None if found.missing else import_module("byzfl.aggregators")
+
+
 def byzfl(subject: Subject, x: Array, f: int) -> Any:
     """The same rule of ByzFL on a tensor; some of its iterations end early, where ours run to the end."""
     import torch
-    from byzfl import aggregators
 
-    rows = torch.as_tensor(x)
+    aggregators, rows = byzfl_rules(), torch.as_tensor(x)
     if subject.before is not None:
         rows = BYZFL_BEFORE[subject.before.name](aggregators, f)(rows)
     return BYZFL[subject.rule.name](aggregators, f)(rows)
@@ -136,5 +150,5 @@ def peers(subject: Subject, cell: Cell) -> dict[str, Reference]:
         return {}
     plain = PEERS.get(subject.rule.name, {}) if subject.before is None else {}
     known = subject.rule.name in BYZFL and (subject.before is None or subject.before.name in BYZFL_BEFORE)
-    beside = known and cell.d <= SMALL and find_spec("byzfl") is not None
+    beside = known and cell.d <= SMALL and byzfl_rules() is not None
     return {**plain, "byzfl": partial(byzfl, subject)} if beside else plain

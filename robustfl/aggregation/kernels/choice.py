@@ -25,8 +25,16 @@ def kernels_for(device: str | None, size: int) -> Kernels:
         from robustfl.aggregation.kernels.device import Device
 
         return Device(device)
-    if size < COMPILE_FROM or not _has_numba():
-        return Host()
+    return host_kernels(size)
+
+
+def host_kernels(size: int) -> Host:
+    """The version of the operations for a matrix of `size` numbers on the host."""
+    return Host() if size < COMPILE_FROM or not _has_numba() else _compiled()
+
+
+@cache
+def _compiled() -> Host:
     from robustfl.aggregation.kernels.compiled_host import Compiled
 
     return Compiled()

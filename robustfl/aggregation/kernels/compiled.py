@@ -9,14 +9,17 @@ Columns with a NaN or an infinity get arbitrary results, except in :func:`row_ex
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels import compiled_geometry as geometry
+from robustfl.aggregation.kernels import compiled_gram as loops
 from robustfl.aggregation.kernels import compiled_order as order
-from robustfl.aggregation.kernels.compiled_vectors import lanes
+from robustfl.aggregation.kernels.compiled_vectors import BYTES, lanes
+from robustfl.aggregation.kernels.host import WholeGram
 from robustfl.aggregation.kernels.sorting_networks import Network, rank_network
 
 Block = NDArray[Any]
@@ -34,8 +37,7 @@ MOST_NETWORK_ROWS = 1024
 GRAM_COLUMNS = 256
 """Columns that are centred at a time: 64 were 1.4 x slower, 512 1.3 x slower at n = 500."""
 
-COMBINED_COLUMNS = 1024
-"""Columns whose sums are kept at a time by a single combination: 8 kB, beside the rows in a first-level cache."""
+NO_EXTRAS = np.zeros((0, 0))
 
 NO_NETWORK = rank_network(1, 0, 0)
 
@@ -154,11 +156,55 @@ def combine(weights: Floats, block: Block) -> Block:
         raise ValueError(f"`weights` should have shape [{n}] or [m, {n}]. Found {list(weights.shape)}.")
     if weights.ndim == 2:
         return _combine_many(weights, block)
-    rows = np.flatnonzero(weights)
-    chosen, out = weights[rows], _output(block)
-    sums = _aligned(COMBINED_COLUMNS, np.dtype(np.float64))
-    geometry.combination(*_memory(block), _rest(block), rows, chosen, sums, out)
+    out = _output(block)
+    geometry.combination(*_memory(block), np.ascontiguousarray(weights), out)
     return out[:b]
+
+
+def fits(block: Block, limit: float) -> bool:
+    """Whether no value of the block is larger than `limit` in magnitude; NaN is larger than everything."""
+    block = _checked(block)
+    return bool(geometry.fits(*_memory(block), _like(block.dtype), limit))
+
+
+def clean_combine(weights: Floats, block: Block, limit: float) -> Block | None:
+    """:func:`combine` for one output, or None if a value of the block is larger than `limit` in magnitude, or NaN."""
+    block = _checked(block)
+    out = _output(block)
+    clean = geometry.clean_combination(*_memory(block), limit, np.ascontiguousarray(weights), out)
+    return out[: block.shape[1]] if clean else None
+
+
+def clean_gram(
+    block: Block, limit: float, extras: Block | None, alike: float, ratio: float, rounding: float
+) -> WholeGram:
+    """The :func:`row_extent` of the block, and its whole :func:`centred_gram` around the typical row.
+
+    The typical row is that of median norm, or the origin if no majority of the rows is about equally long: within the
+    ratio `alike` of squared norms. It is far if ``||r - x_i||^2`` may be more than `ratio` times the squared
+    distance of a row x_i from most rows. See :func:`~robustfl.aggregation.kernels.compiled_gram.clean_gram`.
+    """
+    block = _checked(block)
+    n = len(block)
+    more = NO_EXTRAS if extras is None else np.ascontiguousarray(extras, dtype=np.float64)
+    points = n + 1 + len(more)
+    extent, centred, squared = np.zeros((2, n)), np.empty((points, points)), np.empty((n, n))
+    work = limit, GRAM_COLUMNS, more, alike, ratio, rounding, extent, centred, squared
+    found = loops.clean_gram(*(*_memory(block), _like(block.dtype), *work))
+    return WholeGram((extent[0], extent[1]), found > 0, centred, squared, found > 1)
+
+
+def clipped(block: Block, center: Block, iterations: int, radius: float) -> tuple[Block, Floats]:
+    """The answer of centered clipping in the dtype of the block, and the weights [n + 1] of the rows and the center.
+
+    See :class:`robustfl.defenses.CenteredClipping`. The radius is the median distance if it is not positive.
+    """
+    block = _checked(block)
+    n, b = block.shape
+    point, weights = np.zeros(b + lanes(block.dtype)), np.empty(n + 1)
+    point[:b] = center
+    loops.clipped_rows(*_memory(block), _like(block.dtype), iterations, radius, point, weights)
+    return point[:b].astype(block.dtype), weights
 
 
 def _combine_many(weights: Floats, block: Block) -> Block:
@@ -180,6 +226,10 @@ def _combine_many(weights: Floats, block: Block) -> Block:
 
 def _checked(block: Block) -> Block:
     """The block in a form that kernels read in place, copied only if neighbours in a row are not adjacent in memory."""
+    if type(block) is np.ndarray and block.ndim == 2 and len(block):  # what small problems ask a million times
+        dtype = block.dtype
+        if dtype.char in "fd" and dtype.isnative and block.strides[1] == dtype.itemsize:
+            return block
     block = np.asarray(block)
     if block.ndim != 2 or len(block) == 0:
         raise ValueError(f"A block should have shape [n, b] with n >= 1. Found {list(block.shape)}.")
@@ -193,7 +243,13 @@ def _checked(block: Block) -> Block:
 def _memory(block: Block) -> tuple[int, int, int, int, int]:
     """The address, bytes from row to row, rows, columns, and columns per vector. The caller keeps `block` alive."""
     n, columns = block.shape
-    return block.ctypes.data, block.strides[0], n, columns, lanes(block.dtype)
+    return block.__array_interface__["data"][0], block.strides[0], n, columns, BYTES // block.itemsize
+
+
+@cache
+def _like(dtype: np.dtype[Any]) -> Block:
+    """A vector that tells kernels the type of a matrix."""
+    return np.zeros(lanes(dtype), dtype)
 
 
 def _rest(block: Block) -> Block:

@@ -8,14 +8,18 @@ import numpy as np
 
 from robustfl.aggregation.kernels.compiled_vectors import (
     BYTES,
+    REGISTER_LANES,
+    across,
     add_product,
     address_of,
     fetch,
+    fetch_number,
     fill,
     from_image,
     larger,
     load,
     load_beside,
+    load_register,
     magnitude,
     minus,
     narrow,
@@ -24,10 +28,17 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     store,
     widen,
 )
-from robustfl.aggregation.kernels.compiling import kernel, quick_sums
+from robustfl.aggregation.kernels.compiling import kernel
 
 BESIDE = 4
 """Number of output rows that are summed side by side: 4 rows of 4 registers leave registers for the operands."""
+
+SUMS, LINE = 1024, 8
+"""Columns whose float64 sums a combination keeps at a time (8 kB, beside the rows in a first-level cache), and the
+float64 of a cache line, at which they begin."""
+
+PANEL = 16
+"""Rows of a tile that stay in a first-level cache while all rows before them are multiplied with them."""
 
 
 @kernel
@@ -68,6 +79,29 @@ def row_extents(address: int, stride: int, n: int, columns: int, lanes: int, res
 
 
 @kernel
+def fits(address: int, stride: int, n: int, columns: int, lanes: int, like: Any, limit: float) -> bool:
+    """Whether no value of a matrix is larger than `limit` in magnitude; NaN is larger than everything."""
+    lane = np.empty(lanes, like.dtype)
+    whole = columns - columns % lanes
+    if whole:
+        largest = fill(rank_image(fetch(like, address)), 0)
+        for i in range(n):
+            at = address + i * stride
+            for _ in range(0, whole, lanes):
+                largest = larger(largest, rank_image(magnitude(fetch(like, at))))
+                at += lanes * like.itemsize
+        store(lane, 0, from_image(largest))
+        for q in range(lanes):
+            if not lane[q] <= limit:
+                return False
+    for i in range(n):
+        for j in range(whole, columns):
+            if not abs(fetch_number(like, address + i * stride + j * like.itemsize)) <= limit:
+                return False
+    return True
+
+
+@kernel
 def combine(
     address: int, stride: int, n: int, columns: int, lanes: int, rows: Any, weights: Any, like: Any, sums: Any, out: Any
 ) -> None:
@@ -91,15 +125,78 @@ def combine(
 
 
 @kernel
-def combination(
-    address: int, stride: int, n: int, columns: int, lanes: int, rest: Any, rows: Any, weights: Any, sums: Any, out: Any
+def combination(address: int, stride: int, n: int, columns: int, lanes: int, weights: Any, out: Any) -> None:
+    """:func:`combine` for any number of columns (see :func:`pad`) and the weights of all rows, some of them 0."""
+    rest = np.zeros((n if columns % lanes else 0, lanes), out.dtype)
+    rows, chosen, count = np.empty(n, np.intp), np.empty(n), 0
+    for i in range(n):
+        if weights[i] != 0.0:
+            rows[count], chosen[count] = i, weights[i]
+            count += 1
+    rows, chosen = rows[:count], chosen[:count]
+    space = np.empty(SUMS + LINE)
+    skip = -address_of(space) % (8 * LINE) // 8
+    sums = space[skip : skip + SUMS]
+    whole = pad(address, stride, n, columns, lanes, rest) if columns % lanes else columns
+    at, step, first, width = address, stride, 0, whole
+    for _ in range(2):  # one place where the kernel is called is compiled in half the time that two take
+        if width:
+            combine(at, step, n, width, lanes, rows, chosen, out, sums, out[first:])
+        at, step, first, width = address_of(rest), lanes * rest.itemsize, whole, lanes * (whole < columns)
+
+
+@kernel
+def clean_combination(
+    address: int, stride: int, n: int, columns: int, lanes: int, limit: float, weights: Any, out: Any
+) -> bool:
+    """:func:`combination`, if :func:`fits`; says whether it does."""
+    if not fits(address, stride, n, columns, lanes, out, limit):
+        return False
+    combination(address, stride, n, columns, lanes, weights, out)
+    return True
+
+
+@kernel
+def squares_around(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, point: Any, squares: Any
 ) -> None:
-    """:func:`combine` for any number of columns; see :func:`pad`."""
-    whole = pad(address, stride, n, columns, lanes, rest)
-    if whole:
-        combine(address, stride, n, whole, lanes, rows, weights, out, sums, out)
-    if whole < columns:
-        combine(address_of(rest), lanes * rest.itemsize, n, lanes, lanes, rows, weights, out, sums, out[whole:])
+    """The squared distances [n] of the rows from `point`, which holds a vector more than there are columns."""
+    whole, wide = columns - columns % lanes, np.empty(lanes)
+    for i in range(n):
+        at = address + i * stride
+        total = fill(load_beside(point, 0, widen(fetch(like, address_of(like)))), 0.0)
+        for q in range(0, whole, lanes):
+            x = widen(fetch(like, at + q * like.itemsize))
+            away = minus(x, load_beside(point, q, x))
+            total = add_product(total, away, away)
+        store(wide, 0, total)
+        square = 0.0
+        for q in range(lanes):
+            square += wide[q]
+        for q in range(whole, columns):
+            left = fetch_number(like, at + q * like.itemsize) - point[q]
+            square += left * left
+        squares[i] = square
+
+
+@kernel
+def pull(
+    address: int, stride: int, n: int, columns: int, lanes: int, like: Any, shares: Any, point: Any, shift: Any
+) -> None:
+    """Move `point` by the sum of ``shares[i] (x_i - point)``; `shift` is work space as long as it."""
+    whole = columns - columns % lanes
+    shift[:] = 0.0
+    for i in range(n):
+        at = address + i * stride
+        share = fill(widen(fetch(like, address_of(like))), shares[i])
+        for q in range(0, whole, lanes):
+            x = widen(fetch(like, at + q * like.itemsize))
+            away = minus(x, load_beside(point, q, x))
+            store(shift, q, add_product(load_beside(shift, q, x), share, away))
+        for q in range(whole, columns):
+            shift[q] += shares[i] * (fetch_number(like, at + q * like.itemsize) - point[q])
+    for q in range(columns):
+        point[q] += shift[q]
 
 
 @kernel
@@ -182,30 +279,44 @@ def add_row(row: Any, a: float, b: float, c: float, d: float) -> None:
     row[3] += d
 
 
-@quick_sums
+@kernel
 def add_products(tile: Any, gram: Any) -> None:
     """Add the inner products of the rows of `tile` [p, width] to the upper triangle of `gram` [p, p], 4 x 4 at a time.
 
     p is a multiple of 4 and the width is a multiple of all register sizes, so every pair of rows goes through the same
-    operations in the same order: equal rows have bitwise equal products, and a distance of exactly 0.
+    operations in the same order: equal rows have bitwise equal products, and a distance of exactly 0. The sixteen sums
+    are registers of their own; from plain loops the compiler makes registers of half the size.
     """
-    for i in range(0, len(tile), 4):
-        a0, a1, a2, a3 = tile[i], tile[i + 1], tile[i + 2], tile[i + 3]
-        for j in range(i, len(tile), 4):
-            b0, b1, b2, b3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
-            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
-            s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
-            for q in range(tile.shape[1]):
-                x0, x1, x2, x3 = a0[q], a1[q], a2[q], a3[q]
-                y0, y1, y2, y3 = b0[q], b1[q], b2[q], b3[q]
-                s00, s01, s02, s03 = s00 + x0 * y0, s01 + x0 * y1, s02 + x0 * y2, s03 + x0 * y3
-                s10, s11, s12, s13 = s10 + x1 * y0, s11 + x1 * y1, s12 + x1 * y2, s13 + x1 * y3
-                s20, s21, s22, s23 = s20 + x2 * y0, s21 + x2 * y1, s22 + x2 * y2, s23 + x2 * y3
-                s30, s31, s32, s33 = s30 + x3 * y0, s31 + x3 * y1, s32 + x3 * y2, s33 + x3 * y3
-            add_row(gram[i, j : j + 4], s00, s01, s02, s03)
-            add_row(gram[i + 1, j : j + 4], s10, s11, s12, s13)
-            add_row(gram[i + 2, j : j + 4], s20, s21, s22, s23)
-            add_row(gram[i + 3, j : j + 4], s30, s31, s32, s33)
+    points, width = tile.shape
+    flat = tile.reshape(-1)
+    nothing = fill(load_register(flat, 0), 0.0)
+    for panel in range(0, points, PANEL):
+        for i in range(0, min(panel + PANEL, points), 4):
+            for j in range(max(i, panel), min(panel + PANEL, points), 4):
+                s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = nothing
+                s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = nothing
+                a, b = i * width, j * width
+                for _ in range(0, width, REGISTER_LANES):
+                    y0, y1 = load_register(flat, b), load_register(flat, b + width)
+                    y2, y3 = load_register(flat, b + 2 * width), load_register(flat, b + 3 * width)
+                    x = load_register(flat, a)
+                    s00, s01 = add_product(s00, x, y0), add_product(s01, x, y1)
+                    s02, s03 = add_product(s02, x, y2), add_product(s03, x, y3)
+                    x = load_register(flat, a + width)
+                    s10, s11 = add_product(s10, x, y0), add_product(s11, x, y1)
+                    s12, s13 = add_product(s12, x, y2), add_product(s13, x, y3)
+                    x = load_register(flat, a + 2 * width)
+                    s20, s21 = add_product(s20, x, y0), add_product(s21, x, y1)
+                    s22, s23 = add_product(s22, x, y2), add_product(s23, x, y3)
+                    x = load_register(flat, a + 3 * width)
+                    s30, s31 = add_product(s30, x, y0), add_product(s31, x, y1)
+                    s32, s33 = add_product(s32, x, y2), add_product(s33, x, y3)
+                    a += REGISTER_LANES
+                    b += REGISTER_LANES
+                add_row(gram[i, j : j + 4], across(s00), across(s01), across(s02), across(s03))
+                add_row(gram[i + 1, j : j + 4], across(s10), across(s11), across(s12), across(s13))
+                add_row(gram[i + 2, j : j + 4], across(s20), across(s21), across(s22), across(s23))
+                add_row(gram[i + 3, j : j + 4], across(s30), across(s31), across(s32), across(s33))
 
 
 @kernel
@@ -228,21 +339,19 @@ def centred_gram(
     already. `tile` [p, width] is work space for the centred points, where p is the number of points rounded up to a
     multiple of 4.
     """
-    width = tile.shape[1]
     flat = tile.reshape(-1)
-    for first in range(0, columns, width):
-        stop = min(width, columns - first)
-        if stop < width:
-            flat[:] = 0.0
+    for first in range(0, columns, tile.shape[1]):
+        width = min(tile.shape[1], columns - first)
         for i in range(n):
             at = address + i * stride + first * like.itemsize
-            for q in range(0, stop, lanes):
+            for q in range(0, width, lanes):
                 x = widen(fetch(like, at + q * like.itemsize))
                 store(flat, i * width + q, minus(x, load_beside(reference, first_out + first + q, x)))
         for e in range(len(others)):
-            for q in range(stop):
-                tile[n + e, q] = others[e, first_out + first + q]
-        add_products(tile, gram)
+            for q in range(width):
+                flat[(n + e) * width + q] = others[e, first_out + first + q]
+        flat[(n + len(others)) * width : len(tile) * width] = 0.0
+        add_products(flat[: len(tile) * width].reshape(len(tile), width), gram)
 
 
 @kernel
@@ -260,11 +369,11 @@ def whole_gram(
 ) -> None:
     """:func:`centred_gram` for any number of columns (see :func:`pad`), with both triangles of `gram`, which was 0."""
     whole = pad(address, stride, n, columns, lanes, rest)
-    if whole:
-        centred_gram(address, stride, n, whole, lanes, rest, 0, reference, others, tile, gram)
-    if whole < columns:
-        at, step = address_of(rest), lanes * rest.itemsize
-        centred_gram(at, step, n, lanes, lanes, rest, whole, reference, others, tile, gram)
+    at, step, first, width = address, stride, 0, whole
+    for _ in range(2):  # one place where the kernel is called is compiled in half the time that two take
+        if width:
+            centred_gram(at, step, n, width, lanes, rest, first, reference, others, tile, gram)
+        at, step, first, width = address_of(rest), lanes * rest.itemsize, whole, lanes * (whole < columns)
     for i in range(len(gram)):
         for j in range(i):
             gram[i, j] = gram[j, i]

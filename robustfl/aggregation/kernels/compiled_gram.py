@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from robustfl.aggregation.kernels.compiled_geometry import BESIDE, pull, row_extents, squares_around, whole_gram
+from robustfl.aggregation.kernels.compiled_vectors import fetch_number
 from robustfl.aggregation.kernels.compiling import kernel
 
 EIGHT = 8
@@ -73,15 +75,21 @@ def median(values: Any) -> float:
 
 
 @kernel
-def squared_distances(centred: Any, n: int, rounding: float) -> Any:
-    """The squared distances [n, n] between the first n points; 0 where only `rounding`, a share, is left of one."""
-    squared = np.zeros((n, n))
+def set_squared_distances(centred: Any, squared: Any, rounding: float) -> None:
+    """Fill `squared` [n, n] with the squared distances between the first n points; see :func:`squared_distances`."""
+    n = len(squared)
     for i in range(n):
         for j in range(n):
             size = centred[i, i] + centred[j, j]
             value = size - (centred[i, j] + centred[j, i])
-            if i != j and not value <= rounding * size:
-                squared[i, j] = value
+            squared[i, j] = value if i != j and not value <= rounding * size else 0.0
+
+
+@kernel
+def squared_distances(centred: Any, n: int, rounding: float) -> Any:
+    """The squared distances [n, n] between the first n points; 0 where only `rounding`, a share, is left of one."""
+    squared = np.empty((n, n))
+    set_squared_distances(centred, squared, rounding)
     return squared
 
 
@@ -131,6 +139,57 @@ def clipped(centred: Any, n: int, iterations: int, radius: float) -> Any:
         for i in range(n):
             weights[i] += kept[i] / n
     return weights
+
+
+@kernel
+def clipped_rows(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    like: Any,
+    iterations: int,
+    radius: float,
+    point: Any,
+    weights: Any,
+) -> None:
+    """Centered clipping of the rows themselves: moves `point`, and fills in its `weights`; see :func:`clipped`.
+
+    `like` and the end of `point` have room for a vector.
+    """
+    squares, kept, shift = np.empty(n), np.empty(n), np.empty(len(point))
+    weights[:] = 0.0
+    weights[n] = 1.0
+    for _ in range(iterations):
+        squares_around(address, stride, n, columns, lanes, like, point, squares)
+        distances = np.sqrt(squares)
+        length = radius if radius > 0.0 else median(distances)
+        for i in range(n):
+            kept[i] = length / distances[i] if distances[i] > length else 1.0
+        left = 1.0 - total(kept) / n
+        for i in range(n):
+            kept[i] /= n
+            weights[i] = weights[i] * left + kept[i]
+        weights[n] *= left
+        pull(address, stride, n, columns, lanes, like, kept, point, shift)
+
+
+@kernel
+def spread(inner: Any, share: Any) -> Any:
+    """Of rows with inner products [m, m] and shares [m]: the inner products around their mean, both [m, m], plain and
+    times the roots of the shares from both sides.
+
+    See :class:`robustfl.defenses.CAF`.
+    """
+    m = len(inner)
+    to_mean, root, around, scaled = inner @ share, np.sqrt(share), np.empty((m, m)), np.empty((m, m))
+    between = total(share * to_mean)
+    for i in range(m):
+        for j in range(m):
+            around[i, j] = inner[i, j] - to_mean[i] - to_mean[j] + between
+            scaled[i, j] = root[i] * around[i, j] * root[j]
+    return around, scaled
 
 
 @kernel
@@ -198,3 +257,89 @@ def weiszfeld_step(centred: Any, n: int, weights: Any, distances: Any, smoothing
     length = np.sqrt(squared_length(centred, n, pull - strength * weights))
     stay = min(1.0, on_it / max(length, 1.0))
     return stay * weights + (1.0 - stay) * target
+
+
+@kernel
+def typical(squares: Any, alike: float) -> int:
+    """The (first) row of median norm, or -1 if no majority is about equally long: within the ratio `alike`."""
+    n = len(squares)
+    order = np.empty(n, np.intp)
+    for i in range(n):
+        row, at = i, i
+        while at > 0 and squares[order[at - 1]] > squares[row]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = row
+    half = (n - 1) // 2
+    for k in range(half + 1):
+        if squares[order[n - 1 - half + k]] <= alike * squares[order[k]]:
+            return int(order[half])
+    return -1
+
+
+@kernel
+def far(centred: Any, squared: Any, ratio: float) -> bool:
+    """Whether the reference may be far from a row whose distances to most rows are small; far is more than `ratio`."""
+    n = len(squared)
+    near = 0.0
+    for i in range(n):
+        near = max(near, centred[i, i])
+    near *= 2.0 / ratio
+    for i in range(n):
+        count = 0
+        for j in range(n):
+            if squared[i, j] < near:
+                count += 1
+        if count > (n - 1) // 2:
+            return True
+    return False
+
+
+@kernel
+def clean_gram(
+    address: int,
+    stride: int,
+    n: int,
+    columns: int,
+    lanes: int,
+    like: Any,
+    limit: float,
+    width: int,
+    extras: Any,
+    alike: float,
+    ratio: float,
+    rounding: float,
+    extent: Any,
+    centred: Any,
+    squared: Any,
+) -> int:
+    """The whole Gram of one block around its typical row: 1 if it is there, 2 if its reference may be :func:`far`.
+
+    It is 0, and there is no Gram, if a value is larger than `limit` in magnitude, or NaN. `extent` [2, n] gets the
+    largest magnitude and the sum of squares of each row, `centred` [n + 1 + e, n + 1 + e] the inner products, `width`
+    columns at a time, `squared` [n, n] the :func:`squared_distances`. `extras` [e, b] are extra points.
+    """
+    rest = np.zeros((n, lanes), like.dtype)
+    row_extents(address, stride, n, columns, lanes, rest, extent[0], extent[1])
+    for i in range(n):
+        if not extent[0, i] <= limit:
+            return 0
+    place = typical(extent[1], alike)
+    centre, others = np.zeros(columns + lanes), np.zeros((1 + len(extras), columns + lanes))
+    if place >= 0:
+        for j in range(columns):
+            centre[j] = fetch_number(like, address + place * stride + j * like.itemsize)
+    for j in range(columns):
+        others[0, j] = 0.0 - centre[j]
+        for e in range(len(extras)):
+            others[1 + e, j] = extras[e, j] - centre[j]
+    points = len(centred)
+    padded = -(-points // BESIDE) * BESIDE
+    gram = np.zeros((padded, padded))
+    tile = np.zeros((padded, min(width, -(-columns // lanes) * lanes)))
+    whole_gram(address, stride, n, columns, lanes, rest, centre, others, tile, gram)
+    for i in range(points):
+        for j in range(points):
+            centred[i, j] = gram[i, j]
+    set_squared_distances(centred, squared, rounding)
+    return 2 if far(centred, squared, ratio) else 1

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, NamedTuple
+
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
 
 
+class WholeGram(NamedTuple):
+    """What a single call finds out about all rows of one block.
+
+    `extent` is that of :meth:`Host.row_extent`. If the rows are not `clean`, the other fields have no meaning. Else
+    `centred` and `squared_distances` are those of a Gram around the typical row, which may be `far` from most rows.
+    """
+
+    extent: tuple[Floats, Floats]
+    clean: bool
+    centred: Floats
+    squared_distances: Floats
+    far: bool
+
+
 class Host:
     """The operations in numpy."""
+
+    compiled: ClassVar[bool] = False
+    """Whether steps over the rows themselves are compiled, so that they may be quicker than a Gram."""
 
     def width(self, n: int) -> int:
         return _power_of_two(1 << 20, n, 1 << 10, 1 << 14)
@@ -27,6 +46,25 @@ class Host:
 
     def combine(self, weights: Floats, block: Array) -> Array:
         return (weights @ block.astype(np.float64, copy=False)).astype(block.dtype, copy=False)
+
+    def fits(self, block: Array, limit: float) -> bool:
+        """Whether no value of the block is larger than `limit` in magnitude; NaN is larger than everything."""
+        with np.errstate(invalid="ignore"):
+            return bool(float(block.max()) <= limit and -float(block.min()) <= limit)
+
+    def clean_combine(self, weights: Floats, block: Array, limit: float) -> Array | None:
+        """:meth:`combine` for one output if the block :meth:`fits`, else None."""
+        return self.combine(weights, block) if self.fits(block, limit) else None
+
+    def clean_gram(
+        self, block: Array, limit: float, extras: Array | None, alike: float, ratio: float, rounding: float
+    ) -> WholeGram | None:
+        """The Gram in one call, or None where that is no quicker than several; see `compiled.clean_gram`."""
+        return None
+
+    def clipped(self, block: Array, center: Array, iterations: int, radius: float) -> tuple[Array, Floats] | None:
+        """Centered clipping without a Gram, or None without compiled steps; see `compiled.clipped`."""
+        return None
 
     def median(self, block: Array, *, exact: bool = False) -> Array:
         n, ordered = len(block), _sorted_columns(block.astype(np.float64) if exact else block)

@@ -86,7 +86,8 @@ class Gram:
     @cached_property
     def central(self) -> int:
         """The row with the smallest median distance to the others, near honest rows if those are a strict majority."""
-        return int(np.argmin(row_medians(self.squared_distances)))
+        squared = self.squared_distances
+        return int(np.argmin(row_medians(squared))) if self._same is None else self._same.central
 
     @cached_property
     def squared_norms(self) -> Floats:
@@ -134,14 +135,20 @@ class Gram:
     def mix(self, matrix: Floats) -> Gram:
         """The Gram of the rows `matrix @ X`, for a mixing matrix [m, n]; the data are not read again."""
         m = len(matrix)
-        kept = 1 + self.extras
-        full = np.zeros((m + kept, self.n + kept))
-        full[:m, : self.n] = matrix
-        full[:m, self.n] = 1.0 - matrix.sum(axis=1)
-        full[m:, self.n :] = np.eye(kept)
-        scales = np.diag(matrix) if m == self.n and not matrix[~np.eye(m, dtype=np.bool_)].any() else None
-        norms = None if scales is None else lambda: scales**2 * self.squared_norms  # of rows that are only scaled
-        return Gram(lambda: full @ self.centred @ full.T, m, self.extras, norms=norms)
+
+        def mixed() -> Floats:
+            kept = 1 + self.extras
+            full = np.zeros((m + kept, self.n + kept))
+            full[:m, : self.n] = matrix
+            full[:m, self.n] = 1.0 - matrix.sum(axis=1)
+            full[m:, self.n :] = np.eye(kept)
+            product: Floats = full @ self.centred @ full.T
+            return product
+
+        scales = np.diag(matrix) if m == self.n else None
+        if scales is None or np.count_nonzero(matrix) > np.count_nonzero(scales):
+            return Gram(mixed, m, self.extras)
+        return Gram(mixed, m, self.extras, norms=lambda: scales**2 * self.squared_norms)  # rows that are only scaled
 
     def _affine(self, weights: Floats) -> Floats:
         """Coefficients over all points that sum to 1: the origin, which adds nothing, gets what is missing to 1."""
@@ -164,6 +171,6 @@ def row_medians(matrix: Floats) -> Floats:
     if n % 2:
         odd: Floats = np.partition(matrix, half, axis=1)[:, half]
         return odd
-    middle = np.partition(matrix, (half - 1, half), axis=1)
+    middle = np.sort(matrix, axis=1)  # numpy sorts with whole registers, but looks for two places without them
     even: Floats = (middle[:, half - 1] + middle[:, half]) / 2.0
     return even

@@ -9,7 +9,7 @@ rule is called again with the other rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -256,6 +256,12 @@ class Source:
             found = [np.asarray(work(self.kernels.empty((self.n, 0), self.reader.working)))]
         return np.asarray(self.total(np.sum(found, axis=0, dtype=np.float64)))
 
+    def whole(self) -> Array | None:
+        """All rows [n, d] in the memory of this host, if they fit into one block; else None."""
+        if self.reader.device is not None or self.d_here != self.d or self.d > self.kernels.width(self.n):
+            return None
+        return np.concatenate([values.copy() for _, values in self.sweep(lambda values, *_: values)], axis=1)
+
     def zeros(self, length: int | None = None) -> Array:
         """A vector of zeros, [d_here] unless its length is given."""
         vector = self.kernels.empty((self.d_here if length is None else length,), self.reader.working)
@@ -278,6 +284,7 @@ class Source:
         return self.place(result)
 
 
+@cache
 def largest_magnitude(working: str, n: int, d: int) -> float:
     """Entries larger than this are hostile, because sums of `n` rows, or squared norms in float64, could overflow.
 

@@ -21,14 +21,16 @@ class Library:
     """Whether the package's own `__init__` is run; False where that imports what nothing here needs."""
 
 
+BYZFL = Library(
+    "byzfl",
+    ("byzfl.aggregators", "byzfl.attacks", "byzfl.fed_framework"),
+    "installed without its dependencies; its submodules are imported alone, because `import byzfl` also imports "
+    "its runner, which needs torchvision, of which the package index has no build for a torch without CUDA",
+    own_entrance=False,
+)
+
 LIBRARIES = (
-    Library(
-        "byzfl",
-        ("byzfl.aggregators", "byzfl.attacks", "byzfl.fed_framework"),
-        "installed without its dependencies; its submodules are imported alone, because `import byzfl` also imports "
-        "its runner, which needs torchvision, of which the package index has no build for a torch without CUDA",
-        own_entrance=False,
-    ),
+    BYZFL,
     Library(
         "byzpy",
         ("byzpy.aggregators.coordinate_wise", "byzpy.aggregators.geometric_wise", "byzpy.pre_aggregators"),
