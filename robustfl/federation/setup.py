@@ -49,6 +49,7 @@ class Setup:
     seed : the seed of the simulation
     roles : the seed that decides who is malicious and who is spied on
     network : who hears whom; None with a server
+    tried : the samples on which each peer tries out what it gets; none with a server
     """
 
     population: Population
@@ -68,6 +69,7 @@ class Setup:
     seed: int
     roles: int
     network: Network | None = None
+    tried: Sequence[Ids] = ()
 
     @property
     def malicious(self) -> Ids:
@@ -124,12 +126,16 @@ def set_up(
     rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
     roles = seed if roles is None else roles
     network: Network | None = None
+    tried: Sequence[Ids] = ()
     if settings.topology is None:
         order = stream(roles, "identities").permutation(settings.clients)
     else:
         told = f if declared is None else declared
         network = network_of(settings, place, identities, f, told, seed=seed, roles=roles, root=root)
         order, population = network.order, network.arranged(population)
+        tried, few = population.parts, settings.network.train_per_class
+        if few is not None:
+            population, tried = population.held_back(few, stream(seed, "samples to train with"))
     members = Members(population, settings, identities, order, f, seed)
     if network is not None:
         network.populate(members.malicious, members.leaders)
@@ -152,4 +158,5 @@ def set_up(
         seed=seed,
         roles=roles,
         network=network,
+        tried=tried,
     )

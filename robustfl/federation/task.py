@@ -130,6 +130,21 @@ class Population:
         other._index()
         return other
 
+    def held_back(self, per_class: int, rng: np.random.Generator) -> tuple[Population, list[Indices]]:
+        """The same task whose clients train with `per_class` samples of each class at most, and their other samples.
+
+        A client that has no more samples of any class has no others: it gets those with which it trains.
+        """
+        labels, trained, others = self.labels.cpu().numpy(), [], []
+        for part in self.parts:
+            mixed = rng.permutation(part)
+            ordered = mixed[np.argsort(labels[mixed], kind="stable")]
+            _, first, place = np.unique(labels[ordered], return_index=True, return_inverse=True)
+            used = np.arange(len(ordered)) - first[place] < per_class
+            trained.append(np.sort(ordered[used]))
+            others.append(np.sort(ordered if used.all() else ordered[~used]))
+        return self.with_data(self.features, self.labels, trained), others
+
     def set_aside(self, share: float, seed: int) -> tuple[Population, Indices]:
         """The same task without a random share of the training samples, which become public, and their places [m].
 

@@ -6,5 +6,6 @@ Start here:
   puts neighbourhoods into arrays.
 * ``topology`` is a round of peers: they train, malicious ones write letters, and all honest ones mix at once.
 * ``forging`` is what malicious peers write.
+* ``trying`` is what peers find out by trying models on samples of their own.
 * ``fitting`` says what peers cannot be combined with, and ``watching`` who watches them.
 """
