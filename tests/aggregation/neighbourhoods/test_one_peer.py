@@ -16,7 +16,6 @@ from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION, Case
 from tests.aggregation.neighbourhoods.networks import random_network
 
 
-
 @pytest.mark.parametrize("case", MIXERS, ids=lambda case: case.name)
 def test_one_peer_gets_what_it_gets_in_a_network_bit_for_bit(case: Case) -> None:
     network = random_network(0)

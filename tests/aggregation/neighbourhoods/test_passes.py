@@ -16,7 +16,6 @@ from robustfl.defenses import IOS, NNA
 from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION
 from tests.aggregation.neighbourhoods.networks import random_network
 
-
 each_type = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 each_width = pytest.mark.parametrize("d", [1, 63, 64, 700, 5000], ids=lambda d: f"d{d}")
 
