@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
+from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.faults import Faults
 from robustfl.federation.peers.network import Network, network_of
 from robustfl.federation.round import Ids
@@ -80,6 +83,13 @@ class Setup:
     def malicious_clients(self) -> list[int]:
         """The malicious clients; each occurs once, however many identities it has."""
         return [int(client) for client in np.unique(self.members.leaders[self.malicious])]
+
+    @cached_property
+    def knows(self) -> NDArray[np.bool_]:
+        """Of which classes each peer has samples, to train with or to try models out on, [clients, C]."""
+        labels, classes = self.population.labels.cpu().numpy(), self.population.classes
+        parts = [np.concatenate(own) for own in zip(self.population.parts, self.tried, strict=True)]
+        return class_histogram(labels, parts, classes) > 0
 
     @property
     def honest(self) -> Ids:

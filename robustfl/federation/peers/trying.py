@@ -28,14 +28,13 @@ class Tried:
     """
 
     def __init__(self, setup: Setup, peers: Ids) -> None:
-        self._population, self._malicious, self._peers = setup.population, setup.members.malicious, peers
-        self._samples = setup.tried
-        self._knows: dict[int, frozenset[int]] = {}
+        self._setup, self._population, self._peers = setup, setup.population, peers
 
     @torch.no_grad()
     def confusions(self, name: int, models: Array) -> Floats:
         """How many of a peer's samples of each class each of the models [c, d] takes for each class, [c, C, C]."""
-        population, index = self._population, self._index(int(self._peers[name]))
+        population = self._population
+        index = torch.as_tensor(self._setup.tried[self._peers[name]], device=population.device)
         classes, count = population.classes, len(models)
         if not len(index):
             return np.zeros((count, classes, classes))
@@ -50,23 +49,11 @@ class Tried:
 
         Malicious neighbours say that they know all classes of the peer that asks.
         """
-        peer = int(self._peers[name])
-        mine = self._classes(peer)
-        counts = [
-            len(mine) if self._malicious[other] else len(mine & self._classes(other))
-            for other in self._peers[others].tolist()
-        ]
-        return np.array(counts, dtype=np.int64)
-
-    def _index(self, peer: int) -> torch.Tensor:
-        return torch.as_tensor(self._samples[peer], device=self._population.device)
-
-    def _classes(self, peer: int) -> frozenset[int]:
-        """The classes of a peer's samples, those with which it trains among them."""
-        if peer not in self._knows:
-            own = torch.cat([self._index(peer), torch.as_tensor(self._population.parts[peer])])
-            self._knows[peer] = frozenset(self._population.labels[own].tolist())
-        return self._knows[peer]
+        knows, who = self._setup.knows, self._peers[others]
+        mine, honest = knows[self._peers[name]], ~self._setup.members.malicious[who]
+        counts = np.full(len(who), int(mine.sum()), dtype=np.int64)
+        counts[honest] = (knows[who[honest]] & mine).sum(axis=1)
+        return counts
 
 
 def require_output_layer(population: Population, mixer: Mixer) -> None:
