@@ -126,6 +126,7 @@ class ClassWindows(Partition):
     """
 
     complete: ClassVar[bool] = False
+    label_parameters: ClassVar[tuple[str, ...]] = ("classes",)
 
     classes: Annotated[int, Ge(1), Doc("number of classes that a client knows; all if there are fewer")] = 4
     per_class: Annotated[int, Ge(1), Doc("number of samples of each of these classes")] = 12

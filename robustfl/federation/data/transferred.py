@@ -121,6 +121,8 @@ class Transferred(Data):
                 f"Transferred: `public` should satisfy public < {len(everything)}, the number of training images of "
                 f"{self.of}. Found public={self.public}. Use fewer."
             )
+        if height != width:
+            raise DataError(f"Transferred: images that are turned should be square. Found {height} x {width}.")
         public = np.random.default_rng(self.seed).permutation(everything)[: self.public]
         images = torch.tensor(dataset.train_x[public])
         turned = torch.cat([images.rot90(turns, (-2, -1)) for turns in range(4)])
