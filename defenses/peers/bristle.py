@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
 from robustfl.aggregation.kernels.base import Array, Floats
@@ -42,9 +42,10 @@ class Bristle(Mixer):
     not know stay as they are, since neighbours who know other classes would all seem to be liars.
 
     Guarantee: no letter has more than 6 times the weight of the own model in any class, and one that recognises none of
-    the classes that both know has none. Nothing bounds how long a letter is, and a model that is multiplied by a number
-    recognises the same: one whose other columns are wrong, and long, decides what its receiver does with classes that
-    it does not know. What a neighbour says of how many classes it knows is believed.
+    the classes that both know has none. As published, nothing bounds how long a letter is, and a model that is
+    multiplied by a number recognises the same: one whose other columns are wrong, and long, decides what its receiver
+    does with classes that it does not know. `longest` (this project's) shortens such letters, which changes nothing of
+    what they recognise. What a neighbour says of how many classes it knows is believed.
     Breakdown point: none is known.
 
     References
@@ -77,8 +78,9 @@ class Bristle(Mixer):
         "Environments, 2021"
     )
     unfit: ClassVar[str] = (
-        "for models that are more than one layer over frozen features, or where attackers may send letters of any "
-        "length: a long letter that is right in the classes of its receiver decides about all others"
+        "for models that are more than one layer over frozen features, or where attackers know the classes of their "
+        "receivers: letters that are right in these and wrong in all others are believed, and long ones decide alone "
+        "unless `longest` shortens them"
     )
 
     prioritised: Annotated[int, Ge(2), Le(10_000), Doc("how many letters a peer tries out at most (B)")] = 10
@@ -89,6 +91,12 @@ class Bristle(Mixer):
     metric: Annotated[
         Literal["f1", "recall"], Doc("how well a class is recognised: F1, or the share of its samples")
     ] = "f1"
+    longest: Annotated[
+        float | None,
+        Gt(0),
+        Le(1e6),
+        Doc("length, in lengths of the own model, to which longer letters are shortened; as published they never are"),
+    ] = None
 
     def _mix(self, gathering: Gathering) -> Mixing:
         if gathering.occasion.confusions is None:
@@ -97,9 +105,11 @@ class Bristle(Mixer):
                 "of a peer's id and models [c, d] that returns counts [c, C, C]."
             )
         by_class: list[Floats] = []
+        lengths: list[Floats] = []
         tried: dict[int, list[int]] = {}
         for number, group in enumerate(gathering.groups):
             distances = gathering.squared_distances(number)
+            lengths += list(self._shortened(gathering, number, group.index.shape))
             for place, senders in enumerate(group.senders.tolist()):
                 chosen = self._prioritised(distances[place], gathering, senders[0])
                 tried[senders[0]] = [senders[1 + one] for one in chosen.tolist()]
@@ -107,9 +117,19 @@ class Bristle(Mixer):
         shares = np.split(np.arange(len(by_class)), np.cumsum([len(group.lines) for group in gathering.groups])[:-1])
         return Mixing(
             shares=[np.stack([by_class[one].mean(axis=1) for one in part]) for part in shares],
-            fill=partial(_integrate, gathering, by_class),
+            fill=partial(_integrate, gathering, by_class, lengths),
             info={"tried": tried, "foreign": gathering.occasion.shared is not None},
         )
+
+    def _shortened(self, gathering: Gathering, number: int, shape: tuple[int, ...]) -> Floats:
+        """What the letters [g, m] of a group are multiplied by."""
+        if self.longest is None:
+            return np.ones(shape)
+        squares = gathering.squared_norms(number)
+        most = np.broadcast_to(self.longest**2 * squares[:, :1], shape)
+        found = np.sqrt(np.divide(most, squares, out=np.ones(shape), where=squares > most))
+        found[:, 0] = 1.0  # the own model is as long as it is
+        return found
 
     def _prioritised(self, distances: Floats, gathering: Gathering, peer: int) -> Integers:
         """The places, ascending, of the neighbours whose letters are tried, by their squared distances [k]."""
@@ -209,8 +229,11 @@ def _preference(scores: Floats) -> Floats:
     return np.maximum(10.0 / (1.0 + np.exp(-np.maximum(scores / 100.0, NEVER))) - 4.0, 0.0)
 
 
-def _integrate(gathering: Gathering, shares: list[Floats], out: Array) -> None:
-    """Write the mixtures of all groups into their lines of `out`; each peer has `shares` [m, C] in each class."""
+def _integrate(gathering: Gathering, shares: list[Floats], lengths: list[Floats], out: Array) -> None:
+    """Write the mixtures of all groups into their lines of `out`.
+
+    Each peer has `shares` [m, C] of its letters in each class, and what these are multiplied by, `lengths` [m].
+    """
     rows, classes = gathering.rows, shares[0].shape[1]
     sizes = gathering.occasion.layers or (rows.shape[1],)
     if sum(sizes) != rows.shape[1] or any(size % classes for size in sizes):
@@ -224,12 +247,12 @@ def _integrate(gathering: Gathering, shares: list[Floats], out: Array) -> None:
     for size in sizes:
         layer = slice(start, start + size)
         start += size
-        for one, ((group, place), share) in enumerate(zip(lines, shares, strict=True)):
+        for one, ((group, place), share, length) in enumerate(zip(lines, shares, lengths, strict=True)):
             own = rows[group.index[place, 0], layer].astype(np.float64).reshape(classes, -1)
             moved = np.zeros_like(own)
             for slot in np.flatnonzero(share[1:].any(axis=1)).tolist():
                 letter = rows[group.index[place, 1 + slot], layer].reshape(classes, -1)
-                moved += share[1 + slot, :, None] * (letter - own)
+                moved += share[1 + slot, :, None] * (length[1 + slot] * letter - own)
             made[one, layer] = (own + moved).reshape(-1)
     for (group, place), model in zip(lines, made, strict=True):
         out[group.lines[place]] = model

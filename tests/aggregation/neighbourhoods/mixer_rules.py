@@ -209,6 +209,10 @@ def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
     return result
 
 
+def bristle_shortened(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
+    return bristle(own, np.array([clip(letter, float(np.linalg.norm(own))) for letter in letters]), w, b)
+
+
 def class_part(label: int, d: int) -> Matrix:
     """The places of a class in a model of two layers, of 30 numbers and the rest; of one layer of 40."""
     layers = [(0, 30), (30, d)] if d != 40 else [(0, 40)]
@@ -247,6 +251,7 @@ MIXERS = [
     Case("ios", IOS(), ios, bounded=True),
     Case("bridge", Bridge(), bridge, bounded=True),
     Case("bristle", Bristle(prioritised=20), bristle, bounded=False),
+    Case("bristle_shortened", Bristle(prioritised=20, longest=1.0), bristle_shortened, bounded=True),
     Case("ubar", UBAR(), ubar, bounded=True),
     Case("balance", Balance(gamma=0.7), balance, bounded=True),
     Case("local_fools_gold", LocalFoolsGold(), local_fools_gold, bounded=False),

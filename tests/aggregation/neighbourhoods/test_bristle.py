@@ -136,6 +136,16 @@ def test_a_letter_of_any_length_has_the_weight_of_what_it_recognises() -> None:
     assert Bristle().mix(letters, around_0(1), occasion(says(RIGHT, RIGHT), [2])).models[0, 2] == 5e5
 
 
+def test_long_letters_can_be_shortened_to_lengths_of_the_own_model() -> None:
+    told = occasion(says(RIGHT, RIGHT, RIGHT), [2, 2])
+    letters = Letters(np.array([[3.0, 4.0, 0.0], [6.0, 8.0, 0.0], [0.0, 0.0, 1e9]]))
+    for longest, expected in ((1.0, [2.0, 8 / 3, 5 / 3]), (2.0, [3.0, 4.0, 10 / 3]), (None, [3.0, 4.0, 1e9 / 3])):
+        models = Bristle(longest=longest).mix(letters, around_0(2), told).models
+        np.testing.assert_allclose(models, [expected], rtol=1e-12)
+    silent = Letters(np.array([[0.0, 0.0, 0.0], [6.0, 8.0, 0.0], [0.0, 0.0, 1.0]]))
+    assert Bristle(longest=1.0).mix(silent, around_0(2), told).models.tolist() == [[0.0, 0.0, 0.0]]
+
+
 def test_malformed_letters_are_never_tried() -> None:
     asked: list[Matrix] = []
 
