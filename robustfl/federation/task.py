@@ -134,7 +134,14 @@ class Population:
         """The same task whose clients train with `per_class` samples of each class at most, and their other samples.
 
         A client that has no more samples of any class has no others: it gets those with which it trains.
+
+        Raises ParameterError where clients share samples.
         """
+        if self.shared is not None:
+            raise ParameterError(
+                "`train_per_class` divides the samples of each client, and here others hold the same samples. Leave it "
+                "out, or take a partition in which every sample belongs to one client, such as `class_windows`."
+            )
         labels, trained, others = self.labels.cpu().numpy(), [], []
         for part in self.parts:
             mixed = rng.permutation(part)

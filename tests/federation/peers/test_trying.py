@@ -15,7 +15,7 @@ from robustfl.federation import Population, Task
 from robustfl.federation.classified import classified
 from robustfl.federation.clients.training import predict
 from robustfl.federation.data.data_sets import Digits
-from robustfl.federation.data.partitions import ClassWindows
+from robustfl.federation.data.partitions import ClassWindows, Overlapping
 from robustfl.federation.graphs import Complete
 from robustfl.federation.models.architectures import MLP, Model, Softmax
 from robustfl.federation.observers.peers.accuracy import divided
@@ -51,6 +51,12 @@ def test_without_others_peers_try_models_out_on_the_samples_with_which_they_trai
     for few in (None, 5):
         setup = trying(few=few).setup
         assert [part.tolist() for part in setup.tried] == [sorted(part.tolist()) for part in setup.population.parts]
+
+
+def test_samples_that_clients_share_are_not_divided() -> None:
+    task = Task(data=Digits(), model=Softmax(), partition=Overlapping(samples=9))
+    with pytest.raises(ParameterError, match=r"others hold the same samples\. Leave it out, or take a partition"):
+        network(world=task.prepare(clients=PEERS, seed=0), clients=PEERS, peers={"train_per_class": 2})
 
 
 def test_confusions_count_what_each_model_takes_samples_for() -> None:
