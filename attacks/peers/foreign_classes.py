@@ -66,7 +66,7 @@ class ForeignClasses(PeerAttack):
             line[~known] = np.roll(line[~known], -1)
         place = mean.new_tensor(source).long()
         layers = []
-        for layer in mean.split(view.layers, dim=1):
+        for layer in torch.split(mean, list(view.layers), dim=1):
             parts = layer.reshape(len(layer), classes, -1)
             layers.append(parts.take_along_dim(place[:, :, None], dim=1).reshape(len(layer), -1))
         return torch.cat(layers, dim=1)

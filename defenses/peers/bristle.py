@@ -194,7 +194,8 @@ def recognised(counts: Floats, metric: str) -> Floats:
     right = np.diagonal(counts, axis1=1, axis2=2)
     samples = counts.sum(axis=2)
     whole = samples if metric == "recall" else (samples + counts.sum(axis=1)) / 2.0
-    return np.divide(right, whole, out=np.zeros_like(right), where=samples > 0)
+    found: Floats = np.divide(right, whole, out=np.zeros_like(right), where=samples > 0)
+    return found
 
 
 def class_weights(own: Floats, others: Floats, shared: Integers | None) -> tuple[Floats, Floats]:

@@ -139,7 +139,7 @@ class Transferred(Data):
         optimizer = torch.optim.Adam(network.parameters(), RATE)
         for _ in range(self.epochs):
             order = torch.randperm(len(images), generator=generator)
-            for batch in order.split(BATCH):
+            for batch in torch.split(order, BATCH):
                 optimizer.zero_grad()
                 cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -170,4 +170,4 @@ def _features(layers: nn.Module, images: Tensor) -> FloatArray:
     import torch
 
     with torch.no_grad():
-        return torch.cat([layers(some) for some in images.split(CHUNK)]).numpy()
+        return torch.cat([layers(some) for some in torch.split(images, CHUNK)]).numpy()
