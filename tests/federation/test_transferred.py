@@ -11,6 +11,7 @@ import torch
 
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.data.data_sets import Digits, Transferred
+from robustfl.federation.data.transferred import _one_thread
 from tests.federation.test_divided_data import write_idx
 
 TURNED: dict[str, Any] = {"source": "rotations", "public": 247, "width": 24, "epochs": 1}
@@ -32,16 +33,17 @@ def test_features_are_standardised_and_public_images_are_nobodys() -> None:
 
 
 def test_the_layers_are_those_of_a_network_that_learnt_how_images_are_turned() -> None:
-    rule = Transferred(**{**TURNED, "epochs": 15, "width": 64})
+    rule = Transferred(**{**TURNED, "epochs": 40, "width": 64})
     images, labels, kept = rule._lesson(Digits().load(), ())
     assert (len(images), labels.bincount().tolist(), len(kept)) == (4 * 247, [247] * 4, 1100)
     torch.testing.assert_close(images[247], images[0].rot90(1, (-2, -1)))
-    layers = rule._trained(images, labels)
+    with _one_thread():
+        layers = rule._trained(images, labels)
     inside = layers(images).detach()
     target = torch.nn.functional.one_hot(labels).float()
     fitted = torch.linalg.lstsq(torch.cat([inside, torch.ones(len(inside), 1)], dim=1), target).solution
     guesses = (inside @ fitted[:-1] + fitted[-1]).argmax(dim=1)
-    assert (guesses == labels).float().mean() > 0.8
+    assert (guesses == labels).float().mean() > 0.85
 
 
 def test_it_is_the_same_to_the_last_bit_whenever_it_is_made_and_with_any_number_of_threads() -> None:

@@ -91,11 +91,14 @@ class Transferred(Data):
             test = _features(network, torch.tensor(dataset.test_x))
         mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
         spread = np.where(spread < FLAT, 1.0, spread)
+        for part in (train, test):  # in place: there may be many samples of many features
+            part -= mean.astype(np.float32)
+            part /= spread.astype(np.float32)
         return Dataset(
             name=self.name,
-            train_x=((train - mean) / spread).astype(np.float32),
+            train_x=train,
             train_y=dataset.train_y[kept],
-            test_x=((test - mean) / spread).astype(np.float32),
+            test_x=test,
             test_y=dataset.test_y,
             classes=dataset.classes,
             notes=(*dataset.notes, self._told(len(images))),
