@@ -184,7 +184,7 @@ def f1(counts: Matrix, label: int) -> float:
     return float(2 * hits / (2 * hits + (counts[label].sum() - hits) + (counts[:, label].sum() - hits)))
 
 
-def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
+def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int, longest: float = np.inf) -> Matrix:
     familiar = [label for label in range(CLASSES) if label < CLASSES // 2]
     mine, *theirs = confusions(0, np.stack([own, *letters]))
     totals, sums = np.ones(CLASSES), {label: own[class_part(label, len(own))].copy() for label in range(CLASSES)}
@@ -202,7 +202,7 @@ def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
             judged = min(max(judged, -100.0), 1e4) / 100
             weight = max(0.0, 10 / (1 + np.exp(-judged)) - 4) * certainty
             totals[label] += weight
-            sums[label] += weight * letter[class_part(label, len(own))]
+            sums[label] += weight * clip(letter, longest)[class_part(label, len(own))]
     result = own.copy()
     for label in range(CLASSES):
         result[class_part(label, len(own))] = sums[label] / totals[label]
@@ -210,7 +210,7 @@ def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
 
 
 def bristle_shortened(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
-    return bristle(own, np.array([clip(letter, float(np.linalg.norm(own))) for letter in letters]), w, b)
+    return bristle(own, letters, w, b, float(np.linalg.norm(own)))
 
 
 def class_part(label: int, d: int) -> Matrix:
