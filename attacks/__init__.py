@@ -68,6 +68,7 @@ from .identities.whitewash import Whitewash as Whitewash
 from .peers.dissensus import Dissensus as Dissensus
 from .peers.echo import Echo as Echo
 from .peers.edge import Edge as Edge
+from .peers.foreign_classes import ForeignClasses as ForeignClasses
 from .peers.framing import Framing as Framing
 from .peers.in_steps import InSteps as InSteps
 from .peers.peer_white_box import PeerWhiteBox as PeerWhiteBox

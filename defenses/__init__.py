@@ -29,7 +29,8 @@ front of it with ``>>``:
   :class:`ARC`, :class:`ClientMomentum`.
 * These mix the models of peers, where there is no server (:mod:`robustfl.defenses.peers`): :class:`NNA`, :class:`GTS`,
   :class:`IOS`, :class:`ClippedGossip`, :class:`CSPlus`, :class:`CSHe`, :class:`Bridge`, :class:`Balance`,
-  :class:`UBAR`, :class:`LocalFoolsGold`, :class:`PeerMeritRank`, :class:`SybilWall`, :class:`VarianceCorrected`;
+  :class:`UBAR`, :class:`Bristle`, :class:`LocalFoolsGold`, :class:`PeerMeritRank`, :class:`SybilWall`,
+  :class:`VarianceCorrected`;
   :class:`Gossip` has no defense, and :class:`Alone` is their yardstick.
 * :class:`PerLayer` in front of a rule or pipeline lets it decide about each layer of a model by itself.
 * :class:`ConsistencyCheck` is what clients do against a server that gives them different models.
@@ -78,6 +79,7 @@ from .peers import UBAR as UBAR
 from .peers import Alone as Alone
 from .peers import Balance as Balance
 from .peers import Bridge as Bridge
+from .peers import Bristle as Bristle
 from .peers import ClippedGossip as ClippedGossip
 from .peers import CSHe as CSHe
 from .peers import CSPlus as CSPlus

@@ -5,7 +5,7 @@
 ...     warnings.simplefilter("ignore", DeprecationWarning)
 ...     from robustfl.federation.data_sets import Digits
 >>> Digits.__module__
-'robustfl.federation.data.data_sets'
+'robustfl.federation.data.digits'
 """
 
 from __future__ import annotations

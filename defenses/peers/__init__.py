@@ -13,7 +13,8 @@ Each rule mixes all peers of a network at a time (:mod:`robustfl.aggregation.nei
   :class:`VarianceCorrected` keeps the variance that averaging takes from models. :class:`Alone` hears nobody; it is the
   yardstick of collaboration.
 * These compare the neighbours with the own model: :class:`NNA`, :class:`GTS`, :class:`ClippedGossip`, :class:`CSPlus`,
-  :class:`CSHe`, :class:`Balance`. :class:`UBAR` also tries their models out.
+  :class:`CSHe`, :class:`Balance`. :class:`UBAR` also tries their models out, and :class:`Bristle` does so class by
+  class.
 * :class:`SybilWall` also compares them with what neighbours tell about theirs, by rumours.
 * These compare neighbours with each other: :class:`IOS`, :class:`LocalFoolsGold`, and :class:`Bridge` in each column.
   :class:`PeerMeritRank` also remembers who stood near whom, and trusts by random walks over that.
@@ -25,6 +26,7 @@ Every rule for the updates of a server can be used by peers as well
 from .alone import Alone as Alone
 from .balance import Balance as Balance
 from .bridge import Bridge as Bridge
+from .bristle import Bristle as Bristle
 from .clipped_gossip import ClippedGossip as ClippedGossip
 from .cs_he import CSHe as CSHe
 from .cs_plus import CSPlus as CSPlus

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
 from robustfl.federation.anonymity import Pseudonyms
 from robustfl.federation.clients.attackers import Attackers, attackers_of
 from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning, poisoning_for
+from robustfl.federation.data.partitions import class_histogram
 from robustfl.federation.faults import Faults
 from robustfl.federation.peers.network import Network, network_of
 from robustfl.federation.round import Ids
@@ -49,6 +52,7 @@ class Setup:
     seed : the seed of the simulation
     roles : the seed that decides who is malicious and who is spied on
     network : who hears whom; None with a server
+    tried : the samples on which each peer tries out what it gets; none with a server
     """
 
     population: Population
@@ -68,6 +72,7 @@ class Setup:
     seed: int
     roles: int
     network: Network | None = None
+    tried: Sequence[Ids] = ()
 
     @property
     def malicious(self) -> Ids:
@@ -78,6 +83,13 @@ class Setup:
     def malicious_clients(self) -> list[int]:
         """The malicious clients; each occurs once, however many identities it has."""
         return [int(client) for client in np.unique(self.members.leaders[self.malicious])]
+
+    @cached_property
+    def knows(self) -> NDArray[np.bool_]:
+        """Of which classes each peer has samples, to train with or to try models out on, [clients, C]."""
+        labels, classes = self.population.labels.cpu().numpy(), self.population.classes
+        parts = [np.concatenate(own) for own in zip(self.population.parts, self.tried, strict=True)]
+        return class_histogram(labels, parts, classes) > 0
 
     @property
     def honest(self) -> Ids:
@@ -124,12 +136,16 @@ def set_up(
     rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
     roles = seed if roles is None else roles
     network: Network | None = None
+    tried: Sequence[Ids] = ()
     if settings.topology is None:
         order = stream(roles, "identities").permutation(settings.clients)
     else:
         told = f if declared is None else declared
         network = network_of(settings, place, identities, f, told, seed=seed, roles=roles, root=root)
         order, population = network.order, network.arranged(population)
+        tried, few = population.parts, settings.network.train_per_class
+        if few is not None:
+            population, tried = population.held_back(few, stream(seed, "samples to train with"))
     members = Members(population, settings, identities, order, f, seed)
     if network is not None:
         network.populate(members.malicious, members.leaders)
@@ -152,4 +168,5 @@ def set_up(
         seed=seed,
         roles=roles,
         network=network,
+        tried=tried,
     )

@@ -133,6 +133,28 @@ class Population:
         other._index()
         return other
 
+    def held_back(self, per_class: int, rng: np.random.Generator) -> tuple[Population, list[Indices]]:
+        """The same task whose clients train with `per_class` samples of each class at most, and their other samples.
+
+        A client that has no more samples of any class has no others: it gets those with which it trains.
+
+        Raises ParameterError where clients share samples.
+        """
+        if self.shared is not None:
+            raise ParameterError(
+                "`train_per_class` divides the samples of each client, and here others hold the same samples. Leave it "
+                "out, or take a partition in which every sample belongs to one client, such as `class_windows`."
+            )
+        labels, trained, others = self.labels.cpu().numpy(), [], []
+        for part in self.parts:
+            mixed = rng.permutation(part)
+            ordered = mixed[np.argsort(labels[mixed], kind="stable")]
+            _, first, place = np.unique(labels[ordered], return_index=True, return_inverse=True)
+            used = np.arange(len(ordered)) - first[place] < per_class
+            trained.append(np.sort(ordered[used]))
+            others.append(np.sort(ordered if used.all() else ordered[~used]))
+        return self.with_data(self.features, self.labels, trained), others
+
     def set_aside(self, share: float, seed: int) -> tuple[Population, Indices]:
         """The same task without a random share of the training samples, which become public, and their places [m].
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from robustfl import registry
 from robustfl.errors import DataError
-from robustfl.federation.data import data_sets
+from robustfl.federation.data import digits
 from robustfl.federation.data.data_sets import CIFAR10, CSV, IDX, NPZ, Digits
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.files import ROOT_VARIABLE, data_roots, inside
@@ -196,9 +196,9 @@ def test_digits() -> None:
 
 
 def test_digits_are_those_of_scikit_learn_wherever_it_keeps_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = data_sets._digits()
-    monkeypatch.setattr(data_sets, "find_spec", lambda name: None)
-    found = data_sets._digits()
+    table = digits._digits()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    found = digits._digits()
     assert found.shape == (1797, 65)
     assert (table.dtype, table.tolist()) == (found.dtype, found.tolist())
 
@@ -220,7 +220,7 @@ def test_loading_is_cached_and_depends_on_the_parameters() -> None:
 def test_names() -> None:
     assert set(registry.find("data")) == {
         *("digits", "fashion_mnist", "csv", "idx", "npz", "cifar10"),
-        *("flows", "sessions"),
+        *("flows", "sessions", "transferred"),
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from robustfl.federation.data.partitions import (
     ByClient,
     ClassGroups,
     ClassImbalance,
+    ClassWindows,
     Dirichlet,
     Given,
     Partition,
@@ -29,7 +32,7 @@ from robustfl.federation.data.partitions import (
 
 Indices = npt.NDArray[np.int64]
 
-SPLITTING = [name for name in registry.find("partition") if name not in ("by_client", "overlapping")]
+SPLITTING = [name for name in registry.find("partition") if name not in ("by_client", "overlapping", "class_windows")]
 EVERY = [registry.build("partition", name, alpha=0.5) for name in SPLITTING]
 
 partitions = st.one_of(
@@ -125,6 +128,40 @@ def test_groups_of_clients_know_groups_of_classes_and_share_them_evenly() -> Non
     three = class_histogram(balanced(), split(ClassGroups(groups=3), balanced(), 7), 10)
     assert sorted(np.unique(three > 0, axis=0).sum(axis=1).tolist()) == [3, 3, 4]
     assert len(split(ClassGroups(groups=9), np.array([4, 4, 4]), 2)) == 2, "one class is one group"
+
+
+@pytest.mark.parametrize(("clients", "classes"), [(1, 1), (10, 4), (15, 4), (15, 10), (7, 99)])
+def test_windows_of_classes_are_as_wide_as_said_and_the_rest_goes_to_nobody(clients: int, classes: int) -> None:
+    parts = split(ClassWindows(classes=classes, per_class=3), balanced(), clients)
+    counts = class_histogram(balanced(), parts, 10)
+    assert (np.sort(counts, axis=1) == np.repeat([0, 3], [10 - min(classes, 10), min(classes, 10)])).all()
+    together = np.concatenate(parts)
+    assert len(np.unique(together)) == len(together) == 3 * clients * min(classes, 10)
+    begins = [label for row in counts > 0 for label in range(10) if row[label] and not row[label - 1]]
+    assert len(begins) == (0 if classes >= 10 else clients), "each window is one piece of the circle"
+    assert sorted(begins) == sorted([client % 10 for client in range(clients)] * (classes < 10))
+
+
+def test_windows_that_hold_more_samples_than_there_are_name_the_class() -> None:
+    labels = np.repeat(np.arange(3), [50, 9, 50])
+    assert len(split(ClassWindows(classes=2, per_class=4), labels, 3)) == 3
+    with pytest.raises(ParameterError, match=r"for all 2 of 3 clients that know class 1\. Found per_class=5, and 9"):
+        split(ClassWindows(classes=2, per_class=5), labels, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twice(Partition):
+    """Deals some samples, and one of them twice."""
+
+    complete: ClassVar[bool] = False
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        return [np.array([0, 1]), np.array([1])]
+
+
+def test_a_partition_that_leaves_samples_still_deals_none_twice() -> None:
+    with pytest.raises(DataError, match=r"should deal some of 3 samples once .* 2 different samples"):
+        split(Twice(), np.zeros(3, np.int64), 2)
 
 
 def test_quantity_skew_skews_sizes_and_not_labels() -> None:
@@ -275,6 +312,7 @@ def test_names() -> None:
         "dirichlet",
         "shards",
         "class_groups",
+        "class_windows",
         "quantity_skew",
         "power_law",
         "class_imbalance",

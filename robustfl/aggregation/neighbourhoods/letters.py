@@ -209,6 +209,10 @@ class Occasion:
     rounds : how many rounds there will be, or None when nobody knows; for rules that become stricter
     losses : (peer's id, models [c, d]) -> [c]: the losses of the models on samples of the peer's own, for rules that
         try letters out before they use them
+    confusions : (peer's id, models [c, d]) -> [c, C, C]: how many of the peer's own samples of each class each model
+        takes for each class, for rules that try letters out class by class
+    shared : (peer's id, neighbours' ids [k]) -> [k]: how many classes the peer and each neighbour both know
+    draws : peer's id -> a random generator, the same whenever it is asked for, for rules that leave something to chance
     layers : the sizes of the layers that a model's d numbers consist of, in order; for rules that treat layers alike
     rumours : peer's id -> what its neighbours tell it about third peers; for rules that listen to that
     """
@@ -216,6 +220,9 @@ class Occasion:
     number: int = 0
     rounds: int | None = None
     losses: Callable[[int, Array], Floats] | None = None
+    confusions: Callable[[int, Array], Floats] | None = None
+    shared: Callable[[int, Integers], Integers] | None = None
+    draws: Callable[[int], np.random.Generator] | None = None
     layers: tuple[int, ...] | None = None
     rumours: Mapping[int, Sequence[Any]] = field(default_factory=dict)
 

@@ -39,7 +39,8 @@ class Mixing:
 
     Attributes
     ----------
-    shares : for every group, the shares [g, m] of the letters in the new models, or None if they are no weighted sums
+    shares : for every group, the shares [g, m] of the letters in the new models, or None if they are no weighted sums;
+        where a `fill` makes the models, such as one whose shares differ between classes, the mean shares
     fill : makes the new models; by default they are the weighted sums with the shares
     info : what the rule reports
     state : the state after this mixing; None leaves it unchanged
@@ -82,6 +83,8 @@ class Mixer(Defense):
     family: ClassVar[str] = "peers"
     uses_bound: ClassVar[bool] = True
     """Whether it matters to the rule how many neighbours may be malicious."""
+    by_class: ClassVar[bool] = False
+    """Whether models have to be one output layer, of which each class has an equal part."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
     no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
 

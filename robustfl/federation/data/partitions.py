@@ -9,97 +9,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, final
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from robustfl.components import Component
 from robustfl.errors import DataError, ParameterError
+from robustfl.federation.data.dealing import MOST_CLIENTS as MOST_CLIENTS
+from robustfl.federation.data.dealing import Given as Given
+from robustfl.federation.data.dealing import Partition as Partition
 from robustfl.federation.data.overlapping import OverlappingParts
 
 Indices = npt.NDArray[np.int64]
 
-MOST_CLIENTS = 10**7
-"""The largest number of clients whose parts overlap; a few numbers are kept for each of them."""
-
 Alpha = Annotated[float, Gt(0), Le(1e6), Doc("concentration: small values give skewed parts, large values even ones")]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Given:
-    """What a partition is given of N training samples.
-
-    Attributes
-    ----------
-    labels : [N] the class numbers
-    features : [N, ...] the samples themselves; None where a caller has labels alone
-    owners : [N] the number of each sample's owner, from 0; None where samples belong to nobody from the start
-    names : the names of the owners
-    """
-
-    labels: Indices
-    features: npt.NDArray[np.float32] | None = None
-    owners: Indices | None = None
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Partition(Component, ABC):
-    """A way to distribute samples: every sample goes to exactly one client, and every client gets at least one.
-
-    Only where parts overlap, each client has samples whatever the others have.
-    """
-
-    overlaps: ClassVar[bool] = False
-    """Whether clients may hold the same samples; there may then be more clients than samples, up to `MOST_CLIENTS`."""
-
-    @final
-    def split(self, samples: Given | npt.NDArray[Any], clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        """The sorted sample indices of each client.
-
-        Labels [N] alone stand for samples of which nothing else is known.
-
-        Shapes: N samples -> `clients` index arrays that together hold 0 .. N - 1 once, unless parts overlap.
-
-        Raises DataError when the labels are not class numbers, ParameterError when there are not enough samples.
-        """
-        given = samples if isinstance(samples, Given) else Given(labels=np.asarray(samples))
-        y = given.labels
-        if y.ndim != 1 or y.dtype.kind not in "iu" or y.size == 0 or y.min() < 0:
-            raise DataError(f"Labels should be class numbers from 0, [N]. Found dtype {y.dtype}, shape {y.shape}.")
-        given = replace(given, labels=y.astype(np.int64))
-        if self.overlaps:
-            if not 1 <= clients <= MOST_CLIENTS:
-                raise ParameterError(
-                    f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= {MOST_CLIENTS}. Found "
-                    f"clients={clients}. Use fewer clients."
-                )
-            return self._deal(given, clients, rng)
-        if not 1 <= clients <= len(y):
-            raise ParameterError(
-                f"{type(self).__name__}: `clients` should satisfy 1 <= clients <= samples. Found clients={clients}, "
-                f"samples={len(y)}. Use fewer clients, more data, or the partition `overlapping`, in which clients "
-                "share samples."
-            )
-        parts = [np.sort(part).astype(np.int64) for part in self._deal(given, clients, rng)]
-        sizes = [len(part) for part in parts]
-        dealt = np.sort(np.concatenate(parts)) if parts else np.empty(0)
-        if len(parts) != clients or not all(sizes) or not np.array_equal(dealt, np.arange(len(y))):
-            raise DataError(
-                f"{type(self).__name__} should deal each of {len(y)} samples once and leave none of {clients} clients "
-                f"without. Found parts of sizes {sizes[:10]} ..., {len(np.unique(dealt))} different samples."
-            )
-        return parts
-
-    @abstractmethod
-    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
-        """One index array per client, each in any order; 1 <= clients <= N holds unless parts overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +111,45 @@ class ClassGroups(Partition):
             for client, piece in zip(hand.tolist(), np.array_split(members, len(hand)), strict=True):
                 parts[client] = piece
         return _topped_up(parts, 1, type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWindows(Partition):
+    """Each client knows a window of neighbouring classes and has a few samples of each; all others go to nobody.
+
+    The classes stand in a circle. One client knows the first `classes` of them, the next one those from the second on,
+    and so on; which client has which window is left to chance. Every class that a client does not know is foreign to
+    it: it can learn that one from others alone. With as many classes as there are, all clients see the same.
+
+    Reference: Verbraeken, de Vos, Pouwelse, "Bristle: decentralized federated learning in Byzantine, non-i.i.d.
+    environments", 2021.
+    """
+
+    complete: ClassVar[bool] = False
+    label_parameters: ClassVar[tuple[str, ...]] = ("classes",)
+
+    classes: Annotated[int, Ge(1), Doc("number of classes that a client knows; all if there are fewer")] = 4
+    per_class: Annotated[int, Ge(1), Doc("number of samples of each of these classes")] = 12
+
+    def _deal(self, samples: Given, clients: int, rng: np.random.Generator) -> Sequence[Indices]:
+        labels, counts = np.unique(samples.labels, return_counts=True)
+        width = min(self.classes, len(labels))
+        first = rng.permutation(clients) % len(labels)
+        knows = (np.arange(len(labels)) - first[:, None]) % len(labels) < width  # [clients, labels]
+        wanted = knows.sum(axis=0) * self.per_class
+        if (wanted > counts).any():
+            rarest = int((counts - wanted).argmin())
+            raise ParameterError(
+                f"ClassWindows: `per_class` should leave enough samples for all {knows.sum(axis=0)[rarest]} of "
+                f"{clients} clients that know class {labels[rarest]}. Found per_class={self.per_class}, and "
+                f"{counts[rarest]} samples of this class. Use fewer samples, classes or clients."
+            )
+        parts: list[list[Indices]] = [[] for _ in range(clients)]
+        for place, label in enumerate(labels):
+            who, members = np.flatnonzero(knows[:, place]), rng.permutation(np.flatnonzero(samples.labels == label))
+            for client, some in zip(who, members[: wanted[place]].reshape(-1, self.per_class), strict=True):
+                parts[client].append(some)
+        return [np.concatenate(part) for part in parts]
 
 
 @dataclass(frozen=True, kw_only=True)

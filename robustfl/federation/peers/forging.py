@@ -185,6 +185,8 @@ class Forger:
             say=np.where(hears, told.weights, 0.0).sum(axis=1),
             initial=self._setup.population.initial,
             cut=moment.cut,
+            layers=tuple(part.stop - part.start for part in self._setup.population.layers),
+            knows=lambda: self._setup.knows[moment.hearing.ids[lines]],
             mix=lambda letters: moment.mixed(lines, torch.cat([moment.models, letters]), moment.index(index)[lines]),
             rng=self._setup.rng["attack"],
         )

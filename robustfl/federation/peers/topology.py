@@ -21,6 +21,7 @@ from robustfl.federation.channels.contract import Channel
 from robustfl.federation.clients.training import predict
 from robustfl.federation.peers.forging import Forger, Moment
 from robustfl.federation.peers.hearing import Exchange, Hearing
+from robustfl.federation.peers.trying import Tried, require_output_layer
 from robustfl.federation.round import Ids, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.streams import stream
@@ -75,7 +76,7 @@ class PeerToPeer(Topology):
 
     Raises
     ------
-    ParameterError : the defense is no rule for peers
+    ParameterError : the defense is no rule for peers, or no rule for such a model
     """
 
     def __init__(self, setup: Setup, channel: Channel, equivocation: bool = True) -> None:
@@ -84,6 +85,7 @@ class PeerToPeer(Topology):
         if not isinstance(channel.defense, Mixer):
             raise ParameterError(f"Peers need a rule that mixes their models. Found {channel.defense!r}.")
         self.network, self.rules, self.mixer = setup.network, setup.settings.network, channel.defense
+        require_output_layer(setup.population, self.mixer)
         self.combines_first = self.rules.order == "combine_then_adapt"
         self.asked: Callable[[Letters, Hoods, Occasion], Mixed] = partial(self.mixer.mix, short=self.rules.short)
         """Asks the rule; whoever watches its conduct puts a question of its own in place of this one."""
@@ -94,6 +96,7 @@ class PeerToPeer(Topology):
         """The pings that nobody answered, where peers have to be asked whether they take part."""
         self._names = self.network.names
         self._peers = np.argsort(self._names)
+        self._tried = Tried(setup, self._peers)
 
     def sample(self, number: int) -> Round:
         up, malicious = self.up(number), self.setup.members.malicious
@@ -169,7 +172,8 @@ class PeerToPeer(Topology):
 
         Another `mixer` takes the place of the rule; nobody watches its conduct.
         """
-        heard, bounds, occasion = post.heard, post.bounds, self._occasion(round)
+        heard, bounds = post.heard, post.bounds
+        occasion = replace(self._occasion(round), draws=partial(self._draws, round.number, step))
         place = np.full(self.network.n, ABSENT)
         place[post.ids] = np.arange(len(post.ids))
         rows = np.where(heard.present, place[np.maximum(heard.senders, 0)], ABSENT)
@@ -252,8 +256,14 @@ class PeerToPeer(Topology):
             number=round.number,
             rounds=self.setup.settings.rounds,
             losses=partial(self._losses, round),
+            confusions=self._tried.confusions,
+            shared=self._tried.shared,
             layers=tuple(part.stop - part.start for part in self.setup.population.layers),
         )
+
+    def _draws(self, number: int, step: int, name: int) -> np.random.Generator:
+        """What the peer of this name leaves to chance in a mixing of a round."""
+        return stream(self.setup.seed, f"choices of peer {self._peers[name]} in mixing {step} of round {number}")
 
     @torch.no_grad()
     def _losses(self, round: Round, name: int, models: Array) -> Floats:

@@ -38,6 +38,10 @@ class Peers(Settings):
     short: Literal["lower", "own"] = "lower"
     """What peers do with too few letters for what their rule is told. lower: the rule is told the largest number that
     fits, and the peer keeps its own model if none does; own: the peer keeps its own model."""
+    train_per_class: Annotated[int, Ge(1), Strict()] | None = None
+    """The number of its samples of each class with which a peer trains, at most. On all others it tries out what its
+    neighbours send, if its rule does so. Without a number, peers train with all their samples, and try models out on
+    these."""
     evaluate_samples: Annotated[int, Ge(1)] = 1000
     """The number of test samples, in the proportions of the classes and the same in all trials, on which models are
     measured before the last round; in the last round all test samples are used."""

@@ -73,6 +73,8 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
         weights: Sequence[float] | None = None,
         mix: Callable[[Any], Any] | None = None,
         initial: Any = None,
+        knows: Sequence[bool] | None = None,
+        layers: Sequence[int] | None = None,
     ) -> Any:
         """The model [d] that `f` malicious neighbours send to one peer, outside any federation.
 
@@ -84,6 +86,8 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
             default all are equal
         mix : what the peer's rule makes of a model [d] from its malicious neighbours, for attacks that ask it
         initial : the model [d] before the first round, for attacks that need it
+        knows : of which classes the peer has samples, [C], for attacks that need it
+        layers : the sizes of the layers of which a model consists; by default it is one layer
 
         Raises AttackError when shapes do not fit, or when something that the attack needs is missing.
         """
@@ -121,6 +125,8 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
             weights=shares[None, 1 : 1 + k],
             say=np.array([shares[1 + k :].sum()]),
             initial=None if initial is None else torch.as_tensor(np.asarray(initial)).to(own),
+            layers=None if layers is None else tuple(layers),
+            knows=None if knows is None else lambda: np.asarray(knows, dtype=np.bool_)[None],
             mix=answer,
         )
         crafted = Adversary(self).craft(facts)[0]

@@ -42,6 +42,8 @@ class PeerFacts(RoundFacts["Tensor"]):
     say : [v] the gossip weight of each victim's malicious neighbours together
     initial : the model [d] before the first round
     cut : makes the entry of the Fiedler vector of the honest peers' graph for each row of `honest`, [r]
+    layers : the sizes of the layers of which a model consists, in order
+    knows : says of which classes each victim has samples, [v, C]
     mix : what the victims' rules make of one model [v, d] for each, which all its malicious neighbours send -> [v, d]
     """
 
@@ -53,16 +55,19 @@ class PeerFacts(RoundFacts["Tensor"]):
     say: Floats | None = None
     initial: Tensor | None = None
     cut: Callable[[], Floats] | None = None
+    layers: tuple[int, ...] | None = None
+    knows: Callable[[], NDArray[np.bool_]] | None = None
     mix: Callable[[Tensor], Tensor] | None = None
 
 
 class PeerView(RoundView["Tensor"]):
     """What an attack sees of a round in a network of peers.
 
-    Every attack may see `round`, `f`, `rng`, `memory`, the number `v` of victims and the length `d` of models, and for
-    each victim `attackers` [v], how many of its neighbours are malicious, and `bounds` [v], how many its rule expects.
-    Everything else needs the knowledge that its description names. Models of honest peers need PEERS, or NEIGHBOURS for
-    those that malicious peers got themselves; the others are then missing from every sum and mean.
+    Every attack may see `round`, `f`, `rng`, `memory`, the number `v` of victims, the length `d` of models, the sizes
+    of their `layers` (one layer if nobody says), and for each victim `attackers` [v], how many of its neighbours are
+    malicious, and `bounds` [v], how many its rule expects. Everything else needs the knowledge that its description
+    names. Models of honest peers need PEERS, or NEIGHBOURS for those that malicious peers got themselves; the others
+    are then missing from every sum and mean.
     """
 
     messages: ClassVar[str] = "models"
@@ -73,6 +78,7 @@ class PeerView(RoundView["Tensor"]):
         self.lent = Lent()
         self.v, self.d = len(facts.victims), int(facts.honest.shape[1])
         self.attackers, self.bounds = facts.attackers, facts.bounds
+        self.layers = facts.layers or (self.d,)
         around = facts.around
         if Knowledge.PEERS not in knowledge:
             around = np.where(np.isin(around, facts.victims), around, NOBODY)
@@ -153,6 +159,12 @@ class PeerView(RoundView["Tensor"]):
         """The model [d] before the first round (needs HISTORY)."""
         self._need(Knowledge.HISTORY, "the first model")
         return self._lend(self._given(self._facts.initial, "the first model"), "the first model")
+
+    @property
+    def knows(self) -> NDArray[np.bool_]:
+        """Of which classes each victim has samples of its own, [v, C] (needs DATA)."""
+        self._need(Knowledge.DATA, "the victims' classes")
+        return np.array(self._given(self._facts.knows, "the victims' classes")(), dtype=np.bool_)
 
     def mix(self, letters: Tensor) -> Tensor:
         """The victims' models [v, d] after mixing, if all malicious neighbours of victim i send letters[i] [v, d].

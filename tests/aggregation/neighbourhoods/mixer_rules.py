@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.neighbourhoods import Mixer
+from robustfl.aggregation.neighbourhoods import Mixer, Occasion
 from robustfl.defenses import (
     GTS,
     IOS,
@@ -17,6 +17,7 @@ from robustfl.defenses import (
     Alone,
     Balance,
     Bridge,
+    Bristle,
     ClippedGossip,
     CSHe,
     CSPlus,
@@ -163,6 +164,74 @@ def local_fools_gold(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
     return (own + trust @ letters) / (1 + trust.sum())
 
 
+CLASSES, SAMPLES, SHARED = 10, 4, 3
+"""What peers know in these tests: the first five classes, four samples of each, and three of them with everybody."""
+
+
+def confusions(peer: int, models: Matrix) -> Matrix:
+    """What models [c, d] take samples for in these tests: the larger number t of a model, the more of class t."""
+    rows = np.asarray(models, np.float64)
+    counts = np.zeros((len(rows), CLASSES, CLASSES))
+    for line, row in enumerate(rows):
+        for label in range(CLASSES // 2):
+            right = round(SAMPLES / (1 + np.exp(-np.clip(row[label], -50.0, 50.0))))
+            counts[line, label, label] += right
+            counts[line, label, (label + 1) % CLASSES] += SAMPLES - right
+    return counts
+
+
+def f1(counts: Matrix, label: int) -> float:
+    hits = counts[label, label]
+    return float(2 * hits / (2 * hits + (counts[label].sum() - hits) + (counts[:, label].sum() - hits)))
+
+
+def bristle(own: Matrix, letters: Matrix, w: Matrix, b: int, longest: float = np.inf) -> Matrix:
+    familiar = [label for label in range(CLASSES) if label < CLASSES // 2]
+    mine, *theirs = confusions(0, np.stack([own, *letters]))
+    totals, sums = np.ones(CLASSES), {label: own[class_part(label, len(own))].copy() for label in range(CLASSES)}
+    for letter, counts in zip(letters, theirs, strict=True):
+        good = {label: f1(counts, label) for label in familiar}
+        score = {}
+        for label in familiar:
+            before = f1(mine, label)
+            better, gap = good[label] > before, 10 * abs(good[label] - before)
+            score[label] = gap ** (3 + before) if better else -(gap ** (4 + before))
+        best = sorted(familiar, key=lambda label: (-good[label], label))[:SHARED]
+        certainty = max(0.0, float(np.mean([good[x] for x in best]) - np.std([good[x] for x in best])))
+        for label in range(CLASSES):
+            judged = score[label] if label in familiar else sum(score[x] for x in best)
+            judged = min(max(judged, -100.0), 1e4) / 100
+            weight = max(0.0, 10 / (1 + np.exp(-judged)) - 4) * certainty
+            totals[label] += weight
+            sums[label] += weight * clip(letter, longest)[class_part(label, len(own))]
+    result = own.copy()
+    for label in range(CLASSES):
+        result[class_part(label, len(own))] = sums[label] / totals[label]
+    return result
+
+
+def bristle_shortened(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
+    return bristle(own, letters, w, b, float(np.linalg.norm(own)))
+
+
+def class_part(label: int, d: int) -> Matrix:
+    """The places of a class in a model of two layers, of 30 numbers and the rest; of one layer of 40."""
+    layers = [(0, 30), (30, d)] if d != 40 else [(0, 40)]
+    steps = [(start + label * (stop - start) // CLASSES, (stop - start) // CLASSES) for start, stop in layers]
+    return np.concatenate([np.arange(start, start + size) for start, size in steps])
+
+
+OCCASION = Occasion(
+    number=1,
+    rounds=4,
+    losses=lambda peer, models: loss(models),
+    confusions=confusions,
+    shared=lambda peer, others: np.full(len(others), SHARED),
+    layers=(30, 40),
+)
+"""What peers can find out in these tests."""
+
+
 def variance_corrected(own: Matrix, letters: Matrix, w: Matrix, b: int) -> Matrix:
     mixed, result = gossip(own, letters, w, b), []
     for layer in (slice(0, 30), slice(30, None)):
@@ -225,6 +294,8 @@ MIXERS = [
     Case("clipped_gossip", ClippedGossip(tau=2.0), lambda o, x, w, b: clipped(o, x, w, 2.0), bounded=True),
     Case("ios", IOS(), ios, bounded=True),
     Case("bridge", Bridge(), bridge, bounded=True),
+    Case("bristle", Bristle(prioritised=20), bristle, bounded=False),
+    Case("bristle_shortened", Bristle(prioritised=20, longest=1.0), bristle_shortened, bounded=True),
     Case("ubar", UBAR(), ubar, bounded=True),
     Case("balance", Balance(gamma=0.7), balance, bounded=True),
     Case("local_fools_gold", LocalFoolsGold(), local_fools_gold, bounded=False),

@@ -27,11 +27,10 @@ from robustfl.defenses import (
     VarianceCorrected,
 )
 from robustfl.errors import ParameterError
-from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, Case, loss
+from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION, Case
 from tests.aggregation.neighbourhoods.networks import assert_as_expected, random_network
 
 each_mixer = pytest.mark.parametrize("case", MIXERS, ids=lambda case: case.name)
-OCCASION = Occasion(number=1, rounds=4, losses=lambda peer, models: loss(models), layers=(30, 40))
 
 
 def test_every_registered_rule_for_peers_is_in_the_table() -> None:
@@ -67,7 +66,11 @@ def test_the_weights_that_are_told_make_the_models(case: Case) -> None:
         assert case.name == "bridge"
         return
     assert not mixed.weights[~network.sound].any()
-    if case.name != "variance_corrected":
+    if case.name not in (
+        "variance_corrected",
+        "bristle",
+        "bristle_shortened",
+    ):  # models of these are no sums with one share a letter
         rows = np.nan_to_num(network.letters.rows[network.hoods.index], posinf=0.0, neginf=0.0)
         rows[~network.sound] = 0.0
         np.testing.assert_allclose(np.einsum("nm,nmd->nd", mixed.weights, rows), mixed.models, atol=1e-9)

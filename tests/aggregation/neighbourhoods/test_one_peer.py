@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, Occasion, PerNeighbourhood
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
 from robustfl.defenses import NNA, Alone, Balance, Bridge, CSPlus, Gossip, Krum, LocalFoolsGold, Median
 from robustfl.errors import ParameterError, UpdatesError
-from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, Case, loss
+from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION, Case
 from tests.aggregation.neighbourhoods.networks import random_network
-
-OCCASION = Occasion(number=1, rounds=4, losses=lambda peer, models: loss(models), layers=(30, 40))
 
 
 @pytest.mark.parametrize("case", MIXERS, ids=lambda case: case.name)

@@ -9,14 +9,12 @@ import pytest
 
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
-from robustfl.aggregation.neighbourhoods import Hoods, Letters, Occasion, host_passes, passes
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, host_passes, passes
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.tiles import tiled
 from robustfl.defenses import IOS, NNA
-from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, loss
+from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION
 from tests.aggregation.neighbourhoods.networks import random_network
-
-OCCASION = Occasion(number=1, rounds=4, losses=lambda peer, models: loss(models), layers=(30, 40))
 
 each_type = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 each_width = pytest.mark.parametrize("d", [1, 63, 64, 700, 5000], ids=lambda d: f"d{d}")

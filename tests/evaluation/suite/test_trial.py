@@ -71,6 +71,7 @@ CHANGES: dict[str, Any] = {
     "federation.peers.redraw": "round",
     "federation.peers.bound": 1,
     "federation.peers.short": "own",
+    "federation.peers.train_per_class": 2,
     "federation.peers.evaluate_samples": 10,
     "federation.peers.score_by": "mean",
     "federation.evaluate_every": 1,

@@ -42,7 +42,8 @@ class PeerAccuracy(Accuracy):
 
     Curves are measured on a fixed choice of test samples, in the proportions of the classes and the same for all
     trials of a world; the last round is measured on all of them. The model that stands for all is that of the peer with
-    the middle accuracy. A model that is no longer finite ends the training.
+    the middle accuracy. What peers do with classes of which they have samples is told apart from what they do with
+    foreign ones, which they know from others alone. A model that is no longer finite ends the training.
 
     Parameters
     ----------
@@ -56,6 +57,18 @@ class PeerAccuracy(Accuracy):
         Measure("lowest_tenth", "mean accuracy of the lowest tenth of honest peers", unit="share", better="higher"),
         Measure("mean_peer", "mean accuracy of honest peers", unit="share", better="higher"),
         Measure("median_peer", "accuracy of the honest peer in the middle", unit="share", better="higher"),
+        Measure(
+            "familiar_accuracy",
+            "mean recall of honest peers over the classes of which they have samples",
+            unit="share",
+            better="higher",
+        ),
+        Measure(
+            "foreign_accuracy",
+            "mean recall of honest peers over the classes of which they have none, if there are some",
+            unit="share",
+            better="higher",
+        ),
         Measure("peer_accuracy", "accuracy of each honest peer in the end", unit="share", better="higher", form="list"),
         Measure("worst_peer_curve", "worst_peer at every measurement", unit="share", better="higher", form="list"),
         Measure("lowest_tenth_curve", "lowest_tenth at every measurement", unit="share", better="higher", form="list"),
@@ -76,12 +89,15 @@ class PeerAccuracy(Accuracy):
         self._few = None if len(few) >= len(labels) else torch.as_tensor(few, device=setup.population.device)
         self._reduce, self._counted = SCORED[rules.score_by], counted
         self._peers: list[tuple[int, Floats]] = []
+        self._knows = setup.knows[setup.honest]
+        self._apart: list[tuple[int, Floats]] = []
         self._consensus: list[float] = []
 
     def classified(self, models: Tensor, round: Round) -> list[Classified]:
         self._consensus.append(disagreement(models))
         found = all_classified(self._population, models, None if round.last else self._few)
         self._peers.append((round.finished, np.array([one.plain for one in found])))
+        self._apart.append((round.finished, divided(np.array([one.recalls for one in found]), self._knows)))
         return found
 
     def reduced(self, values: Sequence[float]) -> float:
@@ -105,6 +121,8 @@ class PeerAccuracy(Accuracy):
             lowest_tenth=over_the_end(SCORED["lowest_tenth"]),
             mean_peer=over_the_end(SCORED["mean"]),
             median_peer=over_the_end(lambda values: float(np.median(values))),
+            familiar_accuracy=self._of_classes(0),
+            foreign_accuracy=self._of_classes(1),
             peer_accuracy=self._peers[-1][1].tolist(),
             worst_peer_curve=[SCORED["worst"](values) for _, values in told],
             lowest_tenth_curve=[SCORED["lowest_tenth"](values) for _, values in told],
@@ -113,10 +131,34 @@ class PeerAccuracy(Accuracy):
             consensus=self._consensus,
         )
 
+    def _of_classes(self, part: int) -> float | None:
+        """The mean over peers of the familiar (0) or the foreign (1) classes, over the end of the training."""
+        counted = [(finished, values[self._counted, part]) for finished, values in self._apart]
+        told = [
+            (finished, float(values[np.isfinite(values)].mean()))
+            for finished, values in counted
+            if np.isfinite(values).any()
+        ]
+        return tail_mean(told, self._settings)
+
     @property
     def last(self) -> Floats | None:
         """The accuracy of each honest peer at the last measurement, [h]; None before the first."""
         return self._peers[-1][1] if self._peers else None
+
+
+def divided(recalls: Floats, knows: Mask) -> Floats:
+    """The mean recalls [h, 2] of h peers over the classes that each knows and over the others; NaN where none is.
+
+    A recall [h, C] is NaN for a class without test samples, which counts for nothing.
+
+    >>> divided(np.array([[1.0, 0.5, np.nan]]), np.array([[True, False, False]])).tolist()
+    [[1.0, 0.5]]
+    """
+    tested, known = np.isfinite(recalls), np.nan_to_num(recalls)
+    parts = [knows & tested, ~knows & tested]
+    with np.errstate(invalid="ignore"):
+        return np.stack([(known * part).sum(axis=1) / part.sum(axis=1) for part in parts], axis=1)
 
 
 def lowest(values: Floats, share: float) -> float:

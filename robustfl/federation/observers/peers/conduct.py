@@ -96,9 +96,19 @@ def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
     senders = np.where(
         hoods.senders == _EMPTY, _EMPTY, others[np.searchsorted(known, np.maximum(hoods.senders, known.min()))]
     )
-    losses = occasion.losses
-    told = None if losses is None else lambda name, models: losses(old[name], models)
-    return replace(hoods, senders=senders), replace(occasion, losses=told)
+    return replace(hoods, senders=senders), _under_names(occasion, old)
+
+
+def _under_names(occasion: Occasion, old: dict[int, int]) -> Occasion:
+    """The occasion for peers who bear new names; `old` are those under which it knows them."""
+    losses, confusions, shared, draws = occasion.losses, occasion.confusions, occasion.shared, occasion.draws
+    return replace(
+        occasion,
+        losses=None if losses is None else lambda name, models: losses(old[name], models),
+        confusions=None if confusions is None else lambda name, models: confusions(old[name], models),
+        shared=None if shared is None else lambda name, others: shared(old[name], np.array([old[o] for o in others])),
+        draws=None if draws is None else lambda name: draws(old[name]),
+    )
 
 
 def _nudged(rows: Array) -> list[Array]:
