@@ -20,6 +20,17 @@ def peaks(block: Array, rows: Any) -> Floats:
         return np.asarray(np.maximum(part.max(axis=1), -part.min(axis=1)), np.float64)
 
 
+def surveyed_distances(block: Array, rows: Any, pairs: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e]."""
+    with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
+        return peaks(block, rows), squared_distances(block, pairs, False)
+
+
+def lead(out: Array, first: int = 0) -> int:
+    """How many columns of `out` from `first` on are written in another way than the others: none."""
+    return 0
+
+
 def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     """``||x_p - x_q||^2`` [e] for pairs [e, 2] of rows; a row with the number -1 is the origin."""
     values = np.concatenate([block, np.zeros_like(block[:1])], dtype=np.float64)

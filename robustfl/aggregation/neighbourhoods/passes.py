@@ -74,16 +74,24 @@ class Passes:
     def verify(self) -> None:
         """Look for hostile rows, if no pass did so yet."""
         if not self._known:
-            self._blocks(lambda block, columns, peaks: None, self.width)
+            self._first(partial(self._survey, lambda block, columns, peaks: None), self._cut(self.width))
 
-    def _blocks(self, work: Callable[[Array, slice, Floats], T], width: int) -> list[T]:
+    def _cut(self, width: int, lead: int = 0) -> list[slice]:
+        """Blocks of columns of this width; the first one is wider by `lead`."""
+        columns = self.rows.shape[1]
+        first = min(lead + width, columns)
+        return [slice(0, first), *(slice(first + b.start, first + b.stop) for b in column_blocks(columns - first, width))]
+
+    def _blocks(self, work: Callable[[Array, slice, Floats], T], cut: Sequence[slice]) -> list[T]:
         """The results of `work` on all blocks, their columns, and the largest magnitudes [N] of the suspects."""
-        cut = column_blocks(self.rows.shape[1], width)
-        if self._known:
-            return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
-        tasks = (partial(self._survey, work, self.rows[:, columns], columns) for columns in cut)
+        if not self._known:
+            return self._first(partial(self._survey, work), cut)
+        return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
+
+    def _first(self, look: Callable[[Array, slice], tuple[T | None, Floats]], cut: Sequence[slice]) -> list[T]:
+        """The results of the first pass, in which `look` also tells the largest magnitudes [N] of the suspects."""
         results, total = [], self._peaks
-        for result, peaks in in_order(tasks):
+        for result, peaks in in_order(partial(look, self.rows[:, columns], columns) for columns in cut):
             total = np.maximum(total, peaks)
             results.append(result)
         self._known, self._peaks = True, total
@@ -115,21 +123,29 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-
-        def part(block: Array, columns: slice, peaks: Floats) -> Floats:
-            largest = np.append(peaks, 0.0)[pairs].max(axis=1)  # the last place is the origin's
-            wide = ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
-            if not wide.any():
-                return np.asarray(self.passes.squared_distances(block, pairs, False))
-            found = np.empty(len(pairs))
-            for chosen, kind in ((~wide, False), (wide, True)):
-                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
-            return found
-
         total = np.zeros(len(pairs))
-        for found in self._blocks(part, SUMMED):
+        cut = self._cut(SUMMED)
+        known = partial(self._narrow_and_wide, pairs)
+        for found in self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut):
             total += found
         return total
+
+    def _surveyed(self, pairs: Index, block: Array, columns: slice) -> tuple[Floats, Floats]:
+        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it."""
+        peaks = np.zeros(len(self.rows))
+        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs)
+        wide = _wide(peaks, pairs)
+        if wide.any() and (peaks <= self._limit).all():
+            found[wide] = self.passes.squared_distances(block, pairs[wide], True)
+        return found, peaks
+
+    def _narrow_and_wide(self, pairs: Index, block: Array, columns: slice, peaks: Floats) -> Floats:
+        wide = _wide(peaks, pairs)
+        found = np.empty(len(pairs))
+        for chosen, kind in ((~wide, False), (wide, True)):
+            if chosen.any():
+                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+        return found
 
     def combining(self, index: Index, weights: Floats) -> Write:
         """Makes ``sum_j weights_ij x_(index_ij)`` for the lines i of index and weights [g, m].
@@ -185,4 +201,12 @@ class Passes:
             for (lines, _), values in zip(jobs, made, strict=True):  # only now: the block may be what was read
                 out[lines, columns] = values
 
-        self._blocks(part, width or self.width)
+        lead = self.passes.lead(out) if beside else 0
+        self._blocks(part, self._cut(width or self.width, lead))
+
+
+def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:
+    """Which pairs [e] have numbers whose squares do not fit into float32, for the largest magnitudes [N] of the rows."""
+    ends = np.append(peaks, 0.0)  # the last place is the origin's
+    largest = np.maximum(ends[pairs[:, 0]], ends[pairs[:, 1]])
+    return ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
