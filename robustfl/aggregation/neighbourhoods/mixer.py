@@ -213,8 +213,8 @@ class Mixer(Defense):
         clean = sanitised(letters, hoods, faults)
         bounds = self._feasible(clean, short)
         info = {"bounds": bounds, "kept": clean.kept, "lowered": self._lowered(clean, bounds)}
-        lines = np.array([line for line in range(hoods.n) if line not in clean.kept], np.int64)
-        keep = np.array(sorted(clean.kept), np.int64)
+        mixes = clean.mixing()
+        lines, keep = np.flatnonzero(mixes), np.flatnonzero(~mixes)
         if made is not letters.rows:
             made[keep] = letters.rows[hoods.index[keep, 0]]
         weights = np.zeros(clean.weights.shape)
@@ -250,13 +250,10 @@ class Mixer(Defense):
     def _feasible(self, clean: Clean, short: Short) -> Integers:
         """The bounds that the rule can bear; peers whose neighbourhoods are too small for any are added to `kept`."""
         bounds = clean.bounds.copy()
-        heard = clean.usable.sum(axis=1)
-        mixing = np.array([line not in clean.kept for line in range(len(bounds))])
-        for m, b in np.unique(np.stack([heard, bounds], axis=-1)[mixing], axis=0).tolist():
+        for m, b, lines in clean.kinds:
             found = next((low for low in range(b, -1, -1) if self.infeasible(m, low) is None), -1)
             if found == b:
                 continue
-            lines = np.flatnonzero(mixing & (heard == m) & (clean.bounds == b))
             bounds[lines] = max(found, 0)
             if found < 0 or short == "own":
                 reason = f"{m - 1} usable letters are too few for {self.name} with b={b}"
@@ -280,8 +277,7 @@ class Mixer(Defense):
             safe = gathering.combine(shares, out)
         else:
             raise RobustflError(f"{self!r} gave neither shares nor models.")
-        lines = np.concatenate([group.lines for group in gathering.groups])
-        if not safe and not Passes(out).finite(lines):
+        if not safe and not Passes(out).finite(gathering.groups.lines):
             raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
 
     @abstractmethod
