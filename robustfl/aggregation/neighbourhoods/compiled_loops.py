@@ -161,6 +161,33 @@ def sums(
 
 
 @kernel
+def surveyed_sums(
+    address: int,
+    stride: int,
+    columns: int,
+    lanes: int,
+    width: int,
+    suspects: Any,
+    lane: Any,
+    largest: Any,
+    starts: Any,
+    rows: Any,
+    weights: Any,
+    scales: Any,
+    out: Any,
+    pitch: int,
+    first: int,
+    lines: Any,
+    past: bool,
+) -> None:
+    """:func:`peaks` of some rows and :func:`sums`, by chunks of `width` columns."""
+    for c in range(0, columns, width):
+        here, wide = address + c * out.itemsize, min(width, columns - c)
+        peaks(here, stride, wide, lanes, suspects, lane, largest)
+        sums(here, stride, wide, lanes, starts, rows, weights, scales, out, pitch, first + c, lines, past)
+
+
+@kernel
 def ranks(
     address: int,
     stride: int,

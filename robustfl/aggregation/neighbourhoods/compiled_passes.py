@@ -16,7 +16,7 @@ from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
 from robustfl.aggregation.kernels.compiled_vectors import LINE, lanes
 from robustfl.aggregation.kernels.sorting_networks import rank_network
 from robustfl.aggregation.neighbourhoods import compiled_loops as loops
-from robustfl.aggregation.neighbourhoods.host_passes import totals
+from robustfl.aggregation.neighbourhoods.host_passes import NO_ROWS, totals
 
 SUMMED = 1024
 """Columns whose squares are summed in float32: wide enough to hide the sum over a vector, and 200 rows fit a cache."""
@@ -25,7 +25,6 @@ STREAMED = 1 << 24
 """Bytes from which on results are written past the caches, which they would fill several times over."""
 
 NO_MAPS = np.zeros((0, 0, 0))
-NO_ROWS = np.zeros(0, np.int64)
 
 
 def peaks(block: Array, rows: Any) -> Floats:
@@ -77,16 +76,31 @@ def lead(out: Array, first: int = 0) -> int:
     return -(out.ctypes.data + first * out.itemsize) % LINE // out.itemsize
 
 
-def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
+def combine(
+    block: Array,
+    starts: Any,
+    rows: Any,
+    weights: Floats,
+    lines: Any,
+    first: int,
+    out: Array,
+    suspects: Any = NO_ROWS,
+    width: int = 1 << 62,
+) -> Floats:
     """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
 
     Column c of the block goes to column ``first + c`` of `out`, which is contiguous. The sum is taken around the first
-    row of a line, so rows that are all equal give exactly that row.
+    row of a line, so rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`, at
+    which it looks in chunks of `width` columns, each while it is in the cache.
     """
     shares, scales = weights.astype(block.dtype), totals(starts, weights).astype(block.dtype)
+    largest, lane = np.zeros(len(suspects)), np.zeros(lanes(block.dtype), block.dtype)
     for part, columns in _parts(block, lead(out, first)):
         with _Target(part, columns, lines, first, out) as target:
-            loops.sums(*_memory(part), starts, rows, shares, scales, *target.memory)
+            loops.surveyed_sums(
+                *_memory(part), width, suspects, lane, largest, starts, rows, shares, scales, *target.memory
+            )
+    return largest
 
 
 def medians(block: Array, index: Any, maps: Floats | None, lines: Any, first: int, out: Array) -> None:

@@ -185,7 +185,7 @@ class Gathering:
             safe &= bool((np.abs(share).sum(axis=1) <= group.m).all())
             weights[first : first + len(group.lines), : group.m] = share
             first += len(group.lines)
-        self.passes.write([(self.groups.lines, self.passes.combining(self.groups.index, weights))], out)
+        self.passes.combine(self.groups.index, weights, self.groups.lines, out)
         return safe
 
     def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> bool:

@@ -36,6 +36,10 @@ FEWEST, MOST = 256, 4096
 SUMMED = 4096
 """The number of columns of a block whose columns are summed over, for any number of letters."""
 
+COMBINED = 8192
+"""The number of columns of a block that one call of a kernel combines: several threads have enough to do, and calls
+cost nothing beside the sums."""
+
 NARROW = 1e-12, 1e15
 """Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
 
@@ -94,6 +98,8 @@ class Passes:
         for result, peaks in in_order(partial(look, self.rows[:, columns], columns) for columns in cut):
             total = np.maximum(total, peaks)
             results.append(result)
+        if self._known:
+            return [result for result in results if result is not None]
         self._known, self._peaks = True, total
         found = np.flatnonzero(~(total <= self._limit)).tolist()
         if found:
@@ -147,8 +153,8 @@ class Passes:
                 found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
         return found
 
-    def combining(self, index: Index, weights: Floats) -> Write:
-        """Makes ``sum_j weights_ij x_(index_ij)`` for the lines i of index and weights [g, m].
+    def combine(self, index: Index, weights: Floats, lines: Lines, out: Array) -> None:
+        """Line ``lines[i]`` of `out` gets ``sum_j weights_ij x_(index_ij)``, for index and weights [g, m].
 
         The heaviest letter of a line is summed around, and letters without weight are not read.
         """
@@ -159,7 +165,18 @@ class Passes:
         starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
         rows = np.take_along_axis(index, order, axis=1)[used].astype(np.int64)
         shares = ordered[used]
-        return lambda block, *target: self.passes.combine(block, starts, rows, shares, *target)
+        if not _beside(self.rows, out):
+            self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
+            return
+        suspects = self._suspects[:0] if self._known else self._suspects
+
+        def look(block: Array, columns: slice) -> tuple[None, Floats]:
+            peaks = np.zeros(len(self.rows))
+            target = lines, columns.start, out
+            peaks[suspects] = self.passes.combine(block, starts, rows, shares, *target, suspects, self.width)
+            return None, peaks
+
+        self._first(look, self._cut(COMBINED, self.passes.lead(out)))
 
     def medians(self, index: Index, maps: Floats | None) -> Write:
         """Makes the medians by columns of the letters ``index[i]`` [m], or of the m' sums ``maps[i] @ x`` [m', m]."""
@@ -186,7 +203,7 @@ class Passes:
 
         Blocks are `width` columns wide, or as wide as fits a cache.
         """
-        beside = out is not self.rows and out.flags.c_contiguous
+        beside = _beside(self.rows, out)
         if out is self.rows:
             self.verify()  # what was overwritten could not be mixed again
 
@@ -203,6 +220,11 @@ class Passes:
 
         lead = self.passes.lead(out) if beside else 0
         self._blocks(part, self._cut(width or self.width, lead))
+
+
+def _beside(rows: Array, out: Array) -> bool:
+    """Whether what is made of a block can be written to `out` while the block is still read."""
+    return out is not rows and out.flags.c_contiguous
 
 
 def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:

@@ -49,16 +49,17 @@ def test_compiled_passes_agree_with_numpy(dtype: Any, d: int) -> None:
     found = []
     for one in both(rows):
         jobs = [
-            one.combining(index, weights),
             one.medians(index, None),
             one.medians(index, maps),
             one.trimmed_means(index, None, 1),
             one.trimmed_means(index, maps, 1),
         ]
+        combined = np.empty((9, d), dtype)
+        one.combine(index, weights, lines, combined)
         models = [np.empty((9, d), dtype) for _ in jobs]
         for job, out in zip(jobs, models, strict=True):
             one.write([(lines, job)], out)
-        found.append([*models, one.squared_distances(pairs), one.passes.squared_distances(rows, pairs, True)])
+        found.append([combined, *models, one.squared_distances(pairs), one.passes.squared_distances(rows, pairs, True)])
     for compiled, plain in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=3e-6 if dtype == np.float32 else 1e-12, atol=1e-6)
     np.testing.assert_array_equal(found[0][0][lines[0]], rows[index[0, 2]])
