@@ -128,7 +128,7 @@ class Gathering:
 
     @property
     def rows(self) -> Array:
-        """All letters, [N, d]; those that stand in a group are clean."""
+        """All letters, [N, d], to be read and not written to; those that stand in a group are clean."""
         self.passes.verify()
         return self.passes.rows
 

@@ -20,6 +20,7 @@ from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.neighbourhoods.remembering import keeps
 from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised, suspects
 from robustfl.aggregation.updates.source import HostileRows
 from robustfl.errors import ParameterError, RobustflError, UpdatesError
@@ -223,8 +224,10 @@ class Mixer(Defense):
         mixing = Mixing(shares=[])
         if groups:
             gathering = Gathering(groups, occasion, passes)
-            mixing = self._mix(gathering)
+            mixing = self._locked(gathering)
             self._make(mixing, gathering, made)
+            if keeps(mixing.state, letters.rows, made):
+                raise RobustflError(f"{self!r} keeps a part of the letters in its state. Let it keep a copy.")
         passes.verify()  # for rules that read nothing
         for group, share in zip(groups, mixing.shares or (), strict=mixing.shares is not None):
             weights[group.lines[:, None], group.slots] = share
@@ -263,6 +266,17 @@ class Mixer(Defense):
     def _lowered(self, clean: Clean, bounds: Integers) -> dict[int, int]:
         less = np.flatnonzero(bounds < clean.bounds)
         return {int(line): int(clean.bounds[line]) for line in less if int(line) not in clean.kept}
+
+    def _locked(self, gathering: Gathering) -> Mixing:
+        """What the rule makes of what it can read and not write to."""
+        try:
+            return self._mix(gathering)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise RobustflError(
+                f"{self!r} wrote to the letters or to what it was told of the neighbourhoods. Let it work on a copy."
+            ) from error
 
     def _make(self, mixing: Mixing, gathering: Gathering, out: Array) -> None:
         """The new models of all groups, in their lines of `out`."""

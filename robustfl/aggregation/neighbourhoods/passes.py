@@ -52,12 +52,14 @@ class Passes:
 
     Attributes
     ----------
-    rows : the letters; by default all of them are suspects
+    rows : the letters, which nobody can change through it; by default all of them are suspects
     kernels : the operations that rules may use on a block of one neighbourhood
     """
 
     def __init__(self, rows: Array, suspects: Lines | None = None, limit: float = np.inf) -> None:
-        self.rows = rows
+        self.rows = rows.view()
+        self.rows.flags.writeable = False
+        self._given = rows
         self.kernels: Kernels = kernels_for(None, COMPILE_FROM)  # whatever the size: one peer gets what all get
         self.passes: Any = host_passes
         if type(self.kernels) is not Host:
@@ -117,7 +119,7 @@ class Passes:
 
     def finite(self, lines: Lines) -> bool:
         """Whether all numbers in these rows are finite."""
-        found = Passes(self.rows, lines)
+        found = Passes(self._given, lines)
         try:
             found.verify()
         except HostileRows:
@@ -165,7 +167,7 @@ class Passes:
         starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
         rows = np.take_along_axis(index, order, axis=1)[used].astype(np.int64)
         shares = ordered[used]
-        if not _beside(self.rows, out):
+        if not _beside(self._given, out):
             self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
             return
         suspects = self._suspects[:0] if self._known else self._suspects
@@ -203,8 +205,8 @@ class Passes:
 
         Blocks are `width` columns wide, or as wide as fits a cache.
         """
-        beside = _beside(self.rows, out)
-        if out is self.rows:
+        beside = _beside(self._given, out)
+        if out is self._given:
             self.verify()  # what was overwritten could not be mixed again
 
         def part(block: Array, columns: slice, peaks: Floats) -> None:
