@@ -83,6 +83,8 @@ class Mixer(Defense):
     family: ClassVar[str] = "peers"
     uses_bound: ClassVar[bool] = True
     """Whether it matters to the rule how many neighbours may be malicious."""
+    judges: ClassVar[bool] = False
+    """Whether the rule judges neighbours by what it remembers of them; then ledgers tell who got little weight."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
     no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
 

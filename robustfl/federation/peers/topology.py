@@ -148,7 +148,7 @@ class PeerToPeer(Topology):
                 mixed = self.asked(letters, hoods, replace(occasion, rumours=told))
                 own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
-            round.exchanges.append(Exchange(hearing=sent, lost=lost, mixed=mixed))
+            round.exchanges.append(Exchange(hearing=sent, names=hoods.senders, lost=lost, mixed=mixed))
         return models, own
 
     def _told(self, mixer: HearsayMixer, moment: Moment, step: int, watch: Stopwatch) -> dict[int, list[Rumour]]:
