@@ -185,7 +185,8 @@ def test_what_a_rule_says_itself_stands_for_its_shares() -> None:
 
 
 def test_a_ledger_of_peers_says_who_decided_and_keeps_the_changes_of_each_pair(tmp_path: Path) -> None:
-    trusts, doubts = [[0.4, 0.3, 0.3, 0], [0.25] * 4, [0.5, 0.5, 0, 0]], [[0.5, 0.5, 0, 0], [0.25] * 4, [0.5, 0.5, 0, 0]]
+    trusts = [[0.4, 0.3, 0.3, 0], [0.25] * 4, [0.5, 0.5, 0, 0]]
+    doubts = [[0.5, 0.5, 0.0, 0], *trusts[1:]]
     path = tmp_path / "x"
     with LedgerRecorder(path, SybilWall()) as minutes:
         for number, shares in enumerate([trusts, doubts, doubts]):

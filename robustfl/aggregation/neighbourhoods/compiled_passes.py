@@ -69,11 +69,11 @@ def _runs(pairs: Any) -> NDArray[np.int64]:
 
 
 def lead(out: Array, first: int = 0) -> int:
-    """How many columns of `out` from `first` on come before those that can be written past the caches; 0 if none can."""
+    """How many columns of `out` from `first` on come before what can be written past the caches; 0 if nothing can."""
     pitch = out.shape[1] * out.itemsize
     if out.nbytes < STREAMED or pitch % LINE or not out.flags.c_contiguous:
         return 0
-    return -(out.ctypes.data + first * out.itemsize) % LINE // out.itemsize
+    return int(-(out.ctypes.data + first * out.itemsize) % LINE // out.itemsize)
 
 
 def combine(
@@ -160,7 +160,8 @@ class _Target:
     def __init__(self, part: Array, columns: slice, lines: NDArray[np.int64], first: int, out: Array) -> None:
         self.lines, self.out = lines, out
         self.columns = slice(first + columns.start, first + columns.stop)
-        self.buffer = None
+        self.buffer: Array | None = None
+        self.memory: tuple[Any, ...]
         if columns.stop - columns.start == part.shape[1]:
             self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines, out.nbytes >= STREAMED
         else:

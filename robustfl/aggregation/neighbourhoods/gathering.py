@@ -100,7 +100,7 @@ class Groups(tuple[Group, ...]):
         return np.concatenate([group.lines for group in self])
 
     @cached_property
-    def index(self) -> NDArray[np.int32]:
+    def rows(self) -> NDArray[np.int32]:
         """The rows of the letters of these lines, filled up with 0."""
         index = np.zeros((len(self.lines), max(group.m for group in self)), np.int32)
         first = 0
@@ -179,13 +179,13 @@ class Gathering:
 
         Says whether they are finite for sure: letters are small enough for a sum of all of a neighbourhood.
         """
-        weights = np.zeros(self.groups.index.shape)
+        weights = np.zeros(self.groups.rows.shape)
         first, safe = 0, True
         for group, share in zip(self.groups, shares, strict=True):
             safe &= bool((np.abs(share).sum(axis=1) <= group.m).all())
             weights[first : first + len(group.lines), : group.m] = share
             first += len(group.lines)
-        self.passes.combine(self.groups.index, weights, self.groups.lines, out)
+        self.passes.combine(self.groups.rows, weights, self.groups.lines, out)
         return safe
 
     def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> bool:

@@ -8,7 +8,7 @@ many peers at a time.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -18,6 +18,7 @@ from robustfl.aggregation.defense import Defense
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, read_hearsay
 from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.remembering import keeps
@@ -83,6 +84,8 @@ class Mixer(Defense):
     family: ClassVar[str] = "peers"
     uses_bound: ClassVar[bool] = True
     """Whether it matters to the rule how many neighbours may be malicious."""
+    most: ClassVar[int] = 0
+    """The number of rumours about third peers that the rule hears from each neighbour in one mixing."""
     judges: ClassVar[bool] = False
     """Whether the rule judges neighbours by what it remembers of them; then ledgers tell who got little weight."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
@@ -141,6 +144,8 @@ class Mixer(Defense):
         state: dict[str, Any] | None = None,
         occasion: Occasion | None = None,
         short: Short = "lower",
+        rumours: Mapping[Any, Sequence[Any]] | None = None,
+        name: Any = None,
     ) -> tuple[Any, Told]:
         """One peer's next model, in the type of its own model, for loops that are nobody's simulation.
 
@@ -156,6 +161,9 @@ class Mixer(Defense):
             is missing, and a letter from somebody who is not in it is a stranger's. By default all count alike
         state : what the last call told as `told.state`
         occasion, short : as for :meth:`mix`
+        rumours : neighbour -> what it has told of others, for rules that listen to that: each of them tells with
+            `tell_one`. Anybody may tell anything, and each teller adds at most a name to the state in each call
+        name : what the others call this peer; needed with `rumours`, because those about itself are not believed
 
         Raises
         ------
@@ -173,14 +181,18 @@ class Mixer(Defense):
         expected = self.byzantine if b is None else b
         if expected is None and self.uses_bound:
             raise ParameterError(f"{self!r} should know how many neighbours may be malicious. Pass it: `b=1`.")
-        hood = read_one(own, letters, weights, expected or 0, tuple((state or {}).get("names", ())))
+        known = tuple((state or {}).get("names", ()))
+        hood = read_one(own, letters, weights, expected or 0, known, read_hearsay(name, rumours, self.most))
         peer = replace(self)
         if state:
             peer.load_state_dict(state["rule"])
-        mixed, after = peer._run(hood.letters, hood.hoods, occasion or Occasion(), short, None)
+        when = occasion or Occasion()
+        if rumours is not None:
+            when = replace(when, rumours={MYSELF: hood.rumours})
+        mixed, after = peer._run(hood.letters, hood.hoods, when, short, None)
         if 0 in mixed.reasons.get(0, {}):
             raise UpdatesError(f"The own model cannot be mixed: it is {mixed.reasons[0][0]}.")
-        told = _told(mixed, hood, None if after is None else {"names": hood.names, "rule": after})
+        told = _told(mixed, hood, None if after is None else {"names": hood.names, "rule": after}, name)
         slots = [slot for slot in range(hood.hoods.m) if hood.hoods.index[0, slot] >= 0 and not mixed.rejected[0, slot]]
         shares = None if mixed.weights is None else mixed.weights[0, slots]
         return hood.restore(mixed.models[0], hood.hoods.index[0, slots].tolist(), shares), told
@@ -301,7 +313,7 @@ class Mixer(Defense):
         """Apply the rule itself to clean letters; every peer in a group heard at least one neighbour."""
 
 
-def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None) -> Told:
+def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None, me: Any) -> Told:
     """What one peer is told of its mixing, by the names of its neighbours."""
     names = [hood.names[number - 1] for number in hood.hoods.senders[0, 1:].tolist()]
     rejected = {names[slot - 1]: reason for slot, reason in mixed.reasons.get(0, {}).items()}
@@ -312,4 +324,6 @@ def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None) -> Told:
     own = None if mixed.weights is None else float(mixed.weights[0, 0])
     kept = mixed.info["kept"].get(0)
     rest = {key: value for key, value in mixed.info.items() if key not in ("bounds", "kept", "lowered")}
+    if "refused" in rest:
+        rest["refused"] = {MYSELF: named(rest["refused"].get(MYSELF, []), me, hood.names)}
     return Told(shares, own, rejected, kept, int(mixed.info["bounds"][0]), rest, state)

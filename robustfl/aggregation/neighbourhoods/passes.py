@@ -86,7 +86,8 @@ class Passes:
         """Blocks of columns of this width; the first one is wider by `lead`."""
         columns = self.rows.shape[1]
         first = min(lead + width, columns)
-        return [slice(0, first), *(slice(first + b.start, first + b.stop) for b in column_blocks(columns - first, width))]
+        rest = column_blocks(columns - first, width)
+        return [slice(0, first), *(slice(first + block.start, first + block.stop) for block in rest)]
 
     def _blocks(self, work: Callable[[Array, slice, Floats], T], cut: Sequence[slice]) -> list[T]:
         """The results of `work` on all blocks, their columns, and the largest magnitudes [N] of the suspects."""
@@ -230,7 +231,7 @@ def _beside(rows: Array, out: Array) -> bool:
 
 
 def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:
-    """Which pairs [e] have numbers whose squares do not fit into float32, for the largest magnitudes [N] of the rows."""
+    """Which pairs [e] have numbers whose squares do not fit into float32, for the largest ones [N] of the rows."""
     ends = np.append(peaks, 0.0)  # the last place is the origin's
     largest = np.maximum(ends[pairs[:, 0]], ends[pairs[:, 1]])
-    return ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
+    return np.asarray(~((largest >= NARROW[0]) & (largest <= NARROW[1])))

@@ -59,6 +59,7 @@ class PeerToPeer(Topology):
         self.forger = Forger(setup, equivocation)
         self.own = _first_models(setup)
         self._before = self.own.clone() if self.combines_first else None
+        self._around: Hoods | None = None
         self._names = stream(setup.seed, "names of peers").permutation(self.network.n)
         self._peers = np.argsort(self._names)
 
@@ -143,7 +144,8 @@ class PeerToPeer(Topology):
             with watch.phase("attack"):
                 forged = self.forger.forged(moment)
             with watch.phase("aggregate"):
-                hoods = self._hoods(heard, moment.index(forged.index), bounds)
+                self._around = self._hoods(heard, moment.index(forged.index), bounds).like(self._around)
+                hoods = self._around
                 letters = Letters(torch.cat([models, forged.letters]).cpu())
                 mixed = self.asked(letters, hoods, replace(occasion, rumours=told))
                 own = _averaged(scene.malicious, round, models, own)

@@ -288,7 +288,8 @@ def test_what_a_rule_has_copied_does_not_change_with_the_letters() -> None:
 
 
 def test_what_mixers_are_told_later_does_not_depend_on_what_others_did_with_their_answer() -> None:
-    letters, hoods = Letters.of(MODELS, [None]), Hoods([[0, 1], [1, 0], [2, -1]], [[0.5, 0.5], [0.5, 0.5], [1, 0]], [0, 0, 0])
+    letters = Letters(MODELS)
+    hoods = Hoods([[0, 1], [1, 0], [2, -1]], [[0.5, 0.5], [0.5, 0.5], [1, 0]], [0, 0, 0])
     first = Gossip().mix(letters, hoods)
     kept = dict(first.info["kept"])
     first.info["kept"].clear()

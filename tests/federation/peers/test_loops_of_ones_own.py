@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,24 +64,25 @@ def mixed_by_hand(rule: Any, letters: Letters, hoods: Hoods, occasion: Occasion)
     return models
 
 
+def by(name: int, occasion: Occasion) -> Occasion:
+    """The occasion for a peer that is alone: it calls itself 0, and the simulation knows its samples by its name."""
+    losses = occasion.losses
+    assert losses is not None
+    return replace(occasion, losses=lambda _, models: losses(name, models))
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_loop_over_state_dicts_gives_the_models_of_the_first_round_bit_for_bit(rule: str, attack: str) -> None:
     graph = Complete() if attack == "dissensus" else Regular(degree=4)
     RULES[rule].reset()
     sim = network(RULES[rule], rounds=1, topology=graph, **ATTACKS[attack])
-    topology, asked = peers(sim), []
+    topology, asked = peers(sim), list[torch.Tensor]()
     mix = topology.asked
 
     def noted(letters: Letters, hoods: Hoods, occasion: Occasion) -> Any:
-        # a peer that is alone calls itself 0, so its losses are asked for under another name
-        mine = [
-            Occasion(occasion.number, occasion.rounds, losses=lambda _, models, name=name: occasion.losses(name, models))
-            for name in hoods.ids.tolist()
-        ]
-        asked.extend(
-            mixed_by_hand(for_peers(RULES[rule]), letters, hoods.of([line]), when)[0] for line, when in enumerate(mine)
-        )
+        for line, name in enumerate(hoods.ids.tolist()):
+            asked.extend(mixed_by_hand(for_peers(RULES[rule]), letters, hoods.of([line]), by(name, occasion)))
         return mix(letters, hoods, occasion)
 
     topology.asked = noted
