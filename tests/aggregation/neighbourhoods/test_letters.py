@@ -307,3 +307,22 @@ def test_neighbourhoods_do_not_change_with_the_arrays_they_were_made_from() -> N
     assert not hoods.strangers.any()
     with pytest.raises(ValueError, match="read-only"):
         hoods.weights[0, 0] = 1.0
+
+
+def test_the_same_neighbourhoods_are_known_already_and_others_are_not() -> None:
+    hoods = ring()
+    Gossip().mix(Letters(MODELS), hoods)
+    assert ring().like(hoods) is hoods
+    assert ring().like(None) is not hoods
+    for change in ({"bounds": [1, 1, 1, 0]}, {"index": RING[:, [0, 2, 1]]}, {"senders": RING + 10}):
+        other = ring(**change)
+        assert other.like(hoods) is other
+
+
+def test_what_is_known_of_neighbourhoods_stays_small_when_letters_differ_every_time() -> None:
+    hoods, rng = random_network(0, hostile=False).hoods, np.random.default_rng(0)
+    for _ in range(40):
+        models = rng.standard_normal((hoods.last + 1, 5))
+        models[rng.integers(len(models))] = np.nan
+        Gossip().mix(Letters(models), hoods)
+    assert len(hoods.known) <= 20
