@@ -131,6 +131,17 @@ def stream(typing: Any, array: Any, at: Any, value: Any) -> Any:
 
 
 @_operation
+def settled(typing: Any) -> Any:
+    """Wait until other threads can see what was streamed: streams are not in order with other stores."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@_operation
 def announce(typing: Any, address: Any) -> Any:
     """Ask for the vector at an address to be brought into the second-level cache, and do not wait for it.
 

@@ -19,6 +19,7 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     minus,
     narrow,
     rank_image,
+    settled,
     store,
     stream,
     times,
@@ -158,6 +159,8 @@ def sums(
                 stream(out, place + c, total)
             else:
                 store(out, place + c, total)
+    if past:
+        settled()
 
 
 @kernel
@@ -236,3 +239,5 @@ def ranks(
                 stream(out, place + c, narrow(value, out))
             else:
                 store(out, place + c, narrow(value, out))
+    if past:
+        settled()
