@@ -54,6 +54,7 @@ class LocalFoolsGold(Mixer):
     family: ClassVar[str] = "peers, geometric"
     label: ClassVar[str] = "FoolsGold (local)"
     uses_bound: ClassVar[bool] = False
+    judges: ClassVar[bool] = True
     guarantee: ClassVar[str] = "no neighbour has more weight than the own model"
     breakdown: ClassVar[str] = "not known"
     unfit: ClassVar[str] = (

@@ -72,6 +72,7 @@ class SybilWall(HearsayMixer):
     label: ClassVar[str] = "SybilWall"
     name: ClassVar[str] = "sybilwall"
     uses_bound: ClassVar[bool] = False
+    judges: ClassVar[bool] = True
     guarantee: ClassVar[str] = "no neighbour has more weight than the own model"
     breakdown: ClassVar[str] = "not known"
     unfit: ClassVar[str] = (

@@ -20,7 +20,7 @@ LONGEST_LINE = 1 << 16
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("action", "client", "client_type", "evidence_hash", "rule", "score")
 _NUMBERS = ("round", "schema")
-_OPTIONAL = ("timestamp",)
+_OPTIONAL = ("by", "by_type", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def entry_of(round_: int, decision: Decision, rule: Any, timestamp: str | None) 
         "evidence": evidence,
         "evidence_hash": digest(evidence),
     }
+    if decision.by is not None:
+        entry["by"], entry["by_type"] = named(decision.by)
     return entry if timestamp is None else {**entry, "timestamp": timestamp}
 
 
@@ -99,6 +101,8 @@ def _spelled_evidence(evidence: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or set(entry) - set(_OPTIONAL) != {*_TEXTS, *_NUMBERS, "evidence"}:
+        return False
+    if ("by" in entry) != ("by_type" in entry):
         return False
     texts = all(isinstance(entry[key], str) for key in (*_TEXTS, *(key for key in _OPTIONAL if key in entry)))
     counts = all(type(entry[key]) is int and entry[key] >= 0 for key in _NUMBERS)

@@ -25,7 +25,8 @@ class Ledger:
     Each line is canonical JSON (sorted keys, no blanks, ASCII, no floats). It holds an entry, the hash of the entry
     before it, and its own hash ``h_t = SHA256(h_{t-1} || canonical_json(entry_t))``, where ``h_0`` is 32 zero bytes. An
     entry says who (`client`, `client_type`), when (`round`, and a `timestamp` if the caller passes one), what
-    (`action`, `score`, `rule`) and why (`evidence`, `evidence_hash`). The ledger never reads the clock, so that runs
+    (`action`, `score`, `rule`), why (`evidence`, `evidence_hash`), and in a network without a server which peer decided
+    (`by`, `by_type`). The ledger never reads the clock, so that runs
     can be repeated.
 
     When :meth:`append`, :meth:`record` or :meth:`extend` returns, its entries are on the disk. A process that dies

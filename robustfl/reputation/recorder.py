@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from robustfl.reputation.decisions import Decision, decisions_of
+from robustfl.reputation.decisions import Decision, decisions_of, decisions_of_peers
 from robustfl.reputation.ledger import Ledger
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from robustfl.aggregation import Aggregation
+    from robustfl.aggregation.neighbourhoods import Mixed
 
 OUT = ("excluded", "rejected")
 """Actions after which a client's update does not count; with every other one it does."""
@@ -38,7 +42,8 @@ class LedgerRecorder:
     An entry takes about half a kilobyte, so one for every client and round would be too much. The recorder keeps the
     decisions that change a client's status: counted, excluded or rejected. At the end it adds the last decision about
     each client, unless it has kept that one already. So the last entry about a client gives its final status, and the
-    entries before say when its status changed. With `every`, all decisions are kept.
+    entries before say when its status changed. With `every`, all decisions are kept. In a network without a server, all
+    this holds for each peer that decides and each of its neighbours.
 
     The file appears under its name when the block is left without an error, and then replaces an earlier file of that
     name. Until then it has another name, which contains the number of this process. So two writers never use the same
@@ -77,7 +82,7 @@ class LedgerRecorder:
         self._draft = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
         self._ledger: Ledger | None = None
         self._waiting: list[tuple[int, Decision]] = []
-        self._last: dict[Hashable, _Last] = {}
+        self._last: dict[tuple[Hashable, Hashable], _Last] = {}
 
     def __enter__(self) -> Self:
         self._draft.unlink(missing_ok=True)  # a killed process with the same number may have left it
@@ -102,14 +107,26 @@ class LedgerRecorder:
         ParameterError : a decision that no ledger can hold
         StoreError : the file cannot be written
         """
-        if answer.info.get("decisions") is None:
-            return
-        for decision in decisions_of(answer):
-            before = self._last.get(decision.client)
+        if answer.info.get("decisions") is not None:
+            self._note(number, decisions_of(answer))
+
+    def hear_peers(self, number: int, mixed: Mixed, names: NDArray[np.int64]) -> None:
+        """Record what all peers decided in a mixing of round `number`; `names` are the ids of senders, [n, m].
+
+        Only the decisions of a rule that judges its neighbours by what it remembers of them are recorded. Raises as
+        :meth:`hear` does.
+        """
+        if "decisions" in mixed.info or getattr(self._rule, "judges", False):
+            self._note(number, decisions_of_peers(mixed, names))
+
+    def _note(self, number: int, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            who = decision.by, decision.client
+            before = self._last.get(who)
             was = None if before is None or before.decision.action not in OUT else before.decision.action
             now = decision.action if decision.action in OUT else None
             kept = self._every or was != now
-            self._last[decision.client] = _Last(number + 1, decision, kept)
+            self._last[who] = _Last(number + 1, decision, kept)
             if kept:
                 self._waiting.append((number + 1, decision))
         if len(self._waiting) >= AT_ONCE:

@@ -53,6 +53,11 @@ def extra_memory(call: Callable[[], Any]) -> int:
     return max(traced_growth(call), resident_growth(call))
 
 
+def peak() -> int:
+    """The largest resident size of this process so far, in bytes. Only Linux tells that of the process alone."""
+    return _status("VmHWM")
+
+
 def _status(field: str) -> int:
     """A line of the process's status in bytes. `getrusage` will not do: a child inherits its parent's peak there."""
     for line in _STATUS.read_text().splitlines():

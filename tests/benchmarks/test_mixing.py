@@ -9,7 +9,9 @@ where other programs use up the caches. `MIXING_PEERS` and `MIXING_PARAMETERS` c
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 from functools import partial
 from typing import Any
 
@@ -20,6 +22,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.threads import limit_threads
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
 from robustfl.defenses import NNA, Bridge, GeometricMedian, Gossip, Krum, Mean, Median, MoNNA, TrimmedMean
+from tests.benchmarks.memory import peak
 from tests.benchmarks.timing import Turns
 
 DEGREE, F = 8, 2
@@ -46,6 +49,11 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
 GROWTH = {"linear": 1.6, "star": 1.6, "Gram": 1.6, "order": 1.6}
 """How many times more than 16 times as much 800 peers may cost, compared with 50. The pairs that meet somewhere grow 26
 times: among 50 peers, most pairs meet in several neighbourhoods."""
+
+MANY = 1_000, 100_000
+MOST_GIGABYTES = 1.2
+"""What a process needs at most that mixes the models [peers, parameters] of so many, with all libraries. The models
+themselves are 0.4, and so are the new ones."""
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +132,20 @@ def test_cost_grows_like_the_number_of_peers(benchmark: Any, tier: str) -> None:
     ratios = measured(benchmark, lambda: rule.mix(*large, out=targets[1]), few_peers, {})
     if ratios:
         assert ratios["few peers"] <= GROWTH[tier] * many / few
+
+
+def peak_of(tier: str) -> int:
+    """The most memory of a process, in bytes, that mixes the models of very many peers once; runs in one of its own."""
+    with limit_threads(1):
+        TIERS[tier][0].mix(*network(*MANY))
+    return peak()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process without its parent's")
+@pytest.mark.parametrize("tier", TIERS)
+def test_very_many_peers_mix_in_little_memory(benchmark: Any, tier: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = benchmark.pedantic(pool.apply, args=(peak_of, (tier,)), rounds=1)
+    benchmark.extra_info["peak"] = found
+    assert found < MOST_GIGABYTES * 1e9

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustfl.aggregation import Aggregation
-from robustfl.defenses import Median
+from robustfl.aggregation.neighbourhoods import Mixed
+from robustfl.attacks import NonFinite
+from robustfl.defenses import NNA, FoolsGold, LocalFoolsGold, Median, SybilWall
 from robustfl.errors import ParameterError, StoreError
+from robustfl.federation.graphs import Complete
+from robustfl.federation.observers.ledger import LedgerKeeper
 from robustfl.reputation import Decision, Ledger, LedgerRecorder, read_entries, verify
 from robustfl.reputation import recorder as minutes
+from robustfl.reputation.decisions import decisions_of_peers
+from robustfl.reputation.entries import parse
 from robustfl.reputation.recorder import OUT, clear_unfinished
+from tests.federation.peers.networks import network
 
 Round = dict[str, str]
 """Client -> action; who is absent is not in it."""
@@ -140,3 +148,88 @@ def test_decisions_of_many_rounds_are_added_together_or_not_at_all(tmp_path: Pat
     assert verify(tmp_path / "x", head=head).entries == 2
     with pytest.raises(StoreError, match="is closed"):
         ledger.extend([], rule="a rule")
+
+
+# ---------------------------------------------------------------------------------------------------- peers
+
+NAMES = np.array([[4, 7, 9, -1], [7, 4, 9, 5], [9, 7, -1, -1]])
+"""The own id of each of three peers, and those of the senders of its letters."""
+
+
+def mixed(weights: Any, reasons: dict[int, dict[int, str]], **info: Any) -> Mixed:
+    rejected = np.zeros(NAMES.shape, bool)
+    for line, slots in reasons.items():
+        rejected[line, list(slots)] = True
+    return Mixed(np.zeros((3, 1)), None if weights is None else np.array(weights), rejected, reasons, info)
+
+
+def test_peers_decide_by_their_shares_and_say_what_they_refused() -> None:
+    shares = [[0.5, 0.49, 0.01, 0], [0.5, 0, 0.5, 0], [1.0, 0, 0, 0]]
+    found = decisions_of_peers(mixed(shares, {1: {3: "not finite"}, 2: {0: "not finite", 1: "missing"}}), NAMES)
+    assert [(d.by, d.client, d.action, round(d.score, 6)) for d in found] == [
+        (4, 7, "weighted", 1.47),
+        (4, 9, "excluded", 0.03),
+        (7, 4, "excluded", 0.0),
+        (7, 9, "weighted", 1.5),
+        (7, 5, "rejected", 0.0),
+        (9, 7, "rejected", 0.0),
+    ]
+    assert found[1].evidence == {"letters": 3}
+    assert found[4].evidence == {"reason": "not finite"}
+
+
+def test_what_a_rule_says_itself_stands_for_its_shares() -> None:
+    own = (Decision(7, "explored", 0.25), Decision(9, "excluded", 0.0))
+    found = decisions_of_peers(mixed(None, {0: {3: "missing"}}, decisions={0: own}), np.array([[4, 7, 9, 5]]))
+    assert [(d.by, d.client, d.action) for d in found] == [(4, 7, "explored"), (4, 9, "excluded"), (4, 5, "rejected")]
+
+
+def test_a_ledger_of_peers_says_who_decided_and_keeps_the_changes_of_each_pair(tmp_path: Path) -> None:
+    trusts = [[0.4, 0.3, 0.3, 0], [0.25] * 4, [0.5, 0.5, 0, 0]]
+    doubts = [[0.5, 0.5, 0.0, 0], *trusts[1:]]
+    path = tmp_path / "x"
+    with LedgerRecorder(path, SybilWall()) as minutes:
+        for number, shares in enumerate([trusts, doubts, doubts]):
+            minutes.hear_peers(number, mixed(shares, {}), NAMES)
+    assert verify(path, head=minutes.head).intact
+    entries = list(read_entries(path))
+    told = [(e["round"], e["by"], e["by_type"], e["client"], e["action"]) for e in entries]
+    assert told[0] == (2, "4", "int", "9", "excluded")
+    assert sorted(told[1:]) == [
+        (3, "4", "int", "7", "weighted"),
+        (3, "4", "int", "9", "excluded"),
+        (3, "7", "int", "4", "weighted"),
+        (3, "7", "int", "5", "weighted"),
+        (3, "7", "int", "9", "weighted"),
+        (3, "9", "int", "7", "weighted"),
+    ]
+
+
+def test_rules_that_judge_nobody_leave_no_ledger_of_peers(tmp_path: Path) -> None:
+    with LedgerRecorder(tmp_path / "x", NNA()) as minutes:
+        minutes.hear_peers(0, mixed([[1.0, 0, 0, 0]] * 3, {}), NAMES)
+    assert minutes.head is None
+
+
+def test_an_entry_without_half_of_who_decided_cannot_be_read(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "x") as ledger:
+        ledger.append(0, Decision("a", "weighted", 1.0, by="me"), rule="a rule")
+    line = (tmp_path / "x").read_bytes()
+    assert parse(line) is not None
+    for name in (b'"by":"me",', b'"by_type":"str",'):
+        assert name in line
+        assert parse(line.replace(name, b"")) is None
+
+
+@pytest.mark.parametrize("rule", [LocalFoolsGold(history="differences"), FoolsGold()], ids=["mixer", "lifted"])
+def test_a_network_of_peers_writes_down_who_judged_whom(rule: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with LedgerRecorder(path, rule, every=True) as minutes:
+        network(rule, attack=NonFinite(), f=1, topology=Complete(), rounds=2, observers=[LedgerKeeper(minutes)]).run()
+    entries = list(read_entries(path))
+    assert {entry["round"] for entry in entries} == {1, 2}
+    assert len({entry["by"] for entry in entries}) == 7, "honest peers decide"
+    assert all(entry["by"] != entry["client"] for entry in entries)
+    refused = {entry["client"] for entry in entries if entry["action"] == "rejected"}
+    assert len(refused) == 1
+    assert all(entry["evidence"]["reason"] == "not finite" for entry in entries if entry["client"] in refused)

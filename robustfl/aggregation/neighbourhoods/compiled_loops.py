@@ -6,8 +6,10 @@ from typing import Any
 
 from robustfl.aggregation.kernels.compiled_order import band_sum, middle, run_network, share
 from robustfl.aggregation.kernels.compiled_vectors import (
+    LINE,
     add_product,
     address_of,
+    announce,
     fetch,
     fill,
     from_image,
@@ -17,7 +19,9 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     minus,
     narrow,
     rank_image,
+    settled,
     store,
+    stream,
     times,
     widen,
 )
@@ -26,11 +30,16 @@ from robustfl.aggregation.kernels.compiling import kernel, quick_sums
 
 @kernel
 def peaks(address: int, stride: int, columns: int, lanes: int, rows: Any, lane: Any, found: Any) -> None:
-    """Raise ``found[r]`` to the largest magnitude in row ``rows[r]``; it becomes NaN, and stays it, if there is one."""
+    """Raise ``found[r]`` to the largest magnitude in row ``rows[r]``; it becomes NaN, and stays it, if there is one.
+
+    It is the first to read a block, so it fetches each row from memory while it looks at the one before.
+    """
     for r in range(rows.size):
         at = address + rows[r] * stride
+        ahead = (rows[min(r + 1, rows.size - 1)] - rows[r]) * stride
         largest = fill(rank_image(fetch(lane, at)), 0)
         for _ in range(0, columns, lanes):
+            announce(at + ahead)
             largest = larger(largest, rank_image(magnitude(fetch(lane, at))))
             at += lanes * lane.itemsize
         store(lane, 0, from_image(largest))
@@ -78,8 +87,30 @@ def squares(
 
 
 @kernel
+def surveyed_squares(
+    address: int,
+    stride: int,
+    columns: int,
+    lanes: int,
+    rows: Any,
+    lane: Any,
+    largest: Any,
+    origin: Any,
+    starts: Any,
+    pairs: Any,
+    sums: Any,
+    found: Any,
+) -> None:
+    """:func:`peaks` of some rows and :func:`squares` of some pairs, by chunks of as many columns as `origin` has."""
+    for first in range(0, columns, origin.size):
+        here, wide = address + first * origin.itemsize, min(origin.size, columns - first)
+        peaks(here, stride, wide, lanes, rows, lane, largest)
+        squares(here, stride, wide, lanes, origin, starts, pairs, sums, found)
+
+
+@kernel
 def wide_squares(
-    address: int, stride: int, columns: int, lanes: int, origin: Any, starts: Any, pairs: Any, sums: Any, found: Any
+    address: int, stride: int, columns: int, lanes: int, origin: Any, pairs: Any, sums: Any, found: Any
 ) -> None:
     """As :func:`squares`, with differences and sums in float64."""
     for e in range(pairs.shape[0]):
@@ -107,11 +138,16 @@ def sums(
     pitch: int,
     first: int,
     lines: Any,
+    past: bool,
 ) -> None:
-    """Weighted sums of rows around the first row of each line; line i goes to element ``lines[i] * pitch + first``."""
+    """Weighted sums of rows around the first row of each line; line i goes to element ``lines[i] * pitch + first``.
+
+    Lines go `past` the caches where they start at a line of the cache.
+    """
     for i in range(lines.size):
         base = address + rows[starts[i]] * stride
         place = lines[i] * pitch + first
+        streams = past and (address_of(out) + place * out.itemsize) % LINE == 0
         for c in range(0, columns, lanes):
             step = c * out.itemsize
             centre = fetch(out, base + step)
@@ -119,7 +155,39 @@ def sums(
             for e in range(starts[i] + 1, starts[i + 1]):
                 x = fetch(out, address + rows[e] * stride + step)
                 total = add_product(total, fill(centre, weights[e]), minus(x, centre))
-            store(out, place + c, total)
+            if streams:
+                stream(out, place + c, total)
+            else:
+                store(out, place + c, total)
+    if past:
+        settled()
+
+
+@kernel
+def surveyed_sums(
+    address: int,
+    stride: int,
+    columns: int,
+    lanes: int,
+    width: int,
+    suspects: Any,
+    lane: Any,
+    largest: Any,
+    starts: Any,
+    rows: Any,
+    weights: Any,
+    scales: Any,
+    out: Any,
+    pitch: int,
+    first: int,
+    lines: Any,
+    past: bool,
+) -> None:
+    """:func:`peaks` of some rows and :func:`sums`, by chunks of `width` columns."""
+    for c in range(0, columns, width):
+        here, wide = address + c * out.itemsize, min(width, columns - c)
+        peaks(here, stride, wide, lanes, suspects, lane, largest)
+        sums(here, stride, wide, lanes, starts, rows, weights, scales, out, pitch, first + c, lines, past)
 
 
 @kernel
@@ -140,13 +208,16 @@ def ranks(
     pitch: int,
     first: int,
     lines: Any,
+    past: bool,
 ) -> None:
     """The middle of the ranks `low` and `high` in each column of a neighbourhood if `halfway`, else the mean of all.
 
     The values are those of the rows ``index[i]``, or the `count` sums of them with the weights ``maps[i]``.
+    Results go `past` the caches as those of :func:`sums` do.
     """
     for i in range(lines.size):
         place = lines[i] * pitch + first
+        streams = past and (address_of(out) + place * out.itemsize) % LINE == 0
         for c in range(0, columns, lanes):
             step = c * tile.itemsize
             for j in range(count):
@@ -164,4 +235,9 @@ def ranks(
                 value = middle(load(tile, low * lanes), load(tile, high * lanes))
             else:
                 value = share(band_sum(tile, 0, lanes, low, high + 1), high + 1 - low, out)
-            store(out, place + c, narrow(value, out))
+            if streams:
+                stream(out, place + c, narrow(value, out))
+            else:
+                store(out, place + c, narrow(value, out))
+    if past:
+        settled()

@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
-from robustfl.aggregation.kernels.compiled_vectors import lanes
+from robustfl.aggregation.kernels.compiled_vectors import LINE, lanes
 from robustfl.aggregation.kernels.sorting_networks import rank_network
 from robustfl.aggregation.neighbourhoods import compiled_loops as loops
-from robustfl.aggregation.neighbourhoods.host_passes import totals
+from robustfl.aggregation.neighbourhoods.host_passes import NO_ROWS, totals
 
 SUMMED = 1024
 """Columns whose squares are summed in float32: wide enough to hide the sum over a vector, and 200 rows fit a cache."""
+
+STREAMED = 1 << 24
+"""Bytes from which on results are written past the caches, which they would fill several times over."""
 
 NO_MAPS = np.zeros((0, 0, 0))
 
@@ -32,32 +35,72 @@ def peaks(block: Array, rows: Any) -> Floats:
     return found
 
 
+def surveyed_distances(block: Array, rows: Any, pairs: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], not wide ones, in one reading."""
+    largest, found = np.zeros(len(rows)), np.zeros(len(pairs))
+    starts = _runs(pairs)
+    for part, _ in _parts(block):
+        lane, sums = np.zeros(lanes(part.dtype), part.dtype), np.zeros(lanes(part.dtype), part.dtype)
+        origin = np.zeros(min(SUMMED, part.shape[1]), part.dtype)
+        loops.surveyed_squares(*_memory(part), rows, lane, largest, origin, starts, pairs, sums, found)
+    return largest, found
+
+
 def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     """``||x_p - x_q||^2`` [e] for pairs [e, 2] of rows; a row with the number -1 is the origin.
 
-    The sum over :data:`SUMMED` columns of a float32 block is float32, unless it has to be `wide`.
+    The sum over :data:`SUMMED` columns of a float32 block is float32, unless it has to be `wide`. Pairs with the same
+    first row are read faster where they follow each other, and all pairs are where pairs of the same rows do.
     """
+    if not wide:
+        return surveyed_distances(block, NO_ROWS, pairs)[1]
     found = np.zeros(len(pairs))
-    widened = wide or block.dtype == np.float64
-    squares = loops.wide_squares if widened else loops.squares
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(pairs[:, 0])) + 1, [len(pairs)]])
     for columns in column_blocks(block.shape[1], SUMMED):
         for part, _ in _parts(block[:, columns]):
-            sums = np.zeros(lanes(part.dtype), np.float64 if widened else part.dtype)
-            squares(*_memory(part), np.zeros(part.shape[1], part.dtype), starts, pairs, sums, found)
+            sums = np.zeros(lanes(part.dtype))
+            loops.wide_squares(*_memory(part), np.zeros(part.shape[1], part.dtype), pairs, sums, found)
     return found
 
 
-def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
+def _runs(pairs: Any) -> NDArray[np.int64]:
+    """Where the pairs begin that have their first row in common with the one before, and where all of them end."""
+    changes = np.flatnonzero(np.diff(pairs[:, 0])) + 1
+    return np.concatenate([[0], changes, [len(pairs)]]).astype(np.int64)
+
+
+def lead(out: Array, first: int = 0) -> int:
+    """How many columns of `out` from `first` on come before what can be written past the caches; 0 if nothing can."""
+    pitch = out.shape[1] * out.itemsize
+    if out.nbytes < STREAMED or pitch % LINE or not out.flags.c_contiguous:
+        return 0
+    return int(-(out.ctypes.data + first * out.itemsize) % LINE // out.itemsize)
+
+
+def combine(
+    block: Array,
+    starts: Any,
+    rows: Any,
+    weights: Floats,
+    lines: Any,
+    first: int,
+    out: Array,
+    suspects: Any = NO_ROWS,
+    width: int = 1 << 62,
+) -> Floats:
     """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
 
     Column c of the block goes to column ``first + c`` of `out`, which is contiguous. The sum is taken around the first
-    row of a line, so rows that are all equal give exactly that row.
+    row of a line, so rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`, at
+    which it looks in chunks of `width` columns, each while it is in the cache.
     """
     shares, scales = weights.astype(block.dtype), totals(starts, weights).astype(block.dtype)
-    for part, columns in _parts(block):
+    largest, lane = np.zeros(len(suspects)), np.zeros(lanes(block.dtype), block.dtype)
+    for part, columns in _parts(block, lead(out, first)):
         with _Target(part, columns, lines, first, out) as target:
-            loops.sums(*_memory(part), starts, rows, shares, scales, *target.memory)
+            loops.surveyed_sums(
+                *_memory(part), width, suspects, lane, largest, starts, rows, shares, scales, *target.memory
+            )
+    return largest
 
 
 def medians(block: Array, index: Any, maps: Floats | None, lines: Any, first: int, out: Array) -> None:
@@ -78,22 +121,32 @@ def _ranks(
     count = index.shape[1] if maps is None else maps.shape[1]
     network = rank_network(count, low, high)
     given = NO_MAPS if maps is None else np.ascontiguousarray(maps)
-    for part, columns in _parts(block):
+    for part, columns in _parts(block, lead(out, first)):
         tile = np.empty(max(count, 1) * lanes(part.dtype), part.dtype)
         with _Target(part, columns, lines, first, out) as target:
             loops.ranks(*_memory(part), index, given, count, low, high, middle, network, tile, *target.memory)
 
 
-def _parts(block: Array) -> Iterator[tuple[Array, slice]]:
-    """The block's whole vectors in place, and a copy of its last columns that is as wide as a vector."""
+def _parts(block: Array, lead: int = 0) -> Iterator[tuple[Array, slice]]:
+    """The block's whole vectors in place, and copies of the columns before and behind them that are as wide as one.
+
+    `lead` columns, fewer than a vector has, are before them.
+    """
     columns, count = block.shape[1], lanes(block.dtype)
-    whole = columns - columns % count
-    if whole:
-        yield block[:, :whole], slice(0, whole)
-    if whole < columns:
-        rest = np.zeros((len(block), count), block.dtype)
-        rest[:, : columns - whole] = block[:, whole:]
-        yield rest, slice(whole, columns)
+    start = min(lead, columns)
+    stop = columns - (columns - start) % count
+    if start:
+        yield _filled(block[:, :start], count), slice(0, start)
+    if stop > start:
+        yield block[:, start:stop], slice(start, stop)
+    if columns > stop:
+        yield _filled(block[:, stop:], count), slice(stop, columns)
+
+
+def _filled(part: Array, count: int) -> Array:
+    filled = np.zeros((len(part), count), part.dtype)
+    filled[:, : part.shape[1]] = part
+    return filled
 
 
 def _memory(part: Array) -> tuple[int, int, int, int]:
@@ -107,12 +160,13 @@ class _Target:
     def __init__(self, part: Array, columns: slice, lines: NDArray[np.int64], first: int, out: Array) -> None:
         self.lines, self.out = lines, out
         self.columns = slice(first + columns.start, first + columns.stop)
-        self.buffer = None
+        self.buffer: Array | None = None
+        self.memory: tuple[Any, ...]
         if columns.stop - columns.start == part.shape[1]:
-            self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines
+            self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines, out.nbytes >= STREAMED
         else:
             self.buffer = np.empty((len(lines), part.shape[1]), part.dtype)
-            self.memory = self.buffer.reshape(-1), part.shape[1], 0, np.arange(len(lines))
+            self.memory = self.buffer.reshape(-1), part.shape[1], 0, np.arange(len(lines)), False
 
     def __enter__(self) -> _Target:
         return self

@@ -42,6 +42,74 @@ class Group:
         return int(self.index.shape[1])
 
 
+@dataclass(frozen=True)
+class Meetings:
+    """Which rows are compared, and for whom.
+
+    Attributes
+    ----------
+    pairs : [e, 2] distinct pairs of rows, in the order in which neighbourhoods have them: the rows of a few peers stay
+        in a first-level cache until all their pairs are compared
+    places : for every group, which pair is compared in each place, of any shape
+    """
+
+    pairs: NDArray[np.int32]
+    places: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, asked: Sequence[NDArray[np.int32]]) -> Meetings:
+        """The comparison of pairs of rows [..., 2] a group; two rows that meet in several places are compared once."""
+        flat = np.concatenate([pairs.reshape(-1, 2) for pairs in asked]).astype(np.int64)
+        low, high = flat.min(axis=1), flat.max(axis=1)
+        _, first, inverse = np.unique(low * (high.max(initial=0) + 1) + high, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        places = np.split(rank[inverse.reshape(-1)], np.cumsum([pairs[..., 0].size for pairs in asked])[:-1])
+        pairs = np.ascontiguousarray(flat[first[order]], np.int32)
+        return cls(pairs, tuple(place.reshape(pairs.shape[:-1]) for place, pairs in zip(places, asked, strict=True)))
+
+    def told(self, squares: Floats) -> list[Floats]:
+        """What was found for the pairs [e], in every place of every group."""
+        return [squares[place] for place in self.places]
+
+
+class Groups(tuple[Group, ...]):
+    """The groups of a mixing, and what follows from them alone."""
+
+    @cached_property
+    def edges(self) -> Meetings:
+        """Who meets whom when each peer compares its own letter with those of its neighbours, [g, k] a group."""
+        ends = [np.broadcast_arrays(group.index[:, :1], group.index[:, 1:]) for group in self]
+        return Meetings.of([np.stack(pair, axis=-1) for pair in ends])
+
+    @cached_property
+    def pairs(self) -> Meetings:
+        """Who meets whom when each peer compares all its letters, [g, m (m - 1) / 2] a group."""
+        upper = [np.triu_indices(group.m, 1) for group in self]
+        return Meetings.of(
+            [
+                np.stack([group.index[:, p], group.index[:, q]], axis=-1)
+                for group, (p, q) in zip(self, upper, strict=True)
+            ]
+        )
+
+    @cached_property
+    def lines(self) -> NDArray[np.int64]:
+        """The lines of all groups, one group after the other."""
+        return np.concatenate([group.lines for group in self])
+
+    @cached_property
+    def rows(self) -> NDArray[np.int32]:
+        """The rows of the letters of these lines, filled up with 0."""
+        index = np.zeros((len(self.lines), max(group.m for group in self)), np.int32)
+        first = 0
+        for group in self:
+            index[first : first + len(group.lines), : group.m] = group.index
+            first += len(group.lines)
+        return index
+
+
 class Gathering:
     """The clean letters of one mixing, and everything that rules may ask about them.
 
@@ -54,13 +122,13 @@ class Gathering:
     """
 
     def __init__(self, groups: Sequence[Group], occasion: Occasion, passes: Passes) -> None:
-        self.groups = tuple(groups)
+        self.groups = groups if isinstance(groups, Groups) else Groups(groups)
         self.occasion = occasion
         self.passes = passes
 
     @property
     def rows(self) -> Array:
-        """All letters, [N, d]; those that stand in a group are clean."""
+        """All letters, [N, d], to be read and not written to; those that stand in a group are clean."""
         self.passes.verify()
         return self.passes.rows
 
@@ -84,18 +152,15 @@ class Gathering:
 
     @cached_property
     def _edges(self) -> list[Floats]:
-        ends = [np.broadcast_arrays(group.index[:, :1], group.index[:, 1:]) for group in self.groups]
-        return self._distances([np.stack(pair, axis=-1) for pair in ends])
+        edges = self.groups.edges
+        return edges.told(self.passes.squared_distances(edges.pairs))
 
     @cached_property
     def _pairs(self) -> list[Floats]:
-        upper = [np.triu_indices(group.m, 1) for group in self.groups]
-        asked = [
-            np.stack([group.index[:, p], group.index[:, q]], axis=-1)
-            for group, (p, q) in zip(self.groups, upper, strict=True)
-        ]
+        pairs = self.groups.pairs
         squares = []
-        for group, (p, q), found in zip(self.groups, upper, self._distances(asked), strict=True):
+        for group, found in zip(self.groups, pairs.told(self.passes.squared_distances(pairs.pairs)), strict=True):
+            p, q = np.triu_indices(group.m, 1)
             square = np.zeros((len(group.lines), group.m, group.m))
             square[:, p, q] = square[:, q, p] = found
             squares.append(square)
@@ -109,33 +174,18 @@ class Gathering:
         squares[used] = self.passes.squared_distances(pairs)
         return squares
 
-    def _distances(self, asked: list[NDArray[np.int32]]) -> list[Floats]:
-        """The squared distances of pairs of rows [..., 2]; two rows that meet in several places are compared once."""
-        flat = np.concatenate([pairs.reshape(-1, 2) for pairs in asked]).astype(np.int64)
-        low, high = flat.min(axis=1), flat.max(axis=1)
-        count = len(self.passes.rows)
-        distinct, place = np.unique(low * count + high, return_inverse=True)
-        pairs = np.stack(np.divmod(distinct, count), axis=-1).astype(np.int32)
-        found = self.passes.squared_distances(pairs)[place.reshape(-1)]
-        ends = np.cumsum([pairs[..., 0].size for pairs in asked])
-        return [part.reshape(pairs.shape[:-1]) for part, pairs in zip(np.split(found, ends[:-1]), asked, strict=True)]
-
     def combine(self, shares: Sequence[Floats], out: Array) -> bool:
         """The lines of all groups in `out` [n, d] become the letters' sums with the given shares, [g, m] a group.
 
         Says whether they are finite for sure: letters are small enough for a sum of all of a neighbourhood.
         """
-        width = max(group.m for group in self.groups)
-        lines = np.concatenate([group.lines for group in self.groups])
-        index = np.zeros((len(lines), width), np.int32)
-        weights = np.zeros((len(lines), width))
+        weights = np.zeros(self.groups.rows.shape)
         first, safe = 0, True
         for group, share in zip(self.groups, shares, strict=True):
             safe &= bool((np.abs(share).sum(axis=1) <= group.m).all())
-            span = slice(first, first + len(group.lines))
-            index[span, : group.m], weights[span, : group.m] = group.index, share
-            first = span.stop
-        self.passes.write([(lines, self.passes.combining(index, weights))], out)
+            weights[first : first + len(group.lines), : group.m] = share
+            first += len(group.lines)
+        self.passes.combine(self.groups.rows, weights, self.groups.lines, out)
         return safe
 
     def columnwise(self, works: Sequence[Columnwise], maps: Sequence[Floats | None], out: Array) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.kernels.host import Host
 
+NO_ROWS = np.zeros(0, np.int64)
+
 ONE = 1e-9
 """Weights whose sum misses 1 by less than this sum to 1."""
 
@@ -18,6 +20,17 @@ def peaks(block: Array, rows: Any) -> Floats:
     part = block[rows]
     with np.errstate(invalid="ignore"):
         return np.asarray(np.maximum(part.max(axis=1), -part.min(axis=1)), np.float64)
+
+
+def surveyed_distances(block: Array, rows: Any, pairs: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e]."""
+    with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
+        return peaks(block, rows), squared_distances(block, pairs, False)
+
+
+def lead(out: Array, first: int = 0) -> int:
+    """How many columns of `out` from `first` on are written in another way than the others: none."""
+    return 0
 
 
 def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
@@ -30,18 +43,30 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     return found
 
 
-def combine(block: Array, starts: Any, rows: Any, weights: Floats, lines: Any, first: int, out: Array) -> None:
+def combine(
+    block: Array,
+    starts: Any,
+    rows: Any,
+    weights: Floats,
+    lines: Any,
+    first: int,
+    out: Array,
+    suspects: Any = NO_ROWS,
+    width: int | None = None,
+) -> Floats:
     """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
 
     Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so
-    rows that are all equal give exactly that row.
+    rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`.
     """
     scales = totals(starts, weights)
     target = out[:, first : first + block.shape[1]]
-    for place, line in enumerate(lines.tolist()):
-        span = slice(starts[place], starts[place + 1])
-        values = block[rows[span]].astype(np.float64)
-        target[line] = scales[place] * values[0] + weights[span][1:] @ (values[1:] - values[0])
+    with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the suspects yet
+        for place, line in enumerate(lines.tolist()):
+            span = slice(starts[place], starts[place + 1])
+            values = block[rows[span]].astype(np.float64)
+            target[line] = scales[place] * values[0] + weights[span][1:] @ (values[1:] - values[0])
+    return peaks(block, suspects)
 
 
 def totals(starts: Any, weights: Floats) -> Floats:

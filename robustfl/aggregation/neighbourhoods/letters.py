@@ -108,6 +108,9 @@ def vector(letter: Any, d: int) -> Any:
 class Hoods:
     """Who reads which letters: one line a peer, its own letter in the first slot and its neighbours' in the others.
 
+    It never changes, so what mixers find out about it they find out once: mix with the same one as long as nobody's
+    neighbours, weights and bounds change.
+
     A slot is one of four things. A letter has a sender and a row. A missing letter has a sender and no row. An empty
     slot, which fills the line up, has neither. A stranger's letter has a sender that is no neighbour: it is never used.
 
@@ -119,6 +122,7 @@ class Hoods:
     senders : [n, m] the ids of the peers that the letters claim to come from, at least 0; -1 in empty slots. The first
         one is the peer's own id; by default the ids are the numbers of the rows
     strangers : [n, m] whether a letter comes from somebody who is no neighbour; by default nobody is
+    known : what mixers have found out about these neighbourhoods, which depends on nothing else
     """
 
     index: NDArray[np.int32]
@@ -126,6 +130,7 @@ class Hoods:
     bounds: Integers
     senders: Integers = None  # type: ignore[assignment]  # filled in below
     strangers: Flags = None  # type: ignore[assignment]  # likewise
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = np.asarray(self.index)
@@ -134,11 +139,11 @@ class Hoods:
         shape = index.shape
         senders = index if self.senders is None else self.senders
         fields: dict[str, Any] = {
-            "index": np.ascontiguousarray(index, np.int32),
+            "index": np.array(index, np.int32, order="C"),
             "weights": np.array(self.weights, np.float64),
             "bounds": np.asarray(self.bounds),
             "senders": np.asarray(senders),
-            "strangers": np.zeros(shape, np.bool_) if self.strangers is None else np.asarray(self.strangers, np.bool_),
+            "strangers": np.zeros(shape, np.bool_) if self.strangers is None else np.array(self.strangers, np.bool_),
         }
         for name, value in fields.items():
             wanted = shape[:1] if name == "bounds" else shape
@@ -151,6 +156,8 @@ class Hoods:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         self._check()
+        for value in fields.values():
+            value.setflags(write=False)
 
     def _check(self) -> None:
         index, weights, senders = self.index, self.weights, self.senders
@@ -189,9 +196,26 @@ class Hoods:
         return int(self.index.shape[1])
 
     @cached_property
+    def read(self) -> Integers:
+        """The rows that somebody is about to read, ascending."""
+        return np.unique(self.index[(self.index != ABSENT) & ~self.strangers]).astype(np.int64)
+
+    @cached_property
+    def last(self) -> int:
+        """The last row that stands in `index`."""
+        return int(self.index.max())
+
+    @cached_property
     def ids(self) -> Integers:
         """The ids of the peers that mix, [n]."""
         return self.senders[:, 0]
+
+    def like(self, other: Hoods | None) -> Hoods:
+        """The other neighbourhoods if they are the same as these: what is known about them is known already."""
+        names = ("index", "weights", "bounds", "senders", "strangers")
+        if other is None or not all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names):
+            return self
+        return other
 
     def of(self, lines: Any) -> Hoods:
         """The neighbourhoods of some of the peers, by the numbers of their lines."""

@@ -8,7 +8,7 @@ many peers at a time.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, final
 
@@ -18,8 +18,10 @@ from robustfl.aggregation.defense import Defense
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
+from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, read_hearsay
 from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.neighbourhoods.remembering import keeps
 from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised, suspects
 from robustfl.aggregation.updates.source import HostileRows
 from robustfl.errors import ParameterError, RobustflError, UpdatesError
@@ -85,6 +87,10 @@ class Mixer(Defense):
     """Whether it matters to the rule how many neighbours may be malicious."""
     by_class: ClassVar[bool] = False
     """Whether models have to be one output layer, of which each class has an equal part."""
+    most: ClassVar[int] = 0
+    """The number of rumours about third peers that the rule hears from each neighbour in one mixing."""
+    judges: ClassVar[bool] = False
+    """Whether the rule judges neighbours by what it remembers of them; then ledgers tell who got little weight."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
     no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
 
@@ -141,6 +147,8 @@ class Mixer(Defense):
         state: dict[str, Any] | None = None,
         occasion: Occasion | None = None,
         short: Short = "lower",
+        rumours: Mapping[Any, Sequence[Any]] | None = None,
+        name: Any = None,
     ) -> tuple[Any, Told]:
         """One peer's next model, in the type of its own model, for loops that are nobody's simulation.
 
@@ -156,6 +164,9 @@ class Mixer(Defense):
             is missing, and a letter from somebody who is not in it is a stranger's. By default all count alike
         state : what the last call told as `told.state`
         occasion, short : as for :meth:`mix`
+        rumours : neighbour -> what it has told of others, for rules that listen to that: each of them tells with
+            `tell_one`. Anybody may tell anything, and each teller adds at most a name to the state in each call
+        name : what the others call this peer; needed with `rumours`, because those about itself are not believed
 
         Raises
         ------
@@ -173,14 +184,18 @@ class Mixer(Defense):
         expected = self.byzantine if b is None else b
         if expected is None and self.uses_bound:
             raise ParameterError(f"{self!r} should know how many neighbours may be malicious. Pass it: `b=1`.")
-        hood = read_one(own, letters, weights, expected or 0, tuple((state or {}).get("names", ())))
+        known = tuple((state or {}).get("names", ()))
+        hood = read_one(own, letters, weights, expected or 0, known, read_hearsay(name, rumours, self.most))
         peer = replace(self)
         if state:
             peer.load_state_dict(state["rule"])
-        mixed, after = peer._run(hood.letters, hood.hoods, occasion or Occasion(), short, None)
+        when = occasion or Occasion()
+        if rumours is not None:
+            when = replace(when, rumours={MYSELF: hood.rumours})
+        mixed, after = peer._run(hood.letters, hood.hoods, when, short, None)
         if 0 in mixed.reasons.get(0, {}):
             raise UpdatesError(f"The own model cannot be mixed: it is {mixed.reasons[0][0]}.")
-        told = _told(mixed, hood, None if after is None else {"names": hood.names, "rule": after})
+        told = _told(mixed, hood, None if after is None else {"names": hood.names, "rule": after}, name)
         slots = [slot for slot in range(hood.hoods.m) if hood.hoods.index[0, slot] >= 0 and not mixed.rejected[0, slot]]
         shares = None if mixed.weights is None else mixed.weights[0, slots]
         return hood.restore(mixed.models[0], hood.hoods.index[0, slots].tolist(), shares), told
@@ -216,8 +231,8 @@ class Mixer(Defense):
         clean = sanitised(letters, hoods, faults)
         bounds = self._feasible(clean, short)
         info = {"bounds": bounds, "kept": clean.kept, "lowered": self._lowered(clean, bounds)}
-        lines = np.array([line for line in range(hoods.n) if line not in clean.kept], np.int64)
-        keep = np.array(sorted(clean.kept), np.int64)
+        mixes = clean.mixing()
+        lines, keep = np.flatnonzero(mixes), np.flatnonzero(~mixes)
         if made is not letters.rows:
             made[keep] = letters.rows[hoods.index[keep, 0]]
         weights = np.zeros(clean.weights.shape)
@@ -226,8 +241,10 @@ class Mixer(Defense):
         mixing = Mixing(shares=[])
         if groups:
             gathering = Gathering(groups, occasion, passes)
-            mixing = self._mix(gathering)
+            mixing = self._locked(gathering)
             self._make(mixing, gathering, made)
+            if keeps(mixing.state, letters.rows, made):
+                raise RobustflError(f"{self!r} keeps a part of the letters in its state. Let it keep a copy.")
         passes.verify()  # for rules that read nothing
         for group, share in zip(groups, mixing.shares or (), strict=mixing.shares is not None):
             weights[group.lines[:, None], group.slots] = share
@@ -253,13 +270,10 @@ class Mixer(Defense):
     def _feasible(self, clean: Clean, short: Short) -> Integers:
         """The bounds that the rule can bear; peers whose neighbourhoods are too small for any are added to `kept`."""
         bounds = clean.bounds.copy()
-        heard = clean.usable.sum(axis=1)
-        mixing = np.array([line not in clean.kept for line in range(len(bounds))])
-        for m, b in np.unique(np.stack([heard, bounds], axis=-1)[mixing], axis=0).tolist():
+        for m, b, lines in clean.kinds:
             found = next((low for low in range(b, -1, -1) if self.infeasible(m, low) is None), -1)
             if found == b:
                 continue
-            lines = np.flatnonzero(mixing & (heard == m) & (clean.bounds == b))
             bounds[lines] = max(found, 0)
             if found < 0 or short == "own":
                 reason = f"{m - 1} usable letters are too few for {self.name} with b={b}"
@@ -269,6 +283,17 @@ class Mixer(Defense):
     def _lowered(self, clean: Clean, bounds: Integers) -> dict[int, int]:
         less = np.flatnonzero(bounds < clean.bounds)
         return {int(line): int(clean.bounds[line]) for line in less if int(line) not in clean.kept}
+
+    def _locked(self, gathering: Gathering) -> Mixing:
+        """What the rule makes of what it can read and not write to."""
+        try:
+            return self._mix(gathering)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise RobustflError(
+                f"{self!r} wrote to the letters or to what it was told of the neighbourhoods. Let it work on a copy."
+            ) from error
 
     def _make(self, mixing: Mixing, gathering: Gathering, out: Array) -> None:
         """The new models of all groups, in their lines of `out`."""
@@ -283,8 +308,7 @@ class Mixer(Defense):
             safe = gathering.combine(shares, out)
         else:
             raise RobustflError(f"{self!r} gave neither shares nor models.")
-        lines = np.concatenate([group.lines for group in gathering.groups])
-        if not safe and not Passes(out).finite(lines):
+        if not safe and not Passes(out).finite(gathering.groups.lines):
             raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
 
     @abstractmethod
@@ -292,7 +316,7 @@ class Mixer(Defense):
         """Apply the rule itself to clean letters; every peer in a group heard at least one neighbour."""
 
 
-def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None) -> Told:
+def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None, me: Any) -> Told:
     """What one peer is told of its mixing, by the names of its neighbours."""
     names = [hood.names[number - 1] for number in hood.hoods.senders[0, 1:].tolist()]
     rejected = {names[slot - 1]: reason for slot, reason in mixed.reasons.get(0, {}).items()}
@@ -303,4 +327,6 @@ def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None) -> Told:
     own = None if mixed.weights is None else float(mixed.weights[0, 0])
     kept = mixed.info["kept"].get(0)
     rest = {key: value for key, value in mixed.info.items() if key not in ("bounds", "kept", "lowered")}
+    if "refused" in rest:
+        rest["refused"] = {MYSELF: named(rest["refused"].get(MYSELF, []), me, hood.names)}
     return Told(shares, own, rejected, kept, int(mixed.info["bounds"][0]), rest, state)

@@ -10,6 +10,7 @@ import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, is_tensor
 from robustfl.aggregation.neighbourhoods.letters import ABSENT, Hoods, Letters
+from robustfl.aggregation.neighbourhoods.one_hearsay import NOTHING, OneHearsay
 from robustfl.aggregation.updates.ids import identify
 from robustfl.aggregation.updates.layout import Batch, read_updates
 from robustfl.aggregation.updates.leaves import Layout
@@ -46,8 +47,8 @@ class Told:
 class OneHood:
     """One peer's letters, read: what mixers need, and what is needed to answer in the caller's own form.
 
-    `names` are the neighbours by their numbers in `hoods`, from 1; 0 is the peer. `rows` are the rows of the letters
-    that stand in `batch`.
+    `names` are the neighbours, and those of whom they have told, by their numbers in `hoods`, from 1; 0 is the peer.
+    `rows` are the rows of the letters that stand in `batch`. `rumours` are what neighbours have told, by numbers.
     """
 
     letters: Letters
@@ -55,6 +56,7 @@ class OneHood:
     batch: Batch
     names: tuple[Hashable, ...]
     rows: tuple[int, ...]
+    rumours: list[Any]
 
     def restore(self, model: Array, usable: list[int], weights: Any) -> Any:
         """The new model [d] in the form of the own one; `usable` are the rows of the letters, with these weights."""
@@ -68,15 +70,16 @@ def read_one(
     weights: Mapping[Any, float] | None,
     b: int,
     known: tuple[Hashable, ...],
+    hearsay: OneHearsay = NOTHING,
 ) -> OneHood:
-    """Read one peer's own model and letters; `known` are the neighbours that have numbers already."""
+    """Read one peer's own model, letters and what it was told; `known` are the names that have numbers already."""
     pairs = list(letters.items()) if isinstance(letters, Mapping) else [_pair(entry) for entry in letters]
     names, nobody = identify([name for name, _ in pairs], len(pairs)) if pairs else ((), {})
     nameless = [row for row, reason in nobody.items() if "names no client" in reason]
     if nameless:
         raise UpdatesError("A letter's name should be the id of a neighbour. Found one that is no number (NaN).")
     shares = _shares(names, weights)
-    numbers = _numbered({*names, *shares}, known)
+    numbers = _numbered({*names, *shares, *hearsay.names}, known)
     batch, rows, matrix, faults = _read(own, [letter for _, letter in pairs])
     silent = [name for name in shares if name not in names]
     senders = [0, *(numbers[name] for name in names), *(numbers[name] for name in silent)]
@@ -92,7 +95,8 @@ def read_one(
         senders=np.array([senders]),
         strangers=np.array([strangers]),
     )
-    return OneHood(Letters(matrix, faults), hoods, batch, tuple(sorted(numbers, key=numbers.__getitem__)), rows)
+    known = tuple(sorted(numbers, key=numbers.__getitem__))
+    return OneHood(Letters(matrix, faults), hoods, batch, known, rows, hearsay.numbered(numbers))
 
 
 def _pair(entry: Any) -> tuple[Any, Any]:

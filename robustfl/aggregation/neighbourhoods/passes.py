@@ -36,6 +36,10 @@ FEWEST, MOST = 256, 4096
 SUMMED = 4096
 """The number of columns of a block whose columns are summed over, for any number of letters."""
 
+COMBINED = 8192
+"""The number of columns of a block that one call of a kernel combines: several threads have enough to do, and calls
+cost nothing beside the sums."""
+
 NARROW = 1e-12, 1e15
 """Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
 
@@ -48,12 +52,14 @@ class Passes:
 
     Attributes
     ----------
-    rows : the letters; by default all of them are suspects
+    rows : the letters, which nobody can change through it; by default all of them are suspects
     kernels : the operations that rules may use on a block of one neighbourhood
     """
 
     def __init__(self, rows: Array, suspects: Lines | None = None, limit: float = np.inf) -> None:
-        self.rows = rows
+        self.rows = rows.view()
+        self.rows.flags.writeable = False
+        self._given = rows
         self.kernels: Kernels = kernels_for(None, COMPILE_FROM)  # whatever the size: one peer gets what all get
         self.passes: Any = host_passes
         if type(self.kernels) is not Host:
@@ -74,18 +80,29 @@ class Passes:
     def verify(self) -> None:
         """Look for hostile rows, if no pass did so yet."""
         if not self._known:
-            self._blocks(lambda block, columns, peaks: None, self.width)
+            self._first(partial(self._survey, lambda block, columns, peaks: None), self._cut(self.width))
 
-    def _blocks(self, work: Callable[[Array, slice, Floats], T], width: int) -> list[T]:
+    def _cut(self, width: int, lead: int = 0) -> list[slice]:
+        """Blocks of columns of this width; the first one is wider by `lead`."""
+        columns = self.rows.shape[1]
+        first = min(lead + width, columns)
+        rest = column_blocks(columns - first, width)
+        return [slice(0, first), *(slice(first + block.start, first + block.stop) for block in rest)]
+
+    def _blocks(self, work: Callable[[Array, slice, Floats], T], cut: Sequence[slice]) -> list[T]:
         """The results of `work` on all blocks, their columns, and the largest magnitudes [N] of the suspects."""
-        cut = column_blocks(self.rows.shape[1], width)
-        if self._known:
-            return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
-        tasks = (partial(self._survey, work, self.rows[:, columns], columns) for columns in cut)
+        if not self._known:
+            return self._first(partial(self._survey, work), cut)
+        return list(in_order(partial(work, self.rows[:, columns], columns, self._peaks) for columns in cut))
+
+    def _first(self, look: Callable[[Array, slice], tuple[T | None, Floats]], cut: Sequence[slice]) -> list[T]:
+        """The results of the first pass, in which `look` also tells the largest magnitudes [N] of the suspects."""
         results, total = [], self._peaks
-        for result, peaks in in_order(tasks):
+        for result, peaks in in_order(partial(look, self.rows[:, columns], columns) for columns in cut):
             total = np.maximum(total, peaks)
             results.append(result)
+        if self._known:
+            return [result for result in results if result is not None]
         self._known, self._peaks = True, total
         found = np.flatnonzero(~(total <= self._limit)).tolist()
         if found:
@@ -103,7 +120,7 @@ class Passes:
 
     def finite(self, lines: Lines) -> bool:
         """Whether all numbers in these rows are finite."""
-        found = Passes(self.rows, lines)
+        found = Passes(self._given, lines)
         try:
             found.verify()
         except HostileRows:
@@ -115,24 +132,32 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-
-        def part(block: Array, columns: slice, peaks: Floats) -> Floats:
-            largest = np.append(peaks, 0.0)[pairs].max(axis=1)  # the last place is the origin's
-            wide = ~((largest >= NARROW[0]) & (largest <= NARROW[1]))
-            if not wide.any():
-                return np.asarray(self.passes.squared_distances(block, pairs, False))
-            found = np.empty(len(pairs))
-            for chosen, kind in ((~wide, False), (wide, True)):
-                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
-            return found
-
         total = np.zeros(len(pairs))
-        for found in self._blocks(part, SUMMED):
+        cut = self._cut(SUMMED)
+        known = partial(self._narrow_and_wide, pairs)
+        for found in self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut):
             total += found
         return total
 
-    def combining(self, index: Index, weights: Floats) -> Write:
-        """Makes ``sum_j weights_ij x_(index_ij)`` for the lines i of index and weights [g, m].
+    def _surveyed(self, pairs: Index, block: Array, columns: slice) -> tuple[Floats, Floats]:
+        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it."""
+        peaks = np.zeros(len(self.rows))
+        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs)
+        wide = _wide(peaks, pairs)
+        if wide.any() and (peaks <= self._limit).all():
+            found[wide] = self.passes.squared_distances(block, pairs[wide], True)
+        return found, peaks
+
+    def _narrow_and_wide(self, pairs: Index, block: Array, columns: slice, peaks: Floats) -> Floats:
+        wide = _wide(peaks, pairs)
+        found = np.empty(len(pairs))
+        for chosen, kind in ((~wide, False), (wide, True)):
+            if chosen.any():
+                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+        return found
+
+    def combine(self, index: Index, weights: Floats, lines: Lines, out: Array) -> None:
+        """Line ``lines[i]`` of `out` gets ``sum_j weights_ij x_(index_ij)``, for index and weights [g, m].
 
         The heaviest letter of a line is summed around, and letters without weight are not read.
         """
@@ -143,7 +168,18 @@ class Passes:
         starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
         rows = np.take_along_axis(index, order, axis=1)[used].astype(np.int64)
         shares = ordered[used]
-        return lambda block, *target: self.passes.combine(block, starts, rows, shares, *target)
+        if not _beside(self._given, out):
+            self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
+            return
+        suspects = self._suspects[:0] if self._known else self._suspects
+
+        def look(block: Array, columns: slice) -> tuple[None, Floats]:
+            peaks = np.zeros(len(self.rows))
+            target = lines, columns.start, out
+            peaks[suspects] = self.passes.combine(block, starts, rows, shares, *target, suspects, self.width)
+            return None, peaks
+
+        self._first(look, self._cut(COMBINED, self.passes.lead(out)))
 
     def medians(self, index: Index, maps: Floats | None) -> Write:
         """Makes the medians by columns of the letters ``index[i]`` [m], or of the m' sums ``maps[i] @ x`` [m', m]."""
@@ -170,8 +206,8 @@ class Passes:
 
         Blocks are `width` columns wide, or as wide as fits a cache.
         """
-        beside = out is not self.rows and out.flags.c_contiguous
-        if out is self.rows:
+        beside = _beside(self._given, out)
+        if out is self._given:
             self.verify()  # what was overwritten could not be mixed again
 
         def part(block: Array, columns: slice, peaks: Floats) -> None:
@@ -185,4 +221,17 @@ class Passes:
             for (lines, _), values in zip(jobs, made, strict=True):  # only now: the block may be what was read
                 out[lines, columns] = values
 
-        self._blocks(part, width or self.width)
+        lead = self.passes.lead(out) if beside else 0
+        self._blocks(part, self._cut(width or self.width, lead))
+
+
+def _beside(rows: Array, out: Array) -> bool:
+    """Whether what is made of a block can be written to `out` while the block is still read."""
+    return out is not rows and out.flags.c_contiguous
+
+
+def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:
+    """Which pairs [e] have numbers whose squares do not fit into float32, for the largest ones [N] of the rows."""
+    ends = np.append(peaks, 0.0)  # the last place is the origin's
+    largest = np.maximum(ends[pairs[:, 0]], ends[pairs[:, 1]])
+    return np.asarray(~((largest >= NARROW[0]) & (largest <= NARROW[1])))

@@ -35,10 +35,12 @@ class Rumour:
     round : the number of the round in which the subject's neighbour got the letter behind it
     distance : the number of edges from the receiver to the subject over which it came, at least 2
     payload : [d] what is told, such as the sum of the subject's steps
+
+    Ids are whole numbers in a mixing of many peers, and the caller's own names around `mix_one` and `tell_one`.
     """
 
-    teller: int
-    subject: int
+    teller: Any
+    subject: Any
     round: int
     distance: int
     payload: Any
@@ -48,8 +50,8 @@ class Rumour:
 class Refused:
     """A rumour that its receiver did not believe, and why; ids that cannot be read are -1."""
 
-    teller: int
-    subject: int
+    teller: Any
+    subject: Any
     reason: str
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Floats
-from robustfl.aggregation.neighbourhoods.gathering import Group
+from robustfl.aggregation.neighbourhoods.gathering import Group, Groups
 from robustfl.aggregation.neighbourhoods.letters import ABSENT, Flags, Hoods, Integers, Letters
 from robustfl.aggregation.updates.ids import MISSING
 from robustfl.aggregation.updates.source import largest_magnitude
@@ -20,6 +21,11 @@ TWICE = "duplicate id"
 
 STRANGER = "no neighbour"
 """The reason for the rejection of a letter from somebody whom the receiver does not know."""
+
+
+MOST_KNOWN = 16
+"""The number of things that are remembered about neighbourhoods: letters that differ every time are no reason to keep
+all that there ever were."""
 
 
 @dataclass
@@ -41,6 +47,25 @@ class Clean:
     reasons: dict[int, dict[int, str]]
     kept: dict[int, str]
 
+    @cached_property
+    def kinds(self) -> list[tuple[int, int, NDArray[np.int64]]]:
+        """The peers who mix: how many usable letters (their own among them), which bound, and the lines of these."""
+        heard, mixes = self.usable.sum(axis=1), self.mixing()
+        found = sorted(set(zip(heard[mixes].tolist(), self.bounds[mixes].tolist(), strict=True)))
+        return [(m, b, np.flatnonzero(mixes & (heard == m) & (self.bounds == b))) for m, b in found]
+
+    def mixing(self) -> Flags:
+        """Which peers do not keep their models, [n]."""
+        mixes = np.ones(len(self.bounds), np.bool_)
+        mixes[list(self.kept)] = False
+        return mixes
+
+    def copy(self) -> Clean:
+        """The same, with what others may change in copies."""
+        other = replace(self, reasons={line: dict(slots) for line, slots in self.reasons.items()}, kept=dict(self.kept))
+        other.__dict__["kinds"] = self.kinds
+        return other
+
 
 def sanitised(letters: Letters, hoods: Hoods, faults: Mapping[int, str]) -> Clean:
     """Look at every letter; `faults` are the rows that are known to be malformed, with the reasons.
@@ -50,9 +75,18 @@ def sanitised(letters: Letters, hoods: Hoods, faults: Mapping[int, str]) -> Clea
     stranger, or share their sender's id with another letter do not lower b: they may be the work of the network, or of
     somebody who writes under an honest peer's name.
     """
+    if hoods.last >= len(letters):
+        raise UpdatesError(f"`index` names row {hoods.last}. There are {len(letters)} letters.")
+    if faults:
+        return _looked_at(hoods, faults)
+    if sanitised not in hoods.known:
+        hoods.known[sanitised] = _looked_at(hoods, faults)
+    clean: Clean = hoods.known[sanitised].copy()
+    return clean
+
+
+def _looked_at(hoods: Hoods, faults: Mapping[int, str]) -> Clean:
     index, senders = hoods.index, hoods.senders
-    if index.max() >= len(letters):
-        raise UpdatesError(f"`index` names row {int(index.max())}. There are {len(letters)} letters.")
     sender, arrived = senders != ABSENT, index != ABSENT
     missing = sender & ~arrived
     unknown = arrived & hoods.strangers
@@ -97,24 +131,34 @@ def _repeated(senders: Integers, arrived: Flags) -> Flags:
 
 def suspects(letters: Letters, hoods: Hoods) -> tuple[NDArray[np.int64], float]:
     """The rows that somebody is about to read, and the largest magnitude that a number in them may have."""
-    arrived = np.unique(hoods.index[(hoods.index != ABSENT) & ~hoods.strangers])
-    rows = [row for row in arrived.tolist() if row < len(letters) and row not in letters.faults]
-    return np.array(rows, np.int64), largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
+    rows = hoods.read[hoods.read < len(letters)]
+    if letters.faults:
+        rows = rows[~np.isin(rows, list(letters.faults))]
+    return rows, largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
 
 
-def grouped(hoods: Hoods, clean: Clean, lines: NDArray[np.int64], bounds: Integers) -> list[Group]:
+def grouped(hoods: Hoods, clean: Clean, lines: NDArray[np.int64], bounds: Integers) -> Groups:
     """The peers of these lines, in groups of the same number of usable letters and the same bound [len(lines)].
 
-    Neighbours stand in the order of their ids, so that what decides ties is no attacker's choice.
+    Neighbours stand in the order of their ids, so that what decides ties is no attacker's choice. Rules can read the
+    arrays of a group, and not write to them: where all letters are clean, the next mixing has the same ones.
     """
+    key = grouped, clean.usable.tobytes(), lines.tobytes(), bounds.tobytes()
+    if key in hoods.known:
+        found: Groups = hoods.known[key]
+        return found
     heard = clean.usable[lines].sum(axis=1)
     groups = []
-    for m, b in np.unique(np.stack([heard, bounds], axis=-1), axis=0).tolist():
+    for m, b in sorted(set(zip(heard.tolist(), bounds.tolist(), strict=True))):
         members = lines[(heard == m) & (bounds == b)]
         far = np.iinfo(np.int64).max
         keys = np.where(clean.usable[members], hoods.senders[members], far)
         keys[:, 0] = ABSENT
         slots = np.argsort(keys, axis=1, kind="stable")[:, :m]
         parts = [np.take_along_axis(part[members], slots, 1) for part in (hoods.index, hoods.senders, clean.weights)]
+        for part in (members, slots, *parts):
+            part.setflags(write=False)
         groups.append(Group(members, slots, parts[0], parts[1], parts[2], int(b)))
-    return groups
+    if len(hoods.known) < MOST_KNOWN:
+        hoods.known[key] = Groups(groups)
+    return Groups(groups)

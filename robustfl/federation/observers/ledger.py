@@ -8,7 +8,10 @@ from robustfl.reputation import LedgerRecorder
 
 
 class LedgerKeeper(Observer):
-    """Passes the answers of a simulation's server to the recorder of a ledger; rounds without an answer are skipped."""
+    """Passes the answers of a simulation's server, or of its peers, to the recorder of a ledger.
+
+    Rounds without an answer are skipped.
+    """
 
     def __init__(self, recorder: LedgerRecorder) -> None:
         self._recorder = recorder
@@ -17,3 +20,5 @@ class LedgerKeeper(Observer):
         for receiver in round.receivers:
             if receiver.answer is not None:
                 self._recorder.hear(round.number, receiver.answer)
+        for exchange in round.exchanges:
+            self._recorder.hear_peers(round.number, exchange.mixed, exchange.names)

@@ -78,9 +78,13 @@ def hearing(graph: Graph, weights: csr_array, receivers: Ids, up: Mask) -> Heari
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exchange:
-    """One mixing of a round: who was to hear whom, which letters faults have lost [k, m], and what the rule made."""
+    """One mixing of a round: who was to hear whom, which letters faults have lost [k, m], and what the rule made.
+
+    `names` [k, m] are the ids by which the rule knows the senders, -1 where nobody is.
+    """
 
     hearing: Hearing
+    names: Ids
     lost: Mask
     mixed: Mixed
 

@@ -94,6 +94,7 @@ class PeerToPeer(Topology):
         self._before = self.own.clone() if self.combines_first else None
         self.unanswered = 0
         """The pings that nobody answered, where peers have to be asked whether they take part."""
+        self._around: Hoods | None = None
         self._names = self.network.names
         self._peers = np.argsort(self._names)
         self._tried = Tried(setup, self._peers)
@@ -210,11 +211,12 @@ class PeerToPeer(Topology):
         with watch.phase("attack"):
             forged = self.forger.forged(moment)
         with watch.phase("aggregate"):
-            hoods = self._hoods(heard, moment.index(forged.index), bounds, post.combines)
+            hoods = self._hoods(heard, moment.index(forged.index), bounds, post.combines).like(self._around)
+            self._around = hoods
             letters, when = Letters(torch.cat([post.models, forged.letters]).cpu()), replace(occasion, rumours=told)
             ask = self.asked if mixer is None else partial(mixer.mix, short=self.rules.short)
             mixed = ask(letters, hoods, when)
-        round.exchanges.append(Exchange(hearing=post.sent, lost=post.lost, mixed=mixed))
+        round.exchanges.append(Exchange(hearing=post.sent, names=hoods.senders, lost=post.lost, mixed=mixed))
         return mixed
 
     def _told(self, mixer: HearsayMixer, moment: Moment, step: int, watch: Stopwatch) -> dict[int, list[Rumour]]:

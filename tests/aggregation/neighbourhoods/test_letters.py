@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -233,3 +233,96 @@ class Blows(Mixer):
 def test_a_rule_that_breaks_its_contract_is_found(rule: Mixer, message: str) -> None:
     with pytest.raises(RobustflError, match=message):
         rule.mix(Letters(MODELS), ring())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overwrites(Mixer):
+    """Works on what it was given, and not on a copy."""
+
+    what: str
+
+    def _mix(self, gathering: Gathering) -> Mixing:
+        group = gathering.groups[0]
+        given = {"letters": gathering.rows, "weights": group.weights, "index": group.index, "lines": group.lines}
+        given[self.what][:] = 0
+        return Mixing([group.weights for group in gathering.groups])
+
+
+@pytest.mark.parametrize("what", ["letters", "weights", "index", "lines"])
+def test_a_rule_that_writes_to_what_it_is_given_is_found_and_nothing_has_changed(what: str) -> None:
+    letters, hoods = Letters(MODELS.copy()), ring()
+    expected = Gossip().mix(letters, hoods).models
+    with pytest.raises(RobustflError, match=r"wrote to the letters or .*\. Let it work on a copy\."):
+        Overwrites(what=what).mix(letters, hoods)
+    np.testing.assert_array_equal(letters.rows, MODELS)
+    np.testing.assert_array_equal(Gossip().mix(letters, hoods).models, expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeps(Mixer):
+    """Remembers a letter itself, in one of several forms."""
+
+    state_keys: ClassVar[tuple[str, ...]] = ("last",)
+    form: str
+
+    def _mix(self, gathering: Gathering) -> Mixing:
+        row = gathering.rows[0]
+        kept = {"row": row, "list": [0, row[1:]], "nested": {3: (row,)}, "copy": row.copy()}[self.form]
+        shares = [group.weights for group in gathering.groups]
+        return Mixing(shares, state={"last": {int(gathering.groups[0].senders[0, 0]): kept}})
+
+
+@pytest.mark.parametrize("form", ["row", "list", "nested"])
+def test_a_rule_that_keeps_a_letter_and_no_copy_is_found_and_remembers_nothing(form: str) -> None:
+    rule = Keeps(form=form)
+    with pytest.raises(RobustflError, match=r"keeps a part of the letters in its state\. Let it keep a copy\."):
+        rule.mix(Letters(MODELS.copy()), ring())
+    assert rule.state_dict() == {}
+
+
+def test_what_a_rule_has_copied_does_not_change_with_the_letters() -> None:
+    rule, letters = Keeps(form="copy"), Letters(MODELS.copy())
+    rule.mix(letters, ring(), out=letters.rows)
+    assert not np.array_equal(letters.rows[0], MODELS[0])
+    np.testing.assert_array_equal(rule.state_dict()["last"][0], MODELS[0])
+
+
+def test_what_mixers_are_told_later_does_not_depend_on_what_others_did_with_their_answer() -> None:
+    letters = Letters(MODELS)
+    hoods = Hoods([[0, 1], [1, 0], [2, -1]], [[0.5, 0.5], [0.5, 0.5], [1, 0]], [0, 0, 0])
+    first = Gossip().mix(letters, hoods)
+    kept = dict(first.info["kept"])
+    first.info["kept"].clear()
+    first.reasons[0] = {1: "invented"}
+    again = Gossip().mix(letters, hoods)
+    assert again.info["kept"] == kept != {}
+    assert again.reasons == {}
+
+
+def test_neighbourhoods_do_not_change_with_the_arrays_they_were_made_from() -> None:
+    index, strangers = np.array([[0, 1], [1, 0]], np.int32), np.zeros((2, 2), np.bool_)
+    hoods = Hoods(index, np.full((2, 2), 0.5), [0, 0], strangers=strangers)
+    index[:], strangers[:] = 0, True
+    assert hoods.index.tolist() == [[0, 1], [1, 0]]
+    assert not hoods.strangers.any()
+    with pytest.raises(ValueError, match="read-only"):
+        hoods.weights[0, 0] = 1.0
+
+
+def test_the_same_neighbourhoods_are_known_already_and_others_are_not() -> None:
+    hoods = ring()
+    Gossip().mix(Letters(MODELS), hoods)
+    assert ring().like(hoods) is hoods
+    assert ring().like(None) is not hoods
+    for change in ({"bounds": [1, 1, 1, 0]}, {"index": RING[:, [0, 2, 1]]}, {"senders": RING + 10}):
+        other = ring(**change)
+        assert other.like(hoods) is other
+
+
+def test_what_is_known_of_neighbourhoods_stays_small_when_letters_differ_every_time() -> None:
+    hoods, rng = random_network(0, hostile=False).hoods, np.random.default_rng(0)
+    for _ in range(40):
+        models = rng.standard_normal((hoods.last + 1, 5))
+        models[rng.integers(len(models))] = np.nan
+        Gossip().mix(Letters(models), hoods)
+    assert len(hoods.known) <= 20

@@ -12,6 +12,7 @@ from robustfl.aggregation.kernels.host import Host
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, host_passes, passes
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.tiles import tiled
+from robustfl.aggregation.updates.source import HostileRows
 from robustfl.defenses import IOS, NNA
 from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION
 from tests.aggregation.neighbourhoods.networks import random_network
@@ -47,16 +48,17 @@ def test_compiled_passes_agree_with_numpy(dtype: Any, d: int) -> None:
     found = []
     for one in both(rows):
         jobs = [
-            one.combining(index, weights),
             one.medians(index, None),
             one.medians(index, maps),
             one.trimmed_means(index, None, 1),
             one.trimmed_means(index, maps, 1),
         ]
+        combined = np.empty((9, d), dtype)
+        one.combine(index, weights, lines, combined)
         models = [np.empty((9, d), dtype) for _ in jobs]
         for job, out in zip(jobs, models, strict=True):
             one.write([(lines, job)], out)
-        found.append([*models, one.squared_distances(pairs), one.passes.squared_distances(rows, pairs, True)])
+        found.append([combined, *models, one.squared_distances(pairs), one.passes.squared_distances(rows, pairs, True)])
     for compiled, plain in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=3e-6 if dtype == np.float32 else 1e-12, atol=1e-6)
     np.testing.assert_array_equal(found[0][0][lines[0]], rows[index[0, 2]])
@@ -150,3 +152,75 @@ def test_numpy_steps_in_where_kernels_cannot_be_compiled(monkeypatch: pytest.Mon
     for case, models in zip(MIXERS, expected, strict=True):
         found = case.rule.preview(network.letters, network.hoods, OCCASION).models
         np.testing.assert_allclose(found, models, atol=1e-4, err_msg=case.name)
+
+
+@each_type
+@pytest.mark.parametrize("d", [1, 15, 64, 700, 1600, 5008], ids=lambda d: f"d{d}")
+@pytest.mark.parametrize("start", [0, 4, 5], ids=["aligned", "shifted", "odd"])
+def test_neither_the_way_past_the_caches_nor_the_cut_changes_a_bit(
+    dtype: Any, d: int, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    rows, index, weights = drawn(dtype, d)
+    lines = np.random.default_rng(2).permutation(9)
+
+    def made(suspects: Any) -> list[Any]:
+        results = []
+        for what in ("combine", "median", "trimmed"):
+            space = np.zeros(9 * d + 64, dtype)
+            first = -space.ctypes.data % 64 // space.itemsize + start
+            out, one = space[first : first + 9 * d].reshape(9, d), Passes(rows, suspects)
+            if what == "combine":
+                one.combine(index, weights, lines, out)
+            else:
+                work = one.medians(index, None) if what == "median" else one.trimmed_means(index, None, 1)
+                one.write([(lines, work)], out)
+            assert not space[:first].any(), "nothing is written beside the target"
+            assert not space[first + 9 * d :].any()
+            results.append(out)
+        return results
+
+    expected = made(np.zeros(0, np.int64))
+    monkeypatch.setattr(compiled, "STREAMED", 0)
+    monkeypatch.setattr(passes, "COMBINED", 192)
+    monkeypatch.setattr(passes, "MOST", 64)
+    monkeypatch.setattr(passes, "FEWEST", 64)
+    for suspects in (np.zeros(0, np.int64), np.arange(11)):
+        for one, other in zip(made(suspects), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@each_type
+def test_distances_depend_neither_on_the_order_of_pairs_nor_on_that_of_their_ends(dtype: Any) -> None:
+    rows, _, _ = drawn(dtype, 9000)
+    rows[3, 1000:6000], rows[5] = 0.0, rows[5] * dtype(1e-14)
+    pairs = np.array([[p, q] for p in range(11) for q in (*range(p + 1, 11), -1)], np.int32)
+    one = Passes(rows)
+    first = one.squared_distances(pairs)
+    backwards = Passes(rows).squared_distances(pairs[::-1])[::-1]
+    swapped = Passes(rows).squared_distances(np.where(pairs[:, 1:] < 0, pairs, pairs[:, ::-1]))
+    np.testing.assert_array_equal(first, backwards)
+    np.testing.assert_array_equal(first, swapped)
+    exact = np.concatenate([rows, np.zeros((1, 9000))]).astype(np.float64)
+    np.testing.assert_allclose(first, ((exact[pairs[:, 0]] - exact[pairs[:, 1]]) ** 2).sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38], ids=["nan", "inf", "huge"])
+@pytest.mark.parametrize("column", [0, 4096, 8999], ids=["first", "middle", "last"])
+def test_every_kind_of_first_pass_finds_hostile_rows(value: float, column: int) -> None:
+    rows, index, weights = drawn(np.float32, 9000)
+    rows[4, column] = value
+    pairs, lines, out = np.array([[0, 1], [2, 3]], np.int32), np.arange(9), np.empty((9, 9000), np.float32)
+    for passes_ in both(rows):
+        kind = passes_.passes
+        for first in (
+            lambda one: one.combine(index, weights, lines, out),
+            lambda one: one.squared_distances(pairs),
+            lambda one: one.write([(lines, one.medians(index, None))], out),
+            lambda one: one.verify(),
+        ):
+            one = Passes(rows, np.arange(11), 1e37)
+            one.passes = kind
+            with pytest.raises(HostileRows) as found:
+                first(one)
+            assert found.value.reasons == {4: "too large to sum" if value == 3e38 else "not finite"}

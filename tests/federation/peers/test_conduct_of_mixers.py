@@ -14,7 +14,7 @@ from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
 from robustfl.attacks import Echo
 from robustfl.defenses import Gossip
 from robustfl.federation.graphs import Regular
-from robustfl.federation.observers.conduct import DRAWS, NAMES, VARIES
+from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES
 from tests.federation.peers.networks import network
 
 CALLS = iter(range(10**9))
@@ -67,6 +67,17 @@ class Draws(_Cheat):
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forges(Gossip):
+    """Writes to the letters although it is not allowed to."""
+
+    def _mix(self, gathering: Gathering) -> Mixing:
+        locked = gathering.rows
+        assert locked.base is not None
+        locked.base[...] = 0.0
+        return Mixing(shares=[group.weights for group in gathering.groups])
+
+
 def seen(rule: Mixer, **values: Any) -> list[str]:
     trace = network(rule, topology=Regular(degree=4), rounds=3, **values).run()
     return list(trace.more.get("conduct", []))
@@ -86,6 +97,10 @@ def test_a_rule_that_draws_from_the_global_generator_is_seen() -> None:
 
 def test_a_rule_that_gives_two_answers_is_seen() -> None:
     assert seen(Varies()) == [VARIES]
+
+
+def test_a_rule_that_gets_around_the_lock_of_the_letters_is_seen() -> None:
+    assert CHANGES in seen(Forges())
 
 
 HONEST = [name for name, kind in registry.find("defense").items() if issubclass(kind, Mixer)]

@@ -1,0 +1,23 @@
+"""What rules may remember: values of their own, and no part of the letters, which others may overwrite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from robustfl.aggregation.kernels.base import Array, is_tensor
+
+
+def keeps(state: Any, *matrices: Array) -> bool:
+    """Whether an array, at any depth of a state, shares memory with one of the matrices."""
+    if is_tensor(state) and state.device.type == "cpu":
+        return keeps(state.detach().numpy(), *matrices)
+    if isinstance(state, np.ndarray):
+        return any(np.may_share_memory(state, matrix) for matrix in matrices)
+    if isinstance(state, Mapping):
+        return any(keeps(value, *matrices) for value in state.values())
+    if isinstance(state, Sequence | Set) and not isinstance(state, str | bytes):
+        return any(keeps(value, *matrices) for value in state)
+    return False
