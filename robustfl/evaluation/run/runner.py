@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.store import Store, set_aside, write_atomically
 from robustfl.evaluation.results.summaries import BreakdownReport, Summary
@@ -79,7 +80,7 @@ def run_experiment(experiment: Experiment, options: RunOptions, progress: Progre
     WorkerError : worker processes cannot be started, for example because that guard is missing
     StoreError : another run writes to the same folder, or what is stored there cannot be continued
     DataError : data of a world cannot be loaded
-    ScenarioError : an attack does not fit the data of a world
+    ScenarioError : an attack does not fit the data of a world, or rules of peers should be isolated
     RobustflError : no world can be played, for example because its data cannot be divided over its clients, its model
         cannot be trained, or an attack on test samples does not fit them
 
@@ -103,6 +104,7 @@ class _Unanswered(Exception):
 
 class _Run:
     def __init__(self, experiment: Experiment, options: RunOptions, progress: Progress) -> None:
+        _require_separable(experiment, options.place)
         place = replace(options.place, data_root=options.place.data_root or experiment.folder)
         options = replace(options, place=place)
         self.experiment, self.options, self.progress = experiment, options, progress
@@ -233,6 +235,16 @@ class _Run:
             device=options.place.device,
             workers=options.workers,
             seconds=self.clock.seconds,
+        )
+
+
+def _require_separable(experiment: Experiment, place: Resources) -> None:
+    """Raise ScenarioError where processes of their own are asked for rules that mix inside the simulation."""
+    among = [world.label for world in experiment.worlds if world.networked]
+    if place.isolate and among:
+        raise ScenarioError(
+            "Rules of peers mix the models of all peers inside the simulation, and cannot have processes of their own. "
+            f"Found peers in {among[0]!r}. Leave `--isolate` out: letters are locked, and who keeps them is told."
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from robustfl.cli import app
+from robustfl.errors import ScenarioError
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.results.summaries import Summary
 from robustfl.evaluation.run.checking import FILE, NO_CHECKS, Checks, to_misdeclare, to_replay
@@ -113,6 +114,13 @@ def test_honest_defenses_have_the_same_results_elsewhere_and_nothing_is_played_t
     records = {record["trial"]: record for record in read_records(tmp_path / "records.jsonl")}
     for record in again:
         assert record["metrics"] == records[record["trial"]]["metrics"]
+
+
+def test_peers_cannot_be_isolated_and_nothing_is_played(tmp_path: Path) -> None:
+    network = {"clients": 6, "rounds": 2, "topology": "complete", "message": "delta"}
+    with pytest.raises(ScenarioError, match="Rules of peers mix the models of all peers"):
+        play(tmp_path, NO_CHECKS, isolate=True, federation=network, defenses=["gossip"])
+    assert not (tmp_path / "records.jsonl").exists()
 
 
 def test_isolated_runs_do_not_take_over_what_others_have_stored(tmp_path: Path) -> None:
