@@ -194,23 +194,31 @@ def test_content_hashes_are_of_json_values() -> None:
         content_hash(float("nan"))
 
 
-@pytest.fixture
-def schema(fresh_registry: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The schema without the plug-ins that happen to be installed here."""
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
-    found: dict[str, Any] = json.loads(json.dumps(suite_schema()))
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """The committed schema, of which the first test says that it is current."""
+    found: dict[str, Any] = json.loads((files("robustfl.scenarios") / "schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(found)
     return found
 
 
-def test_the_committed_schema_is_current(schema: dict[str, Any]) -> None:
-    committed = json.loads((files("robustfl.scenarios") / "schema.json").read_text(encoding="utf-8"))
-    assert committed == schema, "write it again: robustfl schema --out scenarios/schema.json"
+@pytest.fixture(scope="module")
+def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_the_committed_schema_is_current(
+    schema: dict[str, Any], fresh_registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])  # plug-ins that happen to be installed here
+    assert schema == json.loads(json.dumps(suite_schema())), (
+        "write it again: robustfl schema --out scenarios/schema.json"
+    )
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_the_schema_accepts_the_catalogue(name: str, schema: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(values_of(name))
+def test_the_schema_accepts_the_catalogue(name: str, validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(values_of(name))
 
 
 @pytest.mark.parametrize(
@@ -228,8 +236,10 @@ def test_the_schema_accepts_the_catalogue(name: str, schema: dict[str, Any]) -> 
         {"adversary__declared": "two"},
     ],
 )
-def test_the_schema_refuses_what_reading_refuses(change: dict[str, Any], schema: dict[str, Any]) -> None:
-    assert not jsonschema.Draft202012Validator(schema).is_valid(suite(**change))
+def test_the_schema_refuses_what_reading_refuses(
+    change: dict[str, Any], validator: jsonschema.Draft202012Validator
+) -> None:
+    assert not validator.is_valid(suite(**change))
     with pytest.raises(ValidationError):
         Experiment(suite(**change))
 
@@ -250,8 +260,10 @@ def test_the_schema_refuses_what_reading_refuses(change: dict[str, Any], schema:
         {"federation__virtual_data": [None, {"samples": 5}]},
     ],
 )
-def test_the_schema_accepts_what_reading_accepts(change: dict[str, Any], schema: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator(schema).validate(suite(**change))
+def test_the_schema_accepts_what_reading_accepts(
+    change: dict[str, Any], validator: jsonschema.Draft202012Validator
+) -> None:
+    validator.validate(suite(**change))
     Experiment(suite(**change))
 
 
