@@ -64,6 +64,22 @@ FACTS = {
 CHOSEN = {"mpaf": 'base="initial"'}
 """What is chosen otherwise outside of a federation, where no other model can be drawn."""
 
+TRIED = {
+    "ubar": (
+        "# in practice: losses on samples of the peer's own\n"
+        "occasion = Occasion(losses=lambda peer, models: np.square(models - 1.0).mean(axis=1))"
+    ),
+    "bristle": (
+        "# in practice: how many of the peer's own samples of each class are taken for each class\n"
+        "def confusions(peer, models):\n"
+        "    right = np.abs(models.reshape(len(models), 10, 100).mean(axis=2)) < 2\n"
+        "    return np.where(right[:, :, None], 5 * np.eye(10), 0.5)\n\n\n"
+        "shared = lambda peer, others: np.full(len(others), 10)  # all classes of the peer, all others know as well\n"
+        "occasion = Occasion(confusions=confusions, shared=shared)"
+    ),
+}
+"""Rules of peers that ask how good models are, and what answers them in an example."""
+
 TRAINED = {"omniscient_label_flip": "relabelled=-honest"}
 """What comes from training, which nobody does outside of a federation."""
 
@@ -169,13 +185,9 @@ def _least(ask: Callable[[int], object]) -> int | None:
 def _mixed(cls: Any, text: str) -> Snippet:
     asked = ", b=1" if cls.uses_bound else ""
     extra, imported, given = "", "", ""
-    if cls.name == "ubar":  # the only rule that asks how good models are
+    if cls.name in TRIED:
         imported = "from robustfl.aggregation.neighbourhoods import Occasion\n"
-        extra = (
-            "# in practice: losses on samples of the peer's own\n"
-            "occasion = Occasion(losses=lambda peer, models: np.square(models - 1.0).mean(axis=1))\n"
-        )
-        given = ", occasion=occasion"
+        extra, given = f"{TRIED[cls.name]}\n", ", occasion=occasion"
     code = (
         f"import numpy as np\n{imported}from robustfl.defenses import {cls.__name__}\n\n"
         "rng = np.random.default_rng(0)\n"

@@ -46,6 +46,9 @@ class ForeignClasses(PeerAttack):
     [2.0, 4.0, 3.0]
     """
 
+    unfit: ClassVar[str] = (
+        "where peers know all classes: it then does no more than a letter of plain averaging, or than scaling it"
+    )
     knowledge: ClassVar[Knowledge] = Knowledge.PEERS | Knowledge.DATA
     label_parameters: ClassVar[tuple[str, ...]] = ("factor",)
 

@@ -76,6 +76,10 @@ class ClassFishing(PrivacyAttack):
     ([1], True)
     """
 
+    unfit: ClassVar[str] = (
+        "where an `imprint` fits in front of the model, which reads most samples of a batch and not those of one class "
+        "alone, or where clients compare the models that they get (`consistency_check`) and others are silenced"
+    )
     reference: ClassVar[str] = (
         "Wen et al., Fishing for User Data in Large-Batch Federated Learning via Gradient Magnification, ICML 2022"
     )

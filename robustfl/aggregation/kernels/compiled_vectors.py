@@ -58,7 +58,8 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(scalar, vector.count))  # type: ignore[no-untyped-call]
 
 
-def _operation(function: Callable[..., Any]) -> Any:
+def operation(function: Callable[..., Any]) -> Any:
+    """An operation inside kernels, from a function that makes the machine code for given types."""
     return intrinsic(function)
 
 
@@ -85,7 +86,7 @@ def _read(builder: Any, pointer: Any, vector: Any) -> Any:
     return result
 
 
-@_operation
+@operation
 def load(typing: Any, array: Any, at: Any) -> Any:
     """The vector that starts at element `at` of a contiguous array."""
     result = _full(array.dtype)
@@ -97,7 +98,7 @@ def load(typing: Any, array: Any, at: Any) -> Any:
     return result(array, types.intp), generate
 
 
-@_operation
+@operation
 def load_beside(typing: Any, array: Any, at: Any, like: Any) -> Any:
     """As many values as the vector `like` has, starting at element `at` of a contiguous array of any type."""
     result = Vector(array.dtype, like.count)
@@ -109,7 +110,7 @@ def load_beside(typing: Any, array: Any, at: Any, like: Any) -> Any:
     return result(array, types.intp, like), generate
 
 
-@_operation
+@operation
 def load_register(typing: Any, array: Any, at: Any) -> Any:
     """As many values as a register holds, starting at element `at` of a contiguous array of float64."""
     result = Vector(array.dtype, REGISTER_LANES)
@@ -121,7 +122,7 @@ def load_register(typing: Any, array: Any, at: Any) -> Any:
     return result(array, types.intp), generate
 
 
-@_operation
+@operation
 def across(typing: Any, a: Any) -> Any:
     """The sum of all lanes: those of the upper half are added to those of the lower half, until one is left."""
 
@@ -141,7 +142,7 @@ def across(typing: Any, a: Any) -> Any:
     return a.scalar(a), _simple(emit)
 
 
-@_operation
+@operation
 def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
     """Write a vector to a contiguous array, starting at element `at`."""
 
@@ -154,55 +155,7 @@ def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
     return types.void(array, types.intp, value), generate
 
 
-@_operation
-def stream(typing: Any, array: Any, at: Any, value: Any) -> Any:
-    """As :func:`store`, past the caches, to an address that is a multiple of :data:`LINE`.
-
-    Memory is then not read before it is overwritten. That pays for results that are larger than the caches.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]])
-        written = builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()))
-        written.align = LINE
-        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, value), generate
-
-
-@_operation
-def settled(typing: Any) -> Any:
-    """Wait until other threads can see what was streamed: streams are not in order with other stores."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@_operation
-def announce(typing: Any, address: Any) -> Any:
-    """Ask for the vector at an address to be brought into the second-level cache, and do not wait for it.
-
-    Processors foresee what is read next within a page of memory, but not across the end of a row's block.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], shape)
-        for step in range(0, BYTES, LINE):
-            place = builder.inttoptr(builder.add(args[0], ir.Constant(args[0].type, step)), byte)
-            builder.call(prefetch, [place, number(0), number(2), number(1)])  # to read, second level, data
-        return context.get_dummy_value()
-
-    return types.void(types.intp), generate
-
-
-@_operation
+@operation
 def fetch(typing: Any, like: Any, address: Any) -> Any:
     """The vector at an address in memory, of the type of the array `like`.
 
@@ -217,7 +170,7 @@ def fetch(typing: Any, like: Any, address: Any) -> Any:
     return result(like, types.intp), generate
 
 
-@_operation
+@operation
 def fetch_number(typing: Any, like: Any, address: Any) -> Any:
     """The single number at an address in memory, of the type of the array `like`."""
 
@@ -229,7 +182,7 @@ def fetch_number(typing: Any, like: Any, address: Any) -> Any:
     return like.dtype(like, types.intp), generate
 
 
-@_operation
+@operation
 def address_of(typing: Any, array: Any) -> Any:
     """The address of the first element of an array, which the caller of the kernel keeps alive."""
 
@@ -240,7 +193,7 @@ def address_of(typing: Any, array: Any) -> Any:
     return types.intp(array), generate
 
 
-@_operation
+@operation
 def fill(typing: Any, like: Any, value: Any) -> Any:
     """A vector of the type of the vector `like` with one value everywhere."""
 
@@ -254,19 +207,19 @@ def fill(typing: Any, like: Any, value: Any) -> Any:
     return like(like, value), generate
 
 
-@_operation
+@operation
 def low(typing: Any, a: Any, b: Any) -> Any:
     """The smaller of each pair. Together with :func:`high` it permutes every pair of values, even with NaN."""
     return a(a, b), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[0], v[1]))
 
 
-@_operation
+@operation
 def high(typing: Any, a: Any, b: Any) -> Any:
     """The larger of each pair."""
     return a(a, b), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", *v), v[1], v[0]))
 
 
-@_operation
+@operation
 def plus(typing: Any, a: Any, b: Any) -> Any:
     """Sums of integers or of floats."""
     if isinstance(a.scalar, types.Integer):
@@ -274,25 +227,25 @@ def plus(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), _simple(lambda builder, v: builder.fadd(*v))
 
 
-@_operation
+@operation
 def minus(typing: Any, a: Any, b: Any) -> Any:
     """Differences of floats."""
     return a(a, b), _simple(lambda builder, v: builder.fsub(*v))
 
 
-@_operation
+@operation
 def times(typing: Any, a: Any, b: Any) -> Any:
     """Products of floats."""
     return a(a, b), _simple(lambda builder, v: builder.fmul(*v))
 
 
-@_operation
+@operation
 def over(typing: Any, a: Any, b: Any) -> Any:
     """Quotients of floats."""
     return a(a, b), _simple(lambda builder, v: builder.fdiv(*v))
 
 
-@_operation
+@operation
 def add_product(typing: Any, total: Any, a: Any, b: Any) -> Any:
     """``total + a * b`` of floats, rounded only once if the processor can do so."""
 
@@ -302,7 +255,7 @@ def add_product(typing: Any, total: Any, a: Any, b: Any) -> Any:
     return total(total, a, b), _simple(emit)
 
 
-@_operation
+@operation
 def magnitude(typing: Any, a: Any) -> Any:
     """The absolute values of floats: the sign bits are cleared."""
 
@@ -314,13 +267,13 @@ def magnitude(typing: Any, a: Any) -> Any:
     return a(a), generate
 
 
-@_operation
+@operation
 def where_less(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
     """``yes`` in the lanes with a < b, ``no`` in the others; `a` and `b` are floats."""
     return yes(a, b, yes, no), _simple(lambda builder, v: builder.select(builder.fcmp_ordered("<", v[0], v[1]), *v[2:]))
 
 
-@_operation
+@operation
 def where_equal(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
     """``yes`` in the lanes with a = b, ``no`` in the others; `a` and `b` are floats."""
     return yes(a, b, yes, no), _simple(
@@ -328,13 +281,13 @@ def where_equal(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
     )
 
 
-@_operation
+@operation
 def where_at_most(typing: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
     """``yes`` in the lanes with a <= b, ``no`` in the others; `a` and `b` are integers."""
     return yes(a, b, yes, no), _simple(lambda builder, v: builder.select(builder.icmp_signed("<=", v[0], v[1]), *v[2:]))
 
 
-@_operation
+@operation
 def count_below(typing: Any, count: Any, a: Any, b: Any) -> Any:
     """``count + 1`` in the lanes where a < b or one of the two is NaN; `a` and `b` are floats, `count` integers."""
 
@@ -344,13 +297,13 @@ def count_below(typing: Any, count: Any, a: Any, b: Any) -> Any:
     return count(count, a, b), _simple(emit)
 
 
-@_operation
+@operation
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """The larger of each pair of integers."""
     return a(a, b), _simple(lambda builder, v: builder.select(builder.icmp_signed("<", *v), v[1], v[0]))
 
 
-@_operation
+@operation
 def widen(typing: Any, a: Any) -> Any:
     """The same numbers as float64."""
     result = Vector(types.float64, a.count)
@@ -364,7 +317,7 @@ def widen(typing: Any, a: Any) -> Any:
     return result(a), generate
 
 
-@_operation
+@operation
 def narrow(typing: Any, a: Any, array: Any) -> Any:
     """The float64 values of a vector, rounded to the type of `array`."""
     result = Vector(array.dtype, a.count)
@@ -387,7 +340,7 @@ def _mirror(builder: Any, bits: Any) -> Any:
     return builder.xor(bits, builder.and_(negative, _constant(bits.type, (1 << (width - 1)) - 1)))
 
 
-@_operation
+@operation
 def rank_image(typing: Any, a: Any) -> Any:
     """Integers that have the same order as the floats `a`."""
     result = _integers(a)
@@ -398,7 +351,7 @@ def rank_image(typing: Any, a: Any) -> Any:
     return result(a), generate
 
 
-@_operation
+@operation
 def from_image(typing: Any, image: Any) -> Any:
     """The floats of which `image` is the :func:`rank_image`."""
     result = Vector(types.float32 if image.scalar.bitwidth == 32 else types.float64, image.count)

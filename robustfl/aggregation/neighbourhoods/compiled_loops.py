@@ -9,7 +9,6 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     LINE,
     add_product,
     address_of,
-    announce,
     fetch,
     fill,
     from_image,
@@ -19,13 +18,12 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     minus,
     narrow,
     rank_image,
-    settled,
     store,
-    stream,
     times,
     widen,
 )
 from robustfl.aggregation.kernels.compiling import kernel, quick_sums
+from robustfl.aggregation.neighbourhoods.compiled_streams import announce, settled, stream
 
 
 @kernel
