@@ -72,8 +72,8 @@ class SurrogateModel(Optimising):
     """
 
     unfit: ClassVar[str] = (
-        "where every local step has samples of its own: `inverting_gradients` does as well at less cost if it takes all "
-        "steps for one batch, and better if it computes each of them again"
+        "where every local step has samples of its own: `inverting_gradients` does as well at less cost if it takes "
+        "all steps for one batch, and better if it computes each of them again"
     )
     reference: ClassVar[str] = (
         "Zhu et al., Surrogate Model Extension: A Fast and Accurate Weight Update Attack, ICML 2023"

@@ -30,7 +30,7 @@ def kernels_for(device: str | None, size: int) -> Kernels:
 
 def host_kernels(size: int) -> Host:
     """The version of the operations for a matrix of `size` numbers on the host."""
-    return Host() if size < COMPILE_FROM or not _has_numba() else _compiled()
+    return Host() if size < COMPILE_FROM or not compiles() else _compiled()
 
 
 @cache
@@ -47,7 +47,7 @@ def gram_loops(points: int) -> ModuleType | None:
 
 @cache
 def _gram_loops() -> ModuleType | None:
-    if not _has_numba():
+    if not compiles():
         return None
     from robustfl.aggregation.kernels import compiled_gram
 
@@ -55,7 +55,7 @@ def _gram_loops() -> ModuleType | None:
 
 
 @cache
-def _has_numba() -> bool:
+def compiles() -> bool:
     """Whether numba may be used: platforms without it, and programs that set ROBUSTFL_COMPILED=0, use only numpy.
 
     Where it is there and cannot work, numpy steps in, and one warning says why.

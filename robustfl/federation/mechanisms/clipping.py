@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from robustfl.aggregation import AdaptiveClip
+from robustfl.aggregation.kernels.choice import compiles
 from robustfl.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 TOUCHED = 1e-6
 """A message counts as shorter than the clip when it is shorter by more than this share: one that was scaled back is as
 long as the clip, up to rounding."""
+
+COMPILED = (torch.float32, torch.float64)
+"""The kinds of numbers that compiled kernels clip."""
 
 GROWTH = 10.0
 """The clip never exceeds so many times its first value."""
@@ -34,7 +38,17 @@ def clipped(rows: Tensor, length: float) -> Tensor:
     >>> clipped(torch.tensor([[3.0, 4.0], [0.3, 0.4], [float("nan"), 0.0], [1e38, 0.0]]), 1.0).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.30000001192092896, 0.4000000059604645], [0.0, 0.0], [1.0, 0.0]]
     """
-    norms, limit = lengths(rows), length * (1 + 2 * torch.finfo(rows.dtype).eps)
+    limit = length * (1 + 2 * torch.finfo(rows.dtype).eps)
+    if rows.ndim == 2 and rows.is_contiguous() and rows.dtype in COMPILED and rows.device.type == "cpu" and compiles():
+        from robustfl.federation.mechanisms.compiled_clipping import measured, shortened
+
+        given, found = rows.detach().numpy(), np.empty(len(rows))
+        if measured(given, found) <= limit:
+            return rows
+        out = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        shortened(given, found, limit, length, out.numpy())
+        return out
+    norms = lengths(rows)
     longest = norms.max().item() if norms.numel() else 0.0  # NaN if any is
     if longest <= limit:
         return rows

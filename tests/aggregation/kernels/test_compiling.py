@@ -148,7 +148,7 @@ def test_numpy_steps_in_where_numba_cannot_be_loaded(monkeypatch: pytest.MonkeyP
     def misfit(name: str) -> None:
         raise ImportError("Numba needs NumPy 2.0 or less")
 
-    choice._has_numba.cache_clear()
+    choice.compiles.cache_clear()
     try:
         with monkeypatch.context() as patch:
             patch.setattr(choice, "import_module", misfit)
@@ -158,7 +158,7 @@ def test_numpy_steps_in_where_numba_cannot_be_loaded(monkeypatch: pytest.MonkeyP
                 warnings.simplefilter("error")
                 assert type(choice.kernels_for(None, 1 << 20)).__name__ == "Host"
     finally:
-        choice._has_numba.cache_clear()
+        choice.compiles.cache_clear()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

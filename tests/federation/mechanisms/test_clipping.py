@@ -10,6 +10,7 @@ import torch
 
 from robustfl.aggregation import AdaptiveClip
 from robustfl.errors import ParameterError
+from robustfl.federation.mechanisms import clipping
 from robustfl.federation.mechanisms.clipping import GROWTH, Clip, clipped, left_for_the_sum, lengths
 
 LENGTHS = torch.linspace(0.5, 1.5, 50)
@@ -86,3 +87,18 @@ def test_what_is_clipped_stays_the_same_when_it_is_clipped_again(kind: torch.dty
     assert float(lengths(once).max()) <= 0.3 * (1 + 2 * torch.finfo(kind).eps)
     mixed = torch.cat([once[:2], rows[:1] * 10])
     assert torch.equal(clipped(mixed, 0.3)[:2], once[:2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [1, 7, 1810])
+def test_kernels_and_torch_clip_alike(dtype: torch.dtype, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.randn(12, d, dtype=dtype, generator=torch.Generator().manual_seed(d))
+    rows[0], rows[1, 0], rows[2, -1], rows[3] = 0.0, math.nan, -math.inf, 1e38
+    rows[4] *= 1e-30
+    before = rows.clone()
+    found = clipped(rows, 0.5)
+    assert torch.equal(rows.isnan(), before.isnan()), "what is handed in stays as it is"
+    monkeypatch.setattr(clipping, "compiles", lambda: False)
+    expected = clipped(rows, 0.5)
+    torch.testing.assert_close(found, expected, rtol=32 * torch.finfo(dtype).eps, atol=0.0)
+    assert torch.equal(found[[0, 1, 2, 4]], expected[[0, 1, 2, 4]])
