@@ -133,6 +133,13 @@ class Population:
         other._index()
         return other
 
+    def from_zeros(self) -> Population:
+        """The same task with an initial model of zeros."""
+        other = copy.copy(self)
+        other.initial = self.initial.new_zeros(self.initial.shape)
+        other._aside = {}
+        return other
+
     def held_back(self, per_class: int, rng: np.random.Generator) -> tuple[Population, list[Indices]]:
         """The same task whose clients train with `per_class` samples of each class at most, and their other samples.
 

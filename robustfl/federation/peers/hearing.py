@@ -55,6 +55,25 @@ class Hearing:
         """The same without the letters that `lost` [k, m] marks."""
         return replace(self, present=self.present & ~lost)
 
+    def first(self, late: Ids, before_others: Mask, lost: Mask, rng: np.random.Generator) -> Hearing:
+        """The same for peers who wait for the letters of all neighbours but `late` [k], whichever come first.
+
+        Letters of those whom `before_others` [n] marks come before all others, and among the rest chance decides.
+        Letters that are `lost` [k, m] never come. What comes too late leaves its weight to the others.
+        """
+        travels = self.present & ~lost
+        travels[:, 0] = False
+        when = np.where(travels, rng.random(travels.shape), np.inf) - self.heard(before_others)
+        rank = np.argsort(np.argsort(when, axis=1, kind="stable"), axis=1, kind="stable")
+        wanted = np.maximum((self.senders != ABSENT).sum(axis=1) - 1 - late, 0)
+        missed = travels & (rank >= wanted[:, None])
+        weights = np.where(missed, 0.0, self.weights)
+        return Hearing(
+            senders=np.where(missed, ABSENT, self.senders),
+            weights=weights / weights.sum(axis=1, keepdims=True),
+            present=self.present & ~missed,
+        )
+
 
 def hearing(graph: Graph, weights: csr_array, receivers: Ids, up: Mask) -> Hearing:
     """The neighbourhoods of `receivers` [k] in a graph; letters arrive from peers that are `up` [n].

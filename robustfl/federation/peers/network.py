@@ -196,7 +196,9 @@ class Network:
         return self._scene
 
     def arranged(self, population: Population) -> Population:
-        """The population with its data laid along the network, where the rules say so."""
+        """The population as the rules say: with its data laid along the network, and with a first model of zeros."""
+        if self.rules.start == "zero":
+            population = population.from_zeros()
         if self.rules.arrange == "random" or self.clients == 1:
             return population
         labels = population.labels.cpu().numpy()

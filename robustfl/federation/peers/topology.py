@@ -162,11 +162,21 @@ class PeerToPeer(Topology):
             own_before=own_before,
         )
         for step in range(self.rules.gossip_steps):
-            mixed = self.mixed(round, replace(post, models=models, own=own), watch, step=step)
+            now = replace(self._in_time(post, round.number, step), models=models, own=own)
+            mixed = self.mixed(round, now, watch, step=step)
             with watch.phase("aggregate"):
                 own = _averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
         return models, own
+
+    def _in_time(self, post: Post, number: int, step: int) -> Post:
+        """The same without letters for which their receivers do not wait."""
+        if self.rules.read == "all":
+            return post
+        hasty = self.setup.members.malicious & (self.rules.read == "malicious_first")
+        rng = stream(self.setup.seed, f"letters in time for mixing {step} of round {number}")
+        sent = post.sent.first(post.bounds, hasty, post.lost, rng)
+        return replace(post, sent=sent, heard=sent.without(post.lost))
 
     def mixed(self, round: Round, post: Post, watch: Stopwatch, *, mixer: Mixer | None = None, step: int = 0) -> Mixed:
         """What the rule makes of the letters of one mixing, once the adversary has written its own.
@@ -304,7 +314,7 @@ def _averaged(ours: Hearing, round: Round, models: Tensor, own: Tensor) -> Tenso
 def _first_models(setup: Setup) -> Tensor:
     """The models [n, d] with which peers begin."""
     initial, n = setup.population.initial, len(setup.members)
-    if setup.settings.network.start == "common":
+    if setup.settings.network.start != "own":
         return initial.repeat(n, 1)
     return torch.stack(
         [setup.population.another_initial(stream(setup.seed, f"first model of peer {peer}")) for peer in range(n)]

@@ -24,8 +24,13 @@ class Peers(Settings):
     order: Literal["adapt_then_combine", "combine_then_adapt"] = "adapt_then_combine"
     """adapt_then_combine: peers train, and mix what they have then; combine_then_adapt: they mix first, and train from
     there (BRIDGE)."""
-    start: Literal["common", "own"] = "common"
-    """common: all peers begin with one model; own: every peer begins with a random model of its own."""
+    start: Literal["common", "own", "zero"] = "common"
+    """common: all peers begin with one random model; own: every peer begins with a random model of its own; zero: all
+    begin with zeros, for models of one layer. Others do not learn from zeros."""
+    read: Literal["all", "malicious_first", "by_chance"] = "all"
+    """Which letters peers wait for: all, or those of k - b of their k neighbours, where b is the number of malicious
+    ones that their rule is told. Malicious peers write first, or chance decides who does; what comes later is not read,
+    and the letters that are share its weight."""
     arrange: Literal["random", "along"] = "random"
     """random: chance deals the data to peers; along: sorted by their main class, across the narrowest place of the
     network, so that its two sides know different classes."""

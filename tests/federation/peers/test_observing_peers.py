@@ -88,6 +88,19 @@ def test_curves_are_measured_on_a_fixed_choice_and_the_end_on_everything() -> No
     assert tested == [6, 6, 30]
 
 
+def test_a_model_that_has_diverged_recognises_nothing() -> None:
+    sim = network(local_learning_rate=1e38, rounds=4)
+    kept = played(sim)
+    assert kept.trace is not None
+    assert kept.trace.diverged
+    models = all_classified(sim.setup.population, kept.models[-1])
+    gone = np.array([not np.isfinite(one.loss) for one in models])
+    found = np.array(kept.trace.more["peer_accuracy"])
+    assert sum(one.plain for one in np.array(models)[gone]) > 0, "taken at their word, some would be right by chance"
+    assert not found[gone].any()
+    assert found[~gone].tolist() == [one.plain for one in np.array(models)[~gone]]
+
+
 def test_the_model_that_stands_for_all_is_that_of_the_middle_peer() -> None:
     sim = network(attack=Dissensus(strength=1.0), f=1, rounds=4)
     trace = sim.run()

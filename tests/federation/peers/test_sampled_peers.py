@@ -178,11 +178,17 @@ def test_rules_that_start_from_an_own_model_are_refused(rule: Any) -> None:
         sampled(rule)
 
 
-@pytest.mark.parametrize("name", ["gossip_steps", "order", "weights", "start"])
+@pytest.mark.parametrize("name", ["gossip_steps", "order", "weights", "start", "read"])
 def test_settings_of_neighbours_are_refused(name: str) -> None:
-    value = {"gossip_steps": 2, "order": "combine_then_adapt", "weights": "uniform", "start": "own"}[name]
+    values = {
+        "gossip_steps": 2,
+        "order": "combine_then_adapt",
+        "weights": "uniform",
+        "start": "own",
+        "read": "by_chance",
+    }
     with pytest.raises(ValueError, match=rf"peers.{name} belongs to networks of neighbours"):
-        sampled(peers={name: value})
+        sampled(peers={name: values[name]})
 
 
 def test_who_combines_the_models_of_others_does_not_count_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -95,7 +96,7 @@ class PeerAccuracy(Accuracy):
 
     def classified(self, models: Tensor, round: Round) -> list[Classified]:
         self._consensus.append(disagreement(models))
-        found = all_classified(self._population, models, None if round.last else self._few)
+        found = [_finite(one) for one in all_classified(self._population, models, None if round.last else self._few)]
         self._peers.append((round.finished, np.array([one.plain for one in found])))
         self._apart.append((round.finished, divided(np.array([one.recalls for one in found]), self._knows)))
         return found
@@ -179,3 +180,10 @@ def disagreement(models: Tensor) -> float:
     size = float(models.double().square().sum(dim=1).mean()) ** 0.5
     apart = float((models - models.mean(dim=0)).double().square().sum(dim=1).mean()) ** 0.5
     return apart / size if size > 0 else 0.0
+
+
+def _finite(one: Classified) -> Classified:
+    """The same, but that a model which has diverged recognises nothing: its numbers would all be one class."""
+    if np.isfinite(one.loss):
+        return one
+    return replace(one, right=np.zeros_like(one.right), found=np.zeros_like(one.found))
