@@ -21,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_CHECKS = {"ROBUSTFL_REPLAYS": "0", "ROBUSTFL_OFF_BY_ONE": "0"}
 """Variables under which runs end with the suite; tests of what is played afterwards ask for it."""
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that share the cores wait for each other's threads: a search of 34 seconds took twelve minutes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("explore", max_examples=300, print_blob=True)  # for `make explore`
 
 
