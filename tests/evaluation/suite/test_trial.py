@@ -66,6 +66,7 @@ CHANGES: dict[str, Any] = {
     "federation.peers.allow": "declared",
     "federation.peers.gossip_steps": 2,
     "federation.peers.order": "combine_then_adapt",
+    "federation.peers.read": "by_chance",
     "federation.peers.start": "own",
     "federation.peers.arrange": "along",
     "federation.peers.redraw": "round",
