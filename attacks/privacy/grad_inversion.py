@@ -54,7 +54,7 @@ class GradInversion(Unrolling):
 
     reference: ClassVar[str] = "Yin et al., See Through Gradients, CVPR 2021"
     unfit: ClassVar[str] = (
-        "as the published attack, whose quality owes much to batch norm, which the models here do not have"
+        "as the published attack, whose quality owes much to statistics of batch norm, which clients here never send"
     )
 
     iterations: Annotated[int, Ge(1), Doc("number of steps of each search")] = 600

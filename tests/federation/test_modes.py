@@ -19,14 +19,15 @@ from robustfl.evaluation.run.checking import Checks
 from robustfl.evaluation.run.runner import RunOptions, run_experiment
 from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.federation import Population
+from robustfl.federation.clients.distillation import Distiller
 from robustfl.federation.clients.objective import ClientObjective
-from robustfl.federation.clients.training import LoopedTrainer, VmappedTrainer, objective_of, predict
+from robustfl.federation.clients.training import LoopedTrainer, TracedTrainer, VmappedTrainer, objective_of, predict
 from robustfl.federation.models.architectures import Model
 from robustfl.federation.models.modes import TwoModes
 from robustfl.federation.task import REFERENCE
 from robustfl.threats.privacy.network import Network
 from tests.federation.test_training import batches
-from tests.federation.worlds import population, simulation
+from tests.federation.worlds import population, rules, simulation
 
 Kind = Literal["dense", "channels", "dropped", "dropped channels", "both"]
 
@@ -81,6 +82,19 @@ def test_training_is_that_of_torch_and_judging_that_of_its_statistics(kind: Kind
     theirs.eval()
     torch.testing.assert_close(predict(made, weights, x), theirs(x), rtol=1e-9, atol=1e-11)
     torch.testing.assert_close(predict(made, weights, x[:1]), theirs(x)[:1], rtol=1e-9, atol=1e-11)
+
+
+def test_attackers_imagine_the_training_that_clients_do() -> None:
+    made = population(Moody(kind="dense"))
+    x, y = batches(made, k=3, steps=2, size=5)
+    model, x = made.initial.double().requires_grad_(), x.double()
+    traced = TracedTrainer(made, 0.1)(model, x, y)
+    torch.testing.assert_close(traced.detach(), VmappedTrainer(made, 0.1)(model.detach(), x, y))
+    along = torch.randn(made.d, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(traced.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    (slope,) = torch.autograd.grad((traced * weights).sum(), model)
+    near = [(TracedTrainer(made, 0.1)(model.detach() + step * along, x, y) * weights).sum() for step in (1e-6, -1e-6)]
+    torch.testing.assert_close(slope @ along, (near[0] - near[1]) / 2e-6, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["dropped", "dropped channels", "both"])
@@ -144,6 +158,10 @@ def test_mechanisms_and_masks_refuse_what_they_cannot_do() -> None:
         simulation(clipped, model=Moody(kind="dense"))
     with pytest.raises(ParameterError, match="clients that rank draw none"):
         simulation(FRL(), model=Moody(kind="dropped"))
+    with pytest.raises(ParameterError, match="judged and taught by the same samples"):
+        Distiller(
+            population(Moody(kind="dense")), rules(algorithm="fedavg", distillation={"steps": 2}), torch.zeros(3, 1)
+        )
 
 
 OWN = '''

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
+from robustfl.errors import ParameterError
 from robustfl.federation.clients.training import predict
 from robustfl.federation.round import Lesson
 from robustfl.federation.settings import Distillation, Federation
@@ -40,6 +41,11 @@ class Distiller:
 
     def __init__(self, population: Population, settings: Federation, features: Tensor) -> None:
         assert settings.distillation is not None
+        if getattr(population.module, "normalises", False):
+            raise ParameterError(
+                f"{population.task.model!r} has batch normalisation, and clients who learn answers are judged and "
+                "taught by the same samples. Use GroupNorm."
+            )
         self._population, self._features, self._rate = population, features, settings.local_learning_rate
         self.rules: Distillation = settings.distillation
         self._batch = min(self.rules.batch_size, len(features))

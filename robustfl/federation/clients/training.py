@@ -225,6 +225,9 @@ class TracedTrainer:
     def __init__(self, population: Population, learning_rate: float) -> None:
         self._population, self._rate = population, learning_rate
         self._widths = widths_of(population.module)
+        # What normalises batches trains otherwise than it answers; autograd can follow the transformed function, too.
+        normalises = getattr(population.module, "normalises", False)
+        self._usual = VmappedTrainer(population, learning_rate) if normalises else None
 
     def __call__(
         self,
@@ -234,6 +237,8 @@ class TracedTrainer:
         starts: Tensor | None = None,
         draws: Tensor | None = None,
     ) -> Tensor:
+        if self._usual is not None:
+            return self._usual(weights, features, labels)
         models = weights.expand(len(features), -1)
         total = self._gradients(models, features[:, 0], labels[:, 0])
         for step in range(1, features.shape[1]):

@@ -111,7 +111,7 @@ class Network:
         """
         if getattr(self.module, "normalises", False):
             raise ParameterError(
-                "Spies that imitate gradients know networks without batch normalisation alone. Use GroupNorm."
+                "Spies and virtual data imitate gradients of networks without batch normalisation alone. Use GroupNorm."
             )
         with torch.enable_grad():
             leaf = weights if traced and weights.requires_grad else weights.detach().requires_grad_()
