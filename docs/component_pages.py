@@ -215,14 +215,14 @@ def choosing_tables(published: Published) -> str:
         if traits["family"].startswith("peers"):
             peers.append((link, traits["family"].removeprefix("peers, "), *needs))
         elif traits["family"] in BEFORE:
-            before.append((link, traits["family"], traits["memory"], _plain(_told(cls))))
+            before.append((link, _plain(_told(cls)), traits["family"]))
         else:
             rules.append((link, best.get(registry.folded(traits["defense"]), ""), *needs))
     rules.sort(key=lambda cells: (-float(cells[1] or -1), cells[0]))
     head = ("requires", "needs f", "memory", "breakdown point")
     told: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
         ("Rules", ("defense", "keeps", *head), rules),
-        ("In front of a rule", ("defense", "kind", "memory", "what it does"), sorted(before)),
+        ("In front of a rule", ("defense", "what it does", "kind"), sorted(before)),
         ("Rules of peers", ("defense", "kind", *head), sorted(peers)),
     ]
     return "\n".join(line for title, names, rows in told for line in (f"### {title}", "", *_lined(names, rows), ""))
