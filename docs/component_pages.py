@@ -22,6 +22,9 @@ from robustfl.evaluation.trust import explain
 KINDS = {"defense": "defenses", "attack": "attacks"}
 """The kinds that have a page for each of their members, with the folders of these pages."""
 
+BEFORE = ("pre-aggregation", "client-side", "privacy mechanism")
+"""The families of what stands in front of a rule."""
+
 HIDDEN = ":exclude-members: __new__"
 """Sphinx shows how objects are allocated otherwise, which says nothing about any of them."""
 
@@ -44,8 +47,8 @@ API = {
 def write(folder: Path) -> list[Path]:
     """Write all generated pages below `folder`; the paths of what was written."""
     published = Published()
-    pages = {"choosing_table.md": choosing_table(published), "api.rst": api()}
-    pages["leaderboard.md"] = section("Leaderboard")
+    pages = {"choosing_tables.md": choosing_tables(published), "api.rst": api()}
+    pages |= {"leaderboard.md": section("Leaderboard"), "leaderboard_table.md": leaderboard_table(published)}
     pages |= {"privacy_guide.md": guide("privacy"), "remarks.md": remarks()}
     for kind, place in KINDS.items():
         found = {name: cls for name, cls in registry.find(kind).items() if cls.__module__.startswith("robustfl.")}
@@ -121,10 +124,11 @@ def _standing(facts: dict[str, Any], published: Published) -> list[str]:
     out = _section("In the leaderboard")
     if not rows:
         among_peers = facts["family"].startswith("peers")
-        suite = "peers_quickstart" if among_peers else "leaderboard_complete"
-        command = f"``robustfl run {suite} --set 'defenses=[{facts['name']}]'``"
-        told = "plays it." if among_peers else "plays it, if it is a rule for updates."
-        out += [f"It is not in the published leaderboard. {command} {told}"]
+        suite = "peers_quickstart" if among_peers else "leaderboard_digits"
+        by = f"``robustfl run {suite} --set 'defenses=[{facts['name']}]'``"
+        if not among_peers and (facts["family"] in BEFORE or facts["channel"] != "dense"):
+            by = "The suite above"
+        out += [f"It is not in the published leaderboard. {by} plays it."]
         return [*out, "", *_section("What breaks it"), *_made_for(facts)]
     head = ["pipeline", "rank", "resilience", "95 % interval", "no attack", *LEVELS.values()]
     body = [[s.defense, s.rank, s.resilience, s.interval, s.undisturbed, *s.kept] for s in rows]
@@ -192,22 +196,48 @@ def _told(cls: type[Component]) -> str:
     return rest if rest and registry.folded(head.replace(" ", "")) == registry.folded(cls.__name__) else summary
 
 
-def choosing_table(published: Published) -> str:
-    """The table from which a defense is chosen: what each needs, and what the leaderboard says."""
+def choosing_tables(published: Published) -> str:
+    """The tables from which a defense is chosen: what each needs, and what the leaderboard says."""
     best: dict[str, str] = {}
     for row in published.standings():
         if " > " not in row.defense:
             best[registry.folded(row.defense.split("(")[0])] = row.resilience
-    head = ("defense", "family", "requires", "needs f", "memory", "breakdown point", "keeps")
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    rules: list[tuple[str, ...]] = []
+    before: list[tuple[str, ...]] = []
+    peers: list[tuple[str, ...]] = []
     for traits in registry.traits():
+        cls = registry.get("defense", traits["defense"])
+        if not cls.__module__.startswith("robustfl."):
+            continue
         link = f"[`{traits['defense']}`](generated/defenses/{traits['defense']}.rst)"
-        kept = best.get(registry.folded(traits["defense"]), "")
         requires = traits["requires"].replace(" ", "\u00a0")  # on one line, also where columns are narrow
-        cells = (link, traits["family"], requires, traits["needs f"], traits["memory"], traits["breakdown"], kept)
-        if registry.get("defense", traits["defense"]).__module__.startswith("robustfl."):
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+        needs = (requires, traits["needs f"], traits["memory"], traits["breakdown"])
+        if traits["family"].startswith("peers"):
+            peers.append((link, traits["family"].removeprefix("peers, "), *needs))
+        elif traits["family"] in BEFORE:
+            before.append((link, _plain(_told(cls)), traits["family"]))
+        else:
+            rules.append((link, best.get(registry.folded(traits["defense"]), ""), *needs))
+    rules.sort(key=lambda cells: (-float(cells[1] or -1), cells[0]))
+    head = ("requires", "needs f", "memory", "breakdown point")
+    told: list[tuple[str, Sequence[str], list[tuple[str, ...]]]] = [
+        ("Rules", ("defense", "keeps", *head), rules),
+        ("In front of a rule", ("defense", "what it does", "kind"), sorted(before)),
+        ("Rules of peers", ("defense", "kind", *head), sorted(peers)),
+    ]
+    return "\n".join(line for title, names, rows in told for line in (f"### {title}", "", *_lined(names, rows), ""))
+
+
+def leaderboard_table(published: Published) -> str:
+    """The ranking of the leaderboard."""
+    head = ("rank", "pipeline", "keeps", "95 % interval", *LEVELS.values(), "no attack")
+    rows = [(s.rank, s.defense, s.resilience, s.interval, *s.kept, s.undisturbed) for s in published.standings()]
+    return "\n".join([*_lined(head, rows), ""])
+
+
+def _lined(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def guide(name: str) -> str:
@@ -216,10 +246,14 @@ def guide(name: str) -> str:
 
 
 def section(title: str) -> str:
-    """A section of the README without its heading; links to files of the repository become their names."""
+    """A section of the README without its heading; links to files of the repository become what they say."""
     text = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
     (found,) = (part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(f"{title}\n"))
-    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"`\1`", found.partition("\n")[2]).lstrip()
+
+    def said(link: re.Match[str]) -> str:
+        return f"`{link[1]}`" if re.fullmatch(r"\S+[./]\S+", link[1]) else link[1]
+
+    return re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", said, found.partition("\n")[2]).lstrip()
 
 
 def remarks() -> str:

@@ -39,6 +39,8 @@ NOTE = (
     "Both are at the largest f for which a defense has a worst case. An arrow says which values are good for the "
     "honest clients: ↑ large ones, ↓ small ones."
 )
+WIDEST = 5
+"""The most measures beside each other."""
 FORMS = {"share": ACCURACY, "bytes": SIZE, "seconds": DURATION}
 """How the values of a unit are told; those of all others are plain numbers."""
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
@@ -59,11 +61,20 @@ def _of_world(world: World) -> Content | None:
     if shown:
         attacked = any(point is not None and point["f"] for _, point, *_ in known)
         rows = tuple(_row(own, point, calm, struck, shown) for own, point, calm, struck in known)
-        blocks.append(Table(columns=tuple(_columns(shown, attacked)), rows=rows))
+        for number, part in enumerate(_parts(shown)):
+            blocks.append(Table(columns=tuple(_columns(part, attacked, under=attacked and number == 0)), rows=rows))
     if elsewhere := [_heading(measure) for name, measure in occurring.items() if name not in shown]:
         blocks.append(Note(line=f"Measured in other trials of this world alone: {listed(elsewhere)}."))
     blocks.append(Bullets(entries=tuple((_explained(measure), ()) for measure in occurring.values())))
     return Content(title="Further measures", introduction=NOTE if shown else "", blocks=tuple(blocks))
+
+
+def _parts(shown: Mapping[str, Measure]) -> Iterable[Mapping[str, Measure]]:
+    """The measures in as many parts as it takes for each to fit into the width of a page, as even as can be."""
+    names = list(shown)
+    count = -(-len(names) // WIDEST)
+    for part in range(count):
+        yield {name: shown[name] for name in names[part * len(names) // count : (part + 1) * len(names) // count]}
 
 
 def _occurring(world: World) -> dict[str, Measure]:
@@ -86,15 +97,15 @@ def _measured(
     return point, calm, struck
 
 
-def _columns(shown: Mapping[str, Measure], attacked: bool) -> Iterable[Column]:
-    """A column a measure, with its mean under attack beneath it where anybody attacks."""
+def _columns(shown: Mapping[str, Measure], attacked: bool, *, under: bool) -> Iterable[Column]:
+    """A column a measure, with its mean under attack beneath it where anybody attacks, and the attack."""
     yield Column(key="defense", heading="Defense", form=LABEL)
     for name, measure in shown.items():
         form = FORMS.get(measure.unit, NUMBER)
         yield Column(key=f"calm {name}", heading=f"{_heading(measure)}{ARROWS[measure.better]}", form=form)
         if attacked:
             yield Column(key=f"struck {name}", heading="Attacked", form=_beneath(form), beneath=f"calm {name}")
-    if attacked:
+    if under:
         yield Column(key="under", heading="Under", form=TEXT)
 
 

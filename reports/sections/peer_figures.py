@@ -104,13 +104,18 @@ def consensus(shown: Sequence[Duel]) -> Figure | None:
 
 
 def by_hops(shown: Sequence[Duel], yard: Yardstick) -> Figure | None:
-    """Success of the attack by hops from malicious peers, or, of attacks without an aim, accuracy."""
+    """Success of the attack by hops from malicious peers, or, of attacks without an aim, accuracy.
+
+    Where all peers are as far away, there is nothing to compare.
+    """
     aimed = all(duel.more.get("hop_attack_success") for duel in shown)
     key = "hop_attack_success" if aimed else "hop_accuracy"
     told = [(duel, dict(duel.more.get(key) or {})) for duel in shown if duel.more.get(key)]
     if not told:
         return None
     hops = list(dict.fromkeys(hop for _, found in told for hop in found))
+    if len(hops) < 2:
+        return None
     frame = Frame(width=WIDTH, height=HEIGHT, low=0, high=len(hops))
     shapes: list[Shape] = [*frame.axes()]
     if not aimed:

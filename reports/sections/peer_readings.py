@@ -27,34 +27,53 @@ class Yardstick:
     alone_worst: float
     bytes: float | None
     mu2: float | None
+    """The algebraic connectivity of the network; None where there is no fixed one."""
+    sampled: bool
+    """Whether peers meet in samples, which are drawn anew in each round."""
 
 
 def yardstick(world: World) -> Yardstick | None:
     """What the peers of a world are compared with; None where clients have a server, or this was not measured."""
-    found = [
-        more_of(record)
+    records = [
+        record
         for record in world.run.records.values()
         if record["labels"]["world"] == world.label and more_of(record).get("alone_mean") is not None
     ]
+    found = [more_of(record) for record in records]
     if not found or any(more.get("mean_peer") is None for more in found):
         return None
 
     def mean(name: str) -> float:
         return float(np.mean([more[name] for more in found]))
 
-    known = all(more.get("network_edges") is not None for more in found)
+    costs = [_bytes(record) for record in records]
+    known = [cost for cost in costs if cost is not None]
+    sampled = any(_in_samples(record) for record in records)
     return Yardstick(
         undisturbed=mean("mean_peer"),
         undisturbed_worst=mean("worst_peer"),
         alone=mean("alone_mean"),
         alone_worst=mean("alone_worst"),
-        bytes=float(np.mean([_bytes(more) for more in found])) if known else None,
-        mu2=mean("mu2"),
+        bytes=float(np.mean(known)) if len(known) == len(costs) else None,
+        mu2=None if sampled else mean("mu2"),
+        sampled=sampled,
     )
 
 
-def _bytes(more: Mapping[str, Any]) -> float:
-    """The bytes that an honest peer gets and sends in a round, in the mean."""
+def _in_samples(record: Record) -> bool:
+    """Whether the peers of a trial met in samples; the graph that its record tells of is then that of who may meet."""
+    topology = record["scenario"]["federation"].get("topology")
+    return isinstance(topology, Mapping) and topology.get("name") == "sampled"
+
+
+def _bytes(record: Record) -> float | None:
+    """The bytes that an honest peer gets and sends in a round, in the mean: along the edges, or what was counted."""
+    more = more_of(record)
+    if _in_samples(record) or more.get("network_edges") is None:
+        counted = record.get("bytes")
+        ways = () if counted is None else (counted["up_per_client_round"], counted["down_per_client_round"])
+        known = [float(way) for way in ways if way is not None]
+        return sum(known) if len(known) == 2 else None
     ends = np.array(more["network_edges"], dtype=np.int64).reshape(-1, 2)
     bad = set(more["malicious_peers"])
     hears = sum((one not in bad) + (other not in bad) for one, other in ends.tolist())
@@ -66,10 +85,11 @@ def sent(world: World, own: Values) -> float | None:
     """The bytes of an honest peer in a round with a defense, over the seeds; None if they are not known."""
     for point in own["curve"]:
         for cell in point["attacks"].values():
-            found = [more_of(world.run.records[trial]) for trial in cell["trials"] if trial in world.run.records]
-            known = [more for more in found if more.get("network_edges") is not None and more.get("peer_accuracy")]
+            found = [world.run.records[trial] for trial in cell["trials"] if trial in world.run.records]
+            costs = [_bytes(record) for record in found if more_of(record).get("peer_accuracy")]
+            known = [cost for cost in costs if cost is not None]
             if known:
-                return float(np.mean([_bytes(more) for more in known]))
+                return float(np.mean(known))
     return None
 
 
@@ -100,8 +120,8 @@ class Duel:
         return f"{self.defense} under {self.attack}"
 
     def graph(self) -> Graph | None:
-        """The network; None where it is too large for records."""
-        if self.more.get("network_edges") is None:
+        """The network; None where it is too large for records, or there is no fixed one."""
+        if _in_samples(self.record) or self.more.get("network_edges") is None:
             return None
         ends, places = self.more["network_edges"], self.more.get("network_places")
         return Graph(

@@ -31,7 +31,7 @@ from .content import (
     labelled,
     labels,
 )
-from .content.wording import named, number
+from .content.wording import listed, named, number
 from .peer_figures import against_bytes, by_hops, consensus, networks, rounds
 from .peer_readings import Duel, Place, duels, places, sent, yardstick
 
@@ -45,6 +45,9 @@ NOTE = (
     "the worst of them, and the mean of the lowest tenth. A rule can serve most peers well and give up a few. The last "
     "row is what peers reach without a network, by the same training: a rule that stays below it has lost more than it "
     "has protected. Bytes are those that an honest peer gets and sends in a round."
+)
+SAMPLED = (
+    "peers meet in samples that are drawn anew in each round, so there is no network to draw, and no connectivity."
 )
 COLUMNS = (
     Column(key="defense", heading="Defense", form=LABEL),
@@ -68,6 +71,7 @@ def _of_world(world: World) -> Content | None:
     last = {"defense": "alone (no network)", "mean_peer": yard.alone, "worst_peer": yard.alone_worst, "bytes": 0.0}
     blocks: list[Block] = [
         *(Note(line=line, tone="plain") for line in _cuts(world)),
+        *([Note(line=f"Here {SAMPLED}", tone="plain")] if yard.sampled else []),
         Table(columns=COLUMNS, rows=(*(_row(own, world) for own in world.defenses), Row(cells=last))),
     ]
     if attacks := _attacks(world, most):
@@ -192,6 +196,8 @@ def _of_run(run: Run) -> Content | None:
                 Place(name=world.short, bytes=yard.bytes, mean=yard.undisturbed, worst=yard.undisturbed_worst)
             )
     blocks: list[Block] = [Table(columns=OVER_WORLDS, rows=tuple(rows))]
+    if sampled := [world.short for world, yard in known if yard.sampled]:
+        blocks.append(Note(line=f"In {listed(sampled)} {SAMPLED}"))
     if line := _enough(points):
         blocks.insert(0, Note(line=line, tone="plain"))
     figure = against_bytes(points, known[0][1])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.component_pages import API, api, choosing_table, component_page, public, section, write
+from docs.component_pages import API, api, choosing_tables, component_page, leaderboard_table, public, section, write
 from docs.published import Published, parts
 from robustfl import registry
 from tests.conftest import ROOT
@@ -85,7 +85,9 @@ def test_a_curve_is_on_the_page_of_each_stage_and_of_each_attack_that_was_publis
 
 
 def test_what_was_not_published_says_so_and_names_its_attacks() -> None:
-    assert "It is not in the published leaderboard" in page("defense", "cge")
+    assert "leaderboard. ``robustfl run leaderboard_digits --set 'defenses=[cge]'`` plays it" in page("defense", "cge")
+    for name in ("frl", "mixup"):  # over rankings, and in front of a rule
+        assert "not in the published leaderboard. The suite above plays it." in page("defense", name)
     assert "robustfl run peers_quickstart --set 'defenses=[gts]'" in page("defense", "gts")
     assert ":doc:`AntiCGE </generated/attacks/anti_cge>`" in page("defense", "cge")
 
@@ -99,12 +101,27 @@ def test_the_page_of_an_attack_tells_what_it_does() -> None:
     assert parts("BadNets > ModelReplacement(boost=2)") == ["badnets", "modelreplacement"]
 
 
-def test_the_table_to_choose_from_has_a_line_for_each_defense() -> None:
-    lines = choosing_table(PUBLISHED).splitlines()[2:]
+def test_the_tables_to_choose_from_have_a_line_for_each_defense() -> None:
+    text = choosing_tables(PUBLISHED)
+    lines = [line for line in text.splitlines() if line.startswith("| [`")]
     assert len(lines) == sum(cls.__module__.startswith("robustfl.") for cls in registry.find("defense").values())
     kept = next(row["R_mean"] for row in PUBLISHED.summary["scores"]["ranking"] if row["defense"] == "Median")
     (median,) = (line for line in lines if line.startswith("| [`median`]"))
-    assert median.endswith(f"| < 1/2 | {kept:.2f} |")
+    assert median.split(" | ")[1] == f"{kept:.2f}"
+    assert median.endswith(" | < 1/2 |")
+    rules, before, peers = (part.count("| [`") for part in re.split(r"^### .*$", text, flags=re.MULTILINE)[1:])
+    assert min(rules, before, peers) > 10
+    shown = [float(kept) for kept in re.findall(r"^\| \[`\w+`\]\S+ \| ([\d.]+) \|", text, flags=re.MULTILINE)]
+    assert len(shown) > 8
+    assert shown == sorted(shown, reverse=True)  # what keeps most stands first, and what was not published last
+
+
+def test_the_leaderboard_of_the_site_is_the_published_one() -> None:
+    head, _, *rows = leaderboard_table(PUBLISHED).strip().splitlines()
+    ranking = PUBLISHED.summary["scores"]["ranking"]
+    cells = [row.strip("| ").split(" | ") for row in rows]
+    assert [(row[1], row[2]) for row in cells] == [(row["defense"], f"{row['R_mean']:.2f}") for row in ranking]
+    assert {len(row) for row in cells} == {len(head.strip("| ").split(" | "))}
 
 
 def test_the_reference_names_what_modules_give_to_others() -> None:
@@ -117,6 +134,8 @@ def test_the_reference_names_what_modules_give_to_others() -> None:
 def test_a_section_of_the_readme_has_no_links_to_files() -> None:
     text = section("Leaderboard")
     assert "`FLTrust`, with clean data at the server" in text
+    assert text.startswith("`reports/published/leaderboard_digits` shows")
+    assert "\nThe first page, for the older attack list," in text  # words are no code
     assert not re.search(r"\]\((?!https?:)", text)
 
 

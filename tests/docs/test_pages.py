@@ -22,6 +22,9 @@ from tests.docs.markdown import LANGUAGES, PAGES, Page, parsed
 
 EACH = pytest.mark.parametrize("page", [Page(path) for path in PAGES], ids=lambda page: page.name)
 
+WIDEST = 88
+"""How many characters of code stand beside each other in the site, in a window of 1280 pixels."""
+
 FEDERATION = """name: asked
 description: what a threat model asks for
 task: {data: digits, model: softmax, partition: iid}
@@ -57,6 +60,12 @@ def beside(page: Page, folder: Path) -> None:
 @EACH
 def test_every_block_is_of_a_language_that_is_checked(page: Page) -> None:
     assert page.languages <= LANGUAGES
+
+
+@EACH
+def test_lines_of_code_fit_into_a_page(page: Page) -> None:
+    long = [line for language in LANGUAGES for block in page.blocks(language) for line in block.splitlines()]
+    assert [line for line in long if len(line) > WIDEST] == []
 
 
 @EACH

@@ -122,3 +122,21 @@ def test_the_page_gets_plain_shapes_with_their_descriptions() -> None:
     assert 'class="peer tone4"' in text
     assert "style=" not in text
     assert "on" not in re.findall(r" (on\w+)=", text)
+
+
+def covered(figure: Figure) -> int:
+    """How many peers lie under the words beside the worst one."""
+    (label,) = (s for s in figure.drawings[0].shapes if isinstance(s, Words) and s.text.startswith("peer"))
+    wide = 6 * len(label.text)
+    left = label.x if label.anchor == "start" else label.x - wide
+    assert left >= 0
+    assert left + wide <= figure.drawings[0].width
+    return sum(left < peer.x < left + wide and label.y - 10 < peer.y < label.y + 2 for peer in honest(figure))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_words_beside_the_worst_peer_cover_nobody(seed: int) -> None:
+    graph = RandomGeometric(radius=0.3).draw(35, np.random.default_rng(seed))
+    for worst in range(0, 35, 3):
+        peers = [Peer(accuracy=0.1 if place == worst else 0.5) for place in range(35)]
+        assert covered(network(graph, peers, alone=0.3, undisturbed=0.9)) == 0

@@ -23,6 +23,7 @@ Meaning = Literal[
     "peer",
     "ring",
     "malicious",
+    "leader",
 ]
 """What a shape stands for: lines of the frame, of a comparison or of a limit, other curves, the curve, ..."""
 

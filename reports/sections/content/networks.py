@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from .figures import radius
 from .wording import number
 
 WIDTH, HEIGHT, MARGIN, KEY = 420.0, 360.0, 18.0, 30.0
+LETTER = 7.0
+"""How wide a letter is, at most in the mean."""
 TONES = 9
 """The number of steps of the scale from the accuracy of a peer alone to the undisturbed one."""
 MOST_WITH_EDGES = 400
@@ -121,12 +124,28 @@ def _peers(places: Points, peers: Sequence[Peer], attacked: Nodes, hops: Nodes, 
             shapes.append(Circle(x=x, y=y, r=round(1.55 * size, 1), meaning="ring"))
         shapes.append(Circle(x=x, y=y, r=round(size, 1), meaning="peer", tone=scale.tone(peer.accuracy), title=title))
     if worst is not None:
-        x, y = places[worst].round(1).tolist()
-        right = x > WIDTH / 2
-        beside = x - 2 * size - 2 if right else x + 2 * size + 2
-        text = f"peer {worst}: {number(peers[worst].accuracy)}"
-        shapes.append(Words(x=round(beside, 1), y=y + 4, text=text, anchor="end" if right else "start"))
+        shapes += _beside(places, worst, size, f"peer {worst}: {number(peers[worst].accuracy)}")
     return shapes
+
+
+def _beside(places: Points, place: int, size: float, text: str) -> list[Shape]:
+    """Words beside a peer, where they cover the fewest others, as near as that is; a line leads to them from afar."""
+    x, y = places[place].round(1).tolist()
+    others, wide, far = np.delete(places, place, axis=0), LETTER * len(text), 2 * size + 2
+    found: list[tuple[bool, int, int, float, float, int]] = []
+    for away, side, down in product((1, 2, 3, 5, 8, 12), (1, -1) if x <= WIDTH / 2 else (-1, 1), (0, 1, -1)):
+        start, level = x + side * far * (1 if down == 0 else 0.4) * away, y + down * away * (far + 4)
+        left, right = sorted((start, start + side * wide))
+        near = (others > (left - far, level - 8 - far)) & (others < (right + far, level + 8 + far))
+        outside = left < 0 or right > WIDTH or not 8 < level < HEIGHT - 8
+        found.append((outside, int(near.all(axis=1).sum()), away, start, level, side))
+    _, _, away, start, level, side = min(found, key=lambda one: one[:3])
+    words = Words(x=round(start, 1), y=round(level + 4, 1), text=text, anchor="start" if side > 0 else "end")
+    if away == 1:
+        return [words]
+    ends = np.array([[x, y], [start - 2 * side, level]])
+    ends[0] += (ends[1] - ends[0]) * min(1.0, 1.55 * size / max(float(np.linalg.norm(ends[1] - ends[0])), 1.0))
+    return [Path(d=_line(ends[0], ends[1]), meaning="leader"), words]
 
 
 def _cells(places: Points, peers: Sequence[Peer], scale: _Scale) -> list[Shape]:
