@@ -11,8 +11,8 @@ import pytest
 from robustfl import registry
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
-from robustfl.attacks import Echo
-from robustfl.defenses import Gossip
+from robustfl.attacks import Attached, Clones, Echo, Framing, LabelFlip
+from robustfl.defenses import Gossip, SybilWall
 from robustfl.federation.graphs import Regular
 from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES
 from tests.federation.peers.networks import network
@@ -111,3 +111,10 @@ def test_registered_rules_behave(name: str) -> None:
     kind = registry.get("defense", name)
     told = {p.name: 1 for p in kind.declared_parameters() if p.name == "f" or p.required}
     assert seen(kind(**told), attack=Echo(), f=1) == []
+
+
+@pytest.mark.parametrize("quorum", [0, 2])
+def test_rumours_are_told_under_the_new_names_as_well(quorum: int) -> None:
+    """Sybils tell them from the first round on, when a rule that listens has no history yet."""
+    attack = Attached(max_degree=6) >> Clones(count=2, outside=True) >> LabelFlip() >> Framing()
+    assert seen(SybilWall(quorum=quorum), attack=attack, f=1) == []

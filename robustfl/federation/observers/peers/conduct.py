@@ -8,11 +8,12 @@ question: rules get them in the order of the names.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array
-from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixed, Mixer, Occasion
+from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixed, Mixer, Occasion, Rumour
 from robustfl.aggregation.neighbourhoods.mixer import Short
 from robustfl.federation.observers.conduct import (
     CHANGES,
@@ -96,11 +97,17 @@ def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
     senders = np.where(
         hoods.senders == _EMPTY, _EMPTY, others[np.searchsorted(known, np.maximum(hoods.senders, known.min()))]
     )
-    return replace(hoods, senders=senders), _under_names(occasion, old)
+    return replace(hoods, senders=senders), _under_names(occasion, old, new)
 
 
-def _under_names(occasion: Occasion, old: dict[int, int]) -> Occasion:
-    """The occasion for peers who bear new names; `old` are those under which it knows them."""
+def _under_names(occasion: Occasion, old: dict[int, int], new: dict[int, int]) -> Occasion:
+    """The occasion for peers who bear new names; `old` are those under which it knows them.
+
+    Rumours are about the same peers; a name that nobody bears stays what it is.
+    """
+    rumours = {
+        new.get(receiver, receiver): [_named(one, new) for one in told] for receiver, told in occasion.rumours.items()
+    }
     losses, confusions, shared, draws = occasion.losses, occasion.confusions, occasion.shared, occasion.draws
     return replace(
         occasion,
@@ -108,7 +115,19 @@ def _under_names(occasion: Occasion, old: dict[int, int]) -> Occasion:
         confusions=None if confusions is None else lambda name, models: confusions(old[name], models),
         shared=None if shared is None else lambda name, others: shared(old[name], np.array([old[o] for o in others])),
         draws=None if draws is None else lambda name: draws(old[name]),
+        rumours=rumours,
     )
+
+
+def _named(rumour: Any, new: dict[int, int]) -> Any:
+    """The same rumour under new names; what a liar has put in their place stays what it is."""
+    if not isinstance(rumour, Rumour):
+        return rumour
+    teller, subject = (
+        new.get(int(name), name) if isinstance(name, int | np.integer) else name
+        for name in (rumour.teller, rumour.subject)
+    )
+    return replace(rumour, teller=teller, subject=subject)
 
 
 def _nudged(rows: Array) -> list[Array]:
