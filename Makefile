@@ -12,6 +12,9 @@ MARKS ?= not nightly
 ADAPTERS := flower nvflare pfl
 VENVS := .venvs
 
+# A first run leaves compiled modules for the processes that the tests start, and for the next run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test slow nightly explore floors lint types bench bench-peers functions-peers device-check docs dist report clean \
 	$(ADAPTERS:%=adapter-%) \
 	executor-ray executor-submitit

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -26,6 +27,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("explore", max_examples=300, print_blob=True)  # for `make explore`
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what lasts from the collector of garbage: a walk over modules and tests takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:
@@ -91,7 +104,7 @@ def inside(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """As `command`, but in this process: the same answer without a second for the start of each process."""
 
-    def finished(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def finished(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         from robustfl.cli import main
 
         monkeypatch.chdir(cwd)
@@ -99,6 +112,8 @@ def inside(
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+        for name, value in {**NO_CHECKS, **variables}.items():
+            monkeypatch.setenv(name, value)
         capfd.readouterr()
         with pytest.raises(SystemExit) as end:
             main()

@@ -1,4 +1,4 @@
-"""The command as people and scripts use it: both streams, exit codes and files, mostly in real processes."""
+"""The command as people and scripts use it: both streams, exit codes, files, in real processes where they matter."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_a_run_leaves_records_summary_and_reports(smoke: tuple[Any, Path]) -> No
     )
 
 
-def test_a_finished_run_answers_at_once_and_in_json(smoke: tuple[Any, Path], command: Command) -> None:
+def test_a_finished_run_answers_at_once_and_in_json(smoke: tuple[Any, Path], inside: Command) -> None:
     _, folder = smoke
-    done = command("run", "smoke", "--out", "results", "--workers", "2", "--json", cwd=folder.parent)
+    done = inside("run", "smoke", "--out", "results", "--workers", "2", "--json", cwd=folder.parent)
     assert done.returncode == 0
     answer = json.loads(done.stdout)
     assert answer["suite"]["name"] == "smoke"
@@ -122,31 +122,31 @@ def test_a_finished_run_answers_at_once_and_in_json(smoke: tuple[Any, Path], com
     assert f"{total} of {total} trials are stored already." in done.stderr
 
 
-def test_reports_can_be_written_again(smoke: tuple[Any, Path], command: Command) -> None:
+def test_reports_can_be_written_again(smoke: tuple[Any, Path], inside: Command) -> None:
     _, folder = smoke
     before = (folder / "report.md").read_bytes()
     (folder / "report.md").unlink()
-    done = command("report", str(folder), "--format", "markdown", "--json", cwd=folder.parent)
+    done = inside("report", str(folder), "--format", "markdown", "--json", cwd=folder.parent)
     assert [Path(path).name for path in json.loads(done.stdout)] == ["report.md"]
     assert (folder / "report.md").read_bytes() == before
 
 
-def test_a_run_compared_with_itself_passes(smoke: tuple[Any, Path], command: Command) -> None:
+def test_a_run_compared_with_itself_passes(smoke: tuple[Any, Path], inside: Command) -> None:
     _, folder = smoke
-    answer = command("compare", str(folder), str(folder), "--json", cwd=folder.parent)
+    answer = inside("compare", str(folder), str(folder), "--json", cwd=folder.parent)
     found = json.loads(answer.stdout)
     assert (answer.returncode, found["verdict"], found["remarks"], found["next"]) == (0, "PASS", [], [])
     assert {(cell["verdict"], cell["changed"]) for cell in found["cells"]} == {("PASS", False)}
-    table = command("compare", str(folder), str(folder), cwd=folder.parent).stdout.splitlines()
+    table = inside("compare", str(folder), str(folder), cwd=folder.parent).stdout.splitlines()
     assert table[0] == found["rows"][0]["world"]  # the only world, named once
     assert table[1].split()[:3] == ["defense", "f", "before"]
     assert [line.split()[-1] for line in table[2:-2]] == ["PASS"] * len(found["rows"])
     assert table[-1].startswith(f"PASS: none of {len(found['cells'])} cells")
 
 
-def test_a_stored_baseline_gates_a_weaker_run(smoke: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
+def test_a_stored_baseline_gates_a_weaker_run(smoke: tuple[Any, Path], inside: Command, tmp_path: Path) -> None:
     _, folder = smoke
-    saved = command("compare", str(folder), "--save", "main.json", cwd=tmp_path)
+    saved = inside("compare", str(folder), "--save", "main.json", cwd=tmp_path)
     assert (saved.returncode, saved.stdout.split(":")[0]) == (0, "main.json")
     summary = json.loads((folder / "summary.json").read_text())
     (world,) = summary["scores"]["worlds"]
@@ -154,14 +154,14 @@ def test_a_stored_baseline_gates_a_weaker_run(smoke: tuple[Any, Path], command: 
         cell["accuracy"] = [value - 0.2 for value in cell["accuracy"]]
     (tmp_path / "weaker").mkdir()
     (tmp_path / "weaker" / "summary.json").write_text(json.dumps(summary))
-    done = command("compare", "main.json", "weaker", "--out", "gate.md", "--out", "gate.json", cwd=tmp_path)
+    done = inside("compare", "main.json", "weaker", "--out", "gate.md", "--out", "gate.json", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("REGRESSION: 1 of ")
     assert "REGRESSION" in (tmp_path / "gate.md").read_text()
     assert json.loads((tmp_path / "gate.json").read_text())["verdict"] == "REGRESSION"
 
 
-def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
+def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], inside: Command, tmp_path: Path) -> None:
     _, folder = smoke
     summary = json.loads((folder / "summary.json").read_text())
     summary["suite"]["command"] = "robustfl run smoke --out results --workers 0"
@@ -170,7 +170,7 @@ def test_an_open_comparison_says_what_to_run(smoke: tuple[Any, Path], command: C
         world["defenses"][0]["curve"][0]["attacks"]["none"]["accuracy"][0] -= drop
         (tmp_path / name).mkdir()
         (tmp_path / name / "summary.json").write_text(json.dumps(summary))
-    done = command("compare", "before", "open", cwd=tmp_path)
+    done = inside("compare", "before", "open", cwd=tmp_path)
     assert done.returncode == 3
     commands = [line.strip() for line in done.stdout.splitlines()[-5:] if not line.strip().startswith("#")]
     assert commands == [
@@ -230,8 +230,8 @@ def test_the_doctor_finds_this_installation_well(command: Command, tmp_path: Pat
     assert checks["aggregation"]["status"] == checks["data digits"]["status"] == "ok"
 
 
-def test_the_doctor_notices_a_data_root_that_is_not_there(command: Command, tmp_path: Path) -> None:
-    done = command("doctor", "--json", cwd=tmp_path, ROBUSTFL_DATA="nowhere")
+def test_the_doctor_notices_a_data_root_that_is_not_there(inside: Command, tmp_path: Path) -> None:
+    done = inside("doctor", "--json", cwd=tmp_path, ROBUSTFL_DATA="nowhere")
     assert done.returncode == 1
     (check,) = (check for check in json.loads(done.stdout) if check["status"] == "bad")
     assert (check["check"], "'nowhere'" in check["detail"]) == ("data", True)
@@ -329,12 +329,12 @@ def test_the_command_of_a_row_gives_its_numbers_again(
 
 
 def test_a_published_run_has_its_data_and_a_page_made_from_them(
-    smoke: tuple[Any, Path], command: Command, tmp_path: Path
+    smoke: tuple[Any, Path], inside: Command, tmp_path: Path
 ) -> None:
-    done = command("publish", str(smoke[1]), "kept", "--json", cwd=tmp_path)
+    done = inside("publish", str(smoke[1]), "kept", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["kept/summary.json.xz", "kept/records.jsonl.xz", "kept/report.md"]
     assert (tmp_path / "kept" / "report.md").read_bytes() == (smoke[1] / "report.md").read_bytes()
-    again = command("publish", str(smoke[1]), str(smoke[1]), cwd=tmp_path)
+    again = inside("publish", str(smoke[1]), str(smoke[1]), cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr.startswith("error: ")

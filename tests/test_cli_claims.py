@@ -29,12 +29,12 @@ Command = Callable[..., Any]
 
 
 @pytest.fixture
-def play(command: Command, tmp_path: Path) -> Callable[..., Any]:
+def play(inside: Command, tmp_path: Path) -> Callable[..., Any]:
     """`play(text, "--json")`: the finished run of a suite with this text, in one folder."""
 
     def played(text: str, *options: str) -> Any:
         (tmp_path / "suite.yaml").write_text(text, encoding="utf-8")
-        return command("run", "suite.yaml", "--out", "out", "--workers", "0", *options, cwd=tmp_path)
+        return inside("run", "suite.yaml", "--out", "out", "--workers", "0", *options, cwd=tmp_path)
 
     return played
 

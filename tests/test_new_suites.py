@@ -22,8 +22,8 @@ from tests.conftest import environment
 Command = Callable[..., Any]
 
 
-def test_a_new_suite_is_valid_for_robustfl_and_for_editors(command: Command, tmp_path: Path) -> None:
-    done = command("init", "of ours/2nd try.yaml", "--json", cwd=tmp_path)
+def test_a_new_suite_is_valid_for_robustfl_and_for_editors(inside: Command, tmp_path: Path) -> None:
+    done = inside("init", "of ours/2nd try.yaml", "--json", cwd=tmp_path)
     path, schema = (tmp_path / name for name in json.loads(done.stdout))
     text = path.read_text(encoding="utf-8")
     assert text.startswith(f"# yaml-language-server: $schema={schema.name}\n")
@@ -47,19 +47,19 @@ def test_the_comments_of_a_new_suite_are_true(tmp_path: Path) -> None:
     assert read_experiment(str(path))
 
 
-def test_a_file_that_exists_is_kept(command: Command, tmp_path: Path) -> None:
+def test_a_file_that_exists_is_kept(inside: Command, tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text("mine")
-    done = command("init", cwd=tmp_path)
+    done = inside("init", cwd=tmp_path)
     assert done.returncode == 2
     assert "suite.yaml exists already" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["suite.yaml"]
     assert (tmp_path / "suite.yaml").read_text() == "mine"
-    assert command("init", "--force", cwd=tmp_path).returncode == 0
+    assert inside("init", "--force", cwd=tmp_path).returncode == 0
     assert (tmp_path / "suite.yaml").read_text() != "mine"
 
 
-def test_a_name_that_is_no_yaml_file_is_refused(command: Command, tmp_path: Path) -> None:
-    done = command("init", "suite.txt", cwd=tmp_path)
+def test_a_name_that_is_no_yaml_file_is_refused(inside: Command, tmp_path: Path) -> None:
+    done = inside("init", "suite.txt", cwd=tmp_path)
     assert done.returncode == 2
     assert "try 'suite.yaml'" in done.stderr
 

@@ -12,9 +12,9 @@ import pytest
 from robustfl.reports import Consortium
 from robustfl.reports.markup import escaped
 from tests.reports.hostile import hostile
-from tests.reports.synthetic import run
+from tests.reports.synthetic import full, run
 
-FULL = run()
+FULL = full()
 PAGE = Consortium().render(FULL)
 HEADINGS = ["In short", "Threat model", "Who and what was tested", "Results", "Limits", "Decision", "How to repeat it"]
 
@@ -49,10 +49,10 @@ def test_hostile_strings_add_no_heading() -> None:
     assert re.findall(r"^## (.*)$", page, flags=re.MULTILINE) == HEADINGS
 
 
-def test_it_is_made_when_it_is_asked_for(smoke: tuple[Any, Path], command: Callable[..., Any]) -> None:
+def test_it_is_made_when_it_is_asked_for(smoke: tuple[Any, Path], inside: Callable[..., Any]) -> None:
     _, folder = smoke
     assert not (folder / "consortium.md").exists()
-    done = command("report", str(folder), "--format", "consortium", cwd=folder.parent)
+    done = inside("report", str(folder), "--format", "consortium", cwd=folder.parent)
     assert done.stdout.strip().endswith("consortium.md"), done.stderr
     assert "## Decision" in (folder / "consortium.md").read_text(encoding="utf-8")
     (folder / "consortium.md").unlink()

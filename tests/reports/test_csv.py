@@ -10,10 +10,10 @@ import pytest
 from robustfl.reports.sections.heat_map import COLUMNS
 from robustfl.reports.spreadsheets import safe
 from tests.reports.hostile import hostile
-from tests.reports.synthetic import run
+from tests.reports.synthetic import full, run
 from tests.reports.tables import spreadsheet
 
-FULL = run()
+FULL = full()
 TEXT = spreadsheet(FULL)
 ROWS = list(csv.DictReader(io.StringIO(TEXT)))
 

@@ -24,7 +24,7 @@ from robustfl.reports import HTML
 from robustfl.reports.sections.content.figures import thinned
 from robustfl.reports.sections.heat_map import LETTERS
 from tests.reports.hostile import SCRIPT, hostile
-from tests.reports.synthetic import ATTACKS, DEFENSES, run
+from tests.reports.synthetic import ATTACKS, DEFENSES, full, run
 
 
 def unpacked(page: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def cells(page: str) -> list[tuple[str, str, str, list[Any]]]:
 
 
 VOID = {"meta", "input", "br", "wbr"}
-FULL = run()
+FULL = full()
 PAGE = HTML().render(FULL)
 
 

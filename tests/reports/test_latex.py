@@ -15,9 +15,9 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Latex
 from robustfl.reports.tex import commented, escaped
 from tests.reports.hostile import SCRIPT, hostile
-from tests.reports.synthetic import run
+from tests.reports.synthetic import full, run
 
-FULL = run()
+FULL = full()
 PAGE = Latex().render(FULL)
 
 COMMANDS = {

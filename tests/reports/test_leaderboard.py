@@ -13,7 +13,7 @@ from robustfl.reports import Leaderboard
 from robustfl.reports.leaderboard import front, slowdowns
 from robustfl.reports.sections.content.wording import distinct
 from tests.reports.hostile import hostile
-from tests.reports.synthetic import run
+from tests.reports.synthetic import full, run
 
 
 def standard(results: RunResults, unranked: str = "Krum") -> RunResults:
@@ -26,7 +26,7 @@ def standard(results: RunResults, unranked: str = "Krum") -> RunResults:
     return RunResults(summary=summary, records=results.records)
 
 
-FULL = standard(run())
+FULL = standard(full())
 PAGE = Leaderboard().render(FULL)
 
 

@@ -11,9 +11,9 @@ from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import Markdown
 from robustfl.reports.markup import escaped
 from tests.reports.hostile import hostile
-from tests.reports.synthetic import run
+from tests.reports.synthetic import full, run
 
-FULL = run()
+FULL = full()
 PAGE = Markdown().render(FULL)
 
 

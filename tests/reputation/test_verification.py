@@ -209,24 +209,24 @@ def test_entries_are_read_up_to_the_first_damage(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- the command
 
 
-def test_the_command_finds_a_ledger_intact_and_prints_the_head(command: Any, tmp_path: Path) -> None:
+def test_the_command_finds_a_ledger_intact_and_prints_the_head(inside: Any, tmp_path: Path) -> None:
     path, heads = written(tmp_path)
-    done = command("verify", path.name, cwd=tmp_path)
+    done = inside("verify", path.name, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"ledger.jsonl: 4 entries, intact\nhead {heads[-1]}\n"
-    done = command("verify", path.name, "--head", heads[3], "--json", cwd=tmp_path)
+    done = inside("verify", path.name, "--head", heads[3], "--json", cwd=tmp_path)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["intact"], answer["covered"], answer["head"]) == (0, True, 3, heads[-1])
 
 
-def test_the_command_says_where_a_ledger_is_damaged(command: Any, tmp_path: Path) -> None:
+def test_the_command_says_where_a_ledger_is_damaged(inside: Any, tmp_path: Path) -> None:
     path, heads = written(tmp_path)
     path.write_bytes(b"".join(lines_of(path.read_bytes())[:2]))
-    done = command("verify", path.name, "--head", heads[-1], cwd=tmp_path)
+    done = inside("verify", path.name, "--head", heads[-1], cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "2 entries, damaged\nline 3: truncated: no entry has the published head" in done.stdout
     path.write_bytes(path.read_bytes().replace(b"anna", b"eve!", 1))
-    done = command("verify", path.name, "--json", cwd=tmp_path)
+    done = inside("verify", path.name, "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert [(damage["line"], damage["kind"]) for damage in json.loads(done.stdout)["damages"]] == [(1, "altered")]
 
@@ -240,9 +240,9 @@ def test_the_command_says_where_a_ledger_is_damaged(command: Any, tmp_path: Path
     ],
 )
 def test_the_command_has_exit_code_2_for_what_it_cannot_read(
-    arguments: tuple[str, ...], message: str, command: Any, tmp_path: Path
+    arguments: tuple[str, ...], message: str, inside: Any, tmp_path: Path
 ) -> None:
     written(tmp_path, [Decision("a", "weighted", 1.0)])
-    done = command("verify", *arguments, cwd=tmp_path)
+    done = inside("verify", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

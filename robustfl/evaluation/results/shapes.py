@@ -109,21 +109,24 @@ _WORDS = {str: "a text", int: "an integer", float: "a finite number", bool: "tru
 
 def require_shape(value: Any, shape: Any, path: str) -> None:
     """Check a value; raise :class:`StoreError` with the path of the first part that does not fit the shape."""
-    if isinstance(shape, Maybe):
+    if isinstance(shape, type):
+        _require(_is(value, shape), path, _WORDS[shape], value)
+    elif isinstance(shape, Maybe):
         if value is not None:
             require_shape(value, shape.shape, path)
     elif isinstance(shape, dict):
         _require(isinstance(value, dict), path, "an object", value)
         for key, inner in _expected(value, shape, path):
-            require_shape(value[key], inner, f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]")
+            found = value[key]
+            if not _fits(found, inner):
+                require_shape(found, inner, f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]")
     elif isinstance(shape, list | tuple):
         _require(isinstance(value, list), path, "a list", value)
         _require(isinstance(shape, list) or len(value) == len(shape), path, f"a list of {len(shape)}", value)
         inners = shape if isinstance(shape, tuple) else shape * len(value)
         for index, (item, inner) in enumerate(zip(value, inners, strict=True)):
-            require_shape(item, inner, f"{path}[{index}]")
-    elif isinstance(shape, type):
-        _require(_is(value, shape), path, _WORDS[shape], value)
+            if not _fits(item, inner):
+                require_shape(item, inner, f"{path}[{index}]")
     else:
         _require(type(value) is type(shape) and value == shape, path, repr(shape), value)
 
@@ -132,15 +135,28 @@ def _expected(value: Mapping[str, Any], shape: Mapping[str, Any], path: str) -> 
     """The keys of `value` that the shape mentions, each with its shape."""
     if "*" in shape:
         return [(key, shape["*"]) for key in value]
-    for key in shape:
-        if not key.endswith("?") and key not in value:
+    found = []
+    for key, inner in shape.items():
+        if key[-1] == "?":
+            if key[:-1] in value:
+                found.append((key[:-1], inner))
+        elif key in value:
+            found.append((key, inner))
+        else:
             raise StoreError(f"`{path}.{key}` is missing. {_REMEDY}")
-    return [(key.rstrip("?"), inner) for key, inner in shape.items() if key.rstrip("?") in value]
+    return found
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a value is of a plain type, possibly null: most are, and need no path of their own."""
+    if isinstance(shape, Maybe):
+        return value is None or _fits(value, shape.shape)
+    return isinstance(shape, type) and _is(value, shape)
 
 
 def _is(value: Any, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 

@@ -19,7 +19,7 @@ from tests.reports.synthetic import run
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    results = run()
+    results = run(worlds=("digits, IID",), f_grid=(0, 3), seeds=(0, 1))
     finished = tmp_path / "run"
     finished.mkdir()
     (finished / "summary.json").write_text(json.dumps(results.summary))

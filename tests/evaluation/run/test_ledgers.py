@@ -270,9 +270,9 @@ def test_a_record_that_tells_nonsense_of_its_ledger_is_an_error(copied: Path) ->
         verify_run(copied)
 
 
-def test_the_command_tells_the_same_in_json_and_by_its_exit_code(copied: Path, command: Callable[..., Any]) -> None:
+def test_the_command_tells_the_same_in_json_and_by_its_exit_code(copied: Path, inside: Callable[..., Any]) -> None:
     removed(copied / "ledgers" / f"{min(files(copied))}.ledger", "")
-    done = command("verify", "run", "--json", cwd=copied.parent)
+    done = inside("verify", "run", "--json", cwd=copied.parent)
     found = json.loads(done.stdout)
     assert done.returncode == 1
     assert (found["intact"], len(found["ledgers"]), len(found["missing"]), found["unrecorded"]) == (False, 3, 1, [])

@@ -208,13 +208,13 @@ def test_scenarios_ask_for_standard_v1_by_name() -> None:
     assert experiment.suite.played == (*load_standard("standard-v1").attacks, *load_standard("standard-v1").tailored)
 
 
-def test_the_command_lists_and_describes_suites(command: Callable[..., Any], tmp_path: Path) -> None:
-    assert "standard-v1 " in command("list", "suites", cwd=tmp_path).stdout
+def test_the_command_lists_and_describes_suites(inside: Callable[..., Any], tmp_path: Path) -> None:
+    assert "standard-v1 " in inside("list", "suites", cwd=tmp_path).stdout
     frozen = load_standard("standard-v1")
-    text = command("describe", "standard-v1", cwd=tmp_path).stdout
+    text = inside("describe", "standard-v1", cwd=tmp_path).stdout
     assert text.startswith(f"standard-v1 (suite of attacks, hash {frozen.hash})")
     assert all(repr(attack) in text for attack in (*frozen.attacks, *frozen.tailored))
-    facts = json.loads(command("describe", "standard-v1", "--json", cwd=tmp_path).stdout)
+    facts = json.loads(inside("describe", "standard-v1", "--json", cwd=tmp_path).stdout)
     assert facts["hash"] == frozen.hash
     assert len(facts["attacks"]) == len(frozen.attacks)
 

@@ -72,13 +72,13 @@ def test_nothing_else_is_a_page(text: str) -> None:
         explaining.page(text)
 
 
-def test_the_command_explains(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_command_explains(inside: Callable[..., Any], tmp_path: Path) -> None:
     page = explaining.page("FEW_SEEDS")
-    assert command("explain", "few-seeds", cwd=tmp_path).stdout == page.text
-    assert json.loads(command("explain", "few-seeds", "--json", cwd=tmp_path).stdout) == page.report()
-    listed = json.loads(command("explain", "--json", cwd=tmp_path).stdout)
+    assert inside("explain", "few-seeds", cwd=tmp_path).stdout == page.text
+    assert json.loads(inside("explain", "few-seeds", "--json", cwd=tmp_path).stdout) == page.report()
+    listed = json.loads(inside("explain", "--json", cwd=tmp_path).stdout)
     assert listed == {code: explaining.page(code).summary for code in (*explaining.GUIDES, *explaining.codes())}
-    unknown = command("explain", "few_seed", cwd=tmp_path)
+    unknown = inside("explain", "few_seed", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "Did you mean 'few_seeds'" in unknown.stderr
 
