@@ -60,6 +60,11 @@ def refusal(
         return (
             f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
         )
+    if settings.sharpness_radius and name == "rankings":
+        return (
+            f"Clients of {defense} train which edges to keep, and sharpness-aware steps are for weights. Found "
+            f"sharpness_radius={settings.sharpness_radius}. Leave it out."
+        )
     changes = stages or (defense.stages[:1] if getattr(defense, "protection", None) else ())
     if changes and name not in ("dense", "rewards"):
         return f"{changes[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
@@ -185,6 +190,8 @@ def assemble(
     if reason is not None:
         raise ParameterError(reason)
     stages = getattr(defense, "client_side", ())
+    if spying is not None:
+        spying.require_plain_steps(settings)
     if settings.topology is not None:
         if spying is not None:
             raise ParameterError("Spies watch clients of a server, which peers of a `topology` do not have.")

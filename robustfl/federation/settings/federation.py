@@ -51,6 +51,10 @@ class Federation(Settings):
     client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     """The beta of the exponential moving average that clients keep over their messages and send: m <- beta m +
     (1 - beta) message."""
+    sharpness_radius: Annotated[float, Ge(0)] = 0.0
+    """The rho of sharpness-aware minimisation (FedSAM; DFedSAM among peers): a local step follows the gradient, not at
+    the model w, but at w + rho g/||g||, where g is the gradient at w on the same batch. It takes twice the time, and 0
+    is plain training. 0.01 to 0.05 are usual. Malicious clients who train in a way of their own make plain steps."""
     participation: Annotated[float, Gt(0), Le(1)] = 1.0
     """The share of the clients that take part in a round."""
     participation_sampling: Literal["fixed", "poisson"] = "fixed"
@@ -122,6 +126,8 @@ class Federation(Settings):
                 f"buffer <= clients and participation = 1. Found buffer={self.server.buffer}, clients={self.clients}, "
                 f"participation={self.participation}"
             )
+        if self.sharpness_radius:
+            self._sharpness_aware()
         if self.distillation is not None:
             self._distils()
         if self.virtual_data is not None and (self.client_momentum or self.distillation is not None):
@@ -142,6 +148,21 @@ class Federation(Settings):
                 f"malicious_per_round={self.malicious_per_round!r}, server.mode={self.server.mode!r}"
             )
         return self
+
+    def _sharpness_aware(self) -> None:
+        """Refuse what sharpness-aware steps do not go together with."""
+        others = ("adversarial_training", "distillation", "virtual_data")
+        given = [name for name in others if getattr(self, name) is not None]
+        if given:
+            why = {
+                "adversarial_training": "both look for the worst nearby, of samples and of models",
+                "distillation": "its steps towards an answer would be plain",
+                "virtual_data": "the server would learn from samples in plain steps",
+            }
+            raise ValueError(
+                f"sharpness_radius={self.sharpness_radius} is for clients who learn from their own, unchanged samples "
+                f"and send updates or models; with `{given[0]}`, {why[given[0]]}. Use one of the two"
+            )
 
     def _distils(self) -> None:
         """Refuse settings that mean nothing where clients send predictions."""
