@@ -31,45 +31,47 @@ class Yardstick:
 
 def yardstick(world: World) -> Yardstick | None:
     """What the peers of a world are compared with; None where clients have a server, or this was not measured."""
-    found = [
-        more_of(record)
+    records = [
+        record
         for record in world.run.records.values()
         if record["labels"]["world"] == world.label and more_of(record).get("alone_mean") is not None
     ]
+    found = [more_of(record) for record in records]
     if not found or any(more.get("mean_peer") is None for more in found):
         return None
 
     def mean(name: str) -> float:
         return float(np.mean([more[name] for more in found]))
 
-    known = all(more.get("network_edges") is not None for more in found)
+    sizes = [_bytes(record) for record in records]
+    known = [value for value in sizes if value is not None]
     return Yardstick(
         undisturbed=mean("mean_peer"),
         undisturbed_worst=mean("worst_peer"),
         alone=mean("alone_mean"),
         alone_worst=mean("alone_worst"),
-        bytes=float(np.mean([_bytes(more) for more in found])) if known else None,
+        bytes=float(np.mean(known)) if len(known) == len(sizes) else None,
         mu2=mean("mu2"),
     )
 
 
-def _bytes(more: Mapping[str, Any]) -> float:
-    """The bytes that an honest peer gets and sends in a round, in the mean."""
-    ends = np.array(more["network_edges"], dtype=np.int64).reshape(-1, 2)
-    bad = set(more["malicious_peers"])
-    hears = sum((one not in bad) + (other not in bad) for one, other in ends.tolist())
-    honest = len(more["peer_accuracy"])
-    return float(more["edge_bytes"] * hears * (1 if more["network_directed"] else 2) / honest)
+def _bytes(record: Record) -> float | None:
+    """The bytes that an honest peer gets and sends in a round, in the mean; None where its network is not known."""
+    told, more = record.get("bytes") or {}, more_of(record)
+    up, down = told.get("up_per_client_round"), told.get("down_per_client_round")
+    if up is None or down is None or more.get("network_edges") is None or not more.get("peer_accuracy"):
+        return None
+    return up + down
 
 
 def sent(world: World, own: Values) -> float | None:
     """The bytes of an honest peer in a round with a defense, over the seeds; None if they are not known."""
     for point in own["curve"]:
         for cell in point["attacks"].values():
-            found = [more_of(world.run.records[trial]) for trial in cell["trials"] if trial in world.run.records]
-            known = [more for more in found if more.get("network_edges") is not None and more.get("peer_accuracy")]
+            found = [_bytes(world.run.records[trial]) for trial in cell["trials"] if trial in world.run.records]
+            known = [value for value in found if value is not None]
             if known:
-                return float(np.mean([_bytes(more) for more in known]))
+                return float(np.mean(known))
     return None
 
 

@@ -223,7 +223,7 @@ def assemble(
     around = topology_for(setup, talk, equivocation) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
     if isinstance(around, PeerToPeer):
-        around.asked = MixerConduct(around.mixer, conduct, settings.rounds, around.rules.short).mix
+        around.asked = MixerConduct(around.mixer, conduct, around.mixings, around.rules.short).mix
 
     def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
         """A federation like this one, with other data and other randomness."""
@@ -362,7 +362,7 @@ def observers_for(
     found: list[Observer] = [
         accuracy,
         Timing(setup.strike, accuracy),
-        Aims(population, setup.attack, aims),
+        Aims(population, setup.attack, aims, merged=settings.ends_merged),
         Detection(setup.members.malicious),
         conduct,
         Served(setup),

@@ -85,7 +85,9 @@ def test_the_length_of_a_gradient_is_summed_without_the_others(d: int) -> None:
     slopes = torch.randn((33, d), generator=torch.Generator().manual_seed(d))
     with one_thread():
         whole = stretches(slopes, RADIUS)
-        torch.testing.assert_close(slopes.double().norm(dim=1, keepdim=True) * whole, torch.full((33, 1), RADIUS).double())
+        torch.testing.assert_close(
+            slopes.double().norm(dim=1, keepdim=True) * whole, torch.full((33, 1), RADIUS).double()
+        )
         for rows in (slice(0, 1), slice(32, 33), slice(5, 7), slice(1, 18), slice(0, 32)):
             assert torch.equal(stretches(slopes[rows].clone(), RADIUS), whole[rows])
 
@@ -136,9 +138,7 @@ def test_a_radius_of_zero_is_plain_training_to_the_last_bit(model: Model, mode: 
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("own", [False, True], ids=["one model", "own models"])
-def test_the_bits_of_a_client_depend_on_no_other_client(
-    steps: int, own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bits_of_a_client_depend_on_no_other_client(steps: int, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     made = population(MLP(hidden=(24,)), side=8)
     widths = widths_of(made.module)
     assert widths is not None
@@ -165,7 +165,7 @@ def test_what_attackers_differentiate_is_the_derivative_of_the_training(model: M
     along /= along.norm(dim=1, keepdim=True)
 
     def value(w: Tensor) -> Tensor:
-        return torch.stack([(by_hand(made, one, *two) * three).sum() for one, *two, three in zip(w, x, y, along)])
+        return torch.stack([(by_hand(made, one, *two) * three).sum() for one, *two, three in zip(w, x, y, along, strict=True)])
 
     leaf = models.clone().requires_grad_()
     (found,) = torch.autograd.grad((train(leaf, x, y) * along).sum(), leaf)
@@ -290,7 +290,7 @@ def test_spies_that_imitate_gradients_are_refused_and_those_after_members_are_no
         spying = Spying(observer="server", attacks=(attack,), rounds=("first",), federations=4)
         return assemble(population(), settings, Mean(), spying=spying)
 
-    with pytest.raises(ParameterError, match="imitates the gradients that clients compute at the model"):
+    with pytest.raises(ParameterError, match="imitates gradients that clients compute at the model"):
         watched(InvertingGradients(iterations=2))
     assert watched(LossThreshold()).run().accuracy
 

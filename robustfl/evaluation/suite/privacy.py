@@ -67,7 +67,7 @@ class Privacy(Settings):
         )
 
     def require(self, federation: Federation) -> None:
-        """Raise ValueError for a watched round that a training does not have, and for steps that attacks do not know."""
+        """Raise ValueError for a watched round that the training lacks, and for steps that attacks do not know."""
         try:
             self.spying().numbers(federation.rounds)
             self.spying().require_plain_steps(federation)

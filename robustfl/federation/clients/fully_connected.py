@@ -76,8 +76,8 @@ def summed_gradients(
     Shapes: models [d] or [k, d], features [k, steps, m, ...], labels [k, steps, m], which are numbers of classes;
     `widths` are those of :func:`widths_of`. The result is [k, d].
 
-    Cost: three products of the size of the forward pass for each step, and six with a radius. Beside the result, k d numbers of memory where
-    there is one step, and those of a chunk of clients where there are several, or a radius.
+    Cost: three products of the size of the forward pass for each step, and six with a radius. Beside the result, k d
+    numbers of memory where there is one step, and those of a chunk of clients where there are several, or a radius.
 
     Guarantee: where torch has one thread, as it has in trials and their workers, the bits of a client's row depend on
     neither the number of the clients nor their order. With more threads a product is divided among them in another way

@@ -210,9 +210,7 @@ class LoopedTrainer:
             total += slopes
         return total
 
-    def _slopes(
-        self, weights: Tensor, features: Tensor, labels: Tensor, start: Tensor, draws: Tensor | None
-    ) -> Tensor:
+    def _slopes(self, weights: Tensor, features: Tensor, labels: Tensor, start: Tensor, draws: Tensor | None) -> Tensor:
         """The gradient [d] of one client on one batch."""
         named = {name: view.detach().requires_grad_() for name, view in self._population.views(weights).items()}
         if self._search is not None:

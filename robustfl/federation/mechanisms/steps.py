@@ -45,8 +45,8 @@ class NoisedSteps(AtClients):
             raise ParameterError(f"{protection.name} does not know samples that are made harder. Leave it out.")
         if setup.settings.sharpness_radius:
             raise ParameterError(
-                f"{protection.name} clips and noises one gradient of each example in a step, and a sharpness-aware step "
-                "takes two of them, of which one would not be noised. Found sharpness_radius="
+                f"{protection.name} clips and noises one gradient of each example in a step, and a sharpness-aware "
+                "step takes two of them, of which one would not be noised. Found sharpness_radius="
                 f"{setup.settings.sharpness_radius}. Leave it out, or protect whole clients."
             )
         if setup.members.sharing:

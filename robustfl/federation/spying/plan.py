@@ -60,9 +60,9 @@ class Spying:
         found = [str(attack) for attack in self.attacks if not attack.judges_members]
         if settings.sharpness_radius and found:
             raise ParameterError(
-                f"{found[0]} imitates the gradients that clients compute at the model that they get, and sharpness-aware "
-                "steps follow those at places which only the clients know. It would find less than there is to find. "
-                f"Found sharpness_radius={settings.sharpness_radius}; leave it out, or watch with attacks on membership."
+                f"{found[0]} imitates gradients that clients compute at the model which they get, and sharpness-aware "
+                "steps follow those at places that only clients know: it would find less than there is to find. Found "
+                f"sharpness_radius={settings.sharpness_radius}. Leave it out, or watch with attacks on membership."
             )
 
     def numbers(self, rounds: int) -> tuple[int, ...]:
