@@ -28,7 +28,8 @@ def raised(models: Tensor, slopes: Tensor, radius: float) -> Tensor:
     ----------
     P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur. Sharpness-Aware Minimization for Efficiently Improving
     Generalization. ICLR 2021. · Z. Qu, X. Li, R. Duan, Y. Liu, B. Tang, Z. Lu. Generalized Federated Learning via
-    Sharpness Aware Minimization. ICML 2022 (FedSAM).
+    Sharpness Aware Minimization. ICML 2022 (FedSAM). · Y. Shi, L. Shen, K. Wei, Y. Sun, B. Yuan, X. Wang, D. Tao.
+    Improving the Model Consistency of Decentralized Federated Learning. ICML 2023 (DFedSAM).
     """
     return models + slopes * stretches(slopes, radius)
 

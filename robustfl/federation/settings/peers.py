@@ -12,7 +12,12 @@ from robustfl.graphs.weights import Weighting
 
 
 class Peers(Settings):
-    """How peers mix their models in a network without a server."""
+    """How peers mix their models in a network without a server.
+
+    Several mixings in a round are those of Shi et al., Improving the Model Consistency of Decentralized Federated
+    Learning, ICML 2023 (DFedSAM-MGS, with `sharpness_radius`); one merging of all models in the end is that of Zhu et
+    al., On the Surprising Effectiveness of a Single Global Merging in Decentralized Learning, ICLR 2026.
+    """
 
     weights: Weighting = "metropolis"
     """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), fastest
