@@ -165,7 +165,9 @@ def test_what_attackers_differentiate_is_the_derivative_of_the_training(model: M
     along /= along.norm(dim=1, keepdim=True)
 
     def value(w: Tensor) -> Tensor:
-        return torch.stack([(by_hand(made, one, *two) * three).sum() for one, *two, three in zip(w, x, y, along, strict=True)])
+        return torch.stack(
+            [(by_hand(made, one, *two) * three).sum() for one, *two, three in zip(w, x, y, along, strict=True)]
+        )
 
     leaf = models.clone().requires_grad_()
     (found,) = torch.autograd.grad((train(leaf, x, y) * along).sum(), leaf)

@@ -124,7 +124,13 @@ def test_the_accuracy_is_that_of_the_merged_models_alone() -> None:
 
 
 def test_the_success_of_an_attack_is_that_against_the_merged_models() -> None:
-    values: dict[str, Any] = {"f": 5, "rounds": 20, "evaluate_every": 1, "topology": Complete(), "peers": {"mix_every": "last"}}
+    values: dict[str, Any] = {
+        "f": 5,
+        "rounds": 20,
+        "evaluate_every": 1,
+        "topology": Complete(),
+        "peers": {"mix_every": "last"},
+    }
     more = network(attack=BadNets(target=1, size=2, ratio=0.5, value=4.0), **values).run().more
     (success,) = more["aims"].values()
     assert success == more["attack_success_curve"][-1] == more["attack_success"]
