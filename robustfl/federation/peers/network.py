@@ -185,7 +185,10 @@ class Network:
     def weights(self, graph: Graph) -> csr_array:
         """The mixing weights of a graph of the simulation."""
         spare = int(self.bounds(graph).max(initial=0)) if self.rules.allow == "declared" else 0
-        return mixing_weights(graph, self.rules.weights, spare=spare)
+        # Of all weights for everybody with everybody, equal ones mix fastest; nothing has to be solved for that.
+        whole = self.rules.merge == "all" and graph is self._everybody
+        weighting = "metropolis" if whole and self.rules.weights == "fastest" else self.rules.weights
+        return mixing_weights(graph, weighting, spare=spare)
 
     def sides(self, number: int, honest: Ids) -> Floats:
         """The entries of the Fiedler vector of the graph of some honest peers in a round, [h]; 0 for one peer."""

@@ -31,7 +31,8 @@ class Peers(Settings):
     before (sparse gossip); or in the last one alone. Attacks on letters strike in these rounds, and others in all."""
     merge: Literal["none", "all"] = "none"
     """all: in the last round all peers who are there write to all others, so that a single merging of all models ends
-    the training, whoever hears whom before; it costs n - 1 letters a peer. none: the last round is like the others."""
+    the training, whoever hears whom before; it costs n - 1 letters a peer, and n^2 numbers of memory. none: the last
+    round is like the others."""
     order: Literal["adapt_then_combine", "combine_then_adapt"] = "adapt_then_combine"
     """adapt_then_combine: peers train, and mix what they have then; combine_then_adapt: they mix first, and train from
     there (BRIDGE)."""

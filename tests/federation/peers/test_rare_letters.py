@@ -95,6 +95,13 @@ def test_a_merging_over_the_complete_graph_is_a_last_mixing_over_it() -> None:
         assert torch.equal(one, two)
 
 
+def test_the_fastest_weights_of_all_with_all_are_equal_ones() -> None:
+    kept = played(network(rounds=2, peers={"weights": "fastest", "merge": "all"}))
+    assert len(kept.rounds[0].exchanges[0].hearing.senders[0]) == 3
+    weights = kept.rounds[1].exchanges[0].hearing.weights
+    np.testing.assert_allclose(weights, np.full((8, 8), 1 / 8), rtol=1e-12)
+
+
 # -- what is sent, and what is measured
 
 
