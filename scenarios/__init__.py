@@ -43,6 +43,8 @@ Networks of peers without a server:
 * ``peers_quickstart``: ten rules of peers against thirteen attacks.
 * ``degree_sweep``: how many neighbours peers need, undisturbed and under attack.
 * ``gossip_churn``: how far peers get when most of them, or of their letters, go missing.
+* ``peers_baselines``, ``peers_baselines_sampled``: how often peers should mix, sharpness-aware steps (DFedSAM), and one
+  merging of all models in the end.
 * ``modest_byzantine``: what samples of peers need so that malicious members and aggregators do not decide.
 * ``topology_attack``: malicious peers at places of their choice, in networks with and without a weak cut.
 * ``monna``: averaging the nearest models with local momentum, and a world in which it fails.

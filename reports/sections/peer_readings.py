@@ -46,15 +46,15 @@ def yardstick(world: World) -> Yardstick | None:
     def mean(name: str) -> float:
         return float(np.mean([more[name] for more in found]))
 
-    costs = [_bytes(record) for record in records]
-    known = [cost for cost in costs if cost is not None]
+    sizes = [_bytes(record) for record in records]
+    known = [value for value in sizes if value is not None]
     sampled = any(_in_samples(record) for record in records)
     return Yardstick(
         undisturbed=mean("mean_peer"),
         undisturbed_worst=mean("worst_peer"),
         alone=mean("alone_mean"),
         alone_worst=mean("alone_worst"),
-        bytes=float(np.mean(known)) if len(known) == len(costs) else None,
+        bytes=float(np.mean(known)) if len(known) == len(sizes) else None,
         mu2=None if sampled else mean("mu2"),
         sampled=sampled,
     )
@@ -67,27 +67,20 @@ def _in_samples(record: Record) -> bool:
 
 
 def _bytes(record: Record) -> float | None:
-    """The bytes that an honest peer gets and sends in a round, in the mean: along the edges, or what was counted."""
-    more = more_of(record)
-    if _in_samples(record) or more.get("network_edges") is None:
-        counted = record.get("bytes")
-        ways = () if counted is None else (counted["up_per_client_round"], counted["down_per_client_round"])
-        known = [float(way) for way in ways if way is not None]
-        return sum(known) if len(known) == 2 else None
-    ends = np.array(more["network_edges"], dtype=np.int64).reshape(-1, 2)
-    bad = set(more["malicious_peers"])
-    hears = sum((one not in bad) + (other not in bad) for one, other in ends.tolist())
-    honest = len(more["peer_accuracy"])
-    return float(more["edge_bytes"] * hears * (1 if more["network_directed"] else 2) / honest)
+    """The bytes that an honest peer gets and sends in a round, in the mean; None where they were not counted."""
+    told = record.get("bytes") or {}
+    up, down = told.get("up_per_client_round"), told.get("down_per_client_round")
+    if up is None or down is None or not more_of(record).get("peer_accuracy"):
+        return None
+    return up + down
 
 
 def sent(world: World, own: Values) -> float | None:
     """The bytes of an honest peer in a round with a defense, over the seeds; None if they are not known."""
     for point in own["curve"]:
         for cell in point["attacks"].values():
-            found = [world.run.records[trial] for trial in cell["trials"] if trial in world.run.records]
-            costs = [_bytes(record) for record in found if more_of(record).get("peer_accuracy")]
-            known = [cost for cost in costs if cost is not None]
+            found = [_bytes(world.run.records[trial]) for trial in cell["trials"] if trial in world.run.records]
+            known = [value for value in found if value is not None]
             if known:
                 return float(np.mean(known))
     return None

@@ -60,6 +60,11 @@ def refusal(
         return (
             f"{stages[0]} changes how clients train, and a trainer of your own does not know it. Leave one of them out."
         )
+    if settings.sharpness_radius and name == "rankings":
+        return (
+            f"Clients of {defense} train which edges to keep, and sharpness-aware steps are for weights. Found "
+            f"sharpness_radius={settings.sharpness_radius}. Leave it out."
+        )
     changes = stages or (defense.stages[:1] if getattr(defense, "protection", None) else ())
     if changes and name not in ("dense", "rewards"):
         return f"{changes[0]} changes updates, and clients of the channel {name!r} send something else. Leave it out."
@@ -185,6 +190,8 @@ def assemble(
     if reason is not None:
         raise ParameterError(reason)
     stages = getattr(defense, "client_side", ())
+    if spying is not None:
+        spying.require_plain_steps(settings)
     if settings.topology is not None:
         if spying is not None:
             raise ParameterError("Spies watch clients of a server, which peers of a `topology` do not have.")
@@ -216,7 +223,7 @@ def assemble(
     around = topology_for(setup, talk, equivocation) if topology is None else topology(setup, talk)
     conduct = Conduct(talk, settings.rounds, twin)
     if isinstance(around, PeerToPeer):
-        around.asked = MixerConduct(around.mixer, conduct, settings.rounds, around.rules.short).mix
+        around.asked = MixerConduct(around.mixer, conduct, around.mixings, around.rules.short).mix
 
     def sibling(others: Population, other_seed: int, train: Trainer | None) -> Simulation:
         """A federation like this one, with other data and other randomness."""
@@ -355,7 +362,7 @@ def observers_for(
     found: list[Observer] = [
         accuracy,
         Timing(setup.strike, accuracy),
-        Aims(population, setup.attack, aims),
+        Aims(population, setup.attack, aims, merged=settings.ends_merged),
         Detection(setup.members.malicious),
         conduct,
         Served(setup),

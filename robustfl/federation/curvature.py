@@ -96,10 +96,11 @@ def stable_curvature(settings: Federation) -> float | None:
     ``(1 - r a)^E x``, so the server's step has the gain ``eta (1 - (1 - r a)^E)`` (divided by r E where clients send
     mean gradients), and the local steps themselves are stable below ``2 / r``.
 
-    None where no such bound is known: the server uses Adam, or messages are old (asynchronous).
+    None where no such bound is known: the server uses Adam, messages are old (asynchronous), or steps are
+    sharpness-aware, which jump to and fro in every valley that is narrow enough.
     """
     server, rate, steps = settings.server, settings.local_learning_rate, settings.local_steps
-    if server.optimizer != "sgd" or server.asynchronous:
+    if server.optimizer != "sgd" or server.asynchronous or settings.sharpness_radius:
         return None
     most = largest_gain(settings.client_momentum, server.momentum) / server.learning_rate
     if settings.message == "gradient":

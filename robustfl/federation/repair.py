@@ -156,7 +156,8 @@ class InversionRepair(_Repair):
         super().__init__(setup)
         population = setup.population
         self._wanted = wanted
-        self._train = TracedTrainer(population, setup.settings.local_learning_rate)
+        settings = setup.settings
+        self._train = TracedTrainer(population, settings.local_learning_rate, settings.sharpness_radius)
         self._lower, self._upper = feature_range(population.features)
         self._heard = -1
         self._past: dict[int, Estimate] = {}

@@ -94,7 +94,9 @@ def errors(watch: Told, sim: Simulation) -> tuple[list[float], list[float]]:
     return before, after
 
 
-@pytest.mark.parametrize("local", [{}, LOCAL], ids=["fedsgd", "fedavg"])
+@pytest.mark.parametrize(
+    "local", [{}, LOCAL, {**LOCAL, "sharpness_radius": 0.1}], ids=["fedsgd", "fedavg", "sharpness-aware"]
+)
 def test_inversion_comes_nearer_to_what_the_same_samples_say_of_the_newest_model(local: dict[str, Any]) -> None:
     """Clients hold a class each, so that what a stale update lacks is what its own samples say of the newest model."""
     digits = Task(data=Digits(), model=MLP(hidden=(24,)), partition=Shards(per_client=1))

@@ -36,8 +36,10 @@ SETTINGS: list[dict[str, Any]] = [
     {"server": {"momentum": 0.9, "learning_rate": 0.1}},
     {"server": {"optimizer": "adam", "learning_rate": 0.01}, "client_momentum": 0.5},
     {"algorithm": "fedavg", "local_steps": 3},
+    {"sharpness_radius": 0.3, "client_momentum": 0.5},
+    {"algorithm": "fedavg", "local_steps": 3, "sharpness_radius": 0.3},
 ]
-NAMES = ["sgd", "client momentum", "server momentum", "adam", "fedavg"]
+NAMES = ["sgd", "client momentum", "server momentum", "adam", "fedavg", "sharpness", "sharpness and fedavg"]
 
 
 @dataclass(frozen=True, kw_only=True)

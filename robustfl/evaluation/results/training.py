@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from robustfl.evaluation.results.records import Record, curve_of, more_of
+from robustfl.federation.settings import Peers
 
 WINDOW = 4
 """The slope at the end of a training is that of the measurements in the last 1/4 of its rounds."""
@@ -44,11 +45,15 @@ def training_of(records: Sequence[Record | None], accuracy: str) -> TrainingRepo
 
 def _rise(record: Record | None, accuracy: str) -> float | None:
     """The slope of the accuracy by least squares at the end, times a tenth of the rounds; None for a training that did
-    not get there, or that has fewer than three measurements there."""
+    not get there, or that has fewer than three measurements there. Where peers merge their models in the last round, it
+    is that of the training before, as the leap at the merging says nothing about a longer training."""
     if record is None or record["status"] != "ok":
         return None
     rounds = int(record["scenario"]["federation"]["rounds"])
     last = [(finished, value) for finished, value in curve_of(record, accuracy) if finished > rounds - rounds / WINDOW]
+    peers = record["scenario"]["federation"].get("peers")
+    if peers is not None and Peers.model_validate(peers).ends_merged(rounds):
+        last = last[:-1]
     if len(last) < 3:
         return None
     times, values = np.array(last, dtype=np.float64).T

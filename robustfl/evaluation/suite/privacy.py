@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from robustfl.errors import ParameterError
 from robustfl.evaluation.specs import PartSchema, reader, writer
-from robustfl.federation.settings import Settings
+from robustfl.federation.settings import Federation, Settings
 from robustfl.federation.spying.plan import Spying
 from robustfl.privacy.rotation import FEWEST_RUNS
 from robustfl.threats import PrivacyAttack
@@ -66,9 +66,10 @@ class Privacy(Settings):
             federations=self.federations,
         )
 
-    def require_rounds(self, rounds: int) -> None:
-        """Raise ValueError for a watched round that a training of so many rounds does not have."""
+    def require(self, federation: Federation) -> None:
+        """Raise ValueError for a watched round that the training lacks, and for steps that attacks do not know."""
         try:
-            self.spying().numbers(rounds)
+            self.spying().numbers(federation.rounds)
+            self.spying().require_plain_steps(federation)
         except ParameterError as error:
             raise ValueError(f"privacy: {error}") from None

@@ -218,7 +218,7 @@ class Suite(Settings):
         self.adversary.require_network(self.federation)
         if self.privacy is not None:
             require_server(self.federation)
-            self.privacy.require_rounds(self.federation.rounds)
+            self.privacy.require(self.federation)
         return self
 
     @model_validator(mode="after")

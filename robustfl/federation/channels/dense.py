@@ -123,7 +123,8 @@ class Dense(Channel):
             rounds=settings.rounds,
             tail=settings.tail,
             batch_size=settings.batch_size,
-            pooled=settings.local_steps == 1,
+            # The mean of gradients is that of all samples together; steps that are sharpness-aware have no such mean.
+            pooled=settings.local_steps == 1 and not settings.sharpness_radius,
             update=update,
             step=self.server_step,
             memory=model.memory,

@@ -46,7 +46,8 @@ class Attackers:
     ) -> None:
         self._population, self._settings, self._members = population, settings, members
         self._attack, self._poisoning = attack, poisoning
-        self._train = trainer_for(population, settings.model_copy(update={"adversarial_training": None}))
+        plain = {"adversarial_training": None, "sharpness_radius": 0.0}  # what clients do for themselves
+        self._train = trainer_for(population, settings.model_copy(update=plain))
         purpose = "attackers' batches"
         self._batches = batches_for(members, stream(seed, purpose), seed, purpose)
         fedsgd = settings.algorithm == "fedsgd"

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from robustfl.federation.clients.sharpness import stretches
+
 Layers = list[tuple[Tensor, Tensor]]
 """The weights [k, out, in] and the biases [k, out, 1] of each layer."""
 
@@ -62,16 +64,20 @@ CHUNK = 2**17
 """
 
 
-def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: float, widths: Sequence[int]) -> Tensor:
+def summed_gradients(
+    models: Tensor, features: Tensor, labels: Tensor, rate: float, widths: Sequence[int], radius: float = 0.0
+) -> Tensor:
     """The sums of the gradients of the mean cross-entropy over the local steps of k clients.
 
-    Formula: ``s_0 = 0``, ``s_{t+1} = s_t + grad L_t(w - rate s_t)``, with the gradient of :func:`gradients`.
+    Formula: ``s_0 = 0``, ``s_{t+1} = s_t + grad L_t(w - rate s_t)``, with the gradient of :func:`gradients`. With a
+    radius steps are sharpness-aware: the gradient is that at the place which
+    :func:`~robustfl.federation.clients.sharpness.raised` finds from it.
 
     Shapes: models [d] or [k, d], features [k, steps, m, ...], labels [k, steps, m], which are numbers of classes;
     `widths` are those of :func:`widths_of`. The result is [k, d].
 
-    Cost: three products of the size of the forward pass for each step. Beside the result, k d numbers of memory where
-    there is one step, and those of a chunk of clients where there are several.
+    Cost: three products of the size of the forward pass for each step, and six with a radius. Beside the result, k d
+    numbers of memory where there is one step, and those of a chunk of clients where there are several, or a radius.
 
     Guarantee: where torch has one thread, as it has in trials and their workers, the bits of a client's row depend on
     neither the number of the clients nor their order. With more threads a product is divided among them in another way
@@ -81,9 +87,9 @@ def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: flo
     lonely = labels.shape[2] == 1  # where one client has one sample, torch multiplies by another routine
     if lonely and len(models) == 1:
         twice = torch.zeros(2, dtype=torch.long, device=models.device)
-        return summed_gradients(models[twice], features[twice], labels[twice], rate, widths)[:1]
+        return summed_gradients(models[twice], features[twice], labels[twice], rate, widths, radius)[:1]
     total = models.new_empty(models.shape)
-    if features.shape[1] == 1:
+    if features.shape[1] == 1 and not radius:
         _pass(_layers(models, widths), features[:, 0], labels[:, 0], _layers(total, widths))
         return total
     chunk = max(1 + lonely, CHUNK // models.shape[1])
@@ -91,15 +97,21 @@ def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: flo
     for start in range(0, len(models), chunk):
         rows = slice(start, start + chunk)
         if lonely and start + 1 == len(models):
-            total[rows] = summed_gradients(models[rows], features[rows], labels[rows], rate, widths)
+            total[rows] = summed_gradients(models[rows], features[rows], labels[rows], rate, widths, radius)
             break
         begun, reached = models[rows], total[rows]
         here, change = at[: len(begun)], slope[: len(begun)]
         places, sums, changes = (_layers(flat, widths) for flat in (here, reached, change))
         _pass(_layers(begun, widths), features[rows, 0], labels[rows, 0], sums)
+        if radius:
+            torch.addcmul(begun, reached, stretches(reached, radius), out=here)
+            _pass(places, features[rows, 0], labels[rows, 0], sums)
         for step in range(1, features.shape[1]):
             torch.mul(reached, -rate, out=here).add_(begun)
             _pass(places, features[rows, step], labels[rows, step], changes)
+            if radius:
+                here.addcmul_(change, stretches(change, radius))
+                _pass(places, features[rows, step], labels[rows, step], changes)
             reached.add_(change)
     return total
 

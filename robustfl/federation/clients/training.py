@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from robustfl.federation.clients.fully_connected import gradients, logits, summed_gradients, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
+from robustfl.federation.clients.sharpness import raised
 from robustfl.federation.settings import Federation
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Trainer(Protocol):
         starts: Tensor | None = None,
         draws: Tensor | None = None,
     ) -> Tensor:
-        """The sums of gradients over the local steps.
+        """The sums of gradients over the local steps, or of what the steps follow in place of gradients.
 
         With `weights` [k, d] each client starts from its own model. In adversarial training the search for hard samples
         begins at `starts`, which have the shape of the features, or at the samples themselves. `draws` are the random
@@ -60,7 +61,8 @@ def trainer_for(population: Population, settings: Federation, objective: Objecti
     """The faster trainer for the model and the device, or the one that the settings name.
 
     The choice is a rule on sizes, not a measurement, so that the same trial gives the same bits everywhere. Clients
-    minimise `objective`, by default that of the population's model.
+    minimise `objective`, by default that of the population's model. All trainers make sharpness-aware steps where the
+    settings ask for them, see :func:`~robustfl.federation.clients.sharpness.raised`.
     """
     mode, objective = settings.client_mode, objective or objective_of(population)
     if mode == "auto":
@@ -68,13 +70,14 @@ def trainer_for(population: Population, settings: Federation, objective: Objecti
         slow = population.task.model.convolutional and population.device.type == "cpu" and work >= LOOP_FROM
         mode = "loop" if slow else "vmap"
     rate, search = settings.local_learning_rate, inner_search(population, settings)
+    radius = settings.sharpness_radius
     if mode == "loop":
-        return LoopedTrainer(population, rate, search, objective)
-    usual = VmappedTrainer(population, rate, search, objective)
+        return LoopedTrainer(population, rate, search, objective, radius)
+    usual = VmappedTrainer(population, rate, search, objective, radius)
     if settings.client_mode == "vmap" or search is not None or not isinstance(objective, CrossEntropy):
         return usual
     widths = widths_of(objective.network)
-    return usual if widths is None else FullyConnectedTrainer(widths, rate, usual)
+    return usual if widths is None else FullyConnectedTrainer(widths, rate, usual, radius)
 
 
 class FullyConnectedTrainer:
@@ -88,10 +91,11 @@ class FullyConnectedTrainer:
     widths : the widths of the network, as :func:`~robustfl.federation.clients.fully_connected.widths_of` tells them
     learning_rate : the rate of the local steps
     usual : the trainer for everything else
+    radius : how far the place of the gradient of each step is from the model
     """
 
-    def __init__(self, widths: tuple[int, ...], learning_rate: float, usual: Trainer) -> None:
-        self._widths, self._rate, self._usual = widths, learning_rate, usual
+    def __init__(self, widths: tuple[int, ...], learning_rate: float, usual: Trainer, radius: float = 0.0) -> None:
+        self._widths, self._rate, self._usual, self._radius = widths, learning_rate, usual, radius
 
     def __call__(
         self,
@@ -104,7 +108,7 @@ class FullyConnectedTrainer:
         differentiated = torch.is_grad_enabled() and (weights.requires_grad or features.requires_grad)
         if differentiated or labels.is_floating_point():
             return self._usual(weights, features, labels, starts, draws)
-        return summed_gradients(weights, features, labels, self._rate, self._widths)
+        return summed_gradients(weights, features, labels, self._rate, self._widths, self._radius)
 
 
 class VmappedTrainer:
@@ -116,6 +120,7 @@ class VmappedTrainer:
         learning_rate: float,
         search: InnerSearch | None = None,
         objective: Objective | None = None,
+        radius: float = 0.0,
     ) -> None:
         loss = objective or objective_of(population)
 
@@ -128,7 +133,7 @@ class VmappedTrainer:
             return grad(loss)(parameters, features, labels, draws)
 
         self._views = population.views
-        self._rate = learning_rate
+        self._rate, self._radius = learning_rate, radius
         self._hardens = search is not None
         self._gradient = grad(loss) if search is None else hardened
 
@@ -149,10 +154,15 @@ class VmappedTrainer:
         return total
 
     def _step(self, weights: Tensor, data: list[Tensor | None], step: int) -> Tensor:
-        """The gradients [k, d] of all clients on their batches of one step."""
-        models = None if weights.ndim == 1 else 0
-        gradient = vmap(self._gradient, in_dims=(models, *(None if part is None else 0 for part in data)))
+        """What all clients follow [k, d] on their batches of one step."""
         parts = [None if part is None else part[:, step] for part in data]
+        slopes = self._slopes(weights, parts)
+        return self._slopes(raised(weights, slopes, self._radius), parts) if self._radius else slopes
+
+    def _slopes(self, weights: Tensor, parts: list[Tensor | None]) -> Tensor:
+        """The gradients [k, d] of all clients, each on its batch."""
+        models = None if weights.ndim == 1 else 0
+        gradient = vmap(self._gradient, in_dims=(models, *(None if part is None else 0 for part in parts)))
         named: dict[str, Tensor] = gradient(self._views(weights), *parts)
         return torch.cat([tensor.flatten(1) for tensor in named.values()], dim=1)
 
@@ -166,9 +176,10 @@ class LoopedTrainer:
         learning_rate: float,
         search: InnerSearch | None = None,
         objective: Objective | None = None,
+        radius: float = 0.0,
     ) -> None:
         self._population = population
-        self._rate = learning_rate
+        self._rate, self._radius = learning_rate, radius
         self._search = search
         self._loss = objective or objective_of(population)
 
@@ -192,15 +203,20 @@ class LoopedTrainer:
         total = torch.zeros_like(weights)
         drawn = [None] * len(features) if draws is None else draws
         for x, y, start, numbers in zip(features, labels, starts, drawn, strict=True):
-            named = {
-                name: view.detach().requires_grad_()
-                for name, view in self._population.views(weights - self._rate * total).items()
-            }
-            if self._search is not None:
-                x = self._search(partial(self._slope, named, y, numbers), x, start)
-            gradients = self._gradients(named, x, y, numbers, list(named.values()))
-            total += torch.cat([gradient.reshape(-1) for gradient in gradients])
+            here = weights - self._rate * total
+            slopes = self._slopes(here, x, y, start, numbers)
+            if self._radius:
+                slopes = self._slopes(raised(here, slopes, self._radius), x, y, start, numbers)
+            total += slopes
         return total
+
+    def _slopes(self, weights: Tensor, features: Tensor, labels: Tensor, start: Tensor, draws: Tensor | None) -> Tensor:
+        """The gradient [d] of one client on one batch."""
+        named = {name: view.detach().requires_grad_() for name, view in self._population.views(weights).items()}
+        if self._search is not None:
+            features = self._search(partial(self._slope, named, labels, draws), features, start)
+        gradients = self._gradients(named, features, labels, draws, list(named.values()))
+        return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
     def _slope(self, named: dict[str, Tensor], labels: Tensor, draws: Tensor | None, features: Tensor) -> Tensor:
         """The gradient of the loss with respect to the features."""
@@ -220,14 +236,15 @@ class TracedTrainer:
     Labels may be probabilities [k, steps, batch, classes]. The gradients are those of :class:`VmappedTrainer` up to
     rounding, without adversarial search, and with the code of a coded model at its mean. They come from one backward
     pass over all clients, which takes half as long as a transformed function when it is differentiated again.
+    Sharpness-aware steps are differentiated through both of their gradients.
     """
 
-    def __init__(self, population: Population, learning_rate: float) -> None:
-        self._population, self._rate = population, learning_rate
+    def __init__(self, population: Population, learning_rate: float, radius: float = 0.0) -> None:
+        self._population, self._rate, self._radius = population, learning_rate, radius
         self._widths = widths_of(population.module)
         # What normalises batches trains otherwise than it answers; autograd can follow the transformed function, too.
         normalises = getattr(population.module, "normalises", False)
-        self._usual = VmappedTrainer(population, learning_rate) if normalises else None
+        self._usual = VmappedTrainer(population, learning_rate, radius=radius) if normalises else None
 
     def __call__(
         self,
@@ -240,10 +257,14 @@ class TracedTrainer:
         if self._usual is not None:
             return self._usual(weights, features, labels)
         models = weights.expand(len(features), -1)
-        total = self._gradients(models, features[:, 0], labels[:, 0])
+        total = self._step(models, features[:, 0], labels[:, 0])
         for step in range(1, features.shape[1]):
-            total = total + self._gradients(models - self._rate * total, features[:, step], labels[:, step])
+            total = total + self._step(models - self._rate * total, features[:, step], labels[:, step])
         return total
+
+    def _step(self, models: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        slopes = self._gradients(models, features, labels)
+        return self._gradients(raised(models, slopes, self._radius), features, labels) if self._radius else slopes
 
     def _gradients(self, models: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         traced = torch.is_grad_enabled() and models.requires_grad

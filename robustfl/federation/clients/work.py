@@ -143,4 +143,5 @@ class ClientWork:
 
         Clients' defenses are left out as well: an attacker that plans ahead plans for clients without them.
         """
-        return TracedTrainer(self._setup.population, self._setup.settings.local_learning_rate)
+        settings = self._setup.settings
+        return TracedTrainer(self._setup.population, settings.local_learning_rate, settings.sharpness_radius)

@@ -43,6 +43,12 @@ class NoisedSteps(AtClients):
     def __init__(self, protection: Protection, setup: Setup, defense: Any, noise_multiplier: float) -> None:
         if setup.settings.adversarial_training is not None:
             raise ParameterError(f"{protection.name} does not know samples that are made harder. Leave it out.")
+        if setup.settings.sharpness_radius:
+            raise ParameterError(
+                f"{protection.name} clips and noises one gradient of each example in a step, and a sharpness-aware "
+                "step takes two of them, of which one would not be noised. Found sharpness_radius="
+                f"{setup.settings.sharpness_radius}. Leave it out, or protect whole clients."
+            )
         if setup.members.sharing:
             raise ParameterError(
                 f"{protection.name} protects the examples of one client, and here several clients have the same ones, "

@@ -118,8 +118,10 @@ class Aims(Observer):
         ),
     )
 
-    def __init__(self, population: Population, attack: Any, others: Sequence[Any] = ()) -> None:
-        self._population, self._attack = population, attack
+    def __init__(
+        self, population: Population, attack: Any, others: Sequence[Any] = (), *, merged: bool = False
+    ) -> None:
+        self._population, self._attack, self._merged = population, attack, merged
         self._own, aim = str(poisoning_of(attack) or ""), aim_of(population, attack)
         self._aims: dict[str, Aim] = {} if aim is None else {self._own: aim}
         for other in others:
@@ -159,7 +161,8 @@ class Aims(Observer):
         For the simulation's own attack: `attack_success` and the other rates of its aim at the last measurement,
         `attack_success_curve` with the success at all measurements, and `aim`, its name. If the attack ended before the
         training, there are also `durability` and `durability_censored`, see :func:`durability`. For all aims: `aims`,
-        the mean success over the last tenth of the measurements, by name.
+        the mean success over the last tenth of the measurements, by name; that of the last one, if models are `merged`
+        before it, as all others are of other models.
         """
         more: dict[str, Any] = {}
         if self._own in self._last:
@@ -168,7 +171,9 @@ class Aims(Observer):
             if self._left is not None and self._left < self._finished[-1]:
                 more["durability"], more["durability_censored"] = durability(self._finished, curve, self._left)
         if self._last:
-            more["aims"] = {name: tail_mean(curve) for name, curve in self._curves.items()}
+            more["aims"] = {
+                name: curve[-1] if self._merged else tail_mean(curve) for name, curve in self._curves.items()
+            }
         return more
 
 

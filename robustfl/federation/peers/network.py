@@ -114,7 +114,9 @@ class Network:
         return self.rules.redraw == "round" or self.family.period(self.clients) > 1
 
     def graph(self, number: int = 0) -> Graph:
-        """The graph of round `number` over all peers."""
+        """The graph of round `number` over all peers; that of all with all where they merge their models."""
+        if self.rules.merges(number, self.rounds):
+            return self._everybody
         key = number if self.changes else 0
         if self._last is None or self._last[0] != key:
             inside = self._inside(key)
@@ -156,12 +158,25 @@ class Network:
         return Samples(names=self.names, size=self.family.size, aggregators=self.family.aggregators)
 
     def letters(self, honest: Ids) -> tuple[float, float]:
-        """How many letters an honest peer sends in one mixing and gets, in the mean over honest peers."""
+        """How many letters an honest peer sends in a round and gets, in the mean over rounds and honest peers.
+
+        A round with several mixings counts as one. The graph is taken to be that of the first round until a last
+        merging.
+        """
         if self.samples is not None:
             size, aggregators = (min(count, self.n) for count in (self.samples.size, self.samples.aggregators))
             return (2.0 * size * aggregators / self.n,) * 2
+        merged = 1 if self.rules.merge == "all" else 0
+        usual, last = (len(self.rules.mixings(self.rounds)) - merged) / self.rounds, merged * (self.n - 1) / self.rounds
         graph = self.graph()
-        return float(graph.matrix.sum(axis=0)[honest].mean()), float(graph.degree[honest].mean())
+        sent, heard = float(graph.matrix.sum(axis=0)[honest].mean()), float(graph.degree[honest].mean())
+        return usual * sent + last, usual * heard + last
+
+    @cached_property
+    def _everybody(self) -> Graph:
+        """The graph in which all peers hear all others."""
+        one, other = np.triu_indices(self.n, k=1)
+        return Graph(n=self.n, edges=np.stack([one, other], axis=1))
 
     @property
     def _suspected(self) -> Mask:
@@ -170,7 +185,10 @@ class Network:
     def weights(self, graph: Graph) -> csr_array:
         """The mixing weights of a graph of the simulation."""
         spare = int(self.bounds(graph).max(initial=0)) if self.rules.allow == "declared" else 0
-        return mixing_weights(graph, self.rules.weights, spare=spare)
+        # Of all weights for everybody with everybody, equal ones mix fastest; nothing has to be solved for that.
+        whole = self.rules.merge == "all" and graph is self._everybody
+        weighting = "metropolis" if whole and self.rules.weights == "fastest" else self.rules.weights
+        return mixing_weights(graph, weighting, spare=spare)
 
     def sides(self, number: int, honest: Ids) -> Floats:
         """The entries of the Fiedler vector of the graph of some honest peers in a round, [h]; 0 for one peer."""

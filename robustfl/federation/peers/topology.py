@@ -67,7 +67,8 @@ class PeerToPeer(Topology):
 
     A round has no receivers: the rule mixes the models of all honest peers at once, and the adversary has written its
     letters to all of them before. Rules know peers by names that are drawn for the trial and tell nothing. Malicious
-    peers follow plain averaging of what they get. A peer that is absent keeps its model.
+    peers follow plain averaging of what they get. A peer that is absent keeps its model. In rounds without letters all
+    peers train alone, and what they send next is as far from their last mixture as all steps since have led.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ class PeerToPeer(Topology):
 
     Raises
     ------
-    ParameterError : the defense is no rule for peers, or no rule for such a model
+    ParameterError : the defense is no rule for peers, or no rule for such a model; or the attack is on letters alone,
+        and strikes in no round in which there are any
     """
 
     def __init__(self, setup: Setup, channel: Channel, equivocation: bool = True) -> None:
@@ -91,13 +93,28 @@ class PeerToPeer(Topology):
         """Asks the rule; whoever watches its conduct puts a question of its own in place of this one."""
         self.forger = Forger(setup, equivocation)
         self.own = _first_models(setup)
-        self._before = self.own.clone() if self.combines_first else None
+        self.mixings = self.rules.mixings(setup.settings.rounds)
+        """The numbers of the rounds in which peers send letters."""
+        self._require_struck()
+        # What peers had after they mixed last; where they mix in every round, they have it when the next one begins.
+        self._before = self.own.clone() if self.combines_first or len(self.mixings) < setup.settings.rounds else None
         self.unanswered = 0
         """The pings that nobody answered, where peers have to be asked whether they take part."""
         self._around: Hoods | None = None
         self._names = self.network.names
         self._peers = np.argsort(self._names)
         self._tried = Tried(setup, self._peers)
+
+    def _require_struck(self) -> None:
+        setup = self.setup
+        if setup.attack is None or setup.strike is None or setup.poisoning is not None or setup.attackers is not None:
+            return
+        if not any(map(setup.attack.active, self.mixings)):
+            few = ", ".join(map(str, self.mixings[:3])) + (", ..." if len(self.mixings) > 3 else "")
+            raise ParameterError(
+                f"{setup.attack} changes letters, and strikes in no round in which peers send any. Found letters in "
+                f"the rounds {few}. Change start_round, stop_round or every, or `mix_every`."
+            )
 
     def sample(self, number: int) -> Round:
         up, malicious = self.up(number), self.setup.members.malicious
@@ -114,7 +131,7 @@ class PeerToPeer(Topology):
         return self.own[torch.as_tensor(ids, device=self.own.device)]
 
     def gather(self, round: Round, watch: Stopwatch) -> None:
-        if self.combines_first:
+        if self.combines_first and round.number in self.mixings:
             assert self._before is not None
             honest, bad = (torch.as_tensor(ids, device=self.own.device) for ids in (round.honest, round.malicious))
             models = self.own[honest], self.own[bad]
@@ -126,13 +143,18 @@ class PeerToPeer(Topology):
         assert round.own is not None
         assert round.models is not None
         assert round.lesson is not None
-        place = torch.as_tensor(round.lesson.place, device=self.own.device)
-        before, split = round.models[place], len(round.malicious)
         mixed, averaged = round.sent, round.own
-        if not self.combines_first:
-            models = mixed, averaged, before[split:], before[:split]
-            mixed, averaged = self._exchanged(round, *models, watch)
         honest, bad = (torch.as_tensor(ids, device=self.own.device) for ids in (round.honest, round.malicious))
+        if not self.combines_first and round.number in self.mixings:
+            if self._before is None:
+                place = torch.as_tensor(round.lesson.place, device=self.own.device)
+                before, split = round.models[place], len(round.malicious)
+                befores = before[split:], before[:split]
+            else:
+                befores = self._before[honest], self._before[bad]
+            mixed, averaged = self._exchanged(round, mixed, averaged, *befores, watch)
+            if self._before is not None:
+                self._before[honest], self._before[bad] = mixed, averaged
         self.own[honest], self.own[bad] = mixed, averaged
 
     def advance(self, round: Round) -> None:

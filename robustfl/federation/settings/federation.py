@@ -16,7 +16,18 @@ from robustfl.federation.settings.clients import AdversarialTraining, Augmentati
 from robustfl.federation.settings.peers import Peers
 from robustfl.federation.settings.server import Server
 
-OF_NEIGHBOURS = ("weights", "allow", "gossip_steps", "order", "start", "read", "arrange", "redraw")
+OF_NEIGHBOURS = (
+    "weights",
+    "allow",
+    "gossip_steps",
+    "mix_every",
+    "merge",
+    "order",
+    "start",
+    "read",
+    "arrange",
+    "redraw",
+)
 """The settings of peers that mean nothing where a sample trains one model."""
 
 TAIL_MEASUREMENTS = 5
@@ -51,6 +62,10 @@ class Federation(Settings):
     client_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     """The beta of the exponential moving average that clients keep over their messages and send: m <- beta m +
     (1 - beta) message."""
+    sharpness_radius: Annotated[float, Ge(0)] = 0.0
+    """The rho of sharpness-aware minimisation (FedSAM; DFedSAM among peers): a local step follows the gradient, not at
+    the model w, but at w + rho g/||g||, where g is the gradient at w on the same batch. It takes twice the time, and 0
+    is plain training. 0.01 to 0.05 are usual. Malicious clients who train in a way of their own make plain steps."""
     participation: Annotated[float, Gt(0), Le(1)] = 1.0
     """The share of the clients that take part in a round."""
     participation_sampling: Literal["fixed", "poisson"] = "fixed"
@@ -122,6 +137,8 @@ class Federation(Settings):
                 f"buffer <= clients and participation = 1. Found buffer={self.server.buffer}, clients={self.clients}, "
                 f"participation={self.participation}"
             )
+        if self.sharpness_radius:
+            self._sharpness_aware()
         if self.distillation is not None:
             self._distils()
         if self.virtual_data is not None and (self.client_momentum or self.distillation is not None):
@@ -142,6 +159,21 @@ class Federation(Settings):
                 f"malicious_per_round={self.malicious_per_round!r}, server.mode={self.server.mode!r}"
             )
         return self
+
+    def _sharpness_aware(self) -> None:
+        """Refuse what sharpness-aware steps do not go together with."""
+        others = ("adversarial_training", "distillation", "virtual_data")
+        given = [name for name in others if getattr(self, name) is not None]
+        if given:
+            why = {
+                "adversarial_training": "both look for the worst nearby, of samples and of models",
+                "distillation": "its steps towards an answer would be plain",
+                "virtual_data": "the server would learn from samples in plain steps",
+            }
+            raise ValueError(
+                f"sharpness_radius={self.sharpness_radius} is for clients who learn from their own, unchanged samples "
+                f"and send updates or models; with `{given[0]}`, {why[given[0]]}. Use one of the two"
+            )
 
     def _distils(self) -> None:
         """Refuse settings that mean nothing where clients send predictions."""
@@ -166,14 +198,25 @@ class Federation(Settings):
                 "all peers of a `topology` take part: it should satisfy participation = 1. Found participation="
                 f"{self.participation} ({self.participation_sampling}). Faults such as `churn` say who is absent"
             )
+        mine, usual = self.network, Peers()
         if isinstance(self.topology, Sampled):
-            mine, usual = self.network, Peers()
             odd = [name for name in OF_NEIGHBOURS if getattr(mine, name) != getattr(usual, name)]
             if odd:
                 raise ValueError(
                     f"peers.{', peers.'.join(odd)} belongs to networks of neighbours, who all have their own models. "
                     "Leave it out with the topology `sampled`"
                 )
+        if not isinstance(mine.mix_every, str) and mine.mix_every > self.rounds:
+            raise ValueError(
+                f"peers who mix in every k-th round should do so at least once: k <= rounds. Found peers.mix_every="
+                f"{mine.mix_every}, rounds={self.rounds}. Use the rule `alone` for peers who never mix"
+            )
+        if mine.order == "combine_then_adapt" and (mine.merge == "all" or mine.mix_every == "last"):
+            raise ValueError(
+                "peers who combine before they adapt train on after the last mixing, so that no merging ends their "
+                f"training. Found peers.order={mine.order!r}, mix_every={mine.mix_every!r}, merge={mine.merge!r}. Use "
+                "adapt_then_combine"
+            )
         if self.distillation is not None or self.virtual_data is not None or self.message != "delta":
             raise ValueError(
                 "peers of a `topology` send models. Leave `distillation` and `virtual_data` out, and `message` as it "
@@ -196,12 +239,20 @@ class Federation(Settings):
         return self.model_copy(update={"local_steps": self.local_steps + more})
 
     @property
+    def ends_merged(self) -> bool:
+        """Whether peers merge their models in the last round, in a way in which they do not before."""
+        return self.peers is not None and self.peers.ends_merged(self.rounds)
+
+    @property
     def tail(self) -> int:
         """The number of rounds at the end over which the accuracy is averaged.
 
         Formula: ``max(ceil(rounds / 10), min(5, ceil(rounds / 2)))``: the last tenth, but no fewer rounds than the
-        measurements need, and never more than the last half, in which a short training still learns.
+        measurements need, and never more than the last half, in which a short training still learns. It is one round
+        where peers merge their models in the last one, since all measurements before are of other models.
         """
+        if self.ends_merged:
+            return 1
         return max(-(-self.rounds // 10), min(TAIL_MEASUREMENTS, -(-self.rounds // 2)))
 
     def measured(self, finished: int) -> bool:

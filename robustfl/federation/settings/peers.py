@@ -12,7 +12,12 @@ from robustfl.graphs.weights import Weighting
 
 
 class Peers(Settings):
-    """How peers mix their models in a network without a server."""
+    """How peers mix their models in a network without a server.
+
+    Several mixings in a round are those of Shi et al., Improving the Model Consistency of Decentralized Federated
+    Learning, ICML 2023 (DFedSAM-MGS, with `sharpness_radius`); one merging of all models in the end is that of Zhu et
+    al., On the Surprising Effectiveness of a Single Global Merging in Decentralized Learning, ICLR 2026.
+    """
 
     weights: Weighting = "metropolis"
     """The gossip weights: metropolis is 1/(1 + max(d_i, d_j)), uniform 1/(1 + d_i), max_degree 1/(1 + max d), fastest
@@ -20,7 +25,14 @@ class Peers(Settings):
     allow: Literal["nothing", "declared"] = "nothing"
     """declared: the number of malicious neighbours that rules are told is added to the denominators of the weights."""
     gossip_steps: Annotated[int, Ge(1), Le(1000)] = 1
-    """The number of times that peers send letters and mix in each round."""
+    """The number of times that peers send letters and mix in each round in which they do."""
+    mix_every: Annotated[int, Strict(), Ge(1)] | Literal["last"] = 1
+    """In which rounds peers send letters and mix: in all; in every k-th, so that they train alone in the k - 1 rounds
+    before (sparse gossip); or in the last one alone. Attacks on letters strike in these rounds, and others in all."""
+    merge: Literal["none", "all"] = "none"
+    """all: in the last round all peers who are there write to all others, so that a single merging of all models ends
+    the training, whoever hears whom before; it costs n - 1 letters a peer, and n^2 numbers of memory. none: the last
+    round is like the others."""
     order: Literal["adapt_then_combine", "combine_then_adapt"] = "adapt_then_combine"
     """adapt_then_combine: peers train, and mix what they have then; combine_then_adapt: they mix first, and train from
     there (BRIDGE)."""
@@ -53,3 +65,20 @@ class Peers(Settings):
     score_by: Literal["worst", "lowest_tenth", "mean"] = "worst"
     """What the score is made from: the honest peer with the lowest accuracy, the mean of the lowest tenth of them, or
     the mean of all. Records hold all three."""
+
+    def merges(self, number: int, rounds: int) -> bool:
+        """Whether all peers write to all others in round `number` of so many."""
+        return self.merge == "all" and number == rounds - 1
+
+    def mixes(self, number: int, rounds: int) -> bool:
+        """Whether peers send letters in round `number` of so many."""
+        every = rounds if self.mix_every == "last" else self.mix_every
+        return (number + 1) % every == 0 or self.merges(number, rounds)
+
+    def mixings(self, rounds: int) -> tuple[int, ...]:
+        """The numbers of the rounds in which peers send letters, among so many."""
+        return tuple(number for number in range(rounds) if self.mixes(number, rounds))
+
+    def ends_merged(self, rounds: int) -> bool:
+        """Whether the last of so many rounds makes models that no other round has: by the only or by another mixing."""
+        return self.merge == "all" or self.mixings(rounds) == (rounds - 1,)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from robustfl.errors import ParameterError
+from robustfl.federation.settings import Federation
 from robustfl.privacy.rotation import FEWEST_RUNS
 from robustfl.threats.privacy.capability import OBSERVERS
 from robustfl.threats.privacy.contract import PrivacyAttack
@@ -53,6 +54,16 @@ class Spying:
     def only(self, *, members: bool) -> Spying:
         """The same with those attacks alone that do, or do not, judge who was a member."""
         return replace(self, attacks=tuple(one for one in self.attacks if one.judges_members is members))
+
+    def require_plain_steps(self, settings: Federation) -> None:
+        """Raise ParameterError if attacks take messages for gradients, and the steps of clients follow none at w."""
+        found = [str(attack) for attack in self.attacks if not attack.judges_members]
+        if settings.sharpness_radius and found:
+            raise ParameterError(
+                f"{found[0]} imitates gradients that clients compute at the model which they get, and sharpness-aware "
+                "steps follow those at places that only clients know: it would find less than there is to find. Found "
+                f"sharpness_radius={settings.sharpness_radius}. Leave it out, or watch with attacks on membership."
+            )
 
     def numbers(self, rounds: int) -> tuple[int, ...]:
         """The watched rounds of a training in ascending order, each once.

@@ -371,8 +371,12 @@ def test_what_peers_cannot_have_is_refused() -> None:
         ({"peers": {"bound": True}}, "bound"),
         ({"peers": {"bound": -1}}, "bound"),
         ({"peers": {"gossip_steps": 0}}, "gossip_steps"),
+        ({"peers": {"mix_every": 0}}, "mix_every"),
+        ({"peers": {"mix_every": 4}}, "k <= rounds. Found peers.mix_every=4, rounds=3. Use the rule `alone`"),
+        ({"peers": {"mix_every": "last", "order": "combine_then_adapt"}}, "no merging ends their training"),
+        ({"peers": {"merge": "all", "order": "combine_then_adapt"}}, "no merging ends their training"),
     ],
-    ids=["participation", "rate", "mode", "message", "distils", "no network", "text", "flag", "negative", "no mixing"],
+    ids=str,
 )
 def test_settings_that_mean_nothing_are_refused(values: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):

@@ -178,10 +178,12 @@ def test_rules_that_start_from_an_own_model_are_refused(rule: Any) -> None:
         sampled(rule)
 
 
-@pytest.mark.parametrize("name", ["gossip_steps", "order", "weights", "start", "read"])
+@pytest.mark.parametrize("name", ["gossip_steps", "mix_every", "merge", "order", "weights", "start", "read"])
 def test_settings_of_neighbours_are_refused(name: str) -> None:
     values = {
         "gossip_steps": 2,
+        "mix_every": 2,
+        "merge": "all",
         "order": "combine_then_adapt",
         "weights": "uniform",
         "start": "own",

@@ -7,6 +7,7 @@ question: rules get them in the order of the names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,13 +44,13 @@ class MixerConduct:
     ----------
     mixer : the rule
     conduct : keeps what was seen, for the record
-    rounds : the number of rounds; the rule is questioned in the first, the middle and the last one
+    rounds : the numbers of the rounds with letters; the rule is questioned in the first, the middle and the last one
     short : what peers do with too few letters
     """
 
-    def __init__(self, mixer: Mixer, conduct: Conduct, rounds: int, short: Short) -> None:
+    def __init__(self, mixer: Mixer, conduct: Conduct, rounds: Sequence[int], short: Short) -> None:
         self._mixer, self._conduct, self._short = mixer, conduct, short
-        self._asked_again = {0, rounds // 2, rounds - 1}
+        self._asked_again = {rounds[0], rounds[len(rounds) // 2], rounds[-1]}
 
     def mix(self, letters: Letters, hoods: Hoods, occasion: Occasion) -> Mixed:
         """What the rule makes of the letters of a round."""

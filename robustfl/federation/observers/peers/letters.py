@@ -24,7 +24,7 @@ class LetterCounts(Observer):
         Measure("rejected_letters", "letters that rules refused before they looked at them", unit="rows"),
         Measure("short_peers", "honest peers whose rule was told less, or who kept their model, at most", unit="peers"),
         Measure("unanswered_pings", "peers who were asked whether they take part, and were not there", unit="peers"),
-        Measure("edge_bytes", "bytes that go over an edge in one direction in a round", unit="bytes"),
+        Measure("edge_bytes", "bytes that go over an edge in one direction in a round, in the mean", unit="bytes"),
         Measure("rumours", "what peers told each other about third ones, and was believed", unit="rumours"),
         Measure(
             "refused_rumours",
@@ -53,7 +53,8 @@ class LetterCounts(Observer):
 
     def report(self, trace: Trace) -> None:
         sent = self._topology.setup.population.initial
-        steps = self._topology.rules.gossip_steps
+        rules, rounds = self._topology.rules, self._topology.setup.settings.rounds
+        steps = rules.gossip_steps * (len(self._topology.mixings) / rounds)
         self.tell(
             trace,
             letters=self._letters,

@@ -154,7 +154,8 @@ def among(weights: csr_array, peers: Ids) -> csr_array:
 
 def largest_part(network: Network, honest: Ids) -> Mask:
     """Which honest peers are in the largest part of their network, [h]; the first of equally large ones."""
-    left, _ = network.graph().without(np.setdiff1d(np.arange(network.n), honest))
+    number = network.rounds - 1 if network.rules.merge == "all" else 0  # who is cut off is not any more, in the end
+    left, _ = network.graph(number).without(np.setdiff1d(np.arange(network.n), honest))
     parts = left.parts()
     largest: Mask = parts == int(np.bincount(parts).argmax())
     return largest
