@@ -181,3 +181,71 @@ def filtered(centred: Any, n: int, f: int, alike: float) -> Any:
         for i in range(m):
             trust[active[i]] *= 1.0 - distances[i] ** 2 if distances[i] < 1.0 - alike else 0.0
     return answer
+
+
+@kernel
+def flag(
+    centred: Any,
+    n: int,
+    dimension: int,
+    scaled: bool,
+    iterations: int,
+    tolerance: float,
+    regularisation: float,
+    rounding: float,
+    clear: float,
+    steep: float,
+) -> Any:
+    """The lengths [n] of the rows, and what weights [n] the Flag Aggregator gives them before its answer is rescaled.
+
+    The vectors ``sqrt(s_i) u_i``, for slopes s and unit rows u, have the inner products ``sqrt(s_i) <u_i, u_j>
+    sqrt(s_j)``. Each eigenvector v of these, with its eigenvalue l, belongs to a direction of the scatter of the vectors,
+    and that direction holds the share ``l v_i^2 / s_i`` of u_i. So no coordinates are needed. But a product of rows must
+    not be what is left of larger ones (less than the share `clear` of them), and no eigenvalue of ``<u_i, u_j>`` may be
+    smaller than the share `steep` of the largest one. Otherwise both results are empty.
+
+    With `scaled`, what is projected are the rows themselves. See :class:`robustfl.defenses.Flag`.
+    """
+    lengths, nothing = np.empty(n), np.empty(0)
+    for i in range(n):
+        square = centred[i, i] - 2.0 * centred[i, n] + centred[n, n]
+        if not square > clear * (centred[i, i] + centred[n, n]) + TINY:
+            return nothing, nothing
+        lengths[i] = np.sqrt(square)
+    units, missed = np.empty((n, n)), np.ones(n)
+    for i in range(n):
+        for j in range(n):
+            product = centred[i, j] - centred[i, n] - centred[j, n] + centred[n, n]
+            units[i, j] = product / (lengths[i] * lengths[j])
+    projected = lengths.copy() if scaled else np.ones(n)
+    root, shares, around, objective = np.empty(n), np.empty(n), np.empty((n, n)), np.inf
+    for step in range(iterations):
+        for i in range(n):
+            root[i] = (missed[i] + regularisation) ** -0.25
+        for i in range(n):
+            for j in range(n):
+                around[i, j] = root[i] * units[i, j] * root[j]
+        values, vectors = np.linalg.eigh(around)
+        if step == 0 and not values[0] > steep * values[n - 1]:
+            return nothing, nothing
+        last, slack = values[n - dimension], rounding * values[n - 1]
+        above, tied = 0, 0
+        for j in range(n):
+            above += values[j] > last + slack
+            tied += abs(values[j] - last) <= slack
+        missed[:] = 0.0
+        for j in range(n):
+            inside = values[j] > last + slack
+            shares[j] = 1.0 if inside else (dimension - above) / tied if abs(values[j] - last) <= slack else 0.0
+            if not inside:
+                left = (1.0 - shares[j]) * values[j]
+                for i in range(n):
+                    missed[i] += left * vectors[i, j] ** 2
+        before, objective = objective, 0.0
+        for i in range(n):
+            missed[i] = min(missed[i] / root[i] ** 2, 1.0)
+            objective += np.sqrt(missed[i] + regularisation)
+        if before - objective <= tolerance:
+            break
+    projected = root * (vectors @ (shares * (vectors.T @ (projected / root))))
+    return lengths, projected / lengths
