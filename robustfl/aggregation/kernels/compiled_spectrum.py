@@ -198,11 +198,12 @@ def flag(
 ) -> Any:
     """The lengths [n] of the rows, and what weights [n] the Flag Aggregator gives them before its answer is rescaled.
 
-    The vectors ``sqrt(s_i) u_i``, for slopes s and unit rows u, have the inner products ``sqrt(s_i) <u_i, u_j>
-    sqrt(s_j)``. Each eigenvector v of these, with its eigenvalue l, belongs to a direction of the scatter of the vectors,
-    and that direction holds the share ``l v_i^2 / s_i`` of u_i. So no coordinates are needed. But a product of rows must
-    not be what is left of larger ones (less than the share `clear` of them), and no eigenvalue of ``<u_i, u_j>`` may be
-    smaller than the share `steep` of the largest one. Otherwise both results are empty.
+    The vectors ``sqrt(s_i) u_i``, for slopes s and unit rows u, have the inner products
+    ``sqrt(s_i) <u_i, u_j> sqrt(s_j)``. Each eigenvector v of these, with its eigenvalue l, belongs to a direction of
+    the scatter of the vectors, and that direction holds the share ``l v_i^2 / s_i`` of u_i. So no coordinates are
+    needed. But a product of rows must not be what is left of larger ones (less than the share `clear` of them), and no
+    eigenvalue of ``<u_i, u_j>`` may be smaller than the share `steep` of the largest one. Otherwise both results are
+    empty.
 
     With `scaled`, what is projected are the rows themselves. See :class:`robustfl.defenses.Flag`.
     """
