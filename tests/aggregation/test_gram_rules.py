@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from math import comb
 from typing import Any
@@ -19,7 +18,7 @@ from robustfl.defenses import ARC, CAF, CGE, MDA, NNM, SMEA, Mean, MultiKrum
 from robustfl.defenses import caf as caf_module
 from robustfl.errors import InfeasibleError
 from tests.aggregation.cases import GOLDEN, gaussian
-from tests.aggregation.gram_rules import diameter, subsets, top_variance
+from tests.aggregation.gram_rules import diameter, subsets, top_variance, with_distant_rows
 from tests.aggregation.oracles import Matrix, length, mean
 
 NINE = np.arange(1.0, 10.0).reshape(3, 3)
@@ -259,18 +258,6 @@ def test_the_golden_rounds_of_the_filter(variances: list[float]) -> None:
 
 far_away = pytest.mark.parametrize("scale", [1e2, 1e4, 1e8, 1e30])
 spreads = pytest.mark.parametrize("spread", ["one place", "one line", "apart"])
-
-
-def with_distant_rows(scale: float, spread: str) -> Iterator[Matrix]:
-    """Ten times 12 rows, of which the first three are distant."""
-    for seed in range(10):
-        x = np.random.default_rng(seed).normal(size=(12, 6))
-        x[:3] = {
-            "one place": np.ones((3, 6)),
-            "one line": np.outer([1.0, -2.0, 3.5], np.ones(6)),
-            "apart": np.eye(3, 6),
-        }[spread] * scale
-        yield x
 
 
 def require_no_say(x: Matrix, scale: float) -> None:
