@@ -10,7 +10,7 @@ import numpy as np
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
-from robustfl.aggregation.kernels.choice import gram_loops
+from robustfl.aggregation.kernels.choice import spectrum_loops
 from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 
@@ -70,6 +70,9 @@ class CAF(GramAggregator):
 
     def weights(self, gram: Gram) -> Floats:
         n = gram.n
+        if gram.loops is not None:
+            found: Floats = spectrum_loops().filtered(gram.centred, n, self.f, ALIKE)
+            return found
         inner = gram.centred[:n, :n]
         trust, least, answer = np.ones(n), np.inf, np.full(n, 1.0 / n)
         while trust.sum() > n - 2 * self.f:
@@ -96,14 +99,9 @@ def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:
     is 1. The distances [m] are in an arbitrary unit. They are all 0 when only rounding errors are left of the
     covariance.
     """
-    m, loops = len(inner), gram_loops(len(inner))
-    root = np.sqrt(share)
-    if loops is not None:
-        centred, scaled = loops.spread(inner, share)
-    else:
-        to_mean = inner @ share
-        centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
-        scaled = root[:, None] * centred * root
+    m, root, to_mean = len(inner), np.sqrt(share), inner @ share
+    centred = inner - to_mean[:, None] - to_mean[None, :] + share @ to_mean
+    scaled = root[:, None] * centred * root
     value, vector = largest_eigenpair(scaled)
     variance = max(value, 0.0)
     if variance <= m * EPSILON * inner.diagonal().max():

@@ -12,8 +12,15 @@ from typing_extensions import Doc
 
 from robustfl.aggregation import Gram, GramAggregator
 from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation.kernels.choice import spectrum_loops
 
 from .flag_subspace import FAINT, ROUNDING, TINY, Pairs, Span, Subspace, coordinates, subspaces
+
+CLEAR = 0.1
+"""A squared length that is a difference of larger terms has nearly all digits of theirs above this share of them."""
+
+STEEP = 1e-4
+"""Smallest eigenvalue of the products of unit rows, as a share of the largest, that has digits enough of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +123,30 @@ class Flag(GramAggregator):
     def weights(self, gram: Gram) -> Floats:
         n = gram.n
         m = self.dimension or n // 2 + 1
-        rows = coordinates(gram)
-        lengths = np.sqrt((rows**2).sum(axis=1))
+        lengths, weights = self._of_clear_rows(gram, m) or self._of_any_rows(gram, m)
+        if self.mode == "paper":
+            return weights / n
+        if self.rescale == "none":
+            return weights / m
+        return weights * (float(np.median(lengths)) / n)
+
+    def _of_clear_rows(self, gram: Gram, m: int) -> tuple[Floats, Floats] | None:
+        """The lengths and the weights [n] from the inner products alone, if these are precise enough; else None."""
+        if self.pairwise or gram.loops is None or gram.n <= m:
+            return None
+        limits = self.iterations, self.tolerance, self.regularisation, ROUNDING, CLEAR, STEEP
+        lengths, weights = spectrum_loops().flag(gram.centred, gram.n, m, self.mode == "paper", *limits)
+        return (lengths, weights) if len(lengths) else None
+
+    def _of_any_rows(self, gram: Gram, m: int) -> tuple[Floats, Floats]:
+        """The lengths and the weights [n] from coordinates of the rows; short rows have neither."""
+        n, rows = gram.n, coordinates(gram)
+        lengths, weights = np.sqrt((rows**2).sum(axis=1)), np.zeros(gram.n)
         apart = np.diag(gram.centred)[:n]  # how far the rows are from the point around which the Gram is taken
         live = lengths**2 > FAINT * (apart + gram.centred[n, n]) + TINY
         lengths[~live] = 0.0
-        weights = np.zeros(n)
         if not live.any():
-            return weights
+            return lengths, weights
         units = rows[live] / lengths[live, None]
         coefficients = lengths[live] if self.mode == "paper" else np.ones(len(units))
         span = Span(units)
@@ -131,11 +154,7 @@ class Flag(GramAggregator):
             pairs = self._pairs(span.units, lengths[live], apart[live], n) if self.pairwise else None
             coefficients = span.projected(coefficients, self._subspace(span.units, m, pairs))
         weights[live] = coefficients / lengths[live]
-        if self.mode == "paper":
-            return weights / n
-        if self.rescale == "none":
-            return weights / m
-        return weights * (float(np.median(lengths)) / n)
+        return lengths, weights
 
     def _pairs(self, units: Floats, lengths: Floats, apart: Floats, n: int) -> Pairs:
         noise = FAINT * np.maximum(apart, np.median(apart)) + (ROUNDING * lengths) ** 2

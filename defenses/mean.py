@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation import Gram, GramAggregator, Rows
+from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.sensitivity import Change, Term
 
 
@@ -61,6 +61,10 @@ class Mean(GramAggregator):
 
     def weights(self, gram: Gram) -> Floats:
         return np.full(gram.n, 1.0 / gram.n)
+
+    def direct(self, rows: Rows) -> tuple[Array, Floats]:
+        weights = np.full(rows.n, 1.0 / rows.n)
+        return rows.combine(weights), weights
 
     def moved(self, change: Change) -> Term:
         return change.moved.over(change.n, change.rows.formula)

@@ -11,6 +11,7 @@ import numpy as np
 from robustfl.aggregation.contracts import Aggregator, PreAggregation
 from robustfl.aggregation.defense import Outcome
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
+from robustfl.aggregation.kernels.host import all_finite
 from robustfl.aggregation.updates.gram import Gram
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.errors import RobustflError
@@ -59,7 +60,7 @@ class GramAggregator(Aggregator):
     def _aggregate(self, rows: Rows) -> Outcome:
         found = self.direct(rows)
         weights = np.asarray(self.weights(rows.gram) if found is None else found[1], dtype=np.float64)
-        if weights.shape not in ((rows.n,), (rows.n + len(rows.source.extras),)) or not np.isfinite(weights).all():
+        if weights.shape not in ((rows.n,), (rows.n + len(rows.source.extras),)) or not all_finite(weights):
             raise RobustflError(f"{self!r} computed weights that are not {rows.n} finite numbers: {weights}.")
         value = rows.combine(weights) if found is None else found[0]
         return Outcome(value, rows.source_weights(weights[: rows.n]), state=self.next_state(value))

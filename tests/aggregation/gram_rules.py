@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -107,3 +108,15 @@ RULES: list[Case] = [
         box=False,
     ),
 ]
+
+
+def with_distant_rows(scale: float, spread: str) -> Iterator[Matrix]:
+    """Ten times 12 rows, of which the first three are distant."""
+    for seed in range(10):
+        x = np.random.default_rng(seed).normal(size=(12, 6))
+        x[:3] = {
+            "one place": np.ones((3, 6)),
+            "one line": np.outer([1.0, -2.0, 3.5], np.ones(6)),
+            "apart": np.eye(3, 6),
+        }[spread] * scale
+        yield x

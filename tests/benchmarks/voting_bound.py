@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robustfl.aggregation.kernels.compiled_votes import add_positions
+from robustfl.aggregation.votes.compiled_counting import add_positions
 from tests.benchmarks.grid import Cell
 from tests.benchmarks.peers.turns import Times, take_turns
 from tests.benchmarks.voting import rankings, read

@@ -7,8 +7,9 @@ A newcomer starts with :mod:`~robustfl.aggregation.kernels.base`, which lists th
 * The three versions are :mod:`~robustfl.aggregation.kernels.host` in plain numpy, ``compiled_host`` in numba, and
   ``device`` in torch and Triton, for accelerators.
 * ``compiled`` holds the numba passes over blocks. It is built from ``compiled_order`` (order statistics),
-  ``compiled_geometry`` (inner products and sums) and ``compiled_vectors`` (the vector operations).
-  ``compiled_votes`` counts rankings. ``compiling`` makes functions kernels, whatever happens to their cache.
+  ``compiled_geometry`` (sums), ``compiled_products`` (inner products) and ``compiled_vectors`` (the vector operations).
+  ``compiled_gram`` and ``compiled_spectrum`` hold the loops of rules over a small Gram and its eigenpairs.
+  ``compiling`` makes functions kernels, whatever happens to their cache.
 * ``torch_order``, ``triton_order`` and ``triton_sums`` hold the passes on accelerators; ``triton_launch`` starts
   Triton kernels.
 * ``sorting_networks`` makes the comparator networks, ``chunks`` works through a block in pieces, and ``threads`` works

@@ -55,6 +55,14 @@ def _gram_loops() -> ModuleType | None:
 
 
 @cache
+def spectrum_loops() -> ModuleType:
+    """The compiled loops around eigenpairs, for Grams that have :func:`gram_loops`."""
+    from robustfl.aggregation.kernels import compiled_spectrum
+
+    return compiled_spectrum
+
+
+@cache
 def compiles() -> bool:
     """Whether numba may be used: platforms without it, and programs that set ROBUSTFL_COMPILED=0, use only numpy.
 

@@ -18,6 +18,9 @@ from robustfl.aggregation.kernels.compiling import kernel
 EIGHT = 8
 """Running sums of numpy."""
 
+ABOUT = 1e-6
+"""Share by which a sum of distances may be above the least one and still be it, by far more than what rounding does."""
+
 
 @kernel
 def total(values: Any) -> Any:
@@ -176,44 +179,32 @@ def clipped_rows(
 
 
 @kernel
-def spread(inner: Any, share: Any) -> Any:
-    """Of rows with inner products [m, m] and shares [m]: the inner products around their mean, both [m, m], plain and
-    times the roots of the shares from both sides.
-
-    See :class:`robustfl.defenses.CAF`.
-    """
-    m = len(inner)
-    to_mean, root, around, scaled = inner @ share, np.sqrt(share), np.empty((m, m)), np.empty((m, m))
-    between = total(share * to_mean)
-    for i in range(m):
-        for j in range(m):
-            around[i, j] = inner[i, j] - to_mean[i] - to_mean[j] + between
-            scaled[i, j] = root[i] * around[i, j] * root[j]
-    return around, scaled
-
-
-@kernel
 def minimising_rows(centred: Any, squared: Any, slack: float) -> Any:
     """1 for the rows that minimise the sum of distances over the whole space, 0 for the others, [n].
 
-    See :class:`robustfl.defenses.GeometricMedian`.
+    Such a row also has the least sum of distances among the rows. So only rows whose sum is about as small are looked
+    at, as rounding may hide which is smaller; see :class:`robustfl.defenses.GeometricMedian`.
     """
     n = len(squared)
-    full, here = np.zeros((n, len(centred))), np.zeros(n)
+    distances = np.sqrt(squared)
+    sums, minimal, full = np.empty(n), np.zeros(n), np.empty(len(centred))
     for i in range(n):
-        row = full[i, :n]
+        sums[i] = total(distances[i])
+    most = sums.min() * (1.0 + ABOUT)
+    for i in range(n):
+        if sums[i] > most:
+            continue
+        here = 0.0
+        full[:] = 0.0
         for j in range(n):
             if squared[i, j] == 0.0:
-                here[i] += 1.0
+                here += 1.0
             else:
-                row[j] = 1.0 / np.sqrt(squared[i, j])
-        row[i] = -total(row)
-        full[i, n] = -total(row)
-    products = full @ centred
-    minimal = np.zeros(n)
-    for i in range(n):
-        length = inner(products[i], full[i])
-        if length <= 0.0 or np.sqrt(length) <= here[i] * slack:
+                full[j] = 1.0 / distances[i, j]
+        full[i] = -total(full[:n])
+        full[n] = -total(full[:n])
+        length = inner(full @ centred, full)
+        if length <= 0.0 or np.sqrt(length) <= here * slack:
             minimal[i] = 1.0
     return minimal
 

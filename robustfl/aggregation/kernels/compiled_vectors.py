@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic, models, register_model
 
 from robustfl.aggregation.kernels.compiling import kernel
@@ -27,8 +27,12 @@ LINE = 64
 
 
 def _register() -> int:
-    """The bytes of a register of this processor; the least there is where its features are not known by these names."""
-    features = binding.get_host_cpu_features()
+    """The bytes of a register of the processor that kernels are compiled for: this one, or NUMBA_CPU_FEATURES names it.
+
+    It is the least there is where features are not known by these names.
+    """
+    told = getattr(config, "CPU_FEATURES", None)
+    features = binding.get_host_cpu_features() if told is None else dict.fromkeys(told.replace("+", "").split(","), 1)
     return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
 
 

@@ -29,7 +29,7 @@ def plain_source(updates: Any) -> OneBlock | None:
         if torch is None or kind is not torch.Tensor or updates.layout is not torch.strided:
             return None
         working = "float32" if updates.dtype is torch.float32 else "float64" if updates.dtype is torch.float64 else None
-        plain = working is not None and updates.device.type == "cpu" and not (updates.is_neg() or updates.is_nested)
+        plain = working is not None and updates.is_cpu and not (updates.is_neg() or updates.is_nested)
     if working is None or not plain or updates.ndim != 2 or 0 in updates.shape:
         return None
     if kind is not np.ndarray and updates.untyped_storage().nbytes() == 0:

@@ -105,13 +105,13 @@ def _counting(size: int) -> tuple[Callable[..., int], Callable[..., None]]:
     """The two operations; the compiled versions, unless there is little to do or numba is missing."""
     if type(kernels_for(None, size)) is Host:
         return add_positions, take_back
-    from robustfl.aggregation.kernels import compiled_votes
+    from robustfl.aggregation.votes import compiled_counting
 
-    return compiled_votes.add_positions, compiled_votes.take_back
+    return compiled_counting.add_positions, compiled_counting.take_back
 
 
 def add_positions(ranking: Ranking, first: int, sums: NDArray[np.int32], seen: Any) -> int:
-    """The same as :func:`robustfl.aggregation.kernels.compiled_votes.add_positions`, in numpy; `seen` is not used."""
+    """The same as :func:`robustfl.aggregation.votes.compiled_counting.add_positions`, in numpy; `seen` is not used."""
     wrong = np.ones(ranking.size, np.bool_)
     inside = np.flatnonzero((ranking >= 0) & (ranking < sums.size))
     wrong[inside[np.unique(ranking[inside], return_index=True)[1]]] = False  # the first place of each entry is right
@@ -121,7 +121,7 @@ def add_positions(ranking: Ranking, first: int, sums: NDArray[np.int32], seen: A
 
 
 def take_back(ranking: Ranking, first: int, count: int, sums: NDArray[np.int32]) -> None:
-    """The same as :func:`robustfl.aggregation.kernels.compiled_votes.take_back`, in numpy."""
+    """The same as :func:`robustfl.aggregation.votes.compiled_counting.take_back`, in numpy."""
     sums[ranking[:count]] -= np.arange(first, first + count, dtype=np.int32)
 
 

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustfl.aggregation.kernels import compiled_votes
 from robustfl.aggregation.kernels.threads import limit_threads
+from robustfl.aggregation.votes import compiled_counting
 from robustfl.aggregation.votes import counting as votes
 from robustfl.aggregation.votes.coding import Coding, ranking_bits
 from robustfl.aggregation.votes.counting import stable_order, sum_positions
@@ -79,8 +79,8 @@ def test_everybody_alike_is_followed_and_opposites_cancel() -> None:
     assert FRL()(np.concatenate([ranking, ranking[:, ::-1]])).tolist() == list(range(50)), "all edges tie"
 
 
-COUNTING: list[Callable[..., Any]] = [compiled_votes.add_positions, votes.add_positions]
-UNDOING: list[Callable[..., Any]] = [compiled_votes.take_back, votes.take_back]
+COUNTING: list[Callable[..., Any]] = [compiled_counting.add_positions, votes.add_positions]
+UNDOING: list[Callable[..., Any]] = [compiled_counting.take_back, votes.take_back]
 
 
 @settings(deadline=None, max_examples=60)
