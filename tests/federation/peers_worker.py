@@ -48,7 +48,8 @@ def rules(more: dict[str, Any], peers: dict[str, Any]) -> Federation:
 
 
 def told(trace: Any, models: torch.Tensor) -> dict[str, Any]:
-    more = {name: value for name, value in trace.more.items() if name.startswith(("worst_peer", "mean_peer", "peer_acc"))}
+    names = ("worst_peer", "worst_peer_curve", "mean_peer", "mean_peer_curve", "peer_accuracy")
+    more = {name: trace.more[name] for name in names}
     return {
         "accuracy": trace.accuracy,
         "loss": trace.loss,
