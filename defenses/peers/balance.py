@@ -48,6 +48,7 @@ class Balance(Mixer):
 
     label: ClassVar[str] = "BALANCE"
     family: ClassVar[str] = "peers, star"
+    by_columns: ClassVar[bool] = True
     uses_bound: ClassVar[bool] = False
     state_keys: ClassVar[tuple[str, ...]] = ("lonely",)
     guarantee: ClassVar[str] = "uses no model farther away than a share of the own model's length"

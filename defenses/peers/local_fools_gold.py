@@ -52,6 +52,7 @@ class LocalFoolsGold(Mixer):
     """
 
     family: ClassVar[str] = "peers, geometric"
+    by_columns: ClassVar[bool] = True
     label: ClassVar[str] = "FoolsGold (local)"
     uses_bound: ClassVar[bool] = False
     judges: ClassVar[bool] = True

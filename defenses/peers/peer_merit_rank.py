@@ -68,6 +68,7 @@ class PeerMeritRank(Mixer):
     """
 
     family: ClassVar[str] = "peers, geometric"
+    by_columns: ClassVar[bool] = True
     label: ClassVar[str] = "MeritRank (peers)"
     guarantee: ClassVar[str] = "no neighbour weighs more than cap/k of the gossip weight of all neighbours"
     breakdown: ClassVar[str] = "not known"

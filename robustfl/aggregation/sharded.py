@@ -31,12 +31,10 @@ from torch import Tensor
 from robustfl.aggregation.contracts import Aggregator
 from robustfl.aggregation.defense import Aggregation
 from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.reductions import Reductions
 from robustfl.aggregation.updates.readers import Columns, Dense, Reader
 from robustfl.aggregation.updates.source import Source
-from robustfl.errors import InfeasibleError, ParameterError, RobustflError, StateError, UpdatesError
-
-ERRORS: tuple[type[Exception], ...] = (UpdatesError, InfeasibleError, StateError, ParameterError, RobustflError)
-"""Processes tell each other the place of their error in this list; the last place stands for all other errors."""
+from robustfl.errors import ParameterError, UpdatesError
 
 
 class Shard(Dense, Columns):
@@ -57,7 +55,7 @@ class Shard(Dense, Columns):
         wide = block.dtype == torch.float64
         super().__init__(block, "float64" if wide else "float32")
         self.total_columns, self.offset, self.group = d, offset, group
-        self.stopped = False
+        self.reductions = Reductions(group, self.matrix.device)
 
     @property
     def row(self) -> Array:
@@ -71,7 +69,7 @@ class Shard(Dense, Columns):
 
     def open(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         """The source that a call reads: sums over its columns are sums over all processes."""
-        self.stopped = False
+        self.reductions.stopped = False
         return _Spread(reader, ids, rows, shard=self)
 
 
@@ -87,45 +85,28 @@ class _Spread(Source):
         """Processes decide alike, also one that happens to hold all columns."""
 
     def total(self, value: Array) -> Array:
-        return self._reduced(np.asarray(value), dist.ReduceOp.SUM)
+        return self._shard.reductions.sum(np.asarray(value))
 
     def largest(self, value: Floats) -> Floats:
-        # collectives do not define the order of NaN; infinity, which replaces it, is just as hostile
-        return self._reduced(np.where(np.isnan(value), np.inf, value), dist.ReduceOp.MAX)
+        return self._shard.reductions.largest(value)
 
     def agreed(self, flag: bool) -> bool:
-        return bool(self._reduced(np.array(float(flag)), dist.ReduceOp.MIN))
+        return self._shard.reductions.agreed(flag)
 
     def failed(self, error: Exception) -> None:
-        if not self._shard.stopped:  # if another process has failed, all know it already
-            kinds = [number for number, kind in enumerate(ERRORS, 1) if isinstance(error, kind)]
-            self._summed(np.array(float(min(kinds, default=len(ERRORS)))), dist.ReduceOp.MAX)
-
-    def _reduced(self, value: Floats, operation: Any) -> Floats:
-        """Reduce a value over all processes, which first agree whether all can go on; failed processes meet too."""
-        error = int(self._summed(np.array(0.0), dist.ReduceOp.MAX))
-        if error:
-            self._shard.stopped = True
-            raise ERRORS[error - 1]("Another process of the group cannot go on. Its own error says why.")
-        return self._summed(value, operation)
-
-    def _summed(self, value: Floats, operation: Any) -> Floats:
-        device = self._shard.matrix.device
-        tensor = torch.as_tensor(value, dtype=torch.float64, device=device).clone()
-        dist.all_reduce(tensor, operation, group=self._shard.group)
-        result: Floats = tensor.cpu().numpy()
-        return result
+        self._shard.reductions.failed(error)
 
     def _alike(self, reader: Reader, ids: tuple[Hashable, ...], rows: list[int] | None) -> Source:
         return _Spread(reader, ids, rows, shard=self._shard, trusted=self.trusted, share=self.share)
 
 
-def exchange(update: Tensor, group: Any = None, *, counts: Sequence[int] | None = None) -> Shard:
+def exchange(update: Tensor, group: Any = None, *, counts: Sequence[int] | None = None, unit: int = 1) -> Shard:
     """Send every process its columns of `update`, and get the values of all processes in this process's columns.
 
-    Process r of n holds the columns from `r ceil(d/n)` on. `update` may have any shape, which must be the same on every
-    process. With `counts`, a process has several rows: `update` is then [counts[r], d] on process r, and the rows of
-    the shard are those of process 0, then those of process 1, and so on. A process may have no row at all.
+    Process r of n holds the columns from `r ceil(d/n)` on, and with `counts` as many whole units of `unit` columns.
+    `update` may have any shape, which must be the same on every process. With `counts`, a process has several rows:
+    `update` is then [counts[r], d] on process r, and the rows of the shard are those of process 0, then those of
+    process 1, and so on. A process may have no row at all.
 
     Raises
     ------
@@ -135,21 +116,22 @@ def exchange(update: Tensor, group: Any = None, *, counts: Sequence[int] | None 
     if counts is None:
         _agree(update, group, None)
         return Exchange([update.detach().reshape(-1)], group).shard()
+    if unit < 1:
+        raise ParameterError(f"`unit` should be a number of columns, at least 1. Found unit={unit!r}.")
     _agree_on_rows(update, group, counts)
     n, rank, d = dist.get_world_size(group), dist.get_rank(group), update.shape[1]
-    share, (m, _) = -(-d // n), update.shape
+    (share, held), m = held_columns(d, n, unit), len(update)
     padded = torch.nn.functional.pad(update.detach(), (0, share * n - d))
     sent = padded.view(m, n, share).transpose(0, 1).reshape(-1)  # [n, m, share]: first what goes to process 0
     block = torch.empty(sum(counts) * share, dtype=update.dtype, device=update.device)
     dist.all_to_all_single(block, sent, [count * share for count in counts], [m * share] * n, group=group)
-    here = _columns(d, n)[rank]
-    return Shard(block.view(sum(counts), share)[:, :here], d=d, offset=rank * share, group=group)
+    return Shard(block.view(sum(counts), share)[:, : held[rank]], d=d, offset=rank * share, group=group)
 
 
-def _columns(d: int, n: int) -> list[int]:
-    """How many of `d` columns each of `n` processes holds."""
-    share = -(-d // n)
-    return [max(min(share, d - rank * share), 0) for rank in range(n)]
+def held_columns(d: int, n: int, unit: int = 1) -> tuple[int, list[int]]:
+    """How many of `d` columns each of `n` processes holds at most, in whole units, and how many it does hold."""
+    share = -(-d // (n * unit)) * unit
+    return share, [max(min(share, d - rank * share), 0) for rank in range(n)]
 
 
 class Exchange:
@@ -177,7 +159,9 @@ class Exchange:
         sent = torch.nn.functional.pad(part, (0, -(-d // self.n) * self.n - d))
         block = torch.empty_like(sent)
         work = dist.all_to_all_single(block, sent, group=self.group, async_op=True)
-        self._parts.append(_Part(d=d, block=block.view(self.n, -1), held=_columns(d, self.n), work=work, sent=sent))
+        self._parts.append(
+            _Part(d=d, block=block.view(self.n, -1), held=held_columns(d, self.n)[1], work=work, sent=sent)
+        )
 
     def shard(self) -> Shard:
         """The values of all processes in this process's columns of all parts, once they are there."""

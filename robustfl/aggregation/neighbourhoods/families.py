@@ -19,6 +19,7 @@ class LinearMixer(Mixer):
     """A rule whose shares follow from the gossip weights alone: one pass over the letters."""
 
     family: ClassVar[str] = "peers, linear"
+    by_columns: ClassVar[bool] = True
 
     @abstractmethod
     def shares(self, w: Floats, b: int) -> Floats:
@@ -34,6 +35,7 @@ class StarMixer(Mixer):
     """A rule whose shares follow from the distances between a peer and its neighbours: two passes over the letters."""
 
     family: ClassVar[str] = "peers, star"
+    by_columns: ClassVar[bool] = True
 
     @abstractmethod
     def weights(self, distances: Floats, w: Floats, b: int) -> Floats:
@@ -58,6 +60,7 @@ class GramMixer(Mixer):
     """A rule whose shares follow from all distances in a neighbourhood: two passes over the letters."""
 
     family: ClassVar[str] = "peers, geometric"
+    by_columns: ClassVar[bool] = True
 
     @abstractmethod
     def weights(self, grams: Floats, w: Floats, b: int) -> Floats:
@@ -82,6 +85,7 @@ class ColumnMixer(Mixer):
     """A rule that treats every column of a neighbourhood on its own: one pass over the letters."""
 
     family: ClassVar[str] = "peers, column-wise"
+    by_columns: ClassVar[bool] = True
 
     @abstractmethod
     def columns(self, block: Array, b: int, ops: Kernels) -> Array:

@@ -135,7 +135,7 @@ class Gathering:
     def about(self, rows: Array, index: Sequence[NDArray[np.int32]]) -> Gathering:
         """The same groups of peers over other rows, such as what they remember of letters; `index` [g, m] a group."""
         groups = [replace(group, index=own) for group, own in zip(self.groups, index, strict=True)]
-        return Gathering(groups, self.occasion, Passes(rows))
+        return Gathering(groups, self.occasion, self.passes.like(rows))
 
     def squared_distances(self, number: int) -> Floats:
         """``||x_i - x_j||^2`` [g, k] between each peer of a group and its k neighbours."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
+from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.errors import ParameterError, UpdatesError
 
 ABSENT = -1
@@ -83,6 +84,15 @@ class Letters:
     @property
     def d(self) -> int:
         return int(self.rows.shape[1])
+
+    @property
+    def total_columns(self) -> int:
+        """The number of columns of a whole letter: `d`, unless other processes hold some of them."""
+        return self.d
+
+    def passes(self, suspects: Integers, limit: float) -> Passes:
+        """The passes over these letters; see :class:`~robustfl.aggregation.neighbourhoods.passes.Passes`."""
+        return Passes(self.rows, suspects, limit)
 
     def __len__(self) -> int:
         return len(self.rows)

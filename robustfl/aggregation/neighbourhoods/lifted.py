@@ -90,6 +90,11 @@ class PerNeighbourhood(Mixer):
         return self.rule.byzantine is not None
 
     @property
+    def by_columns(self) -> bool:  # type: ignore[override]  # likewise
+        """Whether every stage of the rule can be asked about some of the columns."""
+        return self._parts is not None
+
+    @property
     def byzantine(self) -> int | None:
         return self.rule.byzantine
 

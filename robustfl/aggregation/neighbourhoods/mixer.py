@@ -91,6 +91,9 @@ class Mixer(Defense):
     """The number of rumours about third peers that the rule hears from each neighbour in one mixing."""
     judges: ClassVar[bool] = False
     """Whether the rule judges neighbours by what it remembers of them; then ledgers tell who got little weight."""
+    by_columns: ClassVar[bool] = False
+    """Whether the rule can be asked about some columns of all letters, with distances between whole ones: then several
+    processes can mix together, each of which holds some of the columns."""
     requires: ClassVar[tuple[int, int]] = (0, 1)
     no_sensitivity: ClassVar[str] = "every peer sees the models of its neighbours themselves, so there is no one answer"
 
@@ -210,7 +213,7 @@ class Mixer(Defense):
         if short not in ("lower", "own"):
             raise ParameterError(f"`short` should be 'lower' or 'own'. Found short={short!r}.")
         made = self._target(letters, hoods, out)
-        passes, faults = Passes(letters.rows, *suspects(letters, hoods)), dict(letters.faults)
+        passes, faults = letters.passes(*suspects(letters, hoods)), dict(letters.faults)
         while True:
             try:
                 return self._attempt(letters, hoods, occasion, short, made, passes, faults)
@@ -308,7 +311,7 @@ class Mixer(Defense):
             safe = gathering.combine(shares, out)
         else:
             raise RobustflError(f"{self!r} gave neither shares nor models.")
-        if not safe and not Passes(out).finite(gathering.groups.lines):
+        if not safe and not gathering.passes.like(out).finite(gathering.groups.lines):
             raise RobustflError(f"{self!r} made a model that is not finite from letters that are.")
 
     @abstractmethod

@@ -71,6 +71,21 @@ class Passes:
         self._known = len(self._suspects) == 0
         self._peaks = np.zeros(len(rows))
 
+    def like(self, rows: Array, suspects: Lines | None = None) -> Passes:
+        """The passes over other rows of the same columns."""
+        return Passes(rows, suspects)
+
+    def largest(self, peaks: Floats) -> Floats:
+        """The largest magnitudes [N] in whole letters, of those in the columns that are here."""
+        return peaks
+
+    def added(self, parts: Sequence[Floats], count: int) -> Floats:
+        """The sum [count] over whole letters of sums over blocks of the columns that are here, in their order."""
+        total = np.zeros(count)
+        for part in parts:
+            total += part
+        return total
+
     @property
     def width(self) -> int:
         """The number of columns of a block."""
@@ -103,7 +118,8 @@ class Passes:
             results.append(result)
         if self._known:
             return [result for result in results if result is not None]
-        self._known, self._peaks = True, total
+        self._known, self._peaks = True, self.largest(total)
+        total = self._peaks
         found = np.flatnonzero(~(total <= self._limit)).tolist()
         if found:
             raise HostileRows({row: "too large to sum" if np.isfinite(total[row]) else "not finite" for row in found})
@@ -120,7 +136,7 @@ class Passes:
 
     def finite(self, lines: Lines) -> bool:
         """Whether all numbers in these rows are finite."""
-        found = Passes(self._given, lines)
+        found = self.like(self._given, lines)
         try:
             found.verify()
         except HostileRows:
@@ -132,12 +148,10 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-        total = np.zeros(len(pairs))
         cut = self._cut(SUMMED)
         known = partial(self._narrow_and_wide, pairs)
-        for found in self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut):
-            total += found
-        return total
+        found = self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut)
+        return self.added(found, len(pairs))
 
     def _surveyed(self, pairs: Index, block: Array, columns: slice) -> tuple[Floats, Floats]:
         """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it."""

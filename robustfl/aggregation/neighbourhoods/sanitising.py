@@ -134,7 +134,7 @@ def suspects(letters: Letters, hoods: Hoods) -> tuple[NDArray[np.int64], float]:
     rows = hoods.read[hoods.read < len(letters)]
     if letters.faults:
         rows = rows[~np.isin(rows, list(letters.faults))]
-    return rows, largest_magnitude(str(letters.rows.dtype), hoods.m, letters.d)
+    return rows, largest_magnitude(str(letters.rows.dtype), hoods.m, letters.total_columns)
 
 
 def grouped(hoods: Hoods, clean: Clean, lines: NDArray[np.int64], bounds: Integers) -> Groups:

@@ -72,14 +72,22 @@ class Accuracy(Observer):
     def hear(self, round: Round) -> None:
         if round.served is None:
             return
-        if bool(round.served.isfinite().all()):
+        if self.finite(round.served):
             found = self.classified(round.served, round)
             loss = _mean([one.loss for one in found])
             if np.isfinite(loss):
                 self.note(round.finished, found, loss)
-                self.best = round.served[self.representative([one.plain for one in found])]
+                self.remember(round.served, [one.plain for one in found])
                 return
         self._diverged = round.diverged = True
+
+    def finite(self, models: Tensor) -> bool:
+        """Whether all models of honest clients are finite."""
+        return bool(models.isfinite().all())
+
+    def remember(self, models: Tensor, accuracies: Sequence[float]) -> None:
+        """Keep the model that stands for all."""
+        self.best = models[self.representative(accuracies)]
 
     def classified(self, models: Tensor, round: Round) -> list[Classified]:
         """How each of the models [s, d] that honest clients have classifies the test set."""

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import HearsayMixer, Hoods, Letters, Mixed, Mixer, Occasion
 from robustfl.aggregation.neighbourhoods.letters import ABSENT
+from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.rumours import Rumour
 from robustfl.errors import ParameterError
 from robustfl.federation.channels.contract import Channel
@@ -74,6 +75,7 @@ class PeerToPeer(Topology):
     ----------
     setup, channel : as for every topology; the channel's defense is the rule of all peers, which has a state for each
     equivocation : whether malicious peers may send different letters to different neighbours
+    here : the peers, ascending, whose models this process has; all by default
 
     Raises
     ------
@@ -81,7 +83,7 @@ class PeerToPeer(Topology):
         and strikes in no round in which there are any
     """
 
-    def __init__(self, setup: Setup, channel: Channel, equivocation: bool = True) -> None:
+    def __init__(self, setup: Setup, channel: Channel, equivocation: bool = True, *, here: Ids | None = None) -> None:
         super().__init__(setup, channel)
         assert setup.network is not None
         if not isinstance(channel.defense, Mixer):
@@ -92,7 +94,8 @@ class PeerToPeer(Topology):
         self.asked: Callable[[Letters, Hoods, Occasion], Mixed] = partial(self.mixer.mix, short=self.rules.short)
         """Asks the rule; whoever watches its conduct puts a question of its own in place of this one."""
         self.forger = Forger(setup, equivocation)
-        self.own = _first_models(setup)
+        self.here = np.arange(len(setup.members)) if here is None else here
+        self.own = _first_models(setup, self.here)
         self.mixings = self.rules.mixings(setup.settings.rounds)
         """The numbers of the rounds in which peers send letters."""
         self._require_struck()
@@ -128,7 +131,7 @@ class PeerToPeer(Topology):
         return named & ~setup.faults.absent(number, len(setup.members))
 
     def models(self, round: Round, ids: Ids) -> Tensor:
-        return self.own[torch.as_tensor(ids, device=self.own.device)]
+        return self.own[torch.as_tensor(np.searchsorted(self.here, ids), device=self.own.device)]
 
     def gather(self, round: Round, watch: Stopwatch) -> None:
         if self.combines_first and round.number in self.mixings:
@@ -161,7 +164,8 @@ class PeerToPeer(Topology):
         """The models have moved when letters were exchanged."""
 
     def served(self) -> Tensor:
-        return self.own[torch.as_tensor(self.setup.honest, device=self.own.device)]
+        honest = np.isin(self.here, self.setup.honest)
+        return self.own[torch.as_tensor(np.flatnonzero(honest), device=self.own.device)]
 
     def _exchanged(
         self, round: Round, models: Tensor, own: Tensor, before: Tensor, own_before: Tensor, watch: Stopwatch
@@ -184,21 +188,21 @@ class PeerToPeer(Topology):
             own_before=own_before,
         )
         for step in range(self.rules.gossip_steps):
-            now = replace(self._in_time(post, round.number, step), models=models, own=own)
+            sent = self._in_time(post.sent, post.bounds, lost, round.number, step)
+            now = replace(post, sent=sent, heard=sent.without(lost), models=models, own=own)
             mixed = self.mixed(round, now, watch, step=step)
             with watch.phase("aggregate"):
-                own = _averaged(scene.malicious, round, models, own)
+                own = self._averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
         return models, own
 
-    def _in_time(self, post: Post, number: int, step: int) -> Post:
-        """The same without letters for which their receivers do not wait."""
+    def _in_time(self, sent: Hearing, bounds: Ids, lost: NDArray[np.bool_], number: int, step: int) -> Hearing:
+        """The same neighbourhoods without letters for which their receivers do not wait."""
         if self.rules.read == "all":
-            return post
+            return sent
         hasty = self.setup.members.malicious & (self.rules.read == "malicious_first")
         rng = stream(self.setup.seed, f"letters in time for mixing {step} of round {number}")
-        sent = post.sent.first(post.bounds, hasty, post.lost, rng)
-        return replace(post, sent=sent, heard=sent.without(post.lost))
+        return sent.first(bounds, hasty, lost, rng)
 
     def mixed(self, round: Round, post: Post, watch: Stopwatch, *, mixer: Mixer | None = None, step: int = 0) -> Mixed:
         """What the rule makes of the letters of one mixing, once the adversary has written its own.
@@ -285,6 +289,19 @@ class PeerToPeer(Topology):
         senders[:, 0] += self.network.n if combines else 0
         return Hoods(index=index.astype(np.int32), weights=heard.weights, bounds=bounds, senders=senders)
 
+    def _averaged(self, ours: Hearing, round: Round, models: Tensor, own: Tensor) -> Tensor:
+        """What malicious peers have after plain averaging of what they got, [f, d]."""
+        if not len(own):
+            return own
+        place = np.full(self.network.n, ABSENT)
+        place[round.honest] = np.arange(len(models))
+        place[round.malicious] = len(models) + np.arange(len(own))
+        rows, shares = averaging(ours, place)
+        averaged = np.empty(own.shape, own.cpu().numpy().dtype)
+        letters = Passes(torch.cat([models, own]).cpu().numpy(), np.empty(0, dtype=np.int64))
+        letters.combine(rows.astype(np.int32), shares, np.arange(len(own)), averaged)
+        return torch.as_tensor(averaged, device=own.device)
+
     def _occasion(self, round: Round) -> Occasion:
         return Occasion(
             number=round.number,
@@ -316,28 +333,22 @@ class PeerToPeer(Topology):
         return np.array([float(loss) for loss in found])
 
 
-def _averaged(ours: Hearing, round: Round, models: Tensor, own: Tensor) -> Tensor:
-    """What malicious peers have after plain averaging of what they got, [f, d]; who is absent has no say."""
-    if not len(own):
-        return own
-    count, n = len(models), int(max(round.honest.max(), round.malicious.max())) + 1
-    place = np.full(max(n, int(ours.senders.max()) + 1), ABSENT)
-    place[round.honest] = np.arange(count)
-    place[round.malicious] = count + np.arange(len(own))
-    shares = np.zeros((len(own), count + len(own)))
+def averaging(ours: Hearing, place: Ids) -> tuple[Ids, Floats]:
+    """How malicious peers average what they get: rows [f, m] and their shares, of sum 1; who is absent has no say.
+
+    `place` [n] is the row of the model of each peer.
+    """
     hears = ours.present & (ours.senders != ABSENT)
-    line, _ = np.nonzero(hears)
-    np.add.at(shares, (line, place[ours.senders[hears]]), ours.weights[hears])
-    shares[np.arange(len(own)), count + np.arange(len(own))] += 1.0 - shares.sum(axis=1)
-    averaged: Tensor = own.new_tensor(shares) @ torch.cat([models, own])
-    return averaged
+    rows = np.where(hears, place[np.maximum(ours.senders, 0)], place[ours.ids][:, None])
+    shares = np.where(hears, ours.weights, 0.0)
+    shares[:, 0] += 1.0 - shares.sum(axis=1)
+    return rows, shares
 
 
-def _first_models(setup: Setup) -> Tensor:
-    """The models [n, d] with which peers begin."""
-    initial, n = setup.population.initial, len(setup.members)
-    if setup.settings.network.start != "own":
-        return initial.repeat(n, 1)
-    return torch.stack(
-        [setup.population.another_initial(stream(setup.seed, f"first model of peer {peer}")) for peer in range(n)]
-    )
+def _first_models(setup: Setup, peers: Ids) -> Tensor:
+    """The models [n, d] with which some peers begin."""
+    initial = setup.population.initial
+    if setup.settings.network.start != "own" or not len(peers):
+        return initial.repeat(len(peers), 1)
+    another = setup.population.another_initial
+    return torch.stack([another(stream(setup.seed, f"first model of peer {peer}")) for peer in peers.tolist()])

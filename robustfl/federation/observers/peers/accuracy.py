@@ -95,11 +95,19 @@ class PeerAccuracy(Accuracy):
         self._consensus: list[float] = []
 
     def classified(self, models: Tensor, round: Round) -> list[Classified]:
-        self._consensus.append(disagreement(models))
-        found = [_finite(one) for one in all_classified(self._population, models, None if round.last else self._few)]
+        self._consensus.append(self.disagreement(models))
+        found = [_finite(one) for one in self.measured(models, None if round.last else self._few)]
         self._peers.append((round.finished, np.array([one.plain for one in found])))
         self._apart.append((round.finished, divided(np.array([one.recalls for one in found]), self._knows)))
         return found
+
+    def measured(self, models: Tensor, few: Tensor | None) -> list[Classified]:
+        """How each of the models [h, d] classifies a `few` test samples, or all of them."""
+        return all_classified(self._population, models, few)
+
+    def disagreement(self, models: Tensor) -> float:
+        """See :func:`disagreement`."""
+        return disagreement(models)
 
     def reduced(self, values: Sequence[float]) -> float:
         return self._reduce(np.array(values)[self._counted])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
 
 os.environ["RAY_AUTH_MODE"] = "token"  # read when Ray is imported
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -34,6 +36,7 @@ from robustfl.evaluation.suite.reading import read_experiment
 from robustfl.evaluation.suite.scenario import Experiment
 from tests.conftest import ROOT
 from tests.evaluation.run.clusters.elsewhere import DEADLY, SUITE, Told, experiment, ledgers, play, suite_of
+from tests.federation import peers_worker
 
 PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 
@@ -220,3 +223,29 @@ def test_an_address_that_never_answers_is_an_error_after_the_time_that_was_given
 def test_the_time_for_an_answer_is_bounded(answer: float) -> None:
     with pytest.raises(ParameterError, match="`answer` should be a number of seconds above 0"):
         RayExecutor("auto", answer=answer)
+
+
+class Part:
+    """One process of a group, as the documentation of `robustfl.federation.distributed_peers` makes it an actor."""
+
+    def address(self) -> str:
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return f"tcp://{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+
+    def play(self, address: str, rank: int, size: int) -> list[str]:
+        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
+        torch.set_num_threads(1)
+        population = peers_worker.prepared()
+        for name in peers_worker.CASES:
+            peers_worker.as_one_process(population, name)
+        return list(peers_worker.CASES)
+
+
+def test_actors_on_two_nodes_play_one_network_as_one_process_does(cluster: Cluster) -> None:
+    cluster.add_node(**node())
+    ray.init(cluster.address, log_to_driver=False)
+    parts = [ray.remote(num_cpus=1)(Part).remote() for _ in range(2)]
+    address = ray.get(parts[0].address.remote())
+    told = ray.get([part.play.remote(address, rank, 2) for rank, part in enumerate(parts)])
+    assert told == [list(peers_worker.CASES)] * 2
