@@ -11,11 +11,11 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     address_of,
     fetch,
     fill,
-    from_image,
     larger,
     load,
     magnitude,
     minus,
+    most,
     narrow,
     rank_image,
     store,
@@ -40,10 +40,9 @@ def peaks(address: int, stride: int, columns: int, lanes: int, rows: Any, lane: 
             announce(at + ahead)
             largest = larger(largest, rank_image(magnitude(fetch(lane, at))))
             at += lanes * lane.itemsize
-        store(lane, 0, from_image(largest))
-        for q in range(lanes):
-            if not lane[q] <= found[r] and found[r] == found[r]:
-                found[r] = lane[q]
+        value = most(largest)
+        if not value <= found[r] and found[r] == found[r]:
+            found[r] = value
 
 
 @quick_sums

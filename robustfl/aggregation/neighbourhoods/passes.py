@@ -40,6 +40,9 @@ COMBINED = 8192
 """The number of columns of a block that one call of a kernel combines: several threads have enough to do, and calls
 cost nothing beside the sums."""
 
+LARGE = 1 << 24
+"""Bytes of letters from which on they do not stay in the caches from one pass to the next."""
+
 NARROW = 1e-12, 1e15
 """Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
 
@@ -171,7 +174,9 @@ class Passes:
         if not _beside(self._given, out):
             self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
             return
-        suspects = self._suspects[:0] if self._known else self._suspects
+        # In a large matrix, sums would wait for each row; whoever looks at all rows first brings them into the cache.
+        spared = self._known and self.rows.nbytes < LARGE
+        suspects = self._suspects[:0] if spared else self._suspects
 
         def look(block: Array, columns: slice) -> tuple[None, Floats]:
             peaks = np.zeros(len(self.rows))
