@@ -136,23 +136,35 @@ class Passes:
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
         total = np.zeros(len(pairs))
-        cut = self._cut(SUMMED)
-        known = partial(self._narrow_and_wide, pairs)
-        for found in self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut):
+        cut, runs = self._cut(SUMMED), self.passes.runs(pairs)
+        looked = partial(self._surveyed, pairs, runs, bool(np.isin(pairs[:, 0], self._suspects).all()))
+        known = partial(self._narrow_and_wide, pairs, runs)
+        for found in self._blocks(known, cut) if self._known else self._first(looked, cut):
             total += found
         return total
 
-    def _surveyed(self, pairs: Index, block: Array, columns: slice) -> tuple[Floats, Floats]:
-        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it."""
+    def _surveyed(
+        self, pairs: Index, runs: Lines, covered: bool, block: Array, columns: slice
+    ) -> tuple[Floats, Floats]:
+        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it.
+
+        `covered` says that each pair begins with a suspect: then no pair is wide where no suspect is out of the usual.
+        """
         peaks = np.zeros(len(self.rows))
-        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs)
+        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs, runs)
+        if covered and _usual(peaks[self._suspects]).all():
+            return found, peaks
         wide = _wide(peaks, pairs)
         if wide.any() and (peaks <= self._limit).all():
             found[wide] = self.passes.squared_distances(block, pairs[wide], True)
         return found, peaks
 
-    def _narrow_and_wide(self, pairs: Index, block: Array, columns: slice, peaks: Floats) -> Floats:
+    def _narrow_and_wide(self, pairs: Index, runs: Lines, block: Array, columns: slice, peaks: Floats) -> Floats:
         wide = _wide(peaks, pairs)
+        if not wide.any():
+            nothing = self._suspects[:0]
+            narrow: Floats = self.passes.surveyed_distances(block, nothing, pairs, runs)[1]
+            return narrow
         found = np.empty(len(pairs))
         for chosen, kind in ((~wide, False), (wide, True)):
             if chosen.any():
@@ -239,4 +251,9 @@ def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:
     """Which pairs [e] have numbers whose squares do not fit into float32, for the largest ones [N] of the rows."""
     ends = np.append(peaks, 0.0)  # the last place is the origin's
     largest = np.maximum(ends[pairs[:, 0]], ends[pairs[:, 1]])
-    return np.asarray(~((largest >= NARROW[0]) & (largest <= NARROW[1])))
+    return ~_usual(largest)
+
+
+def _usual(largest: Floats) -> NDArray[np.bool_]:
+    """Which of the largest magnitudes have squares that fit into float32."""
+    return np.asarray((largest >= NARROW[0]) & (largest <= NARROW[1]))
