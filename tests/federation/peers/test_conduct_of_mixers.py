@@ -11,8 +11,8 @@ import pytest
 from robustfl import registry
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
-from robustfl.attacks import Echo
-from robustfl.defenses import Gossip
+from robustfl.attacks import Echo, LabelFlip, RandomUpdates
+from robustfl.defenses import Gossip, SybilWall
 from robustfl.federation.graphs import Regular
 from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES
 from tests.federation.peers.networks import network
@@ -111,3 +111,8 @@ def test_registered_rules_behave(name: str) -> None:
     kind = registry.get("defense", name)
     told = {p.name: 1 for p in kind.declared_parameters() if p.name == "f" or p.required}
     assert seen(kind(**told), attack=Echo(), f=1) == []
+
+
+@pytest.mark.parametrize("attack", [LabelFlip(), LabelFlip() >> RandomUpdates()], ids=str)
+def test_what_peers_publish_follows_them_under_other_names(attack: Any) -> None:
+    assert seen(SybilWall(history="updates"), attack=attack, f=1) == []

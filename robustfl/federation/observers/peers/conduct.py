@@ -102,12 +102,14 @@ def _renamed(hoods: Hoods, occasion: Occasion) -> tuple[Hoods, Occasion]:
 def _under_names(occasion: Occasion, old: dict[int, int]) -> Occasion:
     """The occasion for peers who bear new names; `old` are those under which it knows them."""
     losses, confusions, shared, draws = occasion.losses, occasion.confusions, occasion.shared, occasion.draws
+    updates = occasion.updates
     return replace(
         occasion,
         losses=None if losses is None else lambda name, models: losses(old[name], models),
         confusions=None if confusions is None else lambda name, models: confusions(old[name], models),
         shared=None if shared is None else lambda name, others: shared(old[name], np.array([old[o] for o in others])),
         draws=None if draws is None else lambda name: draws(old[name]),
+        updates=None if updates is None else lambda name, other: updates(old[name], old[other]),
     )
 
 
