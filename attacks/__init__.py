@@ -72,6 +72,7 @@ from .peers.foreign_classes import ForeignClasses as ForeignClasses
 from .peers.framing import Framing as Framing
 from .peers.in_steps import InSteps as InSteps
 from .peers.peer_white_box import PeerWhiteBox as PeerWhiteBox
+from .peers.random_updates import RandomUpdates as RandomUpdates
 from .peers.spectral import Spectral as Spectral
 from .peers.state_override import StateOverride as StateOverride
 from .placement.attached import Attached as Attached

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from robustfl.evaluation.results.reporting import ReportPage, RunResults
+from robustfl.evaluation.results.summaries import PeersAlone, PeersServed
+from robustfl.evaluation.score.peers import served
 from robustfl.wording import counted
 
 from .sections.content import Run
-from .sections.content.wording import interval, named, number
+from .sections.content.wording import MISSING, interval, named, number
 from .sections.ranking import levels, mark, place
 from .tex import commented, table
 
@@ -52,8 +54,11 @@ def _origin(run: Run) -> list[str]:
 
 
 def _ranking(run: Run) -> str:
-    header = ("Rank", "Defense", "R", "95% interval", "Own", "Updates", "Calm", "Worst attack")
-    rows = [
+    scores = run.results.summary["scores"]
+    alone = run.baselines
+    between = ("Mean", "Worst") if alone else ()
+    header = ("Rank", "Defense", "R", "95% interval", "Own", "Updates", "Calm", *between, "Worst attack")
+    rows: list[tuple[str, ...]] = [
         (
             place(row),
             row["defense"],
@@ -61,10 +66,16 @@ def _ranking(run: Run) -> str:
             interval(row["R_ci"]),
             *(number(value) for value in levels(row).values()),
             number(row.get("undisturbed")),
+            *(_accuracies(served(scores, row)) if alone else ()),
             named(run.short_attacks.get(row["worst_attack"], row["worst_attack"])),
         )
-        for row in run.ranking
+        for row in run.contestants
     ]
+    for base in alone:
+        own = base.played
+        told = (None, None, None) if own is None else (own["R_unt"], own["R_unt_ci"], own.get("undisturbed"))
+        known = (number(told[0]), interval(told[1]), MISSING, MISSING, number(told[2]))
+        rows.append((MISSING, base.name, *known, *_accuracies(base.alone), ""))
     over = f", the mean over {len(run.worlds)} worlds" if len(run.worlds) > 1 else ""
     caption = (
         f"Resilience R of defenses in {run.summary['suite']['name']}{over}: the worst-case utility, averaged over the "
@@ -72,7 +83,17 @@ def _ranking(run: Run) -> str:
         f"{counted(len(run.seeds), 'seed')}. Own, Updates: R against attackers who know their own data alone, and who "
         "see the honest updates. Calm: the utility without an attack. ≈: cannot be told apart from the first."
     )
-    return table(header, rows, "rlrrrrrl", caption, "tab:ranking")
+    if alone:
+        caption += (
+            " Mean, Worst: the accuracies of honest peers under the worst attack with the most malicious ones, and "
+            "what peers reach alone."
+        )
+    return table(header, rows, f"rlrrrrr{'r' * len(between)}l", caption, "tab:ranking")
+
+
+def _accuracies(own: PeersServed | PeersAlone | None) -> tuple[str, str]:
+    """The accuracies of the mean and of the worst peer."""
+    return (MISSING, MISSING) if own is None else (number(own["mean"]), number(own["worst"]))
 
 
 def _worlds(run: Run) -> str:

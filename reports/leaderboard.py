@@ -31,7 +31,7 @@ from .sections.content import (
     World,
 )
 from .sections.content.wording import MISSING, distinct, named, number
-from .sections.ranking import LEVEL_COLUMNS, levels, mark, place, standard_line
+from .sections.ranking import LEVEL_COLUMNS, PEER_COLUMNS, baseline, levels, mark, peer_cells, place, standard_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,8 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
     for _, own in run.each("targeted"):
         if own["T"] is not None:
             aims.setdefault(own["defense"], []).append(own["T"])
-    ranked = [row for row in run.ranking if row["rank"] is not None and row["R_mean"] is not None]
+    shown, alone = run.contestants, run.baselines
+    ranked = [row for row in shown if row["rank"] is not None and row["R_mean"] is not None]
     best = front({row["defense"]: (row["R_mean"], times[row["defense"]]) for row in ranked if row["defense"] in times})
     columns = (
         Column(key="rank", heading="Rank", form=NUMBER),
@@ -123,6 +124,7 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
         Column(key="undisturbed", heading="Undisturbed", form=NUMBER),
         Column(key="worst", heading="Worst world", form=NUMBER),
         Column(key="strongest", heading="Strongest attack", form=TEXT),
+        *(PEER_COLUMNS if alone else ()),
         Column(key="aims", heading="Aims", form=NUMBER),
         Column(key="index", heading="RI[UT]", form=NUMBER),
         Column(key="time", heading="Time", form=_MULTIPLE),
@@ -138,14 +140,15 @@ def _ranking(run: Run, times: Mapping[str, float]) -> Table:
                 "undisturbed": row.get("undisturbed"),
                 "worst": row["R_min"],
                 "strongest": named(row["worst_attack"]),
+                **peer_cells(row, run),
                 "aims": min(aims.get(row["defense"], []), default=None),
                 "index": _index(row["R_mean"], aims.get(row["defense"], [])),
                 "time": Cell(times.get(row["defense"]), note=" ★" if row["defense"] in best else ""),
             }
         )
-        for row in run.ranking
+        for row in shown
     )
-    return Table(columns=columns, rows=rows)
+    return Table(columns=columns, rows=(*rows, *map(baseline, alone)))
 
 
 def _index(resilience: float | None, aims: Sequence[float]) -> float | None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robustfl.evaluation.score.levels import LEVELS, Level
+from robustfl.evaluation.score.peers import BaselineRow, baselines, contestants, served
 from robustfl.wording import counted, decimals, lasting
 
 if TYPE_CHECKING:
@@ -166,9 +167,10 @@ def ranking_table(scores: Scores) -> FittedTable:
     """The ranking: resilience with its interval and at the levels of knowledge, the worst case at the largest f, and
     the breakdown point.
 
-    A sign marks the defenses that cannot be told apart from the first one.
+    A sign marks the defenses that cannot be told apart from the first one. Of peers, the accuracies behind the worst
+    case at the largest f stand there too, and below the defenses what they reach alone.
     """
-    rows = scores["ranking"]
+    rows, alone = contestants(scores), baselines(scores)
     weaker = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in rows)]
     tested = any("status" in row for row in rows)
     columns = (
@@ -179,15 +181,20 @@ def ranking_table(scores: Scores) -> FittedTable:
         *(Column(heading=HEADINGS[level], right=True, give=3) for level in weaker),
         Column(heading="no\nattack", right=True, give=2),
         Column(heading="at max f", right=True, give=4),
+        *((Column(heading="mean\npeer", right=True), Column(heading="worst\npeer", right=True)) if alone else ()),
         Column(heading="under", give=6),
         Column(heading="survives f", right=True, give=5),
         *((Column(heading="status", give=2),) if tested else ()),
     )
-    return FittedTable(columns, [_ranked(scores, row, weaker, tested) for row in rows])
+    told = [_ranked(scores, row, weaker, tested, peers=bool(alone)) for row in rows]
+    return FittedTable(columns, told + [_alone(row, weaker, tested) for row in alone])
 
 
-def _ranked(scores: Scores, row: RankRow, weaker: Sequence[Level], tested: bool) -> tuple[str, ...]:
-    interval = row["R_ci"]
+def _ranked(scores: Scores, row: RankRow, weaker: Sequence[Level], tested: bool, peers: bool) -> tuple[str, ...]:
+    interval, own = row["R_ci"], served(scores, row) if peers else None
+    between = (
+        ("", "") if own is None else ("diverges", "") if own["diverged"] else _accuracies(own["mean"], own["worst"])
+    )
     return (
         "-" if row["rank"] is None else str(row["rank"]),
         row["defense"],
@@ -196,10 +203,36 @@ def _ranked(scores: Scores, row: RankRow, weaker: Sequence[Level], tested: bool)
         *(number((row.get("R_levels") or {}).get(level)) for level in weaker),
         number(row.get("undisturbed")),
         number(row["W_at_max_f"]),
+        *(between if peers else ()),
         row["worst_attack"] or ("its precondition not met" if row["R_mean"] is not None else ""),
         _survived(scores, row["defense"]),
         *((row.get("status", ""),) if tested else ()),
     )
+
+
+def _alone(row: BaselineRow, weaker: Sequence[Level], tested: bool) -> tuple[str, ...]:
+    """What peers reach alone; there is a resilience if the suite plays attacks against that, too."""
+    own = row.played
+    known = own is not None and own["R_unt"] is not None
+    interval = own["R_unt_ci"] if own is not None else None
+    return (
+        "-",
+        row.name,
+        f"{number(own['R_unt'])}  " if own is not None and known else "",
+        f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+        *("" for _ in weaker),
+        number(own.get("undisturbed")) if own is not None and known else "",
+        "",
+        *_accuracies(row.alone["mean"], row.alone["worst"]),
+        "",
+        "",
+        *(("",) if tested else ()),
+    )
+
+
+def _accuracies(mean: float | None, worst: float | None) -> tuple[str, str]:
+    """The accuracies of the mean and of the worst peer."""
+    return number(mean), number(worst)
 
 
 HEADINGS = {"own": "own\ndata", "updates": "honest\nupdates"}

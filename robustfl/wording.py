@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,3 +39,11 @@ def lasting(seconds: float) -> str:
     """A duration in a suitable unit: `45 s`, `12 min`, `2.5 h`."""
     minutes = seconds / 60
     return f"{seconds:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """The labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
+    parts = [re.split(r", (?![^(]*\))", label) for label in labels]
+    shared = set.intersection(*map(set, parts)) if parts else set()
+    short = [", ".join(part for part in own if part not in shared) for own in parts]
+    return short if all(short) else list(labels)

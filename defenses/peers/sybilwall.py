@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,8 +13,17 @@ from typing_extensions import Doc
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixing
 from robustfl.aggregation.neighbourhoods.hearsay import HearsayMixer
-from robustfl.aggregation.neighbourhoods.rumours import HEARD_FROM, NEAREST, Receiver, Refused, Rumour, believed
-from robustfl.aggregation.updates.source import largest_magnitude
+from robustfl.aggregation.neighbourhoods.rumours import (
+    HEARD_FROM,
+    NEAREST,
+    Receiver,
+    Refused,
+    Rumour,
+    believed,
+    largest_payload,
+    readable,
+)
+from robustfl.errors import ParameterError
 from robustfl.reputation.likeness import apart, rescaled, unit_step
 
 Direct = dict[int, tuple[int, Array]]
@@ -33,7 +42,10 @@ class SybilWall(HearsayMixer):
     history of one peer that it knows, chosen with ``p ~ exp(-decay (distance - 1))``: it never tells a neighbour about
     that neighbour or what it has from it. Direct knowledge is never overwritten by hearsay, and hearsay only by hearsay
     of a later round. A history is the sum of the differences of a neighbour's letters (`models`): that is its latest
-    letter while none is missed; or the sum of these differences, each of unit length (`clipped`).
+    letter while none is missed; or the sum of these differences, each of unit length (`clipped`); or the sum of what a
+    neighbour says that its own training has changed (`updates`). Letters of those who say nothing readable have no
+    weight. With `updates`, honest peers that resemble each other through mixing are told apart, but nobody can check
+    what is said: Sybils that publish random vectors resemble nobody, and win. Use it only where that is impossible.
 
     With a `quorum` q >= 1, peers tell of their own neighbours alone, without relaying, and such hearsay condemns
     neighbour j with h_j, the q-th largest, over the tellers other than j, of the largest cosine between j's history and
@@ -41,7 +53,7 @@ class SybilWall(HearsayMixer):
 
     Shapes: [N, d] letters -> [n, d]. Cost: n K^2 d for K histories that a peer knows, and n k d for the sums. Memory:
     one vector [d] for each history that somebody remembers; honest peers send one letter to all, so that receivers
-    share most of them. A letter and a history go over each edge.
+    share most of them. A letter and a history go over each edge, and with `updates` another vector.
 
     Guarantee: no neighbour has more weight than the own model. With a quorum q, and fewer than q lying tellers next to
     a peer, what condemns a neighbour is no more than some honest teller has told; without one, whoever repeats the
@@ -78,7 +90,7 @@ class SybilWall(HearsayMixer):
     unfit: ClassVar[str] = (
         "without a quorum where liars may repeat honest letters under invented names, which condemns honest "
         "neighbours; against a single Sybil, which resembles nobody; or where neighbours hold similar data, as "
-        "they lose weight"
+        "they lose weight; with history='updates' wherever Sybils can publish what they like, as nobody can check it"
     )
     reference: ClassVar[str] = "Werthenbach and Pouwelse, Towards Sybil Resilience in Decentralized Learning, 2023"
     state_keys: ClassVar[tuple[str, ...]] = ("latest", "direct", "hearsay")
@@ -89,7 +101,8 @@ class SybilWall(HearsayMixer):
         Doc("how many tellers must have told of the like before it counts; 0 believes everybody, and relays"),
     ] = 0
     history: Annotated[
-        Literal["models", "clipped"], Doc("what is compared: sums of differences of letters, or of unit differences")
+        Literal["models", "updates", "clipped"],
+        Doc("what is compared: sums of differences of letters, of what peers say they have trained, or of unit steps"),
     ] = "models"
     decay: Annotated[
         float, Ge(0), Le(100), Doc("how much rarer peers are told of with each edge between, without a quorum (lambda)")
@@ -97,6 +110,10 @@ class SybilWall(HearsayMixer):
     confidence: Annotated[
         float, Gt(0), Lt(float("inf")), Doc("how steeply trust falls with similarity (kappa in the paper)")
     ] = 1.0
+
+    @property
+    def hears_updates(self) -> bool:
+        return self.history == "updates"
 
     def tell(self, edges: Sequence[tuple[int, int]], rng: np.random.Generator) -> dict[int, list[Rumour]]:
         found: dict[int, list[Rumour]] = {}
@@ -130,7 +147,9 @@ class SybilWall(HearsayMixer):
         after = {key: dict(parts) for key, parts in before.items()}
         copies: dict[int, Array] = {}
         moved: dict[tuple[int, int, int], Array] = {}
+        published = _Published(self._asked(gathering), gathering)
         refusals: dict[int, list[Refused]] = {}
+        mute: dict[int, dict[int, str]] = {}
         counts: dict[int, int] = {}
         shares = []
         for group in gathering.groups:
@@ -142,10 +161,15 @@ class SybilWall(HearsayMixer):
                         copies[row] = gathering.rows[row].copy()
                     old = before["latest"].get(peer, {}).get(sender)
                     history = direct[sender][1] if sender in direct else None
-                    key = row, id(old), id(history)
+                    latest[sender] = copies[row]
+                    said = published.by(peer, sender) if self.hears_updates else None
+                    if isinstance(said, str):
+                        mute.setdefault(peer, {})[sender] = said
+                        continue
+                    key = row if said is None else id(said), id(old) if said is None else 0, id(history)
                     if key not in moved:
-                        moved[key] = self._moved(old, copies[row], history)
-                    latest[sender], direct[sender] = copies[row], (number, moved[key])
+                        moved[key] = self._moved(old, copies[row], history, said)
+                    direct[sender] = number, moved[key]
                 hearsay: Hearsay = before["hearsay"].get(peer, {})
                 told = {key: at for key, (at, _, _) in hearsay.items()}
                 found, refused = believed(
@@ -158,24 +182,45 @@ class SybilWall(HearsayMixer):
                 )
                 hearsay = _remembered(hearsay, found)
                 after["latest"][peer], after["direct"][peer], after["hearsay"][peer] = latest, direct, hearsay
-                share[line, 1:] = self._trust(ids[1:], direct, hearsay)
+                silent = mute.get(peer, {})
+                speaks = np.array([sender not in silent for sender in ids[1:]], np.bool_)
+                speaking = [sender for sender in ids[1:] if sender not in silent]
+                share[line, 1:][~speaks] = 0.0
+                if speaking:
+                    share[line, 1:][speaks] = self._trust(speaking, direct, hearsay)
                 counts[peer] = len(found)
                 if refused:
                     refusals[peer] = refused
             shares.append(share / share.sum(axis=1, keepdims=True))
-        return Mixing(shares, info={"believed": counts, "refused": refusals}, state=after)
+        info = {"believed": counts, "refused": refusals} | ({"mute": mute} if self.hears_updates else {})
+        return Mixing(shares, info=info, state=after)
 
-    def _moved(self, old: Array | None, new: Array, history: Array | None) -> Array:
-        """A neighbour's history after a letter; `old` is its letter of the mixing before, None if none came."""
+    def _asked(self, gathering: Gathering) -> Callable[[int, int], Any] | None:
+        """What says what neighbours publish; None where the rule does not ask."""
+        if not self.hears_updates:
+            return None
+        if gathering.occasion.updates is None:
+            raise ParameterError(
+                "`history='updates'` compares what neighbours say that their own training has changed. Pass it as "
+                "`Occasion(updates=...)`, or choose history='models'."
+            )
+        return gathering.occasion.updates
+
+    def _moved(self, old: Array | None, new: Array, history: Array | None, said: Array | None) -> Array:
+        """A neighbour's history after a letter; `old` is its letter of the mixing before, None if none came.
+
+        `said` is what it says that its training has changed, where that is remembered in place of its letters.
+        """
         if self.history == "clipped":
             return unit_step(old, new, history)
-        step: Array = new if old is None else new - old
+        step: Array = said if said is not None else new if old is None else new - old
         if history is None:
             return step
         with np.errstate(over="ignore", invalid="ignore"):
             moved: Array = history + step
-            bounded = np.abs(moved).max() <= largest_magnitude(str(new.dtype), HEARD_FROM, len(new))
-        return moved if bounded else new  # who comes and goes could otherwise let it grow beyond all numbers
+            bounded = np.abs(moved).max() <= largest_payload(new)
+        # Who comes and goes, or lies, could otherwise let it grow beyond all numbers.
+        return moved if bounded else new if said is None else said
 
     def _trust(self, heard: list[int], direct: Direct, hearsay: Hearsay) -> Floats:
         """The trust [k] in the neighbours that were heard."""
@@ -198,6 +243,25 @@ class SybilWall(HearsayMixer):
             return 0.0
         most = sorted((float(cosines[tellers == teller].max()) for teller in others), reverse=True)
         return max(most[self.quorum - 1], 0.0)
+
+
+class _Published:
+    """What neighbours say that their training has changed, each read and copied once."""
+
+    def __init__(self, asked: Callable[[int, int], Any] | None, gathering: Gathering) -> None:
+        self._asked, self._gathering = asked, gathering
+        self._read: dict[int, tuple[Any, Array | str]] = {}
+
+    def by(self, peer: int, sender: int) -> Array | str:
+        """What a sender says to a peer, or why nobody can read that."""
+        assert self._asked is not None
+        said = self._asked(peer, sender)
+        if id(said) not in self._read:
+            like = self._gathering.rows[0]
+            found = readable(said, like, largest_payload(like))
+            # What was said is kept, too: as long as it lives, nothing else has its id.
+            self._read[id(said)] = said, found if isinstance(found, str) else found.copy()
+        return self._read[id(said)][1]
 
 
 def _newest(hearsay: Hearsay, direct: Direct) -> Hearsay:

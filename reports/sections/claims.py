@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from robustfl.wording import decimals
@@ -48,8 +49,18 @@ def _of_run(run: Run) -> Content | None:
             f"What papers say, and what was measured here: {counts}. The interval is the 95% interval over the seeds. "
             f"{HOW}"
         ),
-        blocks=(Detailed(full=(Findings(entries=tuple(map(_finding, claims))),), brief=(_table(claims),)),),
+        blocks=(
+            *(Note(line=line, tone="plain") for line in _alone(run)),
+            Detailed(full=(Findings(entries=tuple(map(_finding, claims))),), brief=(_table(claims),)),
+        ),
     )
+
+
+def _alone(run: Run) -> Iterator[str]:
+    """With what accuracies of peers without a server compare, which many of their claims are about."""
+    for row in run.baselines:
+        mean, worst = number(row.alone["mean"], 3), number(row.alone["worst"], 3)
+        yield f"{row.name}: without a network the mean peer reaches {mean}, and the worst {worst}."
 
 
 def _finding(claim: Values) -> Finding:

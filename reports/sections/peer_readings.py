@@ -75,6 +75,12 @@ def _bytes(record: Record) -> float | None:
     return up + down
 
 
+def rivals(world: World) -> list[Values]:
+    """The defenses of a world without the rule that hears nobody: it is the baseline, which has a row of its own."""
+    listed = (world.scored.get("peers") or {}).get("listed_as")
+    return [own for own in world.defenses if own["defense"] != listed]
+
+
 def sent(world: World, own: Values) -> float | None:
     """The bytes of an honest peer in a round with a defense, over the seeds; None if they are not known."""
     for point in own["curve"]:
@@ -145,7 +151,7 @@ def duels(world: World) -> tuple[Duel, ...]:
     defense, it stands alone.
     """
     found: list[tuple[float, Duel]] = []
-    for own in world.defenses:
+    for own in rivals(world):
         point = max((p for p in own["curve"] if p["f"]), key=lambda p: p["f"], default=None)
         for attack, cell in ({} if point is None else point["attacks"]).items():
             record = _shown(world, cell)
@@ -178,7 +184,7 @@ class Place:
 
 def places(world: World) -> Iterator[Place]:
     """What peers have with each defense in its worst case, where that has not diverged."""
-    for own in world.defenses:
+    for own in rivals(world):
         point = max((p for p in own["curve"] if p["worst_attack"] is not None), key=lambda p: p["f"], default=None)
         cell = None if point is None else point["attacks"].get(point["worst_attack"])
         cost = sent(world, own)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.score.costs import means
+from robustfl.evaluation.score.peers import BASELINE
 from robustfl.wording import counted
 
 from .content import (
@@ -33,7 +34,7 @@ from .content import (
 )
 from .content.wording import listed, named, number
 from .peer_figures import against_bytes, by_hops, consensus, networks, rounds
-from .peer_readings import Duel, Place, duels, places, sent, yardstick
+from .peer_readings import Duel, Place, duels, places, rivals, sent, yardstick
 
 ENOUGH = 0.01
 """A world is as good as the best one if it has lost less of the mean accuracy."""
@@ -68,16 +69,16 @@ def _of_world(world: World) -> Content | None:
     if yard is None:
         return None
     most = max(world.grid, default=0)
-    last = {"defense": "alone (no network)", "mean_peer": yard.alone, "worst_peer": yard.alone_worst, "bytes": 0.0}
+    last = {"defense": BASELINE, "mean_peer": yard.alone, "worst_peer": yard.alone_worst, "bytes": 0.0}
     blocks: list[Block] = [
         *(Note(line=line, tone="plain") for line in _cuts(world)),
         *([Note(line=f"Here {SAMPLED}", tone="plain")] if yard.sampled else []),
-        Table(columns=COLUMNS, rows=(*(_row(own, world) for own in world.defenses), Row(cells=last))),
+        Table(columns=COLUMNS, rows=(*(_row(own, world) for own in rivals(world)), Row(cells=last))),
     ]
     if attacks := _attacks(world, most):
         caption = f"Mean peer and worst peer under each attack with {counted(most, 'malicious peer')}:"
         columns = (Column(key="defense", heading="Defense", form=LABEL), *labels(attacks, ACCURACY))
-        rows = tuple(_under_each(own, world, most) for own in world.defenses)
+        rows = tuple(_under_each(own, world, most) for own in rivals(world))
         blocks.append(Table(columns=columns, rows=rows, caption=caption))
     if shown := duels(world):
         blocks.append(Detailed(full=tuple(_figures(world, shown))))
@@ -175,7 +176,7 @@ def _of_run(run: Run) -> Content | None:
         return None
     rows, points = [], []
     for world, yard in known:
-        scored = [own for own in world.defenses if own["R_unt"] is not None]
+        scored = [own for own in rivals(world) if own["R_unt"] is not None]
         best = max(scored, key=lambda own: float(own["R_unt"]), default=None)
         rows.append(
             Row(

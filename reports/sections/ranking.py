@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from robustfl.evaluation.results.summaries import PeersAlone, PeersServed
+from robustfl.evaluation.score.peers import BaselineRow, served
 from robustfl.wording import counted
 
 from .content import (
+    ACCURACY,
     BAR,
     INTERVAL_OR_WORDS,
     LABEL,
@@ -15,6 +18,7 @@ from .content import (
     Column,
     Content,
     Detailed,
+    Form,
     Note,
     Row,
     Run,
@@ -25,7 +29,25 @@ from .content import (
     Values,
     ends,
 )
-from .content.wording import MISSING, breakdown, named
+from .content.wording import MISSING, breakdown, named, number
+
+
+def _told(who: str) -> Form:
+    """The form of an accuracy beneath the utility behind which it stands."""
+    return Form(show=ACCURACY.show, told=lambda value: "" if value is None else f"{who} {number(value, 3)}")
+
+
+PEER_COLUMNS = (
+    Column(key="mean_peer", heading="Mean peer", form=_told("mean peer"), beneath="most"),
+    Column(key="worst_peer", heading="Worst peer", form=_told("worst peer"), beneath="most"),
+)
+"""The accuracies of honest peers without a server behind the last utility of a row."""
+
+ALONE = (
+    "Mean peer, worst peer: the accuracies behind the utility with the most malicious clients. The rows without a rank "
+    "at the end are the baseline: what peers reach by the same training without any network. A defense whose peers end "
+    "below that has lost more than it has protected."
+)
 
 BRIEFLY = (
     "Resilience is the worst-case utility, averaged over the attacked shares of malicious clients. Utility 1 is as "
@@ -95,13 +117,16 @@ def _of_run(run: Run) -> Content:
     )
     if run.ranking:
         found += (Detailed(full=(Note(line=pictured),), brief=(Note(line=BRIEFLY, tone="plain"),)),)
+    if run.baselines:
+        found += (Note(line=ALONE),)
     if run.ranking and standard:
         found += (Note(line=standard),)
     return Content(title="Ranking", blocks=found)
 
 
 def _table(run: Run, several: bool) -> Table:
-    tested = any("status" in row for row in run.ranking)
+    shown, alone = run.contestants, run.baselines
+    tested = any("status" in row for row in shown)
     columns = (
         Column(key="rank", heading="Rank", form=NUMBER),
         Column(key="defense", heading="Defense", form=LABEL),
@@ -110,16 +135,49 @@ def _table(run: Run, several: bool) -> Table:
         Column(key="resilience", heading="Resilience", form=NUMBER, strong=True),
         Column(key="interval", heading="95% interval", form=INTERVAL_OR_WORDS, beneath="resilience"),
         *((Column(key="weakest", heading="Weakest world", form=NUMBER),) if several else ()),
-        *(LEVEL_COLUMNS if any(any(levels(row).values()) for row in run.ranking) else ()),
+        *(LEVEL_COLUMNS if any(any(levels(row).values()) for row in shown) else ()),
         Column(key="undisturbed", heading="Undisturbed", form=NUMBER),
         Column(key="survives", heading="Survives", form=TEXT, extra=True),
         Column(key="most", heading="With the most malicious", form=NUMBER),
         Column(key="under", heading="Under", form=TEXT, beneath="most"),
+        *(PEER_COLUMNS if alone else ()),
         *((Column(key="status", heading="Status", form=TEXT),) if tested else ()),
     )
-    rivals = sum(row["rank"] is not None for row in run.ranking) - 1
-    rows = tuple(_row(row, run, rivals) for row in run.ranking)
-    return Table(columns=columns, rows=rows, empty="No defense was ranked.", stacks=True)
+    rivals = sum(row["rank"] is not None for row in shown) - 1
+    rows = [*(_row(row, run, rivals) for row in shown), *map(baseline, alone)]
+    return Table(columns=columns, rows=tuple(rows), empty="No defense was ranked.", stacks=True)
+
+
+def baseline(row: BaselineRow) -> Row:
+    """What peers of a world reach alone, with its utility if the suite plays attacks against that, too."""
+    own = row.played
+    resilience, pair = (None, None) if own is None else (own["R_unt"], own["R_unt_ci"])
+    low, high = pair or (None, None)
+    return Row(
+        cells={
+            "rank": MISSING,
+            "defense": row.name,
+            "beats": "",
+            "bar": Span(value=resilience, low=low, high=high),
+            "resilience": resilience,
+            "interval": "" if pair is None else pair,
+            "undisturbed": None if own is None else own.get("undisturbed"),
+            "mean_peer": row.alone["mean"],
+            "worst_peer": row.alone["worst"],
+            "most": MISSING,
+            "under": "",
+            "survives": MISSING,
+            "status": "baseline",
+        },
+    )
+
+
+def peer_cells(row: Values, run: Run) -> dict[str, object]:
+    """The cells of :data:`PEER_COLUMNS`; none where clients have a server."""
+    own = served(run.results.summary["scores"], row)
+    if own is None:
+        return {}
+    return {"mean_peer": "peers diverge" if own["diverged"] else own["mean"], "worst_peer": own["worst"]}
 
 
 def _row(row: Values, run: Run, rivals: int) -> Row:
@@ -140,6 +198,7 @@ def _row(row: Values, run: Run, rivals: int) -> Row:
             "survives": _survives(row["defense"], run),
             "most": row["W_at_max_f"],
             "under": hardest(row),
+            **peer_cells(row, run),
             "status": Cell(row.get("status", ""), to="statuses"),
         },
     )
@@ -164,15 +223,24 @@ def hardest(row: Values) -> str:
 SHEET = (
     *("rank", "defense", "resilience", "resilience_low", "resilience_high", "tied", "weakest_world", "own", "updates"),
     *("undisturbed", "worst_case", "worst_case_low", "worst_case_high", "worst_attack", "world", "beats", "beaten_by"),
-    *("status", "remarks", "seeds", "suite_hash", "standard", "standard_hash"),
+    *("mean_peer", "worst_peer", "status", "remarks", "seeds", "suite_hash", "standard", "standard_hash"),
 )
 
 
 def _sheet(run: Run) -> Sheet:
-    """A row a defense, in the order of the ranking; `worst_case` is that with the most malicious clients."""
-    suite = run.summary["suite"]
+    """A row a defense, in the order of the ranking; `worst_case` is that with the most malicious clients.
+
+    Below them stands what peers without a server reach alone, a row a world.
+    """
+    suite, scores = run.summary["suite"], run.results.summary["scores"]
     frozen = suite.get("standard") or {}
-    rows = (
+    origin = {
+        "seeds": len(run.seeds),
+        "suite_hash": suite["hash"],
+        "standard": frozen.get("name"),
+        "standard_hash": frozen.get("hash"),
+    }
+    rows = [
         {
             "rank": row["rank"] if row["R_mean"] is not None else None,
             "defense": row["defense"],
@@ -188,16 +256,24 @@ def _sheet(run: Run) -> Sheet:
             "world": row.get("world"),
             "beats": "; ".join(row["beats"]),
             "beaten_by": "; ".join(row.get("beaten_by", [])),
+            **_accuracies(served(scores, row)),
             "status": row.get("status"),
             "remarks": "; ".join(row.get("why", [])),
-            "seeds": len(run.seeds),
-            "suite_hash": suite["hash"],
-            "standard": frozen.get("name"),
-            "standard_hash": frozen.get("hash"),
+            **origin,
         }
-        for row in run.ranking
-    )
+        for row in run.contestants
+    ]
+    for alone in run.baselines:
+        own = alone.played
+        told = {"resilience": own["R_unt"], "undisturbed": own.get("undisturbed")} if own is not None else {}
+        interval = ends("resilience", None if own is None else own["R_unt_ci"])
+        name = {"defense": alone.name, "world": alone.world, "status": "baseline"}
+        rows.append({**name, **told, **interval, **_accuracies(alone.alone), **origin})
     return Sheet(file="ranking.csv", columns=SHEET, rows=tuple(rows))
+
+
+def _accuracies(own: PeersServed | PeersAlone | None) -> dict[str, float | None]:
+    return {} if own is None else {"mean_peer": own["mean"], "worst_peer": own["worst"]}
 
 
 RANKING = Section(key="ranking", of_run=_of_run, sheet=_sheet)

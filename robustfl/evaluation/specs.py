@@ -187,6 +187,9 @@ class DefenseTemplate:
 SERVER_ALONE = "server_alone"
 """The registered name of the rule that answers the trusted update alone."""
 
+ALONE = "alone"
+"""The registered name of the rule by which peers hear nobody."""
+
 
 def with_yardstick(templates: tuple[DefenseTemplate, ...]) -> tuple[DefenseTemplate, ...]:
     """The defenses, and the server alone if one of them uses a trusted update and it is not there yet."""

@@ -1,10 +1,10 @@
-"""How fast all peers of a network mix, as ratios to a copy of their models and to one call a peer.
+"""How fast all peers mix, as ratios to a copy of their models, to one call a peer, and to their local training.
 
     OMP_NUM_THREADS=1 pytest tests/benchmarks/test_mixing.py --benchmark-enable
 
-Every ratio is one of times that took turns in one run, so a slow machine does not change it much; a busy one does,
-where other programs use up the caches. `MIXING_PEERS` and `MIXING_PARAMETERS` choose another size than 200 peers with
-1e5 parameters.
+Every ratio is one of processor times that took turns in one run, so a slow machine does not change it much; a busy one
+does, where other programs use up the caches. `MIXING_PEERS` and `MIXING_PARAMETERS` choose another size than 200 peers
+with 1e5 parameters.
 """
 
 from __future__ import annotations
@@ -12,18 +12,47 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.threads import limit_threads
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
-from robustfl.defenses import NNA, Bridge, GeometricMedian, Gossip, Krum, Mean, Median, MoNNA, TrimmedMean
+from robustfl.defenses import (
+    GTS,
+    IOS,
+    NNA,
+    NNM,
+    Balance,
+    Bridge,
+    ClippedGossip,
+    CSHe,
+    CSPlus,
+    GeometricMedian,
+    Gossip,
+    Krum,
+    Mean,
+    Median,
+    MoNNA,
+    MultiKrum,
+    TrimmedMean,
+)
+from robustfl.federation import Task
+from robustfl.federation.channels.models import Models
+from robustfl.federation.data.partitions import IID
+from robustfl.federation.graphs import Ring
+from robustfl.federation.models.architectures import MLP
 from tests.benchmarks.memory import peak
+from tests.benchmarks.test_round import Noise
 from tests.benchmarks.timing import Turns
+from tests.federation.peers.networks import network as simulated
+from tests.federation.peers.networks import peers as peers_of
 
 DEGREE, F = 8, 2
 ROUNDS = 7
@@ -46,6 +75,30 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
 }
 """A rule for all peers, the same rule called once a peer, and how many times faster the first has to be."""
 
+BATCHED: dict[str, Mixer] = {
+    "gossip": Gossip(),
+    "clipped gossip": ClippedGossip(),
+    "CS+": CSPlus(),
+    "CS of He": CSHe(),
+    "GTS": GTS(),
+    "NNA": NNA(),
+    "BALANCE": Balance(),
+    "IOS": IOS(),
+    "BRIDGE": Bridge(),
+    "median": PerNeighbourhood(rule=Median()),
+    "Krum": PerNeighbourhood(rule=Krum(f=F)),
+    "multi-Krum": PerNeighbourhood(rule=MultiKrum(f=F)),
+    "geometric median": PerNeighbourhood(rule=GeometricMedian()),
+    "NNM, trimmed mean": PerNeighbourhood(rule=NNM(f=F) >> TrimmedMean(f=F)),
+}
+"""The rules that are computed for all peers at once."""
+
+STEPS, BATCH, HIDDEN = 5, 16, 126
+"""Local training in a round: an MLP of about 1e5 parameters."""
+
+MOST_OF_TRAINING = 1.0
+"""The largest share of the time of such training that mixing may take, for every batched rule."""
+
 GROWTH = {"linear": 1.6, "star": 1.6, "Gram": 1.6, "order": 1.6}
 """How many times more than 16 times as much 800 peers may cost, compared with 50. The pairs that meet somewhere grow 26
 times: among 50 peers, most pairs meet in several neighbourhoods."""
@@ -56,10 +109,16 @@ MOST_GIGABYTES = 1.2
 themselves are 0.4, and so are the new ones."""
 
 
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Any:
-    with limit_threads(1):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with limit_threads(1), threadpool_limits(1):
         yield
+    torch.set_num_threads(threads)
 
 
 def network(n: int, d: int) -> tuple[Letters, Hoods]:
@@ -87,7 +146,7 @@ def called(rule: Aggregator, letters: Letters, hoods: Hoods) -> list[Any]:
 def measured(benchmark: Any, mix: Any, always: dict[str, Any], seldom: dict[str, Any]) -> dict[str, float]:
     """How many times as long as each reference the mixing takes; empty when nothing is measured."""
     mix()
-    turns = Turns(always, seldom)
+    turns = Turns(always, seldom, clock=time.process_time)
     benchmark.pedantic(mix, setup=turns, rounds=ROUNDS)
     if benchmark.disabled or benchmark.stats is None:
         return {}
@@ -118,6 +177,35 @@ def test_mixing_is_faster_than_one_call_a_peer(benchmark: Any, name: str) -> Non
     ratios = measured(benchmark, lambda: rule.mix(letters, hoods, out=out), {}, calls)
     if ratios:
         assert 1.0 / ratios["calls"] >= least
+
+
+@pytest.fixture(scope="module")
+def training() -> Any:
+    """The local steps of all peers in one round, for a number of peers and of hidden units."""
+    made: dict[tuple[int, int], Any] = {}
+
+    def of(n: int, hidden: int) -> Any:
+        if (n, hidden) not in made:
+            world = Task(data=Noise(), model=MLP(hidden=(hidden,)), partition=IID()).prepare(clients=n, seed=0)
+            values = {"clients": n, "batch_size": BATCH, "local_steps": STEPS, "algorithm": "fedavg"}
+            channel = peers_of(simulated(world=world, topology=Ring(), **values)).channel
+            assert isinstance(channel, Models)
+            lesson = channel.work.lesson(0, np.arange(n), dirty=False)
+            made[n, hidden] = partial(channel.train, world.initial.repeat(n, 1), lesson)
+        return made[n, hidden]
+
+    return of
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_mixing_costs_less_than_five_local_steps(benchmark: Any, training: Any, name: str) -> None:
+    rule, (n, d) = BATCHED[name], size(benchmark)
+    letters, hoods = network(n, d)
+    out = np.empty_like(letters.rows)
+    steps = {"five steps": training(n, 2 if benchmark.disabled else max(2, round(HIDDEN * d / 100_000)))}
+    ratios = measured(benchmark, lambda: rule.mix(letters, hoods, out=out), {}, steps)
+    if ratios:
+        assert ratios["five steps"] <= MOST_OF_TRAINING
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -23,15 +23,21 @@ PEER_QUICK = 0.01
 """Seconds within which such a reference takes part in every round: the best of two calls so short is mostly luck."""
 
 
-def seconds(call: Callable[[], Any], synchronise: Callable[[], Any] | None = None) -> float:
+Clock = Callable[[], float]
+"""Reads a clock, in seconds."""
+
+
+def seconds(
+    call: Callable[[], Any], synchronise: Callable[[], Any] | None = None, clock: Clock = time.perf_counter
+) -> float:
     """The time of one call, with all the work that it started on an accelerator."""
     if synchronise is not None:
         synchronise()
-    start = time.perf_counter()
+    start = clock()
     call()
     if synchronise is not None:
         synchronise()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def rounds_for(budget: float, subject: float, reference: float, limit: float) -> int:
@@ -56,8 +62,9 @@ class Turns:
         always: Mapping[str, Callable[[], Any]],
         seldom: Mapping[str, Callable[[], Any]],
         synchronise: Callable[[], Any] | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
-        self._always, self._seldom, self._synchronise = dict(always), dict(seldom), synchronise
+        self._always, self._seldom, self._synchronise, self._clock = dict(always), dict(seldom), synchronise, clock
         self._rounds = 0
         self.best: dict[str, float] = {}
 
@@ -66,7 +73,7 @@ class Turns:
         limit = PEER_LIMIT if self._rounds < PEER_ROUNDS else PEER_QUICK
         due |= {name: call for name, call in self._seldom.items() if self.best.get(name, 0.0) <= limit}
         for name, call in due.items():
-            self.best[name] = min(self.best.get(name, math.inf), seconds(call, self._synchronise))
+            self.best[name] = min(self.best.get(name, math.inf), seconds(call, self._synchronise, self._clock))
         self._rounds += 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.results.reporting import RunResults
+from robustfl.evaluation.score.peers import BaselineRow, baselines, contestants
 
 from .wording import distinct, short_names, telling_digits
 
@@ -50,6 +51,16 @@ class Run:
         """One row per defense, the best first."""
         found: Sequence[Values] = self.scores["ranking"]
         return found
+
+    @property
+    def contestants(self) -> Sequence[Values]:
+        """The rows of the ranking without that of a rule by which peers hear nobody, which is a baseline."""
+        return contestants(self.results.summary["scores"])
+
+    @property
+    def baselines(self) -> Sequence[BaselineRow]:
+        """What peers without a server reach alone in each world."""
+        return baselines(self.results.summary["scores"])
 
     @property
     def seeds(self) -> Sequence[int]:

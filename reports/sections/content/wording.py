@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from robustfl.wording import distinct as distinct
 from robustfl.wording import listed as listed
 
 MISSING = "–"
@@ -91,14 +92,6 @@ def percent(share: float | None) -> str:
     if 0 < share < 0.005:
         return "< 1 %"
     return f"{min(round(100 * share), 99) if share < 1 else 100} %"
-
-
-def distinct(labels: Sequence[str]) -> list[str]:
-    """The labels without the parts that all share: `Digits, IID, f=1` and `Digits, IID, f=2` -> `f=1` and `f=2`."""
-    parts = [re.split(r", (?![^(]*\))", label) for label in labels]
-    shared = set.intersection(*map(set, parts)) if parts else set()
-    short = [", ".join(part for part in own if part not in shared) for own in parts]
-    return short if all(short) else list(labels)
 
 
 def short_names(labels: Iterable[str]) -> dict[str, str]:

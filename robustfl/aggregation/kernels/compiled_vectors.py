@@ -126,6 +126,13 @@ def load_register(typing: Any, array: Any, at: Any) -> Any:
     return result(array, types.intp), generate
 
 
+def _halves(builder: Any, vector: Any, count: int) -> tuple[Any, Any]:
+    """The lower and the upper half of a vector, of `count` lanes each."""
+    nothing, number = ir.Constant(vector.type, ir.Undefined), ir.VectorType(ir.IntType(32), count)
+    lower, upper = (ir.Constant(number, list(range(start, start + count))) for start in (0, count))
+    return builder.shuffle_vector(vector, nothing, lower), builder.shuffle_vector(vector, nothing, upper)
+
+
 @operation
 def across(typing: Any, a: Any) -> Any:
     """The sum of all lanes: those of the upper half are added to those of the lower half, until one is left."""
@@ -134,13 +141,7 @@ def across(typing: Any, a: Any) -> Any:
         total, count = v[0], a.count
         while count > 1:
             count //= 2
-            halves = (
-                ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(start, start + count)))
-                for start in (0, count)
-            )
-            nothing = ir.Constant(total.type, ir.Undefined)
-            lower, upper = (builder.shuffle_vector(total, nothing, half) for half in halves)
-            total = builder.fadd(lower, upper)
+            total = builder.fadd(*_halves(builder, total, count))
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return a.scalar(a), _simple(emit)
@@ -364,6 +365,23 @@ def from_image(typing: Any, image: Any) -> Any:
         return builder.bitcast(_mirror(builder, args[0]), context.get_value_type(result))
 
     return result(image), generate
+
+
+@operation
+def most(typing: Any, image: Any) -> Any:
+    """The largest float of all lanes, from their :func:`rank_image`: by halves, as :func:`across` adds."""
+    scalar = types.float32 if image.scalar.bitwidth == 32 else types.float64
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total, count = args[0], image.count
+        while count > 1:
+            count //= 2
+            lower, upper = _halves(builder, total, count)
+            total = builder.select(builder.icmp_signed("<", lower, upper), upper, lower)
+        single = builder.bitcast(_mirror(builder, total), ir.VectorType(context.get_value_type(scalar), 1))
+        return builder.extract_element(single, ir.Constant(ir.IntType(32), 0))
+
+    return scalar(image), generate
 
 
 @kernel

@@ -11,11 +11,11 @@ from robustfl.aggregation.kernels.compiled_vectors import (
     address_of,
     fetch,
     fill,
-    from_image,
     larger,
     load,
     magnitude,
     minus,
+    most,
     narrow,
     rank_image,
     store,
@@ -40,10 +40,9 @@ def peaks(address: int, stride: int, columns: int, lanes: int, rows: Any, lane: 
             announce(at + ahead)
             largest = larger(largest, rank_image(magnitude(fetch(lane, at))))
             at += lanes * lane.itemsize
-        store(lane, 0, from_image(largest))
-        for q in range(lanes):
-            if not lane[q] <= found[r] and found[r] == found[r]:
-                found[r] = lane[q]
+        value = most(largest)
+        if not value <= found[r] and found[r] == found[r]:
+            found[r] = value
 
 
 @quick_sums
@@ -123,6 +122,21 @@ def wide_squares(
 
 
 @kernel
+def starts_line(out: Any, place: int) -> Any:
+    """Whether an element of `out` is the first one in its line of the cache: only from there results can go past it."""
+    return (address_of(out) + place * out.itemsize) % LINE == 0
+
+
+@kernel
+def put(out: Any, at: int, value: Any, past: bool) -> None:
+    """Write a vector of results to `out`, `past` the caches where :func:`starts_line` allows it."""
+    if past:
+        stream(out, at, value)
+    else:
+        store(out, at, value)
+
+
+@kernel
 def sums(
     address: int,
     stride: int,
@@ -145,7 +159,7 @@ def sums(
     for i in range(lines.size):
         base = address + rows[starts[i]] * stride
         place = lines[i] * pitch + first
-        streams = past and (address_of(out) + place * out.itemsize) % LINE == 0
+        streams = past and starts_line(out, place)
         for c in range(0, columns, lanes):
             step = c * out.itemsize
             centre = fetch(out, base + step)
@@ -153,10 +167,7 @@ def sums(
             for e in range(starts[i] + 1, starts[i + 1]):
                 x = fetch(out, address + rows[e] * stride + step)
                 total = add_product(total, fill(centre, weights[e]), minus(x, centre))
-            if streams:
-                stream(out, place + c, total)
-            else:
-                store(out, place + c, total)
+            put(out, place + c, total, streams)
     if past:
         settled()
 
@@ -215,7 +226,7 @@ def ranks(
     """
     for i in range(lines.size):
         place = lines[i] * pitch + first
-        streams = past and (address_of(out) + place * out.itemsize) % LINE == 0
+        streams = past and starts_line(out, place)
         for c in range(0, columns, lanes):
             step = c * tile.itemsize
             for j in range(count):
@@ -233,9 +244,6 @@ def ranks(
                 value = middle(load(tile, low * lanes), load(tile, high * lanes))
             else:
                 value = share(band_sum(tile, 0, lanes, low, high + 1), high + 1 - low, out)
-            if streams:
-                stream(out, place + c, narrow(value, out))
-            else:
-                store(out, place + c, narrow(value, out))
+            put(out, place + c, narrow(value, out), streams)
     if past:
         settled()

@@ -35,10 +35,12 @@ def peaks(block: Array, rows: Any) -> Floats:
     return found
 
 
-def surveyed_distances(block: Array, rows: Any, pairs: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], not wide ones, in one reading."""
+def surveyed_distances(block: Array, rows: Any, pairs: Any, starts: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], not wide ones, in one reading.
+
+    `starts` are the :func:`runs` of the pairs.
+    """
     largest, found = np.zeros(len(rows)), np.zeros(len(pairs))
-    starts = _runs(pairs)
     for part, _ in _parts(block):
         lane, sums = np.zeros(lanes(part.dtype), part.dtype), np.zeros(lanes(part.dtype), part.dtype)
         origin = np.zeros(min(SUMMED, part.shape[1]), part.dtype)
@@ -53,7 +55,7 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     first row are read faster where they follow each other, and all pairs are where pairs of the same rows do.
     """
     if not wide:
-        return surveyed_distances(block, NO_ROWS, pairs)[1]
+        return surveyed_distances(block, NO_ROWS, pairs, runs(pairs))[1]
     found = np.zeros(len(pairs))
     for columns in column_blocks(block.shape[1], SUMMED):
         for part, _ in _parts(block[:, columns]):
@@ -62,7 +64,7 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     return found
 
 
-def _runs(pairs: Any) -> NDArray[np.int64]:
+def runs(pairs: Any) -> NDArray[np.int64]:
     """Where the pairs begin that have their first row in common with the one before, and where all of them end."""
     changes = np.flatnonzero(np.diff(pairs[:, 0])) + 1
     return np.concatenate([[0], changes, [len(pairs)]]).astype(np.int64)

@@ -28,6 +28,11 @@ class HearsayMixer(Mixer):
     most: ClassVar[int] = 1
     """The number of rumours that a peer tells each of its neighbours in one mixing."""
 
+    @property
+    def hears_updates(self) -> bool:
+        """Whether it also reads what neighbours say that their own training has changed: `Occasion.updates`."""
+        return False
+
     @abstractmethod
     def tell(self, edges: Sequence[tuple[int, int]], rng: np.random.Generator) -> dict[int, list[Rumour]]:
         """What goes over some edges (teller, receiver): receiver -> its rumours; nothing changes in the state."""

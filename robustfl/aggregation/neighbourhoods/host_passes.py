@@ -22,8 +22,13 @@ def peaks(block: Array, rows: Any) -> Floats:
         return np.asarray(np.maximum(part.max(axis=1), -part.min(axis=1)), np.float64)
 
 
-def surveyed_distances(block: Array, rows: Any, pairs: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e]."""
+def runs(pairs: Any) -> Any:
+    """What can be found out about pairs before any block is read: nothing that would be of use here."""
+    return NO_ROWS
+
+
+def surveyed_distances(block: Array, rows: Any, pairs: Any, starts: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], whose :func:`runs` are given."""
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
         return peaks(block, rows), squared_distances(block, pairs, False)
 

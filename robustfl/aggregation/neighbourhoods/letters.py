@@ -249,6 +249,8 @@ class Occasion:
     draws : peer's id -> a random generator, the same whenever it is asked for, for rules that leave something to chance
     layers : the sizes of the layers that a model's d numbers consist of, in order; for rules that treat layers alike
     rumours : peer's id -> what its neighbours tell it about third peers; for rules that listen to that
+    updates : (peer's id, neighbour's id) -> what this neighbour says that its own training has changed since its last
+        letter, [d]; anything if it lies, as nobody can check it. For rules that remember updates in place of letters
     """
 
     number: int = 0
@@ -259,6 +261,7 @@ class Occasion:
     draws: Callable[[int], np.random.Generator] | None = None
     layers: tuple[int, ...] | None = None
     rumours: Mapping[int, Sequence[Any]] = field(default_factory=dict)
+    updates: Callable[[int, int], Any] | None = None
 
     @property
     def progress(self) -> float:

@@ -18,7 +18,7 @@ from robustfl.aggregation.defense import Defense
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
-from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, read_hearsay
+from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, published, read_hearsay
 from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.remembering import keeps
@@ -152,6 +152,7 @@ class Mixer(Defense):
         short: Short = "lower",
         rumours: Mapping[Any, Sequence[Any]] | None = None,
         name: Any = None,
+        updates: Mapping[Any, Any] | None = None,
     ) -> tuple[Any, Told]:
         """One peer's next model, in the type of its own model, for loops that are nobody's simulation.
 
@@ -170,6 +171,7 @@ class Mixer(Defense):
         rumours : neighbour -> what it has told of others, for rules that listen to that: each of them tells with
             `tell_one`. Anybody may tell anything, and each teller adds at most a name to the state in each call
         name : what the others call this peer; needed with `rumours`, because those about itself are not believed
+        updates : neighbour -> what it says that its own training has changed, as numbers [d]; for rules that ask for it
 
         Raises
         ------
@@ -195,6 +197,8 @@ class Mixer(Defense):
         when = occasion or Occasion()
         if rumours is not None:
             when = replace(when, rumours={MYSELF: hood.rumours})
+        if updates is not None:
+            when = replace(when, updates=published(updates, hood.names))
         mixed, after = peer._run(hood.letters, hood.hoods, when, short, None)
         if 0 in mixed.reasons.get(0, {}):
             raise UpdatesError(f"The own model cannot be mixed: it is {mixed.reasons[0][0]}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +72,12 @@ def read_hearsay(me: Hashable, rumours: Mapping[Any, Sequence[Any]] | None, most
             names |= {_plain(subject) for subject in subjects}
         names.add(plain)
     return OneHearsay(mine, told, frozenset(names - {None, mine}), frozenset(loud))
+
+
+def published(updates: Mapping[Any, Any], names: Sequence[Hashable]) -> Callable[[int, int], Any]:
+    """What `Occasion.updates` says of neighbours who have these numbers from 1 on, from what they said by name."""
+    said = {_plain(name): update for name, update in updates.items()}
+    return lambda _, sender: said.get(names[sender - 1])
 
 
 def named(refused: Sequence[Refused], me: Hashable, names: Sequence[Hashable]) -> list[Refused]:

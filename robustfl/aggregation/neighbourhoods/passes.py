@@ -40,6 +40,9 @@ COMBINED = 8192
 """The number of columns of a block that one call of a kernel combines: several threads have enough to do, and calls
 cost nothing beside the sums."""
 
+LARGE = 1 << 24
+"""Bytes of letters from which on they do not stay in the caches from one pass to the next."""
+
 NARROW = 1e-12, 1e15
 """Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
 
@@ -148,22 +151,34 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-        cut = self._cut(SUMMED)
-        known = partial(self._narrow_and_wide, pairs)
-        found = self._blocks(known, cut) if self._known else self._first(partial(self._surveyed, pairs), cut)
+        cut, runs = self._cut(SUMMED), self.passes.runs(pairs)
+        looked = partial(self._surveyed, pairs, runs, bool(np.isin(pairs[:, 0], self._suspects).all()))
+        known = partial(self._narrow_and_wide, pairs, runs)
+        found = self._blocks(known, cut) if self._known else self._first(looked, cut)
         return self.added(found, len(pairs))
 
-    def _surveyed(self, pairs: Index, block: Array, columns: slice) -> tuple[Floats, Floats]:
-        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it."""
+    def _surveyed(
+        self, pairs: Index, runs: Lines, covered: bool, block: Array, columns: slice
+    ) -> tuple[Floats, Floats]:
+        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it.
+
+        `covered` says that each pair begins with a suspect: then no pair is wide where no suspect is out of the usual.
+        """
         peaks = np.zeros(len(self.rows))
-        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs)
+        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs, runs)
+        if covered and _usual(peaks[self._suspects]).all():
+            return found, peaks
         wide = _wide(peaks, pairs)
         if wide.any() and (peaks <= self._limit).all():
             found[wide] = self.passes.squared_distances(block, pairs[wide], True)
         return found, peaks
 
-    def _narrow_and_wide(self, pairs: Index, block: Array, columns: slice, peaks: Floats) -> Floats:
+    def _narrow_and_wide(self, pairs: Index, runs: Lines, block: Array, columns: slice, peaks: Floats) -> Floats:
         wide = _wide(peaks, pairs)
+        if not wide.any():
+            nothing = self._suspects[:0]
+            narrow: Floats = self.passes.surveyed_distances(block, nothing, pairs, runs)[1]
+            return narrow
         found = np.empty(len(pairs))
         for chosen, kind in ((~wide, False), (wide, True)):
             if chosen.any():
@@ -185,7 +200,9 @@ class Passes:
         if not _beside(self._given, out):
             self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
             return
-        suspects = self._suspects[:0] if self._known else self._suspects
+        # In a large matrix, sums would wait for each row; whoever looks at all rows first brings them into the cache.
+        spared = self._known and self.rows.nbytes < LARGE
+        suspects = self._suspects[:0] if spared else self._suspects
 
         def look(block: Array, columns: slice) -> tuple[None, Floats]:
             peaks = np.zeros(len(self.rows))
@@ -248,4 +265,9 @@ def _wide(peaks: Floats, pairs: Index) -> NDArray[np.bool_]:
     """Which pairs [e] have numbers whose squares do not fit into float32, for the largest ones [N] of the rows."""
     ends = np.append(peaks, 0.0)  # the last place is the origin's
     largest = np.maximum(ends[pairs[:, 0]], ends[pairs[:, 1]])
-    return np.asarray(~((largest >= NARROW[0]) & (largest <= NARROW[1])))
+    return ~_usual(largest)
+
+
+def _usual(largest: Floats) -> NDArray[np.bool_]:
+    """Which of the largest magnitudes have squares that fit into float32."""
+    return np.asarray((largest >= NARROW[0]) & (largest <= NARROW[1]))

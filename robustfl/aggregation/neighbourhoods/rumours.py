@@ -82,7 +82,7 @@ def believed(
     found: list[Rumour] = []
     refused: list[Refused] = []
     counts = Counter(_whole(getattr(rumour, "teller", None)) for rumour in rumours)
-    limit = largest_magnitude(str(like.dtype), HEARD_FROM, len(like))
+    limit = largest_payload(like)
     for rumour in rumours:
         teller, subject, at, distance = (
             _whole(getattr(rumour, name, None)) for name in ("teller", "subject", "round", "distance")
@@ -107,7 +107,7 @@ def believed(
         elif at < receiver.told.get((teller, subject), 0):
             reason = f"of round {at}, and its teller has told of a later one before"
         if reason is None:
-            payload = _payload(rumour.payload, like, limit)
+            payload = readable(rumour.payload, like, limit)
             if isinstance(payload, str):
                 reason = payload
             else:
@@ -123,7 +123,12 @@ def _whole(value: Any) -> int:
     return int(value) if whole and 0 <= int(value) < 2**63 else -1
 
 
-def _payload(payload: Any, like: Array, limit: float) -> Array | str:
+def largest_payload(like: Array) -> float:
+    """The largest magnitude of a number that is told, so that sums of many payloads like `like` [d] are finite."""
+    return largest_magnitude(str(like.dtype), HEARD_FROM, len(like))
+
+
+def readable(payload: Any, like: Array, limit: float) -> Array | str:
     """The payload as an array like `like`, or why it is none; one that has the right type already is not copied."""
     values = vector(payload, len(like))
     if isinstance(values, str):

@@ -94,6 +94,33 @@ class BaselineLevel(TypedDict):
     per_seed: NotRequired[list[float | None]]
 
 
+class PeersAlone(TypedDict):
+    """The accuracy of all peers of a world that train alone: of their mean and of the worst one, also of each seed."""
+
+    mean: float | None
+    worst: float | None
+    mean_per_seed: list[float | None]
+    worst_per_seed: list[float | None]
+
+
+class PeersServed(TypedDict):
+    """The accuracy of honest peers with a defense, in its worst case with `f` malicious ones: the largest number."""
+
+    attack: str | None
+    f: int
+    mean: float | None
+    worst: float | None
+    diverged: bool
+
+
+class PeersReport(TypedDict):
+    """What peers without a server have alone and with each defense; `listed_as` is the defense that hears nobody."""
+
+    alone: PeersAlone
+    listed_as: str | None
+    defenses: dict[str, PeersServed]
+
+
 class ScoredWorldReport(TypedDict):
     """All defenses in one world; `settings` are its task and federation, by which equal worlds are found again."""
 
@@ -110,6 +137,7 @@ class ScoredWorldReport(TypedDict):
     baseline: BaselineLevel
     training: NotRequired[TrainingReport | None]
     informative: bool
+    peers: NotRequired[PeersReport | None]
     defenses: list[ScoredDefense]
 
 

@@ -33,10 +33,11 @@ from robustfl.evaluation.run.provenance import histogram, machines, provenance
 from robustfl.evaluation.run.triggers import pictures
 from robustfl.evaluation.score.costs import side_effects
 from robustfl.evaluation.score.faults import fault_scores
+from robustfl.evaluation.score.peers import peers_report
 from robustfl.evaluation.score.privacy import privacy_axis
 from robustfl.evaluation.score.score import score
 from robustfl.evaluation.score.targeted import targeted
-from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.specs import ALONE, DefenseTemplate
 from robustfl.evaluation.suite.scenario import Suite
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.evidence import (
@@ -152,6 +153,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, check
     """The scores of the records; breakdown points that a search has found replace those of the grid."""
     plan, experiment = played.plan, played.plan.experiment
     suite, declared = experiment.suite, experiment.suite.adversary.declared
+    plain, listed = _baselines(played), next((t.label for t in suite.defenses if t.names == (ALONE,)), None)
     found = score(
         played.outcomes(plan.cells),
         played.worlds(),
@@ -167,6 +169,7 @@ def _scores(played: Played, wanted: Sequence[str], breakdowns: Breakdowns, check
         settings = world.model_dump(mode="json")
         place["id"], place["rounds"] = content_hash(settings), world.federation.rounds
         place["settings"] = {key: settings[key] for key in ("task", "federation")}
+        place["peers"] = peers_report(place, played.records, plain[world.label], listed)
         for defense in place["defenses"]:
             defense["breakdown"] = breakdowns.get((world.label, defense["defense"]), defense["breakdown"])
     return found

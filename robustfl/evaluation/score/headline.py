@@ -14,6 +14,7 @@ from robustfl.evaluation.labels import NO_ATTACK
 from robustfl.evaluation.results.axes import TargetedCell
 from robustfl.evaluation.results.summaries import RankRow, ScoredPoint, ScoredWorldReport, Scores, Summary
 from robustfl.evaluation.score.levels import LEVELS, WORDS, Level
+from robustfl.evaluation.score.peers import contestants, served
 from robustfl.evaluation.trust.remarks import attacked
 from robustfl.evaluation.trust.status import SUSPECT
 from robustfl.wording import counted, listed
@@ -28,7 +29,8 @@ HARMLESS = "SCENARIO_NOT_ATTACKABLE"
 def headline(summary: Summary) -> str:
     """Whether a defense can be called the best, and what the first one of the table keeps, in a few sentences."""
     scores = summary["scores"]
-    scored = [row for row in scores["ranking"] if row["R_mean"] is not None]
+    rows = contestants(scores)
+    scored = [row for row in rows if row["R_mean"] is not None]
     if not scored and not attacked(scores["worlds"]):
         return "Nobody attacks here, so no defense is scored. The claims and the tables say what was measured."
     if not scored:
@@ -37,7 +39,7 @@ def headline(summary: Summary) -> str:
     doubt = _doubt(scores, scored, len(summary["suite"]["seeds"]))
     if doubt:
         return f"{doubt} {_kept(summary, best)}"
-    ranked = [row["rank"] is not None for row in scores["ranking"]]
+    ranked = [row["rank"] is not None for row in rows]
     among = "" if all(ranked) else f"Of the {counted(sum(ranked), 'defense')} that could be ranked, "
     return f"{among}{best['defense']} holds up best. {_kept(summary, best)}"
 
@@ -60,6 +62,8 @@ def _doubt(scores: Scores, scored: Sequence[RankRow], seeds: int) -> str:
         return f"No defense is called the best: a check of the evaluation failed for {best['defense']}, the first one."
     if best["defense"] == plain and len(scored) > 1:
         return f"No defense is better than plain averaging ({plain})."
+    if _below_alone(scores, best):
+        return f"No defense is called the best: peers with {best['defense']}, the first one, end below peers alone."
     if seeds == 1 and len(scored) > 1:
         return "No defense is called the best: with one seed no difference can be told from chance."
     if tied:
@@ -86,7 +90,33 @@ def _kept(summary: Summary, row: RankRow) -> str:
         what = "of the main task and of the samples aimed at, whichever is less"
     spread = _spread(point, len(world["seeds"]))
     known = f"With {share} {name} keeps {point['W']:.2f} {what}{place} ({spread}), {_against(point)}."
-    return " ".join([known, *_weaker(point), *_aim(summary, world["world"], name, point), *_mean(scores, row)])
+    aim = _aim(summary, world["world"], name, point)
+    return " ".join([known, *_weaker(point), *aim, *_beside_alone(scores, world, row), *_mean(scores, row)])
+
+
+def _beside_alone(scores: Scores, world: ScoredWorldReport, row: RankRow) -> list[str]:
+    """The accuracies of peers behind that number, and what peers reach without any network."""
+    own, peers = served(scores, row), world.get("peers")
+    if own is None or peers is None:
+        return []
+    numbers = own["mean"], own["worst"], peers["alone"]["mean"], peers["alone"]["worst"]
+    if None in numbers:
+        return []
+    there, worst, alone, least = (f"{value:.2f}" for value in numbers)
+    return [f"Its peers then reach {there} in the mean and {worst} at worst; alone they reach {alone} and {least}."]
+
+
+def _below_alone(scores: Scores, row: RankRow) -> bool:
+    """Whether both the mean and the worst of the peers end below what peers reach alone."""
+    own = served(scores, row)
+    world = next((world for world in scores["worlds"] if row.get("world") in (None, world["world"])), None)
+    peers = None if world is None else world.get("peers")
+    if own is None or peers is None:
+        return False
+    if own["diverged"]:
+        return True
+    pairs = (own["mean"], peers["alone"]["mean"]), (own["worst"], peers["alone"]["worst"])
+    return all(mine is not None and alone is not None and mine < alone for mine, alone in pairs)
 
 
 def _mean(scores: Scores, row: RankRow) -> list[str]:

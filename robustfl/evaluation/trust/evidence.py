@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustfl import registry
 from robustfl.evaluation.results.records import Record, metrics_of, more_of
-from robustfl.evaluation.specs import DefenseTemplate
+from robustfl.evaluation.specs import ALONE, DefenseTemplate
 from robustfl.evaluation.suite.standard import PEERS, load_standard, made_for
 from robustfl.evaluation.trust.declaration import ToldOff
 from robustfl.evaluation.trust.leaks import Beyond
@@ -88,6 +88,7 @@ class DefenseFacts:
     trusting : whether it uses an update that the server computes on clean samples of its own
     made_for : the registered attacks that are made for one of its stages
     among_peers : the labels of the attacks that its evaluation needs where it mixes the models of peers
+    baseline : whether it is the rule by which peers hear nobody, with which others are compared
     """
 
     channel: str = "dense"
@@ -97,6 +98,7 @@ class DefenseFacts:
     trusting: bool = False
     made_for: tuple[str, ...] = ()
     among_peers: tuple[str, ...] = ()
+    baseline: bool = False
 
     @classmethod
     def of(cls, template: DefenseTemplate, federation: Federation | None = None) -> DefenseFacts:
@@ -121,6 +123,7 @@ class DefenseFacts:
                 if names & set(made_for(kind)) and (channel != "peers" or _among_peers(kind))
             ),
             among_peers=tuple(map(str, load_standard(PEERS).attacks)) if channel == "peers" else (),
+            baseline=names == {ALONE},
         )
 
 

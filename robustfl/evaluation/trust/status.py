@@ -40,6 +40,9 @@ STATUSES = (CONFIG_INVALID, SUSPECT, UPPER_BOUND, ADAPTIVE)
 APART = "listed apart, because it uses clean data of the server: compare it with the row 'server alone'"
 """Why a rule around a trusted update has no rank."""
 
+BASELINE = "a baseline: it hears nobody, so nothing can harm it, and others are compared with it"
+"""Why the rule by which peers learn alone has no rank."""
+
 EVERYTHING = {"peers", "data", "defense"}
 """The knowledge of an attacker from whom nothing is hidden."""
 
@@ -91,14 +94,16 @@ def with_statuses(
     for name in names:
         if evidence.subjects.get(name, DefenseFacts()).trusting:
             overall[name] = StatusVerdict(status=overall[name].status, why=(APART, *overall[name].why))
+        if evidence.subjects.get(name, DefenseFacts()).baseline:
+            overall[name] = StatusVerdict(status=overall[name].status, why=(BASELINE, *overall[name].why))
     return reports, overall
 
 
 def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -> set[str] | None:
     """The defenses that may be ranked; None if all of them may be.
 
-    Rules around a trusted update are listed apart: their server has clean data, which the others do without. What was
-    seen to cheat has no rank in any suite.
+    Rules around a trusted update are listed apart: their server has clean data, which the others do without. Learning
+    alone is what others are compared with. What was seen to cheat has no rank in any suite.
     """
     if evidence is None:
         return None
@@ -110,7 +115,7 @@ def rankable(verdicts: Mapping[str, StatusVerdict], evidence: Evidence | None) -
 
 def _bars(reason: str) -> bool:
     """Whether a reason forbids a rank in every suite."""
-    return reason == APART or reason.startswith(("CONDUCT", "NOT_REPEATED"))
+    return reason in (APART, BASELINE) or reason.startswith(("CONDUCT", "NOT_REPEATED"))
 
 
 def verdict(
@@ -126,7 +131,7 @@ def verdict(
     met = [threat for threat in threats if threat is not None]
     name = defense["defense"]
     subject = evidence.elsewhere.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())
-    lacking = missing(met, subject, evidence.rounds.get(world["world"]))
+    lacking = [] if subject.baseline else missing(met, subject, evidence.rounds.get(world["world"]))
     status = SUSPECT if doubts else UPPER_BOUND if lacking else ADAPTIVE
     return StatusVerdict(status=status, why=(*doubts, *lacking))
 

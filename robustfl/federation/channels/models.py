@@ -60,10 +60,11 @@ class Models(Dense):
         network = self.setup.network
         assert network is not None
         size = self.setup.population.initial.element_size() * self.setup.population.d
-        if isinstance(self.defense, HearsayMixer):  # a rumour is as large as a letter
-            size *= 1 + self.defense.most
+        count = network.rules.gossip_steps
+        if isinstance(self.defense, HearsayMixer):  # a rumour is as large as a letter, and so is an update
+            count = count * (1 + self.defense.most) + self.defense.hears_updates
         sent, heard = network.letters(self.setup.honest)
-        return sent * size * network.rules.gossip_steps, heard * size * network.rules.gossip_steps
+        return sent * size * count, heard * size * count
 
     def train(self, models: Tensor, lesson: Lesson) -> None:
         """Let each peer make its local steps, in place, [k, d].

@@ -8,7 +8,7 @@ neighbours are the malicious clients.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -125,8 +125,38 @@ class Forger:
         A peer may tell each neighbour `allowed` of them. Without an attack by rumours, malicious peers are silent.
         """
         found: dict[int, list[Rumour]] = {}
+        for victim, facts in self._told(moment, names, allowed):
+            told = self._teller(victim).craft(facts)
+            found[int(names[victim])] = [replace(one, payload=_copied(one.payload)) for one in told]
+        return found
+
+    def updates(self, moment: Moment, names: Ids, trained: bool) -> dict[tuple[int, int], Any]:
+        """What malicious peers say to their victims that their training has changed: (receiver, sender) -> [d].
+
+        That is the truth, unless the attack lies. Where nobody has `trained` since the last letters, it is zero.
+        """
+        changes = list(((moment.own - moment.own_before) if trained else moment.own.new_zeros(moment.own.shape)).cpu())
+        rows = [change.numpy() for change in changes]
+        hit, places = moment.hearing.heard(self._setup.members.malicious), _places(moment.malicious, len(names))
+        found: dict[tuple[int, int], Any] = {}
+        for line in np.flatnonzero(hit.any(axis=1)).tolist():
+            victim, senders = int(names[moment.hearing.ids[line]]), moment.hearing.senders[line][hit[line]]
+            found |= {(victim, int(names[sender])): rows[places[sender]] for sender in senders.tolist()}
+        for victim, facts in self._told(moment, names, 0):
+            adversary = self._teller(victim)
+            assert isinstance(adversary.attack, RumourAttack)
+            said = adversary.attack.published(facts, adversary.memory)
+            found |= {(int(names[victim]), teller): _copied(update) for teller, update in said.items()}
+        return found
+
+    def _teller(self, victim: int) -> Adversary[RumourFacts, list[Rumour]]:
+        assert self._telling is not None
+        return self._tellers.setdefault(victim, Adversary(self._telling))
+
+    def _told(self, moment: Moment, names: Ids, allowed: int) -> Iterator[tuple[int, RumourFacts]]:
+        """Each victim of an attack by what malicious peers tell, and what there is to know of it; none without one."""
         if self._telling is None or not self._telling.active(moment.number):
-            return found
+            return
         hit = moment.hearing.heard(self._setup.members.malicious)
         sees_all = Knowledge.PEERS in self._telling.required_knowledge()
         victims = np.flatnonzero(hit.any(axis=1))
@@ -135,22 +165,22 @@ class Forger:
             around = moment.rows[line, 1:]
             around = around[(around != ABSENT) & (sees_all | np.isin(around, victims))]
             own = _index(_places(moment.malicious, len(names))[senders[hit[line]]])
-            facts = RumourFacts(
-                round=moment.number,
-                f=int(hit[line].sum()),
-                honest=moment.models[_index(around)],
-                honest_ids=tuple(names[moment.hearing.ids[around]].tolist()),
-                own=partial(moment.own.__getitem__, own),
-                receiver=int(names[victim]),
-                model=moment.models[line],
-                tellers=tuple(names[senders[hit[line]]].tolist()),
-                allowed=allowed,
-                invent=partial(self._invent, len(names)),
-                rng=self._setup.rng["attack"],
+            yield (
+                victim,
+                RumourFacts(
+                    round=moment.number,
+                    f=int(hit[line].sum()),
+                    honest=moment.models[_index(around)],
+                    honest_ids=tuple(names[moment.hearing.ids[around]].tolist()),
+                    own=partial(moment.own.__getitem__, own),
+                    receiver=int(names[victim]),
+                    model=moment.models[line],
+                    tellers=tuple(names[senders[hit[line]]].tolist()),
+                    allowed=allowed,
+                    invent=partial(self._invent, len(names)),
+                    rng=self._setup.rng["attack"],
+                ),
             )
-            told = self._tellers.setdefault(victim, Adversary(self._telling)).craft(facts)
-            found[int(names[victim])] = [replace(one, payload=_copied(one.payload)) for one in told]
-        return found
 
     def _invent(self, taken: int) -> int:
         """A name that nobody has; the first `taken` numbers are names of peers."""

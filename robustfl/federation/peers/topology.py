@@ -244,6 +244,8 @@ class PeerToPeer(Topology):
         )
         if isinstance(rule, HearsayMixer):
             told |= self._told(rule, moment, step, watch)
+            if rule.hears_updates:
+                occasion = replace(occasion, updates=self._published(moment, trained=step == 0))
         with watch.phase("attack"):
             forged = self.forger.forged(moment)
         with watch.phase("aggregate"):
@@ -270,6 +272,13 @@ class PeerToPeer(Topology):
             for receiver, rumours in self.forger.rumours(moment, self._names, mixer.most).items():
                 told.setdefault(receiver, []).extend(rumours)
         return told
+
+    def _published(self, moment: Moment, trained: bool) -> Callable[[int, int], Array | None]:
+        """What a peer's neighbour says that its own training has changed; only the first letters of a round tell it."""
+        changes = moment.models - moment.before if trained else torch.zeros_like(moment.models)
+        honest = dict(zip(self._names[moment.ids].tolist(), changes.cpu().numpy(), strict=True))
+        lies = self.forger.updates(moment, self._names, trained)
+        return lambda peer, sender: lies.get((peer, sender), honest.get(sender))
 
     def _lost(self, number: int, sent: Hearing) -> NDArray[np.bool_]:
         """Which letters [h, m] faults lose on their way."""

@@ -81,6 +81,28 @@ class RumourAttack(MessageAttack[RumourFacts, "list[Rumour]"]):
     def forge(self, view: RumourView) -> list[Rumour]:
         """What one victim is told; tellers are among `view.tellers`."""
 
+    def publish(self, view: RumourView) -> dict[int, Tensor]:
+        """What malicious neighbours say to one victim that their own training has changed: teller -> [d].
+
+        Rules that do not remember updates never ask. Who is left out says what it has trained.
+        """
+        return {}
+
+    @final
+    def published(self, facts: RumourFacts, memory: dict[str, Any]) -> dict[int, Tensor]:
+        """What :meth:`publish` says, once that is checked."""
+        view = self.look(facts, memory)
+        said = self.publish(view)
+        changed = view.lent.changed()
+        if changed:
+            raise AttackError(f"{self!r} changed {' and '.join(changed)}, which it may only read. Work on a copy.")
+        if not isinstance(said, dict) or not set(said) <= set(view.tellers):
+            raise AttackError(
+                f"{self!r} should publish a dictionary from some of `view.tellers`, the malicious neighbours of the "
+                "victim, to updates. Return {} for the truth."
+            )
+        return said
+
     @final
     def craft(self, view: RumourView) -> list[Rumour]:
         return self.forge(view)

@@ -13,7 +13,7 @@ from robustfl.aggregation.neighbourhoods import Hoods, Letters, host_passes, pas
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.tiles import tiled
 from robustfl.aggregation.updates.source import HostileRows
-from robustfl.defenses import IOS, NNA
+from robustfl.defenses import IOS, NNA, Gossip
 from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION
 from tests.aggregation.neighbourhoods.networks import random_network
 
@@ -71,6 +71,32 @@ def test_magnitudes_never_miss_what_is_not_finite(dtype: Any) -> None:
     rows[3, 8] = np.inf
     for one in both(rows):
         np.testing.assert_array_equal(one.passes.peaks(rows, np.arange(5)), [np.nan, np.inf, 7.0, np.nan, 1.0])
+
+
+@each_type
+@pytest.mark.parametrize("value", [np.nan, -np.inf, -7.0])
+def test_the_largest_magnitude_is_found_wherever_it_stands(dtype: Any, value: float) -> None:
+    rows = np.random.default_rng(4).uniform(-1.0, 1.0, (1, 140)).astype(dtype)
+    for place in range(140):
+        changed = rows.copy()
+        changed[0, place] = value
+        for one in both(changed):
+            np.testing.assert_array_equal(one.passes.peaks(changed, np.arange(1)), np.abs([value]))
+
+
+@pytest.mark.parametrize("rule", [Gossip(), NNA()], ids=str)
+def test_rows_that_are_known_to_be_clean_mix_the_same_when_they_are_looked_at_again(
+    rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    models = rng.standard_normal((9, 700)).astype(np.float32)
+    index = (np.arange(9)[:, None] + np.arange(9)) % 9
+    hoods = Hoods(index, np.full((9, 9), 1 / 9), np.full(9, 2))
+    plain = rule.mix(Letters(models), hoods).models
+    monkeypatch.setattr("robustfl.aggregation.neighbourhoods.passes.LARGE", 0)
+    np.testing.assert_array_equal(rule.mix(Letters(models), hoods).models, plain)
+    models[index[0, 1]] = np.inf
+    assert rule.mix(Letters(models), hoods).rejected[0, 1]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e18, 1e30], ids=str)

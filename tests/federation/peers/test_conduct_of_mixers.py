@@ -11,7 +11,7 @@ import pytest
 from robustfl import registry
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
-from robustfl.attacks import Attached, Clones, Echo, Framing, LabelFlip
+from robustfl.attacks import Attached, Clones, Echo, Framing, LabelFlip, RandomUpdates
 from robustfl.defenses import Gossip, SybilWall
 from robustfl.federation.graphs import Regular
 from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES
@@ -118,3 +118,8 @@ def test_rumours_are_told_under_the_new_names_as_well(quorum: int) -> None:
     """Sybils tell them from the first round on, when a rule that listens has no history yet."""
     attack = Attached(max_degree=6) >> Clones(count=2, outside=True) >> LabelFlip() >> Framing()
     assert seen(SybilWall(quorum=quorum), attack=attack, f=1) == []
+
+
+@pytest.mark.parametrize("attack", [LabelFlip(), LabelFlip() >> RandomUpdates()], ids=str)
+def test_what_peers_publish_follows_them_under_other_names(attack: Any) -> None:
+    assert seen(SybilWall(history="updates"), attack=attack, f=1) == []

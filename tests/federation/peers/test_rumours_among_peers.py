@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustfl.aggregation.neighbourhoods import Rumour
-from robustfl.attacks import Attached, Clones, Crash, Dropout, Echo, Framing, LabelFlip, SignFlip
+from robustfl.attacks import Attached, Clones, Crash, Dropout, Echo, Framing, LabelFlip, RandomUpdates, SignFlip
 from robustfl.defenses import Gossip, SybilWall
 from robustfl.errors import AttackError, KnowledgeError
 from robustfl.federation.graphs import Complete, Ring
@@ -192,3 +192,48 @@ def test_a_poisoning_before_rumours_poisons_in_its_own_rounds() -> None:
     assert attack.confusion() == LabelFlip(mode="swap").confusion()
     assert str(attack) == "LabelFlip(stop_round=4, mode=swap) > Framing(start_round=2)"
     assert [stage.surface for stage in attack.stages] == ["data", "peers"]
+
+
+def test_honest_peers_publish_what_their_own_training_has_changed_once_a_round() -> None:
+    for steps in (1, 2):
+        rule = SybilWall(history="updates")
+        sim = network(rule, topology=Ring(), rounds=2, peers={"gossip_steps": steps})
+        kept = played(sim)
+        names, direct = peers(sim).network.names, rule.state_dict()["direct"]
+        begun = [sim.setup.population.initial.repeat(8, 1), kept.models[0]]
+        trained = sum(round.sent - before for round, before in zip(kept.rounds, begun, strict=True))
+        for peer in range(8):
+            for place in ((peer - 1) % 8, (peer + 1) % 8):
+                history = direct[int(names[peer])][int(names[place])][1]
+                torch.testing.assert_close(torch.as_tensor(history), trained[place], rtol=1e-5, atol=1e-6)
+        assert kept.trace is not None
+        size = 4.0 * sim.setup.population.d
+        assert kept.trace.bytes_up == 2 * size * (2 * steps + 1)
+
+
+def test_sybils_are_found_by_their_updates_unless_they_publish_random_ones() -> None:
+    """A Sybil's share in its victims' models at the end."""
+
+    def share(attack: Any, **values: Any) -> float:
+        sim = network(SybilWall(**values), attack=by(attack), f=1, topology=Ring(), rounds=8)
+        last = played(sim).rounds[-1].exchanges[-1]
+        assert last.mixed.weights is not None
+        return float(last.mixed.weights[last.hearing.heard(peers(sim).network.malicious)].mean())
+
+    flip = LabelFlip(mode="swap")
+    honest, lied = (share(attack, history="updates") for attack in (flip, flip >> RandomUpdates()))
+    assert lied > honest + 0.1
+    assert lied > 0.2, "two neighbours, the own model and a Sybil would have 0.25 each"
+    assert share(flip >> RandomUpdates()) == share(flip), "other histories never hear of it"
+
+
+def test_updates_are_published_only_in_the_names_of_malicious_neighbours() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Wrong(Telling):
+        def publish(self, view: RumourView) -> dict[int, Any]:
+            return {view.receiver: view.model}
+
+    Telling.tell = staticmethod(lambda view: [])
+    with pytest.raises(AttackError, match=r"should publish a dictionary from some of `view\.tellers`"):
+        played(network(SybilWall(history="updates"), attack=by(Wrong()), f=1, topology=Complete(), rounds=2))
+    assert played(network(SybilWall(), attack=by(Wrong()), f=1, topology=Complete(), rounds=1)).models

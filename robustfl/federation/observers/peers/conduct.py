@@ -110,6 +110,7 @@ def _under_names(occasion: Occasion, old: dict[int, int], new: dict[int, int]) -
         new.get(receiver, receiver): [_named(one, new) for one in told] for receiver, told in occasion.rumours.items()
     }
     losses, confusions, shared, draws = occasion.losses, occasion.confusions, occasion.shared, occasion.draws
+    updates = occasion.updates
     return replace(
         occasion,
         losses=None if losses is None else lambda name, models: losses(old[name], models),
@@ -117,6 +118,7 @@ def _under_names(occasion: Occasion, old: dict[int, int], new: dict[int, int]) -
         shared=None if shared is None else lambda name, others: shared(old[name], np.array([old[o] for o in others])),
         draws=None if draws is None else lambda name: draws(old[name]),
         rumours=rumours,
+        updates=None if updates is None else lambda name, other: updates(old[name], old[other]),
     )
 
 
