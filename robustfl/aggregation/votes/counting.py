@@ -46,8 +46,8 @@ def sum_positions(
         places of a ranking are worth n_l - m_l, ..., n_l - 1
     entries : n_l of each layer, at most `MOST_ENTRIES`
 
-    Cost: one pass over the rankings, with the voters spread over threads; two over those of eight voters of whom one
-    does not count. The sums are exact whatever the number of threads. Memory: 8 bytes for each entry and thread.
+    Cost: one pass over the rankings, with the voters spread over threads, and another one over half of them or fewer
+    where there are errors. The sums are exact whatever the number of threads. Memory: 8 bytes an entry and thread.
     """
     names = list(voters)
     size = min(-(-len(names) // thread_count()), MOST_ENTRIES // max(entries)) or 1
@@ -84,26 +84,32 @@ def _after_eights(
 ) -> list[int]:
     """Count voters of whole rankings eight at a time, and return the others, in their order.
 
-    Those are what is left in the end, and eights with an error, of which nothing has been counted.
+    Those are what is left in the end, and eights with an error, of which nothing has been counted. As soon as more
+    eights had an error than none, nobody is counted eight at a time any more: hostile voters may not double the work.
     """
     from robustfl.aggregation.kernels.compiled_votes import add_eight, named_once, take_over
 
     sizes = [stop - start for start, stop in pairwise(bounds)]
     if len(group) < TOGETHER or max(sizes) > MOST_TOGETHER:
         return [name for name, _ in group]
-    cells, left = np.zeros(bounds[-1], np.uint32), []
+    cells, left, ahead = np.zeros(bounds[-1], np.uint32), [], 0
     layers = [cells[start:stop] for start, stop in pairwise(bounds)]
     for start in range(0, len(group), TOGETHER):
         eight = group[start : start + TOGETHER]
-        counts = len(eight) == TOGETHER
+        if len(eight) < TOGETHER or ahead < 0:
+            left += [name for name, _ in group[start:]]
+            break
+        counts = True
         for rankings, layer in zip(zip(*(kept for _, kept in eight), strict=True), layers, strict=True):
             alike = {(ranking.dtype, ranking.size) for ranking in rankings} == {(rankings[0].dtype, layer.size)}
             counts = counts and alike and add_eight(*[*map(_read_only, rankings), layer])
         if counts and all(map(named_once, layers)):
             take_over(cells, sums)
+            ahead += 1
         else:
             cells[:] = 0
             left += [name for name, _ in eight]
+            ahead -= 1
     return left
 
 
