@@ -49,7 +49,7 @@ def test_summed_gradients_are_those_of_autograd(
     made = population(model, side=side)
     passes = passes_for(made)
     x, y = batches(made, k=5, steps=steps, size=size)
-    monkeypatch.setattr(convolutional, "ROOM", 2 * passes_per_client(passes, x))  # two at a time, and one left over
+    monkeypatch.setattr(convolutional, "ROOM", 2 * held_for_a_client(passes, x))  # two at a time, and one left over
     models = apart(made, 5) if own else made.initial
     before = models.clone()
     for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 2e-5)):  # of the largest entry
@@ -61,12 +61,9 @@ def test_summed_gradients_are_those_of_autograd(
     assert torch.equal(models, before)
 
 
-def passes_per_client(passes: Passes, x: torch.Tensor) -> int:
-    """The numbers of neighbourhoods of a client's samples, from which room for so many clients follows."""
-    samples = -(-x.shape[2] // 4) * 4
-    height, width = x.shape[-2:]
-    inputs = passes.network.channels[:-1]
-    return 9 * samples * sum(c * (height >> place) * (width >> place) for place, c in enumerate(inputs))
+def held_for_a_client(passes: Passes, x: torch.Tensor) -> int:
+    """The numbers that are held for a client with these samples, filled up to a multiple of four."""
+    return passes.held((-(-x.shape[2] // 4) * 4, *x.shape[3:]))
 
 
 def test_of_equal_pixels_the_first_has_the_gradient() -> None:
@@ -117,7 +114,7 @@ def test_the_bits_of_a_client_depend_on_no_other_client(
         whole = summed_gradients(models, x, y, 0.2, passes)
         generator = torch.Generator().manual_seed(3)
         for number in range(1, 10):
-            monkeypatch.setattr(convolutional, "ROOM", (number + 1) // 2 * passes_per_client(passes, x))
+            monkeypatch.setattr(convolutional, "ROOM", (number + 1) // 2 * held_for_a_client(passes, x))
             some = torch.randperm(9, generator=generator)[:number]
             part = summed_gradients(models[some] if own else models, x[some], y[some], 0.2, passes)
             assert torch.equal(part, whole[some]), number

@@ -74,8 +74,8 @@ def _has(layer: nn.Module, settings: dict[str, int]) -> bool:
     return all(getattr(layer, name) in (value, (value, value)) for name, value in settings.items())
 
 
-ROOM = 2**18
-"""So many numbers of neighbourhoods are held at a time; clients that have more take turns."""
+ROOM = 2**19
+"""Passes hold so many numbers at a time, so that most stay in the processor's caches; other clients take turns."""
 
 
 def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: float, passes: Passes) -> Tensor:
@@ -93,8 +93,9 @@ def summed_gradients(models: Tensor, features: Tensor, labels: Tensor, rate: flo
     Guarantee: where torch has one thread, as it has in trials and their workers, the bits of a client's row depend on
     neither the number of the clients nor their order.
     """
-    chunk, network = passes.together((up(labels.shape[2]), *features.shape[3:])), passes.network
-    return summed(models, features, labels, rate, chunk, partial(parts_of, network=network), passes, aligned=True)
+    chunk = ROOM // passes.held((up(labels.shape[2]), *features.shape[3:]))
+    parts = partial(parts_of, network=passes.network)
+    return summed(models, features, labels, rate, chunk, parts, passes, aligned=True)
 
 
 def parts_of(flat: Tensor, network: Convolutions) -> Network:
@@ -110,19 +111,21 @@ def parts_of(flat: Tensor, network: Convolutions) -> Network:
 class Passes:
     """Forward and backward passes, in memory that is used again and again; not by two threads at once.
 
-    Memory: some 3 `ROOM` numbers, or as much as one client needs, and as much again where clients are left over.
+    Memory: `ROOM` numbers or as many as one client needs, and as many again where clients are left over.
     """
 
     def __init__(self, network: Convolutions) -> None:
         self.network = network
         self._made: dict[tuple[torch.Size, torch.dtype], tuple[list[_Stage], list[Tensor]]] = {}
 
-    def together(self, shape: Sequence[int]) -> int:
-        """How many clients with samples [m, channels, height, width] find room at a time."""
+    def held(self, shape: Sequence[int]) -> int:
+        """How many numbers are held, or a little more or fewer, for a client's samples [m, channels, height, width]."""
         m, _, height, width = shape
-        inputs = self.network.channels[:-1]
-        pixels = sum(inputs[place] * (height >> place) * (width >> place) for place in range(len(inputs)))
-        return max(1, ROOM // (9 * pixels * m))
+        found = 0
+        for inputs, outputs in pairwise(self.network.channels):
+            found += (9 * inputs + 2 * outputs) * height * width * m
+            height, width = height // 2, width // 2
+        return found
 
     def __call__(self, network: Network, features: Tensor, labels: Tensor, found: Network, samples: int) -> None:
         """Write the gradients of the mean cross-entropy into `found`; so many of the samples [k, m, ...] count."""

@@ -44,7 +44,7 @@ def summed(
 
     Parameters
     ----------
-    chunk : so many clients make their steps together
+    chunk : so many clients make their steps together, or one if it is 0
     parts_of : the layers in vectors [k, d], as views
     write : writes the gradients of models into views of other vectors: on samples [k, m, ...] with labels [k, m], of
         which the number that comes last counts; the others only fill the batch up to a multiple of `ALIGNED`
