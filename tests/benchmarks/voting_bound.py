@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from robustfl.aggregation.votes.compiled_counting import add_positions
+from robustfl.aggregation.votes.compiled_counting import add_eight, add_positions, named_once, take_over
 from tests.benchmarks.grid import Cell
 from tests.benchmarks.peers.turns import Times, take_turns
 from tests.benchmarks.voting import rankings, read
@@ -72,6 +72,38 @@ def by_blocks(x: Any, sums: Any, listed: Any, ends: Any) -> None:
 
 
 @njit(error_model="numpy")
+def inverted(x: Any, sums: Any, places: Any) -> int:
+    """The place of each edge is stored, which reads no counter, and then added up; an edge without one is an error."""
+    for voter in range(x.shape[0]):
+        ranking, entries = x[voter], np.uint32(places.size)
+        for place in range(ranking.size):
+            entry = np.uint32(ranking[place])
+            if entry >= entries:
+                return voter
+            places[entry] = place
+        least = np.int32(0)
+        for edge in range(places.size):
+            least = min(least, places[edge])
+            sums[edge] += places[edge]
+            places[edge] = -1
+        if least < 0:
+            return voter
+    return int(x.shape[0])
+
+
+@njit(error_model="numpy")
+def four_unchecked(x: Any, sums: Any) -> None:
+    """Additions alone, of four rankings in turns: none waits for the counters of another."""
+    for voter in range(0, x.shape[0] - 3, 4):
+        first, second, third, fourth = x[voter], x[voter + 1], x[voter + 2], x[voter + 3]
+        for place in range(first.size):
+            sums[np.uint32(first[place])] += place
+            sums[np.uint32(second[place])] += place
+            sums[np.uint32(third[place])] += place
+            sums[np.uint32(fourth[place])] += place
+
+
+@njit(error_model="numpy")
 def columns(x: Any, sums: Any) -> None:
     """Another message: the place of each edge, in the order of the edges. No counter is looked for."""
     for voter in range(x.shape[0]):
@@ -80,7 +112,31 @@ def columns(x: Any, sums: Any) -> None:
 
 
 def today(x: Any) -> Counts:
-    """The kernel of robustfl: scattered additions, and a bit for every edge that was named already."""
+    """The kernels of robustfl: eight rankings with a check in the addition itself, and what is left one by one."""
+    eights = len(x) - len(x) % 8
+    sums, cells = one_by_one(x[eights:]).astype(np.int32), np.zeros(x.shape[1], np.uint32)
+    for start in range(0, eights, 8):
+        if not (add_eight(*[*x[start : start + 8], cells]) and named_once(cells)):
+            raise ValueError("every row should be a ranking")
+        take_over(cells, sums)
+    return sums.astype(np.int64)
+
+
+def by_listing(x: Any) -> Counts:
+    sums, places = np.zeros(x.shape[1], np.int32), np.full(x.shape[1], -1, np.int32)
+    inverted(x, sums, places)
+    return sums.astype(np.int64)
+
+
+def only_fours(x: Any) -> Counts:
+    sums = np.zeros(x.shape[1], np.int32)
+    four_unchecked(x, sums)
+    scatter(x[len(x) - len(x) % 4 :], sums)
+    return sums.astype(np.int64)
+
+
+def one_by_one(x: Any) -> Counts:
+    """The kernel of robustfl for what is no eight: scattered additions, and a bit for every edge that was named."""
     sums, seen = np.zeros(x.shape[1], np.int32), np.zeros(-(-x.shape[1] // 64), np.uint64)
     for ranking in x:
         add_positions(ranking, 0, sums, seen)
@@ -108,7 +164,10 @@ def in_blocks(x: Any) -> Counts:
 
 WAYS: dict[str, Callable[[Any], Counts]] = {
     "additions alone, unchecked": only_scatter,
-    "today: additions and a bit for each edge": today,
+    "additions alone, unchecked, of four rankings in turns": only_fours,
+    "today: eight rankings in turns, the check in the addition": today,
+    "one ranking, additions and a bit for each edge": one_by_one,
+    "the place of each edge, then their sums": by_listing,
     "counter and stamp of the voter in one cell": in_one_cell,
     "blocks of edges": in_blocks,
 }

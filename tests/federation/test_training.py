@@ -12,7 +12,13 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from robustfl.federation import Population
 from robustfl.federation.classified import classified
-from robustfl.federation.clients.training import FullyConnectedTrainer, LoopedTrainer, VmappedTrainer, trainer_for
+from robustfl.federation.clients.training import (
+    ConvolutionalTrainer,
+    FullyConnectedTrainer,
+    LoopedTrainer,
+    VmappedTrainer,
+    trainer_for,
+)
 from robustfl.federation.models.architectures import CNN, MLP, Model, ResNet20, Softmax
 from tests.federation.worlds import SMALL_MLP, population, rules
 
@@ -67,14 +73,17 @@ def test_trainers_agree_for_the_residual_network() -> None:
         (SMALL_MLP, "auto", 100_000, FullyConnectedTrainer),
         (Softmax(), "auto", 1, FullyConnectedTrainer),
         (SMALL_MLP, "vmap", 1, VmappedTrainer),
-        (CNN(channels=(2,)), "auto", 1, VmappedTrainer),
-        (CNN(channels=(2,)), "auto", 100_000, LoopedTrainer),
+        (CNN(channels=(2,)), "auto", 1, ConvolutionalTrainer),
+        (CNN(channels=(2,)), "auto", 100_000, ConvolutionalTrainer),
+        (CNN(channels=(2,)), "loop", 1, LoopedTrainer),
+        (CNN(channels=(2,), norm="group"), "auto", 1, VmappedTrainer),
+        (CNN(channels=(2,), norm="group"), "auto", 100_000, LoopedTrainer),
         (SMALL_MLP, "loop", 1, LoopedTrainer),
         (CNN(channels=(2,)), "vmap", 100_000, VmappedTrainer),
     ],
     ids=str,
 )
-def test_dense_networks_are_written_out_and_large_convolutions_looped_on_a_cpu_unless_named(
+def test_plain_networks_are_written_out_and_other_large_convolutions_looped_on_a_cpu_unless_named(
     model: Model, mode: str, size: int, expected: type
 ) -> None:
     assert type(trainer_for(population(model), rules(client_mode=mode, batch_size=size))) is expected

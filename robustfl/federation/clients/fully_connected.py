@@ -8,6 +8,7 @@ for autograd such a gradient is some forty steps, and here it is one (:func:`gra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from robustfl.federation.clients.sharpness import stretches
+from robustfl.federation.clients.local_steps import summed
 
 Layers = list[tuple[Tensor, Tensor]]
 """The weights [k, out, in] and the biases [k, out, 1] of each layer."""
@@ -34,7 +35,7 @@ def widths_of(module: nn.Module) -> tuple[int, ...] | None:
     if not all(type(layer) is nn.Linear and layer.bias is not None for layer in linear):
         return None
     layers = [layer for layer in linear if isinstance(layer, nn.Linear)]
-    if len(set(layers)) < len(layers) or any(_hooked(part) for part in module.modules()):
+    if len(set(layers)) < len(layers) or any(hooked(part) for part in module.modules()):
         return None
     if any(before.out_features != after.in_features for before, after in pairwise(layers)):
         return None
@@ -52,7 +53,7 @@ def logits(parameters: Sequence[Tensor], features: Tensor) -> Tensor:
     return reached
 
 
-def _hooked(module: nn.Module) -> bool:
+def hooked(module: nn.Module) -> bool:
     """Whether functions of others are called when the module is, which may change what it computes."""
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
@@ -83,37 +84,10 @@ def summed_gradients(
     neither the number of the clients nor their order. With more threads a product is divided among them in another way
     for other numbers of clients, so that rows may differ in the last digits.
     """
-    models, features = models.expand(len(features), -1), features.flatten(3)
-    lonely = labels.shape[2] == 1  # where one client has one sample, torch multiplies by another routine
-    if lonely and len(models) == 1:
-        twice = torch.zeros(2, dtype=torch.long, device=models.device)
-        return summed_gradients(models[twice], features[twice], labels[twice], rate, widths, radius)[:1]
-    total = models.new_empty(models.shape)
-    if features.shape[1] == 1 and not radius:
-        _pass(_layers(models, widths), features[:, 0], labels[:, 0], _layers(total, widths))
-        return total
-    chunk = max(1 + lonely, CHUNK // models.shape[1])
-    at, slope = (total.new_empty((min(chunk, len(models)), models.shape[1])) for _ in range(2))
-    for start in range(0, len(models), chunk):
-        rows = slice(start, start + chunk)
-        if lonely and start + 1 == len(models):
-            total[rows] = summed_gradients(models[rows], features[rows], labels[rows], rate, widths, radius)
-            break
-        begun, reached = models[rows], total[rows]
-        here, change = at[: len(begun)], slope[: len(begun)]
-        places, sums, changes = (_layers(flat, widths) for flat in (here, reached, change))
-        _pass(_layers(begun, widths), features[rows, 0], labels[rows, 0], sums)
-        if radius:
-            torch.addcmul(begun, reached, stretches(reached, radius), out=here)
-            _pass(places, features[rows, 0], labels[rows, 0], sums)
-        for step in range(1, features.shape[1]):
-            torch.mul(reached, -rate, out=here).add_(begun)
-            _pass(places, features[rows, step], labels[rows, step], changes)
-            if radius:
-                here.addcmul_(change, stretches(change, radius))
-                _pass(places, features[rows, step], labels[rows, step], changes)
-            reached.add_(change)
-    return total
+    chunk = len(features) if features.shape[1] == 1 and not radius else CHUNK // models.shape[-1]
+    lonely = labels.shape[2] == 1  # a single sample is multiplied by a routine that asks where a matrix begins
+    parts = partial(layers_of, widths=widths)
+    return summed(models, features.flatten(3), labels, rate, chunk, parts, propagated, aligned=lonely, radius=radius)
 
 
 def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence[int]) -> Tensor:
@@ -138,7 +112,9 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, models: Tensor, features: Tensor, labels: Tensor, widths: tuple[int, ...]) -> Tensor:
         found = torch.empty_like(models, memory_format=torch.contiguous_format)
-        likely, inputs, slopes = _pass(_layers(models, widths), features, labels, _layers(found, widths))
+        likely, inputs, slopes = propagated(
+            layers_of(models, widths), features, labels, layers_of(found, widths), labels.shape[1]
+        )
         ctx.save_for_backward(models, likely, *inputs, *slopes)
         ctx.widths = widths
         return found
@@ -150,7 +126,7 @@ class _Gradients(torch.autograd.Function):
         widths: tuple[int, ...] = ctx.widths
         depth = len(widths) - 1
         inputs, slopes = kept[:depth], kept[depth:]
-        layers, pushes = _layers(models, widths), _layers(along, widths)
+        layers, pushes = layers_of(models, widths), layers_of(along, widths)
         moved: list[Tensor] = []  # the derivatives of the inputs of each layer but the first, whose inputs stand still
         change = likely
         for place, (weights, biases) in enumerate(pushes):
@@ -161,7 +137,7 @@ class _Gradients(torch.autograd.Function):
                 moved.append(_gated(change, inputs[place + 1]))
         change = likely * (change - (likely * change).sum(dim=1, keepdim=True)) / likely.shape[2]
         found = torch.empty_like(models, memory_format=torch.contiguous_format)
-        for place, (weights, biases) in reversed(list(enumerate(_layers(found, widths)))):
+        for place, (weights, biases) in reversed(list(enumerate(layers_of(found, widths)))):
             torch.bmm(change, inputs[place].mT, out=weights)
             torch.sum(change, dim=2, keepdim=True, out=biases)
             if place:
@@ -171,20 +147,25 @@ class _Gradients(torch.autograd.Function):
         return found, None, None, None
 
 
-def _pass(layers: Layers, features: Tensor, labels: Tensor, found: Layers) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def propagated(
+    layers: Layers, features: Tensor, labels: Tensor, found: Layers, samples: int
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Write the gradients of the mean cross-entropy into `found`; features are [k, m, inputs], labels [k, m].
+
+    The first of the samples count, as many as `samples` says.
 
     Returns the probabilities [k, classes, m], the inputs of each layer, and the derivatives by its outputs. Samples are
     columns there: a soft-max over the rows of [classes, m] takes a tenth of one over [m, classes].
     """
-    samples = labels.shape[1]
     inputs, reached = [], features.mT
     for place, (weights, biases) in enumerate(layers):
         inputs.append(reached.relu_() if place else reached)
         reached = torch.baddbmm(biases, weights, inputs[place])
     likely = reached.softmax(dim=1)
     slope = likely / samples
-    slope.scatter_add_(1, labels[:, None], slope.new_full((), -1 / samples).expand(len(labels), 1, samples))
+    slope.scatter_add_(1, labels[:, None], slope.new_full((), -1 / samples).expand(len(labels), 1, labels.shape[1]))
+    if samples < labels.shape[1]:
+        slope[..., samples:] = 0
     slopes: list[Tensor] = []
     for place, (weights, biases) in reversed(list(enumerate(found))):
         slopes.insert(0, slope)
@@ -201,7 +182,7 @@ def _gated(slope: Tensor, reached: Tensor) -> Tensor:
     return found
 
 
-def _layers(flat: Tensor, widths: Sequence[int]) -> Layers:
+def layers_of(flat: Tensor, widths: Sequence[int]) -> Layers:
     """The weights [k, out, in] and the biases [k, out, 1] of each layer in vectors [k, d], as views."""
     found, start, k = [], 0, len(flat)
     for inputs, outputs in pairwise(widths):

@@ -1,8 +1,9 @@
 """What clients compute: gradients and local steps, for all clients at once or one by one.
 
-Fully connected networks have their gradients written out, for all clients together. Other networks are differentiated:
-`torch.func.vmap` computes all clients together; large convolutions on a CPU are faster one client after the other. In
-all cases the result is one matrix with one row per client.
+Fully connected networks have their gradients written out, for all clients together, and so have plain convolutional
+networks on a CPU. Other networks are differentiated: `torch.func.vmap` computes all clients together; other large
+convolutions on a CPU are faster one client after the other. In all cases the result is one matrix with one row per
+client.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from robustfl.federation.clients import convolutional
 from robustfl.federation.clients.fully_connected import gradients, logits, summed_gradients, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.clients.sharpness import raised
@@ -71,13 +73,17 @@ def trainer_for(population: Population, settings: Federation, objective: Objecti
         mode = "loop" if slow else "vmap"
     rate, search = settings.local_learning_rate, inner_search(population, settings)
     radius = settings.sharpness_radius
-    if mode == "loop":
-        return LoopedTrainer(population, rate, search, objective, radius)
-    usual = VmappedTrainer(population, rate, search, objective, radius)
-    if settings.client_mode == "vmap" or search is not None or not isinstance(objective, CrossEntropy):
+    kind = LoopedTrainer if mode == "loop" else VmappedTrainer
+    usual = kind(population, rate, search, objective, radius)
+    if settings.client_mode != "auto" or search is not None or not isinstance(objective, CrossEntropy):
         return usual
     widths = widths_of(objective.network)
-    return usual if widths is None else FullyConnectedTrainer(widths, rate, usual, radius)
+    if widths is not None:
+        return FullyConnectedTrainer(widths, rate, usual, radius)
+    plain = convolutional.convolutions_of(objective.network, population.features.shape[1:])
+    if plain is None or population.device.type != "cpu":
+        return usual
+    return ConvolutionalTrainer(plain, rate, usual, radius)
 
 
 class FullyConnectedTrainer:
@@ -105,10 +111,54 @@ class FullyConnectedTrainer:
         starts: Tensor | None = None,
         draws: Tensor | None = None,
     ) -> Tensor:
-        differentiated = torch.is_grad_enabled() and (weights.requires_grad or features.requires_grad)
-        if differentiated or labels.is_floating_point():
+        if _more_than_gradients(weights, features, labels):
             return self._usual(weights, features, labels, starts, draws)
         return summed_gradients(weights, features, labels, self._rate, self._widths, self._radius)
+
+
+class ConvolutionalTrainer:
+    """Chunks of clients in one batched computation, without autograd: convolutional networks under the cross-entropy.
+
+    The results are those of :class:`VmappedTrainer` up to rounding. `usual` answers what it answers for
+    :class:`FullyConnectedTrainer`, and clients whose result is not finite: where numbers overflow or are NaN, a margin
+    of zeros is not what it is to torch's convolutions, which leave it out.
+
+    Parameters
+    ----------
+    network : the layers, as :func:`~robustfl.federation.clients.convolutional.convolutions_of` tells them
+    learning_rate : the rate of the local steps
+    usual : the trainer for everything else
+    radius : how far the place of the gradient of each step is from the model
+    """
+
+    def __init__(
+        self, network: convolutional.Convolutions, learning_rate: float, usual: Trainer, radius: float = 0.0
+    ) -> None:
+        self._passes, self._rate, self._usual = convolutional.Passes(network), learning_rate, usual
+        self._radius = radius
+
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
+        if _more_than_gradients(weights, features, labels):
+            return self._usual(weights, features, labels, starts, draws)
+        found = convolutional.summed_gradients(weights, features, labels, self._rate, self._passes, self._radius)
+        if not bool(found.sum().isfinite()):
+            for k in (~found.isfinite().all(dim=1)).nonzero().flatten().tolist():
+                one = slice(k, k + 1)
+                found[one] = self._usual(weights if weights.ndim == 1 else weights[one], features[one], labels[one])
+        return found
+
+
+def _more_than_gradients(weights: Tensor, features: Tensor, labels: Tensor) -> bool:
+    """Whether gradients are to be differentiated themselves, or labels are probabilities."""
+    differentiated = torch.is_grad_enabled() and (weights.requires_grad or features.requires_grad)
+    return differentiated or labels.is_floating_point()
 
 
 class VmappedTrainer:

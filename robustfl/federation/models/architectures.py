@@ -43,7 +43,7 @@ class Model(Component, ABC):
     """
 
     convolutional: ClassVar[bool] = False
-    """Whether convolutions dominate the cost: on a CPU they run faster one client after the other than in vmap."""
+    """Whether convolutions dominate the cost: on a CPU, large ones run faster one client after another than in vmap."""
 
     @final
     def build(self, input_shape: tuple[int, ...], classes: int, generator: torch.Generator) -> torch.nn.Module:

@@ -100,7 +100,7 @@ class Federation(Settings):
     client_mode: Literal["auto", "vmap", "loop"] = "auto"
     """How the training of clients is computed: vmap differentiates all clients at once, loop one after the other, and
     auto chooses the faster of the two for the model and the device, or gradients that are written out where the model
-    has them (fully connected networks)."""
+    has them (fully connected networks, and on a CPU the `cnn` without norm)."""
 
     @model_validator(mode="before")
     @classmethod
