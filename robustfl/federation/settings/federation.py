@@ -16,7 +16,7 @@ from robustfl.federation.settings.clients import AdversarialTraining, Augmentati
 from robustfl.federation.settings.peers import Peers
 from robustfl.federation.settings.server import Server
 
-OF_NEIGHBOURS = ("weights", "allow", "gossip_steps", "order", "start", "read", "arrange", "redraw")
+OF_NEIGHBOURS = ("weights", "allow", "gossip_steps", "order", "start", "read", "malicious_mixing", "arrange", "redraw")
 """The settings of peers that mean nothing where a sample trains one model."""
 
 TAIL_MEASUREMENTS = 5
