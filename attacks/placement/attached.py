@@ -20,8 +20,10 @@ class Attached(Placement):
     """Sybils beside the network, with `edges` attack edges per honest peer and so many neighbours each.
 
     Method: see :func:`~robustfl.threats.peers.placement.place_sybils`. With 1, no honest peer meets two of them, which
-    is the worst case for rules that only compare neighbours. The number of Sybils follows from the edges, and the
-    identities of the attack should be as many.
+    is the worst case for rules that only compare neighbours. As published, each Sybil serves peers that are near each
+    other, so that most neighbours of a peer meet the same Sybil as it does, and cannot tell it of others; `by_chance`
+    (this project's) mixes them. The number of Sybils follows from the edges, and the identities of the attack should be
+    as many.
 
     References
     ----------
@@ -43,6 +45,8 @@ class Attached(Placement):
     edges: Annotated[float, Gt(0), Le(1e6), Doc("edges between honest peers and Sybils, per honest peer")] = 1.0
     max_degree: Annotated[int, Ge(1), Doc("largest number of neighbours of a Sybil")] = MAX_DEGREE
 
+    by_chance: Annotated[bool, Doc("whether chance decides which peers share a Sybil, and not nearness")] = False
+
     def outside(self, graph: Graph) -> int:
         return sybils_needed(graph.n, self.edges, self.max_degree)
 
@@ -60,4 +64,6 @@ class Attached(Placement):
                 f"Sybils in a network of {graph.n} peers. Found {count}. Use {wanted} identities, or change `edges` or "
                 "`max_degree`."
             )
-        return place_sybils(graph, attack_edges=self.edges, max_degree=self.max_degree, rng=rng)
+        return place_sybils(
+            graph, attack_edges=self.edges, max_degree=self.max_degree, by_chance=self.by_chance, rng=rng
+        )

@@ -173,7 +173,7 @@ class SpreadPeers(PeerToPeer):
         self._set(here.honest, here.sent)
 
     def mix(self, round: Round) -> None:
-        """All mixings of a round, if it has any; malicious peers do plain averaging."""
+        """All mixings of a round, if it has any; malicious peers do plain averaging, or never mix."""
         if not len(round.honest) or round.number not in self.mixings:
             return
         scene = self.network.scene(round.number, round.honest, round.malicious)
@@ -190,9 +190,10 @@ class SpreadPeers(PeerToPeer):
             letters = self._letters(up, round)
             occasion = replace(self._occasion(round), losses=None, confusions=None)
             mixed = mix_spread(self.mixer, letters, hoods, occasion, short=self.rules.short)
-            averaged = self._averages(letters, *averaging(scene.malicious, place), place[round.malicious])
+            if self.rules.malicious_mixing == "average":
+                averaged = self._averages(letters, *averaging(scene.malicious, place), place[round.malicious])
+                self._set(np.intersect1d(round.malicious, self.here), torch.as_tensor(averaged))
             self._set(np.intersect1d(round.honest, self.here), torch.as_tensor(mixed.models))
-            self._set(np.intersect1d(round.malicious, self.here), torch.as_tensor(averaged))
             round.exchanges.append(Exchange(hearing=sent, names=hoods.senders, lost=lost, mixed=mixed))
 
     def _letters(self, up: Ids, round: Round) -> SpreadLetters:

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "gossip": (Gossip(), {}, {"start": "own", "gossip_steps": 2}),
     "nna": (NNA(), {"client_momentum": 0.9}, {"order": "combine_then_adapt"}),
     "krum": (Krum(f=1), {"local_steps": 2}, {}),
-    "rare": (NNA(), {"sharpness_radius": 0.05}, {"mix_every": 2, "merge": "all"}),
+    "rare": (NNA(), {"sharpness_radius": 0.05}, {"mix_every": 2, "merge": "all", "malicious_mixing": "never"}),
     "median": (Median(), {"participation": 1.0}, {"read": "malicious_first"}),
 }
 

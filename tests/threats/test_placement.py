@@ -264,3 +264,28 @@ def test_what_has_no_medoids_is_an_error(distances: Any, k: int, message: str) -
 def test_what_is_no_network_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=f"geometric_graph: `{next(iter(wrong))}`"):
         geometric_graph(**({"n": 9} | wrong), rng=0)
+
+
+@given(graphs, st.sampled_from([0.4, 1.0, 2.0, 1.5]), st.integers(1, 9), st.integers(0, 99))
+@settings(max_examples=40)
+def test_groups_by_chance_are_as_many_and_attach_the_same(graph: Matrix, phi: float, most: int, seed: int) -> None:
+    if len(graph) * phi < 1:
+        return
+    near = place_sybils(graph, attack_edges=phi, max_degree=most, rng=seed)
+    mixed = place_sybils(graph, attack_edges=phi, max_degree=most, by_chance=True, rng=seed)
+    assert len(mixed) == len(near)
+    assert sorted(peer for group in mixed for peer in group) == sorted(peer for group in near for peer in group)
+    assert max(map(len, mixed)) <= most
+    assert all(list(group) == sorted(set(group)) for group in mixed)
+
+
+def test_peers_near_each_other_share_a_sybil_unless_chance_decides() -> None:
+    def shared(by_chance: bool) -> float:
+        """The share of edges of a long line both of whose ends meet the same Sybil."""
+        of = np.empty(60, dtype=np.int64)
+        for number, group in enumerate(place_sybils(line(60), max_degree=6, by_chance=by_chance, rng=3)):
+            of[list(group)] = number
+        return float(np.mean(of[1:] == of[:-1]))
+
+    assert shared(by_chance=False) > 0.7
+    assert shared(by_chance=True) < 0.25  # one of ten by chance

@@ -225,5 +225,5 @@ def test_a_server_has_no_places(attack: Any, message: str) -> None:
 def test_the_registry_describes_placements() -> None:
     facts = registry.describe(registry.get("attack", "attached"))
     assert facts["surface"] == "placement"
-    assert [parameter["name"] for parameter in facts["parameters"]] == ["edges", "max_degree"]
+    assert [parameter["name"] for parameter in facts["parameters"]] == ["edges", "max_degree", "by_chance"]
     assert registry.get("attack", "random") is RandomPeers

@@ -68,8 +68,9 @@ class PeerToPeer(Topology):
 
     A round has no receivers: the rule mixes the models of all honest peers at once, and the adversary has written its
     letters to all of them before. Rules know peers by names that are drawn for the trial and tell nothing. Malicious
-    peers follow plain averaging of what they get. A peer that is absent keeps its model. In rounds without letters all
-    peers train alone, and what they send next is as far from their last mixture as all steps since have led.
+    peers follow plain averaging of what they get, or never mix. A peer that is absent keeps its model. In rounds
+    without letters all peers train alone, and what they send next is as far from their last mixture as all steps since
+    have led.
 
     Parameters
     ----------
@@ -192,7 +193,8 @@ class PeerToPeer(Topology):
             now = replace(post, sent=sent, heard=sent.without(lost), models=models, own=own)
             mixed = self.mixed(round, now, watch, step=step)
             with watch.phase("aggregate"):
-                own = self._averaged(scene.malicious, round, models, own)
+                if self.rules.malicious_mixing == "average":
+                    own = self._averaged(scene.malicious, round, models, own)
                 models = torch.as_tensor(mixed.models, device=own.device)
         return models, own
 
@@ -327,11 +329,14 @@ class PeerToPeer(Topology):
 
     @torch.no_grad()
     def _losses(self, round: Round, name: int, models: Array) -> Floats:
-        """The losses [c] of models [c, d] on the batches that the peer of this name has in the round."""
+        """The losses [c] of models [c, d] on the samples on which the peer of this name tries models out.
+
+        These are the samples with which it does not train, if it has set some aside, and else its batches of the round.
+        """
         population, lesson = self.setup.population, round.lesson
-        peer = int(self._peers[name])
-        if lesson is None:  # peers who mix first have not drawn the batches of the round yet
-            part = self.setup.population.parts[peer][: self.setup.settings.batch_size]
+        peer, apart = int(self._peers[name]), self.rules.train_per_class is not None
+        if lesson is None or apart:  # peers who mix first have not drawn the batches of the round yet
+            part = self.setup.tried[peer] if apart else population.parts[peer][: self.setup.settings.batch_size]
             index = torch.as_tensor(part, device=population.device)
             features, labels = population.features[index], population.labels[index]
         else:

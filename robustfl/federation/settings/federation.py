@@ -25,6 +25,7 @@ OF_NEIGHBOURS = (
     "order",
     "start",
     "read",
+    "malicious_mixing",
     "arrange",
     "redraw",
 )

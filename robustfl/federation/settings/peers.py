@@ -43,6 +43,10 @@ class Peers(Settings):
     """Which letters peers wait for: all, or those of k - b of their k neighbours, where b is the number of malicious
     ones that their rule is told. Malicious peers write first, or chance decides who does; what comes later is not read,
     and the letters that are share its weight."""
+    malicious_mixing: Literal["average", "never"] = "average"
+    """What malicious peers make of what they get, whatever they send. average: their own models are plain averages of
+    it, and they train from there; never: they train on from their own models alone. Where others make few steps between
+    two mixings, wrong labels lead such a model far away from all others, so that it pulls harder."""
     arrange: Literal["random", "along"] = "random"
     """random: chance deals the data to peers; along: sorted by their main class, across the narrowest place of the
     network, so that its two sides know different classes."""

@@ -33,6 +33,7 @@ def place_sybils(
     *,
     attack_edges: float = 1.0,
     max_degree: int = MAX_DEGREE,
+    by_chance: bool = False,
     rng: np.random.Generator | int,
 ) -> list[tuple[int, ...]]:
     """The honest peers to which each Sybil is attached, with `attack_edges` attack edges per honest peer.
@@ -41,8 +42,9 @@ def place_sybils(
     fractional part, one more pass attaches ``floor(N fraction)`` peers, which are the K-medoids of the distances in
     hops. Each pass puts its peers into groups. A group starts with a random peer, and then takes again and again the
     peer that is nearest to any member (the one with the lower number when two are equally near), until it has
-    `max_degree` peers. Every group gets its own Sybil, new in each pass. A pass thus has
-    ``ceil(attached/max_degree)`` Sybils, which have no more neighbours than honest peers.
+    `max_degree` peers; or, if groups are formed `by_chance`, of random peers, in sizes that differ by at most one.
+    Every group gets its own Sybil, new in each pass. A pass thus has ``ceil(attached/max_degree)`` Sybils, which have
+    no more neighbours than honest peers. Neighbours mostly meet the same Sybil, or different ones if chance decides.
     One attack edge per peer (1) is the worst case for peers that only compare their neighbours, because no peer meets
     two Sybils. With 2 and more, peers meet several. Below 1, a few Sybils reach the whole network from its centers.
 
@@ -56,6 +58,7 @@ def place_sybils(
     graph : the graph of the N honest peers; peers that no path joins count as N hops apart
     attack_edges : phi > 0, number of edges between honest peers and Sybils, per honest peer; floor(N phi) >= 1
     max_degree : largest number of neighbours of a Sybil, >= 1
+    by_chance : whether chance decides which peers share a Sybil, and not how near they are
     rng : a generator or a seed, from which the random first peers of the groups come
 
     Raises
@@ -82,6 +85,8 @@ def place_sybils(
     n = network.n
     passes, rest = _counted(n, phi)
     attached = [np.arange(n)] * passes + ([k_medoids(hop_distances(network), rest)] if rest else [])
+    if by_chance:
+        return [group for nodes in attached for group in _random_groups(nodes, most, rng)]
     return [group for nodes in attached for group in _groups(network, nodes, most, rng)]
 
 
@@ -246,6 +251,12 @@ def _groups(graph: Graph, nodes: Nodes, most: int, rng: np.random.Generator) -> 
             left = np.delete(left, place)
         found.append(tuple(sorted(group)))
     return found
+
+
+def _random_groups(nodes: Nodes, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """The nodes in as few groups of at most `most` nodes as there can be, by chance alone."""
+    pieces = np.array_split(rng.permutation(nodes), -(-len(nodes) // most))
+    return [tuple(sorted(piece.tolist())) for piece in pieces]
 
 
 def _nearest(lengths: Any, group: list[int], left: Nodes) -> int:

@@ -71,6 +71,7 @@ CHANGES: dict[str, Any] = {
     "federation.peers.order": "combine_then_adapt",
     "federation.peers.read": "by_chance",
     "federation.peers.start": "own",
+    "federation.peers.malicious_mixing": "never",
     "federation.peers.arrange": "along",
     "federation.peers.redraw": "round",
     "federation.peers.bound": 1,

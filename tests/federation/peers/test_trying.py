@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robustfl.attacks import Clones, Echo, ForeignClasses, LabelFlip
-from robustfl.defenses import Bristle
+from robustfl.defenses import UBAR, Bristle
 from robustfl.errors import AttackError, ParameterError
 from robustfl.federation import Population, Task
 from robustfl.federation.classified import classified
@@ -71,6 +71,35 @@ def test_confusions_count_what_each_model_takes_samples_for() -> None:
             for label, guess in zip(population.labels[tried].tolist(), guesses, strict=True):
                 expected[line, label, guess] += 1
         np.testing.assert_array_equal(around._tried.confusions(name, models.numpy()), expected)
+
+
+@pytest.mark.parametrize("few", [2, None])
+def test_losses_are_those_on_samples_that_were_set_aside_or_on_the_batches_of_the_round(few: int | None) -> None:
+    """Batches on which a peer has just trained say nothing good of anybody else's model."""
+    asked: list[tuple[int, np.ndarray]] = []
+    sim = trying(UBAR(), few=few, rounds=1)
+    around, population = peers(sim), sim.setup.population
+    inner = around._losses
+
+    def noted(round: Any, name: int, models: Any) -> Any:
+        found = inner(round, name, models)
+        peer = int(around._peers[name])
+        row = int(np.flatnonzero(round.lesson.ids == peer)[0])
+        if few is None:
+            features, labels = round.lesson.features[row].flatten(0, 1), round.lesson.labels[row].flatten()
+        else:
+            tried = torch.as_tensor(sim.setup.tried[peer])
+            features, labels = population.features[tried], population.labels[tried]
+            assert not set(tried.tolist()) & set(population.parts[peer].tolist())
+        for model, loss in zip(models, found, strict=True):
+            logits = predict(population, torch.as_tensor(model), features)
+            assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)))
+        asked.append((peer, found))
+        return found
+
+    around._losses = noted
+    sim.run()
+    assert {peer for peer, _ in asked} == set(range(PEERS))
 
 
 def test_peers_share_the_classes_that_both_know_and_malicious_ones_say_that_they_know_all() -> None:
