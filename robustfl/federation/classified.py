@@ -100,16 +100,15 @@ def all_classified(population: Population, models: Tensor, chosen: Tensor | None
 @torch.no_grad()
 def classified(population: Population, weights: Tensor, chunk: int = 2048) -> Classified:
     """How a model [d] classifies the test set; `chunk` samples are classified at a time."""
-    labels, classes = population.test_labels, population.classes
-    right, found = (torch.zeros(classes, dtype=torch.int64, device=labels.device) for _ in range(2))
+    labels, classes, truth = population.test_labels, population.classes, population.dataset.test_y
+    right, found = (np.zeros(classes, dtype=np.int64) for _ in range(2))
     loss = 0.0
     for start in range(0, len(labels), chunk):
-        truth = labels[start : start + chunk]
-        logits = predict(population, weights, population.test_features[start : start + chunk])
-        guess = logits.argmax(dim=1)
-        right += torch.bincount(truth[guess == truth], minlength=classes)
-        found += torch.bincount(guess, minlength=classes)
-        loss += float(cross_entropy(logits, truth, reduction="sum"))
-    tested = torch.bincount(labels, minlength=classes)
-    counts = [values.cpu().numpy() for values in (tested, right, found)]
-    return Classified(tested=counts[0], right=counts[1], found=counts[2], loss=loss / len(labels))
+        here = slice(start, start + chunk)
+        logits = predict(population, weights, population.test_features[here])
+        guess, wanted = logits.argmax(dim=1).cpu().numpy(), truth[here]
+        right += np.bincount(wanted[guess == wanted], minlength=classes)
+        found += np.bincount(guess, minlength=classes)
+        loss += float(cross_entropy(logits, labels[here], reduction="sum"))
+    tested = np.bincount(truth, minlength=classes)
+    return Classified(tested=tested, right=right, found=found, loss=loss / len(labels))
