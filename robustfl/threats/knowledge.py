@@ -89,7 +89,7 @@ class RoundView(ABC, Generic[M]):
     messages: ClassVar[str] = "messages"
     """What messages are called in errors."""
 
-    def __init__(self, facts: RoundFacts[M], knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: RoundFacts[M], knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         self._facts = facts
         self._knowledge = knowledge
         self._owner = owner
@@ -138,11 +138,11 @@ class RoundView(ABC, Generic[M]):
         if knowledge not in self._knowledge:
             declared = ", ".join(self._knowledge.names()) or "nothing"
             raise KnowledgeError(
-                f"{self._owner} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
+                f"{self._owner!r} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
                 f"It declares: {declared}. Declare it, or do without."
             )
 
     def _given(self, value: T | None, what: str) -> T:
         if value is None:
-            raise NotGivenError(f"{self._owner} needs {what}, which was not given.")
+            raise NotGivenError(f"{self._owner!r} needs {what}, which was not given.")
         return value
