@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ class Classified:
         with np.errstate(invalid="ignore"):
             return np.asarray(self.right / self.tested)
 
-    @property
+    @cached_property
     def plain(self) -> float:
         """The share of the test samples that is recognised."""
         return float(self.right.sum() / self.tested.sum())
