@@ -101,7 +101,8 @@ def all_classified(population: Population, models: Tensor, chosen: Tensor | None
 @torch.no_grad()
 def classified(population: Population, weights: Tensor, chunk: int = 2048) -> Classified:
     """How a model [d] classifies the test set; `chunk` samples are classified at a time."""
-    labels, classes, truth = population.test_labels, population.classes, population.dataset.test_y
+    labels, classes = population.test_labels, population.classes
+    truth = labels.cpu().numpy()
     right, found = (np.zeros(classes, dtype=np.int64) for _ in range(2))
     loss = 0.0
     for start in range(0, len(labels), chunk):
