@@ -26,9 +26,9 @@ Answer = tuple[Aggregation, dict[str, Any] | None]
 """The answer of a rule, and its state after it (None: unchanged)."""
 
 
-def short_answer(rule: Defense, updates: Any, hostile: Hostile, work: Work) -> Answer | None:
+def short_answer(rule: Defense, updates: Any, ids: Any, hostile: Hostile, work: Work) -> Answer | None:
     """The answer to updates that are a plain matrix, or None where the long way has an answer or an error."""
-    source = plain_source(updates)
+    source = plain_source(updates, ids)
     if source is None or rule.wants_trusted or rule.infeasible(source.n) is not None:
         return None
     require_policy(hostile)

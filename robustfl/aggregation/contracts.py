@@ -225,8 +225,8 @@ class Aggregator(Defense):
         beside: Iterable[str] | None,
         relative_to: Any,
     ) -> tuple[Aggregation, dict[str, Any] | None]:
-        if ids is None and trusted is None and beside is None and relative_to is None:
-            answer = short_answer(self, updates, hostile, _outcome)
+        if trusted is None and beside is None and relative_to is None:
+            answer = short_answer(self, updates, ids, hostile, _outcome)
             if answer is not None:
                 return answer
         return long_answer(self, read_updates(updates, ids, beside, relative_to), hostile, trusted, _outcome)

@@ -58,6 +58,10 @@ def _order(seed: int, purpose: str, rows: int) -> Ids:
     return stream(seed, purpose).permutation(rows)
 
 
+_NAMELESS = frozenset({str, bool, float, type(None), np.ndarray})
+"""What holds no names, and is met most often."""
+
+
 class Pseudonyms:
     """The names by which a defense calls members: random numbers, of which no two are equal and none tells anything.
 
@@ -91,7 +95,10 @@ class Pseudonyms:
 
         Mappings, lists, tuples, sets and dataclasses are searched; everything else stays as it is.
         """
-        if type(value) is tuple and set(map(type, value)) == {int}:  # ids, in every answer
+        kind = type(value)
+        if kind in _NAMELESS:
+            return value
+        if kind is tuple and set(map(type, value)) == {int}:  # ids, in every answer
             return tuple(map(self._given.get, value, value))
         if isinstance(value, int) and not isinstance(value, bool):
             return self._given.get(value, value)

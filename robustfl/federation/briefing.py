@@ -39,10 +39,10 @@ def briefing(
     federation learns. `heard` is what the receiver makes of messages before its defense sees them.
     """
     population, defense, members, model = setup.population, receiver.defense, setup.members, receiver.model
-    names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
 
     @cache  # many attacks never ask the defense
     def asked() -> tuple[list[Hashable], Tensor]:
+        names = setup.pseudonyms.of(members.names(np.concatenate([receiver.malicious, receiver.honest])).tolist())
         order = imagined_order(setup, round, receiver)
         return [names[place] for place in order.tolist()], torch.as_tensor(order, device=messages.device)
 
@@ -65,7 +65,7 @@ def briefing(
         honest=messages,
         honest_ids=tuple(receiver.honest.tolist()),
         relabelled=relabelled,
-        ids=tuple(names[: len(receiver.malicious)]),
+        ids=tuple(setup.pseudonyms.of(members.names(receiver.malicious).tolist())),
         own=own,
         weights=model.weights,
         previous_weights=model.previous,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ class Classified:
         with np.errstate(invalid="ignore"):
             return np.asarray(self.right / self.tested)
 
-    @property
+    @cached_property
     def plain(self) -> float:
         """The share of the test samples that is recognised."""
         return float(self.right.sum() / self.tested.sum())
@@ -101,15 +102,15 @@ def all_classified(population: Population, models: Tensor, chosen: Tensor | None
 def classified(population: Population, weights: Tensor, chunk: int = 2048) -> Classified:
     """How a model [d] classifies the test set; `chunk` samples are classified at a time."""
     labels, classes = population.test_labels, population.classes
-    right, found = (torch.zeros(classes, dtype=torch.int64, device=labels.device) for _ in range(2))
+    truth = labels.cpu().numpy()
+    right, found = (np.zeros(classes, dtype=np.int64) for _ in range(2))
     loss = 0.0
     for start in range(0, len(labels), chunk):
-        truth = labels[start : start + chunk]
-        logits = predict(population, weights, population.test_features[start : start + chunk])
-        guess = logits.argmax(dim=1)
-        right += torch.bincount(truth[guess == truth], minlength=classes)
-        found += torch.bincount(guess, minlength=classes)
-        loss += float(cross_entropy(logits, truth, reduction="sum"))
-    tested = torch.bincount(labels, minlength=classes)
-    counts = [values.cpu().numpy() for values in (tested, right, found)]
-    return Classified(tested=counts[0], right=counts[1], found=counts[2], loss=loss / len(labels))
+        here = slice(start, start + chunk)
+        logits = predict(population, weights, population.test_features[here])
+        guess, wanted = logits.argmax(dim=1).cpu().numpy(), truth[here]
+        right += np.bincount(wanted[guess == wanted], minlength=classes)
+        found += np.bincount(guess, minlength=classes)
+        loss += float(cross_entropy(logits, labels[here], reduction="sum"))
+    tested = np.bincount(truth, minlength=classes)
+    return Classified(tested=tested, right=right, found=found, loss=loss / len(labels))

@@ -209,6 +209,8 @@ class Mailbox:
 
 def told_apart(names: list[int]) -> list[int]:
     """The names [n], in which a client that takes part a second time has a second, negative name."""
+    if len(set(names)) == len(names):
+        return names
     seen: set[int] = set()
     apart: list[int] = []
     for name in names:

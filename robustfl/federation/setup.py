@@ -48,7 +48,7 @@ class Setup:
     pseudonyms : the names by which defenses call the members
     public : [m] the places, among the training samples, of the samples that everybody has, without labels, and that no
         client has among its own; None where clients send updates
-    rng : the random streams "sampling", "batches" and "attack"
+    rng : the random streams "sampling" and "attack"
     seed : the seed of the simulation
     roles : the seed that decides who is malicious and who is spied on
     network : who hears whom; None with a server
@@ -133,7 +133,7 @@ def set_up(
     clean, population = population, failures.data(population)
     place, carried = placed(attack if f else None)
     identities, inner = divided(carried)
-    rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "batches", "attack")}
+    rng: dict[str, Any] = {name: stream(seed, name) for name in ("sampling", "attack")}
     roles = seed if roles is None else roles
     network: Network | None = None
     tried: Sequence[Ids] = ()

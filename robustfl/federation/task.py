@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,7 @@ class Population:
     features, labels : all training samples
     test_features, test_labels : the test set
     public : the places [m] of the training samples that everybody has; None as long as none are set aside
+    kept : what simulations with these clients and samples keep for each other, by what it depends on beside these
     """
 
     def __init__(self, task: Task, dataset: Dataset, parts: Sequence[Indices], seed: int, device: str) -> None:
@@ -87,11 +89,18 @@ class Population:
         """The number of parameters."""
         return int(self.initial.numel())
 
-    @property
+    @cached_property
     def layers(self) -> tuple[slice, ...]:
         """The places of the model's tensors in a flat vector, in order."""
-        ends = np.cumsum([shape.numel() for shape in self.shapes.values()]).tolist()
+        ends = list(accumulate(shape.numel() for shape in self.shapes.values()))
         return tuple(slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
+
+    @cached_property
+    def widths(self) -> tuple[int, ...] | None:
+        """The widths of a network of linear layers with ReLU between them, see :func:`widths_of`; else None."""
+        from robustfl.federation.clients.fully_connected import widths_of
+
+        return widths_of(self.module)
 
     @cached_property
     def chance(self) -> float:
@@ -228,6 +237,7 @@ class Population:
         return kept if places is None else [places[part] for part in kept]
 
     def _index(self) -> None:
+        self.kept: dict[Any, Any] = {}
         if getattr(self.module, "normalises", False):
             places = np.linspace(0, len(self.labels) - 1, min(len(self.labels), REFERENCE)).astype(np.int64)
             self.module = copy.copy(self.module)  # populations of other samples keep theirs

@@ -89,7 +89,7 @@ class RoundView(ABC, Generic[M]):
     messages: ClassVar[str] = "messages"
     """What messages are called in errors."""
 
-    def __init__(self, facts: RoundFacts[M], knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: RoundFacts[M], knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         self._facts = facts
         self._knowledge = knowledge
         self._owner = owner
@@ -125,6 +125,11 @@ class RoundView(ABC, Generic[M]):
         self._need(Knowledge.DEFENSE, "the defense")
         return self._given(self._facts.aggregate, "the defense")(messages)
 
+    @property
+    def _whose(self) -> str:
+        """The attack in words: its text, or that of the attack itself, which takes long to make for every round."""
+        return self._owner if isinstance(self._owner, str) else repr(self._owner)
+
     @abstractmethod
     def _lend(self, messages: M, what: str) -> M:
         """Hand out messages that may only be read."""
@@ -138,11 +143,11 @@ class RoundView(ABC, Generic[M]):
         if knowledge not in self._knowledge:
             declared = ", ".join(self._knowledge.names()) or "nothing"
             raise KnowledgeError(
-                f"{self._owner} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
+                f"{self._whose} looked at {what}, which needs the knowledge '{knowledge.names()[0]}'. "
                 f"It declares: {declared}. Declare it, or do without."
             )
 
     def _given(self, value: T | None, what: str) -> T:
         if value is None:
-            raise NotGivenError(f"{self._owner} needs {what}, which was not given.")
+            raise NotGivenError(f"{self._whose} needs {what}, which was not given.")
         return value

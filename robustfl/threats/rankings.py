@@ -53,7 +53,7 @@ class RankView(RoundView[Layers]):
 
     messages: ClassVar[str] = "rankings"
 
-    def __init__(self, facts: RankFacts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: RankFacts, knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         super().__init__(facts, knowledge, owner, memory)
         self._shown: dict[str, Layers] = {}
         self.h = len(facts.honest[0])
@@ -108,7 +108,7 @@ class RankAttack(MessageAttack[RankFacts, Layers]):
 
     @final
     def look(self, facts: RankFacts, memory: dict[str, Any]) -> RankView:
-        return RankView(facts, self.required_knowledge(), repr(self), memory)
+        return RankView(facts, self.required_knowledge(), self, memory)
 
     @final
     def checked(self, crafted: Any, view: RankView, facts: RankFacts) -> Layers:

@@ -61,6 +61,29 @@ def test_plain_matrices_get_the_answer_of_the_long_way(rule: str, size: tuple[in
         assert bits(RULES[rule](x)) == bits(long.value)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_plain_rows_with_plain_names_get_the_answer_of_the_long_way(rule: str) -> None:
+    """What is given as an iterator goes the long way."""
+    x = torch.from_numpy(matrix((13, 200), 5, "float32", "general"))
+    for names in ([100 - row for row in range(13)], [f"client {row}" for row in range(13)], (*range(12), "last")):
+        source = plain_source(x, names)
+        assert source is not None
+        assert source.ids == tuple(names)
+        short, long = RULES[rule].aggregate(x, ids=names), RULES[rule].aggregate(x, ids=iter(names))
+        assert short.info["ids"] == long.info["ids"] == tuple(names)
+        for one, other in zip(vars(short).values(), vars(long).values(), strict=True):
+            assert bits(one) == bits(other), names
+
+
+def test_names_that_are_not_plain_are_described() -> None:
+    x = matrix((3, 4), 5, "float32", "general")
+    found: list[Any] = [
+        [1, 2], [1, 1, 2], [1, 2, 3, 4], [1, 2, np.int64(3)], [1, 2, 3.0], [1, 2, None], [True, 2, 3], [1, [2], 3],
+        "abc", range(3), np.arange(3), torch.arange(3), {1: 0, 2: 0, 3: 0},
+    ]  # fmt: skip
+    assert [plain_source(x, names) for names in found] == [None] * len(found)
+
+
 def test_what_is_not_plain_is_described(tmp_path: Path) -> None:
     x = matrix((13, 3), 5, "float32", "general")
     mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=x.shape)

@@ -71,7 +71,8 @@ def test_a_client_is_unheard_by_what_it_got_in_all_its_rounds() -> None:
     ids=str,
 )
 def test_shares(weights: list[float] | None, rejected: tuple[int, ...], expected: list[float]) -> None:
-    assert equal_shares(answer(weights, rejected)) == pytest.approx(np.array(expected))
+    given_answer = answer(weights, rejected)
+    assert equal_shares(given_answer.weights, given_answer.rejected) == pytest.approx(np.array(expected))
 
 
 def test_a_tenth_of_an_equal_share_is_the_limit() -> None:

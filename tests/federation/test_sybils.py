@@ -127,12 +127,17 @@ def test_the_first_clone_sends_what_the_client_would_alone() -> None:
     assert all(torch.allclose(cloned.rounds[0][c], alone.rounds[0][c], atol=1e-6) for c in range(CLIENTS))
 
 
+def drawn_by_all(sim: Any, samples: int, *, attacking: bool) -> Any:
+    """The samples [members, samples] of a round in which malicious members attack, or train as clients do."""
+    return sim.setup.members.changed(sim.setup.population.draw(np.random.default_rng(0), samples), attacking)
+
+
 def test_identities_that_share_data_train_by_themselves() -> None:
     sim = spied(Clones(count=3, shared="data") >> LabelFlip())
     leader = sim.trace.malicious[0]
     rows = [sim.rounds[0][int(m)] for m in np.flatnonzero(sim.setup.members.leaders == leader)]
     assert all(not torch.equal(a, b) for i, a in enumerate(rows) for b in rows[:i])
-    drawn = sim.setup.members.draw(np.random.default_rng(0), 50, attacking=True)
+    drawn = drawn_by_all(sim, 50, attacking=True)
     assert np.isin(drawn[sim.setup.malicious], sim.setup.population.parts[leader]).all()
 
 
@@ -140,9 +145,7 @@ def test_attackers_can_train_on_relabelled_samples_alone() -> None:
     flip = LabelFlip(mode="targeted", source=1, target=2, only_flipped=True)
     for identities in (Clones(count=2), Clones(count=2, outside=True)):
         sim = spied(identities >> flip)
-        attacking, resting = (
-            sim.setup.members.draw(np.random.default_rng(0), 80, on)[sim.setup.malicious] for on in (True, False)
-        )
+        attacking, resting = (drawn_by_all(sim, 80, attacking=on)[sim.setup.malicious] for on in (True, False))
         clean = sim.setup.population.labels.numpy()
         assert set(clean[attacking].ravel()) == {1}
         assert sim.setup.poisoning is not None
@@ -154,7 +157,7 @@ def test_attackers_inside_flip_their_own_samples_and_get_none_of_the_others() ->
     """In public code an attacker holds every training sample of the two classes."""
     sim = spied(Clones(count=2, shared="data") >> LabelFlip(mode="swap", source=1, target=2), rounds=1)
     own = sim.setup.population.parts[sim.trace.malicious[0]]
-    drawn = sim.setup.members.draw(np.random.default_rng(0), 400, attacking=True)[sim.setup.malicious]
+    drawn = drawn_by_all(sim, 400, attacking=True)[sim.setup.malicious]
     assert set(drawn.ravel().tolist()) == set(own.tolist())
     assert sim.setup.poisoning is not None
     flipped = np.flatnonzero((sim.setup.poisoning.labels != sim.setup.population.labels).numpy())

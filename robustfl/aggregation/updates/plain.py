@@ -18,8 +18,13 @@ from robustfl.aggregation.updates.readers import Dense, mapped_file
 WORKING = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
 
 
-def plain_source(updates: Any) -> OneBlock | None:
-    """The source that `read_updates` would find, if `updates` are a plain matrix that is one block; else None."""
+def plain_source(updates: Any, ids: Any = None) -> OneBlock | None:
+    """The source that `read_updates` would find, if `updates` are a plain matrix that is one block; else None.
+
+    So are ids that are plain: a list or a tuple of numbers and texts, of which no two are equal.
+    """
+    if ids is not None and (type(ids) not in (list, tuple) or not set(map(type, ids)) <= {int, str}):
+        return None
     kind = type(updates)
     if kind is np.ndarray:
         working = WORKING.get(updates.dtype)
@@ -35,7 +40,10 @@ def plain_source(updates: Any) -> OneBlock | None:
     if kind is not np.ndarray and updates.untyped_storage().nbytes() == 0:
         return None
     matrix = updates if kind is np.ndarray else updates.detach().numpy()
-    source = source_of(Dense(matrix, working), tuple(range(len(matrix))), None)
+    names = tuple(range(len(matrix)) if ids is None else ids)
+    if ids is not None and not len(set(names)) == len(names) == len(matrix):
+        return None
+    source = source_of(Dense(matrix, working), names, None)
     return source if type(source) is OneBlock else None
 
 

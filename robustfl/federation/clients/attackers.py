@@ -13,7 +13,6 @@ from robustfl.federation.clients.participants import Members
 from robustfl.federation.clients.poisoning import Poisoning
 from robustfl.federation.clients.training import local_change, trainer_for
 from robustfl.federation.settings import Federation
-from robustfl.federation.streams import stream
 from robustfl.federation.task import Population
 from robustfl.threats.attack import Attack
 from robustfl.threats.staging import stages
@@ -48,8 +47,7 @@ class Attackers:
         self._attack, self._poisoning = attack, poisoning
         plain = {"adversarial_training": None, "sharpness_radius": 0.0}  # what clients do for themselves
         self._train = trainer_for(population, settings.model_copy(update=plain))
-        purpose = "attackers' batches"
-        self._batches = batches_for(members, stream(seed, purpose), seed, purpose)
+        self._batches = batches_for(members, population, seed, "attackers' batches")
         fedsgd = settings.algorithm == "fedsgd"
         honest_rate = settings.server.learning_rate if fedsgd else settings.local_learning_rate
         self._rate = honest_rate if attack.learning_rate is None else attack.learning_rate

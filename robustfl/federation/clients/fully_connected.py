@@ -183,10 +183,16 @@ def _gated(slope: Tensor, reached: Tensor) -> Tensor:
 
 
 def layers_of(flat: Tensor, widths: Sequence[int]) -> Layers:
-    """The weights [k, out, in] and the biases [k, out, 1] of each layer in vectors [k, d], as views."""
-    found, start, k = [], 0, len(flat)
+    """The weights [k, out, in] and the biases [k, out, 1] of each layer in vectors [k, d], as views.
+
+    A single vector has layers that are contiguous, as torch multiplies them by another routine.
+    """
+    k, (row, column), found = len(flat), flat.stride(), []
+    start = flat.storage_offset()
     for inputs, outputs in pairwise(widths):
-        middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
-        found.append((flat[:, start:middle].view(k, outputs, inputs), flat[:, middle:end].view(k, outputs, 1)))
-        start = end
+        end = start + inputs * outputs * column
+        own, biases = (end - start, outputs * column) if k == 1 else (row, row)
+        weights = flat.as_strided((k, outputs, inputs), (own, inputs * column, column), start)
+        found.append((weights, flat.as_strided((k, outputs, 1), (biases, column, column), end)))
+        start = end + outputs * column
     return found

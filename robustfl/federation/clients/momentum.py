@@ -41,10 +41,27 @@ class Remembered:
         self._beta = beta
         self._row = np.full(members, -1, dtype=np.int64)  # the row of each member; -1 before it has one
         self._used = 0
+        self._asked = b""  # who asked last, and their rows
+        self._places: Ids | None = np.empty(0, dtype=np.int64)
         self._rows = like.new_zeros((min(members, FIRST_ROWS), like.numel()))
 
     def __call__(self, messages: Tensor, ids: Ids) -> Tensor:
         """The averages [k, d] after these messages [k, d] of members [k], each of which occurs once."""
+        key = ids.tobytes()
+        if key != self._asked:
+            self._asked, self._places = key, self._taken(ids)
+        if self._places is None:  # all who ever took part, in their order
+            known = self._rows[: self._used]
+            updated = torch.lerp(known, messages, 1.0 - self._beta)
+            known.copy_(updated)
+            return updated
+        rows = torch.as_tensor(self._places, device=messages.device)
+        updated = self._rows.index_select(0, rows).lerp_(messages, 1.0 - self._beta)
+        self._rows.index_copy_(0, rows, updated)
+        return updated
+
+    def _taken(self, ids: Ids) -> Ids | None:
+        """The rows of these members, with room for those who are new; None if they are all rows, in order."""
         new = ids[self._row[ids] < 0]
         self._row[new] = np.arange(self._used, self._used + len(new))
         self._used += len(new)
@@ -52,15 +69,7 @@ class Remembered:
             room = min(len(self._row), max(self._used, 2 * len(self._rows)))
             self._rows = torch.cat([self._rows, self._rows.new_zeros((room - len(self._rows), self._rows.shape[1]))])
         places = self._row[ids]
-        if len(ids) == self._used and (places == np.arange(self._used)).all():  # all who ever took part, in their order
-            known = self._rows[: self._used]
-            updated = torch.lerp(known, messages, 1.0 - self._beta)
-            known.copy_(updated)
-            return updated
-        rows = torch.as_tensor(places, device=messages.device)
-        updated = self._rows.index_select(0, rows).lerp_(messages, 1.0 - self._beta)
-        self._rows.index_copy_(0, rows, updated)
-        return updated
+        return None if len(ids) == self._used and (places == np.arange(self._used)).all() else places
 
     def of(self, ids: Ids) -> Tensor:
         """The averages [k, d] of these members as they are."""

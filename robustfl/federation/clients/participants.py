@@ -147,9 +147,13 @@ class Members:
         order = np.argsort(first)  # the order in which they first occur
         return who[order], np.argsort(order)[place]
 
-    def draw(self, rng: np.random.Generator, samples: int, attacking: bool) -> Ids:
-        """Draw indices [members, samples] of training samples, uniformly with replacement within each member's."""
-        drawn = self._population.draw(rng, samples)
+    def changed(self, drawn: Ids, attacking: bool) -> Ids:
+        """What all members draw, [members, samples], where clients draw the samples `drawn` [clients, samples].
+
+        It is `drawn` itself unless an adversary adds members or chooses its samples, which are then drawn uniformly
+        with replacement within each member's.
+        """
+        samples = drawn.shape[1]
         if len(self) == self._clients and not self._used:
             return drawn
         drawn = np.concatenate([drawn, np.zeros((len(self) - self._clients, samples), dtype=np.int64)])

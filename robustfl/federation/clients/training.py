@@ -358,8 +358,7 @@ def predict(population: Population, weights: Tensor, features: Tensor) -> Tensor
 
     Shapes: [d], [m, ...] -> [m, classes]; [k, d], [k, m, ...] -> [k, m, classes].
     """
-
-    plain = widths_of(population.module) is not None
+    plain = population.widths is not None
 
     def alone(model: Tensor, samples: Tensor) -> Tensor:
         named = population.views(model)

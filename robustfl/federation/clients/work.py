@@ -56,7 +56,7 @@ class ClientWork:
         self._undrawn = trainer or trainer_for(setup.population, setup.settings, self.objective.undrawn)
         self._samples = TrustedSamples(setup.clean, setup.settings, setup.seed) if trusted else None
         self._hardening = Hardening(setup.population, setup.settings, setup.seed, who="trusted ", members=1)
-        self._batches = batches_for(setup.members, setup.rng["batches"], setup.seed, "batches")
+        self._batches = batches_for(setup.members, setup.population, setup.seed, "batches")
 
     def apart(self, round: Round) -> bool:
         """Whether the malicious members of this round train in a way of their own."""
@@ -73,11 +73,7 @@ class ClientWork:
         samples = settings.local_steps * settings.batch_size
         self._batches.begin(number, samples, poisoned)
         ids, place = setup.members.trained(ids)
-        shape = (len(ids), settings.local_steps, settings.batch_size)
-        index = torch.as_tensor(self._batches.of(ids).reshape(-1), device=setup.population.device)
-        features = setup.population.features.index_select(0, index)
-        features = features.reshape(*shape, *setup.population.features.shape[1:])
-        labels, index = setup.population.labels.index_select(0, index).reshape(shape), index.reshape(shape)
+        index, features, labels = self._batches.taken(ids, settings.local_steps)
         if setup.poisoning is not None and poisoned and dirty:
             features, labels = setup.poisoning(features, labels, index, ids)
         features, starts = setup.members.hardened(features, ids)

@@ -201,7 +201,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 def emptied(network: nn.Module, device: torch.device) -> nn.Module:
     """A network without memory, on a device; until they get values, its numbers are NaN."""
-    network.to_empty(device=device)
+    # `to_empty` does the same, but for tensors without memory it loads torch's algebra of shapes in every worker.
+    network._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device))  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
             tensor.fill_(math.nan if tensor.is_floating_point() else 0)

@@ -132,4 +132,4 @@ def tail_mean(curve: Sequence[tuple[int, float]], settings: Federation) -> float
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+    return float(values[0] if len(values) == 1 else np.mean(values))

@@ -138,11 +138,11 @@ class Conduct(Observer):
         if not all(_close(other, first) for other in renamed):
             self.note(NAMES)
         order = row_order(0, round.number, receiver.who, len(names), AGAIN)
-        if ORDER not in self.seen and not self._same_in(order, receiver, rows):
+        if ORDER not in self.seen and not self._same_in(order, receiver, rows, again):
             self.note(ORDER)
 
-    def _same_in(self, order: Ids, receiver: Receiver, rows: Tensor) -> bool:
-        """Whether the same rows, each with its name, get the same answer in another order.
+    def _same_in(self, order: Ids, receiver: Receiver, rows: Tensor, answer: Tensor) -> bool:
+        """Whether the same rows, each with its name, get the same `answer` in another order.
 
         A rule that picks rows may pick another one of two equally good rows. A difference therefore counts only if it
         remains when the rows are moved a little.
@@ -152,7 +152,7 @@ class Conduct(Observer):
         nudged = map(self._channel.admissible, _nudged(rows)) if rows.is_floating_point() else ()
         for attempt in chain([rows], nudged):
             try:
-                first = self._previewed(receiver, attempt, receiver.names)
+                first = answer if attempt is rows else self._previewed(receiver, attempt, receiver.names)
                 other = self._previewed(receiver, attempt[places], names)
             except InfeasibleError:  # rows that were moved may be too few for a rule with a threshold
                 return True
@@ -277,9 +277,28 @@ class _Generator(NamedTuple):
     restore: Callable[[Any], Any]
 
 
-def _python_place() -> Any:
-    words = random.getstate()[1]
-    return words[-1], words[0]
+_TWISTER = 624
+"""The words of a Mersenne twister; its place in them stands beside them."""
+
+
+class _PythonPlace:
+    """The place of Python's global generator, read where it lies: Python itself makes a number of each of its words."""
+
+    def __init__(self) -> None:
+        # CPython keeps the place and then the words behind the head of the object; elsewhere it is asked.
+        head = object.__basicsize__
+        if type(random._inst).__basicsize__ >= head + 4 * (_TWISTER + 1):
+            words = (ctypes.c_uint32 * (_TWISTER + 1)).from_address(id(random._inst) + head)
+            state = random.getstate()[1]
+            self._words = words if [*words] == [state[-1], *state[:-1]] else None
+        else:
+            self._words = None
+
+    def __call__(self) -> Any:
+        if self._words is None:
+            state = random.getstate()[1]
+            return state[-1], state[0]
+        return self._words[0], self._words[1]
 
 
 class _NumpyPlace:
@@ -298,10 +317,6 @@ class _NumpyPlace:
         return self._words[_TWISTER], self._words[0]
 
 
-_TWISTER = 624
-"""The words of a Mersenne twister; its place in them stands behind them."""
-
-
 def _words_of(generator: Any) -> Any:
     """The memory of a generator; None where it does not hold what the generator says of itself."""
     if type(generator) is not np.random.MT19937:
@@ -318,7 +333,7 @@ def _told(generator: Any) -> Any:
 
 # The position of a Mersenne twister is a place in a block of words; the first word of the block identifies the block.
 _GENERATORS = {
-    "Python": _Generator(_python_place, random.seed, random.getstate, random.setstate),
+    "Python": _Generator(_PythonPlace(), random.seed, random.getstate, random.setstate),
     "numpy": _Generator(
         _NumpyPlace(),
         np.random.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,9 @@ Mask = NDArray[np.bool_]
 
 NEAR_ZERO = 0.1
 """A message counts as ignored when it has less than this part of an equal share of the weights."""
+
+TOGETHER = 1 << 16
+"""So many messages, at least, are counted together, or all of a training."""
 
 
 class Detection(Observer):
@@ -61,6 +65,7 @@ class Detection(Observer):
         self._messages_of = np.zeros(len(malicious), dtype=np.int64)
         self._areas: list[float] = []
         self._malicious_shares: list[float] = []
+        self._noted: list[tuple[Ids, Floats | None, Mask]] = []  # rounds that are to be counted together
 
     def hear(self, round: Round) -> None:
         for receiver in round.receivers:
@@ -76,22 +81,35 @@ class Detection(Observer):
         """Take note of a round: who sent the messages, and the defense's answer to them, or None without an answer."""
         if answer is None:
             return
-        bad, shares = self._malicious[ids], equal_shares(answer)
-        count, ignored = int(np.count_nonzero(bad)), shares < NEAR_ZERO
-        caught = int(np.count_nonzero(ignored & bad))
-        self._telling |= answer.weights is not None or bool(answer.rejected.any())
-        self._messages += (len(ids) - count, count)
-        self._ignored += (int(np.count_nonzero(ignored)) - caught, caught)
-        if len(set(ids.tolist())) == len(ids):
-            self._received[ids] += shares
-            self._messages_of[ids] += 1
-        else:  # a client may occur twice in a round
-            np.add.at(self._received, ids, shares)
-            np.add.at(self._messages_of, ids, 1)
-        if 0 < count < len(ids):
-            self._areas.append(auc(-shares[bad], -shares[~bad]))
-        if answer.weights is not None and self._anybody and shares.any():
-            self._malicious_shares.append(float(shares[bad].sum()) / len(ids))
+        self._noted.append((ids, answer.weights, answer.rejected))
+        if len(self._noted) * len(ids) >= TOGETHER:
+            self.count()
+
+    def count(self) -> None:
+        """Count the rounds that were noted; those of one size that follow each other take one computation."""
+        for _, group in groupby(self._noted, key=lambda noted: (len(noted[0]), noted[1] is None)):
+            ids, weights, rejected = zip(*group, strict=True)
+            given = None if weights[0] is None else np.array(weights)
+            self._count(np.array(ids), given, np.array(rejected))
+        self._noted.clear()
+
+    def _count(self, ids: Ids, weights: Floats | None, rejected: Mask) -> None:
+        """Count t rounds of n messages each: the arguments are [t, n]."""
+        bad, shares = self._malicious[ids], equal_shares(weights, rejected)
+        n, count, ignored = ids.shape[1], bad.sum(axis=1), shares < NEAR_ZERO
+        all_bad, all_ignored, caught = int(count.sum()), int(ignored.sum()), int((ignored & bad).sum())
+        self._telling |= weights is not None or bool(rejected.any())
+        self._messages += (ids.size - all_bad, all_bad)
+        self._ignored += (all_ignored - caught, caught)
+        np.add.at(self._received, ids, shares)  # a client may occur twice in a round
+        np.add.at(self._messages_of, ids, 1)
+        both = (count > 0) & (count < n)
+        self._areas += _areas(shares[both], bad[both])
+        if weights is not None and self._anybody:
+            told = shares.any(axis=1)
+            self._malicious_shares += [
+                float(own[mask].sum()) / n for own, mask in zip(shares[told], bad[told], strict=True)
+            ]
 
     def observe_letters(self, exchange: Exchange) -> None:
         """Take note of a mixing of peers: every letter counts in the neighbourhood of its receiver."""
@@ -115,6 +133,7 @@ class Detection(Observer):
 
     def malicious_share(self) -> float | None:
         """The mean share of the weights that malicious messages got; None without weights or malicious members."""
+        self.count()
         return float(np.mean(self._malicious_shares)) if self._malicious_shares else None
 
     def found(self) -> dict[str, float]:
@@ -129,6 +148,7 @@ class Detection(Observer):
         probability that a malicious message has less weight than an honest one of the same round, where ties count
         half. It is the area under the ROC curve of `1 - w`, as a mean over the rounds with messages of both kinds.
         """
+        self.count()
         if not self._telling:
             return {}
         (honest, caught), (honest_messages, bad_messages) = self._ignored.tolist(), self._messages.tolist()
@@ -143,14 +163,14 @@ class Detection(Observer):
         return found | ({"detection_auc": float(np.mean(self._areas))} if self._areas else {})
 
 
-def equal_shares(answer: Aggregation) -> Floats:
-    """The share [n] of each message in the weights, in units of an equal share 1/n.
+def equal_shares(weights: Floats | None, rejected: Mask) -> Floats:
+    """The share of each message in the weights of its round, in units of an equal share 1/n, [n] or [t, n].
 
     It is rounded, so that rounding errors of floats do not matter.
     """
-    weights = np.where(answer.rejected, 0.0, 1.0 if answer.weights is None else np.abs(answer.weights))
-    total = float(weights.sum())
-    scaled: Floats = np.round(weights * (len(weights) / total), 9) if total > 0 else weights
+    kept = np.where(rejected, 0.0, 1.0 if weights is None else np.abs(weights))
+    total = kept.sum(axis=-1, keepdims=True)
+    scaled: Floats = np.round(kept * (kept.shape[-1] / np.where(total > 0, total, 1.0)), 9)
     return scaled
 
 
@@ -164,6 +184,26 @@ def _area_within(shares: Floats, bad: NDArray[np.bool_], good: NDArray[np.bool_]
         below = (shares < shares[:, slot, None]) + 0.5 * (shares == shares[:, slot, None])
         wins += good[:, slot] * np.where(bad, below, 0.0).sum(axis=1)
     return float((wins / (bad.sum(axis=1) * good.sum(axis=1))).mean())
+
+
+FEW = 64
+"""Rounds of so many messages are compared pair by pair, all at once."""
+
+
+def _areas(shares: Floats, bad: Mask) -> list[float]:
+    """How often a malicious message has a smaller share than an honest one of its round; ties count half, [t, n].
+
+    Each of the t rounds has messages of both kinds.
+    """
+    n = shares.shape[1]
+    if n > FEW:
+        return [auc(-own[mask], -own[~mask]) for own, mask in zip(shares, bad, strict=True)]
+    one, other = shares[:, :, None], shares[:, None, :]
+    pairs = bad[:, :, None] & ~bad[:, None, :]
+    wins = np.count_nonzero((one < other) & pairs, axis=(1, 2)) + np.count_nonzero((one <= other) & pairs, axis=(1, 2))
+    count = np.count_nonzero(bad, axis=1)
+    areas: list[float] = (wins / count / (2 * (n - count))).tolist()
+    return areas
 
 
 def auc(positive: Floats, negative: Floats) -> float:

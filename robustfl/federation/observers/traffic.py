@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.faults import Faults
 from robustfl.federation.observers.contract import Observer
@@ -42,7 +44,7 @@ class Traffic(Observer):
                 self._held += receiver.aggregate is None  # a mechanism releases noise without any message
                 self._rejected += receiver.refused
             else:
-                self._rejected += int(receiver.answer.rejected.sum())
+                self._rejected += int(np.count_nonzero(receiver.answer.rejected))
                 self._exceeded += receiver.defense.byzantine is not None and receiver.answer.info["exceeded"] > 0
 
         for exchange in round.exchanges:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from robustfl.aggregation import Aggregation
@@ -88,5 +87,6 @@ class Topology(ABC):
             except InfeasibleError as error:
                 receiver.refused = error.rejected
                 continue
-            receiver.answer = replace(answer, info=self.setup.pseudonyms.restored(answer.info))
+            info = self.setup.pseudonyms.restored(answer.info)
+            receiver.answer = Aggregation(answer.value, answer.weights, answer.rejected, info)
             receiver.aggregate = self.channel.vector(receiver.answer)

@@ -40,7 +40,7 @@ class PeerAttack(MessageAttack[PeerFacts, "Tensor"]):
 
     @final
     def look(self, facts: PeerFacts, memory: dict[str, Any]) -> PeerView:
-        return PeerView(facts, self.required_knowledge(), repr(self), memory)
+        return PeerView(facts, self.required_knowledge(), self, memory)
 
     @final
     def checked(self, crafted: Any, view: PeerView, facts: PeerFacts) -> Tensor:

@@ -50,7 +50,7 @@ class RumourView(RoundView["Tensor"]):
     messages: ClassVar[str] = "models"
     _facts: RumourFacts
 
-    def __init__(self, facts: RumourFacts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: RumourFacts, knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         super().__init__(facts, knowledge, owner, memory)
         self.lent = Lent()
         self.tellers, self.allowed, self.invent = facts.tellers, facts.allowed, facts.invent
@@ -113,7 +113,7 @@ class RumourAttack(MessageAttack[RumourFacts, "list[Rumour]"]):
 
     @final
     def look(self, facts: RumourFacts, memory: dict[str, Any]) -> RumourView:
-        return RumourView(facts, self.required_knowledge(), repr(self), memory)
+        return RumourView(facts, self.required_knowledge(), self, memory)
 
     @final
     def checked(self, crafted: Any, view: RumourView, facts: RumourFacts) -> list[Rumour]:

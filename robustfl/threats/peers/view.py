@@ -73,7 +73,7 @@ class PeerView(RoundView["Tensor"]):
     messages: ClassVar[str] = "models"
     _facts: PeerFacts
 
-    def __init__(self, facts: PeerFacts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: PeerFacts, knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         super().__init__(facts, knowledge, owner, memory)
         self.lent = Lent()
         self.v, self.d = len(facts.victims), int(facts.honest.shape[1])

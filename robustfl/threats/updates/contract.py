@@ -57,7 +57,7 @@ class UpdateAttack(MessageAttack[Facts, "Tensor"]):
     def look(self, facts: Facts, memory: dict[str, Any]) -> View:
         if len(facts.honest) == 0:
             raise AttackError("An attack needs at least one honest update to hide among. Found none.")
-        return View(facts, self.required_knowledge(), repr(self), memory)
+        return View(facts, self.required_knowledge(), self, memory)
 
     @final
     def checked(self, crafted: Any, view: View, facts: Facts) -> Tensor:

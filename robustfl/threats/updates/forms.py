@@ -70,6 +70,9 @@ def summable(crafted: Tensor, n: int) -> Tensor:
     limit = largest_magnitude("float64" if wide else "float32", max(n, 1), crafted.shape[1])
     limits = torch.finfo(crafted.dtype)
     limit = min(limit * (1.0 - 2.0 * limits.eps), limits.max)  # rounded to this type, it is not above itself
+    low, high = (float(end) for end in crafted.aminmax())
+    if -limit <= low and high <= limit:  # false as well where a number is NaN
+        return crafted
     return crafted.clamp(-limit, limit) if bool((crafted.abs() > limit).any()) else crafted
 
 

@@ -132,7 +132,7 @@ class View(RoundView["Tensor"]):
     messages: ClassVar[str] = "updates"
     _facts: Facts
 
-    def __init__(self, facts: Facts, knowledge: Knowledge, owner: str, memory: dict[str, Any]) -> None:
+    def __init__(self, facts: Facts, knowledge: Knowledge, owner: Any, memory: dict[str, Any]) -> None:
         super().__init__(facts, knowledge, owner, memory)
         self._usable: dict[str, NDArray[np.bool_]] = {}
         self._lent = Lent()

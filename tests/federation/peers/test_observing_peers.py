@@ -131,6 +131,7 @@ def test_letters_are_counted_and_detected_as_rows_of_many_receivers_are() -> Non
                 weights = exchange.mixed.weights[line, at]
                 answer = Aggregation(None, weights, exchange.mixed.rejected[line, at], {})
                 slow.observe(senders[at], answer)
+                slow.count()
             areas.append(float(np.mean(slow._areas[before[0] :])))
             shares.append(float(np.mean(slow._malicious_shares[before[1] :] or [0.0])))
     assert kept.trace is not None
