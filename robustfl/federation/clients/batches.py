@@ -47,7 +47,7 @@ class Batches(ABC):
         """The places [k, samples] of the samples of these members in the round that has begun."""
 
     def taken(self, ids: Ids, steps: int) -> Taken:
-        """The samples of these members in the round that has begun, over so many local steps; nobody may change them."""
+        """The samples of these members in the round that has begun, over so many local steps, not to be changed."""
         population = self._population
         places = self.of(ids)
         index = torch.as_tensor(places.reshape(-1), device=population.device)
