@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from robustfl.evaluation.score.levels import LEVELS, Level
-from robustfl.evaluation.score.peers import BaselineRow, baselines, contestants, served
 from robustfl.wording import counted, decimals, lasting
 
 if TYPE_CHECKING:
     from robustfl.evaluation.results.records import Record
     from robustfl.evaluation.results.summaries import ClaimReport, RankRow, Scores, Summary
+    from robustfl.evaluation.score.peers import BaselineRow
 
 
 def output() -> Console:
@@ -170,6 +170,8 @@ def ranking_table(scores: Scores) -> FittedTable:
     A sign marks the defenses that cannot be told apart from the first one. Of peers, the accuracies behind the worst
     case at the largest f stand there too, and below the defenses what they reach alone.
     """
+    from robustfl.evaluation.score.peers import baselines, contestants  # with torch, which `doctor` may find broken
+
     rows, alone = contestants(scores), baselines(scores)
     weaker = [level for level in LEVELS[:-1] if any((row.get("R_levels") or {}).get(level) for row in rows)]
     tested = any("status" in row for row in rows)
@@ -191,6 +193,8 @@ def ranking_table(scores: Scores) -> FittedTable:
 
 
 def _ranked(scores: Scores, row: RankRow, weaker: Sequence[Level], tested: bool, peers: bool) -> tuple[str, ...]:
+    from robustfl.evaluation.score.peers import served
+
     interval, own = row["R_ci"], served(scores, row) if peers else None
     between = (
         ("", "") if own is None else ("diverges", "") if own["diverged"] else _accuracies(own["mean"], own["worst"])

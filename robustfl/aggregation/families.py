@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
@@ -48,7 +49,7 @@ class GramAggregator(Aggregator):
     def direct(self, rows: Rows) -> tuple[Array, Floats] | None:
         """The answer [d] and its weights from the rows themselves, where that takes less time than a Gram; else None.
 
-        It agrees with :meth:`weights`.
+        It agrees with the :meth:`weights` of the same class: where a subclass overrides these alone, nobody asks it.
         """
         return None
 
@@ -58,12 +59,18 @@ class GramAggregator(Aggregator):
 
     @final
     def _aggregate(self, rows: Rows) -> Outcome:
-        found = self.direct(rows)
+        found = self.direct(rows) if _is_direct(type(self)) else None
         weights = np.asarray(self.weights(rows.gram) if found is None else found[1], dtype=np.float64)
         if weights.shape not in ((rows.n,), (rows.n + len(rows.source.extras),)) or not all_finite(weights):
             raise RobustflError(f"{self!r} computed weights that are not {rows.n} finite numbers: {weights}.")
         value = rows.combine(weights) if found is None else found[0]
         return Outcome(value, rows.source_weights(weights[: rows.n]), state=self.next_state(value))
+
+
+@functools.cache
+def _is_direct(kind: type[GramAggregator]) -> bool:
+    """Whether no subclass has other weights than those with which its direct answer agrees."""
+    return next("direct" in vars(one) for one in kind.__mro__ if {"direct", "weights"} & vars(one).keys())
 
 
 @dataclass(frozen=True, kw_only=True)

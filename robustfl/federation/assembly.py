@@ -23,7 +23,7 @@ from robustfl.threats.evasion import Evasion
 
 if TYPE_CHECKING:
     from robustfl.federation.channels.contract import Channel
-    from robustfl.federation.clients.training import Trainer
+    from robustfl.federation.clients.local_steps import Trainer
     from robustfl.federation.engine import Simulation
     from robustfl.federation.mechanisms.choosing import Course
     from robustfl.federation.mechanisms.contract import Protector

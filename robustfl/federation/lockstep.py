@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
 
-from robustfl.federation.clients.training import Trainer
+from robustfl.federation.clients.local_steps import Trainer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ def together(plays: Sequence[Callable[[Trainer], T]], train: Trainer) -> list[T]
 
 
 class _Question(NamedTuple):
-    """What a trainer is asked; see :class:`robustfl.federation.clients.training.Trainer`."""
+    """What a trainer is asked; see :class:`robustfl.federation.clients.local_steps.Trainer`."""
 
     weights: Tensor
     features: Tensor

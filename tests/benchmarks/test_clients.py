@@ -19,7 +19,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robustfl.federation import Federation, Population, Task
-from robustfl.federation.clients.training import ConvolutionalTrainer, FullyConnectedTrainer, Trainer, trainer_for
+from robustfl.federation.clients.local_steps import Trainer
+from robustfl.federation.clients.training import trainer_for
+from robustfl.federation.clients.written_out import ConvolutionalTrainer, FullyConnectedTrainer
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.dataset import Data
 from robustfl.federation.data.partitions import IID

@@ -379,3 +379,14 @@ def test_another_global_generator_of_numpy_is_watched_too(kind: Any) -> None:
         assert place() != start
     finally:
         np.random.set_bit_generator(before)
+
+
+def test_the_place_of_pythons_generator_is_the_same_read_or_asked() -> None:
+    place = _GENERATORS["Python"].place
+    for count in (0, 1, 700):
+        for _ in range(count):
+            random.random()
+        read = place()
+        place._words, words = None, place._words
+        assert place() == read
+        place._words = words

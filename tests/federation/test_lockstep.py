@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robustfl.federation import lockstep
-from robustfl.federation.clients.training import Trainer
+from robustfl.federation.clients.local_steps import Trainer
 from robustfl.federation.lockstep import together
 
 

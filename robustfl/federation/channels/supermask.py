@@ -19,7 +19,7 @@ from torch import nn
 from robustfl.aggregation.votes.contract import MaskTraining
 from robustfl.aggregation.votes.counting import stable_order
 from robustfl.errors import ParameterError
-from robustfl.federation.clients.training import Trainer
+from robustfl.federation.clients.local_steps import Trainer
 from robustfl.federation.models.modes import BatchStatistics, TwoModes
 from robustfl.federation.streams import stream_seed
 from robustfl.threats.rankings import dropped_edges

@@ -1,9 +1,9 @@
-"""Local steps of many clients in place, by gradients that are written out."""
+"""Local steps of many clients: what trainers do, and steps in place by gradients that are written out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,27 @@ ALIGNED = 4
 The library behind torch's products has routines for small matrices that sum up in another order where a matrix does not
 begin at a multiple of 16 bytes. A vector [d] of a matrix [k, d] may or may not, as its place among the others has it.
 """
+
+
+class Trainer(Protocol):
+    """Computes the messages of several clients from their batches."""
+
+    def __call__(
+        self,
+        weights: Tensor,
+        features: Tensor,
+        labels: Tensor,
+        starts: Tensor | None = None,
+        draws: Tensor | None = None,
+    ) -> Tensor:
+        """The sums of gradients over the local steps, or of what the steps follow in place of gradients.
+
+        With `weights` [k, d] each client starts from its own model. In adversarial training the search for hard samples
+        begins at `starts`, which have the shape of the features, or at the samples themselves. `draws` are the random
+        numbers [k, steps, batch, columns] of an objective that is random.
+
+        Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
+        """
 
 
 def summed(

@@ -12,16 +12,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from robustfl.federation.clients import convolutional
-from robustfl.federation.clients.fully_connected import gradients, logits, summed_gradients, widths_of
+from robustfl.federation.clients.fully_connected import gradients, logits, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
+from robustfl.federation.clients.local_steps import Trainer
 from robustfl.federation.clients.sharpness import raised
+from robustfl.federation.clients.written_out import ConvolutionalTrainer, FullyConnectedTrainer
 from robustfl.federation.settings import Federation
 
 if TYPE_CHECKING:
@@ -29,27 +31,6 @@ if TYPE_CHECKING:
 
     from robustfl.aggregation.client_side import Objective
     from robustfl.federation.task import Population
-
-
-class Trainer(Protocol):
-    """Computes the messages of several clients from their batches."""
-
-    def __call__(
-        self,
-        weights: Tensor,
-        features: Tensor,
-        labels: Tensor,
-        starts: Tensor | None = None,
-        draws: Tensor | None = None,
-    ) -> Tensor:
-        """The sums of gradients over the local steps, or of what the steps follow in place of gradients.
-
-        With `weights` [k, d] each client starts from its own model. In adversarial training the search for hard samples
-        begins at `starts`, which have the shape of the features, or at the samples themselves. `draws` are the random
-        numbers [k, steps, batch, columns] of an objective that is random.
-
-        Shapes: [d] or [k, d], [k, steps, batch, ...], [k, steps, batch] -> [k, d].
-        """
 
 
 LOOP_FROM = 12_544
@@ -84,81 +65,6 @@ def trainer_for(population: Population, settings: Federation, objective: Objecti
     if plain is None or population.device.type != "cpu":
         return usual
     return ConvolutionalTrainer(plain, rate, usual, radius)
-
-
-class FullyConnectedTrainer:
-    """All clients in one batched computation, without autograd: fully connected networks under the cross-entropy.
-
-    The results are those of :class:`VmappedTrainer` up to rounding. What asks for more than gradients for labels that
-    are classes is answered by `usual`: probabilities as labels, and gradients that are to be differentiated.
-
-    Parameters
-    ----------
-    widths : the widths of the network, as :func:`~robustfl.federation.clients.fully_connected.widths_of` tells them
-    learning_rate : the rate of the local steps
-    usual : the trainer for everything else
-    radius : how far the place of the gradient of each step is from the model
-    """
-
-    def __init__(self, widths: tuple[int, ...], learning_rate: float, usual: Trainer, radius: float = 0.0) -> None:
-        self._widths, self._rate, self._usual, self._radius = widths, learning_rate, usual, radius
-
-    def __call__(
-        self,
-        weights: Tensor,
-        features: Tensor,
-        labels: Tensor,
-        starts: Tensor | None = None,
-        draws: Tensor | None = None,
-    ) -> Tensor:
-        if _more_than_gradients(weights, features, labels):
-            return self._usual(weights, features, labels, starts, draws)
-        return summed_gradients(weights, features, labels, self._rate, self._widths, self._radius)
-
-
-class ConvolutionalTrainer:
-    """Chunks of clients in one batched computation, without autograd: convolutional networks under the cross-entropy.
-
-    The results are those of :class:`VmappedTrainer` up to rounding. `usual` answers what it answers for
-    :class:`FullyConnectedTrainer`, and clients whose result is not finite: where numbers overflow or are NaN, a margin
-    of zeros is not what it is to torch's convolutions, which leave it out.
-
-    Parameters
-    ----------
-    network : the layers, as :func:`~robustfl.federation.clients.convolutional.convolutions_of` tells them
-    learning_rate : the rate of the local steps
-    usual : the trainer for everything else
-    radius : how far the place of the gradient of each step is from the model
-    """
-
-    def __init__(
-        self, network: convolutional.Convolutions, learning_rate: float, usual: Trainer, radius: float = 0.0
-    ) -> None:
-        self._passes, self._rate, self._usual = convolutional.Passes(network), learning_rate, usual
-        self._radius = radius
-
-    def __call__(
-        self,
-        weights: Tensor,
-        features: Tensor,
-        labels: Tensor,
-        starts: Tensor | None = None,
-        draws: Tensor | None = None,
-    ) -> Tensor:
-        if _more_than_gradients(weights, features, labels):
-            return self._usual(weights, features, labels, starts, draws)
-        found = convolutional.summed_gradients(weights, features, labels, self._rate, self._passes, self._radius)
-        if not bool(found.sum().isfinite()):
-            for k in (~found.isfinite().all(dim=1)).nonzero().flatten().tolist():
-                one = slice(k, k + 1)
-                found[one] = self._usual(weights if weights.ndim == 1 else weights[one], features[one], labels[one])
-        return found
-
-
-def _more_than_gradients(weights: Tensor, features: Tensor, labels: Tensor) -> bool:
-    """Whether gradients are to be differentiated themselves, or labels are probabilities."""
-    differentiated = torch.is_grad_enabled() and (weights.requires_grad or features.requires_grad)
-    return differentiated or labels.is_floating_point()
 
 
 class VmappedTrainer:

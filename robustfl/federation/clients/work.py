@@ -18,9 +18,10 @@ import torch
 from robustfl.aggregation.client_side import ClientSide
 from robustfl.federation.clients.batches import batches_for
 from robustfl.federation.clients.hardening import Hardening
+from robustfl.federation.clients.local_steps import Trainer
 from robustfl.federation.clients.objective import ClientObjective
 from robustfl.federation.clients.poisoning import require_labels
-from robustfl.federation.clients.training import TracedTrainer, Trainer, trainer_for
+from robustfl.federation.clients.training import TracedTrainer, trainer_for
 from robustfl.federation.clients.trusted import TrustedSamples
 from robustfl.federation.round import Ids, Lesson, Round, ServerModel
 from robustfl.federation.setup import Setup
@@ -37,7 +38,7 @@ class ClientWork:
     ----------
     setup : says who trains, on which data, and by which rules
     trusted : whether the server trains on clean samples of its own
-    trainer : computes sums of gradients over local steps, see :class:`~robustfl.federation.clients.training.Trainer`;
+    trainer : computes sums of gradients, see :class:`~robustfl.federation.clients.local_steps.Trainer`;
         the default is the trainer that the settings ask for
     stages : the defenses that clients carry out while they train; a trainer that is given does not know them
     """

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.errors import ParameterError
-from robustfl.federation.clients.training import Trainer, trainer_for
+from robustfl.federation.clients.local_steps import Trainer
+from robustfl.federation.clients.training import trainer_for
 from robustfl.federation.lockstep import together
 from robustfl.federation.observers.contract import Observer
 from robustfl.federation.round import Round

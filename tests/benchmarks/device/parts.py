@@ -24,7 +24,8 @@ import torch
 from robustfl.aggregation import Aggregator
 from robustfl.defenses import NNM, CenteredClipping, GeometricMedian, Krum, Mean, Median, MultiKrum, TrimmedMean
 from robustfl.federation import Federation, Population, Task, assemble
-from robustfl.federation.clients.training import Trainer, trainer_for
+from robustfl.federation.clients.local_steps import Trainer
+from robustfl.federation.clients.training import trainer_for
 from robustfl.federation.data.data_sets import Digits
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
