@@ -266,9 +266,8 @@ def _print_ranking(summary: Summary, folder: Path) -> None:
         screen.print(console.claims_table(summary["claims"]))
     if scores["flags"]:
         screen.print()
-    for remark in scores["flags"]:
-        if remark["level"] == "error":
-            screen.print(f"{remark['code']}: {remark['message']}", markup=False)
+    for line in console.error_lines(scores):
+        screen.print(line, markup=False)
     if scores["flags"]:
         screen.print(f"How far to trust this: see {remarks_counted(scores['flags'])} in the report.", soft_wrap=True)
         screen.print("robustfl explain CODE tells what a status or a remark means.", soft_wrap=True)

@@ -163,6 +163,17 @@ class FittedTable:
         return "  ".join(padded).rstrip()
 
 
+def error_lines(scores: Scores) -> list[str]:
+    """The remarks that are errors; where there are several worlds, each says in which one it is true."""
+    several, found = len(scores["worlds"]) > 1, []
+    for remark in scores["flags"]:
+        if remark["level"] == "error":
+            world = remark["world"] or ""
+            place = f" in {world}" if several and world and world not in remark["message"] else ""
+            found.append(f"{remark['code']}{place}: {remark['message']}")
+    return found
+
+
 def ranking_table(scores: Scores) -> FittedTable:
     """The ranking: resilience with its interval and at the levels of knowledge, the worst case at the largest f, and
     the breakdown point.

@@ -112,3 +112,21 @@ def test_remarks_are_counted_in_the_same_words_everywhere() -> None:
     remarks = [{"code": code, "level": level} for code, level in (("A", "error"), ("B", "warning"), ("B", "warning"))]
     assert remarks_counted(remarks) == "1 error and 1 warning"
     assert remarks_counted(remarks[1:]) == "1 warning"
+
+
+def test_errors_say_in_which_world_they_are_true() -> None:
+    def lines(worlds: int) -> list[str]:
+        flags = [
+            {"code": "CONDUCT", "level": "error", "world": "alpha=0.1", "message": "It cheats."},
+            {"code": "CONDUCT", "level": "error", "world": "alpha=0.1", "message": "It cheats in alpha=0.1."},
+            {"code": "UNRANKED", "level": "error", "world": None, "message": "It has no score."},
+            {"code": "FEW_SEEDS", "level": "warning", "world": "alpha=0.1", "message": "There are few."},
+        ]
+        return console.error_lines({"worlds": [{}] * worlds, "flags": flags})
+
+    assert lines(1)[0] == "CONDUCT: It cheats."
+    assert lines(2) == [
+        "CONDUCT in alpha=0.1: It cheats.",
+        "CONDUCT: It cheats in alpha=0.1.",
+        "UNRANKED: It has no score.",
+    ]
