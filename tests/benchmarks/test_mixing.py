@@ -70,8 +70,8 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
     "NNA": (NNA(), MoNNA(f=F), 5.0),
     "Krum": (PerNeighbourhood(rule=Krum(f=F)), Krum(f=F), 5.0),
     "geometric median": (PerNeighbourhood(rule=GeometricMedian()), GeometricMedian(), 5.0),
-    "median": (PerNeighbourhood(rule=Median()), Median(), 2.5),
-    "trimmed mean": (Bridge(), TrimmedMean(f=F), 2.5),
+    "median": (PerNeighbourhood(rule=Median()), Median(), 5.0),
+    "trimmed mean": (Bridge(), TrimmedMean(f=F), 5.0),
 }
 """A rule for all peers, the same rule called once a peer, and how many times faster the first has to be."""
 
