@@ -167,6 +167,13 @@ def _memory(part: Array) -> tuple[int, int, int, int]:
     return part.ctypes.data, part.strides[0], part.shape[1], lanes(part.dtype)
 
 
+def _fixed(lines: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A view that cannot be written to: numba would compile a kernel anew for lines that can be."""
+    view = lines.view()
+    view.setflags(write=False)
+    return view
+
+
 class _Target:
     """Where the results of a part go: straight into `out`, or through a buffer if the part was filled up."""
 
@@ -176,10 +183,10 @@ class _Target:
         self.buffer: Array | None = None
         self.memory: tuple[Any, ...]
         if columns.stop - columns.start == part.shape[1]:
-            self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines, out.nbytes >= STREAMED
+            self.memory = out.reshape(-1), out.shape[1], self.columns.start, _fixed(lines), out.nbytes >= STREAMED
         else:
             self.buffer = np.empty((len(lines), part.shape[1]), part.dtype)
-            self.memory = self.buffer.reshape(-1), part.shape[1], 0, np.arange(len(lines)), False
+            self.memory = self.buffer.reshape(-1), part.shape[1], 0, _fixed(np.arange(len(lines))), False
 
     def __enter__(self) -> _Target:
         return self

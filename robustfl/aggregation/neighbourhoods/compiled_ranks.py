@@ -59,7 +59,7 @@ def _typeof(ranks: Ranks, _: Any) -> RanksType:
     return RanksType(ranks)
 
 
-@unbox(RanksType)  # type: ignore[untyped-decorator]
+@unbox(RanksType)  # type: ignore[no-untyped-call, untyped-decorator]
 def _unbox(_: Any, __: Any, compiler: Any) -> NativeValue:
     return NativeValue(compiler.context.get_dummy_value())  # type: ignore[no-untyped-call]
 
