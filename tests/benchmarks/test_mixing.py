@@ -70,8 +70,8 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
     "NNA": (NNA(), MoNNA(f=F), 5.0),
     "Krum": (PerNeighbourhood(rule=Krum(f=F)), Krum(f=F), 5.0),
     "geometric median": (PerNeighbourhood(rule=GeometricMedian()), GeometricMedian(), 5.0),
-    "median": (PerNeighbourhood(rule=Median()), Median(), 2.5),
-    "trimmed mean": (Bridge(), TrimmedMean(f=F), 2.5),
+    "median": (PerNeighbourhood(rule=Median()), Median(), 5.0),
+    "trimmed mean": (Bridge(), TrimmedMean(f=F), 5.0),
 }
 """A rule for all peers, the same rule called once a peer, and how many times faster the first has to be."""
 
@@ -105,8 +105,11 @@ times: among 50 peers, most pairs meet in several neighbourhoods."""
 
 MANY = 1_000, 100_000
 MOST_GIGABYTES = 1.2
-"""What a process needs at most that mixes the models [peers, parameters] of so many, with all libraries. The models
-themselves are 0.4, and so are the new ones."""
+"""What a process needs at most that mixes the models [peers, parameters] of so many, with all libraries, and kernels
+out of the cache: the compiler takes another 0.02 to 0.03. The models themselves are 0.4, and so are the new ones."""
+
+ENOUGH = 100, 1 << 15
+"""Peers and parameters whose mixing needs, and so compiles, the same kernels as that of many."""
 
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
@@ -233,6 +236,7 @@ def peak_of(tier: str) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process without its parent's")
 @pytest.mark.parametrize("tier", TIERS)
 def test_very_many_peers_mix_in_little_memory(benchmark: Any, tier: str) -> None:
+    TIERS[tier][0].mix(*network(*ENOUGH))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = benchmark.pedantic(pool.apply, args=(peak_of, (tier,)), rounds=1)
     benchmark.extra_info["peak"] = found

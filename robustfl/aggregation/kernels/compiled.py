@@ -96,7 +96,7 @@ def mean_around(block: Block, centre: Block, count: int) -> Block:
     network, by_network = _plan(block, count - 1, count - 1, bisections=1)
     tile, out, around = _tile(block), _output(block), _output(block, exact=True)
     around[:b], around[b:] = centre, 0
-    distances = _aligned(max(n, 2) * lanes(block.dtype), block.dtype)
+    distances = aligned(max(n, 2) * lanes(block.dtype), block.dtype)
     order.means_around(*_memory(block), _rest(block), around, count, network, by_network, tile, distances, out)
     return out[:b]
 
@@ -270,7 +270,7 @@ def _tile(block: Block) -> Block:
     """Uninitialised space for as many vectors of columns as fit into a tile, but at least one."""
     (n, b), count = block.shape, lanes(block.dtype)
     wide = min(-(-b // count), max(1, TILE_BYTES // (n * count * block.itemsize)))
-    return _aligned(wide * n * count, block.dtype)
+    return aligned(wide * n * count, block.dtype)
 
 
 def _output(block: Block, exact: bool = False) -> Block:
@@ -281,7 +281,7 @@ def _output(block: Block, exact: bool = False) -> Block:
     return np.empty(block.shape[1] + lanes(block.dtype), np.float64 if exact else block.dtype)
 
 
-def _aligned(size: int, dtype: np.dtype[Any]) -> Block:
+def aligned(size: int, dtype: np.dtype[Any]) -> Block:
     """Uninitialised space that starts at a cache line, because a register that spans two lines costs twice."""
     space = np.empty(size + 64 // dtype.itemsize, dtype)
     skip = -space.ctypes.data % 64 // dtype.itemsize

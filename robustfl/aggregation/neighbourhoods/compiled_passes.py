@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
+from robustfl.aggregation.kernels.compiled import aligned
 from robustfl.aggregation.kernels.compiled_vectors import LINE, lanes
 from robustfl.aggregation.kernels.sorting_networks import rank_network
 from robustfl.aggregation.neighbourhoods import compiled_loops as loops
+from robustfl.aggregation.neighbourhoods.compiled_ranks import MOST_ROWS, Ranks, unrolled_ranks
 from robustfl.aggregation.neighbourhoods.host_passes import NO_ROWS, totals
 
 SUMMED = 1024
@@ -23,6 +25,10 @@ SUMMED = 1024
 
 STREAMED = 1 << 24
 """Bytes from which on results are written past the caches, which they would fill several times over."""
+
+UNROLLED = 1 << 22
+"""Bytes of models in one mixing from which on a kernel of their own pays for ranks of few rows: it takes 0.2 s to
+compile, and 4 ms to load later on, and spares about 0.5 ns a byte."""
 
 NO_MAPS = np.zeros((0, 0, 0))
 
@@ -121,11 +127,16 @@ def _ranks(
     block: Array, index: Any, maps: Floats | None, low: int, high: int, middle: bool, lines: Any, first: int, out: Array
 ) -> None:
     count = index.shape[1] if maps is None else maps.shape[1]
-    network = rank_network(count, low, high)
     given = NO_MAPS if maps is None else np.ascontiguousarray(maps)
+    # a block is a view: from row to row lies a whole model, whatever part of it is here
+    unrolled = maps is None and count <= MOST_ROWS and len(index) * block.strides[0] >= UNROLLED
+    network, ranks = rank_network(count, low, high), Ranks(count, low, high, middle)
+    tile = aligned(count * lanes(block.dtype), block.dtype)
     for part, columns in _parts(block, lead(out, first)):
-        tile = np.empty(max(count, 1) * lanes(part.dtype), part.dtype)
         with _Target(part, columns, lines, first, out) as target:
+            if unrolled:
+                unrolled_ranks(*_memory(part)[:3], index, ranks, *target.memory)
+                continue
             loops.ranks(*_memory(part), index, given, count, low, high, middle, network, tile, *target.memory)
 
 
@@ -156,6 +167,13 @@ def _memory(part: Array) -> tuple[int, int, int, int]:
     return part.ctypes.data, part.strides[0], part.shape[1], lanes(part.dtype)
 
 
+def _fixed(lines: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A view that cannot be written to: numba would compile a kernel anew for lines that can be."""
+    view = lines.view()
+    view.setflags(write=False)
+    return view
+
+
 class _Target:
     """Where the results of a part go: straight into `out`, or through a buffer if the part was filled up."""
 
@@ -165,10 +183,10 @@ class _Target:
         self.buffer: Array | None = None
         self.memory: tuple[Any, ...]
         if columns.stop - columns.start == part.shape[1]:
-            self.memory = out.reshape(-1), out.shape[1], self.columns.start, lines, out.nbytes >= STREAMED
+            self.memory = out.reshape(-1), out.shape[1], self.columns.start, _fixed(lines), out.nbytes >= STREAMED
         else:
             self.buffer = np.empty((len(lines), part.shape[1]), part.dtype)
-            self.memory = self.buffer.reshape(-1), part.shape[1], 0, np.arange(len(lines)), False
+            self.memory = self.buffer.reshape(-1), part.shape[1], 0, _fixed(np.arange(len(lines))), False
 
     def __enter__(self) -> _Target:
         return self

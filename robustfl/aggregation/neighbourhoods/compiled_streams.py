@@ -12,7 +12,7 @@ from robustfl.aggregation.kernels.compiled_vectors import BYTES, LINE, operation
 
 @operation
 def stream(typing: Any, array: Any, at: Any, value: Any) -> Any:
-    """As :func:`store`, past the caches, to an address that is a multiple of :data:`LINE`.
+    """As :func:`store`, past the caches, to an address that is a multiple of :data:`LINE`, or of a shorter vector.
 
     Memory is then not read before it is overwritten. That pays for results that are larger than the caches.
     """
@@ -21,7 +21,7 @@ def stream(typing: Any, array: Any, at: Any, value: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         pointer = builder.gep(data, [args[1]])
         written = builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()))
-        written.align = LINE
+        written.align = min(LINE, value.count * value.scalar.bitwidth // 8)
         written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         return context.get_dummy_value()
 

@@ -183,7 +183,7 @@ def test_numpy_steps_in_where_kernels_cannot_be_compiled(monkeypatch: pytest.Mon
 @each_type
 @pytest.mark.parametrize("d", [1, 15, 64, 700, 1600, 5008], ids=lambda d: f"d{d}")
 @pytest.mark.parametrize("start", [0, 4, 5], ids=["aligned", "shifted", "odd"])
-def test_neither_the_way_past_the_caches_nor_the_cut_changes_a_bit(
+def test_neither_the_way_past_the_caches_nor_the_cut_nor_an_unrolled_network_changes_a_bit(
     dtype: Any, d: int, start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
@@ -208,12 +208,64 @@ def test_neither_the_way_past_the_caches_nor_the_cut_changes_a_bit(
 
     expected = made(np.zeros(0, np.int64))
     monkeypatch.setattr(compiled, "STREAMED", 0)
+    monkeypatch.setattr(compiled, "UNROLLED", 0)
     monkeypatch.setattr(passes, "COMBINED", 192)
     monkeypatch.setattr(passes, "MOST", 64)
     monkeypatch.setattr(passes, "FEWEST", 64)
     for suspects in (np.zeros(0, np.int64), np.arange(11)):
         for one, other in zip(made(suspects), expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def refused(*_: Any) -> None:
+    raise AssertionError("the other kernel was to be called")
+
+
+@pytest.mark.parametrize("m", [1, 2, 9, 32])
+@pytest.mark.parametrize("what", ["median", "trimmed"])
+def test_an_unrolled_network_gives_the_same_bits_for_all_kinds_of_numbers(
+    m: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    rng, dtype = np.random.default_rng(m), np.float64 if m == 2 else np.float32
+    rows = rng.standard_normal((40, 1000)).astype(dtype)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(dtype).max, -np.finfo(dtype).max, 1e-40], dtype)
+    rows[:, :500] = rng.choice(special, (40, 500))
+    rows[:, 500:600] = rng.integers(-1, 2, (40, 100))
+    index, lines = np.stack([rng.permutation(40)[:m] for _ in range(9)]).astype(np.int32), rng.permutation(9)
+
+    def made() -> Any:
+        one, out = Passes(rows, np.zeros(0, np.int64)), np.empty((9, 1000), dtype)
+        work = one.medians(index, None) if what == "median" else one.trimmed_means(index, None, m // 4)
+        one.write([(lines, work)], out)
+        out[np.isnan(out)] = np.nan  # which of two NaN a sum becomes, the compiler may choose
+        return out.view(np.int64 if dtype is np.float64 else np.int32)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled, "unrolled_ranks", refused)
+        expected = made()
+    monkeypatch.setattr(compiled, "UNROLLED", 0)
+    monkeypatch.setattr(compiled.loops, "ranks", refused)
+    np.testing.assert_array_equal(made(), expected)
+
+
+@pytest.mark.parametrize(("m", "width", "unrolled"), [(9, 2048, True), (9, 2047, False), (33, 2048, False)])
+def test_few_rows_of_large_models_alone_get_a_kernel_of_their_own(
+    m: int, width: int, unrolled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How large models are does not depend on how much of them a block has, or on where the results go."""
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    monkeypatch.setattr(compiled, "UNROLLED", 40 * 2048 * 4)
+    owner, other = (compiled.loops, "ranks") if unrolled else (compiled, "unrolled_ranks")
+    monkeypatch.setattr(owner, other, refused)
+    rows = np.random.default_rng(6).standard_normal((40, width)).astype(np.float32)
+    index, expected = (np.arange(40)[:, None] + np.arange(m)).astype(np.int32) % 40, rows.copy()
+    for place, line in enumerate(index):
+        expected[place] = np.median(rows[line], axis=0)
+    for out in (np.empty_like(rows), rows):
+        one = Passes(rows)
+        one.write([(np.arange(40), one.medians(index, None))], out, 256)
+        np.testing.assert_array_equal(out, expected)
 
 
 @each_type
