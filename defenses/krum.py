@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation import Gram, GramAggregator, Grams
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.sensitivity import TIE
 from robustfl.components import ByzantineCount
@@ -86,7 +86,8 @@ class Krum(KrumFamily):
         chosen[np.argmin(self.scores(gram))] = 1.0
         return chosen
 
-    def weights_of_all(self, squared: Floats) -> Floats:
-        chosen = np.zeros(squared.shape[:2])
-        np.put_along_axis(chosen, np.argmin(self.scores_of(squared), axis=1)[:, None], 1.0, axis=1)
+    def weights_of_all(self, grams: Grams) -> Floats:
+        scores = self.scores_of(grams.squared_distances if grams.measured is None else grams.measured)
+        chosen = np.zeros(scores.shape)
+        np.put_along_axis(chosen, np.argmin(scores, axis=1)[:, None], 1.0, axis=1)
         return chosen
