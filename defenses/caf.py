@@ -94,7 +94,8 @@ class CAF(GramAggregator):
     def weights_of_all(self, grams: Grams) -> Floats | None:
         if grams.loops is None:
             return None
-        found: Floats = spectrum_loops().filtered_all(grams.centred, grams.n, self.f, ALIKE)
+        inner = np.ascontiguousarray(grams.inner)
+        found: Floats = spectrum_loops().filtered_all(inner, grams.n, self.f, ALIKE)
         return found
 
 

@@ -174,10 +174,13 @@ class PerNeighbourhood(Mixer):
     def _mixing(self, part: _Part) -> Floats | None:
         """The :meth:`_matrices` if every row map can tell those of all neighbourhoods at once."""
         mixing: Floats | None = None
-        for stage in self._with(part.group.b).stages[:-1]:
+        *before, rule = self._with(part.group.b).stages
+        for stage in before:
             assert isinstance(stage, RowMap)
             if stage.regroups or not is_current(type(stage), "matrices_of_all", "matrix"):
                 return None
+            if rule.geometric:
+                _ = part.grams.centred  # products of mixtures will need it: now it takes one pass, and later two
             found = stage.matrices_of_all(part.grams if mixing is None else part.grams.mixed(mixing))
             if found is None:
                 return None
@@ -286,11 +289,17 @@ def _parts_of(gathering: Gathering, number: int) -> Iterator[_Part]:
     for places in column_blocks(len(group.lines), size):
         measured = partial(_some, gathering.squared_pairs, number, places)
         norms = partial(_some, gathering.squared_norms, number, places)
-        yield _Part(gathering, group, places, Grams.between(group.m, measured, norms))
+        both = partial(_some_of_both, gathering, number, places)
+        yield _Part(gathering, group, places, Grams.between(group.m, measured, norms, both))
 
 
 def _some(of: Callable[[int], Floats], number: int, places: slice) -> Floats:
     return of(number)[places]
+
+
+def _some_of_both(gathering: Gathering, number: int, places: slice) -> tuple[Floats, Floats]:
+    squares, norms = gathering.squared_pairs_and_norms(number)
+    return squares[places], norms[places]
 
 
 def with_bound(rule: Any, f: int) -> Any:

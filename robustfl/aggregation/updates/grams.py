@@ -28,25 +28,39 @@ class Grams:
         self,
         n: int,
         centred: Callable[[], Floats],
+        inner: Callable[[], Floats] | None = None,
         measured: Callable[[], Floats] | None = None,
         norms: Callable[[], Floats] | None = None,
     ) -> None:
         self.n = n
-        self._centred, self._measured, self._norms = centred, measured, norms
+        self._centred, self._inner, self._measured, self._norms = centred, inner, measured, norms
 
     @classmethod
-    def between(cls, n: int, measured: Callable[[], Floats], norms: Callable[[], Floats]) -> Grams:
-        """From functions that compute squared distances [g, n, n] and squared norms [g, n], asked when one is needed.
+    def between(
+        cls,
+        n: int,
+        measured: Callable[[], Floats],
+        norms: Callable[[], Floats],
+        both: Callable[[], tuple[Floats, Floats]],
+    ) -> Grams:
+        """From functions that compute squared distances [g, n, n], squared norms [g, n], and both of them.
 
-        Inner products are taken around the most central row of each set, for the same reason as in
-        :meth:`robustfl.aggregation.updates.source.Source._centred_gram`.
+        Each is called when a rule needs that. Inner products are taken around the most central row of each set, for the
+        same reason as in :meth:`robustfl.aggregation.updates.source.Source._centred_gram`.
         """
-        return cls(n, lambda: _around_central(measured(), norms()), measured, norms)
+        return cls(n, lambda: _with_origin(*both()), lambda: _around_central(measured()), measured, norms)
 
     @cached_property
     def centred(self) -> Floats:
         """The matrices, which are computed when a rule first asks for something in them: many rules never do."""
         return np.ascontiguousarray(self._centred())
+
+    @cached_property
+    def inner(self) -> Floats:
+        """The inner products [g, n, n] between the rows in :attr:`centred`, without the origin, which takes norms."""
+        if self._inner is None or "centred" in vars(self):
+            return self.centred[:, : self.n, : self.n]
+        return self._inner()
 
     @cached_property
     def measured(self) -> Floats | None:
@@ -59,7 +73,7 @@ class Grams:
     @cached_property
     def squared_distances(self) -> Floats:
         """`||x_i - x_j||^2`, [g, n, n]; see :attr:`Gram.squared_distances`."""
-        inner = self.centred[:, : self.n, : self.n]
+        inner = self.inner
         own = np.diagonal(inner, axis1=1, axis2=2)
         size = own[:, :, None] + own[:, None, :]
         squared: Floats = size - (inner + inner.transpose(0, 2, 1))
@@ -93,13 +107,18 @@ class Grams:
         return Grams(m, products)
 
 
-def _around_central(squared: Floats, norms: Floats) -> Floats:
+def _with_origin(squared: Floats, norms: Floats) -> Floats:
     """The inner products [g, n + 1, n + 1] around the most central row of each set; the last point is the origin."""
     g, n = norms.shape
     apart = np.zeros((g, n + 1, n + 1))
     apart[:, :n, :n] = squared
     apart[:, n, :n] = apart[:, :n, n] = norms
-    central = np.argmin(np.median(squared, axis=2), axis=1)
+    return _around_central(apart, n)
+
+
+def _around_central(apart: Floats, n: int | None = None) -> Floats:
+    """The inner products [g, p, p] around the most central of the first n points, from squared distances [g, p, p]."""
+    central = np.argmin(np.median(apart[:, :n, :n], axis=2), axis=1)
     to = np.take_along_axis(apart, central[:, None, None], axis=1)
     centred: Floats = (to + to.transpose(0, 2, 1) - apart) / 2.0
     return centred
