@@ -54,10 +54,10 @@ class MultiKrum(KrumFamily):
         return reason
 
     def weights(self, gram: Gram) -> Floats:
-        return self._weights(self.scores(gram))
+        return self._weights(self.scores(gram.squared_distances))
 
     def weights_of_all(self, grams: Grams) -> Floats:
-        return self._weights(self.scores_of(grams.squared_distances))
+        return self._weights(self.scores(grams.squared_distances))
 
     def _weights(self, scores: Floats) -> Floats:
         """The weights [..., n] of rows with these scores."""
