@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation import Gram, GramAggregator, Grams
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.kernels.choice import spectrum_loops
 from robustfl.aggregation.sensitivity import JUMP
@@ -90,6 +90,13 @@ class CAF(GramAggregator):
             distances /= farthest
             trust[active] *= np.where(distances < 1.0 - ALIKE, 1.0 - distances**2, 0.0)
         return answer
+
+    def weights_of_all(self, grams: Grams) -> Floats | None:
+        if grams.loops is None:
+            return None
+        inner = np.ascontiguousarray(grams.inner)
+        found: Floats = spectrum_loops().filtered_all(inner, grams.n, self.f, ALIKE)
+        return found
 
 
 def widest_direction(inner: Floats, share: Floats) -> tuple[float, Floats]:

@@ -9,9 +9,10 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation import Gram, GramAggregator, Grams
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.sensitivity import TIE
+from robustfl.aggregation.updates.gram import ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +96,24 @@ class GeometricMedian(GramAggregator):
                 break
         return weights
 
-    def weights_of_all(self, squared: Floats) -> Floats | None:
+    def weights_of_all(self, grams: Grams) -> Floats | None:
+        if self.smoothing > 0.0 and self.start != "origin" and grams.measured is not None:
+            return self._smoothed(grams.measured)
+        if grams.loops is None:
+            return None
+        limits = self.iterations, self.tolerance, self.smoothing, NOISE
+        share = 1.0 / grams.n if self.start == "mean" else 0.0
+        found: Floats = grams.loops.geometric_medians(
+            grams.centred, grams.n, self.start == "central", share, *limits, ROUNDING, 1.0 + SLACK
+        )
+        return found
+
+    def _smoothed(self, squared: Floats) -> Floats:
         """With smoothing, which has no special cases at rows, and from a start that is a sum of the rows.
 
         From weights w of sum 1 the squared distances are ``D w - w^T D w/2``. Sets that have converged stay where they
         are.
         """
-        if self.smoothing == 0.0 or self.start == "origin":
-            return None
         g, n, _ = squared.shape
         weights = np.full((g, n), 1.0 / n)
         if self.start == "central":

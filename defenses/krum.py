@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram, GramAggregator
+from robustfl.aggregation import Gram, GramAggregator, Grams
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.sensitivity import TIE
 from robustfl.components import ByzantineCount
@@ -37,12 +37,8 @@ class KrumFamily(GramAggregator):
     def precondition(self) -> tuple[int, int]:
         return (2, 3) if self.neighbours == "n-f-2" else (2, 1)
 
-    def scores(self, gram: Gram) -> Floats:
-        """The score of every row [n]; smaller is better."""
-        return self.scores_of(gram.squared_distances)
-
-    def scores_of(self, squared: Floats) -> Floats:
-        """The scores [..., n] from squared distances [..., n, n]."""
+    def scores(self, squared: Floats) -> Floats:
+        """The scores [..., n] of all rows from squared distances [..., n, n]; smaller is better."""
         n = squared.shape[-1]
         count = n - self.f - (2 if self.neighbours == "n-f-2" else 1)
         others = squared.copy() if self.squared else np.sqrt(squared)
@@ -83,10 +79,11 @@ class Krum(KrumFamily):
 
     def weights(self, gram: Gram) -> Floats:
         chosen = np.zeros(gram.n)
-        chosen[np.argmin(self.scores(gram))] = 1.0
+        chosen[np.argmin(self.scores(gram.squared_distances))] = 1.0
         return chosen
 
-    def weights_of_all(self, squared: Floats) -> Floats:
-        chosen = np.zeros(squared.shape[:2])
-        np.put_along_axis(chosen, np.argmin(self.scores_of(squared), axis=1)[:, None], 1.0, axis=1)
+    def weights_of_all(self, grams: Grams) -> Floats:
+        scores = self.scores(grams.squared_distances if grams.measured is None else grams.measured)
+        chosen = np.zeros(scores.shape)
+        np.put_along_axis(chosen, np.argmin(scores, axis=1)[:, None], 1.0, axis=1)
         return chosen

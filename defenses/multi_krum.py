@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram
+from robustfl.aggregation import Gram, Grams
 from robustfl.aggregation.kernels.base import Floats
 
 from .krum import KrumFamily
@@ -54,8 +54,16 @@ class MultiKrum(KrumFamily):
         return reason
 
     def weights(self, gram: Gram) -> Floats:
-        k = self.k if self.k is not None else max(gram.n - self.f - 2, 1)
-        order = np.argsort(self.scores(gram), kind="stable")
-        weights = np.zeros(gram.n)
-        weights[order[:k]] = 1.0 / k
+        return self._weights(self.scores(gram.squared_distances))
+
+    def weights_of_all(self, grams: Grams) -> Floats:
+        return self._weights(self.scores(grams.squared_distances))
+
+    def _weights(self, scores: Floats) -> Floats:
+        """The weights [..., n] of rows with these scores."""
+        n = scores.shape[-1]
+        k = self.k if self.k is not None else max(n - self.f - 2, 1)
+        order = np.argsort(scores, axis=-1, kind="stable")
+        weights = np.zeros(scores.shape)
+        np.put_along_axis(weights, order[..., :k], 1.0 / k, axis=-1)
         return weights

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from robustfl.aggregation import RowMap, Rows
+from robustfl.aggregation import Grams, RowMap, Rows
 from robustfl.aggregation.kernels.base import Floats
 from robustfl.aggregation.sensitivity import Change, Unbounded
 from robustfl.components import ByzantineCount
@@ -61,14 +61,21 @@ class NNM(RowMap):
         return True
 
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
-        distances = rows.gram.squared_distances.copy()
-        np.fill_diagonal(distances, -1.0)  # a row is its own nearest neighbour even among duplicates
-        kept = rows.n - self.f
-        farthest = np.sort(distances, axis=1)[:, kept - 1, None]  # several times as quick as the order itself
+        return self._matrix(rows.gram.squared_distances), None
+
+    def matrices_of_all(self, grams: Grams) -> Floats:
+        return self._matrix(grams.squared_distances)
+
+    def _matrix(self, squared: Floats) -> Floats:
+        """The matrices [..., n, n] for rows with these squared distances."""
+        n = squared.shape[-1]
+        kept, distances, each = n - self.f, squared.copy(), np.arange(n)
+        distances[..., each, each] = -1.0  # a row is its own nearest neighbour even among duplicates
+        farthest = np.sort(distances, axis=-1)[..., kept - 1, None]  # several times as quick as the order itself
         nearest, tied = distances < farthest, distances == farthest
-        room = kept - nearest.sum(axis=1, keepdims=True)
-        nearest |= tied & (tied.cumsum(axis=1) <= room)
-        return np.asarray(nearest * (1.0 / kept), dtype=np.float64), None
+        room = kept - nearest.sum(axis=-1, keepdims=True)
+        nearest |= tied & (tied.cumsum(axis=-1) <= room)
+        return np.asarray(nearest * (1.0 / kept), dtype=np.float64)
 
     def carried(self, change: Change) -> Change | Unbounded:
         if change.changed > 1:

@@ -13,7 +13,8 @@ A newcomer who wants to write a rule starts with one of these base classes:
 
 A rule meets these values:
 
-* :class:`Rows` are the updates that a rule works on; :class:`Gram` holds the inner products between them.
+* :class:`Rows` are the updates that a rule works on; :class:`Gram` holds the inner products between them, and
+  :class:`Grams` those of many sets of rows, for rules that are asked about all neighbourhoods of peers at once.
 * :class:`Outcome` is what a rule returns to its base class, and :class:`Aggregation` the full answer of
   ``aggregator.aggregate(updates)`` to the caller.
 * :class:`ColumnBlocks` holds updates that are larger than memory.
@@ -34,6 +35,7 @@ from robustfl.aggregation.layers import Grouping, Layered
 from robustfl.aggregation.mechanisms import Mechanism, Protected
 from robustfl.aggregation.protection import AdaptiveClip, Protection
 from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.grams import Grams
 from robustfl.aggregation.updates.readers import ColumnBlocks
 from robustfl.aggregation.updates.rows import Rows
 
@@ -48,6 +50,7 @@ __all__ = [
     "Defense",
     "Gram",
     "GramAggregator",
+    "Grams",
     "Grouping",
     "Layered",
     "Mechanism",

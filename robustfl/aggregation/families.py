@@ -14,6 +14,7 @@ from robustfl.aggregation.defense import Outcome
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels
 from robustfl.aggregation.kernels.host import all_finite
 from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.grams import Grams
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.errors import RobustflError
 
@@ -39,10 +40,11 @@ class GramAggregator(Aggregator):
     def weights(self, gram: Gram) -> Floats:
         """The weights of the rows: [n], or [n + e] for a rule with e extra points."""
 
-    def weights_of_all(self, squared: Floats) -> Floats | None:
-        """The weights [g, n] of g sets of rows at once, from squared distances [g, n, n]; None if there is no way.
+    def weights_of_all(self, grams: Grams) -> Floats | None:
+        """The weights [g, n] of g sets of rows at once; None if there is no quicker way than one call a set.
 
-        Peers without a server ask for it, once for all neighbourhoods of one size. It agrees with :meth:`weights`.
+        Peers without a server ask for it, for many neighbourhoods of one size at a time. It agrees with the
+        :meth:`weights` of the same class: where a subclass overrides these alone, nobody asks it.
         """
         return None
 
@@ -59,7 +61,7 @@ class GramAggregator(Aggregator):
 
     @final
     def _aggregate(self, rows: Rows) -> Outcome:
-        found = self.direct(rows) if _is_direct(type(self)) else None
+        found = self.direct(rows) if is_current(type(self), "direct", "weights") else None
         weights = np.asarray(self.weights(rows.gram) if found is None else found[1], dtype=np.float64)
         if weights.shape not in ((rows.n,), (rows.n + len(rows.source.extras),)) or not all_finite(weights):
             raise RobustflError(f"{self!r} computed weights that are not {rows.n} finite numbers: {weights}.")
@@ -68,9 +70,9 @@ class GramAggregator(Aggregator):
 
 
 @functools.cache
-def _is_direct(kind: type[GramAggregator]) -> bool:
-    """Whether no subclass has other weights than those with which its direct answer agrees."""
-    return next("direct" in vars(one) for one in kind.__mro__ if {"direct", "weights"} & vars(one).keys())
+def is_current(kind: type, quicker: str, method: str) -> bool:
+    """Whether no subclass overrides `method` without its `quicker` form, which would then agree with another one."""
+    return next(quicker in vars(one) for one in kind.__mro__ if {quicker, method} & vars(one).keys())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,13 @@ class RowMap(PreAggregation):
     @abstractmethod
     def matrix(self, rows: Rows) -> tuple[Floats, dict[str, Any] | None]:
         """The matrix [m, n] for these rows, and the state after this call (None if it is unchanged)."""
+
+    def matrices_of_all(self, grams: Grams) -> Floats | None:
+        """The matrices [g, m, n] for g sets of rows at once; None if there is no quicker way than one call a set.
+
+        It agrees with the :meth:`matrix` of the same class: where a subclass overrides that alone, nobody asks it.
+        """
+        return None
 
     @final
     def apply(self, rows: Rows) -> tuple[Rows, dict[str, Any] | None]:

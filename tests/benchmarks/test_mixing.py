@@ -25,6 +25,7 @@ from robustfl.aggregation import Aggregator
 from robustfl.aggregation.kernels.threads import limit_threads
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
 from robustfl.defenses import (
+    CAF,
     GTS,
     IOS,
     NNA,
@@ -69,7 +70,10 @@ CALLS: dict[str, tuple[Mixer, Aggregator, float]] = {
     "mean": (Gossip(), Mean(), 5.0),
     "NNA": (NNA(), MoNNA(f=F), 5.0),
     "Krum": (PerNeighbourhood(rule=Krum(f=F)), Krum(f=F), 5.0),
+    "multi-Krum": (PerNeighbourhood(rule=MultiKrum(f=F)), MultiKrum(f=F), 5.0),
     "geometric median": (PerNeighbourhood(rule=GeometricMedian()), GeometricMedian(), 5.0),
+    "CAF": (PerNeighbourhood(rule=CAF(f=F)), CAF(f=F), 5.0),
+    "NNM, multi-Krum": (PerNeighbourhood(rule=NNM(f=F) >> MultiKrum(f=F)), NNM(f=F) >> MultiKrum(f=F), 5.0),
     "median": (PerNeighbourhood(rule=Median()), Median(), 5.0),
     "trimmed mean": (Bridge(), TrimmedMean(f=F), 5.0),
 }

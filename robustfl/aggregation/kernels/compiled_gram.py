@@ -228,6 +228,44 @@ def weiszfeld(
 
 
 @kernel
+def geometric_medians(
+    centred: Any,
+    n: int,
+    central: bool,
+    share: float,
+    iterations: int,
+    tolerance: float,
+    smoothing: float,
+    noise: float,
+    rounding: float,
+    slack: float,
+) -> Any:
+    """The weights [g, n] of the geometric medians of the first n points in each of the matrices `centred`, [g, p, p].
+
+    The steps begin at the row of smallest median distance if `central`, else where every row has the weight `share`.
+    """
+    answers = np.empty((len(centred), n))
+    for place in range(len(centred)):
+        one, weights = centred[place], np.full(n, share)
+        squared = squared_distances(one, n, rounding)
+        if smoothing == 0.0:
+            minimal = minimising_rows(one, squared, slack)
+            if minimal.any():
+                answers[place] = minimal / total(minimal)
+                continue
+        if central:
+            first, least = 0, np.inf
+            for i in range(n):
+                middle = median(squared[i])
+                if middle < least:
+                    first, least = i, middle
+            weights[:] = 0.0
+            weights[first] = 1.0
+        answers[place] = weiszfeld(one, n, weights, iterations, tolerance, smoothing, noise)
+    return answers
+
+
+@kernel
 def weiszfeld_step(centred: Any, n: int, weights: Any, distances: Any, smoothing: float, near: float) -> Any:
     """One step, in which rows at a distance of at most `near` only make the step shorter."""
     if smoothing > 0.0:

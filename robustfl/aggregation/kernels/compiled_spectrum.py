@@ -184,6 +184,15 @@ def filtered(centred: Any, n: int, f: int, alike: float) -> Any:
 
 
 @kernel
+def filtered_all(centred: Any, n: int, f: int, alike: float) -> Any:
+    """The weights [g, n] that :func:`filtered` finds in each of the matrices `centred`, [g, p, p]."""
+    answers = np.empty((len(centred), n))
+    for place in range(len(centred)):
+        answers[place] = filtered(centred[place], n, f, alike)
+    return answers
+
+
+@kernel
 def flag(
     centred: Any,
     n: int,

@@ -147,8 +147,16 @@ class Gathering:
 
     def squared_norms(self, number: int) -> Floats:
         """``||x_p||^2`` [g, m] of all letters of each peer of a group."""
-        squares = self._norms
-        return squares[self.groups[number].index]
+        return self._norms[self.groups[number].index]
+
+    def squared_pairs_and_norms(self, number: int) -> tuple[Floats, Floats]:
+        """Both of them, in one pass over the letters for all groups where neither was asked for before."""
+        if not {"_pairs", "_norms"} & vars(self).keys():
+            pairs, (used, lengths) = self.groups.pairs.pairs, self._lengths()
+            found = self.passes.squared_distances(np.concatenate([pairs, lengths]))
+            vars(self)["_pairs"] = self._placed(found[: len(pairs)])
+            vars(self)["_norms"] = self._spread(used, found[len(pairs) :])
+        return self.squared_pairs(number), self.squared_norms(number)
 
     @cached_property
     def _edges(self) -> list[Floats]:
@@ -157,21 +165,31 @@ class Gathering:
 
     @cached_property
     def _pairs(self) -> list[Floats]:
-        pairs = self.groups.pairs
+        return self._placed(self.passes.squared_distances(self.groups.pairs.pairs))
+
+    def _placed(self, found: Floats) -> list[Floats]:
+        """What was found for all pairs [e], as a matrix [m, m] of each peer in a group."""
         squares = []
-        for group, found in zip(self.groups, pairs.told(self.passes.squared_distances(pairs.pairs)), strict=True):
+        for group, told in zip(self.groups, self.groups.pairs.told(found), strict=True):
             p, q = np.triu_indices(group.m, 1)
             square = np.zeros((len(group.lines), group.m, group.m))
-            square[:, p, q] = square[:, q, p] = found
+            square[:, p, q] = square[:, q, p] = told
             squares.append(square)
         return squares
 
     @cached_property
     def _norms(self) -> Floats:
+        used, lengths = self._lengths()
+        return self._spread(used, self.passes.squared_distances(lengths))
+
+    def _lengths(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The rows [r] that somebody reads, and the pairs [r, 2] that each is with the origin."""
         used = np.unique(np.concatenate([group.index.ravel() for group in self.groups]))
-        pairs = np.stack([used, np.full(len(used), ABSENT, np.int32)], axis=-1).astype(np.int32)
+        return used, np.stack([used, np.full(len(used), ABSENT, np.int32)], axis=-1).astype(np.int32)
+
+    def _spread(self, used: NDArray[np.int32], found: Floats) -> Floats:
         squares = np.zeros(len(self.passes.rows))
-        squares[used] = self.passes.squared_distances(pairs)
+        squares[used] = found
         return squares
 
     def combine(self, shares: Sequence[Floats], out: Array) -> bool:

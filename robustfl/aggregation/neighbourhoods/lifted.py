@@ -12,16 +12,20 @@ from typing_extensions import Doc
 
 from robustfl.aggregation.contracts import Aggregator, Chain, Pipeline
 from robustfl.aggregation.defense import Aggregation, Defense
-from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap
-from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.families import CoordinateWise, GramAggregator, RowMap, is_current
+from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
 from robustfl.aggregation.neighbourhoods.families import LinearMixer
 from robustfl.aggregation.neighbourhoods.gathering import Gathering, Group
 from robustfl.aggregation.neighbourhoods.mixer import Mixer, Mixing
 from robustfl.aggregation.updates.gram import Gram
+from robustfl.aggregation.updates.grams import Grams
 from robustfl.aggregation.updates.readers import Dense
 from robustfl.aggregation.updates.rows import Rows
 from robustfl.aggregation.updates.source import Source, T, Work
 from robustfl.errors import ParameterError
+
+AT_ONCE = 1 << 20
+"""Numbers in the Grams of neighbourhoods that are asked about at once: some MB, whatever the number of peers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,34 +147,54 @@ class PerNeighbourhood(Mixer):
                 rule = self._with(group.b).stages[-1]
                 assert isinstance(rule, CoordinateWise)
                 works.append(rule.columns)
-                mixing = [rows.mixing for rows in self._rows(gathering, number)] if maps else []
-                mapped.append(np.stack([one for one in mixing if one is not None]) if mixing else None)
+                parts = _parts_of(gathering, number) if maps else ()
+                mapped.append(np.concatenate([self._matrices(part) for part in parts]) if maps else None)
             return Mixing(fill=partial(gathering.columnwise, works, mapped))
-        return Mixing([self._shares(gathering, number) for number in range(len(gathering.groups))])
+        groups = range(len(gathering.groups))
+        return Mixing([np.concatenate([self._shares(part) for part in _parts_of(gathering, i)]) for i in groups])
 
-    def _shares(self, gathering: Gathering, number: int) -> Floats:
-        *before, rule = self._with(gathering.groups[number].b).stages
+    def _shares(self, part: _Part) -> Floats:
+        """The shares [g, m] of the letters in each neighbourhood of a part."""
+        *before, rule = self._with(part.group.b).stages
         assert isinstance(rule, GramAggregator)
-        if not before and type(rule).weights_of_all is not GramAggregator.weights_of_all:
-            found = rule.weights_of_all(gathering.squared_pairs(number))
-            if found is not None:
-                return found
-        return np.stack(
-            [rows.source_weights(np.asarray(rule.weights(rows.gram))) for rows in self._rows(gathering, number)]
-        )
+        mixing = self._mixing(part) if before else None
+        if is_current(type(rule), "weights_of_all", "weights") and (mixing is not None or not before):
+            weights = rule.weights_of_all(part.grams if mixing is None else part.grams.mixed(mixing))
+            if weights is not None:
+                return weights if mixing is None else (weights[:, None] @ mixing)[:, 0]
+        return np.stack([rows.source_weights(np.asarray(rule.weights(rows.gram))) for rows in self._rows(part, mixing)])
 
-    def _rows(self, gathering: Gathering, number: int) -> list[Rows]:
-        """The rows that the last stage sees in each neighbourhood of a group, without their numbers."""
-        group = gathering.groups[number]
-        before = self._with(group.b).stages[:-1]
-        found = []
-        for source in _sources(gathering, number):
-            rows = Rows(source)
-            for stage in before:
+    def _matrices(self, part: _Part) -> Floats:
+        """What the row maps make of the letters in each neighbourhood of a part, as sums of these, [g, m', m]."""
+        found = self._mixing(part)
+        if found is not None:
+            return found
+        return np.stack([rows.mixing for rows in self._rows(part) if rows.mixing is not None])
+
+    def _mixing(self, part: _Part) -> Floats | None:
+        """The :meth:`_matrices` if every row map can tell those of all neighbourhoods at once."""
+        mixing: Floats | None = None
+        *before, rule = self._with(part.group.b).stages
+        for stage in before:
+            assert isinstance(stage, RowMap)
+            if stage.regroups or not is_current(type(stage), "matrices_of_all", "matrix"):
+                return None
+            if rule.geometric:
+                _ = part.grams.centred  # products of mixtures will need it: now it takes one pass, and later two
+            found = stage.matrices_of_all(part.grams if mixing is None else part.grams.mixed(mixing))
+            if found is None:
+                return None
+            mixing = found if mixing is None else found @ mixing
+        return mixing
+
+    def _rows(self, part: _Part, mixing: Floats | None = None) -> Iterator[Rows]:
+        """The rows that the last stage sees in each neighbourhood, without their numbers; `mixing` if that is known."""
+        for place, source in enumerate(part.sources()):
+            rows = Rows(source, None if mixing is None else mixing[place])
+            for stage in self._with(part.group.b).stages[:-1] if mixing is None else ():
                 assert isinstance(stage, RowMap)
                 rows = stage.apply(rows)[0]
-            found.append(rows)
-        return found
+            yield rows
 
     def _called(self, gathering: Gathering) -> Mixing:
         """One call of the rule a peer."""
@@ -242,43 +266,40 @@ class _Letters(Source):
         return self.gram.squared_norms
 
 
-def _sources(gathering: Gathering, number: int) -> list[Source]:
-    """The neighbourhoods of a group as rules for updates see them.
+@dataclass(frozen=True)
+class _Part:
+    """Neighbourhoods that are asked about at once: some of those of a group, and their Grams."""
 
-    Inner products are taken around the most central letter of each neighbourhood, for the same reason as in
-    :meth:`robustfl.aggregation.updates.source.Source._centred_gram`.
-    """
+    gathering: Gathering
+    group: Group
+    places: slice
+    grams: Grams
+
+    def sources(self) -> Iterator[Source]:
+        """The letters of each neighbourhood as rules for updates see them."""
+        pairs = zip(self.group.index[self.places].tolist(), self.group.senders[self.places].tolist(), strict=True)
+        for place, (index, ids) in enumerate(pairs):
+            yield _Letters(self.gathering, index, tuple(ids), self.grams.of(place))
+
+
+def _parts_of(gathering: Gathering, number: int) -> Iterator[_Part]:
+    """A group in parts whose Grams need little memory at a time."""
     group = gathering.groups[number]
-    grams = _Grams(gathering, number)
-    found: list[Source] = []
-    for place, (index, ids) in enumerate(zip(group.index.tolist(), group.senders.tolist(), strict=True)):
-        found.append(_Letters(gathering, index, tuple(ids), Gram(grams.of(place), group.m, norms=grams.norms(place))))
-    return found
+    size = max(1, AT_ONCE // (group.m + 1) ** 2)
+    for places in column_blocks(len(group.lines), size):
+        measured = partial(_some, gathering.squared_pairs, number, places)
+        norms = partial(_some, gathering.squared_norms, number, places)
+        both = partial(_some_of_both, gathering, number, places)
+        yield _Part(gathering, group, places, Grams.between(group.m, measured, norms, both))
 
 
-class _Grams:
-    """The products of all neighbourhoods of a group, computed when a rule first asks for one: many rules never do."""
+def _some(of: Callable[[int], Floats], number: int, places: slice) -> Floats:
+    return of(number)[places]
 
-    def __init__(self, gathering: Gathering, number: int) -> None:
-        self._gathering, self._number = gathering, number
 
-    def of(self, place: int) -> Callable[[], Floats]:
-        return lambda: np.ascontiguousarray(self._centred[place])
-
-    def norms(self, place: int) -> Callable[[], Floats]:
-        return lambda: self._gathering.squared_norms(self._number)[place]
-
-    @cached_property
-    def _centred(self) -> Floats:
-        squares, norms = self._gathering.squared_pairs(self._number), self._gathering.squared_norms(self._number)
-        g, m = norms.shape
-        apart = np.zeros((g, m + 1, m + 1))
-        apart[:, :m, :m] = squares
-        apart[:, m, :m] = apart[:, :m, m] = norms
-        central = np.argmin(np.median(squares, axis=2), axis=1)
-        to = np.take_along_axis(apart, central[:, None, None], axis=1)
-        centred: Floats = (to + to.transpose(0, 2, 1) - apart) / 2.0
-        return centred
+def _some_of_both(gathering: Gathering, number: int, places: slice) -> tuple[Floats, Floats]:
+    squares, norms = gathering.squared_pairs_and_norms(number)
+    return squares[places], norms[places]
 
 
 def with_bound(rule: Any, f: int) -> Any:
