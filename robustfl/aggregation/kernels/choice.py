@@ -12,8 +12,9 @@ from types import ModuleType
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
 
-COMPILE_FROM = 1 << 14
-"""Smallest size of a matrix, in numbers, for compiled kernels: below it, their calls cost more than the arithmetic."""
+COMPILE_FROM = 1 << 10
+"""Smallest size of a matrix, in numbers, for compiled kernels. They are faster at any size, but have to be loaded, and
+compiled where nobody has used them before: that is not worth it for a handful of numbers."""
 
 MOST_POINTS = 128
 """Largest number of points whose Gram is worth compiled loops, which sum in the order in which numpy sums so many."""

@@ -247,7 +247,8 @@ def test_a_run_with_a_world_that_cannot_be_played_ends_as_one_with_failed_trials
     (tmp_path / "tiny.yaml").write_text(json.dumps(WORLDS))
     done = inside("run", "tiny.yaml", "--out", "out", "--workers", "0", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert done.stdout.count("WORLD_NOT_PLAYED: None of the trials of this world came to an end (2 trials failed)") == 1
+    told = "WORLD_NOT_PLAYED in Digits, Softmax, IID, clients=2000: None of the trials of this world came to an end"
+    assert " ".join(done.stdout.split()).count(f"{told} (2 trials failed)") == 1
     assert "should satisfy 1 &lt;= clients &lt;= samples" in (tmp_path / "out" / "report.html").read_text()
 
 
