@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .content import Content, Definitions, Detailed, Line, Run, Section, Strong
 from .content.wording import number
+from .peer_readings import yardstick
 
 STATUSES = {
     "ADAPTIVE": "attackers who know the defense searched for its weak point and planned ahead; believe the number "
@@ -16,10 +17,14 @@ STATUSES = {
 
 
 def _of_run(run: Run) -> Content:
+    peers = bool(run.worlds) and all(yardstick(world) is not None for world in run.worlds)
     entries: dict[str, Line] = {
         "The experiment": (
-            "Clients train a model together. Some of them are malicious and send updates made to spoil it. The server "
-            "combines all updates with a ",
+            "Peers train a model each, send it to their neighbours, and mix what they get, without a server. Some of "
+            "them are malicious and send models made to spoil those of others. A rule of mixing is a "
+            if peers
+            else "Clients train a model together. Some of them are malicious and send updates made to spoil it. The "
+            "server combines all updates with a ",
             Strong("defense"),
             ". Each defense meets each ",
             Strong("attack"),
@@ -60,6 +65,11 @@ def _of_run(run: Run) -> Content:
             "have been seen."
         ),
     }
+    if peers:
+        entries["Alone"] = (
+            "What peers reach who train for as long and hear nobody. A network is worth what it adds to that, for its "
+            "worst peer as well as in the mean."
+        )
     told = {row["status"] for row in run.ranking if "status" in row}
     if told:
         entries["How hard each defense was tested"] = (

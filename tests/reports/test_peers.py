@@ -64,3 +64,10 @@ def test_where_peers_meet_in_samples_no_network_is_drawn_and_a_sentence_says_why
     assert "drawn anew in each round" not in chain
     assert 'class="network"' not in page
     assert "Here peers meet in samples that are drawn anew in each round" in page
+
+
+def test_the_guide_speaks_of_peers_where_there_is_no_server() -> None:
+    page = HTML().render(told({"name": "edges"}))
+    assert "mix what they get, without a server" in page
+    assert "The server combines" not in page
+    assert "The server combines all updates" in HTML().render(run(worlds=("w",), defenses=2, attacks=3))
