@@ -19,7 +19,7 @@ from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, published, read_hearsay
-from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, read_one
+from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, flattened, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.remembering import keeps
 from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised, suspects
@@ -171,7 +171,8 @@ class Mixer(Defense):
         rumours : neighbour -> what it has told of others, for rules that listen to that: each of them tells with
             `tell_one`. Anybody may tell anything, and each teller adds at most a name to the state in each call
         name : what the others call this peer; needed with `rumours`, because those about itself are not believed
-        updates : neighbour -> what it says that its own training has changed, as numbers [d]; for rules that ask for it
+        updates : neighbour -> what it says that its own training has changed, in the form of the own model or as
+            numbers [d]; for rules that ask for it
 
         Raises
         ------
@@ -198,7 +199,7 @@ class Mixer(Defense):
         if rumours is not None:
             when = replace(when, rumours={MYSELF: hood.rumours})
         if updates is not None:
-            when = replace(when, updates=published(updates, hood.names))
+            when = replace(when, updates=published(flattened(own, updates), hood.names))
         mixed, after = peer._run(hood.letters, hood.hoods, when, short, None)
         if 0 in mixed.reasons.get(0, {}):
             raise UpdatesError(f"The own model cannot be mixed: it is {mixed.reasons[0][0]}.")
@@ -336,4 +337,7 @@ def _told(mixed: Mixed, hood: OneHood, state: dict[str, Any] | None, me: Any) ->
     rest = {key: value for key, value in mixed.info.items() if key not in ("bounds", "kept", "lowered")}
     if "refused" in rest:
         rest["refused"] = {MYSELF: named(rest["refused"].get(MYSELF, []), me, hood.names)}
+    if "mute" in rest:
+        mute = rest["mute"].get(MYSELF, {})
+        rest["mute"] = {MYSELF: {hood.names[number - 1]: reason for number, reason in mute.items()}}
     return Told(shares, own, rejected, kept, int(mixed.info["bounds"][0]), rest, state)

@@ -160,6 +160,17 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
     return batch, tuple(placed), matrix, faults
 
 
+def flattened(own: Any, updates: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Updates in the form of the own model as numbers [d]; what has another form stays what it is."""
+    mine, found = parse(own), dict(updates)
+    for name, update in updates.items():
+        alike = mine if isinstance(mine, str) else _alike(update, mine[0])
+        if not isinstance(alike, str):
+            batch = read_updates([own, *alike])
+            found[name] = _values(batch)[-1] if not batch.rejected else update
+    return found
+
+
 def _alike(letter: Any, mine: Layout) -> tuple[Any] | str:
     """The letter with its parts in the order of the own model, or why it is no model like that."""
     if isinstance(letter, Mapping) and mine.form == "mapping" and set(letter) == set(mine.names):

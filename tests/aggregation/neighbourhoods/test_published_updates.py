@@ -136,3 +136,20 @@ def test_loops_of_ones_own_pass_them_by_name() -> None:
     assert told.weights == {"anna": 0.0, "bert": 0.0, "carl": 0.5}
     model, told = rule.mix_one(LETTERS[0], letters, updates={"anna": [0.0, 1.0, 0.0]}, state=told.state)
     assert told.weights == {"anna": pytest.approx(0.5), "bert": 0.0, "carl": 0.0}
+
+
+def test_loops_of_ones_own_pass_them_in_the_form_of_their_models() -> None:
+    def state(vector: Any) -> dict[str, Any]:
+        return {"weight": np.array([vector[:2]], float), "bias": np.array(vector[2:], float)}
+
+    names, rule = ["anna", "bert", "carl"], updates()
+    letters = dict(zip(names, map(state, LETTERS[1:]), strict=True))
+    said: dict[str, Any] = {name: state(ALIKE[place]) for place, name in enumerate(names, 1)}
+    said["anna"] = dict(reversed(said["anna"].items()))  # another order of the layers is the same update
+    model, told = rule.mix_one(state(LETTERS[0]), letters, updates=said)
+    assert (model["weight"].tolist(), model["bias"].tolist()) == ([[1.5, 0.0]], [0.5])
+    assert told.weights == {"anna": 0.0, "bert": 0.0, "carl": 0.5}
+    said["bert"], said["carl"] = {"weight": "hello"}, state([np.nan, 0.0, 0.0])
+    model, told = rule.mix_one(state(LETTERS[0]), letters, updates=said)
+    assert told.weights == {"anna": pytest.approx(0.5), "bert": 0.0, "carl": 0.0}
+    assert told.info["mute"] == {0: {"bert": "unreadable (dict)", "carl": "not finite"}}
