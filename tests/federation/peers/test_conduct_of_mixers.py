@@ -15,6 +15,7 @@ from robustfl.attacks import Attached, Clones, Echo, Framing, LabelFlip, RandomU
 from robustfl.defenses import Gossip, SybilWall
 from robustfl.federation.graphs import Regular
 from robustfl.federation.observers.conduct import CHANGES, DRAWS, NAMES, VARIES
+from robustfl.federation.observers.peers.conduct import _nudged
 from tests.federation.peers.networks import network
 
 CALLS = iter(range(10**9))
@@ -123,3 +124,14 @@ def test_rumours_are_told_under_the_new_names_as_well(quorum: int) -> None:
 @pytest.mark.parametrize("attack", [LabelFlip(), LabelFlip() >> RandomUpdates()], ids=str)
 def test_what_peers_publish_follows_them_under_other_names(attack: Any) -> None:
     assert seen(SybilWall(history="updates"), attack=attack, f=1) == []
+
+
+def test_letters_that_diverge_are_moved_as_others_are() -> None:
+    """Squares of such numbers are none, and a warning about that would be shown to whoever plays a suite."""
+    for scale in (1.0, 1e30):
+        rows = (scale * np.array([[1.0, -1.0], [3.0, np.nan]])).astype(np.float32)
+        for moved in _nudged(rows):
+            apart = np.abs(moved - rows)[np.isfinite(rows)]
+            assert (apart > 0).any()
+            assert (apart < 3e-3 * scale).all()
+    assert all(np.isfinite(moved).all() for moved in _nudged(np.zeros((2, 2), np.float32)))

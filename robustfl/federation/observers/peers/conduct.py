@@ -134,9 +134,10 @@ def _named(rumour: Any, new: dict[int, int]) -> Any:
 
 
 def _nudged(rows: Array) -> list[Array]:
-    finite = np.isfinite(rows)
-    spread = float(rows[finite].std()) if finite.any() else 0.0
-    return [
-        rows + (_NUDGE * (spread or 1.0) * np.random.default_rng(n).uniform(-1, 1, rows.shape)).astype(rows.dtype)
-        for n in range(_NUDGES)
-    ]
+    """The letters, moved a little in several ways; models that diverge are so large that their squares are none."""
+    usual = np.abs(rows[np.isfinite(rows)])
+    largest = float(usual.max(initial=0.0)) or 1.0
+    spread = largest * float((rows[np.isfinite(rows)] / largest).std(dtype=np.float64) if usual.size else 0.0)
+    steps = [_NUDGE * (spread or 1.0) * np.random.default_rng(n).uniform(-1, 1, rows.shape) for n in range(_NUDGES)]
+    with np.errstate(over="ignore"):
+        return [rows + step.astype(rows.dtype) for step in steps]
