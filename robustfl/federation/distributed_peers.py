@@ -31,9 +31,10 @@ Under Ray, each worker of a placement group is an actor that joins the process g
     address = ray.get(parts[0].address.remote())
     traces = ray.get([part.play.remote(address, rank, 4) for rank, part in enumerate(parts)])
 
-What is found does not depend on the number of processes, to the last bit: each peer is trained for itself, and
-distances are added up in the order of the columns. The distance of models from their mean alone, `consensus`, differs
-by rounding.
+What is found does not depend on the number of processes, to the last bit, for networks whose gradients are written out
+(:mod:`robustfl.federation.clients.written_out`): each peer is trained for itself there, and distances are added up in
+the order of the columns. Other networks may differ by rounding, as `consensus` does, the distance of models from their
+mean.
 """
 
 from __future__ import annotations

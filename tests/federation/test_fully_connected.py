@@ -155,11 +155,12 @@ def test_summed_gradients_are_those_of_autograd(
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("own", [False, True], ids=["one model", "own models"])
-@pytest.mark.parametrize("size", [1, 16])
+@pytest.mark.parametrize("size", [1, 3, 8, 16, 17, 20])
+@pytest.mark.parametrize("hidden", [(24,), (), (2,)], ids=str)
 def test_the_bits_of_a_client_depend_on_no_other_client(
-    steps: int, own: bool, size: int, monkeypatch: pytest.MonkeyPatch
+    steps: int, own: bool, size: int, hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = population(MLP(hidden=(24,)), side=8)
+    made = population(MLP(hidden=hidden) if hidden else Softmax(), side=8)
     widths = widths_of(made.module)
     assert widths is not None
     x, y = batches(made, k=15, steps=steps, size=size)

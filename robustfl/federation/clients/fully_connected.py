@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from robustfl.federation.clients.local_steps import summed
+from robustfl.federation.clients.local_steps import ALIGNED, summed
 
 Layers = list[tuple[Tensor, Tensor]]
 """The weights [k, out, in] and the biases [k, out, 1] of each layer."""
@@ -65,6 +65,12 @@ CHUNK = 2**17
 """
 
 
+WIDE = 16
+"""Batches of so many samples, a multiple of `ALIGNED`, are multiplied alike wherever a matrix begins, if no layer is
+narrower than `ALIGNED`: so it was for all networks that were tried, with the library that torch has on x86. For others,
+routines for small matrices ask where a matrix begins, and copies that begin alike cost up to as much again."""
+
+
 def summed_gradients(
     models: Tensor, features: Tensor, labels: Tensor, rate: float, widths: Sequence[int], radius: float = 0.0
 ) -> Tensor:
@@ -85,9 +91,9 @@ def summed_gradients(
     for other numbers of clients, so that rows may differ in the last digits.
     """
     chunk = len(features) if features.shape[1] == 1 and not radius else CHUNK // models.shape[-1]
-    lonely = labels.shape[2] == 1  # a single sample is multiplied by a routine that asks where a matrix begins
+    aligned = labels.shape[2] < WIDE or labels.shape[2] % ALIGNED > 0 or min(widths[1:]) < ALIGNED
     parts = partial(layers_of, widths=widths)
-    return summed(models, features.flatten(3), labels, rate, chunk, parts, propagated, aligned=lonely, radius=radius)
+    return summed(models, features.flatten(3), labels, rate, chunk, parts, propagated, aligned=aligned, radius=radius)
 
 
 def gradients(models: Tensor, features: Tensor, labels: Tensor, widths: Sequence[int]) -> Tensor:
