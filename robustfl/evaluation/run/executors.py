@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,6 +24,9 @@ from robustfl.evaluation.suite.trial import Trial
 
 Job = tuple[Trial, str]
 """A trial and its fingerprint."""
+
+Play = Callable[[Trial, Resources, str], Record]
+"""Makes a record of a trial, as :func:`~robustfl.evaluation.run.play.run_trial` does; processes find it by its name."""
 
 THREAD_VARIABLES = (
     "ROBUSTFL_NUM_THREADS",
@@ -76,12 +79,15 @@ class Executor(Protocol):
 
 
 class Serial:
-    """One trial after the other in this process."""
+    """One trial after the other in this process; `play` makes a record of a trial."""
+
+    def __init__(self, play: Play = run_trial) -> None:
+        self._play = play
 
     def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         with one_thread():
             for trial, fingerprint in jobs:
-                yield run_trial(trial, place, fingerprint)
+                yield self._play(trial, place, fingerprint)
 
 
 @contextmanager
@@ -109,8 +115,8 @@ class Processes:
     raised at once.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, play: Play = run_trial) -> None:
+        self.workers, self._record = workers, play
 
     def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         queue, suspects = list(reversed(jobs)), list[Job]()
@@ -136,7 +142,7 @@ class Processes:
                     while queue and len(running) < window:
                         job = queue.pop()
                         with _interrupts_held():
-                            running[pool.submit(run_trial, job[0], place, job[1])] = job
+                            running[pool.submit(self._record, job[0], place, job[1])] = job
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         record = _record_of(future, running[future])
