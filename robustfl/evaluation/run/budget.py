@@ -29,7 +29,7 @@ from robustfl.evaluation.run.executors import Executor, Processes, Serial
 from robustfl.evaluation.run.play import Resources, run_trial
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.trial import Trial
-from robustfl.threats.staging import stages
+from robustfl.threats.staging import PLANS, effort, stages
 from robustfl.wording import lasting
 
 SHORT = 20
@@ -108,28 +108,18 @@ def sample(trials: Sequence[Trial]) -> list[Trial]:
         attacks[trial.attack].append(trial)
 
     def met(trial: Trial) -> tuple[int, ...]:
-        kind = _kind(trial)
+        kind = effort(trial.scenario.attack)
         return taken[kind, trial.defense], taken[kind, trial.world], taken[trial.defense,], taken[trial.world,]
 
-    for own in sorted(attacks.values(), key=lambda own: _kind(own[0]), reverse=True):
+    for own in sorted(attacks.values(), key=lambda own: -effort(own[0].scenario.attack)):
         left = [own[int(place)] for place in rng.permutation(len(own))]
         for _ in range(min(_count(own[0]), len(own))):
             trial = min(left, key=met)
             left.remove(trial)
-            kind = _kind(trial)
+            kind = effort(trial.scenario.attack)
             taken.update([(kind, trial.defense), (kind, trial.world), (trial.defense,), (trial.world,)])
             found.append(trial)
     return found
-
-
-def _kind(trial: Trial) -> tuple[bool, bool]:
-    """Whether the attack plans over the rounds to come, and whether it searches: what it costs hangs on that."""
-    parts = stages(trial.scenario.attack)
-    return _plans(trial), any(hasattr(part, "search_every") for part in parts)
-
-
-def _plans(trial: Trial) -> bool:
-    return any(getattr(part, "plans", False) for part in stages(trial.scenario.attack))
 
 
 def _begins(trial: Trial) -> int:
@@ -139,7 +129,7 @@ def _begins(trial: Trial) -> int:
 
 def _count(trial: Trial) -> int:
     """How many trials of its attack are timed."""
-    return 1 if _begins(trial) else PLANNED if _plans(trial) else SAMPLED
+    return 1 if _begins(trial) else PLANNED if effort(trial.scenario.attack) == PLANS else SAMPLED
 
 
 def _played(trial: Trial) -> int:
@@ -147,7 +137,7 @@ def _played(trial: Trial) -> int:
     rounds, parts = trial.scenario.federation.rounds, stages(trial.scenario.attack)
     if _begins(trial) or any(getattr(part, "plan_every", None) for part in parts):
         return rounds
-    if _plans(trial):
+    if effort(trial.scenario.attack) == PLANS:
         return -(-rounds // PART)
     pause = max((getattr(part, "search_every", 1) for part in parts), default=1)
     return min(rounds, -(-SHORT // pause) * pause)

@@ -21,6 +21,7 @@ from robustfl.errors import WorkerError
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.play import Resources, failed_record, run_trial
 from robustfl.evaluation.suite.trial import Trial
+from robustfl.threats.staging import effort
 
 Job = tuple[Trial, str]
 """A trial and its fingerprint."""
@@ -36,6 +37,10 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 """The environment variables that give a process one thread."""
+
+KEPT_BACK = 50
+"""The number of short trials for each worker that are kept for the end of a run: together they take about as long as a
+trial whose attack plans ahead, so that no worker is idle while another plays such a trial."""
 
 _WORKER = "ROBUSTFL_WORKER"
 """The environment variable that tells a process that it is a worker of this module."""
@@ -105,6 +110,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def dear_first(jobs: Sequence[Job], workers: int) -> list[Job]:
+    """The jobs in an order in which all workers end at about the same time.
+
+    The last :data:`KEPT_BACK` trials for each worker whose attacks neither plan nor search come at the end. The dear
+    trials among and behind them come before these, the dearest first; what is before the first of them stays where it
+    is. So the time that is left is told from trials like those to come, and most trials of a seed are played together.
+    """
+    efforts = [effort(trial.scenario.attack) for trial, _ in jobs]
+    light = [place for place, tried in enumerate(efforts) if not tried]
+    kept = light[-KEPT_BACK * workers :] if workers > 1 else []
+    first = kept[0] if kept else len(jobs)
+    dear = sorted(set(range(first, len(jobs))).difference(kept), key=lambda place: (-efforts[place], place))
+    return [jobs[place] for place in (*range(first), *dear, *kept)]
+
+
 class Processes:
     """A pool of spawned processes with one thread each.
 
@@ -119,7 +139,7 @@ class Processes:
         self.workers, self._record = workers, play
 
     def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
-        queue, suspects = list(reversed(jobs)), list[Job]()
+        queue, suspects = list(reversed(dear_first(jobs, self.workers))), list[Job]()
         while queue or suspects:
             if queue:
                 yield from self._play(queue, suspects, place, 2 * self.workers)
