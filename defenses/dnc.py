@@ -90,8 +90,10 @@ class DnC(Aggregator):
 
     def _sampled(self, rows: Rows, key: list[int]) -> Floats:
         """Inner products [n, n] of the rows in some of the columns, around the columns' medians."""
-        count = min(self.columns, rows.d)
-        columns = np.sort(np.random.default_rng(key).choice(rows.d, count, replace=False, shuffle=False))
+        columns = np.arange(rows.d)
+        if self.columns < rows.d:
+            drawn = np.random.default_rng(key).choice(rows.d, self.columns, replace=False, shuffle=False)
+            columns = np.sort(drawn)
         ops = rows.kernels
         return rows.fold(lambda block: ops.centred_gram(block, ops.median(block), None)[: rows.n, : rows.n], columns)
 

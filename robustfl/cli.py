@@ -224,7 +224,7 @@ def _budget(experiment: Experiment, options: RunOptions, as_json: bool) -> str:
     from robustfl.evaluation.suite.plan import Plan
 
     plan = Plan(experiment)
-    found = estimate(plan.trials, options.place)
+    found = estimate(plan.trials, options.place, options.workers)
     after = checking(plan, options.checks, found.each)
     if as_json:
         times = {"worker_seconds": round(found.seconds, 1), "checking_worker_seconds": round(after.seconds, 1)}

@@ -35,7 +35,7 @@ def data_overview(root: Path | None) -> dict[str, Any]:
             status, detail = "needs parameters", ", ".join(required)
         else:
             try:
-                dataset = registry.build("data", name).load(root)
+                dataset = registry.build("data", name).outline(root)
                 status, detail = "ready", f"{len(dataset.train_y)} training and {len(dataset.test_y)} test samples"
             except DataError as error:
                 status, detail = "missing", str(error)
@@ -52,7 +52,7 @@ def dataset_facts(spec: str, root: Path | None) -> dict[str, Any]:
 
     data = registry.build("data", read_yaml(spec, "the name of the data"))
     assert isinstance(data, Data)
-    dataset = data.load(root)
+    dataset = data.outline(root)
     classes = len(dataset.classes)
     return {
         "name": dataset.name,

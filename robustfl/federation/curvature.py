@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.func import functional_call, grad, vjp
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from robustfl.federation.settings import Federation
@@ -33,11 +33,20 @@ def hessian(population: Population, weights: Tensor, features: Tensor, labels: T
     It is the derivative of ``<gradient, v>``, so it costs about as much as two gradients and d numbers of memory.
     """
 
-    def loss(flat: Tensor) -> Tensor:
-        return cross_entropy(functional_call(population.module, population.views(flat), (features,)), labels)
+    flat = weights.detach().requires_grad_()
+    # `torch.func.grad` would load torch's compiler, and a vector as `grad_outputs` would load sympy; that takes longer
+    # than all products. The derivative of a number needs neither, and is the same to the last bit.
+    with torch.enable_grad():
+        loss = cross_entropy(functional_call(population.module, population.views(flat), (features,)), labels)
+        (slope,) = torch.autograd.grad(loss, flat, create_graph=True)
 
-    pull: Callable[[Tensor], tuple[Tensor]] = vjp(grad(loss), weights)[1]
-    return lambda vector: pull(vector)[0]
+    def product(vector: Tensor) -> Tensor:
+        with torch.enable_grad():
+            along = slope @ vector
+        (image,) = torch.autograd.grad(along, flat, retain_graph=True)
+        return image
+
+    return product
 
 
 def largest_eigenvalue(product: Product, start: Tensor) -> tuple[float, Tensor]:

@@ -11,6 +11,9 @@ from robustfl.threats.data.backdoors import Backdoor
 from robustfl.threats.data.contract import DataPoisoning
 from robustfl.threats.identities import Identities, SybilAttack
 
+SEARCHES, PLANS = 1, 2
+"""The effort of attacks that ask the defense what becomes of candidates, and of those that plan the rounds to come."""
+
 
 def poisoning_of(attack: Attack | SybilAttack | None) -> DataPoisoning | None:
     """The stage of an attack that poisons data; None when there is none."""
@@ -34,3 +37,11 @@ def stages(attack: Component | None) -> tuple[Any, ...]:
     They are identities, a poisoning of data, and an attack on updates.
     """
     return () if attack is None else attack.stages
+
+
+def effort(attack: Component | None) -> int:
+    """What an attack does before it sends something: :data:`PLANS`, :data:`SEARCHES`, or 0 for neither."""
+    parts = stages(attack)
+    if any(getattr(part, "plans", False) for part in parts):
+        return PLANS
+    return SEARCHES if any(hasattr(part, "search_every") for part in parts) else 0

@@ -18,6 +18,7 @@ from robustfl.evaluation.doctor import data_overview, dataset_facts, examine
 from robustfl.evaluation.machine import installed, processor_name
 from robustfl.evaluation.run.provenance import histogram, provenance
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.federation.data.data_sets import Transferred
 from tests.conftest import environment
 
 
@@ -68,6 +69,15 @@ def test_every_data_set_is_in_the_overview(tmp_path: Path) -> None:
     overview = data_overview(tmp_path)
     assert overview["roots"] == [str(tmp_path)]
     assert [entry["name"] for entry in overview["data"]] == list(registry.find("data"))
+
+
+def test_samples_are_counted_without_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(*_: object) -> None:
+        pytest.fail("a network was trained to count samples")
+
+    monkeypatch.setattr(Transferred, "_trained", trained)
+    facts = dataset_facts("{transferred: {source: rotations, public: 247, width: 24}}", None)
+    assert (facts["train"], facts["test"], facts["input_shape"]) == (1100, 450, [24])
 
 
 def test_facts_of_a_data_set_add_up() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +167,18 @@ def test_its_first_training_is_that_of_one_client_with_all_data() -> None:
     federated = sim.topology.served()[0]
     moved = (federated - sim.setup.population.initial).norm()
     assert float((model - federated).norm() / moved) < 0.1
+
+
+def test_a_process_that_measures_curvature_loads_no_compiler_and_no_algebra() -> None:
+    code = """
+import sys
+from robustfl.federation.curvature import hessian, largest_eigenvalue
+from tests.federation.worlds import population
+world = population()
+product = hessian(world, world.initial, world.features[:64], world.labels[:64])
+value, direction = largest_eigenvalue(product, world.initial.new_ones(world.d))
+print(value > 0, [name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    root = Path(__file__).parents[2]
+    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.split("\n")[0] == "True []"

@@ -249,7 +249,11 @@ class Source:
 
         def part(values: Array, block: slice, extent: Extent | None) -> Floats | None:
             first, last = np.searchsorted(wanted, (block.start, block.stop))
-            return np.asarray(work(values[:, wanted[first:last] - block.start])) if first < last else None
+            if first == last:
+                return None
+            begin, end = int(wanted[first]) - block.start, int(wanted[last - 1]) + 1 - block.start
+            gapless = end - begin == last - first  # then no column has to be copied
+            return np.asarray(work(values[:, begin:end] if gapless else values[:, wanted[first:last] - block.start]))
 
         found = [result for _, result in self.sweep(part) if result is not None]
         if not found:  # every process has to contribute a value of the same shape

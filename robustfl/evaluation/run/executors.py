@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,9 +21,13 @@ from robustfl.errors import WorkerError
 from robustfl.evaluation.results.records import Record
 from robustfl.evaluation.run.play import Resources, failed_record, run_trial
 from robustfl.evaluation.suite.trial import Trial
+from robustfl.threats.staging import effort
 
 Job = tuple[Trial, str]
 """A trial and its fingerprint."""
+
+Play = Callable[[Trial, Resources, str], Record]
+"""Makes a record of a trial, as :func:`~robustfl.evaluation.run.play.run_trial` does; processes find it by its name."""
 
 THREAD_VARIABLES = (
     "ROBUSTFL_NUM_THREADS",
@@ -33,6 +37,10 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 """The environment variables that give a process one thread."""
+
+KEPT_BACK = 50
+"""The number of short trials for each worker that are kept for the end of a run: together they take about as long as a
+trial whose attack plans ahead, so that no worker is idle while another plays such a trial."""
 
 _WORKER = "ROBUSTFL_WORKER"
 """The environment variable that tells a process that it is a worker of this module."""
@@ -76,12 +84,15 @@ class Executor(Protocol):
 
 
 class Serial:
-    """One trial after the other in this process."""
+    """One trial after the other in this process; `play` makes a record of a trial."""
+
+    def __init__(self, play: Play = run_trial) -> None:
+        self._play = play
 
     def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
         with one_thread():
             for trial, fingerprint in jobs:
-                yield run_trial(trial, place, fingerprint)
+                yield self._play(trial, place, fingerprint)
 
 
 @contextmanager
@@ -99,6 +110,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def dear_first(jobs: Sequence[Job], workers: int) -> list[Job]:
+    """The jobs in an order in which all workers end at about the same time.
+
+    The last :data:`KEPT_BACK` trials for each worker whose attacks neither plan nor search come at the end. The dear
+    trials among and behind them come before these, the dearest first; what is before the first of them stays where it
+    is. So the time that is left is told from trials like those to come, and most trials of a seed are played together.
+    """
+    efforts = [effort(trial.scenario.attack) for trial, _ in jobs]
+    light = [place for place, tried in enumerate(efforts) if not tried]
+    kept = light[-KEPT_BACK * workers :] if workers > 1 else []
+    first = kept[0] if kept else len(jobs)
+    dear = sorted(set(range(first, len(jobs))).difference(kept), key=lambda place: (-efforts[place], place))
+    return [jobs[place] for place in (*range(first), *dear, *kept)]
+
+
 class Processes:
     """A pool of spawned processes with one thread each.
 
@@ -109,11 +135,11 @@ class Processes:
     raised at once.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, play: Play = run_trial) -> None:
+        self.workers, self._record = workers, play
 
     def run(self, jobs: Sequence[Job], place: Resources) -> Generator[Record]:
-        queue, suspects = list(reversed(jobs)), list[Job]()
+        queue, suspects = list(reversed(dear_first(jobs, self.workers))), list[Job]()
         while queue or suspects:
             if queue:
                 yield from self._play(queue, suspects, place, 2 * self.workers)
@@ -136,7 +162,7 @@ class Processes:
                     while queue and len(running) < window:
                         job = queue.pop()
                         with _interrupts_held():
-                            running[pool.submit(run_trial, job[0], place, job[1])] = job
+                            running[pool.submit(self._record, job[0], place, job[1])] = job
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         record = _record_of(future, running[future])

@@ -15,11 +15,12 @@ from typing_extensions import Doc
 from robustfl.errors import DataError, ParameterError
 from robustfl.federation.data.dataset import Data, Dataset, FloatArray, LabelArray
 from robustfl.federation.data.digits import Digits
+from robustfl.federation.data.files import data_roots
 from robustfl.federation.data.images import CIFAR10, FashionMNIST
 from robustfl.federation.models.architectures import CNN, MLP
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
 RATE = 1e-3
 """The learning rate of Adam when layers are trained."""
@@ -80,6 +81,15 @@ class Transferred(Data):
                 "Take `source: rotations`."
             )
 
+    def outline(self, root: Path | None = None) -> Dataset:
+        roots = data_roots(root)
+        dataset = _named(self.of, roots)
+        images, labels, kept = self._lesson(dataset, roots)
+        layers = self._network(images, labels)[:-1]
+        width = _features(layers, images[:1]).shape[1]
+        train, test = (np.zeros((size, width), dtype=np.float32) for size in (len(kept), len(dataset.test_y)))
+        return self._dataset(dataset, kept, train, test, len(images))
+
     def _read(self, roots: tuple[Path, ...]) -> Dataset:
         import torch
 
@@ -94,6 +104,14 @@ class Transferred(Data):
         for part in (train, test):  # in place: there may be many samples of many features
             part -= mean.astype(np.float32)
             part /= spread.astype(np.float32)
+        return self._dataset(dataset, kept, train, test, len(images))
+
+    def _dataset(
+        self, dataset: Dataset, kept: LabelArray, train: FloatArray, test: FloatArray, lessons: int
+    ) -> Dataset:
+        """The data set of these features, by layers that were trained on so many images."""
+        what = "how images were turned" if self.source == "rotations" else self.source
+        told = f"Samples are features of {self.of}, by layers that were trained for {what} on {lessons} images."
         return Dataset(
             name=self.name,
             train_x=train,
@@ -101,12 +119,8 @@ class Transferred(Data):
             test_x=test,
             test_y=dataset.test_y,
             classes=dataset.classes,
-            notes=(*dataset.notes, self._told(len(images))),
+            notes=(*dataset.notes, told),
         )
-
-    def _told(self, count: int) -> str:
-        what = "how images were turned" if self.source == "rotations" else self.source
-        return f"Samples are features of {self.of}, by layers that were trained for {what} on {count} images."
 
     def _lesson(self, dataset: Dataset, roots: tuple[Path, ...]) -> tuple[Tensor, Tensor, LabelArray]:
         """The images and labels on which the network is trained, and which training samples clients still get."""
@@ -136,9 +150,8 @@ class Transferred(Data):
         import torch
         from torch.nn.functional import cross_entropy
 
-        model = CNN(channels=self.channels) if self.channels else MLP(hidden=(self.width,))
         generator = torch.Generator().manual_seed(self.seed)
-        network = model.build(tuple(images.shape[1:]), int(labels.max()) + 1, generator)
+        network = self._network(images, labels, generator)
         optimizer = torch.optim.Adam(network.parameters(), RATE)
         for _ in range(self.epochs):
             order = torch.randperm(len(images), generator=generator)
@@ -146,8 +159,17 @@ class Transferred(Data):
                 optimizer.zero_grad()
                 cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-        assert isinstance(network, torch.nn.Sequential)
         return network[:-1]
+
+    def _network(self, images: Tensor, labels: Tensor, generator: Generator | None = None) -> nn.Sequential:
+        """The network for these images before it is trained; the generator draws its weights, and goes on."""
+        import torch
+
+        model = CNN(channels=self.channels) if self.channels else MLP(hidden=(self.width,))
+        drawn = generator or torch.Generator().manual_seed(self.seed)
+        network = model.build(tuple(images.shape[1:]), int(labels.max()) + 1, drawn)
+        assert isinstance(network, torch.nn.Sequential)
+        return network
 
 
 def _named(name: str, roots: tuple[Path, ...]) -> Dataset:

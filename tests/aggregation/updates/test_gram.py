@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -173,6 +175,24 @@ def test_rows_are_lazy_but_say_the_same(seed: int, n: int, d: int, extras: int, 
     value = rows.combine(weights)
     np.testing.assert_allclose(value, weights[:2] @ expected + weights[2:] @ more, atol=slack)
     np.testing.assert_allclose(rows.source_weights(weights[:2]) @ x, weights[:2] @ expected, atol=slack)
+
+
+def _folded(x: Any, seen: list[Any], columns: list[int]) -> Any:
+    def work(block: Any) -> Any:
+        seen.append(block)
+        return block.sum(axis=1)
+
+    return Rows(source(x, gaussian(1, 0, x.shape[1]))).fold(work, np.array(columns))
+
+
+@pytest.mark.parametrize(("columns", "copied"), [([3, 4, 5, 6], False), ([3, 4, 6], True), ([11], False)])
+def test_columns_without_a_gap_are_looked_at_where_they_lie(columns: list[int], copied: bool) -> None:
+    x = gaussian(0, 4, 12)
+    seen: list[Any] = []
+    found = _folded(x, seen, columns)
+    np.testing.assert_allclose(found, x[:, columns].sum(axis=1))
+    np.testing.assert_array_equal(np.concatenate(seen, axis=1), x[:, columns])
+    assert [not np.shares_memory(block, x) for block in seen] == [copied]
 
 
 def test_a_rule_that_asks_nothing_of_the_geometry_does_not_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

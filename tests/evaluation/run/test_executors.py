@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
 import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from robustfl.attacks import ALIE, PlannedDrift, WhiteBox
 from robustfl.errors import WorkerError
 from robustfl.evaluation.results.store import read_records
 from robustfl.evaluation.run import executors
-from robustfl.evaluation.run.executors import Executor, Processes, Serial
+from robustfl.evaluation.run.executors import Executor, Processes, Serial, dear_first
 from robustfl.evaluation.run.play import Resources
 from robustfl.evaluation.suite.plan import Plan
 from robustfl.evaluation.suite.reading import read_experiment
@@ -77,6 +80,45 @@ def test_the_records_are_the_same_whatever_the_executor(tmp_path: Path) -> None:
     assert {record["status"] for record in serial.values()} == {"ok"}
     assert records(Processes(1)) == serial
     assert records(Processes(2)) == serial
+
+
+ATTACKS: dict[str, Any] = {"none": None, "light": ALIE(), "searches": WhiteBox(), "plans": PlannedDrift()}
+SECONDS = {"none": 0.3, "light": 0.4, "searches": 2.0, "plans": 12.0}
+KINDS = ["none", *["light"] * 10, *["searches"] * 4, *["plans"] * 2, "light"] * 40
+"""The attacks of the trials of a suite, in its order."""
+
+
+def job(kind: str, number: int) -> Any:
+    return SimpleNamespace(kind=kind, number=number, scenario=SimpleNamespace(attack=ATTACKS[kind])), "print"
+
+
+def duration(kinds: list[str], workers: int) -> float:
+    """How long workers need for trials that they take in this order."""
+    free = [0.0] * workers
+    for kind in kinds:
+        heapq.heappush(free, heapq.heappop(free) + SECONDS[kind])
+    return max(free)
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8, 16, 32])
+def test_no_worker_is_idle_at_the_end_of_a_suite(workers: int) -> None:
+    ordered = dear_first([job(kind, number) for number, kind in enumerate(KINDS)], workers)
+    assert sorted(trial.number for trial, _ in ordered) == list(range(len(KINDS)))
+    least = sum(SECONDS[kind] for kind in KINDS) / workers
+    assert duration([trial.kind for trial, _ in ordered], workers) < 1.02 * least + SECONDS["light"]
+    assert workers < 32 or duration(KINDS, workers) > 1.1 * least  # as they come, many workers wait for one
+
+
+def test_only_the_last_trials_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "KEPT_BACK", 2)
+    kinds = ["plans", "light", "searches", "light", "none", "searches", "plans", "light", "searches", "light", "plans"]
+    jobs = [job(kind, number) for number, kind in enumerate(kinds)]
+    assert [trial.number for trial, _ in dear_first(jobs, 2)] == [0, 1, 2, 6, 10, 5, 8, 3, 4, 7, 9]
+    assert dear_first(jobs, 1) == jobs
+    assert dear_first([], 2) == []
+    for same in ("plans", "light"):
+        jobs = [job(same, number) for number in range(9)]
+        assert dear_first(jobs, 3) == jobs
 
 
 def test_serial_leaves_the_threads_of_its_process_as_they_were() -> None:
