@@ -114,14 +114,18 @@ def outside(units: Any, root: Any, dimension: int, rounding: float, mirrors: Any
         return values, parts, rows.reshape(len(mirrors), len(values))
     set_scatter(units, root, scatter)
     values, vectors = np.linalg.eigh(scatter[:n, :n])
-    last, slack, parts = values[k], rounding * values[-1], np.zeros(n)
-    above, tied = (values > last + slack).sum(), (np.abs(values - last) <= slack).sum()
+    last, slack, parts, columns, above, tied = values[k], rounding * values[-1], np.zeros(n), np.empty((n, n)), 0, 0
+    for j in range(n):
+        above += values[j] > last + slack
+        tied += abs(values[j] - last) <= slack
     for j in range(n):
         if abs(values[j] - last) <= slack:
             parts[j] = 1.0 - (dimension - above) / tied
         elif values[j] < last:
             parts[j] = 1.0
-    return values, parts, np.ascontiguousarray(vectors)
+        for i in range(n):
+            columns[i, j] = vectors[i, j]
+    return values, parts, columns
 
 
 @kernel
@@ -168,18 +172,21 @@ def flag(
             return nothing, nothing
         if step == iterations - 1:
             break
-        left = parts * values
+        for j in range(len(parts)):
+            values[j] *= parts[j]
         before, objective = objective, 0.0
         for i in range(n):
-            missed[i] = min(weighted_squares(left, vectors[i]) / root[i] ** 2, 1.0)
+            missed[i] = min(weighted_squares(values, vectors[i]) / root[i] ** 2, 1.0)
             objective += np.sqrt(missed[i] + regularisation)
         if before - objective <= tolerance:
             break
-    point, along = (lengths if scaled else np.ones(n)) / root, np.zeros(len(parts))
+    point, along = np.empty(n), np.zeros(len(parts))
     for i in range(n):
+        point[i] = (lengths[i] if scaled else 1.0) / root[i]
         for j in range(len(parts)):
             along[j] += point[i] * vectors[i, j]
-    along *= parts
+    for j in range(len(parts)):
+        along[j] *= parts[j]
     for i in range(n):
         point[i] = root[i] * (point[i] - inner(vectors[i], along)) / lengths[i]
     return lengths, point

@@ -146,7 +146,8 @@ def eigenvalues(diagonal: Any, squares: Any, wanted: Any, shifts: Any) -> bool:
     counts, moves, lasts = np.empty(lanes, np.int64), np.empty(lanes), np.full(lanes, 2.0)
     for _ in range(2):
         spread_shifts(diagonal, squares, wanted, shifts, counts, lows, highs, below, above)
-    shifts[:] = 0.5 * (lows + highs)
+    for lane in range(lanes):
+        shifts[lane] = 0.5 * (lows[lane] + highs[lane])
     for step in range(HALVINGS + STEPS):
         if step < HALVINGS:
             count_below_shifts(diagonal, squares, shifts, counts)

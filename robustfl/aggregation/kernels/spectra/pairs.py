@@ -47,20 +47,27 @@ def largest_eigenpair(matrix: Any, m: int) -> Any:
     for i in range(m):
         size = max(size, magnitudes(matrix[i]))
     if not SMALL < size < 1.0 / SMALL:  # squares of entries must neither vanish nor overflow
-        whole = np.abs(matrix).max()
+        whole = 0.0
+        for i in range(m):
+            for j in range(m):
+                whole = max(whole, abs(matrix[i, j]))
         if whole == 0.0:
             return 0.0, np.full(m, 1.0 / np.sqrt(m))
-        matrix /= whole
+        for i in range(m):
+            for j in range(m):
+                matrix[i, j] /= whole
     mirrors, scales = np.zeros_like(matrix), np.empty(len(matrix))
     diagonal, beside = np.empty(m), np.empty(m - 1)
     reduce(matrix, m, mirrors, scales, diagonal, beside)
     small, less, squares = np.empty(m), np.empty(m - 1), np.empty(m - 1)
     unit = scale_down(diagonal, beside, small, less, squares)
     value = largest_eigenvalue(small, squares)
-    vectors, lengths = np.empty(m * LANES), np.empty(LANES)
+    vectors, lengths, vector = np.empty(m * LANES), np.empty(LANES), np.empty(m)
     solve_twisted(small, less, np.full(LANES, value), vectors, lengths, np.empty(LANES))
     reflect_back(vectors, LANES, m, mirrors, scales)
-    return value * unit * whole, vectors[::LANES] / np.sqrt(lengths[0])
+    for i in range(m):
+        vector[i] = vectors[i * LANES] / np.sqrt(lengths[0])
+    return value * unit * whole, vector
 
 
 @kernel
@@ -121,9 +128,9 @@ def least_eigenpairs(matrix: Any, m: int, k: int, mirrors: Any, values: Any, vec
     reduce(matrix, m, mirrors, scales, diagonal, beside)
     small, less, squares = np.empty(m), np.empty(m - 1), np.empty(m - 1)
     unit = scale_down(diagonal, beside, small, less, squares)
-    wanted = np.full(lanes, k)
-    for j in range(k):
-        wanted[j] = j
+    wanted = np.empty(lanes, np.int64)
+    for j in range(lanes):
+        wanted[j] = min(j, k)
     wanted[lanes - 1] = m - 1
     if not eigenvalues(small, squares, wanted, values):
         return False
@@ -135,5 +142,6 @@ def least_eigenpairs(matrix: Any, m: int, k: int, mirrors: Any, values: Any, vec
     if not straighten(vectors, m, k, lanes, lengths):
         return False
     reflect_back(vectors, lanes, m, mirrors, scales)
-    values *= unit
+    for j in range(lanes):
+        values[j] *= unit
     return True
