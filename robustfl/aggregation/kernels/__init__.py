@@ -8,13 +8,13 @@ A newcomer starts with :mod:`~robustfl.aggregation.kernels.base`, which lists th
   ``device`` in torch and Triton, for accelerators.
 * ``compiled`` holds the numba passes over blocks. It is built from ``compiled_order`` (order statistics),
   ``compiled_geometry`` (sums), ``compiled_products`` (inner products) and ``compiled_vectors`` (the vector operations).
-  ``compiled_gram`` and ``compiled_spectrum`` hold the loops of rules over a small Gram and its eigenpairs.
-  ``compiling`` makes functions kernels, whatever happens to their cache.
+  ``compiled_gram`` and ``compiled_spectrum`` hold the loops of rules over a small Gram and its eigenpairs, which the
+  package ``spectra`` finds. ``compiling`` makes functions kernels, whatever happens to their cache.
 * ``torch_order``, ``triton_order`` and ``triton_sums`` hold the passes on accelerators; ``triton_launch`` starts
   Triton kernels.
 * ``sorting_networks`` makes the comparator networks, ``chunks`` works through a block in pieces, and ``threads`` works
   on several blocks at the same time.
 
-The modules ``compiled*``, ``compiling``, ``torch_order``, ``device`` and ``triton_*`` load numba, torch or Triton, so
-nothing imports them before they are used.
+The modules ``compiled*``, ``compiling``, ``torch_order``, ``device`` and ``triton_*`` and the package ``spectra`` load
+numba, torch or Triton, so nothing imports them before they are used.
 """
