@@ -118,6 +118,18 @@ def test_a_trial_of_peers_is_played_described_and_read_again() -> None:
     assert again.federation.topology == trial.scenario.federation.topology
 
 
+def test_a_graph_from_a_file_is_found_by_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial that also measures what peers reach alone looks for the file once more."""
+    monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+    (tmp_path / "net.csv").write_text("\n".join(f"{peer},{(peer + 1) % 8}" for peer in range(8)))
+    federation = {**SUITE["federation"], "topology": {"edges": {"file": "net.csv"}}}
+    plan = Plan(suite(federation=federation, attacks=["echo"], defenses=["gossip"]))
+    assert {trial.scenario.reference for trial in plan.trials} == {True, False}
+    for trial in plan.trials:
+        record = run_trial(trial, Resources(data_root=tmp_path), "")
+        assert record["error"] is None
+
+
 def test_the_code_of_graphs_and_placements_is_part_of_what_decides_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(SOURCES, "part", lambda part: asked.append(part) or "")

@@ -43,7 +43,9 @@ class Isolated(Observer):
 
     def _accuracies(self) -> Floats:
         setup, settings = self._setup, self._setup.settings
-        fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed)
+        assert setup.network is not None
+        root = setup.network.root
+        fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed, root=root)
         channel = Models(fresh, ClientWork(fresh), self._channel.defense)
         models = setup.population.initial.repeat(settings.clients, 1)
         everybody = np.arange(settings.clients)
