@@ -8,6 +8,16 @@ from typing import Any
 import numpy as np
 
 from robustfl.aggregation.kernels.base import Array, is_tensor
+from robustfl.errors import StateError
+
+
+def require_size(rule: Any, vector: Array | None, d: int) -> None:
+    """Raise StateError if what a rule remembers of a neighbour is of models of another size than d."""
+    if vector is not None and len(vector) != d:
+        raise StateError(
+            f"{rule} remembers {len(vector)} values of a neighbour, whose model now has {d}. Begin without a state, or "
+            "call reset()."
+        )
 
 
 def keeps(state: Any, *matrices: Array) -> bool:
