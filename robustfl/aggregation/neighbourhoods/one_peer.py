@@ -158,8 +158,8 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
     if isinstance(mine, str):
         raise UpdatesError(f"The own model cannot be read: {mine}.")
     if mine[0].size == 0:
-        found = ", ".join(dict.fromkeys(leaf.dtype for leaf in mine[0].leaves))
-        raise UpdatesError(f"The own model holds no floating-point numbers to mix, but {found}. Convert it to floats.")
+        held = ", ".join(dict.fromkeys(leaf.dtype for leaf in mine[0].leaves))
+        raise UpdatesError(f"The own model holds no floating-point numbers to mix, but {held}. Convert it to floats.")
     faults: dict[int, str] = {}
     entries: dict[int, Any] = {0: own}  # what the own model is decides the types, whatever most letters are
     for row, letter in enumerate(letters, 1):
@@ -185,8 +185,10 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
 def flattened(own: Any, updates: Mapping[Any, Any]) -> dict[Any, Any]:
     """Updates in the form of the own model as numbers [d]; what has another form stays what it is."""
     mine, found = parse(own), dict(updates)
+    if isinstance(mine, str):  # an error in any case, once the own model is read
+        return found
     for name, update in updates.items():
-        alike = mine if isinstance(mine, str) else _alike(update, mine[0])
+        alike = _alike(update, mine[0])
         if not isinstance(alike, str):
             batch = read_updates([own, *alike], like=mine[0])
             found[name] = _values(batch)[-1] if not batch.rejected else update

@@ -122,7 +122,7 @@ def test_a_majority_of_letters_does_not_decide_the_type_of_a_model(form: str, ot
     model, told = Gossip().mix_one(own, dict.fromkeys("abc", FORMS[others]))
     assert (type(model), model.dtype) == (type(own), own.dtype)
     assert not told.rejected
-    model, _ = Gossip().mix_one({"w": own}, dict.fromkeys("abc", {"w": FORMS[others]}))
+    model, _ = Gossip().mix_one({"w": own}, {name: {"w": FORMS[others]} for name in "abc"})
     assert (type(model["w"]), model["w"].dtype) == (type(own), own.dtype)
     if form == "float64":
         exact, rest = (float(values[1]) for values in (own, FORMS[others]))
