@@ -150,7 +150,10 @@ def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
             raise ParameterError(f"A component is `name` or `{{name: {{parameter: value}}}}`. Found the keys {found}.")
         name, parameters = next(iter(spec.items()))
         if parameters is not None and not isinstance(parameters, dict):
-            raise ParameterError(f"The parameters of {name!r} should be a mapping. Found {parameters!r}.")
+            raise ParameterError(
+                f"The parameters of {name!r} should be a mapping, as in `{{{name}: {{parameter: value}}}}`. Found "
+                f"{parameters!r}. `robustfl describe {name}` lists them."
+            )
         return [(str(name), {str(key): value for key, value in (parameters or {}).items()})]
     if not isinstance(spec, str):
         raise ParameterError(f"A component is a name or a mapping. Found {spec!r}.")
