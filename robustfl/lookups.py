@@ -240,6 +240,7 @@ def described(facts: dict[str, Any]) -> str:
         "knowledge",
         "surface",
         "made_for",
+        "attacks_made_for_it",
         "reference",
     )
     for key in told:

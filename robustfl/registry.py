@@ -274,6 +274,8 @@ def describe(cls: type[Component], rows: int = 100, clip: float = 1.0) -> dict[s
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
         facts["stateful"] = bool(getattr(cls, "state_keys", ()))
         facts["sensitivity"] = sensitivity(cls, rows, clip)
+        against = [name for name, attack in find("attack").items() if cls.name in getattr(attack, "made_for", ())]
+        facts |= {"attacks_made_for_it": against} if against else {}
     knowledge = getattr(cls, "knowledge", None)
     if knowledge is not None:
         facts |= {"knowledge": knowledge.names(), "surface": getattr(cls, "surface", "")}

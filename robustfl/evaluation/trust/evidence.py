@@ -120,7 +120,9 @@ class DefenseFacts:
             made_for=tuple(
                 name
                 for name, kind in attacks.items()
-                if names & set(made_for(kind)) and (channel != "peers" or _among_peers(kind))
+                if names & set(made_for(kind))
+                and any(kind.concerns(stage) for stage in whole.stages if stage.name in made_for(kind))
+                and (channel != "peers" or _among_peers(kind))
             ),
             among_peers=tuple(map(str, load_standard(PEERS).attacks)) if channel == "peers" else (),
             baseline=names == {ALONE},

@@ -177,6 +177,24 @@ def test_what_peers_reach_alone_is_measured_with_the_plain_rule() -> None:
     assert more["alone_mean"] < more["mean_peer"] + 0.05
 
 
+def test_what_peers_reach_alone_is_measured_once_for_a_world_and_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from robustfl.federation.observers.peers.isolated import Isolated
+
+    measured, inner = [], Isolated._accuracies
+    monkeypatch.setattr(Isolated, "_accuracies", lambda self, root: measured.append(1) or inner(self, root))
+    shared = population(clients=8)
+
+    def alone(world: Any, **values: Any) -> tuple[float, float]:
+        more = network(Gossip(), world=world, reference=True, topology=Ring(), **values).run().more
+        return more["alone_mean"], more["alone_worst"]
+
+    assert alone(shared) == alone(shared, declared=2) == alone(population(clients=8))
+    assert len(measured) == 2, "another copy of the samples keeps nothing"
+    for values in ({"seed": 1}, {"rounds": 4}, {"peers": {"gossip_steps": 2}}):
+        alone(shared, **values)
+    assert len(measured) == 5
+
+
 def test_bytes_are_those_of_letters() -> None:
     sim = network(Median(), attack=Echo(), f=2, topology=Complete(), peers={"gossip_steps": 3}, rounds=1)
     trace, size = sim.run(), 4.0 * sim.setup.population.d

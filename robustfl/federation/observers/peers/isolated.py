@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +26,8 @@ class Isolated(Observer):
     protected.
 
     Cost: as much as the training of peers in one trial. It watches only trials without an attack and with the plain
-    rule, once for each world and seed.
+    rule. A world has several of these for each seed, in which rules are told different numbers of malicious peers: the
+    first one that a process plays measures for all.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = (
@@ -38,13 +40,16 @@ class Isolated(Observer):
         self._setup, self._channel = setup, first
 
     def report(self, trace: Trace) -> None:
-        found = self._accuracies()
+        setup = self._setup
+        assert setup.network is not None
+        kept, key = setup.clean.kept, (Isolated, setup.settings, setup.seed, setup.network.root)
+        if key not in kept:
+            kept[key] = self._accuracies(setup.network.root)
+        found = kept[key]
         self.tell(trace, alone_mean=float(found.mean()), alone_worst=float(found.min()))
 
-    def _accuracies(self) -> Floats:
+    def _accuracies(self, root: Path | None) -> Floats:
         setup, settings = self._setup, self._setup.settings
-        assert setup.network is not None
-        root = setup.network.root
         fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed, root=root)
         channel = Models(fresh, ClientWork(fresh), self._channel.defense)
         models = setup.population.initial.repeat(settings.clients, 1)
