@@ -12,6 +12,7 @@ from robustfl.federation.channels.models import Models
 from robustfl.federation.classified import all_classified
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.observers.contract import Observer
+from robustfl.federation.peers.topology import first_models
 from robustfl.federation.setup import Setup, set_up
 from robustfl.federation.trace import Trace
 from robustfl.measures import Measure
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class Isolated(Observer):
-    """The accuracy of peers that train alone, with the batches and steps that they have in the network.
+    """The accuracy of peers that train alone, with the first models, batches, steps and momentum of the network.
 
     It is the true zero of learning together: a rule under which peers are worse than this has lost more than it has
     protected.
@@ -52,8 +53,11 @@ class Isolated(Observer):
         setup, settings = self._setup, self._setup.settings
         fresh = set_up(setup.clean, settings, Models.name, attack=None, f=0, faults=(), seed=setup.seed, root=root)
         channel = Models(fresh, ClientWork(fresh), self._channel.defense)
-        models = setup.population.initial.repeat(settings.clients, 1)
         everybody = np.arange(settings.clients)
+        models = first_models(fresh, everybody)
         for number in range(settings.rounds):
+            before = models.clone()
             channel.train(models, channel.work.lesson(number, everybody, dirty=False))
+            if settings.client_momentum:
+                models = before + channel.remembered(models - before, everybody)
         return np.array([one.plain for one in all_classified(fresh.population, models)])
