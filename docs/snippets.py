@@ -247,8 +247,12 @@ def _attacked(cls: Any) -> str:
         case "placement":
             return _suite(told, "peers", ["gossip", "nna"], [f"[{name}, dissensus]"])
         case "peers":
-            rules = ["gossip", "sybilwall" if name == "framing" else "nna"]
-            return _suite(told, "peers", rules, [f"[{name}, sign_flip]" if name == "in_steps" else name])
+            rules = [
+                "gossip",
+                {"framing": "sybilwall", "random_updates": "{sybilwall: {history: updates}}"}.get(name, "nna"),
+            ]
+            whole = {"in_steps": f"[{name}, sign_flip]", "random_updates": f"[label_flip, {name}]"}.get(name, name)
+            return _suite(told, "peers", rules, [whole])
         case "rankings":
             return _suite(told, "rankings", ["mean", "frl"], [name])
         case "predictions":

@@ -131,7 +131,7 @@ def describe(
     """Describe anything that has a name: what it does, its parameters, where it comes from.
 
     Where several kinds have the name, KIND:NAME says which is meant: robustfl describe data:csv. The keys of suites are
-    described as well: robustfl describe federation, task, adversary, score or suite.
+    described as well: robustfl describe federation, task, adversary, score or suite, or federation.topology.
     """
     from robustfl.errors import UnknownNameError, did_you_mean
 
@@ -205,6 +205,8 @@ def _pages(name: str, rows: int, clip: float) -> Iterator[tuple[str, tuple[Any, 
     path = reference.found(name)
     if path is not None:
         yield KEY, (reference.report(path), _unmarked(reference.page(path)))
+    elif key := reference.single(name):
+        yield KEY, (key[0], _unmarked(key[1]))
 
 
 def _unmarked(text: str) -> str:
@@ -238,6 +240,7 @@ def described(facts: dict[str, Any]) -> str:
         "knowledge",
         "surface",
         "made_for",
+        "attacks_made_for_it",
         "reference",
     )
     for key in told:

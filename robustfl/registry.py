@@ -150,7 +150,10 @@ def parse(spec: Any) -> list[tuple[str, dict[str, Any]]]:
             raise ParameterError(f"A component is `name` or `{{name: {{parameter: value}}}}`. Found the keys {found}.")
         name, parameters = next(iter(spec.items()))
         if parameters is not None and not isinstance(parameters, dict):
-            raise ParameterError(f"The parameters of {name!r} should be a mapping. Found {parameters!r}.")
+            raise ParameterError(
+                f"The parameters of {name!r} should be a mapping, as in `{{{name}: {{parameter: value}}}}`. Found "
+                f"{parameters!r}. `robustfl describe {name}` lists them."
+            )
         return [(str(name), {str(key): value for key, value in (parameters or {}).items()})]
     if not isinstance(spec, str):
         raise ParameterError(f"A component is a name or a mapping. Found {spec!r}.")
@@ -271,6 +274,8 @@ def describe(cls: type[Component], rows: int = 100, clip: float = 1.0) -> dict[s
         facts["requires"] = f"n >= {a}f + {b}" if a else f"n >= {b}"
         facts["stateful"] = bool(getattr(cls, "state_keys", ()))
         facts["sensitivity"] = sensitivity(cls, rows, clip)
+        against = [name for name, attack in find("attack").items() if cls.name in getattr(attack, "made_for", ())]
+        facts |= {"attacks_made_for_it": against} if against else {}
     knowledge = getattr(cls, "knowledge", None)
     if knowledge is not None:
         facts |= {"knowledge": knowledge.names(), "surface": getattr(cls, "surface", "")}

@@ -31,6 +31,7 @@ Privacy:
 * ``malicious_server``: a server that sends weights made to read samples off messages, also behind secure aggregation.
 * ``gradient_inversion_fashion_mnist``, ``malicious_server_fashion_mnist``, ``dp_tradeoff_fashion_mnist``: the same on
   Fashion-MNIST, from minutes to a night.
+* ``inversion_local_steps``: inversion of several local steps at a model between.
 * ``inversion_defenses``: what noise, pruning, rounding and momentum do against inversion.
 * ``membership``: who was trained on, asked by a loss threshold, LiRA, RMIA and the messages of clients.
 * ``dp_fixed_cohorts``: the price of cohorts of a fixed size beside that of Poisson sampling.
@@ -42,16 +43,20 @@ Networks of peers without a server:
 
 * ``peers_quickstart``: ten rules of peers against thirteen attacks.
 * ``degree_sweep``: how many neighbours peers need, undisturbed and under attack.
+* ``sybilwall``, ``sybilwall_fashion_mnist``: Sybils with one edge to each peer, which no peer can find on its own.
+* ``sybilwall_updates``: the same where peers also publish what their training has changed, truly or not.
 * ``gossip_churn``: how far peers get when most of them, or of their letters, go missing.
 * ``peers_baselines``, ``peers_baselines_sampled``: how often peers should mix, sharpness-aware steps (DFedSAM), and one
   merging of all models in the end.
 * ``modest_byzantine``: what samples of peers need so that malicious members and aggregators do not decide.
 * ``topology_attack``: malicious peers at places of their choice, in networks with and without a weak cut.
+* ``bristle``, ``bristle_half``, ``bristle_fashion_mnist``: peers that know all classes or four, and try letters out.
 * ``monna``: averaging the nearest models with local momentum, and a world in which it fails.
 * ``monna_fashion_mnist``, ``topology_attack_fashion_mnist``: the same on Fashion-MNIST, unattended.
 
 Special ways to learn:
 
+* ``flows``, ``sequences``: clients who own flow records, or sequences of events, in place of images.
 * ``frl_poisoning``, ``frl_fashion_mnist``: votes over rankings (FRL) beside federated averaging.
 * ``rffl_fairness``, ``rffl_fashion_mnist``: reputations and rewards (RFFL).
 * ``asynchronous``: updates, rankings and rewards behind a server that waits for nobody, in about two minutes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -145,6 +146,18 @@ def test_every_key_of_a_suite_is_explained(name: str) -> None:
             assert field.description
             assert re.search(rf"  {key}: .+, (required|default.*)\. ", line)
     assert set(reference.report(path)["keys"]) >= set(reference.subjects()[path][0].model_fields)
+
+
+@pytest.mark.parametrize("path", ["federation.topology", "federation.peers.bound", "adversary.space", "seeds"])
+def test_a_single_key_is_explained_by_its_path_and_by_its_last_word(path: str) -> None:
+    for name in (path, path.rpartition(".")[2], f"key:{path}"):
+        page = invoked(name).stdout
+        assert re.match(rf"{path}: .+, default .+\. \S", page), name
+        told = json.loads(invoked(name, "--json").stdout)
+        assert (told["name"], told["kind"], told["required"]) == (path, "key", False)
+        assert told["doc"] in page
+    assert "Names: robustfl list partitions" in invoked("task.partition").stdout
+    assert reference.single("clip") is None, "several keys end in it"
 
 
 def test_the_reference_says_what_may_be_written_and_where_more_is() -> None:

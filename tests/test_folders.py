@@ -130,3 +130,9 @@ def test_a_map_is_read_by_its_indentation() -> None:
         shed/     apart
         """
     assert mapped(text) == {"house", "house/attic", "house/attic/box", "house/cellar", "shed"}
+
+
+def test_the_tour_of_scenarios_names_them_all() -> None:
+    tour = (ROOT / "scenarios" / "__init__.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"``(\w+)``", tour))
+    assert {path.stem for path in (ROOT / "scenarios").glob("*.yaml")} <= named

@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixer, Mixing
+from robustfl.aggregation.neighbourhoods.remembering import require_size
 from robustfl.reputation.likeness import trust, unit_step
 
 Histories = dict[int, dict[int, Array]]
@@ -110,6 +111,7 @@ class LocalFoolsGold(Mixer):
                     if row not in copies:
                         copies[row] = gathering.rows[row].copy()
                     old, history = before.get(sender), sums.get(sender)
+                    require_size(self, history, len(copies[row]))
                     key = row, id(old), id(history)
                     if key not in moved:
                         moved[key] = unit_step(old, copies[row], history)

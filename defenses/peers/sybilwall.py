@@ -13,6 +13,7 @@ from typing_extensions import Doc
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods import Gathering, Mixing
 from robustfl.aggregation.neighbourhoods.hearsay import HearsayMixer
+from robustfl.aggregation.neighbourhoods.remembering import require_size
 from robustfl.aggregation.neighbourhoods.rumours import (
     HEARD_FROM,
     NEAREST,
@@ -161,6 +162,7 @@ class SybilWall(HearsayMixer):
                         copies[row] = gathering.rows[row].copy()
                     old = before["latest"].get(peer, {}).get(sender)
                     history = direct[sender][1] if sender in direct else None
+                    require_size(self, history, len(copies[row]))
                     latest[sender] = copies[row]
                     said = published.by(peer, sender) if self.hears_updates else None
                     if isinstance(said, str):

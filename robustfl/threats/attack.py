@@ -44,6 +44,11 @@ class Attack(Component, ABC):
         int, Ge(1), Doc("number of rounds from one attacked round to the next; 1 attacks in every round")
     ] = 1
 
+    @classmethod
+    def concerns(cls, defense: Any) -> bool:
+        """Whether it does anything to a rule that it is made for, with the parameters that this one has."""
+        return True
+
     def require_data(self, shape: tuple[int, ...], classes: int) -> None:
         """Check that the attack can be played on samples of this shape and of so many classes.
 

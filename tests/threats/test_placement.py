@@ -60,6 +60,12 @@ def test_the_published_numbers_of_edges_and_sybils(phi: float, edges: int, sybil
     assert max(map(len, placed)) <= 7
 
 
+def test_the_published_network_has_its_edges_and_its_sybils_all_but_one_seven() -> None:
+    graph = geometric_graph(99, rng=2)
+    assert (parts(graph), int(graph.sum()) // 2) == (1, 272)
+    assert sorted(map(len, place_sybils(graph, rng=0))) == [1, *[7] * 14]
+
+
 @settings(deadline=None, max_examples=80)
 @given(graph=graphs, phi=st.floats(0.05, 3.2), most=st.integers(1, 9), seed=st.integers(0, 2**32))
 def test_everybody_is_attached_once_in_each_pass_and_medoids_once_more(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from robustfl.aggregation.kernels.base import Array, Floats, is_tensor
 from robustfl.aggregation.neighbourhoods.passes import Passes
+from robustfl.aggregation.updates.parsing import read_leaf
 from robustfl.errors import ParameterError, UpdatesError
 
 ABSENT = -1
@@ -100,7 +101,11 @@ class Letters:
 
 def vector(letter: Any, d: int) -> Any:
     """The letter as an array [d], or why it is none."""
-    values = letter.detach().cpu().numpy() if is_tensor(letter) else letter
+    if is_tensor(letter) or np.ma.is_masked(letter):
+        leaf = read_leaf(letter)
+        if isinstance(leaf, str):
+            return f"unreadable ({type(letter).__name__}): {leaf}"
+    values = _on_the_host(letter) if is_tensor(letter) else letter
     if not isinstance(values, np.ndarray | list | tuple):
         return "missing" if values is None else f"unreadable ({type(letter).__name__})"
     try:
@@ -112,6 +117,14 @@ def vector(letter: Any, d: int) -> Any:
     if values.shape != (d,):
         return f"wrong layout: an array of shape {list(values.shape)}, not [{d}]"
     return values
+
+
+def _on_the_host(tensor: Any) -> Array:
+    """The values of a dense tensor of real numbers; numpy has no floating-point type as short as some of torch are."""
+    values = tensor.detach().resolve_neg()
+    short = values.dtype.is_floating_point and values.dtype.itemsize < 4
+    host: Array = (values.float() if short else values).cpu().numpy()
+    return host
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.neighbourhoods.gathering import Gathering
 from robustfl.aggregation.neighbourhoods.letters import Flags, Hoods, Integers, Letters, Occasion
 from robustfl.aggregation.neighbourhoods.one_hearsay import MYSELF, named, published, read_hearsay
-from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, flattened, read_one
+from robustfl.aggregation.neighbourhoods.one_peer import OneHood, Told, flattened, names_in, read_one
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.remembering import keeps
 from robustfl.aggregation.neighbourhoods.sanitising import Clean, grouped, sanitised, suspects
@@ -178,6 +178,7 @@ class Mixer(Defense):
         ------
         UpdatesError : the own model cannot be read, or is not finite
         ParameterError : the rule needs b, or a parameter is out of range
+        StateError : the state is none of this rule, or of models of another size
 
         Examples
         --------
@@ -187,10 +188,12 @@ class Mixer(Defense):
         >>> model.tolist(), told.rejected, told.b
         ([0.5, 0.0], {'mallory': 'unreadable (str)'}, 1)
         """
+        if not (b is None or (isinstance(b, int | np.integer) and not isinstance(b, bool) and b >= 0)):
+            raise ParameterError(f"`b` should be an integer >= 0, the number of malicious neighbours. Found b={b!r}.")
         expected = self.byzantine if b is None else b
         if expected is None and self.uses_bound:
             raise ParameterError(f"{self!r} should know how many neighbours may be malicious. Pass it: `b=1`.")
-        known = tuple((state or {}).get("names", ()))
+        known = names_in(state)
         hood = read_one(own, letters, weights, expected or 0, known, read_hearsay(name, rumours, self.most))
         peer = replace(self)
         if state:
@@ -284,7 +287,7 @@ class Mixer(Defense):
                 continue
             bounds[lines] = max(found, 0)
             if found < 0 or short == "own":
-                reason = f"{m - 1} usable letters are too few for {self.name} with b={b}"
+                reason = f"{m - 1} usable letters are too few for {self} with b={b}"
                 clean.kept |= dict.fromkeys(lines.tolist(), reason)
         return bounds
 

@@ -64,7 +64,7 @@ def read_hearsay(me: Hashable, rumours: Mapping[Any, Sequence[Any]] | None, most
         plain = _plain(teller)
         if plain is None:
             raise ParameterError(f"`rumours` should name who has told them. Found {teller!r}.")
-        told[plain] = list(said)
+        told[plain] = _listed(said)
         subjects = [rumour.subject for rumour in told[plain] if isinstance(rumour, Rumour)]
         if len(subjects) > most:
             loud.add(plain)
@@ -90,10 +90,17 @@ def named(refused: Sequence[Refused], me: Hashable, names: Sequence[Hashable]) -
     return [replace(one, teller=name(one.teller), subject=name(one.subject)) for one in refused]
 
 
+def _listed(said: Any) -> list[Any]:
+    """What a neighbour has told, one by one: nothing if it is None, and a single thing if it is no list."""
+    if said is None:
+        return []
+    return list(said) if isinstance(said, Sequence) and not isinstance(said, str | bytes) else [said]
+
+
 def _plain(name: Any) -> Hashable:
     """The name as letters have it, or None if it is none."""
     try:
         names, nobody = identify([name], 1)
-    except (UpdatesError, TypeError, ValueError):
+    except (UpdatesError, TypeError, ValueError, RecursionError):  # the last one: of lists in lists in lists ...
         return None
     return None if nobody else names[0]

@@ -16,7 +16,7 @@ from robustfl.aggregation.updates.layout import Batch, read_updates
 from robustfl.aggregation.updates.leaves import Layout
 from robustfl.aggregation.updates.order import by_id
 from robustfl.aggregation.updates.parsing import difference, parse
-from robustfl.errors import ParameterError, UpdatesError
+from robustfl.errors import ParameterError, StateError, UpdatesError
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def read_one(
     hearsay: OneHearsay = NOTHING,
 ) -> OneHood:
     """Read one peer's own model, letters and what it was told; `known` are the names that have numbers already."""
+    if not isinstance(letters, Iterable):
+        raise UpdatesError(f"`letters` should be a mapping, or pairs (name, model). Found {type(letters).__name__}.")
     pairs = list(letters.items()) if isinstance(letters, Mapping) else [_pair(entry) for entry in letters]
     names, nobody = identify([name for name, _ in pairs], len(pairs)) if pairs else ((), {})
     nameless = [row for row, reason in nobody.items() if "names no client" in reason]
@@ -99,6 +101,16 @@ def read_one(
     return OneHood(Letters(matrix, faults), hoods, batch, known, rows, hearsay.numbered(numbers))
 
 
+def names_in(state: Any) -> tuple[Hashable, ...]:
+    """The names that have numbers in what the last call told as `told.state`; none without one."""
+    if not state:
+        return ()
+    if not isinstance(state, Mapping) or set(state) != {"names", "rule"}:
+        found = f"the keys {list(state)[:4]}" if isinstance(state, Mapping) else type(state).__name__
+        raise StateError(f"`state` should be what the last call told as `told.state`. Found {found}.")
+    return tuple(state["names"])
+
+
 def _pair(entry: Any) -> tuple[Any, Any]:
     if not isinstance(entry, tuple | list) or len(entry) != 2:
         raise UpdatesError(f"`letters` should be a mapping, or pairs (name, model). Found {type(entry).__name__}.")
@@ -116,8 +128,15 @@ def _shares(names: tuple[Hashable, ...], weights: Mapping[Any, float] | None) ->
     if weights is None:
         distinct = dict.fromkeys(names)
         return dict.fromkeys(distinct, 1.0 / (len(distinct) + 1))
+    if not isinstance(weights, Mapping):
+        raise ParameterError(
+            f"`weights` should be a mapping from neighbours to numbers. Found {type(weights).__name__}."
+        )
     plain, _ = identify(list(weights), len(weights)) if weights else ((), {})
-    found = {name: float(value) for name, value in zip(plain, weights.values(), strict=True)}
+    try:
+        found = {name: float(value) for name, value in zip(plain, weights.values(), strict=True)}
+    except (TypeError, ValueError):
+        raise ParameterError(f"`weights` should be numbers. Found {dict(list(weights.items())[:4])}.") from None
     if not all(np.isfinite(value) and value >= 0 for value in found.values()) or sum(found.values()) > 1.0 + 1e-9:
         raise ParameterError(
             "`weights` should be finite, >= 0, and sum to at most 1: the own model gets what they leave. "
@@ -138,8 +157,11 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
     mine = parse(own)
     if isinstance(mine, str):
         raise UpdatesError(f"The own model cannot be read: {mine}.")
+    if mine[0].size == 0:
+        held = ", ".join(dict.fromkeys(leaf.dtype for leaf in mine[0].leaves))
+        raise UpdatesError(f"The own model holds no floating-point numbers to mix, but {held}. Convert it to floats.")
     faults: dict[int, str] = {}
-    entries: dict[int, Any] = {0: own}
+    entries: dict[int, Any] = {0: own}  # what the own model is decides the types, whatever most letters are
     for row, letter in enumerate(letters, 1):
         if letter is None:
             continue
@@ -148,7 +170,7 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
             faults[row] = found
         else:
             entries[row] = found[0]
-    batch = read_updates(list(entries.values()))
+    batch = read_updates(list(entries.values()), like=mine[0])
     placed = list(entries)
     if 0 in batch.rejected:
         raise UpdatesError(f"The own model cannot be mixed: {batch.rejected[0]}.")
@@ -163,10 +185,12 @@ def _read(own: Any, letters: list[Any]) -> tuple[Batch, tuple[int, ...], Array, 
 def flattened(own: Any, updates: Mapping[Any, Any]) -> dict[Any, Any]:
     """Updates in the form of the own model as numbers [d]; what has another form stays what it is."""
     mine, found = parse(own), dict(updates)
+    if isinstance(mine, str):  # an error in any case, once the own model is read
+        return found
     for name, update in updates.items():
-        alike = mine if isinstance(mine, str) else _alike(update, mine[0])
+        alike = _alike(update, mine[0])
         if not isinstance(alike, str):
-            batch = read_updates([own, *alike])
+            batch = read_updates([own, *alike], like=mine[0])
             found[name] = _values(batch)[-1] if not batch.rejected else update
     return found
 

@@ -79,7 +79,10 @@ def _plain(name: Any) -> Any:
     if isinstance(name, np.datetime64 | np.timedelta64):
         return name  # its number alone would lose the unit
     if isinstance(name, np.generic):
-        return _plain(name.item())
+        item = name.item()
+        if isinstance(item, np.generic):  # of a type that Python does not have, such as long doubles
+            return math.nan if item != item else item
+        return _plain(item)
     if isinstance(name, float) and name != name:
         return math.nan  # one object: NaN equals nothing, but a set knows an object that it holds already
     if isinstance(name, bytearray | memoryview):

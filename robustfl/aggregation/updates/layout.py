@@ -4,7 +4,8 @@ A collection of updates is a stacked numpy array or torch tensor whose first axi
 entry per client, a mapping from client id to entry, or :class:`ColumnBlocks`. An entry is an array, a tensor, a list of
 numbers, a list of arrays, or a state dict. Nothing is copied here: readers read blocks of columns in place. Entries
 that cannot be read, or whose layout differs from that of the strict majority, become rejected rows with a reason; they
-never reach the arithmetic. Where updates are read relative to a model, its layout counts, and not theirs.
+never reach the arithmetic. Where updates are read relative to a model, or by somebody who has one, the layout of this
+model counts, and not theirs.
 """
 
 from __future__ import annotations
@@ -115,13 +116,18 @@ class Batch:
 
 
 def read_updates(
-    updates: Any, ids: Iterable[Hashable] | None = None, beside: Iterable[str] | None = None, relative_to: Any = None
+    updates: Any,
+    ids: Iterable[Hashable] | None = None,
+    beside: Iterable[str] | None = None,
+    relative_to: Any = None,
+    like: Layout | None = None,
 ) -> Batch:
     """Read any supported collection of updates; raise :class:`UpdatesError` when it is none or has no majority.
 
     Leaves whose names match a pattern of `beside` stand beside the geometry, see
     :func:`~robustfl.aggregation.updates.beside.set_beside`. The model `relative_to` is subtracted from each row while
-    it is read, and rows of another layout than its own are rejected.
+    it is read, and rows of another layout than its own are rejected. With a layout `like`, single entries are read as
+    this one says, whatever the majority of them is.
     """
     if is_tensor(updates) or isinstance(updates, np.ndarray):
         return _relative(_read_stacked(updates, ids, beside), relative_to)
@@ -139,7 +145,7 @@ def read_updates(
         return _relative(_read_columns(updates, ids, beside), relative_to)
     if isinstance(updates, (str, *RAW)) or not isinstance(updates, Iterable):
         raise UpdatesError(f"`updates` should hold one update a client. Found {type(updates).__name__}.")
-    return _read_entries(list(updates), ids, beside, relative_to)
+    return _read_entries(list(updates), ids, beside, relative_to, like)
 
 
 def _relative(batch: Batch, model: Any) -> Batch:
@@ -209,7 +215,11 @@ def _stacked(reader: Reader, layout: Layout, names: tuple[Hashable, ...], reject
 
 
 def _read_entries(
-    updates: list[Any], ids: Iterable[Hashable] | None, beside: Iterable[str] | None, relative_to: Any
+    updates: list[Any],
+    ids: Iterable[Hashable] | None,
+    beside: Iterable[str] | None,
+    relative_to: Any,
+    like: Layout | None = None,
 ) -> Batch:
     """Read one entry per client; any entry may be missing, malformed or of another shape."""
     if not updates:
@@ -230,7 +240,7 @@ def _read_entries(
             parsed[row] = entry
     if not parsed:
         raise UpdatesError(f"No update could be read. {_listed(rejected)}")
-    layout = _majority(parsed) if base is None else base[0]
+    layout = like or (_majority(parsed) if base is None else base[0])
     if layout.size == 0:
         raise UpdatesError("The updates hold no floating-point values to aggregate.")
     layout = set_beside(layout, beside)

@@ -159,6 +159,9 @@ def named_like_a_model(updates: Mapping[Any, Any]) -> str | None:
 def difference(own: Layout, others: Layout) -> str:
     """How the layout of one client differs from that of the others, by the first key that tells them apart."""
     if own.form != "mapping" or others.form != "mapping":
+        leaf, other = own.leaves[0], others.leaves[0]
+        if own.form == others.form == "array" and leaf.shape == other.shape:
+            return f"it holds {leaf.dtype}, that of the others holds {other.dtype}"
         return own.describe()
     mine, theirs = set(own.names), set(others.names)
     if mine == theirs:

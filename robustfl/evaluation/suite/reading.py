@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -22,6 +24,9 @@ _LARGEST_FILE = 100_000  # bytes; reading a file of this size takes a few second
 _EITHER = {"f", "fractions"}
 _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
 """The keys that decide which names a claim may use."""
+_EXPECTED = "Input should be"
+_KIND = re.compile(r"literal\[.*\]|constrained-\w+|int|float|str|bool|none")
+"""The kinds of values that a validation names behind a key which takes several."""
 _TEXTS = {"name", "description", "extends", "claims"}
 """The keys whose values name no parts to build."""
 
@@ -92,7 +97,7 @@ def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> st
     `line(path)` is the line of the file that holds a key; None when it is not known.
     """
     lines = []
-    items = error.errors(include_url=False)
+    items = _one_a_key(error.errors(include_url=False))
     deeper = {item["loc"][:-1] for item in items}
     for item in items:
         if item["type"] == "too_short" and item["loc"] in deeper:
@@ -104,10 +109,35 @@ def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> st
             message = f"unknown key. {did_you_mean(str(item['loc'][-1]), known)}"
         elif item["type"] == "missing":
             message = "this key is required"
+        elif message.startswith(_EXPECTED) and isinstance(item["input"], str | int | float | None):
+            message = f"{message}. Found {item['input']!r}"
         found = line(item["loc"])
         first, *rest = message.split("\n")
         lines.append("\n".join([f"  {path}: {first}{'' if found is None else f' (line {found})'}", *rest]))
     return "\n".join(dict.fromkeys(lines))
+
+
+def _one_a_key(items: list[Any]) -> list[Any]:
+    """The errors of a validation, in which a value that is none of several kinds has one error, and not one a kind.
+
+    The validation names the kind behind the key, as in `bound.constrained-int`.
+    """
+    kinds = Counter((item["loc"][:-1], repr(item["input"])) for item in items if _names_a_kind(item))
+    found: dict[Any, Any] = {}
+    for place, item in enumerate(items):
+        key = item["loc"][:-1], repr(item["input"])
+        if not _names_a_kind(item) or kinds[key] < 2:
+            found[place] = item
+        elif key in found:
+            found[key]["msg"] += f", or {item['msg'].removeprefix(_EXPECTED).strip()}"
+        else:
+            found[key] = {**item, "loc": key[0]}
+    return list(found.values())
+
+
+def _names_a_kind(item: Any) -> bool:
+    last = str(item["loc"][-1]) if item["loc"] else ""
+    return last not in _fields_at(item["loc"][:-1]) and _KIND.fullmatch(last) is not None
 
 
 def _source(name: str) -> Path | Traversable:

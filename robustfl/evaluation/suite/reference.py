@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from robustfl import registry
 from robustfl.evaluation.specs import PartSchema
 from robustfl.evaluation.suite.scenario import Suite
 from robustfl.federation.settings import Derived, Settings
@@ -44,8 +45,7 @@ def page(path: str) -> str:
         if len(models) > 1:
             lines += ["", _sentence(model)]
         lines += [""]
-        for key, field in model.model_fields.items():
-            lines.append(f"  {key}: {_kind(field)}, {_default(field)}. {' '.join((field.description or '').split())}")
+        lines += [f"  {_line(key, field)}" for key, field in model.model_fields.items()]
     inner = [other for other in subjects() if other.rpartition(".")[0] == ("" if path == "suite" else path)]
     if inner := [other for other in inner if other != "suite"]:
         lines += ["", f"More: {', '.join(f'robustfl describe {other}' for other in inner)}"]
@@ -54,17 +54,45 @@ def page(path: str) -> str:
 
 def report(path: str) -> dict[str, Any]:
     """The same as JSON values."""
-    keys = {
-        key: {
-            "type": _kind(field),
-            "required": (default := _default(field)) == REQUIRED,
-            **({} if default == REQUIRED else {"default": default.removeprefix("default ")}),
-            "doc": " ".join((field.description or "").split()),
-        }
-        for model in subjects()[path]
+    keys = {key: _facts(field) for model in subjects()[path] for key, field in model.model_fields.items()}
+    return {"name": path, "kind": "key", "documentation": _sentence(subjects()[path][0]), "keys": keys}
+
+
+def single(name: str) -> tuple[dict[str, Any], str] | None:
+    """One key as JSON values and as text, given by its path or by its last word where that is one key alone.
+
+    >>> single("gossip_steps")[1].partition(",")[0]
+    'federation.peers.gossip_steps: a whole number >= 1 <= 1000'
+    """
+    fields = {
+        key if path == "suite" else f"{path}.{key}": field
+        for path, models in subjects().items()
+        for model in models
         for key, field in model.model_fields.items()
     }
-    return {"name": path, "kind": "key", "documentation": _sentence(subjects()[path][0]), "keys": keys}
+    ends = [name] if name in fields else [path for path in fields if path.rpartition(".")[2] == name]
+    if len(ends) != 1:
+        return None
+    field = fields[ends[0]]
+    text = _line(ends[0], field)
+    for part in field.metadata:
+        if isinstance(part, PartSchema):
+            text += f"\n\nNames: robustfl list {registry.plural(part.kind)}"
+    return {"name": ends[0], "kind": "key", **_facts(field)}, text
+
+
+def _line(key: str, field: FieldInfo) -> str:
+    return f"{key}: {_kind(field)}, {_default(field)}. {' '.join((field.description or '').split())}"
+
+
+def _facts(field: FieldInfo) -> dict[str, Any]:
+    default = _default(field)
+    return {
+        "type": _kind(field),
+        "required": default == REQUIRED,
+        **({} if default == REQUIRED else {"default": default.removeprefix("default ")}),
+        "doc": " ".join((field.description or "").split()),
+    }
 
 
 def _beneath(model: type[Settings], path: str) -> Iterator[tuple[str, tuple[type[Settings], ...]]]:

@@ -120,11 +120,16 @@ class DefenseFacts:
             made_for=tuple(
                 name
                 for name, kind in attacks.items()
-                if names & set(made_for(kind)) and (channel != "peers" or _among_peers(kind))
+                if _concerns(kind, whole) and (channel != "peers" or _among_peers(kind))
             ),
             among_peers=tuple(map(str, load_standard(PEERS).attacks)) if channel == "peers" else (),
             baseline=names == {ALONE},
         )
+
+
+def _concerns(kind: Any, defense: Any) -> bool:
+    """Whether attacks of a kind are made for a stage of a defense, with the parameters that it has."""
+    return any(kind.concerns(stage) for stage in defense.stages if stage.name in made_for(kind))
 
 
 def _among_peers(kind: Any) -> bool:

@@ -96,7 +96,7 @@ class PeerToPeer(Topology):
         """Asks the rule; whoever watches its conduct puts a question of its own in place of this one."""
         self.forger = Forger(setup, equivocation)
         self.here = np.arange(len(setup.members)) if here is None else here
-        self.own = _first_models(setup, self.here)
+        self.own = first_models(setup, self.here)
         self.mixings = self.rules.mixings(setup.settings.rounds)
         """The numbers of the rounds in which peers send letters."""
         self._require_struck()
@@ -359,7 +359,7 @@ def averaging(ours: Hearing, place: Ids) -> tuple[Ids, Floats]:
     return rows, shares
 
 
-def _first_models(setup: Setup, peers: Ids) -> Tensor:
+def first_models(setup: Setup, peers: Ids) -> Tensor:
     """The models [n, d] with which some peers begin."""
     initial = setup.population.initial
     if setup.settings.network.start != "own" or not len(peers):

@@ -102,7 +102,7 @@ def test_a_bound_is_lowered_to_what_fits_or_the_own_model_is_kept() -> None:
     np.testing.assert_array_equal(lower.info["bounds"], [1, 1, 0, 1])
     np.testing.assert_array_equal(lower.models[0], np.median(MODELS[[0, 1, 3]], axis=0))
     own = Bridge().mix(Letters(MODELS), hoods, short="own")
-    assert own.info["kept"] == dict.fromkeys((0, 3), "2 usable letters are too few for bridge with b=2")
+    assert own.info["kept"] == dict.fromkeys((0, 3), "2 usable letters are too few for BRIDGE-T with b=2")
     np.testing.assert_array_equal(own.models[[0, 3]], MODELS[[0, 3]])
     np.testing.assert_array_equal(own.models[1:3], lower.models[1:3])
     with pytest.raises(ParameterError, match=r"`short` should be 'lower' or 'own'\. Found short='none'"):

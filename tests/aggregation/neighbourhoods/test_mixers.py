@@ -22,6 +22,7 @@ from robustfl.defenses import (
     ClippedGossip,
     CSHe,
     CSPlus,
+    Gossip,
     LocalFoolsGold,
     PeerMeritRank,
     VarianceCorrected,
@@ -116,6 +117,14 @@ def test_a_part_of_the_last_weight_is_kept_by_gts() -> None:
     np.testing.assert_allclose(models[0], 0.2 * FIVE[1] + 0.2 * FIVE[2] + 0.2 * FIVE[3], atol=1e-12)
 
 
+@pytest.mark.parametrize("b", [0, 1, 2, 3])
+def test_gts_is_nna_with_steps_that_are_longer_by_the_weight_that_it_gives_up(b: int) -> None:
+    around = Hoods([[0, 1, 2, 3, 4]], np.full((1, 5), 0.2), [b])
+    gts, nna = (rule.mix(Letters(FIVE), around).models[0] for rule in (GTS(), NNA()))
+    np.testing.assert_allclose(FIVE[0] + (gts - FIVE[0]) / (1.0 - 0.2 * b), nna, atol=1e-12)
+    assert b == 0 or np.linalg.norm(gts) < np.linalg.norm(nna)
+
+
 THREE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
 
 
@@ -138,6 +147,14 @@ def test_variances_of_two_models_are_kept() -> None:
     mixed = VarianceCorrected().mix(Letters(models), Hoods([[0, 1]], np.full((1, 2), 0.5), [0])).models[0]
     np.testing.assert_allclose(mixed, [2.056742, 2.056742, 2.056742, 4.329773], atol=1e-6)
     assert mixed.var() == pytest.approx(0.96875)
+
+
+def test_the_average_of_ten_first_models_has_a_tenth_of_their_variance_unless_it_is_corrected() -> None:
+    models = 0.1 * np.random.default_rng(0).standard_normal((10, 1000))
+    around = Hoods([list(range(10))], np.full((1, 10), 0.1), [0])
+    plain, corrected = (rule.mix(Letters(models), around).models[0].var() for rule in (Gossip(), VarianceCorrected()))
+    assert plain / 0.01 == pytest.approx(0.1, abs=0.015)
+    assert corrected == pytest.approx(models.var(axis=1).mean())
 
 
 def test_a_huge_variance_does_not_decide_the_median_of_variances() -> None:

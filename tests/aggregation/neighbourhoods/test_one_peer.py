@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, Mixer, PerNeighbourhood
-from robustfl.defenses import NNA, Alone, Balance, Bridge, CSPlus, Gossip, Krum, LocalFoolsGold, Median
-from robustfl.errors import ParameterError, UpdatesError
+from robustfl.defenses import NNA, Alone, Balance, Bridge, CSPlus, Gossip, Krum, LocalFoolsGold, Median, SybilWall
+from robustfl.errors import ParameterError, StateError, UpdatesError
 from tests.aggregation.neighbourhoods.mixer_rules import MIXERS, OCCASION, Case
 from tests.aggregation.neighbourhoods.networks import random_network
 
@@ -104,6 +105,46 @@ def test_a_majority_of_letters_does_not_decide_what_a_model_is() -> None:
     assert told.kept == "no usable letters"
 
 
+ONE = [1.0, 1e-9]
+FORMS: dict[str, Any] = {
+    "float32": np.array(ONE, np.float32),
+    "float64": np.array(ONE),
+    "half": torch.tensor(ONE, dtype=torch.float16),
+    "bfloat16": torch.tensor(ONE, dtype=torch.bfloat16),
+    "tensor": torch.tensor(ONE),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("others", FORMS)
+def test_a_majority_of_letters_does_not_decide_the_type_of_a_model(form: str, others: str) -> None:
+    own = FORMS[form]
+    model, told = Gossip().mix_one(own, dict.fromkeys("abc", FORMS[others]))
+    assert (type(model), model.dtype) == (type(own), own.dtype)
+    assert not told.rejected
+    model, _ = Gossip().mix_one({"w": own}, {name: {"w": FORMS[others]} for name in "abc"})
+    assert (type(model["w"]), model["w"].dtype) == (type(own), own.dtype)
+    if form == "float64":
+        exact, rest = (float(values[1]) for values in (own, FORMS[others]))
+        assert float(model["w"][1]) == pytest.approx(0.25 * exact + 0.75 * rest, rel=1e-15, abs=0)
+
+
+def test_counters_keep_the_type_of_the_own_model() -> None:
+    own = {"w": np.zeros(2), "steps": np.array(3)}
+    letters = {name: {"w": torch.ones(2), "steps": torch.tensor(7, dtype=torch.int32)} for name in "ab"}
+    model, _ = Gossip().mix_one(own, letters)
+    assert (type(model["steps"]), model["steps"].dtype, model["w"].dtype) == (np.ndarray, np.int64, np.float64)
+    assert (int(model["steps"]), model["w"].tolist()) == (7, pytest.approx([2 / 3, 2 / 3]))
+
+
+def test_numbers_that_the_own_type_does_not_hold_are_infinite_and_warn_nobody() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, told = Gossip().mix_one(np.zeros(2, np.float32), {"a": np.array([1e200, 0.0]), "b": np.ones(2)})
+    assert told.rejected == {"a": "not finite"}
+    assert (model.dtype, model.tolist()) == (np.float32, pytest.approx([1 / 3, 1 / 3]))
+
+
 def test_strangers_doubles_and_silent_neighbours() -> None:
     pairs = [("a", [3.0]), ("a", [3.0]), ("b", [5.0]), ("x", [100.0])]
     model, told = Gossip().mix_one([1.0], pairs, weights={"a": 0.3, "b": 0.2, "c": 0.1})
@@ -130,6 +171,34 @@ def test_a_memory_is_passed_in_and_comes_back() -> None:
     assert state["names"] == ("a", "b", "c")
 
 
+@pytest.mark.parametrize(
+    ("rule", "state", "told"),
+    [
+        (SybilWall(), {"direct": {}}, r"`state` should be what the last call told as `told\.state`.* \['direct'\]"),
+        (SybilWall(), [1], "Found list"),
+        (SybilWall(), LocalFoolsGold(history="differences"), r"SybilWall has no state \['histories'\]"),
+        (SybilWall(), SybilWall(), "SybilWall remembers 2 values of a neighbour, whose model now has 3"),
+        (
+            LocalFoolsGold(history="differences"),
+            LocalFoolsGold(history="differences"),
+            r"FoolsGold \(local\)\(history=differences\) remembers 2 values .* has 3\. Begin without a state",
+        ),
+    ],
+    ids=["keys", "list", "other rule", "other size", "other differences"],
+)
+def test_a_memory_of_something_else_is_refused(rule: Mixer, state: Any, told: str) -> None:
+    if isinstance(state, Mixer):
+        state = state.mix_one([0.0, 0.0], {"a": [1.0, 1.0]})[1].state
+    with pytest.raises(StateError, match=told):
+        rule.mix_one([0.0, 0.0, 0.0], {"a": [1.0, 1.0, 1.0]}, state=state)
+
+
+@pytest.mark.parametrize("b", [-1, 1.5, True, "1"])
+def test_how_many_may_be_malicious_is_a_number(b: Any) -> None:
+    with pytest.raises(ParameterError, match=rf"`b` should be an integer >= 0.* Found b={b!r}"):
+        NNA().mix_one([1.0], {"a": [2.0]}, b=b)
+
+
 @pytest.mark.parametrize("rule", [NNA(), CSPlus(), Bridge()], ids=str)
 def test_how_many_may_be_malicious_has_to_be_said(rule: Mixer) -> None:
     with pytest.raises(ParameterError, match=r"should know how many neighbours may be malicious\. Pass it: `b=1`"):
@@ -153,8 +222,12 @@ def test_a_lifted_rule_knows_its_own_f_and_rules_without_f_need_none() -> None:
         ([1.0], {"a": [1.0]}, {"a": -0.5}, "`weights` should be finite, >= 0, and sum to at most 1"),
         ([1.0], ["a"], None, r"`letters` should be a mapping, or pairs \(name, model\). Found str"),
         ([1.0], {float("nan"): [1.0]}, None, "A letter's name should be the id of a neighbour"),
+        (np.array([1, 2]), {}, None, "holds no floating-point numbers to mix, but int64"),
+        ([1.0], None, None, "`letters` should be a mapping, or pairs .* Found NoneType"),
+        ([1.0], {"a": [1.0]}, [0.5], "`weights` should be a mapping from neighbours to numbers. Found list"),
+        ([1.0], {"a": [1.0]}, {"a": "x"}, "`weights` should be numbers. Found {'a': 'x'}"),
     ],
-    ids=["own", "nan", "heavy", "negative", "pairs", "nobody"],
+    ids=["own", "nan", "heavy", "negative", "pairs", "nobody", "integers", "nothing", "list", "text"],
 )
 def test_what_the_peer_itself_gets_wrong_is_an_error(own: Any, letters: Any, weights: Any, message: str) -> None:
     with pytest.raises((ParameterError, UpdatesError), match=message):

@@ -73,6 +73,25 @@ def test_weights_are_rescaled_over_neighbours_alone_and_never_paired_with_strang
     np.testing.assert_allclose(mixed.weights[0] @ np.array(letters, float), mixed.models[0], atol=1e-12)
 
 
+def test_published_histories_of_two_neighbours_and_a_stranger() -> None:
+    letters, around = (
+        Letters(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])),
+        Hoods([[0, 1, 2]], np.full((1, 3), 1 / 3), [0]),
+    )
+    alone = SybilWall().mix(letters, around)
+    assert trust(alone) == [1, 1]
+    told = SybilWall().mix(
+        letters, around, Occasion(number=1, rumours={0: [Rumour(1, 9, 0, 2, np.array([1.0, -1.0]))]})
+    )
+    assert trust(told) == [1, 0], "what is told alone condemns the second"
+
+
+@pytest.mark.parametrize("rule", [SybilWall(), SybilWall(quorum=1), LocalFoolsGold()], ids=str)
+def test_a_single_neighbour_counts_as_much_as_the_own_model(rule: Any) -> None:
+    pair = Hoods([[0, 1]], np.full((1, 2), 0.5), [0])
+    assert rule.mix(Letters(np.array([[0.0, 2.0], [4.0, 2.0]])), pair).models.tolist() == [[2.0, 2.0]]
+
+
 def test_all_alike_leaves_the_own_model() -> None:
     letters = [[5.0, 5.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]
     for quorum in (0, 1):

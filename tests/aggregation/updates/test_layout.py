@@ -199,7 +199,7 @@ def test_types_may_differ_between_clients_and_the_majority_wins() -> None:
             torch.zeros(2).to_sparse(),
             "unreadable (Tensor): a sparse tensor (torch.sparse_coo); `to_dense` makes it dense",
         ),
-        (np.zeros(2, np.int64), "wrong layout: array of shape [2]"),
+        (np.zeros(2, np.int64), "wrong layout: it holds int64, that of the others holds float64"),
         (np.zeros(3), "wrong layout: array of shape [3]"),
         (np.zeros((2, 1)), "wrong layout: array of shape [2, 1]"),
         (np.zeros(0), "wrong layout: array of shape [0]"),

@@ -75,13 +75,31 @@ def test_worlds_differ_by_their_network_and_by_how_peers_mix() -> None:
         ("federation.topology={regular: {degree: -1}}", "federation.topology: Regular: `degree`"),
         ("federation.topology={regular: {degrees: 4}}", "Regular has no parameter 'degrees'. Did you mean 'degree'"),
         ("federation.peers.gossip_step=2", "federation.peers.gossip_step: unknown key. Did you mean 'gossip_steps'"),
+        ("federation.peers.bound=half", "peers.bound: Input should be 'max', 'share' or 'local', or a valid integer."),
+        ("federation.peers.mix_every=0", "equal to 1, or 'last'. Found 0"),
+        ("federation.peers.weights=equal", "'max_degree' or 'fastest'. Found 'equal'"),
+        ("federation.topology={regular: 4}", "a mapping, as in `{regular: {parameter: value}}`. Found 4."),
         ("federation.server.momentum=0.5", "there is no server. Found server.momentum"),
         ("adversary.space=[models, models]", "`space` should name each space once"),
         ("privacy={attacks: [analytic]}", "`privacy` says who watches clients of a server"),
         ("attacks=[in_steps]", "InSteps says in which space letters are crafted: list it with an attack"),
         ("attacks=[cut]", "Cut says where attackers are"),
     ],
-    ids=["name", "range", "parameter", "key", "server", "spies", "spaces", "steps alone", "place alone"],
+    ids=[
+        "name",
+        "range",
+        "parameter",
+        "key",
+        "kinds",
+        "limit",
+        "choice",
+        "mapping",
+        "server",
+        "spies",
+        "spaces",
+        "steps alone",
+        "place alone",
+    ],
 )
 def test_what_is_wrong_is_said_at_its_key(tmp_path: Path, text: str, told: str) -> None:
     import json
@@ -116,6 +134,18 @@ def test_a_trial_of_peers_is_played_described_and_read_again() -> None:
     again = Scenario.model_validate(record["scenario"])
     assert Trial(again, trial.seed, "", "", "").id == trial.id
     assert again.federation.topology == trial.scenario.federation.topology
+
+
+def test_a_graph_from_a_file_is_found_by_every_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial that also measures what peers reach alone looks for the file once more."""
+    monkeypatch.delenv("ROBUSTFL_DATA", raising=False)
+    (tmp_path / "net.csv").write_text("\n".join(f"{peer},{(peer + 1) % 8}" for peer in range(8)))
+    federation = {**SUITE["federation"], "topology": {"edges": {"file": "net.csv"}}}
+    plan = Plan(suite(federation=federation, attacks=["echo"], defenses=["gossip"]))
+    assert {trial.scenario.reference for trial in plan.trials} == {True, False}
+    for trial in plan.trials:
+        record = run_trial(trial, Resources(data_root=tmp_path), "")
+        assert record["error"] is None
 
 
 def test_the_code_of_graphs_and_placements_is_part_of_what_decides_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from robustfl import registry
 from robustfl.aggregation.neighbourhoods import Mixer
+from robustfl.attacks import Framing, RandomUpdates
 from robustfl.evaluation.run.checking import NO_CHECKS
 from robustfl.evaluation.run.runner import Quiet, RunOptions, run_experiment
 from robustfl.evaluation.specs import DefenseTemplate
@@ -49,6 +50,15 @@ def test_it_lacks_nothing_for_rules_of_peers_and_for_rules_that_are_lifted(name:
     template, frozen = DefenseTemplate.read([{name: required}]), load_standard(PEERS)
     met = [*frozen.attacks, *(a for a in frozen.tailored if set(made_for(a)) & set(template.names))]
     assert missing([Threat.of(attack) for attack in met], DefenseFacts.of(template, NETWORK), rounds=20) == []
+
+
+def test_whoever_compares_what_peers_say_of_their_training_has_to_meet_those_who_invent_it() -> None:
+    met = [Threat.of(attack) for attack in (*load_standard(PEERS).attacks, Framing())]
+    told = {"models": [], "updates": ["not met, though made for it: random_updates"]}
+    for history, expected in told.items():
+        template = DefenseTemplate.read([{"sybilwall": {"history": history}}])
+        assert missing(met, DefenseFacts.of(template, NETWORK), rounds=20) == expected
+        assert missing([*met, Threat.of(RandomUpdates())], DefenseFacts.of(template, NETWORK), rounds=20) == []
 
 
 @pytest.mark.parametrize("label", WANTED)

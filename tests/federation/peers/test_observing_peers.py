@@ -10,7 +10,7 @@ import torch
 
 from robustfl.aggregation import Aggregation
 from robustfl.attacks import Crash, Cut, Dissensus, Echo, LabelFlip, SignFlip
-from robustfl.defenses import NNA, Gossip, Krum, Median
+from robustfl.defenses import NNA, Alone, Gossip, Krum, Median
 from robustfl.federation.classified import all_classified, classified
 from robustfl.federation.graphs import Chain, Complete, Regular, Ring
 from robustfl.federation.observers.detection import Detection
@@ -175,6 +175,42 @@ def test_what_peers_reach_alone_is_measured_with_the_plain_rule() -> None:
     assert 0 <= more["alone_worst"] <= more["alone_mean"] <= 1
     assert "alone_mean" not in alone.more
     assert more["alone_mean"] < more["mean_peer"] + 0.05
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"algorithm": "fedavg", "local_steps": 3},
+        {"client_momentum": 0.9},
+        {"peers": {"start": "own"}},
+        {"peers": {"order": "combine_then_adapt"}},
+        {"sharpness_radius": 0.05},
+    ],
+    ids=str,
+)
+def test_what_peers_reach_alone_is_what_the_rule_alone_reaches(values: dict[str, Any]) -> None:
+    row = network(Alone(), world=population(clients=8), rounds=8, **values).run().more["peer_accuracy"]
+    more = network(Gossip(), world=population(clients=8), reference=True, rounds=8, **values).run().more
+    assert (more["alone_mean"], more["alone_worst"]) == (pytest.approx(np.mean(row), abs=1e-12), min(row))
+
+
+def test_what_peers_reach_alone_is_measured_once_for_a_world_and_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from robustfl.federation.observers.peers.isolated import Isolated
+
+    measured, inner = [], Isolated._accuracies
+    monkeypatch.setattr(Isolated, "_accuracies", lambda self, root: measured.append(1) or inner(self, root))
+    shared = population(clients=8)
+
+    def alone(world: Any, **values: Any) -> tuple[float, float]:
+        more = network(Gossip(), world=world, reference=True, topology=Ring(), **values).run().more
+        return more["alone_mean"], more["alone_worst"]
+
+    assert alone(shared) == alone(shared, declared=2) == alone(population(clients=8))
+    assert len(measured) == 2, "another copy of the samples keeps nothing"
+    for values in ({"seed": 1}, {"rounds": 4}, {"peers": {"gossip_steps": 2}}):
+        alone(shared, **values)
+    assert len(measured) == 5
 
 
 def test_bytes_are_those_of_letters() -> None:
