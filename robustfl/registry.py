@@ -58,6 +58,12 @@ def plural(kind: str) -> str:
     return _PLURALS.get(kind, f"{kind}s")
 
 
+_BEFORE = {
+    "defense": "pre-aggregations and mechanisms stand before a rule that makes one update of many, as in nnm >> krum.",
+    "attack": "identities, placements and poisonings of data stand before an attack, as in clones >> alie.",
+}
+"""Kind -> what a list of its components is for; of other kinds there are no lists."""
+
 _GROUPS = {kind: f"robustfl.{plural(kind)}" for kind in (*_FOLDERS, *_FILES)}
 
 
@@ -115,9 +121,11 @@ def build(kind: str, spec: Any, **defaults: Any) -> Any:
     stages = [make(kind, name, parameters, **defaults) for name, parameters in parse(spec)]
     whole = stages[-1]
     for stage in reversed(stages[:-1]):
-        if not hasattr(stage, "__rshift__"):
-            raise ParameterError(f"{stage!r} cannot stand before {whole!r}: only pre-aggregations can.")
-        whole = stage >> whole
+        try:
+            whole = stage >> whole
+        except TypeError as error:  # what Python raises where neither of the two knows the other
+            reason = _BEFORE.get(kind, f"nothing stands before a {kind}.")
+            raise ParameterError(f"{stage} cannot stand before {whole}: {reason}") from error
     return whole
 
 
