@@ -266,6 +266,11 @@ def test_extending_with_a_section_of_the_wrong_type(section: str, value: str, wr
         ("name: tiny", "? [1, 2]\n: 3", "(1, 2): a key should be a text"),
         ("[mean]", "[]", "defenses: should be a list with at least 1 item. Found [] (line 5)"),
         ("name: tiny", "name: 3", "name: should be a text. Found 3 (line 1)"),
+        (
+            "name: tiny",
+            "seeds: 1000000000000000000000",
+            "seeds: should be at most 100000. Found 1000000000000000000000",
+        ),
         ("f: [0, 1]", "f: [0, true]", "adversary.f: should be a number. Found True"),
         ("f: [0, 1]", "f: [0, '1']", "adversary.f: should be a number. Found '1'"),
         ("f: [0, 1]", "f: [0], declared: '1'", "adversary.declared: should be a number. Found '1'"),
