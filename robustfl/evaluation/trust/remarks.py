@@ -332,8 +332,9 @@ def _incomplete(place: CurvePoint) -> Remark:
     lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
     shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
     message = (
-        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
-        f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
+        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or "
+        f"{'is' if lost == 1 else 'are'} missing (attack: {', '.join(attacks)}). The worst of all attacks is not known "
+        f"without {'it' if lost == 1 else 'them'}: {shown}, and no "
         f"resilience is given.{_reason(cells)} Run again to fill the gap."
     )
     return place.remark("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)
