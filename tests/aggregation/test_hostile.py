@@ -188,6 +188,11 @@ def test_a_message_that_is_delivered_again_counts_once(form: str) -> None:
     assert answer.info["exceeded"] == 0
 
 
+def test_a_number_of_rows_is_no_list_of_ids() -> None:
+    with pytest.raises(UpdatesError, match=r"`ids` should name every update once\. Found 3\."):
+        Mean()(np.eye(3), ids=3)  # type: ignore[arg-type]
+
+
 def test_copies_of_rows_that_are_not_finite_and_copies_beside_another_row_count_for_nobody() -> None:
     rows = [[1.0], [2.0], [np.nan], [np.nan], [9.0], [9.0], [8.0]]
     answer = Mean().aggregate(rows, ids=["a", "b", "c", "c", "d", "d", "d"])
