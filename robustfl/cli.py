@@ -7,6 +7,7 @@ with a traceback; 130 interrupted, 143 asked to end.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -65,7 +66,9 @@ def main() -> None:
     try:
         app()
     except (RobustflError, OSError) as error:  # OSError: a file that cannot be read or written, a full disk
-        fail(str(error))
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        room = ". Make room and give the same command again: runs go on from what they have stored." if full else ""
+        fail(f"{error}{room}")
     except Exception:  # nobody foresaw it: it is shown whole, and its exit code means no finding
         traceback.print_exc()
         raise SystemExit(UNEXPECTED) from None

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from robustfl.errors import ParameterError
+from robustfl.errors import ParameterError, did_you_mean
 
 _PREFIX = "own_file__"
 _REFERENCE = re.compile(r"(?:(?P<folder>.+)//)?(?P<file>[^:\n]+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -77,9 +77,11 @@ class Reference:
                 f"{path} cannot be run{line}: {type(error).__name__}: {error}. Such a file imports installed packages; "
                 f"what else it needs should be in it."
             ) from error
-        found = vars(sys.modules[module]).get(self.name)
+        inside = vars(sys.modules[module])
+        found = inside.get(self.name)
         if found is None:
-            raise ParameterError(f"{path} defines no `{self.name}`.")
+            own = [name for name, value in inside.items() if getattr(value, "__module__", None) == module]
+            raise ParameterError(f"{path} defines no `{self.name}`. {did_you_mean(self.name, own)}".rstrip())
         return found
 
 

@@ -26,7 +26,7 @@ from typing import Any, cast
 
 from robustfl.components import Component
 from robustfl.errors import ParameterError, RobustflError, UnknownNameError, did_you_mean
-from robustfl.own_files import Reference, is_reference
+from robustfl.own_files import Reference, is_reference, named
 
 _FOLDERS = {
     "defense": "robustfl.defenses",
@@ -57,6 +57,12 @@ def plural(kind: str) -> str:
     """The word for several things of a kind, as in `robustfl list defenses` and in the names of entry points."""
     return _PLURALS.get(kind, f"{kind}s")
 
+
+_BEFORE = {
+    "defense": "pre-aggregations and mechanisms stand before a rule that makes one update of many, as in nnm >> krum.",
+    "attack": "identities, placements and poisonings of data stand before an attack, as in clones >> alie.",
+}
+"""Kind -> what a list of its components is for; of other kinds there are no lists."""
 
 _GROUPS = {kind: f"robustfl.{plural(kind)}" for kind in (*_FOLDERS, *_FILES)}
 
@@ -104,7 +110,10 @@ def get(kind: str, name: str) -> type[Component]:
         if folded(known) == wanted or folded(cls.__name__) == wanted:
             return cls
     shown = name if len(name) <= 80 else f"{name[:77]}..."
-    raise UnknownNameError(f"There is no {kind} named {shown!r}. {did_you_mean(name, find(kind))}")
+    hint = did_you_mean(name, find(kind))
+    if ":" in name or ".py" in name:
+        hint = "A class of a file is `file.py:Class`, with parameters `{file.py:Class: {parameter: value}}`."
+    raise UnknownNameError(f"There is no {kind} named {shown!r}. {hint}")
 
 
 def build(kind: str, spec: Any, **defaults: Any) -> Any:
@@ -112,12 +121,14 @@ def build(kind: str, spec: Any, **defaults: Any) -> Any:
 
     `defaults` gives values for parameters that the component has but the specification does not mention.
     """
-    stages = [make(kind, name, parameters, **defaults) for name, parameters in parse(spec)]
+    stages: list[Any] = [make(kind, name, parameters, **defaults) for name, parameters in parse(spec)]
     whole = stages[-1]
     for stage in reversed(stages[:-1]):
-        if not hasattr(stage, "__rshift__"):
-            raise ParameterError(f"{stage!r} cannot stand before {whole!r}: only pre-aggregations can.")
-        whole = stage >> whole
+        try:
+            whole = stage >> whole
+        except TypeError as error:  # what Python raises where neither of the two knows the other
+            reason = _BEFORE.get(kind, f"nothing stands before a {kind}.")
+            raise ParameterError(f"{stage} cannot stand before {whole}: {reason}") from error
     return whole
 
 
@@ -221,9 +232,41 @@ def _own(kind: str, reference: Reference) -> type[Component]:
         raise UnknownNameError(f"There is no kind {kind!r} of component. {did_you_mean(kind, _FOLDERS)}")
     loaded = reference.load()
     lacking = _lacking(kind, loaded)
+    where = f"{reference.file}: `{reference.name}`"
     if lacking:
-        raise ParameterError(f"{reference.file}: `{reference.name}` should be a concrete {lacking}. Found {loaded!r}.")
+        raise ParameterError(f"{where} should be a concrete {lacking}. {_found(loaded)}.")
+    undeclared = _undeclared(loaded)
+    if undeclared:
+        raise ParameterError(
+            f"{where} has {undeclared}, which only a dataclass tells. Write @dataclass(frozen=True, kw_only=True) "
+            "above the class, and its parameters as fields."
+        )
     return cast(type[Component], loaded)
+
+
+def _found(loaded: Any) -> str:
+    """What is in a file in place of a class of the right kind, in words."""
+    if not inspect.isclass(loaded):
+        return "Found a function" if inspect.isfunction(loaded) else f"Found {loaded!r}"
+    lacking = sorted(getattr(loaded, "__abstractmethods__", ()))
+    if lacking:
+        return f"Found a class that lacks {', '.join(lacking)}"
+    return f"Found a class that derives from {', '.join(base.__name__ for base in loaded.__bases__)}"
+
+
+def _undeclared(cls: Any) -> str:
+    """What a class of a file takes or holds without being a dataclass, in words; empty if that is nothing.
+
+    Nobody could tell its parameters: suites would not fill in `f`, and records not hold it.
+    """
+    for own in cls.__mro__:
+        if named(own.__module__, own.__qualname__) is None or "__dataclass_fields__" in vars(own):
+            continue
+        told = inspect.get_annotations(own).items()
+        fields = [name for name, kind in told if "ClassVar" not in str(kind)]
+        if fields or "__init__" in vars(own):
+            return f"the parameters {', '.join(fields)}" if fields else "an __init__ of its own"
+    return ""
 
 
 def _lacking(kind: str, loaded: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -338,3 +340,15 @@ def test_a_published_run_has_its_data_and_a_page_made_from_them(
     again = inside("publish", str(smoke[1]), str(smoke[1]), cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr.startswith("error: ")
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    inside: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    done = inside("schema", "--out", "schema.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No space left on device. Make room and give the same command again" in done.stderr

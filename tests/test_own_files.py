@@ -171,7 +171,34 @@ def test_an_isolated_defense_reads_its_file_and_no_other(suite: Path) -> None:
         ("model", "a.py:Net", "import nowhere_at_all\n", "ModuleNotFoundError.*imports installed packages"),
         ("model", "a.py:NUMBER", PARTS, r"should be a concrete .*Model\. Found 1"),
         ("model", "a.py:Shrunk", PARTS, r"should be a concrete .*Model\."),
-        ("defense", "a.py:CoordinateWise", PARTS, r"should be a concrete .*Defense\."),
+        (
+            "defense",
+            "a.py:CoordinateWise",
+            PARTS,
+            r"concrete .*Defense\. Found a class that lacks columns\.",
+        ),
+        (
+            "defense",
+            "a.py:Push",
+            PARTS,
+            r"concrete .*Defense\. Found a class that derives from UpdateAttack",
+        ),
+        ("defense", "a.py:f", "def f(rows):\n    return rows[0]\n", r"should be a concrete .* Found a function\."),
+        ("defense", "a.py:Shrink", PARTS, r"defines no `Shrink`\. Did you mean 'Shrunk'\?"),
+        ("defense", "a.py", PARTS, "no defense named 'a.py'. A class of a file is `file.py:Class`, with parameters"),
+        ("defense", "a.py:Shrunk(factor=1)", PARTS, "`{file.py:Class: {parameter: value}}`"),
+        (
+            "defense",
+            "a.py:Bare",
+            f"{PARTS}\nclass Bare(Shrunk):\n    kind: ClassVar[int] = 1\n    f: int = 0\n",
+            "a.py: `Bare` has the parameters f, which only a dataclass tells. Write @dataclass",
+        ),
+        (
+            "defense",
+            "a.py:Old",
+            f"{PARTS}\nclass Old(Shrunk):\n    def __init__(self, f=0):\n        self.f = f\n",
+            "a.py: `Old` has an __init__ of its own, which only a dataclass tells",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(
@@ -180,8 +207,13 @@ def test_what_is_wrong_with_a_file_is_said(
     monkeypatch.chdir(tmp_path)
     if content is not None:
         (tmp_path / "a.py").write_text(content)
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
         registry.build(kind, name)
+
+
+def test_a_class_without_parameters_of_its_own_needs_no_decorator(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(f"{PARTS}\nclass Other(Shrunk):\n    kind: ClassVar[int] = 1\n")
+    assert registry.build("defense", {f"{tmp_path}//a.py:Other": {"factor": 0.25}}).factor == 0.25
 
 
 def test_a_suite_names_the_key_of_a_file_that_is_missing(suite: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -63,6 +64,34 @@ def test_pipelines_nest_flat() -> None:
     assert flat == nested == NNM(f=1) >> Bucketing(size=2) >> Krum(f=1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        ("defense", ["nnm", "gossip"], "NNM cannot stand before Gossip: pre-aggregations and mechanisms stand before"),
+        ("defense", "krum >> median", "Krum cannot stand before Median: pre-aggregations and mechanisms stand before"),
+        ("attack", ["alie", "clones"], "cannot stand before Clones(count=5): identities, placements and poisonings"),
+        ("model", ["softmax", "mlp"], "Softmax cannot stand before MLP(hidden=24): nothing stands before a model."),
+    ],
+)
+def test_lists_in_an_order_that_means_nothing_say_which_orders_do(kind: str, spec: Any, told: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        registry.build(kind, spec, f=1, hidden=(24,))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["defense", "attack"])
+def test_two_components_make_a_whole_or_an_error_of_robustfl(kind: str) -> None:
+    wholes, parts = 0, registry.find(kind)
+    firsts = [name for name, cls in parts.items() if hasattr(cls, "__rshift__")]
+    for first, then in itertools.product(firsts, parts):
+        try:
+            registry.build(kind, [first, then], f=1, clip=1.0, delta=1e-5, noise_multiplier=1.0)
+        except RobustflError:
+            continue
+        wholes += 1
+    assert wholes > 100
+
+
 def test_what_is_given_wins_over_defaults_and_surplus_defaults_are_dropped() -> None:
     assert registry.build("defense", "krum(f=1)", f=3) == Krum(f=1)
     assert registry.build("defense", "mean", f=3) == Mean()
@@ -94,7 +123,7 @@ def test_every_component_survives_its_repr_and_is_described(kind: str, name: str
         ("krum(f={[]: 1})", "There is no defense named"),
         ("krum(f=__import__('os').getpid())", "There is no defense named"),
         ("trimmed_mean", "TrimmedMean needs `f`"),
-        ("mean >> krum(f=1)", "only pre-aggregations can"),
+        ("mean >> krum(f=1)", "Mean cannot stand before Krum: pre-aggregations"),
         ("bucketing(sise=2) >> mean", "Did you mean 'size'"),
         ("", "There is no defense named ''"),
         ([], "An empty list is no pipeline"),

@@ -51,7 +51,7 @@ class FromFunction(Aggregator):
     Traceback (most recent call last):
     ...
     robustfl.errors.InfeasibleError: FromFunction needs n >= 2f + 1 rows. Found n=2, f=1. 1 of 3 rows were rejected, \
-which does not lower f. Lower f, use a rule with a weaker precondition, or collect more updates.
+which does not lower f. Row 2: not finite. Lower f, use a rule with a weaker precondition, or collect more updates.
     """
 
     function: Annotated[object, Doc("function from rows [n, d] to one row, or `module:function`")] = field(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from robustfl.aggregation.defense import Defense, Outcome
 from robustfl.aggregation.kernels.base import Array, Floats
 from robustfl.aggregation.updates.ids import exceeded
-from robustfl.aggregation.updates.layout import Batch
+from robustfl.aggregation.updates.layout import Batch, reasons_told
 from robustfl.aggregation.updates.source import HostileRows, Source
 from robustfl.errors import ExceededError, InfeasibleError, ParameterError, UpdatesError
 
@@ -50,11 +50,11 @@ def _attempt(
 ) -> T:
     """Try the work on rows; raise :class:`HostileRows` if some of them turn out to be hostile."""
     lacking = defense.infeasible(source.n)
-    if hostile == "raise" or lacking is not None:
+    if source.n and (hostile == "raise" or lacking is not None):
         source.verify()  # the error should name all hostile rows
     judge(defense, batch.ids, batch.rejected, hostile)
     if lacking is not None:
-        raise _too_few(lacking, batch)
+        raise _too_few(lacking, defense, batch)
     result = work(defense, source)
     source.verify()  # for a rule that read nothing
     return result
@@ -94,11 +94,13 @@ def judge(defense: Defense, ids: tuple[Hashable, ...], rejected: dict[int, str],
         )
 
 
-def _too_few(reason: str, batch: Batch) -> InfeasibleError:
+def _too_few(reason: str, defense: Defense, batch: Batch) -> InfeasibleError:
     lost = ""
     if batch.rejected:
-        lost = f" {len(batch.rejected)} of {len(batch.ids)} rows were rejected, which does not lower f."
-    remedy = "Lower f, use a rule with a weaker precondition, or collect more updates."
+        count = f"{len(batch.rejected)} of {len(batch.ids)} rows were rejected"
+        lost = f" {count}, which does not lower f. {reasons_told(batch.rejected)}"
+    others = "a rule with a weaker precondition, or collect more updates."
+    remedy = f"Lower f, use {others}" if defense.byzantine else f"Use {others}"
     return InfeasibleError(f"{reason}{lost} {remedy}", rejected=len(batch.rejected))
 
 

@@ -44,6 +44,15 @@ class Attack(Component, ABC):
         int, Ge(1), Doc("number of rounds from one attacked round to the next; 1 attacks in every round")
     ] = 1
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        declared = vars(cls).get("knowledge", Knowledge.NOTHING)
+        if not isinstance(declared, Knowledge | property):  # nobody could tell what it may look at
+            raise ParameterError(
+                f"{cls.__name__}: `knowledge` should be a robustfl.threats.Knowledge, such as Knowledge.PEERS. "
+                f"Found {declared!r}."
+            )
+
     @classmethod
     def concerns(cls, defense: Any) -> bool:
         """Whether it does anything to a rule that it is made for, with the parameters that this one has."""

@@ -86,9 +86,20 @@ def test_more_caught_clients_than_f_are_counted_and_can_be_an_error(case: Case) 
 @each_rule
 def test_too_few_clean_rows_are_refused_with_the_numbers(case: Case) -> None:
     x = np.full((case.least(2) + 2, D), np.nan)
-    lost = f"{len(x)} of {len(x)} rows were rejected, which does not lower f"
-    with pytest.raises(InfeasibleError, match=rf"n=0, f=[02]\. {lost}\. Lower f"):
+    lost = rf"{len(x)} of {len(x)} rows were rejected, which does not lower f\. Row 0: not finite\."
+    remedy = "Lower f, use" if case.told else "Use"
+    with pytest.raises(InfeasibleError, match=rf"n=0, f=[02]\. {lost} {remedy} a rule with a weaker precondition"):
         case.make(2)(x)
+
+
+@each_rule
+def test_rows_that_are_all_of_one_client_count_for_nobody(case: Case) -> None:
+    ids = ["a"] * 9
+    x = gaussian(1, 9, D)
+    with pytest.raises(InfeasibleError, match=r"n=0, f=[02]\. 9 of 9 rows were rejected.* Row 0: duplicate id"):
+        case.make(2)(x, ids=ids)
+    with pytest.raises(UpdatesError, match=r"told to raise\. row 0: duplicate id"):
+        case.make(2)(x, ids=ids, hostile="raise")
 
 
 @each_rule
@@ -175,6 +186,11 @@ def test_a_message_that_is_delivered_again_counts_once(form: str) -> None:
     assert found.tolist() == [1.0]
     assert answer.info["reasons"] == {3: "a copy of row 2", 4: "a copy of row 2"}
     assert answer.info["exceeded"] == 0
+
+
+def test_a_number_of_rows_is_no_list_of_ids() -> None:
+    with pytest.raises(UpdatesError, match=r"`ids` should name every update once\. Found 3\."):
+        Mean()(np.eye(3), ids=3)  # type: ignore[arg-type]
 
 
 def test_copies_of_rows_that_are_not_finite_and_copies_beside_another_row_count_for_nobody() -> None:

@@ -264,7 +264,7 @@ class Trap:
         ({"x_train": np.zeros((6, 2), complex)}, "real numbers"),
         ({"x_train": np.zeros((5, 5, 5, 3))}, "5 and 6 labels"),
         ({"y_train": np.eye(6)}, "argmax"),
-        ({"y_train": np.zeros(6)}, "integers or texts"),
+        ({"y_train": np.zeros(6)}, r"integers or texts.*become integers by `labels\.astype\(int\)`"),
         ({"y_test": np.array([0, 1, 2, 9])}, "'9'"),
         ({"y_train": np.zeros(6, int), "y_test": np.zeros(4, int)}, "two or more"),
     ],

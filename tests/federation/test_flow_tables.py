@@ -70,6 +70,21 @@ def test_letters_that_are_no_utf_8_are_an_error_with_the_way_out(tmp_path: Path)
         load(tmp_path, cicids())
 
 
+def test_a_file_in_utf_16_is_not_taken_for_western_letters(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"should be UTF-8.*It begins as UTF-16 does: save it again as UTF-8\.") as told:
+        load(tmp_path, "x,y\n1,a\n".encode("utf-16"), label_column="y")
+    assert "cp1252" not in str(told.value)
+
+
+@pytest.mark.parametrize(("words", "told"), [(1, True), (19, True), (20, False), (39, False)])
+def test_words_among_numbers_that_make_categories_of_them_are_told(tmp_path: Path, words: int, told: bool) -> None:
+    cells = [f"{row % 7}" for row in range(40 - words)] + ["foo"] * words
+    rows = "".join(f"{cell},{'ab'[row % 2]}\n" for row, cell in enumerate(cells))
+    data = load(tmp_path, f"x,y\n{rows}", label_column="y")
+    note = f"Column `x`: {40 - words} of 40 cells are numbers, and 'foo' (line {42 - words}) is none"
+    assert [note in found for found in data.notes] == ([True] if told else [])
+
+
 def test_infinite_numbers(tmp_path: Path) -> None:
     rows = "".join(
         f"{cell},{number % 2}\n" for number, cell in enumerate([*range(1, 37), "inf", "-Infinity", "1e999", "inf"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from robustfl.federation import Federation, Server
+from robustfl.federation.graphs import Ring
 from robustfl.federation.settings import Settings
 
 
@@ -60,6 +61,55 @@ def test_local_steps_need_fedavg() -> None:
     with pytest.raises(ValidationError, match=r"fedsgd takes one step a round, but local_steps=3\. Use fedavg"):
         Federation.model_validate({"local_steps": 3})
     assert Federation.model_validate({"local_steps": 3, "algorithm": "fedavg"}).local_steps == 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"algorithm": "fedavg"},
+        {"message": "delta"},
+        {"topology": Ring()},
+        {"virtual_data": {}},
+        {"algorithm": "fedavg", "distillation": {}},
+    ],
+    ids=str,
+)
+def test_a_step_of_the_clients_is_refused_only_where_they_make_none(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"local_learning_rate=0\.5\. Set server\.learning_rate, or use fedavg"):
+        Federation.model_validate({"local_learning_rate": 0.5})
+    assert Federation.model_validate({**values, "local_learning_rate": 0.5}).local_learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        ({"optimizer": "adam", "momentum": 0.9}, r"momentum=0\.9 belongs to `optimizer: sgd`"),
+        ({"staleness": "constant", "staleness_exponent": 1.0}, r"staleness_exponent=1\.0 is no part of the formula"),
+        ({"staleness": "polynomial", "staleness_grace": 2}, "staleness_grace=2 is no part of the formula"),
+        ({"staleness": {"method": "first_order"}, "staleness_exponent": 1.0}, r"staleness_exponent=1\.0 is no part"),
+        ({"staleness": {"method": "inversion"}, "staleness_grace": 2}, "staleness_grace=2 is no part"),
+    ],
+    ids=str,
+)
+def test_settings_of_a_server_that_would_do_nothing_are_refused(server: dict[str, Any], reason: str) -> None:
+    mode = {"mode": "asynchronous"} if "staleness" in server else {}
+    with pytest.raises(ValidationError, match=reason):
+        Server.model_validate({**mode, **server})
+
+
+def test_settings_of_a_server_that_do_something_are_taken() -> None:
+    Server.model_validate({"optimizer": "sgd", "momentum": 0.9})
+    formula = {"mode": "asynchronous", "staleness_exponent": 1.0}
+    Server.model_validate(formula)
+    hinge = Server.model_validate({**formula, "staleness": "hinge", "staleness_grace": 2})
+    repaired = {"method": "inversion", "otherwise": "hinge"}
+    assert Server.model_validate({**hinge.model_dump(), "staleness": repaired}).staleness_grace == 2
+
+
+@pytest.mark.parametrize("key", ["clients", "rounds", "local_steps", "batch_size", "evaluate_every"])
+def test_numbers_beyond_any_memory_are_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match=r"less than or equal to 10{6,7}"):
+        Federation.model_validate({"algorithm": "fedavg", key: 10**25})
 
 
 def test_settings_are_frozen_and_survive_json() -> None:

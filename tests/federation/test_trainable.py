@@ -152,6 +152,47 @@ def test_what_cannot_be_trained_is_said_before_the_run(kind: str, mode: str, mes
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ordinary(Model):
+    """Layers that `Model` initialises, with another number of outputs than asked for."""
+
+    inputs: int = 64
+    outputs: int = 10
+
+    def _network(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(self.inputs, self.outputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseeded(Ordinary):
+    """Draws its initial values from the global generator."""
+
+    def _initialise(self, network: nn.Module, generator: torch.Generator) -> None:
+        for tensor in network.parameters():
+            nn.init.uniform_(tensor, -0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            Ordinary(outputs=3),
+            r"Ordinary should map .* to logits \[(batch, classes\].*|.* Found \[4, 3\])",
+        ),
+        (Ordinary(inputs=63), r"Ordinary should .* be trainable\. RuntimeError: .*63x10"),
+        (Unseeded(), r"Unseeded should draw its initial values from the generator"),
+    ],
+)
+def test_a_model_of_common_layers_is_asked_as_well(model: Model, message: str) -> None:
+    for mode in ("vmap", "loop"):
+        with pytest.raises(ParameterError, match=message):
+            require_trainable(
+                Task(data=Digits(), model=model, partition=IID()),
+                Digits().load(),
+                Federation(clients=4, rounds=1, client_mode=mode),
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forgetful(Mine):
     """Leaves its buffer without a value."""
 

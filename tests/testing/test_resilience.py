@@ -57,6 +57,14 @@ def test_unchanged_code_is_not_played_again(request_: Request, whole: Played, ke
     assert judged(request_, again, whole.summary, "changed").verdict == "PASS"
 
 
+def test_a_rule_that_cannot_be_used_in_the_scenario_is_an_error_and_no_number(request_: Request) -> None:
+    refused = replace(request_, rule="gossip")
+    found = flawed(refused, play(refused, Memory(None)))
+    assert found is not None
+    assert found.verdict == "ERROR"
+    assert found.message.startswith("Gossip cannot be used in this scenario, so that nothing is tested. Gossip mixes")
+
+
 def test_a_memory_plays_what_it_cannot_use(request_: Request, whole: Played, kept: Path, tmp_path: Path) -> None:
     few = replace(request_, seeds=1)
     records = sorted(kept.iterdir())

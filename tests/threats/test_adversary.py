@@ -130,6 +130,28 @@ def test_what_is_not_a_matrix_of_updates_is_refused(name: str) -> None:
         craft(what)
 
 
+@pytest.mark.parametrize(("found", "what"), [("ndarray", np.ones(3)), ("NoneType", None), ("list", [1.0, 1.0, 1.0])])
+def test_a_vector_that_is_no_tensor_is_refused(found: str, what: Any) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Vector(TiledAttack):
+        """Finds no tensor."""
+
+        def vector(self, view: View) -> Any:
+            return what
+
+    with pytest.raises(AttackError, match=rf"Vector\(.* should find a torch tensor \[d\]\. Found {found}\."):
+        Adversary(Vector()).craft(facts())
+
+
+def test_a_knowledge_that_is_none_is_refused_where_the_class_is_written() -> None:
+    with pytest.raises(ParameterError, match=r"Texted: `knowledge` should be a .*Knowledge\.PEERS\. Found 'peers'"):
+
+        class Texted(UpdateAttack):
+            """Declares a text."""
+
+            knowledge = "peers"  # type: ignore[assignment]
+
+
 def test_copies_of_what_is_lent_are_fine() -> None:
     assert craft(lambda view: view.honest[:2].clone()).tolist() == [[0, 1, 2], [3, 4, 5]]
     assert craft(lambda view: view.own.clone()).tolist() == [[1, 1, 1], [1, 1, 1]]

@@ -38,6 +38,8 @@ def identify(
     """
     if ids is None:
         return tuple(range(count)), {}
+    if not isinstance(ids, Iterable):
+        raise UpdatesError(f"`ids` should name every update once. Found {ids!r}.")
     names = _by_value(ids)
     try:
         distinct = len(set(names))

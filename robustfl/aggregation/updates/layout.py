@@ -239,7 +239,7 @@ def _read_entries(
         else:
             parsed[row] = entry
     if not parsed:
-        raise UpdatesError(f"No update could be read. {_listed(rejected)}")
+        raise UpdatesError(f"No update could be read. {reasons_told(rejected)}")
     layout = like or (_majority(parsed) if base is None else base[0])
     if layout.size == 0:
         raise UpdatesError("The updates hold no floating-point values to aggregate.")
@@ -251,7 +251,7 @@ def _read_entries(
             rejected[row] = reason
             del parsed[row]
     if not parsed:
-        raise UpdatesError(f"No update is finite. {_listed(rejected)}")
+        raise UpdatesError(f"No update is finite. {reasons_told(rejected)}")
     readable = sorted(parsed)
     entries = {row: parsed[row][1] for row in readable}
     reader = _over_leaves([entries[row] for row in readable], layout)
@@ -259,7 +259,7 @@ def _read_entries(
     return Batch(reader, layout, by_row, False, names, readable, None, rejected, None if base is None else base[1])
 
 
-def _listed(rejected: Mapping[int, str]) -> str:
+def reasons_told(rejected: Mapping[int, str]) -> str:
     """The first row with each of some different reasons."""
     first: dict[str, int] = {}
     for row, reason in sorted(rejected.items()):

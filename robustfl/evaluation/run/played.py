@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustfl import errors
 from robustfl.evaluation.labels import NOT_APPLICABLE
-from robustfl.evaluation.results.records import Record, tail_of
+from robustfl.evaluation.results.records import Failure, Record, tail_of
 from robustfl.evaluation.results.training import training_of
 from robustfl.evaluation.score.inputs import CellResult, ScoredWorld, ScoreSettings
 from robustfl.evaluation.score.targeted import lifts_of
@@ -59,7 +60,7 @@ class Played:
                     test_size=len(dataset.test_y),
                     chance=chances[cell.world],
                     status=absent if cell.trial is None else "missing" if record is None else record["status"],
-                    reason=cell.invalid or cell.unfit or (failure or {}).get("message") or "",
+                    reason=cell.invalid or cell.unfit or _told(failure),
                 )
             )
         return found
@@ -105,3 +106,9 @@ class Played:
         records = [(cell.seed, self.record(cell)) for cell in cells if cell.world == world.label]
         ended = [seed for seed, record in records if record is not None and record["status"] != "failed"]
         return min(ended, default=None)
+
+
+def _told(failure: Failure | None) -> str:
+    """Why a trial failed: errors of robustfl speak for themselves, and others begin with their kind."""
+    kind, message = (failure or {}).get("type") or "", (failure or {}).get("message") or ""
+    return message if not kind or hasattr(errors, kind) or message == kind else f"{kind}: {message}"

@@ -84,7 +84,7 @@ def _kept(summary: Summary, row: RankRow) -> str:
     share = f"{point['f']} of {world['clients']} clients malicious"
     place = f" in its weakest world, “{world['world']}”" if len(scores["worlds"]) > 1 else ""
     if point["invalid"] is not None:
-        return f"With {share} {name} cannot be used{place}, so it keeps nothing."
+        return f"With {share} {name} cannot be used{place}, so it keeps nothing. {point['invalid']}"
     what = "of what attack-free training gains"
     if scores["settings"].get("aims_first"):
         what = "of the main task and of the samples aimed at, whichever is less"

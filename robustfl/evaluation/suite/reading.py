@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import stat
-from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from robustfl import registry
 from robustfl.errors import RobustflError, ScenarioError, did_you_mean
 from robustfl.evaluation.specs import DefenseTemplate, from_canonical
+from robustfl.evaluation.suite.mistakes import KeyPath, explain
 from robustfl.evaluation.suite.scenario import Experiment, Suite
-from robustfl.evaluation.suite.sections import item_at, section_at
+from robustfl.evaluation.suite.sections import section_at
 from robustfl.evaluation.suite.yaml import line_of, read_yaml
 from robustfl.own_files import located
 
@@ -24,9 +23,6 @@ _LARGEST_FILE = 100_000  # bytes; reading a file of this size takes a few second
 _EITHER = {"f", "fractions"}
 _CLAIMED = {"task", "federation", "adversary", "defenses", "attacks"}
 """The keys that decide which names a claim may use."""
-_EXPECTED = "Input should be"
-_KIND = re.compile(r"literal\[.*\]|constrained-\w+|int|float|str|bool|none")
-"""The kinds of values that a validation names behind a key which takes several."""
 _TEXTS = {"name", "description", "extends", "claims"}
 """The keys whose values name no parts to build."""
 
@@ -86,58 +82,6 @@ def read_experiment(
         return Experiment(values, changed=any(key[0] in _CLAIMED for key in keys), folder=folder)
     except ValidationError as error:
         raise ScenarioError(f"{source} is not a valid suite:\n{explain(error, _lines(text, keys))}") from None
-
-
-KeyPath = tuple[int | str, ...]
-
-
-def explain(error: ValidationError, line: Callable[[KeyPath], int | None]) -> str:
-    """The errors of a validation, one per line, each with the path to its key and a suggestion for an unknown key.
-
-    `line(path)` is the line of the file that holds a key; None when it is not known.
-    """
-    lines = []
-    items = _one_a_key(error.errors(include_url=False))
-    deeper = {item["loc"][:-1] for item in items}
-    for item in items:
-        if item["type"] == "too_short" and item["loc"] in deeper:
-            continue  # the items exist, and each was refused for its own reason
-        path = ".".join(str(part) for part in item["loc"]) or "(top level)"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            known = _fields_at(item["loc"][:-1])
-            message = f"unknown key. {did_you_mean(str(item['loc'][-1]), known)}"
-        elif item["type"] == "missing":
-            message = "this key is required"
-        elif message.startswith(_EXPECTED) and isinstance(item["input"], str | int | float | None):
-            message = f"{message}. Found {item['input']!r}"
-        found = line(item["loc"])
-        first, *rest = message.split("\n")
-        lines.append("\n".join([f"  {path}: {first}{'' if found is None else f' (line {found})'}", *rest]))
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _one_a_key(items: list[Any]) -> list[Any]:
-    """The errors of a validation, in which a value that is none of several kinds has one error, and not one a kind.
-
-    The validation names the kind behind the key, as in `bound.constrained-int`.
-    """
-    kinds = Counter((item["loc"][:-1], repr(item["input"])) for item in items if _names_a_kind(item))
-    found: dict[Any, Any] = {}
-    for place, item in enumerate(items):
-        key = item["loc"][:-1], repr(item["input"])
-        if not _names_a_kind(item) or kinds[key] < 2:
-            found[place] = item
-        elif key in found:
-            found[key]["msg"] += f", or {item['msg'].removeprefix(_EXPECTED).strip()}"
-        else:
-            found[key] = {**item, "loc": key[0]}
-    return list(found.values())
-
-
-def _names_a_kind(item: Any) -> bool:
-    last = str(item["loc"][-1]) if item["loc"] else ""
-    return last not in _fields_at(item["loc"][:-1]) and _KIND.fullmatch(last) is not None
 
 
 def _source(name: str) -> Path | Traversable:
@@ -261,12 +205,3 @@ def _parameters(spec: Any, name: str) -> dict[str, Any]:
     except RobustflError:  # it is not a specification, so nothing of it can be kept
         return {}
     return stages[0][1] if len(stages) == 1 and registry.folded(stages[0][0]) == registry.folded(name) else {}
-
-
-def _fields_at(path: tuple[int | str, ...]) -> list[str]:
-    """The known keys of the model at a path of the suite."""
-    model: type[BaseModel] | None = Suite
-    for key in path:
-        if not isinstance(key, int):  # an item of a list has the model of the list
-            model = item_at(model, key)
-    return list(getattr(model, "model_fields", {}))

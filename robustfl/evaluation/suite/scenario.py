@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
-from annotated_types import Ge, Gt, Len, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -195,7 +195,7 @@ class Suite(Settings):
     """The number of test samples on which these attacks are tried: a random choice, or all if there are fewer."""
     privacy: Privacy | None = None
     """Who watches the clients, and what it tries to find out about their data; no result is part of the score."""
-    seeds: Annotated[int, Ge(1)] = 5
+    seeds: Annotated[int, Ge(1), Le(100_000)] = 5
     """The number of seeds; comparisons between defenses are paired over them."""
     baseline: Annotated[str, AfterValidator(_plain_rule)] = "mean"
     """The plain rule whose accuracy without an attack counts as utility 1."""

@@ -35,7 +35,8 @@ class Threat:
     planned : whether its search plans over the rounds to come
     tiled : its class, if all malicious clients send one vector and no search chooses it
     paired : whether lasting pairs of perturbations, or a disguise of its identities, make its rows differ
-    start : its first round
+    start : the first round in which all of its parts act
+    first : the first round in which any of them acts
     late : whether it starts after a share of the rounds
     tailored : whether it is made for some defenses
     label : its label in results
@@ -48,6 +49,7 @@ class Threat:
     tiled: str | None = None
     paired: bool = False
     start: int = 0
+    first: int = 0
     late: bool = False
     tailored: bool = False
     label: str = field(default="", compare=False)
@@ -58,6 +60,7 @@ class Threat:
         parts = stages(attack)
         last = parts[-1]
         searched = isinstance(last, SearchedAttack)
+        starts = [part.start_round for part in parts if hasattr(part, "start_round")]
         return cls(
             classes=tuple(part.name for part in parts),
             knowledge=tuple(attack.required_knowledge().names()),
@@ -68,7 +71,8 @@ class Threat:
                 getattr(part, "diversify", "") == "pairs" or (isinstance(part, Identities) and part.disguise > 0)
                 for part in parts
             ),
-            start=max(getattr(part, "start_round", 0) for part in parts),
+            start=max(starts, default=0),
+            first=min(starts, default=0),
             late=any(getattr(part, "late", 0.0) > 0 for part in parts),
             tailored=bool(made_for(attack)),
             label=str(attack),
@@ -187,6 +191,11 @@ class Evidence:
     told_off: tuple[ToldOff, ...] = ()
     beyond: tuple[Beyond, ...] = ()
     ranks_adaptive_only: bool = False
+
+    def acts(self, world: str, attack: str) -> bool:
+        """Whether an attack begins before the training of this world ends; also if nothing is known of it."""
+        threat, rounds = self.threats.get(attack), self.rounds.get(world)
+        return threat is None or rounds is None or threat.first < rounds
 
 
 def doubled_searches(attacks: Sequence[Any]) -> dict[str, str]:

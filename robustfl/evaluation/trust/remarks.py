@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from robustfl.evaluation.labels import NO_ATTACK, NOT_APPLICABLE, PLAIN_ACCURACY
-from robustfl.evaluation.results.summaries import RankRow, ScoredCell, ScoredDefense, ScoredWorldReport
+from robustfl.evaluation.results.summaries import (
+    RankRow,
+    ScoredCell,
+    ScoredDefense,
+    ScoredPoint,
+    ScoredWorldReport,
+)
 from robustfl.evaluation.statistics import FEWEST_SEEDS, detectable_drop, standard_error
 from robustfl.evaluation.trust.checks import check_remarks
 from robustfl.evaluation.trust.comparisons import knows_defense
@@ -22,7 +28,7 @@ from robustfl.evaluation.trust.privacy import privacy_remarks
 from robustfl.evaluation.trust.remark import CurvePoint, Remark, make_remark
 from robustfl.evaluation.trust.rounds import round_remarks
 from robustfl.evaluation.trust.training import training_remarks
-from robustfl.wording import counted
+from robustfl.wording import counted, listed
 
 INFORMATIVE_GAP = 0.05
 """Undisturbed learning less than this above chance leaves an attack nothing to destroy."""
@@ -67,11 +73,12 @@ def suite_remarks(
         found += _declared(world, declared or {})
         found += _test_set(world)
         found += _equal_suites(world)
+        found += _never_acting(world, shown)
         for defense in world["defenses"]:
             places = [CurvePoint(world, defense, point) for point in defense["curve"]]
             found += _runs(places)
             found += _diverged(world, defense)
-            found += _unattacked(world, defense)
+            found += _unattacked(world, defense, shown)
             found += round_remarks(world["world"], defense["defense"], shown)
             found += privacy_remarks(world["world"], defense["defense"], shown.mismatched)
     found += leak_remarks(shown.beyond)
@@ -274,16 +281,49 @@ def _diverged(world: ScoredWorldReport, defense: ScoredDefense) -> Iterator[Rema
         yield make_remark("DIVERGED", "warning", message, world=world["world"], defense=name, attack=attack, f=f)
 
 
-def _unattacked(world: ScoredWorldReport, defense: ScoredDefense) -> Iterator[Remark]:
-    """A defense that no attack of the suite can be played against."""
-    cells = [cell for p in defense["curve"] for attack, cell in p["attacks"].items() if attack != NO_ATTACK]
-    if cells and all(set(cell["status"]) == {NOT_APPLICABLE} for cell in cells):
-        name = defense["defense"]
+def _never_acting(world: ScoredWorldReport, evidence: Evidence) -> Iterator[Remark]:
+    """One remark for all attacks that begin after the last round, whatever the defense."""
+    points = [point for defense in world["defenses"] for point in defense["curve"]]
+    idle = [attack for attack in _listed_attacks(points) if not evidence.acts(world["world"], attack)]
+    if idle:
         message = (
-            f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
-            "send. Its numbers only say how it does when nobody attacks. Add attacks that fit it."
+            f"The training has {counted(evidence.rounds[world['world']], 'round')}, and {listed(idle)} would begin "
+            "after the last one. Nobody attacks in these cells: they prove nothing about any defense, and count for "
+            "no status. Train longer, or let the attack begin earlier (`start_round`)."
         )
-        yield make_remark("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
+        only = idle[0] if len(idle) == 1 else None
+        yield make_remark("NEVER_ACTS", "warning", message, world=world["world"], attack=only)
+
+
+def _unattacked(world: ScoredWorldReport, defense: ScoredDefense, evidence: Evidence) -> Iterator[Remark]:
+    """A defense that no attack of the suite acts against, although some clients are malicious."""
+    points, name = [point for point in defense["curve"] if point["f"] > 0], defense["defense"]
+    attacks = _listed_attacks(points)
+    fitting = [attack for attack in attacks if any(_fits(point, attack) for point in points)]
+    if not points or any(evidence.acts(world["world"], attack) for attack in fitting):
+        return
+    if not attacks:
+        why = f"The suite has malicious clients and no attack, so nobody attacks {name}."
+    elif not fitting:
+        why = (
+            f"No attack of the suite can be played against {name}: all are made for other messages than its clients "
+            "send."
+        )
+    else:
+        why = f"All attacks of the suite that can be played against {name} would begin after the last round."
+    message = f"{why} Its numbers only say how it does when nobody attacks. Add attacks that fit it."
+    yield make_remark("NOT_ATTACKED", "error", message, world=world["world"], defense=name)
+
+
+def _fits(point: ScoredPoint, attack: str) -> bool:
+    """Whether an attack can be played at a point."""
+    cell = point["attacks"].get(attack)
+    return cell is not None and set(cell["status"]) != {NOT_APPLICABLE}
+
+
+def _listed_attacks(points: Sequence[ScoredPoint]) -> list[str]:
+    """The attacks at all of these points, each once."""
+    return list(dict.fromkeys(attack for point in points for attack in point["attacks"] if attack != NO_ATTACK))
 
 
 def _incomplete(place: CurvePoint) -> Remark:
@@ -292,8 +332,9 @@ def _incomplete(place: CurvePoint) -> Remark:
     lost = sum(cell["status"].count(status) for cell in cells for status in _UNRUN)
     shown = "there is no value at all" if point["W"] is None else "the value shown can only be too good"
     message = (
-        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or are "
-        f"missing (attack: {', '.join(attacks)}). The worst of all attacks is not known without them: {shown}, and no "
+        f"{counted(lost, 'run')} of {place.defense['defense']} with {point['f']} malicious clients failed or "
+        f"{'is' if lost == 1 else 'are'} missing (attack: {', '.join(attacks)}). The worst of all attacks is not known "
+        f"without {'it' if lost == 1 else 'them'}: {shown}, and no "
         f"resilience is given.{_reason(cells)} Run again to fill the gap."
     )
     return place.remark("INCOMPLETE", "error", message, attacks[0] if len(attacks) == 1 else None)

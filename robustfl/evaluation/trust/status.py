@@ -127,7 +127,7 @@ def verdict(
     if attacked and len(refused) == len(attacked):
         return StatusVerdict(status=CONFIG_INVALID, why=((refused[0]["invalid"] or "").rstrip("."),))
     doubts = list(dict.fromkeys(_doubt(remark) for remark in remarks if _speaks_of(remark, world, defense)))
-    threats = [evidence.threats.get(attack) for attack in played(defense)]
+    threats = [evidence.threats.get(attack) for attack in played(defense) if evidence.acts(world["world"], attack)]
     met = [threat for threat in threats if threat is not None]
     name = defense["defense"]
     subject = evidence.elsewhere.get((world["world"], name)) or evidence.subjects.get(name, DefenseFacts())

@@ -1,4 +1,4 @@
-"""Whether a network that brings its own initialiser can be trained: one forward and one backward pass say so."""
+"""Whether a network of somebody else can be trained: one forward and one backward pass say so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from robustfl.errors import ParameterError
 from robustfl.federation.data.dataset import Dataset
-from robustfl.federation.models.architectures import Model
 from robustfl.federation.settings import Federation
 from robustfl.federation.task import Population, Task
 
@@ -15,18 +14,19 @@ _TOLERANCE = 1e-4
 
 
 def require_trainable(task: Task, dataset: Dataset, settings: Federation) -> None:
-    """Train the model of a task on a few samples for one step in the mode of the federation, if it initialises itself.
+    """Train the model of a task on a few samples for one step in the mode of the federation, if it is not robustfl's.
 
-    Models whose layers `initialise` knows pass without being asked. The rule for state is that there is none: a network
-    whose buffers change while it runs (batch norm), whose answer to a sample depends on the other samples (also batch
-    norm), or that draws random numbers of its own (dropout) is refused.
+    The models of robustfl pass without being asked. The rule for state is that there is none: a network whose buffers
+    change while it runs (batch norm), whose answer to a sample depends on the other samples (also batch norm), or that
+    draws random numbers of its own (dropout) is refused. So is one whose initial values do not follow from the
+    generator that it is given: no trial of it could be repeated.
 
-    Cost: two forward passes of four samples, one of two, and a step of two clients, on the CPU.
+    Cost: the network twice, two forward passes of four samples, one of two, and a step of two clients, on the CPU.
 
     Raises ParameterError, which names what is wrong.
     """
     model = task.model
-    if type(model)._initialise is Model._initialise:
+    if type(model).__module__.startswith("robustfl."):
         return
     import torch
 
@@ -36,10 +36,16 @@ def require_trainable(task: Task, dataset: Dataset, settings: Federation) -> Non
     rows = np.resize(np.arange(len(dataset.train_y)), 2 * _CLIENTS)
     try:
         population = Population(task, dataset, [rows[:_CLIENTS], rows[_CLIENTS:]], 0, "cpu")
+        second = Population(task, dataset, [rows[:_CLIENTS], rows[_CLIENTS:]], 0, "cpu")
     except Exception as error:  # whatever its own code does
         raise ParameterError(
             f"{owner} should build and initialise its network. {type(error).__name__}: {error}."
         ) from error
+    if not torch.equal(population.initial, second.initial):
+        raise ParameterError(
+            f"{owner} should draw its initial values from the generator that `_initialise(network, generator)` is "
+            "given. It begins with others each time, so that no trial could be repeated."
+        )
     x, y = population.features[rows], population.labels[rows]
     before = {name: buffer.clone() for name, buffer in population.module.named_buffers()}
     try:

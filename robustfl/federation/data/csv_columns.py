@@ -81,7 +81,7 @@ class Encoder:
         holes = np.array([text in (HOLES if numeric else MISSING) for text in texts], dtype=np.bool_)
         if not (holes | infinite).all():
             holes = np.array([text in MISSING for text in texts], dtype=np.bool_)
-            return self._one_hot(column, holes), ""
+            return self._one_hot(column, holes), self._mixed(column, _rows(column, holes))
         if infinite.any() and self.infinite == "missing":
             holes, infinite = holes | infinite, np.zeros_like(infinite)
         missing, wild = _rows(column, holes), _rows(column, infinite)
@@ -96,6 +96,19 @@ class Encoder:
                 shown = ", ".join(f"{column.texts[code]!r} ({times})" for code, times in cells)
                 told.append(f"{int(rows.sum())} cells were {what}: {shown}.")
         return f"Column `{column.name}`: {' '.join(told)}" if told else ""
+
+    def _mixed(self, column: Column, missing: Mask) -> str:
+        """A note where a few words among numbers make categories of all of them: mostly, they are slips of the pen."""
+        numbers = column.codes < 0
+        words = np.flatnonzero(~numbers & ~missing)
+        if numbers.sum() <= len(words):
+            return ""
+        first = int(words[0])
+        return (
+            f"Column `{column.name}`: {int(numbers.sum())} of {len(numbers)} cells are numbers, and "
+            f"{column.texts[column.codes[first]]!r} (line {self.table.lines[first]}) is none, so that every distinct "
+            "value is a category."
+        )
 
     def _standardised(self, column: Column, missing: Mask, wild: Mask, values: list[float | None]) -> Features:
         """A column of numbers as features [N, 1], or [N, 0] when the column is constant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count, islice, pairwise
@@ -161,9 +162,12 @@ class _Opened:
         except UnicodeDecodeError as error:
             known = {"utf-8": "UTF-8", "cp1252": "text in cp1252", "latin-1": "text in latin-1"}
             other = "cp1252" if self.layout.encoding == "utf-8" else "latin-1"
+            remedy = f"Say `encoding: {other}`, if a program for Western languages wrote it, or save it again as UTF-8."
+            if error.object[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+                remedy = "It begins as UTF-16 does: save it again as UTF-8."
             raise DataError(
                 f"{self.path} should be {known[self.layout.encoding]}: {error}, after line {self._reader.line_num}. "
-                f"Say `encoding: {other}`, if a program for Western languages wrote it, or save it again as UTF-8."
+                f"{remedy}"
             ) from error
         except (OSError, csv.Error) as error:
             raise DataError(f"{self.path} cannot be read as CSV: {error}.") from error

@@ -244,9 +244,12 @@ def _flat_labels(labels: npt.NDArray[Any], key: str) -> npt.NDArray[Any]:
     """Labels [N] from [N] or [N, 1]."""
     flat = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.ndim != 1 or flat.dtype.kind not in "biuU":
+        remedy = "One-hot labels become numbers by `labels.argmax(axis=1)`."
+        if flat.ndim == 1 and flat.dtype.kind == "f":
+            remedy = "Whole numbers become integers by `labels.astype(int)`."
         raise DataError(
             f"`{key}` should be integers or texts of shape [samples]. Found {labels.dtype}, shape {labels.shape}. "
-            f"One-hot labels become numbers by `labels.argmax(axis=1)`."
+            f"{remedy}"
         )
     return flat
 

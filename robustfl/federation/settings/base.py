@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -24,7 +24,16 @@ class Settings(BaseModel):
     @classmethod
     def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse `true` for 1 and `"2"` for 2: such a value is a mistake that the user should see."""
-        field = cls.model_fields[info.field_name or ""]
-        if field.annotation in (int, float) and isinstance(value, bool | str):
-            raise ValueError(f"should be a number. Found {value!r}")
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        listed = get_origin(wanted) is tuple
+        for one in value if listed and isinstance(value, list | tuple) else (value,):
+            if isinstance(one, bool | str) and _single(get_args(wanted)[0] if listed else wanted) in (int, float):
+                raise ValueError(f"should be a number. Found {one!r}")
         return value
+
+
+def _single(annotation: Any) -> Any:
+    """The type behind limits, and beside None: `Annotated[int, Ge(0)] | None` -> int."""
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    single = get_origin(annotation) is Annotated or len(options) == 1
+    return _single(options[0]) if single else annotation

@@ -43,18 +43,18 @@ def _written(family: Any) -> Any:
 class Federation(Settings):
     """Who takes part, what clients compute, what they send, and how the server steps."""
 
-    clients: Annotated[int, Ge(1)] = 15
+    clients: Annotated[int, Ge(1), Le(1_000_000)] = 15
     """The number of all clients, including the malicious ones."""
-    rounds: Annotated[int, Ge(1)] = 100
+    rounds: Annotated[int, Ge(1), Le(10_000_000)] = 100
     """The number of training rounds."""
     algorithm: Literal["fedsgd", "fedavg"] = "fedsgd"
     """fedsgd: a client computes one gradient on one batch per round; fedavg: it makes `local_steps` steps of local
     SGD."""
-    local_steps: Annotated[int, Ge(1)] = 1
+    local_steps: Annotated[int, Ge(1), Le(1_000_000)] = 1
     """The number of SGD steps that a client makes in a round (fedavg only)."""
     local_learning_rate: Annotated[float, Gt(0)] = 0.1
     """The step size of the clients' local SGD (fedavg only)."""
-    batch_size: Annotated[int, Ge(1)] = 16
+    batch_size: Annotated[int, Ge(1), Le(1_000_000)] = 16
     """The number of samples in a batch; they are drawn with replacement from the client's own data."""
     message: Annotated[
         Literal["gradient", "delta"], Derived("'gradient' for fedsgd and 'delta' for fedavg and among peers")
@@ -94,7 +94,7 @@ class Federation(Settings):
     their neighbours (`robustfl list topologies`). Without it there is a server."""
     peers: Peers | None = None
     """How peers mix what they get; only with a `topology`."""
-    evaluate_every: Annotated[int, Ge(1)] = 10
+    evaluate_every: Annotated[int, Ge(1), Le(10_000_000)] = 10
     """The number of rounds from one measurement on the test set to the next. The end of the training is measured more
     often if that is too rare there: the accuracy of a trial is the mean over the last tenth of the rounds, with at
     least 5 measurements."""
@@ -127,6 +127,12 @@ class Federation(Settings):
     def _consistent(self) -> Self:
         if self.algorithm == "fedsgd" and self.local_steps != 1:
             raise ValueError(f"fedsgd takes one step a round, but local_steps={self.local_steps}. Use fedavg.")
+        usual = type(self).model_fields["local_learning_rate"].default
+        if self._sends_gradients and self.local_learning_rate != usual:
+            raise ValueError(
+                f"clients that send gradients make no step of their own, but local_learning_rate="
+                f"{self.local_learning_rate}. Set server.learning_rate, or use fedavg"
+            )
         if self.client_momentum and not isinstance(self.server.staleness, str):
             raise ValueError(
                 f"client_momentum={self.client_momentum} mixes updates of several models, and "
@@ -160,6 +166,12 @@ class Federation(Settings):
                 f"malicious_per_round={self.malicious_per_round!r}, server.mode={self.server.mode!r}"
             )
         return self
+
+    @property
+    def _sends_gradients(self) -> bool:
+        """Whether what clients send is one gradient each, so that the step is the server's alone."""
+        own = self.topology is not None or self.distillation is not None or self.virtual_data is not None
+        return self.algorithm == "fedsgd" and self.message == "gradient" and not own
 
     def _sharpness_aware(self) -> None:
         """Refuse what sharpness-aware steps do not go together with."""

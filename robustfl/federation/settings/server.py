@@ -82,3 +82,18 @@ class Server(Settings):
         if given and not self.asynchronous:
             raise ValueError(f"{', '.join(given)} belongs to `mode: asynchronous`, which is not given")
         return self
+
+    @model_validator(mode="after")
+    def _of_one_formula(self) -> Self:
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError(
+                f"momentum={self.momentum} belongs to `optimizer: sgd`; adam has its own. Leave it out. Lists of whole "
+                "servers, each with what belongs to it, make a grid"
+            )
+        used = {"polynomial": ("staleness_exponent",), "hinge": ("staleness_exponent", "staleness_grace")}
+        formula = self.staleness if isinstance(self.staleness, str) else getattr(self.staleness, "otherwise", "")
+        for name in ("staleness_exponent", "staleness_grace"):
+            value = getattr(self, name)
+            if name not in used.get(formula, ()) and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name}={value} is no part of the formula that `staleness` names. Leave it out")
+        return self

@@ -38,7 +38,7 @@ class Finding:
 
 
 def flawed(request: Request, played: Played) -> Finding | None:
-    """What is wrong with results whatever the baseline says: trials that raised, or a resilience that is too small."""
+    """What is wrong with results whatever the baseline says: trials that raised, none at all, or a small resilience."""
     if played.failed:
         error = played.failed[0]["error"]
         assert error is not None
@@ -47,6 +47,9 @@ def flawed(request: Request, played: Played) -> Finding | None:
             f"{len(played.failed)} of {played.trials} trials raised; the first: {error['type']}: {error['message']}"
         )
         return Finding(verdict="ERROR", message=f"{raised}\n{frames}")
+    if played.refused:
+        why = f"{played.label} cannot be used in this scenario, so that nothing is tested. {played.refused}"
+        return Finding(verdict="ERROR", message=why)
     if request.min_score is not None and (played.score is None or played.score < request.min_score):
         found = "no resilience can be told" if played.score is None else f"the resilience is {played.score:.3f}"
         return Finding(verdict="BELOW", message=f"BELOW: {found}, and it should be at least {request.min_score:g}.")

@@ -85,6 +85,19 @@ class Played:
         return self.played + self.remembered
 
     @property
+    def refused(self) -> str:
+        """Why the rule cannot be used with any number of malicious clients, in any world; empty where it can."""
+        reasons = [
+            point["invalid"]
+            for world in self.summary["scores"]["worlds"]
+            for defense in world["defenses"]
+            if defense["defense"] == self.label
+            for point in defense["curve"]
+            if point["f"] > 0
+        ]
+        return (reasons[0] or "") if reasons and all(reasons) else ""
+
+    @property
     def score(self) -> float | None:
         """The smallest resilience of the rule over the worlds; None where there is none, as trials are missing."""
         found = [

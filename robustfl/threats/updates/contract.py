@@ -195,7 +195,14 @@ class TiledAttack(UpdateAttack):
         """The malicious update [d] that all malicious clients send; a search may find one for each client, [f, d]."""
 
     def craft(self, view: View) -> Tensor:
+        import torch
+
         vector = self.vector(view)
+        if not isinstance(vector, torch.Tensor):
+            raise AttackError(
+                f"{self!r} should find a torch tensor [d]. Found {type(vector).__name__}. `torch.as_tensor` with the "
+                "type of `view.full(0.0)` converts."
+            )
         rows = vector.repeat(view.f, 1) if vector.ndim == 1 else vector.clone()
         if self.diversify == "jitter":
             noise = view.normal(view.f)

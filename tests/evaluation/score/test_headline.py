@@ -118,8 +118,11 @@ def test_those_who_could_be_ranked_are_counted() -> None:
 def test_too_few_seeds_have_no_interval_and_a_refused_defense_keeps_nothing() -> None:
     assert "(2 seeds: too few for an interval)" in headline(summary(CLEAR, seeds=2))
     found = summary(CLEAR)
-    found["scores"]["worlds"][0]["defenses"][0]["curve"][-1]["invalid"] = "n >= 2f + 3"
-    assert "With 3 of 10 clients malicious Good cannot be used, so it keeps nothing." in headline(found)
+    found["scores"]["worlds"][0]["defenses"][0]["curve"][-1]["invalid"] = "Good needs n >= 2f + 3."
+    assert (
+        "With 3 of 10 clients malicious Good cannot be used, so it keeps nothing. Good needs n >= 2f + 3."
+        in headline(found)
+    )
 
 
 def test_where_no_attack_does_harm_that_is_said() -> None:

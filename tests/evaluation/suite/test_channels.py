@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from robustfl import registry
+from robustfl.attacks import IPM, Clones, LabelFlip
 from robustfl.errors import RobustflError
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.evaluation.results.schema import SUMMARY
@@ -21,6 +22,7 @@ from robustfl.evaluation.score.score import score, worst_case
 from robustfl.evaluation.specs import DefenseTemplate
 from robustfl.evaluation.suite.plan import Cell, Plan
 from robustfl.evaluation.suite.scenario import Experiment
+from robustfl.evaluation.trust.evidence import Evidence, Threat
 from tests.evaluation.outcomes import cell, codes, only, world
 
 VALUES: dict[str, Any] = {
@@ -144,6 +146,29 @@ def test_a_defense_that_nothing_attacks_is_flagged() -> None:
     assert only(result)["curve"][1]["M"] is None
     assert "NOT_ATTACKED" not in codes(score([*BASE, *unfit("other", 2)], [world()]))
     assert "NOT_ATTACKED" not in codes(score(BASE[:3], [world()]))
+
+
+def test_malicious_clients_without_an_attack_are_flagged() -> None:
+    (flag,) = [flag for flag in score(BASE[:6], [world()])["flags"] if flag["code"] == "NOT_ATTACKED"]
+    assert flag["level"] == "error"
+    assert flag["message"].startswith("The suite has malicious clients and no attack, so nobody attacks D.")
+
+
+def test_attacks_that_begin_after_the_last_round_prove_nothing() -> None:
+    late = {"hard": Threat.of(IPM(start_round=20)), "other": Threat.of(Clones() >> LabelFlip(start_round=5))}
+    outcomes = [*BASE, *cell("other", 2, (1, 1, 1))]
+
+    def told(rounds: int) -> dict[str, Any]:
+        evidence = Evidence(threats=late, rounds={world().label: rounds})
+        return {flag["code"]: flag for flag in score(outcomes, [world()], evidence=evidence)["flags"]}
+
+    assert not {"NEVER_ACTS", "NOT_ATTACKED"} & set(told(21))
+    some, none = told(20), told(5)
+    assert "NOT_ATTACKED" not in some
+    assert (some["NEVER_ACTS"]["level"], some["NEVER_ACTS"]["attack"]) == ("warning", "hard")
+    assert "The training has 20 rounds, and hard would begin after the last one." in some["NEVER_ACTS"]["message"]
+    assert "has 5 rounds, and hard and other would begin" in none["NEVER_ACTS"]["message"]
+    assert none["NOT_ATTACKED"]["message"].startswith("All attacks of the suite that can be played against D would")
 
 
 # ------------------------------------------------------------------------------------------------- a run

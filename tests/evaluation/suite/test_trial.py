@@ -110,6 +110,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         values["federation"]["malicious_per_round"] = "sampled"
     if path in ASYNCHRONOUS:
         values["federation"].setdefault("server", {})["mode"] = "asynchronous"
+    if path == "federation.server.staleness_grace":
+        values["federation"]["server"]["staleness"] = "hinge"
     if path.startswith("federation.peers."):
         values["federation"]["topology"] = "ring"
     *sections, key = path.split(".")

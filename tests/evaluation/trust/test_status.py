@@ -124,7 +124,11 @@ def test_a_channel_without_searches_says_so_once() -> None:
     ("attack", "facts"),
     [
         (SignFlip(), Threat(classes=("sign_flip",), knowledge=("own",))),
-        (ALIE(start_round=3), Threat(classes=("alie",), knowledge=("peers",), tiled="ALIE", start=3)),
+        (ALIE(start_round=3), Threat(classes=("alie",), knowledge=("peers",), tiled="ALIE", start=3, first=3)),
+        (
+            LabelFlip(start_round=2) >> IPM(start_round=9),
+            Threat(classes=("label_flip", "ipm"), knowledge=("own", "peers"), tiled="IPM", start=9, first=2),
+        ),
         (IPM(diversify="pairs"), Threat(classes=("ipm",), knowledge=("peers",), tiled="IPM", paired=True)),
         (IPM(diversify="jitter"), Threat(classes=("ipm",), knowledge=("peers",), tiled="IPM")),
         (
@@ -216,6 +220,14 @@ def test_an_attack_counts_when_it_was_played_to_the_end_at_every_f() -> None:
     assert played(defense) == ["a"]
     assert status(point(1, ALL), point(2, ALL)) == (ADAPTIVE, ())
     assert status(point(1, ALL), point(2, {**ALL, "inner": None})) == (UPPER_BOUND, ("no white-box search for inner",))
+
+
+def test_an_attack_that_begins_after_the_last_round_was_not_met() -> None:
+    threats = {**ENOUGH, "planned": replace(ENOUGH["planned"], first=50)}
+    evidence = replace(EVIDENCE, threats=threats)
+    found = verdict(*report(point(1, ALL)), evidence, ())
+    assert (found.status, found.why) == (UPPER_BOUND, ("no planned attack that knows everything",))
+    assert verdict(*report(point(1, ALL)), replace(evidence, rounds={"w": 51}), ()).status == ADAPTIVE
 
 
 def test_without_malicious_clients_nothing_was_met() -> None:
