@@ -23,8 +23,7 @@ from robustfl.aggregation.kernels.compiled_order import middle, share
 from robustfl.aggregation.kernels.compiled_vectors import REGISTER_LANES, Vector, narrow, operation
 from robustfl.aggregation.kernels.compiling import kernel
 from robustfl.aggregation.kernels.sorting_networks import rank_network
-from robustfl.aggregation.neighbourhoods.compiled_loops import put, starts_line
-from robustfl.aggregation.neighbourhoods.compiled_streams import settled
+from robustfl.aggregation.neighbourhoods.compiled_streams import put, settled, starts_line
 
 MOST_ROWS = 32
 """Rows up to which kernels are made: as many as AVX-512 has registers. With 16 registers they pay, too; with twice as

@@ -22,15 +22,16 @@ def peaks(block: Array, rows: Any) -> Floats:
         return np.asarray(np.maximum(part.max(axis=1), -part.min(axis=1)), np.float64)
 
 
-def runs(pairs: Any) -> Any:
-    """What can be found out about pairs before any block is read: nothing that would be of use here."""
-    return NO_ROWS
+def meeting(suspects: Any, pairs: Any) -> Any:
+    """What all blocks of a pass share that compares pairs of rows and looks at suspects."""
+    return suspects, pairs
 
 
-def surveyed_distances(block: Array, rows: Any, pairs: Any, starts: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], whose :func:`runs` are given."""
+def surveyed_distances(block: Array, meeting: Any) -> tuple[Floats, Floats]:
+    """:func:`peaks` of the suspects [r] and :func:`squared_distances` of the pairs [e] of a :func:`meeting`."""
+    suspects, pairs = meeting
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
-        return peaks(block, rows), squared_distances(block, pairs, False)
+        return peaks(block, suspects), squared_distances(block, pairs, False)
 
 
 def lead(out: Array, first: int = 0) -> int:
@@ -48,23 +49,18 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     return found
 
 
-def combine(
-    block: Array,
-    starts: Any,
-    rows: Any,
-    weights: Floats,
-    lines: Any,
-    first: int,
-    out: Array,
-    suspects: Any = NO_ROWS,
-    width: int | None = None,
-) -> Floats:
-    """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
+def shares(suspects: Any, starts: Any, rows: Any, weights: Floats, dtype: Any) -> Any:
+    """What all blocks of a pass share that sums ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``."""
+    return suspects, starts, rows, weights, totals(starts, weights)
+
+
+def combine(block: Array, shares: Any, lines: Any, first: int, out: Array, width: int | None = None) -> Floats:
+    """Row ``lines[i]`` of `out` gets the sum of line i of the :func:`shares`.
 
     Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so
-    rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`.
+    rows that are all equal give exactly that row. Returns the :func:`peaks` of the suspects.
     """
-    scales = totals(starts, weights)
+    suspects, starts, rows, weights, scales = shares
     target = out[:, first : first + block.shape[1]]
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the suspects yet
         for place, line in enumerate(lines.tolist()):

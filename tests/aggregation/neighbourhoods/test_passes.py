@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, host_passes, passes
+from robustfl.aggregation.neighbourhoods.gathering import all_pairs
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.tiles import tiled
 from robustfl.aggregation.updates.source import HostileRows
@@ -84,19 +86,26 @@ def test_the_largest_magnitude_is_found_wherever_it_stands(dtype: Any, value: fl
             np.testing.assert_array_equal(one.passes.peaks(changed, np.arange(1)), np.abs([value]))
 
 
-@pytest.mark.parametrize("rule", [Gossip(), NNA()], ids=str)
-def test_rows_that_are_known_to_be_clean_mix_the_same_when_they_are_looked_at_again(
-    rule: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(5)
-    models = rng.standard_normal((9, 700)).astype(np.float32)
+@pytest.mark.parametrize("rule", [Gossip(), NNA(), IOS()], ids=str)
+@pytest.mark.parametrize("d", [700, 1033, 2500])
+def test_a_tile_changes_no_bit_and_hides_no_hostile_letter(rule: Any, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    models = np.random.default_rng(5).standard_normal((9, d)).astype(np.float32)
     index = (np.arange(9)[:, None] + np.arange(9)) % 9
-    hoods = Hoods(index, np.full((9, 9), 1 / 9), np.full(9, 2))
-    plain = rule.mix(Letters(models), hoods).models
-    monkeypatch.setattr("robustfl.aggregation.neighbourhoods.passes.LARGE", 0)
-    np.testing.assert_array_equal(rule.mix(Letters(models), hoods).models, plain)
-    models[index[0, 1]] = np.inf
-    assert rule.mix(Letters(models), hoods).rejected[0, 1]
+    hoods, found = Hoods(index, np.full((9, 9), 1 / 9), np.full(9, 2)), []
+    hostile = models.copy()
+    hostile[index[0, 1], d - 1] = np.inf
+    for often in (0, 1 << 40):
+        monkeypatch.setattr(compiled, "OFTEN", often)
+        found.append(rule.mix(Letters(models), hoods).models)
+        assert rule.mix(Letters(hostile), hoods).rejected[0, 1]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 8, 9])
+def test_all_pairs_of_letters_meet_once(m: int) -> None:
+    met = sorted(tuple(sorted(ends)) for ends in zip(*(end.tolist() for end in all_pairs(m)), strict=True))
+    assert met == list(combinations(range(m), 2))
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e18, 1e30], ids=str)
