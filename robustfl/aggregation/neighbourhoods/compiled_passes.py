@@ -77,18 +77,25 @@ def meeting(suspects: Any, pairs: Any) -> Meeting:
     return Meeting(suspects, _placed(pairs, rows) if tiled else pairs, starts, rows, tiled)
 
 
-def surveyed_distances(block: Array, meeting: Meeting) -> tuple[Floats, Floats]:
-    """:func:`peaks` of the suspects [r], and :func:`squared_distances` of the pairs [e] that are not wide, together."""
-    largest, found = np.zeros(len(meeting.suspects)), np.zeros(len(meeting.pairs))
-    for part, _ in _parts(block):
-        origin = np.zeros(min(SUMMED, part.shape[1]), part.dtype)
-        compared = origin, meeting.starts, meeting.pairs, aligned(4 * lanes(part.dtype), part.dtype), found
-        if meeting.tiled:
-            images, tile = _images(meeting.rows, part), aligned(len(meeting.rows) * len(origin), part.dtype)
-            loops.tiled_squares(*_memory(part), meeting.rows, images, tile, *compared)
-            largest = np.maximum(largest, _largest(images, part)[: len(largest)])
-        else:
-            loops.surveyed_squares(*_memory(part), meeting.suspects, largest, *compared)
+def surveyed_distances(block: Array, meeting: Meeting, width: int) -> tuple[Floats, Floats]:
+    """:func:`peaks` of the suspects, and :func:`squared_distances` of the pairs that are not wide, together.
+
+    Both are those of `width` columns at a time, [c, r] and [c, e]; the last columns may be fewer.
+    """
+    count = -(-block.shape[1] // width)
+    largest, found = np.zeros((count, len(meeting.suspects))), np.zeros((count, len(meeting.pairs)))
+    wide = lanes(block.dtype)
+    origin = np.zeros(min(SUMMED, -(-block.shape[1] // wide) * wide), block.dtype)
+    lane, tile = aligned(4 * wide, block.dtype), aligned(len(meeting.rows) * len(origin), block.dtype)
+    for number, columns in enumerate(column_blocks(block.shape[1], width)):
+        for part, _ in _parts(block[:, columns]):
+            compared = origin, meeting.starts, meeting.pairs, lane, found[number]
+            if meeting.tiled:
+                images = _images(meeting.rows, part)
+                loops.tiled_squares(*_memory(part), meeting.rows, images, tile, *compared)
+                np.maximum(largest[number], _largest(images, part)[: len(meeting.suspects)], out=largest[number])
+            else:
+                loops.surveyed_squares(*_memory(part), meeting.suspects, largest[number], *compared)
     return largest, found
 
 
@@ -99,7 +106,7 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     first row are read faster where they follow each other, and all pairs are where pairs of the same rows do.
     """
     if not wide:
-        return surveyed_distances(block, meeting(NO_ROWS, pairs))[1]
+        return surveyed_distances(block, meeting(NO_ROWS, pairs), block.shape[1])[1][0]
     found = np.zeros(len(pairs))
     for columns in column_blocks(block.shape[1], SUMMED):
         for part, _ in _parts(block[:, columns]):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
 from robustfl.aggregation.kernels.host import Host
 
 NO_ROWS = np.zeros(0, np.int64)
@@ -27,11 +27,16 @@ def meeting(suspects: Any, pairs: Any) -> Any:
     return suspects, pairs
 
 
-def surveyed_distances(block: Array, meeting: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of the suspects [r] and :func:`squared_distances` of the pairs [e] of a :func:`meeting`."""
+def surveyed_distances(block: Array, meeting: Any, width: int) -> tuple[Floats, Floats]:
+    """:func:`peaks` of the suspects and :func:`squared_distances` of the pairs of a :func:`meeting`, [c, r] and [c, e].
+
+    They are those of `width` columns at a time.
+    """
     suspects, pairs = meeting
+    parts = [block[:, columns] for columns in column_blocks(block.shape[1], width)]
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
-        return peaks(block, suspects), squared_distances(block, pairs, False)
+        found = [squared_distances(part, pairs, False) for part in parts]
+        return np.stack([peaks(part, suspects) for part in parts]), np.stack(found)
 
 
 def lead(out: Array, first: int = 0) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -150,39 +151,44 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-        cut = self._cut(SUMMED)
+        cut = self._cut(ALONE if thread_count() == 1 else SUMMED)
         if self._known:
             known = partial(self._narrow_and_wide, pairs, self.passes.meeting(self._suspects[:0], pairs))
-            return self.added(self._blocks(known, cut), len(pairs))
+            return self.added(list(chain.from_iterable(self._blocks(known, cut))), len(pairs))
         covered = bool(np.isin(pairs[:, 0], self._suspects).all())
         looked = partial(self._surveyed, pairs, self.passes.meeting(self._suspects, pairs), covered)
-        return self.added(self._first(looked, cut), len(pairs))
+        return self.added(list(chain.from_iterable(self._first(looked, cut))), len(pairs))
 
     def _surveyed(
         self, pairs: Index, meeting: Any, covered: bool, block: Array, columns: slice
     ) -> tuple[Floats, Floats]:
-        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it.
+        """The squared distances [c, e] in a block that nobody has looked at, and the magnitudes of the suspects in it.
 
-        `covered` says that each pair begins with a suspect: then no pair is wide where no suspect is out of the usual.
+        Each line is of :data:`SUMMED` columns. `covered` says that each pair begins with a suspect: then no pair is
+        wide where no suspect is out of the usual.
         """
-        peaks = np.zeros(len(self.rows))
-        peaks[self._suspects], found = self.passes.surveyed_distances(block, meeting)
-        if covered and _usual(peaks[self._suspects]).all():
-            return found, peaks
-        wide = _wide(peaks, pairs)
-        if wide.any() and (peaks <= self._limit).all():
-            found[wide] = self.passes.squared_distances(block, pairs[wide], True)
-        return found, peaks
+        largest, found = self.passes.surveyed_distances(block, meeting, SUMMED)
+        peaks = np.zeros((len(largest), len(self.rows)))
+        peaks[:, self._suspects] = largest
+        if not (covered and _usual(largest).all()):
+            for part, high, line in zip(column_blocks(block.shape[1], SUMMED), peaks, found, strict=True):
+                wide = _wide(high, pairs)
+                if wide.any() and (high <= self._limit).all():
+                    line[wide] = self.passes.squared_distances(block[:, part], pairs[wide], True)
+        return found, peaks.max(axis=0)
 
     def _narrow_and_wide(self, pairs: Index, meeting: Any, block: Array, columns: slice, peaks: Floats) -> Floats:
+        """As :meth:`_surveyed`, for rows of which the largest magnitudes `peaks` are known."""
         wide = _wide(peaks, pairs)
         if not wide.any():
-            narrow: Floats = self.passes.surveyed_distances(block, meeting)[1]
+            narrow: Floats = self.passes.surveyed_distances(block, meeting, SUMMED)[1]
             return narrow
-        found = np.empty(len(pairs))
-        for chosen, kind in ((~wide, False), (wide, True)):
-            if chosen.any():
-                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+        parts = list(column_blocks(block.shape[1], SUMMED))
+        found = np.empty((len(parts), len(pairs)))
+        for part, line in zip(parts, found, strict=True):
+            for chosen, kind in ((~wide, False), (wide, True)):
+                if chosen.any():
+                    line[chosen] = self.passes.squared_distances(block[:, part], pairs[chosen], kind)
         return found
 
     def combine(self, index: Index, weights: Floats, lines: Lines, out: Array) -> None:
