@@ -18,7 +18,13 @@ from robustfl.aggregation.kernels.compiled import aligned
 from robustfl.aggregation.kernels.compiled_vectors import LINE, lanes
 from robustfl.aggregation.kernels.sorting_networks import rank_network
 from robustfl.aggregation.neighbourhoods import compiled_loops as loops
-from robustfl.aggregation.neighbourhoods.compiled_ranks import MOST_ROWS, Ranks, unrolled_ranks
+from robustfl.aggregation.neighbourhoods.compiled_ranks import (
+    MOST_ROWS,
+    Around,
+    Ranks,
+    unrolled_means_around,
+    unrolled_ranks,
+)
 from robustfl.aggregation.neighbourhoods.compiled_streams import STRIP
 from robustfl.aggregation.neighbourhoods.host_passes import NO_ROWS, totals
 
@@ -213,6 +219,24 @@ def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: 
     """As :func:`medians`, the means without the f smallest and the f largest values of each column; 2f < m."""
     count = index.shape[1] if maps is None else maps.shape[1]
     _ranks(block, index, maps, f, count - 1 - f, False, lines, first, out)
+
+
+def means_around(rows: Array, index: Any, kept: int) -> Any:
+    """Writes the means of the `kept` values of each column nearest to the median; None where no kernel is made for it.
+
+    It is called as :func:`medians` is, without index and maps.
+    """
+    m = index.shape[1]
+    if not 0 < kept < m <= MOST_ROWS // 2 or len(index) * rows.strides[0] < UNROLLED:
+        return None
+    around = Around(m, (m - 1) // 2, m // 2, True, kept)
+
+    def write(block: Array, lines: Any, first: int, out: Array) -> None:
+        for part, columns in _parts(block, lead(out, first)):
+            with _Target(part, columns, lines, first, out) as target:
+                unrolled_means_around(*_memory(part)[:3], index, around, kept, *target.memory)
+
+    return write
 
 
 def _ranks(

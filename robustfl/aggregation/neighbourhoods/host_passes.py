@@ -93,6 +93,10 @@ def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: 
         out[line, first : first + block.shape[1]] = Host().trimmed_mean(_mapped(block, index, maps, place), f)
 
 
+def means_around(rows: Array, index: Any, kept: int) -> None:
+    """There is no quicker way to means around the median than peer by peer."""
+
+
 def _mapped(block: Array, index: Any, maps: Floats | None, place: int) -> Array:
     rows = block[index[place]]
     return rows if maps is None else Host().combine(maps[place], rows)
