@@ -154,7 +154,9 @@ class SMEA(GramAggregator):
 @cache
 def _every_subset(n: int, size: int) -> tuple[Rows, int]:
     """All subsets [s, size] of n places, in the order in which the search meets them, and the number of its parts."""
-    found, parts, looked = [], [((), tuple(range(n)))], 0
+    found: list[tuple[int, ...]] = []
+    parts: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), tuple(range(n)))]
+    looked = 0
     while parts:
         part, rest = parts.pop()
         looked += 1

@@ -112,7 +112,8 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     first row are read faster where they follow each other, and all pairs are where pairs of the same rows do.
     """
     if not wide:
-        return surveyed_distances(block, meeting(NO_ROWS, pairs), block.shape[1])[1][0]
+        narrow: Floats = surveyed_distances(block, meeting(NO_ROWS, pairs), block.shape[1])[1][0]
+        return narrow
     found = np.zeros(len(pairs))
     for columns in column_blocks(block.shape[1], SUMMED):
         for part, _ in _parts(block[:, columns]):
@@ -206,7 +207,8 @@ def _images(rows: NDArray[np.int64], part: Array) -> NDArray[Any]:
 
 def _largest(images: NDArray[Any], part: Array) -> Floats:
     """The largest magnitude of each row: the bits of a float that is not negative have the order of the floats."""
-    return images.view(part.dtype).reshape(-1, 16 // part.itemsize).max(axis=1).astype(np.float64)
+    largest: Floats = images.view(part.dtype).reshape(-1, 16 // part.itemsize).max(axis=1).astype(np.float64)
+    return largest
 
 
 def medians(block: Array, index: Any, maps: Floats | None, lines: Any, first: int, out: Array) -> None:

@@ -150,7 +150,7 @@ def nearest(typing: Any, around: Any, rows: Any, step: Any, like: Any) -> Any:
     wanted, scalar = around.ranks, like.dtype
     vector = Vector(scalar, REGISTER_LANES * 64 // scalar.bitwidth)
     wide = Vector(types.float64, vector.count)
-    result = types.Tuple([wide, vector, vector, wide])
+    result = types.Tuple([wide, vector, vector, wide])  # type: ignore[no-untyped-call]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind, double = context.get_value_type(vector), context.get_value_type(wide)
