@@ -22,8 +22,8 @@ Rows = NDArray[np.intp]
 """The positions of some rows."""
 
 MOST_SUBSETS = 128
-"""Subsets of which all eigenvalues are computed at once, for many sets of rows: the search takes as long for one set
-as these take if there are more, with 8 rows in each."""
+"""Subsets of which all eigenvalues are computed at once, for many sets of rows: those of one, of 7 rows, take about 5
+microseconds, and a search among the 36 of 9 rows takes 2 milliseconds."""
 
 AT_ONCE = 1 << 16
 """Places in the subsets of sets of rows that are looked at at once: their products take some MB."""

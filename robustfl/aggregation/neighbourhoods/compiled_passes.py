@@ -228,7 +228,7 @@ def means_around(rows: Array, index: Any, kept: int) -> Any:
 
     It is called as :func:`medians` is, without index and maps.
     """
-    m = index.shape[1]
+    m = index.shape[1]  # values and their distances share the registers, so of half as many rows as ranks alone
     if not 0 < kept < m <= MOST_ROWS // 2 or len(index) * rows.strides[0] < UNROLLED:
         return None
     around = Around(m, (m - 1) // 2, m // 2, True, kept)
