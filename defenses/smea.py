@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from math import comb
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -10,14 +12,21 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from robustfl.aggregation import Gram, GramAggregator
-from robustfl.aggregation.kernels.base import Floats
+from robustfl.aggregation import Gram, GramAggregator, Grams
+from robustfl.aggregation.kernels.base import Floats, column_blocks
 from robustfl.aggregation.sensitivity import JUMP
 from robustfl.components import ByzantineCount
 from robustfl.errors import InfeasibleError
 
 Rows = NDArray[np.intp]
 """The positions of some rows."""
+
+MOST_SUBSETS = 128
+"""Subsets of which all eigenvalues are computed at once, for many sets of rows: those of one, of 7 rows, take about 5
+microseconds, and a search among the 36 of 9 rows takes 2 milliseconds."""
+
+AT_ONCE = 1 << 16
+"""Places in the subsets of sets of rows that are looked at at once: their products take some MB."""
 
 ALIKE = 1e-12
 """Eigenvalues with a relative difference below this differ only by rounding: the subset that was found first stays."""
@@ -84,6 +93,28 @@ class SMEA(GramAggregator):
         weights[kept] = 1.0 / len(kept)
         return weights
 
+    def weights_of_all(self, grams: Grams) -> Floats | None:
+        """The weights [g, n], by the eigenvalues of all subsets of each set, if there are few enough of them."""
+        n = grams.n
+        if comb(n, self.f) > MOST_SUBSETS:
+            return None
+        subsets, parts = _every_subset(n, n - self.f)
+        if parts > self.budget:
+            return None
+        inner, squared = grams.inner, grams.squared_distances
+        order = np.argsort(-np.median(squared, axis=2), axis=1, kind="stable")
+        weights = np.zeros(order.shape)
+        for sets in column_blocks(len(order), max(1, AT_ONCE // subsets.size)):
+            rows = order[sets][:, subsets]  # [g, s, k]
+            each = np.arange(len(rows))[:, None]
+            largest = np.linalg.eigvalsh(_scatter_of_all(inner[sets], rows))[..., -1]
+            winner, least = np.zeros(len(rows), np.intp), largest[:, 0].copy()
+            for place in range(1, len(subsets)):
+                less = largest[:, place] < least * (1.0 - ALIKE)
+                winner[less], least[less] = place, largest[less, place]
+            weights[sets][each, rows[each[:, 0], winner]] = 1.0 / subsets.shape[1]
+        return weights
+
     def _least_varying(self, gram: Gram) -> Rows:
         """The rows of the subset whose covariance has the smallest largest eigenvalue."""
         n, size = gram.n, gram.n - self.f
@@ -118,6 +149,35 @@ class SMEA(GramAggregator):
             f"SMEA found no proof of the smallest eigenvalue within budget={self.budget} parts of subsets. "
             f"Found n={n}, f={self.f}. Raise `budget`, lower `f`, or use a rule without a search, such as CAF."
         )
+
+
+@cache
+def _every_subset(n: int, size: int) -> tuple[Rows, int]:
+    """All subsets [s, size] of n places, in the order in which the search meets them, and the number of its parts."""
+    found: list[tuple[int, ...]] = []
+    parts: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), tuple(range(n)))]
+    looked = 0
+    while parts:
+        part, rest = parts.pop()
+        looked += 1
+        surplus = len(part) + len(rest) - size
+        if surplus == 0 or len(part) == size:
+            found.append((part + rest)[:size])
+            continue
+        parts += [((*part, rest[place]), rest[place + 1 :]) for place in range(surplus)]
+        parts.append((part + rest[surplus:], ()))
+    subsets = np.array(found, dtype=np.intp)
+    subsets.setflags(write=False)
+    return subsets, looked
+
+
+def _scatter_of_all(inner: Floats, rows: Rows) -> Floats:
+    """The :func:`_scatter` [g, s, k, k] of subsets [g, s, k] of the rows of g sets, with inner products [g, n, n]."""
+    own = inner[np.arange(len(inner))[:, None, None, None], rows[..., :, None], rows[..., None, :]]
+    k = rows.shape[-1]
+    to_mean = own.sum(axis=-1) / k
+    centred: Floats = own - to_mean[..., :, None] - to_mean[..., None, :] + to_mean.sum(axis=-1)[..., None, None] / k
+    return centred
 
 
 def _scatter(inner: Floats, part: Rows) -> Floats:

@@ -126,7 +126,7 @@ def load_register(typing: Any, array: Any, at: Any) -> Any:
     return result(array, types.intp), generate
 
 
-def _halves(builder: Any, vector: Any, count: int) -> tuple[Any, Any]:
+def halves(builder: Any, vector: Any, count: int) -> tuple[Any, Any]:
     """The lower and the upper half of a vector, of `count` lanes each."""
     nothing, number = ir.Constant(vector.type, ir.Undefined), ir.VectorType(ir.IntType(32), count)
     lower, upper = (ir.Constant(number, list(range(start, start + count))) for start in (0, count))
@@ -141,7 +141,7 @@ def across(typing: Any, a: Any) -> Any:
         total, count = v[0], a.count
         while count > 1:
             count //= 2
-            total = builder.fadd(*_halves(builder, total, count))
+            total = builder.fadd(*halves(builder, total, count))
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return a.scalar(a), _simple(emit)
@@ -376,7 +376,7 @@ def most(typing: Any, image: Any) -> Any:
         total, count = args[0], image.count
         while count > 1:
             count //= 2
-            lower, upper = _halves(builder, total, count)
+            lower, upper = halves(builder, total, count)
             total = builder.select(builder.icmp_signed("<", lower, upper), upper, lower)
         single = builder.bitcast(_mirror(builder, total), ir.VectorType(context.get_value_type(scalar), 1))
         return builder.extract_element(single, ir.Constant(ir.IntType(32), 0))

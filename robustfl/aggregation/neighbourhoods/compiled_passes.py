@@ -7,6 +7,7 @@ a block, which fill none, are copied and filled up with zeros.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,24 @@ from robustfl.aggregation.kernels.compiled import aligned
 from robustfl.aggregation.kernels.compiled_vectors import LINE, lanes
 from robustfl.aggregation.kernels.sorting_networks import rank_network
 from robustfl.aggregation.neighbourhoods import compiled_loops as loops
-from robustfl.aggregation.neighbourhoods.compiled_ranks import MOST_ROWS, Ranks, unrolled_ranks
+from robustfl.aggregation.neighbourhoods.compiled_ranks import (
+    MOST_ROWS,
+    Around,
+    Ranks,
+    unrolled_means_around,
+    unrolled_ranks,
+)
+from robustfl.aggregation.neighbourhoods.compiled_streams import STRIP
 from robustfl.aggregation.neighbourhoods.host_passes import NO_ROWS, totals
 
 SUMMED = 1024
 """Columns whose squares are summed in float32: wide enough to hide the sum over a vector, and 200 rows fit a cache."""
+
+OFTEN = 2
+"""How often rows have to be read, on average, for a copy of them in a tile to pay."""
+
+MOST_TILED = 1 << 12
+"""Rows that are copied into a tile for comparisons at most: each takes :data:`SUMMED` numbers of every thread."""
 
 STREAMED = 1 << 24
 """Bytes from which on results are written past the caches, which they would fill several times over."""
@@ -41,16 +55,53 @@ def peaks(block: Array, rows: Any) -> Floats:
     return found
 
 
-def surveyed_distances(block: Array, rows: Any, pairs: Any, starts: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], not wide ones, in one reading.
+@dataclass(frozen=True)
+class Meeting:
+    """Which rows are compared, and how.
 
-    `starts` are the :func:`runs` of the pairs.
+    Attributes
+    ----------
+    suspects : [r] the rows whose largest magnitudes are wanted
+    pairs : [e, 2] the pairs of rows; where they are `tiled`, the places of these in `rows`
+    starts : where the pairs begin that have their first row in common with the one before, and where all of them end
+    rows : the rows that are copied into a tile, the suspects first
     """
-    largest, found = np.zeros(len(rows)), np.zeros(len(pairs))
-    for part, _ in _parts(block):
-        lane, sums = np.zeros(lanes(part.dtype), part.dtype), np.zeros(lanes(part.dtype), part.dtype)
-        origin = np.zeros(min(SUMMED, part.shape[1]), part.dtype)
-        loops.surveyed_squares(*_memory(part), rows, lane, largest, origin, starts, pairs, sums, found)
+
+    suspects: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    tiled: bool
+
+
+def meeting(suspects: Any, pairs: Any) -> Meeting:
+    """What all blocks of a pass share that compares pairs of rows and looks at suspects; see :class:`Meeting`."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(pairs[:, 0])) + 1, [len(pairs)]]).astype(np.int64)
+    suspects, pairs = np.asarray(suspects, np.int64), np.asarray(pairs, np.int64)
+    rows = np.concatenate([suspects, np.setdiff1d(pairs[pairs >= 0], suspects)])
+    tiled = pairs.size >= OFTEN * len(rows) and len(rows) <= MOST_TILED
+    return Meeting(suspects, _placed(pairs, rows) if tiled else pairs, starts, rows, tiled)
+
+
+def surveyed_distances(block: Array, meeting: Meeting, width: int) -> tuple[Floats, Floats]:
+    """:func:`peaks` of the suspects, and :func:`squared_distances` of the pairs that are not wide, together.
+
+    Both are those of `width` columns at a time, [c, r] and [c, e]; the last columns may be fewer.
+    """
+    count = -(-block.shape[1] // width)
+    largest, found = np.zeros((count, len(meeting.suspects))), np.zeros((count, len(meeting.pairs)))
+    wide = lanes(block.dtype)
+    origin = np.zeros(min(SUMMED, -(-block.shape[1] // wide) * wide), block.dtype)
+    lane, tile = aligned(4 * wide, block.dtype), aligned(len(meeting.rows) * len(origin), block.dtype)
+    for number, columns in enumerate(column_blocks(block.shape[1], width)):
+        for part, _ in _parts(block[:, columns]):
+            compared = origin, meeting.starts, meeting.pairs, lane, found[number]
+            if meeting.tiled:
+                images = _images(meeting.rows, part)
+                loops.tiled_squares(*_memory(part), meeting.rows, images, tile, *compared)
+                np.maximum(largest[number], _largest(images, part)[: len(meeting.suspects)], out=largest[number])
+            else:
+                loops.surveyed_squares(*_memory(part), meeting.suspects, largest[number], *compared)
     return largest, found
 
 
@@ -61,7 +112,8 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     first row are read faster where they follow each other, and all pairs are where pairs of the same rows do.
     """
     if not wide:
-        return surveyed_distances(block, NO_ROWS, pairs, runs(pairs))[1]
+        narrow: Floats = surveyed_distances(block, meeting(NO_ROWS, pairs), block.shape[1])[1][0]
+        return narrow
     found = np.zeros(len(pairs))
     for columns in column_blocks(block.shape[1], SUMMED):
         for part, _ in _parts(block[:, columns]):
@@ -70,44 +122,92 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     return found
 
 
-def runs(pairs: Any) -> NDArray[np.int64]:
-    """Where the pairs begin that have their first row in common with the one before, and where all of them end."""
-    changes = np.flatnonzero(np.diff(pairs[:, 0])) + 1
-    return np.concatenate([[0], changes, [len(pairs)]]).astype(np.int64)
-
-
 def lead(out: Array, first: int = 0) -> int:
     """How many columns of `out` from `first` on come before what can be written past the caches; 0 if nothing can."""
     pitch = out.shape[1] * out.itemsize
     if out.nbytes < STREAMED or pitch % LINE or not out.flags.c_contiguous:
         return 0
-    return int(-(out.ctypes.data + first * out.itemsize) % LINE // out.itemsize)
+    return int(-(out.__array_interface__["data"][0] + first * out.itemsize) % LINE // out.itemsize)
 
 
-def combine(
-    block: Array,
-    starts: Any,
-    rows: Any,
-    weights: Floats,
-    lines: Any,
-    first: int,
-    out: Array,
-    suspects: Any = NO_ROWS,
-    width: int = 1 << 62,
-) -> Floats:
-    """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
+@dataclass(frozen=True)
+class Shares:
+    """Weighted sums of rows, one a line, around the first row of each, and how they are made.
+
+    Attributes
+    ----------
+    suspects : [r] the rows whose largest magnitudes are wanted
+    starts : [g + 1] where the rows of each line start, and where the last ones end
+    rows : the rows of all lines; where they are `tiled`, the places of these in `used`
+    weights, scales : the weight of each row but for the first of each line; the sum of the weights of each line
+    used : the rows that are copied into a tile, the suspects first
+    turns : [g + 1] how many of the rows `used` are asked for before each line
+    """
+
+    suspects: NDArray[np.int64]
+    starts: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+    weights: Array
+    scales: Array
+    used: NDArray[np.int64]
+    turns: NDArray[np.uint64]
+    tiled: bool
+
+
+def shares(suspects: Any, starts: Any, rows: Any, weights: Floats, dtype: np.dtype[Any]) -> Shares:
+    """What all blocks of a pass share that sums ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``."""
+    suspects, rows = np.asarray(suspects, np.int64), np.asarray(rows, np.int64)
+    used = np.concatenate([suspects, np.setdiff1d(rows, suspects)])
+    lines, tiled = len(starts) - 1, len(rows) >= OFTEN * len(used)
+    turns = np.arange(lines + 1) * len(used) // max(lines, 1) if tiled else np.zeros(lines + 1)
+    return Shares(
+        suspects,
+        np.asarray(starts, np.uint64),
+        _placed(rows, used) if tiled else rows,
+        weights.astype(dtype),
+        totals(starts, weights).astype(dtype),
+        used,
+        turns.astype(np.uint64),
+        tiled,
+    )
+
+
+def combine(block: Array, shares: Shares, lines: Any, first: int, out: Array, width: int = 1 << 62) -> Floats:
+    """Row ``lines[i]`` of `out` gets the sum of line i of the :class:`Shares`.
 
     Column c of the block goes to column ``first + c`` of `out`, which is contiguous. The sum is taken around the first
-    row of a line, so rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`, at
-    which it looks in chunks of `width` columns, each while it is in the cache.
+    row of a line, so rows that are all equal give exactly that row. Returns the :func:`peaks` of the suspects. Rows
+    that few lines have are not tiled, and suspects are then looked at in chunks of `width` columns.
     """
-    shares, scales = weights.astype(block.dtype), totals(starts, weights).astype(block.dtype)
-    largest, lane = np.zeros(len(suspects)), np.zeros(lanes(block.dtype), block.dtype)
+    largest, lane = np.zeros(len(shares.suspects)), np.zeros(lanes(block.dtype), block.dtype)
+    sums = shares.starts, shares.rows, shares.weights, shares.scales
     for part, columns in _parts(block, lead(out, first)):
         with _Target(part, columns, lines, first, out) as target:
-            loops.surveyed_sums(
-                *_memory(part), width, suspects, lane, largest, starts, rows, shares, scales, *target.memory
-            )
+            if shares.tiled:
+                images = _images(shares.used, part)
+                tile = aligned(len(shares.used) * STRIP // part.itemsize, part.dtype)
+                loops.tiled_sums(*_memory(part)[:3], shares.used, images, tile, *sums, shares.turns, *target.memory)
+                largest = np.maximum(largest, _largest(images, part)[: len(largest)])
+            else:
+                loops.surveyed_sums(*_memory(part), width, shares.suspects, lane, largest, *sums, *target.memory)
+    return largest
+
+
+def _placed(rows: NDArray[np.int64], used: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places of some rows among those that are used; -1 stays what it is."""
+    places = np.full(used.max(initial=0) + 2, -1)
+    places[used] = np.arange(len(used))
+    return np.ascontiguousarray(places[rows])
+
+
+def _images(rows: NDArray[np.int64], part: Array) -> NDArray[Any]:
+    """Space for the largest magnitudes of rows as integers: each has several, 16 bytes of them."""
+    return np.zeros(len(rows) * 16 // part.itemsize, f"i{part.itemsize}")
+
+
+def _largest(images: NDArray[Any], part: Array) -> Floats:
+    """The largest magnitude of each row: the bits of a float that is not negative have the order of the floats."""
+    largest: Floats = images.view(part.dtype).reshape(-1, 16 // part.itemsize).max(axis=1).astype(np.float64)
     return largest
 
 
@@ -121,6 +221,24 @@ def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: 
     """As :func:`medians`, the means without the f smallest and the f largest values of each column; 2f < m."""
     count = index.shape[1] if maps is None else maps.shape[1]
     _ranks(block, index, maps, f, count - 1 - f, False, lines, first, out)
+
+
+def means_around(rows: Array, index: Any, kept: int) -> Any:
+    """Writes the means of the `kept` values of each column nearest to the median; None where no kernel is made for it.
+
+    It is called as :func:`medians` is, without index and maps.
+    """
+    m = index.shape[1]  # values and their distances share the registers, so of half as many rows as ranks alone
+    if not 0 < kept < m <= MOST_ROWS // 2 or len(index) * rows.strides[0] < UNROLLED:
+        return None
+    around = Around(m, (m - 1) // 2, m // 2, True, kept)
+
+    def write(block: Array, lines: Any, first: int, out: Array) -> None:
+        for part, columns in _parts(block, lead(out, first)):
+            with _Target(part, columns, lines, first, out) as target:
+                unrolled_means_around(*_memory(part)[:3], index, around, kept, *target.memory)
+
+    return write
 
 
 def _ranks(
@@ -164,7 +282,7 @@ def _filled(part: Array, count: int) -> Array:
 
 def _memory(part: Array) -> tuple[int, int, int, int]:
     """The address, bytes from row to row, columns, and columns per vector. The caller keeps `part` alive."""
-    return part.ctypes.data, part.strides[0], part.shape[1], lanes(part.dtype)
+    return part.__array_interface__["data"][0], part.strides[0], part.shape[1], lanes(part.dtype)
 
 
 def _fixed(lines: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -74,6 +74,18 @@ class Meetings:
         return [squares[place] for place in self.places]
 
 
+def all_pairs(m: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs (p, q) of m letters, each once: every letter, in a circle, with the half of them that comes after it.
+
+    Equally many pairs begin with each letter, and they follow each other, which is how kernels read them fastest. A
+    letter that is compared is one of the last few, which are in a first-level cache.
+    """
+    steps = np.arange(1, m // 2 + 1)
+    first, step = np.repeat(np.arange(m), len(steps)), np.tile(steps, m)
+    once = (2 * step < m) | (2 * first < m)  # those half a circle apart would meet twice
+    return first[once], (first + step)[once] % m
+
+
 class Groups(tuple[Group, ...]):
     """The groups of a mixing, and what follows from them alone."""
 
@@ -86,13 +98,8 @@ class Groups(tuple[Group, ...]):
     @cached_property
     def pairs(self) -> Meetings:
         """Who meets whom when each peer compares all its letters, [g, m (m - 1) / 2] a group."""
-        upper = [np.triu_indices(group.m, 1) for group in self]
-        return Meetings.of(
-            [
-                np.stack([group.index[:, p], group.index[:, q]], axis=-1)
-                for group, (p, q) in zip(self, upper, strict=True)
-            ]
-        )
+        ends = [(group.index, *all_pairs(group.m)) for group in self]
+        return Meetings.of([np.stack([index[:, p], index[:, q]], axis=-1) for index, p, q in ends])
 
     @cached_property
     def lines(self) -> NDArray[np.int64]:
@@ -171,7 +178,7 @@ class Gathering:
         """What was found for all pairs [e], as a matrix [m, m] of each peer in a group."""
         squares = []
         for group, told in zip(self.groups, self.groups.pairs.told(found), strict=True):
-            p, q = np.triu_indices(group.m, 1)
+            p, q = all_pairs(group.m)
             square = np.zeros((len(group.lines), group.m, group.m))
             square[:, p, q] = square[:, q, p] = told
             squares.append(square)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustfl.aggregation.kernels.base import Array, Floats
+from robustfl.aggregation.kernels.base import Array, Floats, column_blocks
 from robustfl.aggregation.kernels.host import Host
 
 NO_ROWS = np.zeros(0, np.int64)
@@ -22,15 +22,21 @@ def peaks(block: Array, rows: Any) -> Floats:
         return np.asarray(np.maximum(part.max(axis=1), -part.min(axis=1)), np.float64)
 
 
-def runs(pairs: Any) -> Any:
-    """What can be found out about pairs before any block is read: nothing that would be of use here."""
-    return NO_ROWS
+def meeting(suspects: Any, pairs: Any) -> Any:
+    """What all blocks of a pass share that compares pairs of rows and looks at suspects."""
+    return suspects, pairs
 
 
-def surveyed_distances(block: Array, rows: Any, pairs: Any, starts: Any) -> tuple[Floats, Floats]:
-    """:func:`peaks` of some rows [r] and :func:`squared_distances` of some pairs [e], whose :func:`runs` are given."""
+def surveyed_distances(block: Array, meeting: Any, width: int) -> tuple[Floats, Floats]:
+    """:func:`peaks` of the suspects and :func:`squared_distances` of the pairs of a :func:`meeting`, [c, r] and [c, e].
+
+    They are those of `width` columns at a time.
+    """
+    suspects, pairs = meeting
+    parts = [block[:, columns] for columns in column_blocks(block.shape[1], width)]
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the rows yet
-        return peaks(block, rows), squared_distances(block, pairs, False)
+        found = [squared_distances(part, pairs, False) for part in parts]
+        return np.stack([peaks(part, suspects) for part in parts]), np.stack(found)
 
 
 def lead(out: Array, first: int = 0) -> int:
@@ -48,23 +54,18 @@ def squared_distances(block: Array, pairs: Any, wide: bool) -> Floats:
     return found
 
 
-def combine(
-    block: Array,
-    starts: Any,
-    rows: Any,
-    weights: Floats,
-    lines: Any,
-    first: int,
-    out: Array,
-    suspects: Any = NO_ROWS,
-    width: int | None = None,
-) -> Floats:
-    """Row ``lines[i]`` of `out` gets the sum of ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``.
+def shares(suspects: Any, starts: Any, rows: Any, weights: Floats, dtype: Any) -> Any:
+    """What all blocks of a pass share that sums ``weights[e] x_(rows[e])`` over ``starts[i] <= e < starts[i + 1]``."""
+    return suspects, starts, rows, weights, totals(starts, weights)
+
+
+def combine(block: Array, shares: Any, lines: Any, first: int, out: Array, width: int | None = None) -> Floats:
+    """Row ``lines[i]`` of `out` gets the sum of line i of the :func:`shares`.
 
     Column c of the block goes to column ``first + c`` of `out`. The sum is taken around the first row of a line, so
-    rows that are all equal give exactly that row. Returns the :func:`peaks` of the `suspects`.
+    rows that are all equal give exactly that row. Returns the :func:`peaks` of the suspects.
     """
-    scales = totals(starts, weights)
+    suspects, starts, rows, weights, scales = shares
     target = out[:, first : first + block.shape[1]]
     with np.errstate(over="ignore", invalid="ignore"):  # nobody has looked at the suspects yet
         for place, line in enumerate(lines.tolist()):
@@ -90,6 +91,10 @@ def trimmed_means(block: Array, index: Any, maps: Floats | None, f: int, lines: 
     """As :func:`medians`, the means without the f smallest and the f largest values of each column; 2f < m."""
     for place, line in enumerate(lines.tolist()):
         out[line, first : first + block.shape[1]] = Host().trimmed_mean(_mapped(block, index, maps, place), f)
+
+
+def means_around(rows: Array, index: Any, kept: int) -> None:
+    """There is no quicker way to means around the median than peer by peer."""
 
 
 def _mapped(block: Array, index: Any, maps: Floats | None, place: int) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from robustfl.aggregation.kernels.base import Array, Floats, Kernels, column_blocks
 from robustfl.aggregation.kernels.choice import COMPILE_FROM, kernels_for
 from robustfl.aggregation.kernels.host import Host
-from robustfl.aggregation.kernels.threads import in_order
+from robustfl.aggregation.kernels.threads import in_order, thread_count
 from robustfl.aggregation.neighbourhoods import host_passes
 from robustfl.aggregation.updates.source import HostileRows
 
@@ -37,11 +38,10 @@ SUMMED = 4096
 """The number of columns of a block whose columns are summed over, for any number of letters."""
 
 COMBINED = 8192
-"""The number of columns of a block that one call of a kernel combines: several threads have enough to do, and calls
-cost nothing beside the sums."""
+"""The number of columns of a block that one call of a kernel combines: several threads have enough to do."""
 
-LARGE = 1 << 24
-"""Bytes of letters from which on they do not stay in the caches from one pass to the next."""
+ALONE = 1 << 16
+"""The number of columns of such a block for one thread: calls then cost nothing beside the sums."""
 
 NARROW = 1e-12, 1e15
 """Squares of float32 numbers of such a size neither vanish nor overflow when a block of them is summed in float32."""
@@ -151,38 +151,44 @@ class Passes:
 
         Float32 numbers are summed in float32 within a block, unless their squares could vanish or overflow there.
         """
-        cut, runs = self._cut(SUMMED), self.passes.runs(pairs)
-        looked = partial(self._surveyed, pairs, runs, bool(np.isin(pairs[:, 0], self._suspects).all()))
-        known = partial(self._narrow_and_wide, pairs, runs)
-        found = self._blocks(known, cut) if self._known else self._first(looked, cut)
-        return self.added(found, len(pairs))
+        cut = self._cut(ALONE if thread_count() == 1 else SUMMED)
+        if self._known:
+            known = partial(self._narrow_and_wide, pairs, self.passes.meeting(self._suspects[:0], pairs))
+            return self.added(list(chain.from_iterable(self._blocks(known, cut))), len(pairs))
+        covered = bool(np.isin(pairs[:, 0], self._suspects).all())
+        looked = partial(self._surveyed, pairs, self.passes.meeting(self._suspects, pairs), covered)
+        return self.added(list(chain.from_iterable(self._first(looked, cut))), len(pairs))
 
     def _surveyed(
-        self, pairs: Index, runs: Lines, covered: bool, block: Array, columns: slice
+        self, pairs: Index, meeting: Any, covered: bool, block: Array, columns: slice
     ) -> tuple[Floats, Floats]:
-        """The squared distances in a block that nobody has looked at, and the magnitudes of the suspects in it.
+        """The squared distances [c, e] in a block that nobody has looked at, and the magnitudes of the suspects in it.
 
-        `covered` says that each pair begins with a suspect: then no pair is wide where no suspect is out of the usual.
+        Each line is of :data:`SUMMED` columns. `covered` says that each pair begins with a suspect: then no pair is
+        wide where no suspect is out of the usual.
         """
-        peaks = np.zeros(len(self.rows))
-        peaks[self._suspects], found = self.passes.surveyed_distances(block, self._suspects, pairs, runs)
-        if covered and _usual(peaks[self._suspects]).all():
-            return found, peaks
-        wide = _wide(peaks, pairs)
-        if wide.any() and (peaks <= self._limit).all():
-            found[wide] = self.passes.squared_distances(block, pairs[wide], True)
-        return found, peaks
+        largest, found = self.passes.surveyed_distances(block, meeting, SUMMED)
+        peaks = np.zeros((len(largest), len(self.rows)))
+        peaks[:, self._suspects] = largest
+        if not (covered and _usual(largest).all()):
+            for part, high, line in zip(column_blocks(block.shape[1], SUMMED), peaks, found, strict=True):
+                wide = _wide(high, pairs)
+                if wide.any() and (high <= self._limit).all():
+                    line[wide] = self.passes.squared_distances(block[:, part], pairs[wide], True)
+        return found, peaks.max(axis=0)
 
-    def _narrow_and_wide(self, pairs: Index, runs: Lines, block: Array, columns: slice, peaks: Floats) -> Floats:
+    def _narrow_and_wide(self, pairs: Index, meeting: Any, block: Array, columns: slice, peaks: Floats) -> Floats:
+        """As :meth:`_surveyed`, for rows of which the largest magnitudes `peaks` are known."""
         wide = _wide(peaks, pairs)
         if not wide.any():
-            nothing = self._suspects[:0]
-            narrow: Floats = self.passes.surveyed_distances(block, nothing, pairs, runs)[1]
+            narrow: Floats = self.passes.surveyed_distances(block, meeting, SUMMED)[1]
             return narrow
-        found = np.empty(len(pairs))
-        for chosen, kind in ((~wide, False), (wide, True)):
-            if chosen.any():
-                found[chosen] = self.passes.squared_distances(block, pairs[chosen], kind)
+        parts = list(column_blocks(block.shape[1], SUMMED))
+        found = np.empty((len(parts), len(pairs)))
+        for part, line in zip(parts, found, strict=True):
+            for chosen, kind in ((~wide, False), (wide, True)):
+                if chosen.any():
+                    line[chosen] = self.passes.squared_distances(block[:, part], pairs[chosen], kind)
         return found
 
     def combine(self, index: Index, weights: Floats, lines: Lines, out: Array) -> None:
@@ -196,21 +202,21 @@ class Passes:
         used[:, 0] = True
         starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
         rows = np.take_along_axis(index, order, axis=1)[used].astype(np.int64)
-        shares = ordered[used]
-        if not _beside(self._given, out):
-            self.write([(lines, lambda block, *target: self.passes.combine(block, starts, rows, shares, *target))], out)
+        beside = _beside(self._given, out)
+        suspects = self._suspects if beside and not self._known else self._suspects[:0]
+        shares = self.passes.shares(suspects, starts, rows, ordered[used], self.rows.dtype)
+        if not beside:
+            self.write([(lines, lambda block, *target: self.passes.combine(block, shares, *target))], out)
             return
-        # In a large matrix, sums would wait for each row; whoever looks at all rows first brings them into the cache.
-        spared = self._known and self.rows.nbytes < LARGE
-        suspects = self._suspects[:0] if spared else self._suspects
+
+        width = self.width
 
         def look(block: Array, columns: slice) -> tuple[None, Floats]:
             peaks = np.zeros(len(self.rows))
-            target = lines, columns.start, out
-            peaks[suspects] = self.passes.combine(block, starts, rows, shares, *target, suspects, self.width)
+            peaks[suspects] = self.passes.combine(block, shares, lines, columns.start, out, width)
             return None, peaks
 
-        self._first(look, self._cut(COMBINED, self.passes.lead(out)))
+        self._first(look, self._cut(ALONE if thread_count() == 1 else COMBINED, self.passes.lead(out)))
 
     def medians(self, index: Index, maps: Floats | None) -> Write:
         """Makes the medians by columns of the letters ``index[i]`` [m], or of the m' sums ``maps[i] @ x`` [m', m]."""
@@ -219,6 +225,14 @@ class Passes:
     def trimmed_means(self, index: Index, maps: Floats | None, f: int) -> Write:
         """As :meth:`medians`, the means without the f smallest and the f largest values of each column; 2f < m'."""
         return lambda block, *target: self.passes.trimmed_means(block, index, maps, f, *target)
+
+    def means_around(self, index: Index, kept: int) -> Write | None:
+        """Makes the means of the `kept` values nearest to the median of each column of the letters ``index[i]`` [m].
+
+        None where there is no quicker way than one by one.
+        """
+        found: Write | None = self.passes.means_around(self.rows, index, kept)
+        return found
 
     def one_by_one(self, index: Index, maps: Floats | None, work: Callable[[Array, Kernels], Array]) -> Write:
         """Makes ``work(block [m, b], kernels)`` [b] of the letters ``index[i]``, or of ``maps[i] @ x``, one by one."""

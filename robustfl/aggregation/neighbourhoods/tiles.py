@@ -44,17 +44,22 @@ class _Tiles:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The order statistic that a rule asked for: the median if `f` is None, else a trimmed mean."""
+    """The order statistic that a rule asked for: the median if `f` is None, else a trimmed mean.
+
+    An `exact` one is what others are made of; with `kept`, it is the mean of so many values around the median.
+    """
 
     f: int | None
+    exact: bool = False
+    kept: int | None = None
 
 
 class _Asked:
     """The operations of which the stand-in knows the results."""
 
     def median(self, block: Any, *, exact: bool = False) -> _Wanted:
-        self._require(block, exact)
-        return _Wanted(None)
+        self._require(block)
+        return _Wanted(None, exact)
 
     def trimmed_mean(self, block: Any, f: int, *, exact: bool = False) -> _Wanted:
         self._require(block, exact)
@@ -62,8 +67,14 @@ class _Asked:
             raise _NeedsNumbersError
         return _Wanted(int(f))
 
+    def mean_around(self, block: Any, centre: Any, count: int) -> _Wanted:
+        self._require(block)
+        if centre != _Wanted(None, exact=True) or not 1 <= count <= len(block):
+            raise _NeedsNumbersError
+        return _Wanted(0) if count == len(block) else _Wanted(None, kept=int(count))
+
     @staticmethod
-    def _require(block: Any, exact: bool) -> None:
+    def _require(block: Any, exact: bool = False) -> None:
         if exact or not isinstance(block, _Tiles):
             raise _NeedsNumbersError
 
@@ -77,6 +88,8 @@ def tiled(work: Columnwise, m: int, passes: Passes, index: Index, maps: Floats |
         wanted: Any = work(_Tiles(m), cast(Kernels, _Asked()))
     except (TypeError, AttributeError, ValueError):  # the rule did something else with its block; see above
         return None
-    if not isinstance(wanted, _Wanted):
+    if not isinstance(wanted, _Wanted) or wanted.exact:
         return None
+    if wanted.kept is not None:
+        return passes.means_around(index, wanted.kept) if maps is None else None
     return passes.medians(index, maps) if wanted.f is None else passes.trimmed_means(index, maps, wanted.f)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from robustfl.aggregation.kernels.base import Kernels
 from robustfl.aggregation.kernels.host import Host
 from robustfl.aggregation.neighbourhoods import Hoods, Letters, host_passes, passes
+from robustfl.aggregation.neighbourhoods.gathering import all_pairs
 from robustfl.aggregation.neighbourhoods.passes import Passes
 from robustfl.aggregation.neighbourhoods.tiles import tiled
 from robustfl.aggregation.updates.source import HostileRows
@@ -84,19 +86,26 @@ def test_the_largest_magnitude_is_found_wherever_it_stands(dtype: Any, value: fl
             np.testing.assert_array_equal(one.passes.peaks(changed, np.arange(1)), np.abs([value]))
 
 
-@pytest.mark.parametrize("rule", [Gossip(), NNA()], ids=str)
-def test_rows_that_are_known_to_be_clean_mix_the_same_when_they_are_looked_at_again(
-    rule: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(5)
-    models = rng.standard_normal((9, 700)).astype(np.float32)
+@pytest.mark.parametrize("rule", [Gossip(), NNA(), IOS()], ids=str)
+@pytest.mark.parametrize("d", [700, 1033, 2500])
+def test_a_tile_changes_no_bit_and_hides_no_hostile_letter(rule: Any, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    models = np.random.default_rng(5).standard_normal((9, d)).astype(np.float32)
     index = (np.arange(9)[:, None] + np.arange(9)) % 9
-    hoods = Hoods(index, np.full((9, 9), 1 / 9), np.full(9, 2))
-    plain = rule.mix(Letters(models), hoods).models
-    monkeypatch.setattr("robustfl.aggregation.neighbourhoods.passes.LARGE", 0)
-    np.testing.assert_array_equal(rule.mix(Letters(models), hoods).models, plain)
-    models[index[0, 1]] = np.inf
-    assert rule.mix(Letters(models), hoods).rejected[0, 1]
+    hoods, found = Hoods(index, np.full((9, 9), 1 / 9), np.full(9, 2)), []
+    hostile = models.copy()
+    hostile[index[0, 1], d - 1] = np.inf
+    for often in (0, 1 << 40):
+        monkeypatch.setattr(compiled, "OFTEN", often)
+        found.append(rule.mix(Letters(models), hoods).models)
+        assert rule.mix(Letters(hostile), hoods).rejected[0, 1]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 8, 9])
+def test_all_pairs_of_letters_meet_once(m: int) -> None:
+    met = sorted(tuple(sorted(ends)) for ends in zip(*(end.tolist() for end in all_pairs(m)), strict=True))
+    assert met == list(combinations(range(m), 2))
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e18, 1e30], ids=str)
@@ -142,12 +151,15 @@ def test_the_cut_for_sums_is_the_same_for_any_number_of_letters() -> None:
         (lambda block, ops: np.sign(block).sum(axis=0), False),
         (lambda block, ops: np.median(block, axis=0), False),
         (lambda block, ops: ops.mean_around(block, ops.median(block), 3), False),
+        (lambda block, ops: ops.mean_around(block, ops.median(block, exact=True), 3), False),
+        (lambda block, ops: ops.mean_around(block, ops.median(block, exact=True), 6), False),
+        (lambda block, ops: ops.mean_around(block, ops.median(block, exact=True), 5), True),
         (lambda block, ops: block[0], False),
         (lambda block, ops: np.zeros(3), False),
     ],
     ids=[
         *("median", "trimmed", "too-much", "exact", "half", "sum", "part", "sign", "numpy"),
-        *("around", "own", "nothing"),
+        *("around", "small-around", "too-many-around", "mean", "own", "nothing"),
     ],
 )
 def test_a_kernel_steps_in_only_for_a_rule_that_is_one_order_statistic(work: Any, known: bool) -> None:
@@ -247,6 +259,34 @@ def test_an_unrolled_network_gives_the_same_bits_for_all_kinds_of_numbers(
     monkeypatch.setattr(compiled, "UNROLLED", 0)
     monkeypatch.setattr(compiled.loops, "ranks", refused)
     np.testing.assert_array_equal(made(), expected)
+
+
+@each_type
+@pytest.mark.parametrize(("m", "kept"), [(2, 1), (3, 2), (8, 6), (9, 7), (9, 8), (16, 11)])
+def test_unrolled_means_around_the_median_have_the_bits_of_those_that_are_made_one_by_one(
+    m: int, kept: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = pytest.importorskip("robustfl.aggregation.neighbourhoods.compiled_passes")
+    rng = np.random.default_rng(m)
+    rows = rng.standard_normal((40, 1000)).astype(dtype)
+    special = np.array([0.0, -0.0, 1.0, 1e-40, np.finfo(dtype).tiny, 3e37, -3e37, 1.0 + np.finfo(dtype).eps], dtype)
+    rows[:, :300] = rng.choice(special, (40, 300))
+    rows[:, 300:600] = rng.integers(-3, 4, (40, 300))  # with ties, also of numbers on both sides of the median
+    rows[:, 600:700] *= 10.0 ** rng.integers(-12, 12, (40, 100))
+    index, lines = np.stack([rng.permutation(40)[:m] for _ in range(9)]).astype(np.int32), rng.permutation(9)
+
+    def work(block: Any, ops: Kernels) -> Any:
+        return ops.mean_around(block, ops.median(block, exact=True), kept)
+
+    monkeypatch.setattr(compiled, "UNROLLED", 0)
+    one, found = Passes(rows, np.zeros(0, np.int64)), []
+    quick = tiled(work, m, one, index, None)
+    assert quick is not None
+    for write in (quick, one.one_by_one(index, None, work)):
+        out = np.empty((9, 1000), dtype)
+        one.write([(lines, write)], out)
+        found.append(out.view(np.int32 if dtype is np.float32 else np.int64))
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize(("m", "width", "unrolled"), [(9, 2048, True), (9, 2047, False), (33, 2048, False)])
