@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from robustfl.aggregation import Aggregation
@@ -10,12 +10,13 @@ from robustfl.federation.briefing import briefing
 from robustfl.federation.channels.contract import Channel
 from robustfl.federation.channels.server_step import ServerStep
 from robustfl.federation.clients.momentum import Remembered
-from robustfl.federation.clients.training import predict
+from robustfl.federation.clients.training import TracedTrainer, predict
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack
+from robustfl.threats.updates.planning.replay import Replay, ReplayedUpdate
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
@@ -40,6 +41,33 @@ class UpdatedModel:
         """Move the model by an aggregate [d]."""
         self.previous = self.weights
         self.weights, self.memory = self._step(self.weights, aggregate, self.memory)
+
+
+class SentUpdate(ReplayedUpdate):
+    """What clients send, as a function of a model and of samples, for attackers who plan ahead.
+
+    Parameters
+    ----------
+    train : computes sums of gradients over local steps
+    steps : the number of local steps
+    messages : turns such sums [k, d] into messages, in place
+    """
+
+    def __init__(self, train: TracedTrainer, steps: int, messages: Callable[[Tensor], Tensor]) -> None:
+        self._train, self._steps, self._messages = train, steps, messages
+
+    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        if labels.ndim == 1:
+            return self(weights, features[None], labels[None])[0]
+        k, steps = len(labels), self._steps
+        batches = features[:, None].expand(k, steps, *features.shape[1:])
+        return self._messages(self._train(weights, batches, labels[:, None].expand(k, steps, -1)))
+
+    def replay(self, features: Tensor, labels: Tensor, plans: int, places: int) -> Replay | None:
+        """What one local step sends, round after round."""
+        if self._steps > 1:
+            return None
+        return self._train.replay(features, labels, plans, places, self._messages)
 
 
 class Dense(Channel):
@@ -104,16 +132,8 @@ class Dense(Channel):
 
     def training(self, receiver: Receiver) -> Training:
         """The functions by which the federation learns."""
-        population, settings, train = self.setup.population, self.setup.settings, self.work.differentiable()
-        model = receiver.model
+        population, settings, model = self.setup.population, self.setup.settings, receiver.model
         assert isinstance(model, UpdatedModel)
-
-        def update(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-            if labels.ndim == 1:
-                return update(weights, features[None], labels[None])[0]
-            k, steps = len(labels), settings.local_steps
-            batches = features[:, None].expand(k, steps, *features.shape[1:])
-            return self.as_messages(train(weights, batches, labels[:, None].expand(k, steps, -1)))
 
         def logits(weights: Tensor, features: Tensor) -> Tensor:
             several = weights.ndim == 2
@@ -125,7 +145,7 @@ class Dense(Channel):
             batch_size=settings.batch_size,
             # The mean of gradients is that of all samples together; steps that are sharpness-aware have no such mean.
             pooled=settings.local_steps == 1 and not settings.sharpness_radius,
-            update=update,
+            update=SentUpdate(self.work.differentiable(), settings.local_steps, self.as_messages),
             step=self.server_step,
             memory=model.memory,
             momentum=settings.client_momentum,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from robustfl.threats.updates.planning.surrogates import Surrogate
+from robustfl.threats.updates.planning.replay import ReplayedStep, ReplayedUpdate
+from robustfl.threats.updates.planning.surrogates import Surrogate, WrittenSurrogate
+from robustfl.threats.updates.planning.unrolled import Unrolled
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
@@ -70,18 +72,26 @@ class Rollout:
     defense: Surrogate
     rounds: int
     counted: Collection[int]
+    _made: dict[int, Unrolled | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, directions: Tensor) -> Tensor:
         """The values [k] of these plans."""
         import torch
 
         with torch.no_grad():
+            unrolled = self._unrolled(len(directions))
+            if unrolled is not None:
+                return unrolled.values(directions)
             return self._play(self._start(len(directions)), directions, 0)[1]
 
     def slopes(self, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The values [k] of these plans, and their gradients [k, H, d]."""
         import torch
 
+        with torch.no_grad():
+            unrolled = self._unrolled(len(directions))
+            if unrolled is not None:
+                return unrolled.slopes(directions)
         k, stretch = len(directions), self._stretch(len(directions))
         starts, state = [], self._start(k)
         for first in range(0, self.rounds, stretch):
@@ -105,6 +115,54 @@ class Rollout:
             *later, slopes[:, places] = found
             values += value.detach()
         return values, slopes
+
+    def _unrolled(self, plans: int) -> Unrolled | None:
+        """The same roll-out without autograd, where all its parts have their derivatives written out; else None."""
+        if plans not in self._made:
+            self._made.clear()  # the room for another number of plans is not needed again
+            self._made[plans] = self._unroll(plans)
+        return self._made[plans]
+
+    def _unroll(self, plans: int) -> Unrolled | None:
+        training, defense, lessons = self.training, self.defense, self.lessons
+        update, step = training.update, training.step
+        if not (isinstance(update, ReplayedUpdate) and isinstance(step, ReplayedStep) and training.pooled):
+            return None
+        linear, stretch = step.linear(training.memory), self._stretch(plans)
+        if linear is None or not isinstance(defense, WrittenSurrogate):
+            return None
+        replay = update.replay(lessons.features.flatten(0, 1), lessons.labels.flatten(), plans, stretch)
+        if replay is None:
+            return None
+        return Unrolled(
+            replay=replay,
+            step=linear,
+            defense=defense,
+            beta=training.momentum,
+            model=self.model,
+            sent=self.sent,
+            rounds=self.rounds,
+            stretch=stretch,
+            judge=self._judged,
+        )
+
+    def _judged(self, number: int, models: Tensor, sloped: bool) -> tuple[Tensor, Tensor | None] | None:
+        """The part of the values [k] that models [k, d] have after a round, and its gradients; see :data:`Judge`."""
+        import torch
+
+        if number not in self.counted:
+            return None
+        models = models.clone()  # whoever looks on may keep it
+        with torch.set_grad_enabled(sloped):
+            values = self._part(models.requires_grad_(sloped))
+            if not values.requires_grad:
+                return values, None
+            (slopes,) = torch.autograd.grad(values.sum(), models, materialize_grads=True)
+        return values.detach(), slopes
+
+    def _part(self, models: Tensor) -> Tensor:
+        """The part of the values [k] that models [k, d] have that count."""
+        return self.aim(self.training.predict(models, self.lessons.judged)) / len(self.counted)
 
     def _stretch(self, plans: int) -> int:
         """The number of rounds whose values are kept at a time."""
@@ -143,7 +201,7 @@ class Rollout:
                 sent = sent.lerp(learnt, 1 - training.momentum) if training.momentum else learnt
             models, memory = training.step(models, self.defense(sent, direction), memory)
             if number in self.counted:
-                total = total + self.aim(training.predict(models, self.lessons.judged)) / len(self.counted)
+                total = total + self._part(models)
         return _State.of((models, sent, memory)), total
 
     def _learnt(self, models: Tensor) -> Tensor:
