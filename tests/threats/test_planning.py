@@ -16,7 +16,7 @@ from robustfl.errors import InfeasibleError, KnowledgeError
 from robustfl.federation import Task, assemble
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
-from robustfl.federation.models.architectures import MLP
+from robustfl.federation.models.architectures import MLP, Model
 from robustfl.threats import Facts, Knowledge, UpdateAttack, View
 from robustfl.threats.updates.planning import rollout as rolling
 from robustfl.threats.updates.planning.aims import balanced, named, wrong
@@ -28,6 +28,7 @@ from robustfl.threats.updates.planning.surrogates import Shifted, Votes, surroga
 from tests.federation.worlds import rules, simulation
 
 CLIENTS, ROUNDS = 5, 6
+SMALL = MLP(hidden=(4,))
 ALL = Knowledge.OWN | Knowledge.HISTORY | Knowledge.PEERS | Knowledge.DATA | Knowledge.DEFENSE
 
 SETTINGS: list[dict[str, Any]] = [
@@ -59,9 +60,9 @@ class OneSampleEach(Data):
         )
 
 
-def settled(**settings: Any) -> Any:
+def settled(model: Model, **settings: Any) -> Any:
     """A simulation without chance, in which one of five clients is malicious."""
-    task = Task(data=OneSampleEach(), model=MLP(hidden=(4,)), partition=IID())
+    task = Task(data=OneSampleEach(), model=model, partition=IID())
     values = {"clients": CLIENTS, "rounds": ROUNDS, "batch_size": 2, "evaluate_every": 1, **settings}
     return task.prepare(clients=CLIENTS, seed=0), rules(**values)
 
@@ -82,10 +83,10 @@ class Spying(UpdateAttack):
 SEEN: list[View] = []
 
 
-def spied(**settings: Any) -> tuple[list[View], Any]:
+def spied(model: Model = SMALL, **settings: Any) -> tuple[list[View], Any]:
     """The views of a training that goes on as if nobody attacked, and the simulation after it."""
     SEEN.clear()
-    made, values = settled(**settings)
+    made, values = settled(model, **settings)
     sim = assemble(made, values, Mean(), attack=Spying(), f=1, seed=1)
     sim.run()
     return list(SEEN), sim

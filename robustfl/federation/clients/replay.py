@@ -50,12 +50,12 @@ class FullyConnectedReplay(Replay):
         self._pushes = layers_of(self.along, widths)
         self._learnt, self._pulled = _Vectors.of(new((plans, d)), widths), _Vectors.of(new((plans, d)), widths)
 
-        def outputs() -> list[Tensor]:
-            return [new((plans, width, samples)) for width in widths[1:]]
+        def room(of: Sequence[int]) -> list[Tensor]:
+            return [new((plans, width, samples)) for width in of]
 
-        self._changes, logits = outputs(), new((plans, classes, samples))
+        self._changes, logits, hidden = room(widths[1:]), new((plans, classes, samples)), widths[1:-1]
         self._places = [
-            _Place(layers_of(at, widths), inputs, [*outputs()[:-1], logits], outputs(), torch.empty_like(logits))
+            _Place(layers_of(at, widths), inputs, [*room(hidden), logits], room(widths[1:]), torch.empty_like(logits))
             for at in self.models[:-1]
         ]
         # What a mean of cross-entropies subtracts from the mean of probabilities.

@@ -30,7 +30,8 @@ class Training:
     """How the federation learns, as functions that can be differentiated: what an attacker needs to plan ahead.
 
     With theta the model, m the clients' momentum and eta the server's step, a round of honest training is
-    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``.
+    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``. An update
+    and a step may offer more than these functions, see :mod:`robustfl.threats.updates.planning.replay`.
 
     Attributes
     ----------

@@ -49,6 +49,8 @@ class Rollout:
     Shapes: k plans of H rounds are directions [k, H, d], with values [k].
 
     Cost: as much as H rounds of one client with as many samples, for each plan, and about as much again for the slope.
+    Where the training offers its derivatives written out (:mod:`robustfl.threats.updates.planning.replay`) and the
+    surrogate has them, too, nothing is left to autograd but the aim, and the bits are the same.
     When the rounds would keep more than :data:`KEPT_NUMBERS` values for the slope, those of a stretch of rounds are
     computed again when they are needed, and the memory is that of one stretch and of a model for each stretch.
 

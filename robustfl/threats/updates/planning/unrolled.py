@@ -102,10 +102,11 @@ class Unrolled:
         return _State(models[len(places)].clone(), sent, velocity), values
 
     def _pulled(self, later: _Later, rounds: list[_Round], first: int, slopes: Tensor) -> _Later:
-        """Write the slopes of a stretch. The derivatives are by the state before it, from those by the state after it."""
+        """Write the slopes of a stretch, and find the derivatives by the state before it from those by that behind."""
         import torch
 
         by_models, by_sent, by_velocity = later
+        along, parts = self.replay.along, slopes.unbind(1)
         beta, (rate, momentum, _) = self.beta, self.step
         for place, (of_answer, judged) in reversed(list(enumerate(rounds))):
             if judged is not None:
@@ -116,10 +117,11 @@ class Unrolled:
             if by_velocity is not None:
                 by_answer = by_velocity + by_answer
             by_velocity = by_answer * momentum if momentum else None
-            found, slopes[:, first + place] = self.defense.pulled(by_answer, of_answer)
+            of_sent, of_direction = self.defense.pulled(by_answer, of_answer)
+            parts[first + place].copy_(of_direction)
             if first + place:
-                by_sent = found if by_sent is None else by_sent + found
-                torch.mul(by_sent, 1 - beta, out=self.replay.along)
+                by_sent = of_sent if by_sent is None else by_sent + of_sent
+                torch.mul(by_sent, 1 - beta, out=along) if beta else along.copy_(by_sent)
                 by_sent = by_sent * (1 - (1 - beta)) if beta else None
                 by_models = by_models + self.replay.pull(place)
         return _Later(by_models, by_sent, by_velocity)
