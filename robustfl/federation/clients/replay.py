@@ -53,10 +53,16 @@ class FullyConnectedReplay(Replay):
         def room(of: Sequence[int]) -> list[Tensor]:
             return [new((plans, width, samples)) for width in of]
 
-        self._changes, logits, hidden = room(widths[1:]), new((plans, classes, samples)), widths[1:-1]
+        self._changes, logits, slope = room(widths[1:]), new((plans, classes, samples)), room(widths[1:2])
         self._places = [
-            _Place(layers_of(at, widths), inputs, [*room(hidden), logits], room(widths[1:]), torch.empty_like(logits))
-            for at in self.models[:-1]
+            _Place(
+                layers=layers_of(models, widths),
+                features=inputs,
+                outputs=[*room(widths[1:-1]), logits],
+                slopes=[*slope, *room(widths[2:])],
+                likely=torch.empty_like(logits),
+            )
+            for models in self.models[:-1]
         ]
         # What a mean of cross-entropies subtracts from the mean of probabilities.
         self._wanted = new((plans, classes, samples)).zero_()
@@ -92,7 +98,8 @@ class _Vectors(NamedTuple):
 class _Place(NamedTuple):
     """The layers of the models at a place, and what is kept of their pass: outputs and slopes [k, width, m].
 
-    The last of the outputs, the logits, are not kept: all places write them into one tensor.
+    The last of the outputs, the logits, and the slopes of the first layer are not needed again: all places write them
+    into one tensor each.
     """
 
     layers: Layers
