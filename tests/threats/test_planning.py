@@ -19,7 +19,7 @@ from robustfl.federation.data.partitions import IID
 from robustfl.federation.models.architectures import MLP, Model
 from robustfl.threats import Facts, Knowledge, UpdateAttack, View
 from robustfl.threats.updates.planning import rollout as rolling
-from robustfl.threats.updates.planning.aims import balanced, named, wrong
+from robustfl.threats.updates.planning.aims import Named, balanced, wrong
 from robustfl.threats.updates.planning.imagined import drawn, imagined
 from robustfl.threats.updates.planning.planner import Objective, Planner, first_plans, improved
 from robustfl.threats.updates.planning.rollout import Lessons, Rollout
@@ -209,7 +209,7 @@ def test_aims() -> None:
     right = torch.tensor([0, 0, 1])
     assert float(wrong(right)(logits)) == pytest.approx(-1.0, abs=1e-3)
     assert float(wrong(torch.tensor([0, 1, 1]))(logits)) == pytest.approx(-0.75, abs=1e-3), "each class weighs the same"
-    assert float(named(torch.zeros(3, dtype=torch.long), torch.full((3,), 1 / 3))(logits)) == pytest.approx(
+    assert float(Named(torch.zeros(3, dtype=torch.long), torch.full((3,), 1 / 3))(logits)) == pytest.approx(
         2 / 3, abs=1e-3
     )
     assert balanced(torch.tensor([4, 4, 7])).tolist() == [0.25, 0.25, 0.5]

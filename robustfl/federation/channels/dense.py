@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from robustfl.aggregation import Aggregation
 from robustfl.federation.briefing import briefing
 from robustfl.federation.channels.contract import Channel
+from robustfl.federation.channels.imagined import Predicted, SentUpdate
 from robustfl.federation.channels.server_step import ServerStep
 from robustfl.federation.clients.momentum import Remembered
-from robustfl.federation.clients.training import TracedTrainer, predict
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
 from robustfl.federation.transforms import Transform
 from robustfl.threats import Adversary, Facts, Knowledge, UpdateAttack
-from robustfl.threats.updates.planning.replay import Replay, ReplayedUpdate
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
@@ -41,33 +40,6 @@ class UpdatedModel:
         """Move the model by an aggregate [d]."""
         self.previous = self.weights
         self.weights, self.memory = self._step(self.weights, aggregate, self.memory)
-
-
-class SentUpdate(ReplayedUpdate):
-    """What clients send, as a function of a model and of samples, for attackers who plan ahead.
-
-    Parameters
-    ----------
-    train : computes sums of gradients over local steps
-    steps : the number of local steps
-    messages : turns such sums [k, d] into messages, in place
-    """
-
-    def __init__(self, train: TracedTrainer, steps: int, messages: Callable[[Tensor], Tensor]) -> None:
-        self._train, self._steps, self._messages = train, steps, messages
-
-    def __call__(self, weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        if labels.ndim == 1:
-            return self(weights, features[None], labels[None])[0]
-        k, steps = len(labels), self._steps
-        batches = features[:, None].expand(k, steps, *features.shape[1:])
-        return self._messages(self._train(weights, batches, labels[:, None].expand(k, steps, -1)))
-
-    def replay(self, features: Tensor, labels: Tensor, plans: int, places: int) -> Replay | None:
-        """What one local step sends, round after round."""
-        if self._steps > 1:
-            return None
-        return self._train.replay(features, labels, plans, places, self._messages)
 
 
 class Dense(Channel):
@@ -134,11 +106,6 @@ class Dense(Channel):
         """The functions by which the federation learns."""
         population, settings, model = self.setup.population, self.setup.settings, receiver.model
         assert isinstance(model, UpdatedModel)
-
-        def logits(weights: Tensor, features: Tensor) -> Tensor:
-            several = weights.ndim == 2
-            return predict(population, weights, features.expand(len(weights), *features.shape) if several else features)
-
         return Training(
             rounds=settings.rounds,
             tail=settings.tail,
@@ -149,7 +116,7 @@ class Dense(Channel):
             step=self.server_step,
             memory=model.memory,
             momentum=settings.client_momentum,
-            predict=logits,
+            predict=Predicted(population),
         )
 
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:

@@ -53,6 +53,26 @@ def logits(parameters: Sequence[Tensor], features: Tensor) -> Tensor:
     return reached
 
 
+def derived_logits(parameters: Sequence[Tensor], features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The :func:`logits`, and the function from a derivative by them [m, classes] to that by all parameters [d].
+
+    The bits of the derivative are those of autograd.
+    """
+    inputs = [features.flatten(1)]
+    for place in range(0, len(parameters) - 2, 2):
+        inputs.append(linear(inputs[-1], parameters[place], parameters[place + 1]).relu_())
+
+    def pulled(slope: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        for place, reached in reversed(list(enumerate(inputs))):
+            found[:0] = [slope.t().mm(reached).flatten(), slope.sum(dim=0)]
+            if place:
+                slope = _gated(slope.mm(parameters[2 * place]), reached)
+        return torch.cat(found)
+
+    return linear(inputs[-1], *parameters[-2:]), pulled
+
+
 def hooked(module: nn.Module) -> bool:
     """Whether functions of others are called when the module is, which may change what it computes."""
     return bool(

@@ -1,4 +1,4 @@
-"""What a federation may offer to attackers who plan ahead: updates and steps whose derivatives are written out.
+"""What a federation may offer to attackers who plan ahead: functions whose derivatives are written out.
 
 A roll-out through such parts needs no autograd, which for small networks takes longer than the arithmetic. They are
 found by what the functions of a :class:`~robustfl.threats.updates.view.Training` are: a function in their place, such
@@ -8,11 +8,14 @@ as one that looks on, offers nothing, and is differentiated by autograd.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Pulled = Callable[["Tensor"], "Tensor"]
+"""From a derivative by the logits [m, classes] of a model to that by the model [d]."""
 
 
 class Replay(ABC):
@@ -74,3 +77,18 @@ class ReplayedStep(ABC):
     @abstractmethod
     def linear(self, memory: Any) -> LinearStep | None:
         """The same step as a linear one, or None if it is not linear."""
+
+
+class ReplayedPrediction(ABC):
+    """The `predict` of a training that also knows its derivative."""
+
+    @abstractmethod
+    def __call__(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Logits; see :class:`~robustfl.threats.updates.view.Training`."""
+
+    @abstractmethod
+    def sloped(self, weights: Tensor, features: Tensor) -> tuple[Tensor, Pulled] | None:
+        """The logits [m, classes] of one model [d], and their derivative; None if only autograd knows it.
+
+        The logits are those of the call to the last bit, and so is the derivative that of autograd.
+        """

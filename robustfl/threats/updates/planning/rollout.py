@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from robustfl.threats.updates.planning.replay import ReplayedStep, ReplayedUpdate
+from robustfl.threats.updates.planning.aims import Aim, Named
+from robustfl.threats.updates.planning.replay import ReplayedPrediction, ReplayedStep, ReplayedUpdate
 from robustfl.threats.updates.planning.surrogates import Surrogate, WrittenSurrogate
 from robustfl.threats.updates.planning.unrolled import Unrolled
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Aim = Callable[["Tensor"], "Tensor"]
-"""The logits [k, m, classes] of k models -> how much the attacker likes each of them, [k]."""
 
 KEPT_NUMBERS = 1 << 27
 """The number of values that a roll-out may keep for its gradient, about half a GiB; longer ones play rounds twice."""
@@ -152,9 +150,16 @@ class Rollout:
         """The part of the values [k] that models [k, d] have after a round, and its gradients; see :data:`Judge`."""
         import torch
 
+        predict = self.training.predict
         if number not in self.counted:
             return None
         models = models.clone()  # whoever looks on may keep it
+        if sloped and len(models) == 1 and isinstance(self.aim, Named) and isinstance(predict, ReplayedPrediction):
+            written = predict.sloped(models[0], self.lessons.judged)
+            if written is not None:
+                logits, pulled = written
+                values, by_logits = self.aim.sloped(logits[None], 1 / len(self.counted))
+                return values / len(self.counted), pulled(by_logits[0])[None]
         with torch.set_grad_enabled(sloped):
             values = self._part(models.requires_grad_(sloped))
             if not values.requires_grad:
