@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -213,6 +214,21 @@ def test_aims() -> None:
         2 / 3, abs=1e-3
     )
     assert balanced(torch.tensor([4, 4, 7])).tolist() == [0.25, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("special", [None, 1.0, math.inf, math.nan], ids=str)
+def test_slopes_of_an_aim_have_the_bits_of_autograd(special: float | None) -> None:
+    logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    if special is not None:
+        logits[1, 2, 1:] = logits[0, 0, 0] = special  # equal ones, none of which is the class, and the class itself
+    aim = wrong(torch.tensor([0, 1, 0, 3, 2, 1]))
+    values, slopes = aim.sloped(logits, 1 / 3)
+    logits.requires_grad_()
+    expected = aim(logits)
+    torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
+    (gradient,) = torch.autograd.grad((expected / 3).sum(), logits)
+    torch.testing.assert_close(slopes, gradient, rtol=0, atol=0, equal_nan=True)
+    assert bool(slopes.any())
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ class Unrolled:
             parts[first + place].copy_(of_direction)
             if first + place:
                 by_sent = of_sent if by_sent is None else by_sent + of_sent
-                torch.mul(by_sent, 1 - beta, out=along) if beta else along.copy_(by_sent)
+                torch.mul(by_sent, 1 - beta, out=along)
                 by_sent = by_sent * (1 - (1 - beta)) if beta else None
                 by_models = by_models + self.replay.pull(place)
         return _Later(by_models, by_sent, by_velocity)
