@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -331,6 +332,20 @@ def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
     for row in np.flatnonzero(~found).tolist():
         found[row] = bool(rows[row].isfinite().all())
     return found
+
+
+def finite_vectors(vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the vectors [d] or [k, d] that have only values which :func:`finite_rows` calls finite.
+
+    In most cases the sums of all are finite together, and looking at each would cost several times as much.
+    """
+    import torch
+
+    if all(vector.dtype == torch.float32 for vector in vectors.values()):
+        sums = torch.stack([vector.sum() for vector in vectors.values()])
+        if math.isfinite(float(sums.sum())):
+            return dict(vectors)
+    return {name: vector for name, vector in vectors.items() if finite_rows(vector.reshape(-1, vector.shape[-1])).all()}
 
 
 def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:
