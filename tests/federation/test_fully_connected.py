@@ -17,7 +17,7 @@ from robustfl.defenses import FLTrust, Mixup, TrimmedMean
 from robustfl.evaluation.run.executors import one_thread
 from robustfl.federation import Population
 from robustfl.federation.clients import fully_connected
-from robustfl.federation.clients.fully_connected import gradients, summed_gradients, widths_of
+from robustfl.federation.clients.fully_connected import derived_logits, gradients, summed_gradients, widths_of
 from robustfl.federation.clients.training import (
     FullyConnectedTrainer,
     TracedTrainer,
@@ -56,6 +56,25 @@ def test_gradients_and_their_derivatives_are_those_of_autograd(model: Model) -> 
     bent, straight = (torch.autograd.grad(slope, models, along)[0] for slope in (found, expected))
     torch.testing.assert_close(bent, straight, rtol=1e-10, atol=1e-13)
     assert float(bent.abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("samples", [5, 384])
+@pytest.mark.parametrize("model", [Softmax(), SMALL_MLP, MLP(hidden=(6, 4)), MLP(hidden=(1, 24))], ids=repr)
+@pytest.mark.parametrize("scale", [1.0, math.inf])
+def test_logits_with_their_derivative_have_the_bits_of_autograd(model: Model, samples: int, scale: float) -> None:
+    made = population(model)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((samples, *made.features.shape[1:]), generator=generator)
+    weights = (scale * made.initial).requires_grad_()
+    expected = predict(made, weights, x)
+    along = torch.randn(expected.shape, generator=generator)
+    with torch.no_grad():
+        found, pulled = derived_logits(list(made.views(weights).values()), x)
+        slope = pulled(along)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    (expected_slope,) = torch.autograd.grad(expected, weights, along)
+    torch.testing.assert_close(slope, expected_slope, rtol=0, atol=0, equal_nan=True)
+    assert bool(slope.isfinite().all()) == (scale == 1.0 or len(made.shapes) == 2)
 
 
 def test_models_that_share_their_values_and_vectors_that_lie_apart_are_understood() -> None:

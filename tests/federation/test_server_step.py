@@ -95,3 +95,20 @@ def test_plain_steps_remember_nothing_but_their_number() -> None:
     step, weights = ServerStep(Server(learning_rate=0.3), "gradient"), start()
     _, memory = step(weights, weights, step.start(weights))
     assert memory == Memory(1, None, None)
+
+
+@each_message
+@each_server
+def test_linear_steps_are_the_steps_to_the_last_bit(server: dict[str, Any], message: str) -> None:
+    step, weights = ServerStep(Server.model_validate(server), message), start()
+    memory = step.start(weights)
+    for aggregate in aggregates()[:5]:
+        linear = step.linear(memory)
+        if server.get("optimizer") == "adam":
+            assert linear is None
+            return
+        assert linear is not None
+        moved = aggregate if linear.velocity is None else linear.velocity * linear.momentum + aggregate
+        expected = weights.add(moved, alpha=-linear.rate)
+        weights, memory = step(weights, aggregate, memory)
+        assert torch.equal(weights, expected)

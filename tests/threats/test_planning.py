@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +17,10 @@ from robustfl.errors import InfeasibleError, KnowledgeError
 from robustfl.federation import Task, assemble
 from robustfl.federation.data.dataset import Data, Dataset
 from robustfl.federation.data.partitions import IID
-from robustfl.federation.models.architectures import MLP
+from robustfl.federation.models.architectures import MLP, Model
 from robustfl.threats import Facts, Knowledge, UpdateAttack, View
 from robustfl.threats.updates.planning import rollout as rolling
-from robustfl.threats.updates.planning.aims import balanced, named, wrong
+from robustfl.threats.updates.planning.aims import Named, balanced, wrong
 from robustfl.threats.updates.planning.imagined import drawn, imagined
 from robustfl.threats.updates.planning.planner import Objective, Planner, first_plans, improved
 from robustfl.threats.updates.planning.rollout import Lessons, Rollout
@@ -28,6 +29,7 @@ from robustfl.threats.updates.planning.surrogates import Shifted, Votes, surroga
 from tests.federation.worlds import rules, simulation
 
 CLIENTS, ROUNDS = 5, 6
+SMALL = MLP(hidden=(4,))
 ALL = Knowledge.OWN | Knowledge.HISTORY | Knowledge.PEERS | Knowledge.DATA | Knowledge.DEFENSE
 
 SETTINGS: list[dict[str, Any]] = [
@@ -59,9 +61,9 @@ class OneSampleEach(Data):
         )
 
 
-def settled(**settings: Any) -> Any:
+def settled(model: Model, **settings: Any) -> Any:
     """A simulation without chance, in which one of five clients is malicious."""
-    task = Task(data=OneSampleEach(), model=MLP(hidden=(4,)), partition=IID())
+    task = Task(data=OneSampleEach(), model=model, partition=IID())
     values = {"clients": CLIENTS, "rounds": ROUNDS, "batch_size": 2, "evaluate_every": 1, **settings}
     return task.prepare(clients=CLIENTS, seed=0), rules(**values)
 
@@ -82,10 +84,10 @@ class Spying(UpdateAttack):
 SEEN: list[View] = []
 
 
-def spied(**settings: Any) -> tuple[list[View], Any]:
+def spied(model: Model = SMALL, **settings: Any) -> tuple[list[View], Any]:
     """The views of a training that goes on as if nobody attacked, and the simulation after it."""
     SEEN.clear()
-    made, values = settled(**settings)
+    made, values = settled(model, **settings)
     sim = assemble(made, values, Mean(), attack=Spying(), f=1, seed=1)
     sim.run()
     return list(SEEN), sim
@@ -208,10 +210,25 @@ def test_aims() -> None:
     right = torch.tensor([0, 0, 1])
     assert float(wrong(right)(logits)) == pytest.approx(-1.0, abs=1e-3)
     assert float(wrong(torch.tensor([0, 1, 1]))(logits)) == pytest.approx(-0.75, abs=1e-3), "each class weighs the same"
-    assert float(named(torch.zeros(3, dtype=torch.long), torch.full((3,), 1 / 3))(logits)) == pytest.approx(
+    assert float(Named(torch.zeros(3, dtype=torch.long), torch.full((3,), 1 / 3))(logits)) == pytest.approx(
         2 / 3, abs=1e-3
     )
     assert balanced(torch.tensor([4, 4, 7])).tolist() == [0.25, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("special", [None, 1.0, math.inf, math.nan], ids=str)
+def test_slopes_of_an_aim_have_the_bits_of_autograd(special: float | None) -> None:
+    logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    if special is not None:
+        logits[1, 2, 1:] = logits[0, 0, 0] = special  # equal ones, none of which is the class, and the class itself
+    aim = wrong(torch.tensor([0, 1, 0, 3, 2, 1]))
+    values, slopes = aim.sloped(logits, 1 / 3)
+    logits.requires_grad_()
+    expected = aim(logits)
+    torch.testing.assert_close(values, expected, rtol=0, atol=0, equal_nan=True)
+    (gradient,) = torch.autograd.grad((expected / 3).sum(), logits)
+    torch.testing.assert_close(slopes, gradient, rtol=0, atol=0, equal_nan=True)
+    assert bool(slopes.any())
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from robustfl.defenses import (
 from robustfl.threats import Facts, Knowledge, View
 from robustfl.threats.updates.candidates import SearchLine, climb, swing, worst_of
 from robustfl.threats.updates.probing import Probe
+from robustfl.threats.updates.view import finite_vectors
 
 F, H, D = 2, 9, 200
 
@@ -234,3 +235,21 @@ def test_the_first_steps_double_and_then_shrink() -> None:
     climb(harm, evaluations=7, start=0.0, step=1.0)
     # 0, then 1, 3, 7 (steps 1, 2, 4), 15 fails: steps 6.4, 5.12, ...
     np.testing.assert_allclose(asked, [0, 1, 3, 7, 15, 13.4, 12.12])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_vectors_are_finite_where_their_rows_are(dtype: torch.dtype) -> None:
+    largest = torch.finfo(dtype).max / 2
+    vectors = {
+        "plain": torch.ones(3, dtype=dtype),
+        "rows": torch.ones((2, 3), dtype=dtype),
+        "large": torch.tensor([largest, largest, largest], dtype=dtype),
+    }
+    plain = {"plain": vectors["plain"], "rows": vectors["rows"]}
+    assert list(finite_vectors(plain)) == ["plain", "rows"]
+    squares = ["large"] if dtype == torch.float32 else []  # those of float64 would overflow
+    assert list(finite_vectors(vectors)) == ["plain", "rows", *squares]
+    for bad in (float("nan"), float("inf")):
+        broken = {"row": torch.tensor([[1.0, 2.0], [bad, 1.0]], dtype=dtype), **vectors}
+        broken["minus"] = torch.tensor([-bad, 1.0], dtype=dtype)
+        assert list(finite_vectors(broken)) == ["plain", "rows", *squares]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from robustfl.aggregation import Aggregation
 from robustfl.federation.briefing import briefing
 from robustfl.federation.channels.contract import Channel
+from robustfl.federation.channels.imagined import Predicted, SentUpdate
 from robustfl.federation.channels.server_step import ServerStep
 from robustfl.federation.clients.momentum import Remembered
-from robustfl.federation.clients.training import predict
 from robustfl.federation.clients.work import ClientWork
 from robustfl.federation.round import Ids, Lesson, Receiver, Round
 from robustfl.federation.setup import Setup
@@ -104,32 +104,19 @@ class Dense(Channel):
 
     def training(self, receiver: Receiver) -> Training:
         """The functions by which the federation learns."""
-        population, settings, train = self.setup.population, self.setup.settings, self.work.differentiable()
-        model = receiver.model
+        population, settings, model = self.setup.population, self.setup.settings, receiver.model
         assert isinstance(model, UpdatedModel)
-
-        def update(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-            if labels.ndim == 1:
-                return update(weights, features[None], labels[None])[0]
-            k, steps = len(labels), settings.local_steps
-            batches = features[:, None].expand(k, steps, *features.shape[1:])
-            return self.as_messages(train(weights, batches, labels[:, None].expand(k, steps, -1)))
-
-        def logits(weights: Tensor, features: Tensor) -> Tensor:
-            several = weights.ndim == 2
-            return predict(population, weights, features.expand(len(weights), *features.shape) if several else features)
-
         return Training(
             rounds=settings.rounds,
             tail=settings.tail,
             batch_size=settings.batch_size,
             # The mean of gradients is that of all samples together; steps that are sharpness-aware have no such mean.
             pooled=settings.local_steps == 1 and not settings.sharpness_radius,
-            update=update,
+            update=SentUpdate(self.work.differentiable(), settings.local_steps, self.as_messages),
             step=self.server_step,
             memory=model.memory,
             momentum=settings.client_momentum,
-            predict=logits,
+            predict=Predicted(population),
         )
 
     def ask(self, receiver: Receiver, rows: Tensor, names: list[Hashable], *, preview: bool = False) -> Aggregation:

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from robustfl.federation.settings import Server
+from robustfl.threats.updates.planning.replay import LinearStep, ReplayedStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ class Memory(NamedTuple):
     square: Tensor | None = None
 
 
-class ServerStep:
+class ServerStep(ReplayedStep):
     """SGD with momentum, or Adam, against gradients or along differences.
 
     Formula: with g the aggregate of gradients, or minus the aggregate of differences, SGD is ``v <- mu v + g``,
@@ -58,3 +59,10 @@ class ServerStep:
         if self._server.momentum:
             gradient = gradient if memory.mean is None else memory.mean * self._server.momentum + gradient
         return weights.add(gradient, alpha=-rate), Memory(steps, gradient if self._server.momentum else None)
+
+    def linear(self, memory: Memory) -> LinearStep | None:
+        """The same step as a linear one, with its sign in the rate and in the velocity; None for Adam."""
+        if self._server.optimizer == "adam":
+            return None
+        velocity = memory.mean if memory.mean is None else memory.mean * self._sign
+        return LinearStep(self._server.learning_rate * self._sign, self._server.momentum, velocity)

@@ -53,6 +53,26 @@ def logits(parameters: Sequence[Tensor], features: Tensor) -> Tensor:
     return reached
 
 
+def derived_logits(parameters: Sequence[Tensor], features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The :func:`logits`, and the function from a derivative by them [m, classes] to that by all parameters [d].
+
+    The bits of the derivative are those of autograd.
+    """
+    inputs = [features.flatten(1)]
+    for place in range(0, len(parameters) - 2, 2):
+        inputs.append(linear(inputs[-1], parameters[place], parameters[place + 1]).relu_())
+
+    def pulled(slope: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        for place, reached in reversed(list(enumerate(inputs))):
+            found[:0] = [slope.t().mm(reached).flatten(), slope.sum(dim=0)]
+            if place:
+                slope = _gated(slope.mm(parameters[2 * place]), reached)
+        return torch.cat(found)
+
+    return linear(inputs[-1], *parameters[-2:]), pulled
+
+
 def hooked(module: nn.Module) -> bool:
     """Whether functions of others are called when the module is, which may change what it computes."""
     return bool(
@@ -133,23 +153,9 @@ class _Gradients(torch.autograd.Function):
         depth = len(widths) - 1
         inputs, slopes = kept[:depth], kept[depth:]
         layers, pushes = layers_of(models, widths), layers_of(along, widths)
-        moved: list[Tensor] = []  # the derivatives of the inputs of each layer but the first, whose inputs stand still
-        change = likely
-        for place, (weights, biases) in enumerate(pushes):
-            change = torch.baddbmm(biases, weights, inputs[place])
-            if place:
-                change.baddbmm_(layers[place][0], moved[-1])
-            if place + 1 < depth:
-                moved.append(_gated(change, inputs[place + 1]))
-        change = likely * (change - (likely * change).sum(dim=1, keepdim=True)) / likely.shape[2]
         found = torch.empty_like(models, memory_format=torch.contiguous_format)
-        for place, (weights, biases) in reversed(list(enumerate(layers_of(found, widths)))):
-            torch.bmm(change, inputs[place].mT, out=weights)
-            torch.sum(change, dim=2, keepdim=True, out=biases)
-            if place:
-                weights.baddbmm_(slopes[place], moved[place - 1].mT)
-                change = torch.bmm(layers[place][0].mT, change).baddbmm_(pushes[place][0].mT, slopes[place])
-                change = _gated(change, inputs[place])
+        changes = [torch.empty_like(slope) for slope in slopes]
+        pushed(layers, pushes, likely, inputs, slopes, layers_of(found, widths), changes)
         return found, None, None, None
 
 
@@ -163,28 +169,74 @@ def propagated(
     Returns the probabilities [k, classes, m], the inputs of each layer, and the derivatives by its outputs. Samples are
     columns there: a soft-max over the rows of [classes, m] takes a tenth of one over [m, classes].
     """
-    inputs, reached = [], features.mT
-    for place, (weights, biases) in enumerate(layers):
-        inputs.append(reached.relu_() if place else reached)
-        reached = torch.baddbmm(biases, weights, inputs[place])
+    inputs, reached = passed(layers, features.mT)
     likely = reached.softmax(dim=1)
     slope = likely / samples
     slope.scatter_add_(1, labels[:, None], slope.new_full((), -1 / samples).expand(len(labels), 1, labels.shape[1]))
     if samples < labels.shape[1]:
         slope[..., samples:] = 0
-    slopes: list[Tensor] = []
+    return likely, inputs, sent_back(layers, inputs, slope, found)
+
+
+def passed(layers: Layers, features: Tensor, outputs: Sequence[Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
+    """The inputs of each layer and the logits for features [k, inputs, m], written into `outputs` if there are any."""
+    inputs, reached = [], features
+    for place, (weights, biases) in enumerate(layers):
+        inputs.append(reached.relu_() if place else reached)
+        reached = torch.baddbmm(biases, weights, inputs[place], out=None if outputs is None else outputs[place])
+    return inputs, reached
+
+
+def sent_back(
+    layers: Layers, inputs: Sequence[Tensor], slope: Tensor, found: Layers, slopes: Sequence[Tensor] | None = None
+) -> list[Tensor]:
+    """Write the gradients into `found`, where `slope` [k, classes, m] is the derivative by the logits.
+
+    Returns the derivatives by the outputs of each layer, written into `slopes` if there are any.
+    """
+    derived = [slope]
     for place, (weights, biases) in reversed(list(enumerate(found))):
-        slopes.insert(0, slope)
         torch.bmm(slope, inputs[place].mT, out=weights)
         torch.sum(slope, dim=2, keepdim=True, out=biases)
         if place:
-            slope = _gated(torch.bmm(layers[place][0].mT, slope), inputs[place])
-    return likely, inputs, slopes
+            slope = torch.bmm(layers[place][0].mT, slope, out=None if slopes is None else slopes[place - 1])
+            derived.insert(0, _gated(slope, inputs[place]))
+    return derived
+
+
+def pushed(
+    layers: Layers,
+    pushes: Layers,
+    likely: Tensor,
+    inputs: Sequence[Tensor],
+    slopes: Sequence[Tensor],
+    found: Layers,
+    changes: Sequence[Tensor],
+) -> None:
+    """Write into `found` the derivative of the gradients when the layers move along `pushes`.
+
+    The probabilities, inputs and slopes are those of :func:`propagated`; `changes` are room for as much as the slopes.
+    """
+    for place, (weights, biases) in enumerate(pushes):
+        change = torch.baddbmm(biases, weights, inputs[place], out=changes[place])
+        if place:
+            change.baddbmm_(layers[place][0], changes[place - 1])
+        if place + 1 < len(pushes):
+            _gated(change, inputs[place + 1])  # so that `changes` are those of the inputs of the next layer
+    change.sub_((likely * change).sum(dim=1, keepdim=True)).mul_(likely).div_(likely.shape[2])
+    for place, (weights, biases) in reversed(list(enumerate(found))):
+        torch.bmm(change, inputs[place].mT, out=weights)
+        torch.sum(change, dim=2, keepdim=True, out=biases)
+        if place:
+            before = changes[place - 1]
+            weights.baddbmm_(slopes[place], before.mT)
+            change = torch.bmm(layers[place][0].mT, change, out=before)  # the last one is not needed any more
+            _gated(change.baddbmm_(pushes[place][0].mT, slopes[place]), inputs[place])
 
 
 def _gated(slope: Tensor, reached: Tensor) -> Tensor:
-    """What a ReLU with the outputs `reached` lets through of a derivative."""
-    found: Tensor = torch.ops.aten.threshold_backward(slope, reached, 0)
+    """What a ReLU with the outputs `reached` lets through of a derivative, in its place."""
+    found: Tensor = torch.ops.aten.threshold_backward.grad_input(slope, reached, 0, grad_input=slope)
     return found
 
 

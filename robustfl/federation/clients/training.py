@@ -22,6 +22,7 @@ from robustfl.federation.clients import convolutional
 from robustfl.federation.clients.fully_connected import gradients, logits, widths_of
 from robustfl.federation.clients.hardening import InnerSearch, inner_search
 from robustfl.federation.clients.local_steps import Trainer
+from robustfl.federation.clients.replay import FullyConnectedReplay
 from robustfl.federation.clients.sharpness import raised
 from robustfl.federation.clients.written_out import ConvolutionalTrainer, FullyConnectedTrainer
 from robustfl.federation.settings import Federation
@@ -234,6 +235,17 @@ class TracedTrainer:
             losses = cross_entropy(guesses, labels.flatten(0, 1), reduction="sum")
             (found,) = torch.autograd.grad(losses / labels.shape[1], leaf, create_graph=traced)
         return found
+
+    def replay(
+        self, features: Tensor, labels: Tensor, plans: int, places: int, messages: Callable[[Tensor], Tensor]
+    ) -> FullyConnectedReplay | None:
+        """The messages of one step of so many models on the same samples; None if only autograd can differentiate them.
+
+        The parameters are those of :class:`~robustfl.federation.clients.replay.FullyConnectedReplay`.
+        """
+        if self._widths is None or self._radius or features.requires_grad or labels.is_floating_point():
+            return None
+        return FullyConnectedReplay(features, labels, self._widths, plans, places, messages)
 
 
 def objective_of(population: Population, network: nn.Module | None = None) -> Objective:

@@ -135,7 +135,7 @@ class ClientWork:
         assert self._samples is not None
         return self._samples.with_momentum(message)
 
-    def differentiable(self) -> Trainer:
+    def differentiable(self) -> TracedTrainer:
         """The training without adversarial search, as a function that autograd can differentiate in the models.
 
         Clients' defenses are left out as well: an attacker that plans ahead plans for clients without them.

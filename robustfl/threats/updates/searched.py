@@ -14,7 +14,7 @@ from robustfl.threats.knowledge import Knowledge
 from robustfl.threats.updates.candidates import FARTHEST, NEAREST, Found, SearchLine, harm_at, worst_of
 from robustfl.threats.updates.contract import TiledAttack
 from robustfl.threats.updates.probing import Probe
-from robustfl.threats.updates.view import View, finite_rows
+from robustfl.threats.updates.view import View, finite_rows, finite_vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,8 +98,8 @@ class SearchedAttack(TiledAttack):
         if not finite_rows(rows).any():
             return view.full(0.0)
         vectors, lines = self.plan(view)
-        usable = {name for name, vector in vectors.items() if finite_rows(vector.reshape(-1, view.d)).all()}
-        vectors = {name: vector for name, vector in vectors.items() if name in usable}
+        vectors = finite_vectors(vectors)
+        usable = vectors.keys()
         lines = [line for line in lines if {line.base, line.direction or line.base} <= usable]
         if not lines:  # honest updates are near overflow, and nothing can be computed from them
             return view.full(0.0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,7 +31,8 @@ class Training:
     """How the federation learns, as functions that can be differentiated: what an attacker needs to plan ahead.
 
     With theta the model, m the clients' momentum and eta the server's step, a round of honest training is
-    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``.
+    ``m <- beta m + (1 - beta) update(theta, x, y)`` and ``theta, memory <- step(theta, aggregate, memory)``. An update
+    and a step may offer more than these functions, see :mod:`robustfl.threats.updates.planning.replay`.
 
     Attributes
     ----------
@@ -330,6 +332,20 @@ def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
     for row in np.flatnonzero(~found).tolist():
         found[row] = bool(rows[row].isfinite().all())
     return found
+
+
+def finite_vectors(vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the vectors [d] or [k, d] that have only values which :func:`finite_rows` calls finite.
+
+    In most cases the sums of all are finite together, and looking at each would cost several times as much.
+    """
+    import torch
+
+    if all(vector.dtype == torch.float32 for vector in vectors.values()):
+        sums = torch.stack([vector.sum() for vector in vectors.values()])
+        if math.isfinite(float(sums.sum())):
+            return dict(vectors)
+    return {name: vector for name, vector in vectors.items() if finite_rows(vector.reshape(-1, vector.shape[-1])).all()}
 
 
 def _fingerprint(tensor: Tensor) -> tuple[int, bytes]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from robustfl.threats.updates.constant_directions import steady_direction
-from robustfl.threats.updates.planning.aims import balanced, named, wrong
+from robustfl.threats.updates.planning.aims import Aim, Named, balanced, wrong
 from robustfl.threats.updates.planning.imagined import drawn
-from robustfl.threats.updates.planning.rollout import Aim, Lessons, Rollout
+from robustfl.threats.updates.planning.rollout import Lessons, Rollout
 from robustfl.threats.updates.planning.surrogates import LARGEST, surrogate
 from robustfl.threats.updates.view import View, Whose, finite_rows
 
@@ -89,11 +89,11 @@ class Objective:
             others = right != self.target
             judged = judged[others] if bool(others.any()) else judged
             wanted = torch.full((len(judged),), self.target, device=right.device)
-            aim = named(wanted, balanced(wanted))
+            aim = Named(wanted, balanced(wanted))
         elif self.aim == "backdoor":
             marked, wanted = view.marked(judged, right)
             weights = torch.cat([balanced(torch.zeros_like(wanted)), balanced(right)]) / 2
-            judged, aim = torch.cat([marked, judged]), named(torch.cat([wanted, right]), weights)
+            judged, aim = torch.cat([marked, judged]), Named(torch.cat([wanted, right]), weights)
         return Lessons(features=features, labels=labels, judged=judged), aim
 
 

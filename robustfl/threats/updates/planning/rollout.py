@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from robustfl.threats.updates.planning.surrogates import Surrogate
+from robustfl.threats.updates.planning.aims import Aim, Named
+from robustfl.threats.updates.planning.replay import ReplayedPrediction, ReplayedStep, ReplayedUpdate
+from robustfl.threats.updates.planning.surrogates import Surrogate, WrittenSurrogate
+from robustfl.threats.updates.planning.unrolled import Unrolled
 from robustfl.threats.updates.view import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Aim = Callable[["Tensor"], "Tensor"]
-"""The logits [k, m, classes] of k models -> how much the attacker likes each of them, [k]."""
 
 KEPT_NUMBERS = 1 << 27
 """The number of values that a roll-out may keep for its gradient, about half a GiB; longer ones play rounds twice."""
@@ -47,6 +47,8 @@ class Rollout:
     Shapes: k plans of H rounds are directions [k, H, d], with values [k].
 
     Cost: as much as H rounds of one client with as many samples, for each plan, and about as much again for the slope.
+    Where the training offers its derivatives written out (:mod:`robustfl.threats.updates.planning.replay`) and the
+    surrogate has them, too, nothing is left to autograd but the aim, and the bits are the same.
     When the rounds would keep more than :data:`KEPT_NUMBERS` values for the slope, those of a stretch of rounds are
     computed again when they are needed, and the memory is that of one stretch and of a model for each stretch.
 
@@ -70,18 +72,26 @@ class Rollout:
     defense: Surrogate
     rounds: int
     counted: Collection[int]
+    _made: dict[int, Unrolled | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def values(self, directions: Tensor) -> Tensor:
         """The values [k] of these plans."""
         import torch
 
         with torch.no_grad():
+            unrolled = self._unrolled(len(directions))
+            if unrolled is not None:
+                return unrolled.values(directions)
             return self._play(self._start(len(directions)), directions, 0)[1]
 
     def slopes(self, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The values [k] of these plans, and their gradients [k, H, d]."""
         import torch
 
+        with torch.no_grad():
+            unrolled = self._unrolled(len(directions))
+            if unrolled is not None:
+                return unrolled.slopes(directions)
         k, stretch = len(directions), self._stretch(len(directions))
         starts, state = [], self._start(k)
         for first in range(0, self.rounds, stretch):
@@ -105,6 +115,61 @@ class Rollout:
             *later, slopes[:, places] = found
             values += value.detach()
         return values, slopes
+
+    def _unrolled(self, plans: int) -> Unrolled | None:
+        """The same roll-out without autograd, where all its parts have their derivatives written out; else None."""
+        if plans not in self._made:
+            self._made.clear()  # the room for another number of plans is not needed again
+            self._made[plans] = self._unroll(plans)
+        return self._made[plans]
+
+    def _unroll(self, plans: int) -> Unrolled | None:
+        training, defense, lessons = self.training, self.defense, self.lessons
+        update, step = training.update, training.step
+        if not (isinstance(update, ReplayedUpdate) and isinstance(step, ReplayedStep) and training.pooled):
+            return None
+        linear, stretch = step.linear(training.memory), self._stretch(plans)
+        if linear is None or not isinstance(defense, WrittenSurrogate):
+            return None
+        replay = update.replay(lessons.features.flatten(0, 1), lessons.labels.flatten(), plans, stretch)
+        if replay is None:
+            return None
+        return Unrolled(
+            replay=replay,
+            step=linear,
+            defense=defense,
+            beta=training.momentum,
+            model=self.model,
+            sent=self.sent,
+            rounds=self.rounds,
+            stretch=stretch,
+            judge=self._judged,
+        )
+
+    def _judged(self, number: int, models: Tensor, sloped: bool) -> tuple[Tensor, Tensor | None] | None:
+        """The part of the values [k] that models [k, d] have after a round, and its gradients; see :data:`Judge`."""
+        import torch
+
+        predict = self.training.predict
+        if number not in self.counted:
+            return None
+        models = models.clone()  # whoever looks on may keep it
+        if sloped and len(models) == 1 and isinstance(self.aim, Named) and isinstance(predict, ReplayedPrediction):
+            written = predict.sloped(models[0], self.lessons.judged)
+            if written is not None:
+                logits, pulled = written
+                values, by_logits = self.aim.sloped(logits[None], 1 / len(self.counted))
+                return values / len(self.counted), pulled(by_logits[0])[None]
+        with torch.set_grad_enabled(sloped):
+            values = self._part(models.requires_grad_(sloped))
+            if not values.requires_grad:
+                return values, None
+            (slopes,) = torch.autograd.grad(values.sum(), models, materialize_grads=True)
+        return values.detach(), slopes
+
+    def _part(self, models: Tensor) -> Tensor:
+        """The part of the values [k] that models [k, d] have that count."""
+        return self.aim(self.training.predict(models, self.lessons.judged)) / len(self.counted)
 
     def _stretch(self, plans: int) -> int:
         """The number of rounds whose values are kept at a time."""
@@ -143,7 +208,7 @@ class Rollout:
                 sent = sent.lerp(learnt, 1 - training.momentum) if training.momentum else learnt
             models, memory = training.step(models, self.defense(sent, direction), memory)
             if number in self.counted:
-                total = total + self.aim(training.predict(models, self.lessons.judged)) / len(self.counted)
+                total = total + self._part(models)
         return _State.of((models, sent, memory)), total
 
     def _learnt(self, models: Tensor) -> Tensor:

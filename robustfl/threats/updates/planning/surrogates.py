@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,23 +17,44 @@ if TYPE_CHECKING:
 Surrogate = Callable[["Tensor", "Tensor"], "Tensor"]
 """The clients' mean update [k, d] and the attacker's directions [k, d] -> the answers [k, d] of the defense."""
 
+Kept = tuple["Tensor", ...]
+"""What a surrogate keeps of an answer for its derivative."""
+
 LARGEST = 2.0
 """The largest share of the clients' mean that a defense is thought to keep."""
 
 
+class WrittenSurrogate(ABC):
+    """A surrogate whose derivative is written out, with the operations of autograd in their order."""
+
+    def __call__(self, sent: Tensor, directions: Tensor) -> Tensor:
+        return self.answer(sent, directions)[0]
+
+    @abstractmethod
+    def answer(self, sent: Tensor, directions: Tensor) -> tuple[Tensor, Kept]:
+        """The answers [k, d], and what their derivative needs, which no longer depends on the arguments' memory."""
+
+    @abstractmethod
+    def pulled(self, along: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+        """From a derivative [k, d] by an answer those by what clients have sent and by the directions."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Shifted:
+class Shifted(WrittenSurrogate):
     """A defense whose answer is a share of the mean, moved in the attacker's direction: ``share m + reach delta``."""
 
     share: float
     reach: float
 
-    def __call__(self, sent: Tensor, directions: Tensor) -> Tensor:
-        return self.share * sent + self.reach * directions
+    def answer(self, sent: Tensor, directions: Tensor) -> tuple[Tensor, Kept]:
+        return self.share * sent + self.reach * directions, ()
+
+    def pulled(self, along: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+        return along * self.share, along * self.reach
 
 
 @dataclass(frozen=True, kw_only=True)
-class Votes:
+class Votes(WrittenSurrogate):
     """A defense that counts signs: in each coordinate a step in the direction of the majority of n votes.
 
     Formula: h honest votes with the mean m and the standard deviation sigma of their values have the mean
@@ -46,13 +68,27 @@ class Votes:
     honest: int
     malicious: int
 
-    def __call__(self, sent: Tensor, directions: Tensor) -> Tensor:
+    def answer(self, sent: Tensor, directions: Tensor) -> tuple[Tensor, Kept]:
         import torch
 
-        agreed = torch.erf(sent / (math.sqrt(2) * self.spread))
+        typical = sent / (math.sqrt(2) * self.spread)
         pushed = torch.tanh(math.sqrt(directions.shape[-1]) * directions)
-        votes = self.honest * agreed + self.malicious * pushed
-        return self.step * torch.erf(votes / math.sqrt(2 * self.honest))
+        votes = (self.honest * torch.erf(typical) + self.malicious * pushed) / math.sqrt(2 * self.honest)
+        return self.step * torch.erf(votes), (typical, pushed, votes)
+
+    def pulled(self, along: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
+        import torch
+
+        typical, pushed, votes = kept
+        by_votes = _erf_pulled(along * self.step, votes) / math.sqrt(2 * self.honest)
+        by_sent = _erf_pulled(by_votes * self.honest, typical) / (math.sqrt(2) * self.spread)
+        turned: Tensor = torch.ops.aten.tanh_backward(by_votes * self.malicious, pushed)
+        return by_sent, turned * math.sqrt(along.shape[-1])
+
+
+def _erf_pulled(along: Tensor, at: Tensor) -> Tensor:
+    """The derivative of the error function at a place, times another derivative."""
+    return 2 / math.sqrt(math.pi) * (-at.square()).exp() * along
 
 
 def surrogate(view: View, rows: Tensor, reach: float, share: float | None = None) -> Surrogate:
