@@ -59,8 +59,8 @@ class PlannedDrift(SearchedAttack):
     first, with ``open_loop`` it plans once. Outside a federation nothing can be planned, and p are the weights growing.
 
     Cost: a plan is about `steps` trainings of one client with `samples` samples over the rest of the rounds, and four
-    times that for the first one. With the defaults and a small fully connected model, a trial takes up to 25 times as
-    long as one without an attack, with half of the steps 16 times, and with ``late=0.8`` 4 times.
+    times that for the first one. With the defaults and a small fully connected model, a trial takes up to 50 times as
+    long as one without an attack, with half of the steps 30 times, and with ``late=0.8`` 10 times.
 
     Knowledge: the global models and the defense; the honest updates and the honest clients' data, or the malicious
     clients' own.
@@ -84,7 +84,7 @@ class PlannedDrift(SearchedAttack):
     channels: ClassVar[tuple[str, ...] | None] = ("dense", "rewards")
     reference: ClassVar[str] = "Karimireddy et al., Learning from History for Byzantine Robust Optimization, ICML 2021"
     unfit: ClassVar[str] = (
-        "in quick checks, as a trial takes up to 25 times as long as one without an attack; or without a "
+        "in quick checks, as a trial takes up to 50 times as long as one without an attack; or without a "
         "federation, where nothing can be planned"
     )
     label_parameters: ClassVar[tuple[str, ...]] = ("data", "estimate")
