@@ -162,7 +162,7 @@ def test_a_single_key_is_explained_by_its_path_and_by_its_last_word(path: str) -
 
 def test_the_reference_says_what_may_be_written_and_where_more_is() -> None:
     federation = reference.page("federation")
-    assert "\n  clients: a whole number >= 1, default 15. " in federation
+    assert "\n  clients: a whole number >= 1 and <= 1000000, default 15. " in federation
     assert "\n  algorithm: fedsgd or fedavg, default 'fedsgd'. " in federation
     message = "gradient or delta, default 'gradient' for fedsgd and 'delta' for fedavg and among peers. "
     assert f"\n  message: {message}" in federation

@@ -147,7 +147,8 @@ def test_the_bound_on_n_is_sharp(case: Case, f: int) -> None:
     assert case.make(f).infeasible(least) is None
     if least > 1:
         told = f"f={f}" if case.told else "f=0"
-        with pytest.raises(InfeasibleError, match=rf"needs n >= .*{told}.*Lower f") as caught:
+        remedy = "Lower f, use" if case.told and f else "Use"
+        with pytest.raises(InfeasibleError, match=rf"needs n >= .*{told}.*\. {remedy} ") as caught:
             case.make(f)(gaussian(6, least - 1, 3))
         assert f"{least - 1}" in str(caught.value)
 

@@ -8,7 +8,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -62,7 +62,7 @@ def single(name: str) -> tuple[dict[str, Any], str] | None:
     """One key as JSON values and as text, given by its path or by its last word where that is one key alone.
 
     >>> single("gossip_steps")[1].partition(",")[0]
-    'federation.peers.gossip_steps: a whole number >= 1 <= 1000'
+    'federation.peers.gossip_steps: a whole number >= 1 and <= 1000'
     """
     fields = {
         key if path == "suite" else f"{path}.{key}": field
@@ -139,8 +139,7 @@ def _kind(field: FieldInfo) -> str:
     """The type of a key in words, with its limits."""
     parts = [one for one in field.metadata if isinstance(one, PartSchema)]
     words = _named(parts[0].kind) if parts else _words(field.annotation)
-    limits = [text for one in field.metadata for text in _limits(one)]
-    return " ".join([words, *limits])
+    return _limited(words, field.metadata)
 
 
 def _named(kind: str) -> str:
@@ -151,8 +150,7 @@ def _words(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         kinds = [one.kind for one in arguments[1:] if isinstance(one, PartSchema)]
-        limits = [text for one in arguments[1:] for text in _limits(one)]
-        return " ".join([_named(kinds[0]) if kinds else _words(arguments[0]), *limits])
+        return _limited(_named(kinds[0]) if kinds else _words(arguments[0]), arguments[1:])
     if origin is Literal:
         return " or ".join(map(str, arguments))
     if origin is tuple:
@@ -163,6 +161,11 @@ def _words(annotation: Any) -> str:
         return "keys"
     named = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "none"}
     return named.get(annotation, "a name with its parameters")
+
+
+def _limited(words: str, metadata: Iterable[Any]) -> str:
+    limits = " and ".join(text for one in metadata for text in _limits(one))
+    return f"{words} {limits}" if limits else words
 
 
 def _limits(one: Any) -> Iterator[str]:

@@ -366,7 +366,7 @@ def test_what_peers_cannot_have_is_refused() -> None:
         ({"server": {"mode": "asynchronous"}}, "there is no server. Found server.mode"),
         ({"message": "gradient"}, "peers of a `topology` send models"),
         ({"algorithm": "fedavg", "distillation": {}}, "peers of a `topology` send models"),
-        ({"topology": None, "peers": {}}, "`peers` says how a network mixes. Give a `topology`"),
+        ({"topology": None, "algorithm": "fedavg", "peers": {}}, "`peers` says how a network mixes. Give a `topology`"),
         ({"topology": "ring"}, "should be a family of graphs"),
         ({"peers": {"bound": True}}, "bound"),
         ({"peers": {"bound": -1}}, "bound"),
