@@ -155,7 +155,7 @@ def test_leakage_of_a_smooth_network_is_nearly_exact() -> None:
     assert min(given.psnr(found)) > 30
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_leakage_of_a_smooth_network_is_exact_with_patience() -> None:
     given = sigmoid_scene(5)
     assert min(given.psnr(reconstructed(IDLG(iterations=300, restarts=2), given))) > 60
