@@ -27,26 +27,26 @@ def _same(context: Any, builder: Any, vector: Any, number: Any) -> Any:
     return builder.shuffle_vector(single, nothing, ir.Constant(ir.VectorType(index, vector.count), None))
 
 
-@operation
-def eight(typing: Any, value: Any) -> Any:
-    """A vector of :data:`LANES` float64 with one value everywhere."""
-    result = Vector(types.float64, LANES)
+def _everywhere(lanes: int) -> Any:
+    """The operation that puts a float64 into all lanes of a vector of so many."""
+    result = Vector(types.float64, lanes)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _same(context, builder, result, args[0])
 
     return result(types.float64), generate
+
+
+@operation
+def eight(typing: Any, value: Any) -> Any:
+    """A vector of :data:`LANES` float64 with one value everywhere."""
+    return _everywhere(LANES)
 
 
 @operation
 def four(typing: Any, value: Any) -> Any:
     """A vector of :data:`QUAD` float64 with one value everywhere."""
-    result = Vector(types.float64, QUAD)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _same(context, builder, result, args[0])
-
-    return result(types.float64), generate
+    return _everywhere(QUAD)
 
 
 @operation
