@@ -29,6 +29,7 @@ from robustfl.federation.graphs import (
     TwoWorlds,
     WattsStrogatz,
 )
+from robustfl.federation.graphs.sampled import Sampled
 from robustfl.graphs.graph import Graph
 
 FAMILIES: list[GraphFamily] = [
@@ -192,6 +193,8 @@ def test_geometric_networks_are_connected_without_a_radius(n: int) -> None:
         (TwoCastle(), 9, "should be even.* Found 9. Use 8 or 10"),
         (Dumbbell(between=4), 5, "between <= clients - 2. Found between=4, clients=5"),
         (WattsStrogatz(), 6, "degree < clients. Found degree=6, clients=6"),
+        (Sampled(size=2, aggregators=9), 8, "aggregators <= clients. Found size=2, aggregators=9 for 8 peers"),
+        (Sampled(), 8, "size <= clients.* Found size=10, aggregators=1 for 8 peers"),
         (Torus(), 0, "clients >= 1. Found 0"),
     ],
     ids=lambda value: value.name if isinstance(value, GraphFamily) else None,

@@ -10,6 +10,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from robustfl.errors import ParameterError
 from robustfl.federation.graphs.contract import GraphFamily
 from robustfl.graphs.graph import Graph
 
@@ -21,7 +22,7 @@ class Sampled(GraphFamily):
     The order of peers in a round is that of a hash of their names and of the round. The first `size` who answer a ping
     are its sample: they train and send their models to the `aggregators`, the first of the next sample, who combine
     them with the rule and send what they get to the whole next sample. Everybody knows everybody, so the graph is
-    complete.
+    complete. Three peers or more should be as many as the sample and as its aggregators.
 
     References
     ----------
@@ -44,4 +45,9 @@ class Sampled(GraphFamily):
     ] = 1
 
     def _draw(self, clients: int, rng: np.random.Generator, number: int, root: Path | None) -> Graph:
+        if max(self.size, self.aggregators) > clients:
+            raise ParameterError(
+                "Sampled: a sample and its aggregators are some of the peers: it should satisfy size <= clients and "
+                f"aggregators <= clients. Found size={self.size}, aggregators={self.aggregators} for {clients} peers."
+            )
         return Graph(n=clients, edges=np.stack(np.triu_indices(clients, 1), axis=1))

@@ -230,6 +230,11 @@ class Federation(Settings):
                 f"training. Found peers.order={mine.order!r}, mix_every={mine.mix_every!r}, merge={mine.merge!r}. Use "
                 "adapt_then_combine"
             )
+        if not isinstance(mine.bound, str) and mine.bound >= self.clients:
+            raise ValueError(
+                "peers.bound is a number of malicious neighbours, and there are no more than clients - 1: it should "
+                f"satisfy bound < clients. Found bound={mine.bound}, clients={self.clients}"
+            )
         if self.distillation is not None or self.virtual_data is not None or self.message != "delta":
             raise ValueError(
                 "peers of a `topology` send models. Leave `distillation` and `virtual_data` out, and `message` as it "

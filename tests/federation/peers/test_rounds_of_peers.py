@@ -370,6 +370,7 @@ def test_what_peers_cannot_have_is_refused() -> None:
         ({"topology": "ring"}, "should be a family of graphs"),
         ({"peers": {"bound": True}}, "bound"),
         ({"peers": {"bound": -1}}, "bound"),
+        ({"peers": {"bound": 100}}, "bound < clients. Found bound=100, clients=8"),
         ({"peers": {"gossip_steps": 0}}, "gossip_steps"),
         ({"peers": {"mix_every": 0}}, "mix_every"),
         ({"peers": {"mix_every": 4}}, "k <= rounds. Found peers.mix_every=4, rounds=3. Use the rule `alone`"),
