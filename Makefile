@@ -45,7 +45,7 @@ nightly: $(READY)  ## long measurements and audits, which .ci/run leaves out
 	$(BIN)/python -m pytest -n auto -m nightly
 
 slow: $(READY)  ## the tests that take longest, a few minutes in all
-	$(BIN)/python -m pytest -n auto -m "slow and not together"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not together"
 	$(BIN)/python -m pytest -m "slow and together"
 
 explore: $(READY)  ## property tests alone, with more examples where a test sets no number of its own

@@ -76,8 +76,7 @@ class Peers(Settings):
 
     def mixes(self, number: int, rounds: int) -> bool:
         """Whether peers send letters in round `number` of so many."""
-        every = rounds if self.mix_every == "last" else self.mix_every
-        return (number + 1) % every == 0 or self.merges(number, rounds)
+        return (number + 1) % self._every(rounds) == 0 or self.merges(number, rounds)
 
     def mixings(self, rounds: int) -> tuple[int, ...]:
         """The numbers of the rounds in which peers send letters, among so many."""
@@ -85,4 +84,8 @@ class Peers(Settings):
 
     def ends_merged(self, rounds: int) -> bool:
         """Whether the last of so many rounds makes models that no other round has: by the only or by another mixing."""
-        return self.merge == "all" or self.mixings(rounds) == (rounds - 1,)
+        return self.merge == "all" or self._every(rounds) == rounds
+
+    def _every(self, rounds: int) -> int:
+        """From one round in which peers send letters to the next, of so many."""
+        return rounds if self.mix_every == "last" else self.mix_every

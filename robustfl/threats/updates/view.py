@@ -328,7 +328,8 @@ def finite_rows(rows: Tensor) -> NDArray[np.bool_]:
     if rows.dtype == torch.float64 and rows.numel():
         within: NDArray[np.bool_] = (rows.abs().amax(dim=1) <= largest_magnitude("float64", *rows.shape)).cpu().numpy()
         return within
-    found: NDArray[np.bool_] = rows.sum(dim=1).isfinite().cpu().numpy()
+    # numpy looks at a few numbers in a tenth of the time, and does not know bfloat16
+    found: NDArray[np.bool_] = np.isfinite(rows.sum(dim=1).detach().float().cpu().numpy())
     for row in np.flatnonzero(~found).tolist():
         found[row] = bool(rows[row].isfinite().all())
     return found
