@@ -113,7 +113,8 @@ def _drawn(course: Course, published: Published, grey: str) -> list[str]:
     """A curve with what it shows."""
     told = (
         f"Balanced accuracy of ``{course.defense}`` over the rounds, the mean over the seeds. Coloured: under "
-        f"``{course.attack}``. Dashed: without an attack. Grey: {grey}. Dotted: guessing."
+        f"``{course.attack}``{', where training blows up' if course.diverged else ''}. Dashed: without an attack. "
+        f"Grey: {grey}. Dotted: guessing."
     )
     return [told, "", ".. raw:: html", "", f"   {figure(course, published)}", ""]
 

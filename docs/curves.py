@@ -28,11 +28,9 @@ def figure(course: Course, published: Published) -> str:
         *(Words(x=frame.x(number), y=HEIGHT - 5, text=str(number), anchor="middle") for number in _marks(rounds)),
         Words(x=frame.x(max(rounds) / 2), y=HEIGHT + 10, text="round", anchor="middle"),
     )
-    last, calm = course.attacked[-1][1], course.calm[-1][1]
-    words = (
-        f"Accuracy of {course.defense} over rounds: in the end "
-        f"{calm:.2f} without an attack, {last:.2f} under {course.attack}"
-    )
+    calm = f"Accuracy of {course.defense} over rounds: in the end {course.calm[-1][1]:.2f} without an attack"
+    blown = f"; under {course.attack} training blows up"
+    words = calm + (blown if course.diverged else f", {course.attacked[-1][1]:.2f} under {course.attack}")
     drawn = svg(Drawing(width=WIDTH, height=HEIGHT + 14, words=words, shapes=shapes))
     return f'<figure class="curve">{drawn}</figure>'
 

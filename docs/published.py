@@ -49,6 +49,11 @@ class Course:
     others: tuple[Points, ...]
     """The other pipelines under an attack: the same one, or each under its worst."""
 
+    @property
+    def diverged(self) -> bool:
+        """Whether training blows up under the attack for some seed, which ends the curve or leaves none."""
+        return self.attacked[-1:] == [] or self.attacked[-1][0] < self.calm[-1][0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:

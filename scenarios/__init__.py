@@ -12,7 +12,7 @@ First steps:
 The standard attack list:
 
 * ``leaderboard_digits``: thirteen pipelines under `standard-v2`, at a stable step and with unequal data, in less than
-  two hours on two cores.
+  an hour on two cores.
 * ``leaderboard_complete``: every pipeline in four worlds, with f = 1 and 3 of 15; days.
 * ``leaderboard_fashion_mnist``: thirteen pipelines on Fashion-MNIST, which takes a night and more.
 * ``stress_digits``: every pipeline under `standard-v1` in the worlds of the first leaderboard: the step is too large,

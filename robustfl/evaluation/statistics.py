@@ -150,19 +150,23 @@ def mean_interval(estimates: ArrayLike, intervals: Sequence[Interval], largest: 
     return float(found.mean()) - below, min(float(above.mean()) + beyond, float(ends[:, 1].mean()))
 
 
-def cross_fitted(values: ArrayLike) -> FloatArray:
+def cross_fitted(values: ArrayLike, floor: float = -math.inf) -> FloatArray:
     """Each seed's value in the row whose mean is smallest on the seeds of the other half: [A, R] -> [R], R >= 2.
 
-    The halves are the seeds in even and in odd places. No seed helps to choose the row in which it is read, so the mean
-    of the result is never below the smallest true mean on average. The smallest of the measured means is never above it
-    on average: the truth lies between the two.
+    The halves are the seeds in even and in odd places. Means below `floor` count as `floor`, where less is not worse,
+    and of rows with equal means the one that varies least over those seeds is taken: of several that say the same, it
+    says it best. No seed helps to choose the row in which it is read, so the mean of the result is never below the
+    smallest true mean on average. The smallest of the measured means is never above it on average: the truth lies
+    between the two.
     """
     table = _table(values)
     if table.shape[1] < 2:
         raise ParameterError("`values` should hold at least 2 seeds, one for each half. Found 1. Run more seeds.")
     found = np.empty(table.shape[1])
     for half in (0, 1):
-        found[half::2] = table[table[:, 1 - half :: 2].mean(axis=1).argmin(), half::2]
+        others = table[:, 1 - half :: 2]
+        means = np.maximum(others.mean(axis=1), floor)
+        found[half::2] = table[np.lexsort((others.std(axis=1), means))[0], half::2]
     return found
 
 

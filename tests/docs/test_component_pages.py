@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from docs.component_pages import API, api, choosing_tables, component_page, leaderboard_table, public, section, write
+from docs.curves import figure
 from docs.published import Published, parts
 from robustfl import registry
 from tests.conftest import ROOT
@@ -68,11 +70,22 @@ def test_curves_are_means_over_the_seeds_of_published_records() -> None:
     assert course.attack == own["worst_attack"]
     cell = PUBLISHED._last("Median")[course.attack]
     ends = [PUBLISHED.records[trial]["metrics"]["more"]["balanced_accuracy_curve"][-1] for trial in cell["trials"]]
-    assert course.attacked[-1] == (120, pytest.approx(sum(ends) / 5))
+    assert course.attacked[-1] == (120, pytest.approx(sum(ends) / len(ends)))
     assert course.calm[-1][1] > course.attacked[-1][1]
     assert len(course.others) == len(PUBLISHED.summary["scores"]["ranking"]) - 1
     worst = PUBLISHED.under("alie")[0]
     assert (PUBLISHED.course_under("alie").defense, PUBLISHED.course_under("alie").attack) == worst[:2]
+
+
+def test_a_training_that_blows_up_is_said_to() -> None:
+    course = PUBLISHED.course_under("mpaf")
+    assert (course.attacked, course.diverged) == ([], True)
+    assert "under MPAF(diversify=pairs) training blows up" in figure(course, PUBLISHED)
+    assert "``MPAF(diversify=pairs)``, where training blows up. Dashed" in page("attack", "mpaf")
+    cut = replace(course, attacked=course.calm[:2])
+    assert cut.diverged
+    assert "training blows up" in figure(cut, PUBLISHED)
+    assert "blows up" not in page("attack", "alie")
 
 
 def test_a_curve_is_on_the_page_of_each_stage_and_of_each_attack_that_was_published() -> None:

@@ -152,10 +152,23 @@ def test_cross_fitting_evaluates_on_the_other_half() -> None:
     assert cross_fitted([[0, 8, 0, 9], [1, 2, 3, 2]]).tolist() == [1, 8, 3, 9]
 
 
-@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000))
-def test_cross_fitting_never_falls_below_the_smallest_mean(rows: int, seeds: int, stream: int) -> None:
+def test_of_rows_that_say_the_same_the_one_that_varies_least_is_read() -> None:
+    # Both are at the floor on both halves, the first one below it by chance, and high on the half where it is read.
+    noisy, steady, good = [-0.3, 0.1, 0.2, -0.2], [0.0, 0.0, -1e-17, 0.0], [0.4, 0.5, 0.4, 0.5]
+    assert cross_fitted([noisy, steady, good], floor=0.0).tolist() == steady
+    assert cross_fitted([steady, noisy, good], floor=0.0).tolist() == steady
+    assert cross_fitted([noisy, steady, good]).tolist() == noisy
+    assert cross_fitted([noisy, good], floor=0.0).tolist() == noisy
+    assert cross_fitted([[0.1, 0.5, 0.3, 0.5], [0.2, 0.5, 0.2, 0.5]]).tolist() == [0.1, 0.5, 0.3, 0.5]
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000), st.sampled_from([-math.inf, 0.0]))
+def test_cross_fitting_never_falls_below_the_smallest_mean(rows: int, seeds: int, stream: int, floor: float) -> None:
     table = np.random.default_rng(stream).normal(size=(rows, seeds))
+    halves = [table[:, half::2].mean(axis=1).min() for half in (0, 1)]
     assert cross_fitted(table).mean() >= table.mean(axis=1).min() - 1e-12
+    for half in (0, 1):
+        assert cross_fitted(table, floor)[half::2].mean() >= halves[half] - 1e-12
 
 
 @pytest.mark.parametrize("table", [[], [[]], [1.0, 2.0, 3.0], [[1.0, math.nan, 2.0]]])

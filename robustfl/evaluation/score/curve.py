@@ -153,7 +153,7 @@ def point_of(scale: Scale, f: int, suite: Sequence[str], runs: Runs) -> Point:
         return Point(report=report)
     worst_attack, lowest = lowest_mean(complete)
     table = np.array(list(complete.values()))
-    fitted = cross_fitted(table) if seeds > 1 else complete[worst_attack]
+    fitted = cross_fitted(table, floor=0.0) if seeds > 1 else complete[worst_attack]
     report["worst_attack"], report["W"] = worst_attack, clipped(lowest)
     report["W_ci"] = within_scale(minimum_interval(table, scale.confidence))
     report["W_cross_fitted"] = clipped(float(fitted.mean())) if seeds > 1 else None

@@ -120,7 +120,9 @@ def test_what_is_joined_is_what_all_together_would_be(tmp_path: Path) -> None:
         names = [sorted(entry["defense"] for entry in world["defenses"]) for world in worlds]
         assert names == [sorted(entry["defense"] for entry in world["defenses"]) for world in before]
         assert [world["world"] for world in worlds] == [world["world"] for world in before]
-    assert both.summary["provenance"][f"added: {OWN}"].startswith("robustfl 0.1.0, python 3.11.7, numpy 2.4.6")
+    assert both.summary["provenance"][f"added: {OWN}"].startswith(
+        f"robustfl 0.1.0, commit {summary['provenance']['commit']}, python 3.11.7, numpy 2.4.6"
+    )
     publish_results(both, tmp_path / "out")
     assert RunResults.load(tmp_path / "out") == RunResults(summary=json.loads(json.dumps(both.summary)), records=())
 
@@ -159,7 +161,7 @@ def test_what_does_not_compare_is_refused_with_the_reason(path: tuple[Any, ...],
 def test_other_seeds_are_refused() -> None:
     summary = own_run()
     summary["scores"]["worlds"][0]["seeds"] = [5, 6, 7, 8, 9]
-    with pytest.raises(DataError, match=r"`seeds` should be .*, \[0, 1, 2, 3, 4\]. Found \[5, 6, 7, 8, 9\]"):
+    with pytest.raises(DataError, match=r"`seeds` should be .*, \[0, 1, .*, 8, 9\]. Found \[5, 6, 7, 8, 9\]"):
         place(results(table()), results(summary))
 
 
@@ -236,7 +238,8 @@ def test_the_command_changes_no_published_file_unless_told(tmp_path: Path) -> No
     before = {file: file.read_bytes() for file in folders[0].iterdir()}
     arguments = ["add", str(folders[1]), "--to", str(folders[0])]
     shown = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
-    assert f"{OWN}: rank 1, resilience 0.16 (95 % interval" in shown.stdout
+    (known,) = [row for row in whole()["scores"]["ranking"] if row["defense"] == OWN]
+    assert f"{OWN}: rank 1, resilience {known['R_mean']:.2f} (95 % interval" in shown.stdout
     assert "below 0 where a model is worse than guessing" in shown.stdout
     assert "Nothing was written" in shown.stdout
     assert {file: file.read_bytes() for file in folders[0].iterdir()} == before
@@ -244,5 +247,5 @@ def test_the_command_changes_no_published_file_unless_told(tmp_path: Path) -> No
     told = json.loads(shown.stdout)
     assert told["added"][OWN]["rank"] == 1
     assert [entry["verdict"] for entry in told["neighbours"][OWN]] == ["cannot be told apart"] * 4
-    assert f"| 1 | {OWN} | 0.16" in (tmp_path / "new" / "leaderboard.md").read_text()
+    assert f"| 1 | {OWN} | {known['R_mean']:.2f}" in (tmp_path / "new" / "leaderboard.md").read_text()
     assert {file: file.read_bytes() for file in folders[0].iterdir()} == before

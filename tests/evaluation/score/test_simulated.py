@@ -72,18 +72,19 @@ def fitted_of(u: Floats) -> tuple[Floats, Floats]:
     worst = np.take_along_axis(u, u.mean(axis=2).argmin(axis=1)[:, None, None], axis=1)[:, 0]
     fitted = np.empty_like(worst)
     for half in (0, 1):
-        chosen = u[:, :, 1 - half :: 2].mean(axis=2).argmin(axis=1)
+        others = u[:, :, 1 - half :: 2]
+        chosen = np.lexsort((others.std(axis=2), others.mean(axis=2).clip(min=0.0)), axis=1)[:, 0]
         fitted[:, half::2] = np.take_along_axis(u, chosen[:, None, None], axis=1)[:, 0, half::2]
     return worst, fitted
 
 
 def test_the_formulas_of_the_simulation_are_those_of_the_score() -> None:
-    u = drawn(np.linspace(0.4, 0.6, 5), np.full(5, 0.1), 4, 20, 0.3, 0)
+    u = drawn(np.linspace(-0.1, 0.6, 15), np.full(15, 0.1), 4, 20, 0.3, 0)
     ends, (worst, fitted) = intervals(u), fitted_of(u)
     for number, table in enumerate(u):
         low, high = minimum_interval(table) or (2.0, 2.0)
         assert (max(low, 0), min(high, 1)) == pytest.approx(tuple(ends[:, number]))
-        assert cross_fitted(table) == pytest.approx(fitted[number])
+        assert cross_fitted(table, floor=0.0) == pytest.approx(fitted[number])
         assert worst[number].mean() == pytest.approx(table.mean(axis=1).min())
     other = drawn(np.full(5, 0.4), np.full(5, 0.1), 4, 20, 0.3, 1)
     leads, p = _one_sided((worst - fitted_of(other)[1])[:, None])
@@ -222,6 +223,7 @@ def separated(
     return float((np.array(p).min(axis=0) <= 0.05 / len(p)).mean())
 
 
+DESTROYED = [0.0] * 16 + [0.5] * 16
 EQUAL, LADDER, CLEAR, TWO = [0.5] * 32, np.linspace(0.5, 0.8, 32).tolist(), [0.5] + [0.8] * 31, [0.5, 0.5, 0.8]
 
 
@@ -235,6 +237,7 @@ EQUAL, LADDER, CLEAR, TWO = [0.5] * 32, np.linspace(0.5, 0.8, 32).tolist(), [0.5
         pytest.param([CLEAR] * 6, id="one clear worst attack each"),
         pytest.param([CLEAR, EQUAL], id="clear against equal"),
         pytest.param([CLEAR, LADDER, TWO, EQUAL], id="one of each"),
+        pytest.param([DESTROYED] * 6, id="destroyed by half of the attacks"),
     ],
 )
 def test_equal_defenses_are_separated_in_at_most_a_twentieth_of_suites(
