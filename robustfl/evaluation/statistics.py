@@ -153,11 +153,14 @@ def mean_interval(estimates: ArrayLike, intervals: Sequence[Interval], largest: 
 def cross_fitted(values: ArrayLike, floor: float = -math.inf) -> FloatArray:
     """Each seed's value in the row whose mean is smallest on the seeds of the other half: [A, R] -> [R], R >= 2.
 
-    The halves are the seeds in even and in odd places. Means below `floor` count as `floor`, where less is not worse,
-    and of rows with equal means the one that varies least over those seeds is taken: of several that say the same, it
-    says it best. No seed helps to choose the row in which it is read, so the mean of the result is never below the
-    smallest true mean on average. The smallest of the measured means is never above it on average: the truth lies
-    between the two.
+    The halves are the seeds in even and in odd places. No seed helps to choose the row in which it is read, so the mean
+    of the result is never below the smallest true mean on average. The smallest of the measured means is never above it
+    on average: the truth lies between the two.
+
+    Where less than `floor` is no worse than `floor`, means below it count as `floor`. Of rows with equal means the one
+    that varies least over those seeds is taken: of several that say the same, it says it best. If its mean over those
+    seeds is below `floor`, what is missing is added to what is read, so the mean of the result is never below `floor`
+    on average, either (Jensen's inequality).
     """
     table = _table(values)
     if table.shape[1] < 2:
@@ -165,8 +168,9 @@ def cross_fitted(values: ArrayLike, floor: float = -math.inf) -> FloatArray:
     found = np.empty(table.shape[1])
     for half in (0, 1):
         others = table[:, 1 - half :: 2]
-        means = np.maximum(others.mean(axis=1), floor)
-        found[half::2] = table[np.lexsort((others.std(axis=1), means))[0], half::2]
+        means = others.mean(axis=1)
+        least = np.lexsort((others.std(axis=1), np.maximum(means, floor)))[0]
+        found[half::2] = table[least, half::2] + max(floor - means[least], 0.0)
     return found
 
 

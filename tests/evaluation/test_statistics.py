@@ -155,20 +155,35 @@ def test_cross_fitting_evaluates_on_the_other_half() -> None:
 def test_of_rows_that_say_the_same_the_one_that_varies_least_is_read() -> None:
     # Both are at the floor on both halves, the first one below it by chance, and high on the half where it is read.
     noisy, steady, good = [-0.3, 0.1, 0.2, -0.2], [0.0, 0.0, -1e-17, 0.0], [0.4, 0.5, 0.4, 0.5]
-    assert cross_fitted([noisy, steady, good], floor=0.0).tolist() == steady
-    assert cross_fitted([steady, noisy, good], floor=0.0).tolist() == steady
+    assert cross_fitted([noisy, steady, good], floor=0.0) == pytest.approx(steady)
+    assert cross_fitted([steady, noisy, good], floor=0.0) == pytest.approx(steady)
     assert cross_fitted([noisy, steady, good]).tolist() == noisy
-    assert cross_fitted([noisy, good], floor=0.0).tolist() == noisy
     assert cross_fitted([[0.1, 0.5, 0.3, 0.5], [0.2, 0.5, 0.2, 0.5]]).tolist() == [0.1, 0.5, 0.3, 0.5]
 
 
-@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000), st.sampled_from([-math.inf, 0.0]))
-def test_cross_fitting_never_falls_below_the_smallest_mean(rows: int, seeds: int, stream: int, floor: float) -> None:
+def test_below_the_floor_what_is_missing_is_added() -> None:
+    assert cross_fitted([[-0.1] * 4, [0.5] * 4], floor=0.0) == pytest.approx([0.0] * 4)
+    assert cross_fitted([[-0.1, -0.3, -0.1, -0.3]], floor=0.0) == pytest.approx([0.2, -0.2, 0.2, -0.2])
+    assert cross_fitted([[-0.1, 0.3, -0.1, 0.3]], floor=0.0) == pytest.approx([-0.1, 0.4, -0.1, 0.4])
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000))
+def test_cross_fitting_never_falls_below_the_smallest_mean(rows: int, seeds: int, stream: int) -> None:
     table = np.random.default_rng(stream).normal(size=(rows, seeds))
-    halves = [table[:, half::2].mean(axis=1).min() for half in (0, 1)]
     assert cross_fitted(table).mean() >= table.mean(axis=1).min() - 1e-12
+    found, plain = cross_fitted(table, floor=0.0), table.mean(axis=1)
     for half in (0, 1):
-        assert cross_fitted(table, floor)[half::2].mean() >= halves[half] - 1e-12
+        assert found[half::2].mean() >= table[:, half::2].mean(axis=1).min() - 1e-12
+    if (plain > 0).all() and (table[:, ::2].mean(axis=1) > 0).all() and (table[:, 1::2].mean(axis=1) > 0).all():
+        assert found.tolist() == cross_fitted(table).tolist()
+
+
+def test_at_a_floor_the_mean_of_many_suites_is_at_least_the_floor() -> None:
+    rng = np.random.default_rng(0)
+    for mean in (-0.3, -0.05, 0.0):
+        found = [cross_fitted(mean + 0.1 * rng.normal(size=(3, 6)), floor=0.0).mean() for _ in range(400)]
+        assert np.mean(found) >= -0.003
+    assert np.mean([cross_fitted(-0.05 + 0.1 * rng.normal(size=(3, 6))).mean() for _ in range(400)]) < -0.03
 
 
 @pytest.mark.parametrize("table", [[], [[]], [1.0, 2.0, 3.0], [[1.0, math.nan, 2.0]]])

@@ -72,9 +72,10 @@ def fitted_of(u: Floats) -> tuple[Floats, Floats]:
     worst = np.take_along_axis(u, u.mean(axis=2).argmin(axis=1)[:, None, None], axis=1)[:, 0]
     fitted = np.empty_like(worst)
     for half in (0, 1):
-        others = u[:, :, 1 - half :: 2]
-        chosen = np.lexsort((others.std(axis=2), others.mean(axis=2).clip(min=0.0)), axis=1)[:, 0]
-        fitted[:, half::2] = np.take_along_axis(u, chosen[:, None, None], axis=1)[:, 0, half::2]
+        means, spreads = u[:, :, 1 - half :: 2].mean(axis=2), u[:, :, 1 - half :: 2].std(axis=2)
+        chosen = np.lexsort((spreads, means.clip(min=0.0)), axis=1)[:, :1]
+        missing = np.maximum(-np.take_along_axis(means, chosen, axis=1), 0.0)
+        fitted[:, half::2] = np.take_along_axis(u, chosen[:, :, None], axis=1)[:, 0, half::2] + missing
     return worst, fitted
 
 
@@ -223,7 +224,7 @@ def separated(
     return float((np.array(p).min(axis=0) <= 0.05 / len(p)).mean())
 
 
-DESTROYED = [0.0] * 16 + [0.5] * 16
+DESTROYED, UPSIDE_DOWN = [0.0] * 16 + [0.5] * 16, [-0.11] * 4 + [0.5] * 28
 EQUAL, LADDER, CLEAR, TWO = [0.5] * 32, np.linspace(0.5, 0.8, 32).tolist(), [0.5] + [0.8] * 31, [0.5, 0.5, 0.8]
 
 
@@ -238,6 +239,7 @@ EQUAL, LADDER, CLEAR, TWO = [0.5] * 32, np.linspace(0.5, 0.8, 32).tolist(), [0.5
         pytest.param([CLEAR, EQUAL], id="clear against equal"),
         pytest.param([CLEAR, LADDER, TWO, EQUAL], id="one of each"),
         pytest.param([DESTROYED] * 6, id="destroyed by half of the attacks"),
+        pytest.param([DESTROYED, UPSIDE_DOWN] * 3, id="some worse than guessing, which is no worse"),
     ],
 )
 def test_equal_defenses_are_separated_in_at_most_a_twentieth_of_suites(
