@@ -44,9 +44,12 @@ test: $(READY)  ## all tests but the slowest
 nightly: $(READY)  ## long measurements and audits, which .ci/run leaves out
 	$(BIN)/python -m pytest -n auto -m nightly
 
+# A tenth of the files have such tests, and to collect all tests takes longer than to find these files.
+SLOW = $(shell grep -rl --include='test_*.py' 'mark[.]slow' tests)
+
 slow: $(READY)  ## the tests that take longest, a few minutes in all
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not together"
-	$(BIN)/python -m pytest -m "slow and together"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not together" $(SLOW)
+	$(BIN)/python -m pytest -m "slow and together" $(SLOW)
 
 explore: $(READY)  ## property tests alone, with more examples where a test sets no number of its own
 	$(BIN)/python -m pytest -n auto -m hypothesis --hypothesis-profile=explore
