@@ -149,14 +149,18 @@ def by_hops(shown: Sequence[Duel], yard: Yardstick) -> Figure | None:
     )
 
 
-def against_bytes(points: Sequence[Place], yard: Yardstick) -> Figure | None:
-    """The accuracy of the mean and of the worst peer over the bytes of a peer in a round."""
-    if not points:
+def against_bytes(points: Sequence[Place], alone: float | None) -> Figure | None:
+    """The accuracy of the mean and of the worst peer over the bytes of a peer in a round, unless all bytes are equal.
+
+    `alone` is what peers reach alone; None where that is not the same for all points.
+    """
+    if len({point.bytes for point in points}) < 2:
         return None
     most = max(point.bytes for point in points)
     frame = Frame(width=WIDTH, height=HEIGHT, low=0, high=1.08 * most)
     shapes: list[Shape] = [*frame.axes()]
-    shapes.append(Path(d=frame.across(yard.alone), meaning="limit", title=f"alone {number(yard.alone, 3)}"))
+    if alone is not None:
+        shapes.append(Path(d=frame.across(alone), meaning="limit", title=f"alone {number(alone, 3)}"))
     for point in points:
         x, title = frame.x(point.bytes), f"{point.name}: {size(point.bytes)}, mean {number(point.mean, 3)}, "
         title += f"worst {number(point.worst, 3)}"
@@ -172,7 +176,8 @@ def against_bytes(points: Sequence[Place], yard: Yardstick) -> Figure | None:
         title="Accuracy against bytes",
         lines=("Of the mean peer, down to the worst",),
         drawings=(_drawing(f"Accuracy of the mean and of the worst peer over bytes in a round; {said}", shapes),),
-        caption="Dots: the mean peer. Dashed: from there to the worst. Dotted: what peers reach alone.",
+        caption="Dots: the mean peer. Dashed: from there to the worst."
+        + ("" if alone is None else " Dotted: what peers reach alone."),
     )
 
 

@@ -152,7 +152,7 @@ def _figures(world: World, shown: tuple[Duel, ...]) -> Iterator[Note | Gallery]:
         *(rounds(duel, yard) for duel in shown),
         consensus(shown),
         by_hops(shown, yard),
-        against_bytes(list(places(world)), yard),
+        against_bytes(list(places(world)), yard.alone),
     )
     yield Gallery(figures=tuple(figure for figure in more if figure is not None), layout="multiples")
 
@@ -201,7 +201,8 @@ def _of_run(run: Run) -> Content | None:
         blocks.append(Note(line=f"In {listed(sampled)} {SAMPLED}"))
     if line := _enough(points):
         blocks.insert(0, Note(line=line, tone="plain"))
-    figure = against_bytes(points, known[0][1])
+    alone = {yard.alone for _, yard in known}
+    figure = against_bytes(points, alone.pop() if len(alone) == 1 else None)
     if figure is not None:
         blocks.append(Detailed(full=(Gallery(figures=(figure,), layout="multiples"),)))
     note = (

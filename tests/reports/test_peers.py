@@ -8,7 +8,8 @@ from typing import Any
 from robustfl.evaluation.results.reporting import RunResults
 from robustfl.reports import HTML
 from robustfl.reports.sections.content import Run
-from robustfl.reports.sections.peer_readings import yardstick
+from robustfl.reports.sections.peer_figures import against_bytes
+from robustfl.reports.sections.peer_readings import Place, yardstick
 from tests.reports.synthetic import run
 
 EDGES = [0, 1, 1, 2]
@@ -71,3 +72,15 @@ def test_the_guide_speaks_of_peers_where_there_is_no_server() -> None:
     assert "mix what they get, without a server" in page
     assert "The server combines" not in page
     assert "The server combines all updates" in HTML().render(run(worlds=("w",), defenses=2, attacks=3))
+
+
+def test_bytes_are_drawn_where_they_differ() -> None:
+    points = [Place(name=name, bytes=bytes, mean=0.9, worst=0.8) for name, bytes in (("a", 10.0), ("b", 20.0))]
+    figure = against_bytes(points, 0.5)
+    assert figure is not None
+    assert "Dotted: what peers reach alone" in figure.caption
+    apart = against_bytes(points, None)  # in worlds in which peers reach different things alone
+    assert apart is not None
+    assert "Dotted" not in apart.caption
+    assert against_bytes([points[0], dataclasses.replace(points[0], name="c")], 0.5) is None
+    assert against_bytes([], None) is None
