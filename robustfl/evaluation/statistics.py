@@ -157,10 +157,10 @@ def cross_fitted(values: ArrayLike, floor: float = -math.inf) -> FloatArray:
     of the result is never below the smallest true mean on average. The smallest of the measured means is never above it
     on average: the truth lies between the two.
 
-    Where less than `floor` is no worse than `floor`, means below it count as `floor`. Of rows with equal means the one
-    that varies least over those seeds is taken: of several that say the same, it says it best. If its mean over those
-    seeds is below `floor`, what is missing is added to what is read, so the mean of the result is never below `floor`
-    on average, either (Jensen's inequality).
+    Where less than `floor` is no worse than `floor`, rows whose means over those seeds are not above it say the same.
+    Of them, the one is taken that is surest to be there, with the smallest sum of mean and standard deviation. What its
+    mean is below `floor` is added to what is read, so the mean of the result is never below `floor` on average, either
+    (Jensen's inequality).
     """
     table = _table(values)
     if table.shape[1] < 2:
@@ -169,8 +169,9 @@ def cross_fitted(values: ArrayLike, floor: float = -math.inf) -> FloatArray:
     for half in (0, 1):
         others = table[:, 1 - half :: 2]
         means = others.mean(axis=1)
-        least = np.lexsort((others.std(axis=1), np.maximum(means, floor)))[0]
-        found[half::2] = table[least, half::2] + max(floor - means[least], 0.0)
+        sure = np.where(means <= floor, means + others.std(axis=1), np.inf)
+        row = int((sure if means.min() <= floor else means).argmin())
+        found[half::2] = table[row, half::2] + max(floor - float(means[row]), 0.0)
     return found
 
 

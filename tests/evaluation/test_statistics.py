@@ -152,13 +152,15 @@ def test_cross_fitting_evaluates_on_the_other_half() -> None:
     assert cross_fitted([[0, 8, 0, 9], [1, 2, 3, 2]]).tolist() == [1, 8, 3, 9]
 
 
-def test_of_rows_that_say_the_same_the_one_that_varies_least_is_read() -> None:
+def test_of_rows_at_the_floor_the_one_that_is_surest_to_be_there_is_read() -> None:
     # Both are at the floor on both halves, the first one below it by chance, and high on the half where it is read.
     noisy, steady, good = [-0.3, 0.1, 0.2, -0.2], [0.0, 0.0, -1e-17, 0.0], [0.4, 0.5, 0.4, 0.5]
     assert cross_fitted([noisy, steady, good], floor=0.0) == pytest.approx(steady)
     assert cross_fitted([steady, noisy, good], floor=0.0) == pytest.approx(steady)
     assert cross_fitted([noisy, steady, good]).tolist() == noisy
-    assert cross_fitted([[0.1, 0.5, 0.3, 0.5], [0.2, 0.5, 0.2, 0.5]]).tolist() == [0.1, 0.5, 0.3, 0.5]
+    # Of a single seed nobody knows how much it varies: the row that is lowest there.
+    low, lower = [-0.01, 0.4, -0.02], [-0.2, -0.1, -0.3]
+    assert cross_fitted([low, lower], floor=0.0) == pytest.approx([-0.1, 0.15, -0.2])
 
 
 def test_below_the_floor_what_is_missing_is_added() -> None:

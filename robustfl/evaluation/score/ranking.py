@@ -5,9 +5,9 @@ smallest of many noisy means is too low, the more so the more attacks are nearly
 estimate that speaks against it. Defense i beats j when i, at its own worst attack, where its numbers are too low on
 average, is better than j cross-fitted, where the numbers are too high on average
 (:func:`~robustfl.evaluation.statistics.cross_fitted`). With one clear worst attack each, this is the paired t-test
-between the two. Where several attacks destroy j, cross-fitting takes the one that varies least, and picks by chance
-among those that vary alike; then j is also beaten when i is better than an upper bound of what j keeps, which holds for
-all defenses at once.
+between the two. Where several attacks destroy j, cross-fitting picks among them by chance, unless one is surer than the
+others; then j is also beaten when i is better than an upper bound of what j keeps, which holds for all defenses at
+once.
 """
 
 from __future__ import annotations

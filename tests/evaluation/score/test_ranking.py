@@ -93,8 +93,9 @@ def test_whom_several_attacks_destroy_is_beaten_though_cross_fitting_picks_among
 
 
 def test_whom_an_attack_destroys_for_sure_is_beaten_though_others_destroy_it_with_more_noise() -> None:
-    # Beside an attack that always ends in guessing, one ends below it on each half in turn, and above on the other.
-    attacks = {"sure": (0.0,) * 6, "either": (-0.1, 0.3, -0.2, 0.2, -0.1, 0.3), "or": (0.3, -0.1, 0.2, -0.2, 0.3, -0.1)}
+    # Beside an attack that always ends in guessing, on each half one of two others is below it by chance.
+    either, other = (-0.4, 0.3, 0.3, 0.2, -0.05, 0.3), (0.3, -0.4, 0.2, 0.3, 0.3, -0.05)
+    attacks = {"sure": (0.0,) * 6, "either": either, "or": other}
     better = {"A": (0.15, 0.20, 0.17, 0.22, 0.18, 0.19), "B": (0.0,) * 6}
     for floor, beaten in ((-math.inf, ()), (0.0, ("B",))):
         fitted = tuple(cross_fitted(list(attacks.values()), floor).tolist())

@@ -73,7 +73,8 @@ def fitted_of(u: Floats) -> tuple[Floats, Floats]:
     fitted = np.empty_like(worst)
     for half in (0, 1):
         means, spreads = u[:, :, 1 - half :: 2].mean(axis=2), u[:, :, 1 - half :: 2].std(axis=2)
-        chosen = np.lexsort((spreads, means.clip(min=0.0)), axis=1)[:, :1]
+        sure = np.where(means <= 0.0, means + spreads, np.where(means.min(axis=1, keepdims=True) <= 0.0, np.inf, means))
+        chosen = sure.argmin(axis=1)[:, None]
         missing = np.maximum(-np.take_along_axis(means, chosen, axis=1), 0.0)
         fitted[:, half::2] = np.take_along_axis(u, chosen[:, :, None], axis=1)[:, 0, half::2] + missing
     return worst, fitted
