@@ -52,7 +52,7 @@ class Course:
     @property
     def diverged(self) -> bool:
         """Whether training blows up under the attack for some seed, which ends the curve or leaves none."""
-        return self.attacked[-1:] == [] or self.attacked[-1][0] < self.calm[-1][0]
+        return not self.attacked or self.attacked[-1][0] < self.calm[-1][0]
 
 
 @dataclass(frozen=True, kw_only=True)

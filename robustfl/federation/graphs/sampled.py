@@ -22,7 +22,7 @@ class Sampled(GraphFamily):
     The order of peers in a round is that of a hash of their names and of the round. The first `size` who answer a ping
     are its sample: they train and send their models to the `aggregators`, the first of the next sample, who combine
     them with the rule and send what they get to the whole next sample. Everybody knows everybody, so the graph is
-    complete. Three peers or more should be as many as the sample and as its aggregators.
+    complete. Of three peers or more, a sample and its aggregators may be all, and no more.
 
     References
     ----------

@@ -232,8 +232,8 @@ class Federation(Settings):
             )
         if not isinstance(mine.bound, str) and mine.bound >= self.clients:
             raise ValueError(
-                "peers.bound is a number of malicious neighbours, and there are no more than clients - 1: it should "
-                f"satisfy bound < clients. Found bound={mine.bound}, clients={self.clients}"
+                "a rule that is told of more malicious neighbours than there are peers would hear nobody: peers.bound "
+                f"should satisfy bound < clients. Found bound={mine.bound}, clients={self.clients}"
             )
         if self.distillation is not None or self.virtual_data is not None or self.message != "delta":
             raise ValueError(
